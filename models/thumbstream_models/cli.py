@@ -1,0 +1,102 @@
+"""The command line: ``thumbstream-models train | publish | layouts | evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from thumbstream_models import config as configs
+from thumbstream_models import evaluate
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    args = _parser().parse_args(arguments)
+    command: Command = args.command
+    try:
+        return command(args)
+    except (ValueError, OSError) as error:
+        print(f"thumbstream-models: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="thumbstream-models", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a model, or go on with one")
+    train.set_defaults(command=_train)
+    train.add_argument(
+        "config", type=Path, help="TOML file, for example models/configs/conv-lstm-1.toml"
+    )
+    train.add_argument("data", type=Path, nargs="+", help="tar shards or folders of pictures")
+    train.add_argument("--out", type=Path, default=Path("runs"), help="folder for the checkpoint")
+    train.add_argument("--resume", type=Path, help="checkpoint to go on from")
+    train.add_argument("--steps", type=int, help="instead of the configuration's number of steps")
+    train.add_argument("--max-minutes", type=float, help="stop cleanly after so many minutes")
+    train.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+
+    publish = commands.add_parser("publish", help="turn a checkpoint into a published model")
+    publish.set_defaults(command=_publish)
+    publish.add_argument("checkpoint", type=Path)
+    publish.add_argument("data", type=Path, nargs="+", help="the pictures it was trained on")
+    publish.add_argument("--zoo", type=Path, default=Path("models/zoo"))
+    publish.add_argument("--pictures", type=int, default=20_000, help="crops for the context model")
+    publish.add_argument("--entropy-steps", type=int, default=500, help="steps an iteration")
+    publish.add_argument("--notes", default="", help="for the model card")
+
+    layouts = commands.add_parser("layouts", help="time step graphs against one unrolled graph")
+    layouts.set_defaults(command=_layouts)
+    layouts.add_argument("checkpoint", type=Path)
+    layouts.add_argument("--runs", type=int, default=30)
+
+    measure = commands.add_parser("evaluate", help="rate and distortion beside other codecs")
+    measure.set_defaults(command=evaluate.main)
+    evaluate.add_arguments(measure)
+    return parser
+
+
+def _train(args: argparse.Namespace) -> int:
+    from thumbstream_models.train import train  # torch is only needed by some commands
+
+    config = configs.load(args.config)
+    if args.steps is not None:
+        steps = dataclasses.replace(config.training, steps=args.steps)
+        config = dataclasses.replace(config, training=steps)
+    out = args.out / config.model_id if args.out == Path("runs") else args.out
+    train(
+        config,
+        args.data,
+        out,
+        resume=args.resume,
+        max_minutes=args.max_minutes,
+        device_name=args.device,
+    )
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> int:
+    from thumbstream_models.publish import publish
+
+    folder = publish(
+        args.checkpoint,
+        args.data,
+        args.zoo,
+        pictures=args.pictures,
+        entropy_steps=args.entropy_steps,
+        notes=args.notes,
+    )
+    print(f"published {folder}")
+    return 0
+
+
+def _layouts(args: argparse.Namespace) -> int:
+    from thumbstream_models.layouts import compare
+
+    print(compare(args.checkpoint, args.runs))
+    return 0

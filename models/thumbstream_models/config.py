@@ -1,0 +1,116 @@
+"""A training run as data: one frozen dataclass tree, read from one commented TOML file.
+
+Unknown or missing keys are errors: a misspelt option must not silently train another model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+class ConfigError(ValueError):
+    """A training configuration that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Shape of the network."""
+
+    family: str
+    """Which builder of `networks.FAMILIES`."""
+    iterations: int
+    """Iterations that the network is trained for (16 in the paper)."""
+    code_planes: int
+    """Binary codes per cell and iteration."""
+    encoder_filters: tuple[int, ...]
+    decoder_filters: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """What a training picture is."""
+
+    size: int
+    """Side of the square crops, in pixels, after reduction."""
+    min_crop: float
+    """Smallest side of a crop, as a fraction of the picture's short side."""
+    whole_fraction: float
+    """Fraction of crops that take the whole short side."""
+    max_aspect: float
+    """Crops of up to this aspect ratio are squeezed into the square."""
+    validation_pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """How the network is trained."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    final_learning_rate: float
+    warmup_steps: int
+    gradient_clip: float
+    ema_decay: float
+    seed: int
+    loss: str
+    """``l2``: mean squared residual; ``log_l2``: mean over pictures of its logarithm."""
+    curriculum: float
+    """Until this fraction of the steps, unroll `curriculum_iterations` at most."""
+    curriculum_iterations: int
+    min_iterations: int
+    """Fewest iterations that a batch is unrolled for; the most is `ModelConfig.iterations`."""
+    unroll_power: float
+    """Batches are unrolled for ``min + (max - min) * u ** power`` iterations, ``u ~ U(0, 1)``."""
+    deterministic_from: float
+    """From this fraction of the steps on, binarize by sign as at inference, without noise."""
+    validate_every: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole training run."""
+
+    model_id: str
+    model: ModelConfig
+    data: DataConfig
+    training: TrainingConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """As nested plain dictionaries, for a checkpoint or a manifest."""
+        return dataclasses.asdict(self)
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """Build a `Config` from nested dictionaries; raises `ConfigError`."""
+    try:
+        return Config(
+            model_id=values["model_id"],
+            model=_section(ModelConfig, values["model"]),
+            data=_section(DataConfig, values["data"]),
+            training=_section(TrainingConfig, values["training"]),
+        )
+    except KeyError as error:
+        raise ConfigError(f"missing key {error} at the top level") from None
+
+
+def load(path: Path) -> Config:
+    """Read a `Config` from a TOML file; raises `ConfigError`."""
+    try:
+        return from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _section(cls: type[_T], values: dict[str, Any]) -> _T:
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    if names != values.keys():
+        odd = sorted(names ^ values.keys())
+        raise ConfigError(f"{cls.__name__}: missing or unknown keys {odd}")
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

@@ -1,0 +1,129 @@
+"""A checkpoint to a published model, step by step: ``thumbstream-models publish``.
+
+load -> codes of training pictures -> fit the context model -> ONNX -> parity -> folder -> measure
+real streams of held-out pictures -> manifest and model card.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from thumbstream.codec.artifact import MANIFEST
+from thumbstream.codec.codec import open_codec
+from thumbstream_models import card, data, entropy, export, metrics, train
+from thumbstream_models.config import DataConfig
+
+CODE_SIZES = (32, 64)
+"""Sides of the pictures that the context model is fitted on, in pixels."""
+BUDGETS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
+"""Bytes at which the held-out pictures are measured."""
+_CODE_BATCH = 64
+
+
+def publish(
+    checkpoint: Path,
+    sources: list[Path],
+    zoo: Path,
+    *,
+    pictures: int,
+    entropy_steps: int,
+    notes: str,
+) -> Path:
+    """Write ``zoo/<model-id>`` anew and return it.
+
+    ``pictures`` crops fit the context model in ``entropy_steps`` steps an iteration. ``notes`` goes
+    into the model card. Raises `ValueError` when ONNX Runtime and PyTorch disagree.
+    """
+    device = torch.device("cpu")
+    run = train.restore(checkpoint, device)
+    run.net.load_state_dict(run.ema)
+    run.net.eval()
+    config = run.config
+    loaded = data.load(sources, config.data)
+    codes = [
+        entropy.codes_of(
+            run.net,
+            _crops(loaded.training, config.data, size, count),
+            config.model.iterations,
+        )
+        for size, count in _share(pictures)
+    ]
+    tables, bits_per_code = entropy.fit(codes, steps=entropy_steps)
+    files = export.to_onnx(run.net, config.model.code_planes)
+    difference = export.parity(run.net, files, config.model.iterations)
+    if difference > export.PARITY_TOLERANCE:
+        raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
+    files["entropy.npz"] = export.npz_bytes(tables)
+    folder = zoo / config.model_id
+    if folder.exists():
+        shutil.rmtree(folder)
+    manifest = export.write_folder(
+        folder,
+        run,
+        files,
+        {
+            "parity": float(f"{difference:.2g}"),
+            "bits_per_code": [round(b, 4) for b in bits_per_code],
+        },
+        commit=train.commit_hash(),
+        pictures=len(loaded.training),
+    )
+    held_out = data.validation_batch(loaded.validation, config.data.size)
+    manifest["measured"]["held_out"] = measure(folder, held_out)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    (folder / "MODEL_CARD.md").write_text(card.model_card(manifest, notes), encoding="utf-8")
+    return folder
+
+
+def _share(pictures: int) -> list[tuple[int, int]]:
+    """Side and number of crops: as many cells of every size."""
+    smallest = min(CODE_SIZES)
+    return [(size, max(1, pictures * smallest**2 // size**2)) for size in CODE_SIZES]
+
+
+def _crops(
+    pictures: list[NDArray[np.uint8]], config: DataConfig, size: int, count: int
+) -> Iterator[Tensor]:
+    """Batches of training crops of ``size`` pixels, from pictures that are large enough."""
+    config = dataclasses.replace(config, size=size)
+    large = [pixels for pixels in pictures if min(pixels.shape[:2]) >= size]
+    steps = range(-(-count // _CODE_BATCH))
+    bar = tqdm(steps, unit="batch", desc=f"codes at {size} pixels")
+    batches = data.prefetched_batches(large, config, _CODE_BATCH, size, steps)
+    for batch, _ in zip(batches, bar, strict=True):
+        yield train.to_tensor(batch, torch.device("cpu")).contiguous(
+            memory_format=torch.channels_last
+        )
+
+
+def measure(folder: Path, pictures: NDArray[np.uint8]) -> dict[str, Any]:
+    """Mean PSNR and SSIM of the folder's real streams, cut at `BUDGETS`, headers counted."""
+    codec = open_codec(folder, device="cpu")
+    streams = [codec.encode(pixels) for pixels in tqdm(pictures, unit="picture", desc="encode")]
+    points = []
+    for budget in tqdm(BUDGETS, unit="budget", desc="measure"):
+        decoded = np.stack([codec.decode(stream[:budget]) for stream in streams])
+        points.append(
+            {
+                "bytes": budget,
+                "psnr": round(float(metrics.psnr(pictures, decoded).mean()), 3),
+                "ssim": round(float(metrics.ssim(pictures, decoded).mean()), 4),
+            }
+        )
+    return {
+        "pictures": len(pictures),
+        "size": list(pictures.shape[1:3]),
+        "mean_length": round(float(np.mean([len(stream) for stream in streams])), 1),
+        "points": points,
+    }

@@ -1,0 +1,7 @@
+"""``python -m thumbstream``."""
+
+import sys
+
+from thumbstream.cli import main
+
+sys.exit(main())

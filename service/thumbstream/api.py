@@ -1,0 +1,250 @@
+"""The FastAPI side: uploads, previews, models, health. Each endpoint: read, do, answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from thumbstream.asked import MAX_BYTES
+from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_STEP
+from thumbstream.httprules import matches_any
+from thumbstream.ids import is_id
+from thumbstream.negotiation import preferred_format
+from thumbstream.openapi import EXAMPLE_ID, problem_response
+from thumbstream.pictures import MEDIA_TYPES, PictureFormat
+from thumbstream.pipeline import Order
+from thumbstream.presence import unless_gone
+from thumbstream.refusals import NotFoundError
+from thumbstream.replies import FOR_EVER
+from thumbstream.schemas import Compressed, Health, ModelList, ProblemDocument, Ready, compressed
+from thumbstream.service import Service
+
+MAX_SCALE = 16
+
+Size = Annotated[
+    int | None,
+    Query(
+        ge=MIN_LONG_SIDE,
+        le=MAX_LONG_SIDE,
+        multiple_of=SIDE_STEP,
+        description="Long side of the thumbnail grid in pixels; default: the service's setting.",
+    ),
+]
+MaxBytes = Annotated[
+    int | None, Query(ge=1, le=MAX_BYTES, description="Keep at most so many bytes of the stream.")
+]
+Model = Annotated[
+    str | None, Query(min_length=1, max_length=64, description="A model of GET /models.")
+]
+Bytes = Annotated[
+    int, Query(alias="bytes", ge=1, le=MAX_BYTES, description="Decode only so many bytes.")
+]
+Format = Annotated[
+    PictureFormat | None,
+    Query(alias="format", description="Without it, the Accept field decides; else PNG."),
+]
+Scale = Annotated[int, Query(ge=1, le=MAX_SCALE, description="Enlarge the sides so many times.")]
+Id = Annotated[str, Path(alias="id", examples=[EXAMPLE_ID])]
+
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_PICTURE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": _BINARY,
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": _BINARY["schema"]},
+                }
+            },
+        },
+    }
+}
+_STREAM_BODY = {
+    "requestBody": {"required": True, "content": {"application/vnd.thumbstream": _BINARY}}
+}
+_PREVIEW: dict[str, Any] = {
+    "description": "The picture.",
+    "content": {
+        "image/png": _BINARY,
+        "image/webp": _BINARY,
+        "text/plain": {"example": "data:image/png;base64,iVBORw0KGgo"},
+    },
+}
+
+
+class Api:
+    """The endpoints of a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def admit(self, request: Request) -> None:
+        """Checks the bearer token, where one is configured."""
+        self._service.doorkeeper.admit(request.headers.get("authorization"))
+
+    async def compress(
+        self, request: Request, size: Size = None, max_bytes: MaxBytes = None, model: Model = None
+    ) -> Response:
+        """A picture in, a stream out: kept durably under its content id.
+
+        201 when the stream is new, 200 when the same one was there already.
+        """
+        service = self._service
+        service.catalogue.encoder(model)  # an unknown model is refused before the body is read
+        picture = await service.uploads.picture(request)
+        order = Order(picture, size or service.settings.default_size, max_bytes, model)
+        receipt = await unless_gone(request.receive, service.pipeline.compress(order))
+        answer = compressed(receipt)
+        return JSONResponse(
+            answer.model_dump(),
+            status_code=201 if receipt.new else 200,
+            headers={"Location": answer.url, "Cache-Control": "no-store"},
+        )
+
+    async def decode(
+        self,
+        request: Request,
+        wanted: Bytes = MAX_BYTES,
+        form: Format = None,
+        scale: Scale = 1,
+    ) -> Response:
+        """A stream, or any prefix of one, in; a picture out. Nothing is kept."""
+        service = self._service
+        stream = await service.uploads.stream(request, service.settings.decode_max_bytes)
+        chosen = form or preferred_format(request.headers.get("accept", ""))
+        preview = service.pipeline.preview(stream[:wanted], chosen, scale)
+        body = await unless_gone(request.receive, preview)
+        return _picture(body, chosen, {"Cache-Control": "no-store"})
+
+    async def decode_stored(
+        self,
+        request: Request,
+        key: Id,
+        wanted: Bytes = MAX_BYTES,
+        form: Format = None,
+        scale: Scale = 1,
+    ) -> Response:
+        """A stored stream, or its first bytes, as a picture: for clients that run no script."""
+        stream = await self._service.shelf.get(key) if is_id(key) else None
+        if stream is None:
+            raise NotFoundError("no stream has this id")
+        prefix = stream[:wanted]
+        chosen = form or preferred_format(request.headers.get("accept", ""))
+        # Weak: another release may write the same pixels as other bytes.
+        etag = f'W/"{key}.{len(prefix)}.{chosen}.{scale}"'
+        headers = {"ETag": etag, "Cache-Control": FOR_EVER}
+        if form is None:
+            headers["Vary"] = "Accept"
+        if matches_any(request.headers.get("if-none-match", ""), etag):
+            return Response(status_code=304, headers=headers)
+        preview = self._service.pipeline.preview(prefix, chosen, scale)
+        body = await unless_gone(request.receive, preview)
+        return _picture(body, chosen, headers)
+
+    async def models(self) -> Response:
+        """The models that uploads may name, the default first, with their manifests."""
+        offered = self._service.catalogue
+        answer = ModelList(default=offered.offered[0], models=offered.describe())
+        return JSONResponse(answer.model_dump(), headers={"Cache-Control": "public, max-age=60"})
+
+    async def healthz(self) -> Response:
+        """The process runs. Depends on nothing: a failing store is no reason to restart it."""
+        return JSONResponse(Health().model_dump(), headers={"Cache-Control": "no-store"})
+
+    async def readyz(self) -> Response:
+        """The process can work: models are loaded, the store answers, nobody asked it to stop."""
+        service = self._service
+        await service.check_ready()
+        answer = Ready(store=service.store.name, models=list(service.catalogue.offered))
+        return JSONResponse(answer.model_dump(), headers={"Cache-Control": "no-store"})
+
+    async def metrics(self) -> Response:
+        """Counters in Prometheus' text format."""
+        return Response(
+            self._service.metrics.page(),
+            media_type="text/plain; version=0.0.4; charset=utf-8",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    def router(self) -> APIRouter:
+        """The routes, with what OpenAPI says of them."""
+        router = APIRouter()
+        router.add_api_route(
+            "/compress",
+            self.compress,
+            methods=["POST"],
+            tags=["pictures"],
+            status_code=201,
+            response_model=Compressed,
+            dependencies=[Depends(self.admit)],
+            openapi_extra=_PICTURE_BODY,
+            responses={
+                200: {"model": Compressed, "description": "The same stream was there already."},
+                **_errors(400, 401, 408, 413, 415, 422, 429, 503, 507),
+            },
+        )
+        router.add_api_route(
+            "/decode",
+            self.decode,
+            methods=["POST"],
+            tags=["pictures"],
+            response_class=Response,
+            openapi_extra=_STREAM_BODY,
+            responses={200: _PREVIEW, **_errors(400, 408, 413, 422, 429, 503)},
+        )
+        _get(
+            router,
+            "/decode/{id}",
+            self.decode_stored,
+            tags=["pictures"],
+            response_class=Response,
+            responses={200: _PREVIEW, **_errors(400, 404, 429, 503)},
+        )
+        _get(router, "/models", self.models, tags=["service"], response_model=ModelList)
+        _get(router, "/healthz", self.healthz, tags=["service"], response_model=Health)
+        _get(
+            router,
+            "/readyz",
+            self.readyz,
+            tags=["service"],
+            response_model=Ready,
+            responses=_errors(503),
+        )
+        _get(router, "/metrics", self.metrics, tags=["service"], response_class=Response)
+        return router
+
+
+def _get(router: APIRouter, path: str, endpoint: Any, **options: Any) -> None:
+    router.add_api_route(path, endpoint, methods=["GET"], **options)
+    router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+
+
+def _picture(body: bytes, form: PictureFormat, headers: dict[str, str]) -> Response:
+    fixed = {"Content-Type": MEDIA_TYPES[form], "X-Content-Type-Options": "nosniff"}
+    return Response(body, headers={**fixed, **headers})
+
+
+_DESCRIPTIONS = {
+    400: "A parameter, the body or the stream is malformed.",
+    401: "A bearer token is needed.",
+    404: "No such stream.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    415: "Not a picture of a supported format.",
+    422: "The picture cannot be decoded or has too many pixels; or the model is unknown.",
+    429: "The queue is full; see Retry-After.",
+    503: "The service or its store cannot answer now; see Retry-After.",
+    507: "The store is full.",
+}
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {
+        status: {**problem_response(_DESCRIPTIONS[status]), "model": ProblemDocument}
+        for status in statuses
+    }

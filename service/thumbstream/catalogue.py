@@ -1,0 +1,106 @@
+"""The models of a running service: opened at the start, found by name or by a stream's header."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream.codec.bitstream import parse_header
+from thumbstream.codec.errors import ArtifactError, UnknownModelError
+
+WARM_UP_SIDE = 32
+"""Pixels: the commonest grid."""
+
+
+class PictureCodec(Protocol):
+    """What the service asks of a codec. Synchronous, thread-safe, keeps a core busy."""
+
+    @property
+    def model_id(self) -> str:
+        """The model's published name."""
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Execution providers that are really in use."""
+
+    def encode(self, pixels: NDArray[np.uint8], *, max_bytes: int | None = None) -> bytes:
+        """Pixels (H, W, 3) uint8 RGB on the grid to a stream of at most ``max_bytes`` bytes."""
+
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        """A stream or a prefix of one to pixels (H, W, 3) uint8. Raises `BitstreamError`."""
+
+
+class Zoo(Protocol):
+    """Where models are published: the module `thumbstream.zoo`, or a stand-in."""
+
+    def available(self) -> tuple[str, ...]:
+        """Model ids, the default first."""
+
+    def describe(self, model_id: str) -> Mapping[str, Any]:
+        """The manifest; ``bitstream_id`` is in it. Raises `UnknownModelError`."""
+
+    def load(self, model_id: str | None = None, *, device: str = "auto") -> PictureCodec:
+        """The codec of a model, opened once per device. Raises `UnknownModelError`."""
+
+
+class Catalogue:
+    """Models by name and by bitstream id. ``chosen`` are those offered for encoding; none: all.
+
+    Streams of every published model can be decoded, offered or not: an old stream stays readable.
+    """
+
+    def __init__(self, zoo: Zoo, *, chosen: tuple[str, ...] = (), device: str = "auto") -> None:
+        self._zoo = zoo
+        self._chosen = chosen
+        self._device = device
+        self.offered: tuple[str, ...] = ()
+        """Model ids, the default first; empty until `open`."""
+        self._by_bitstream: dict[int, str] = {}
+
+    def open(self) -> None:
+        """Opens and warms up every offered model. Slow: call it from a thread.
+
+        Raises `ArtifactError`, `UnknownModelError`, or `DeviceError` from the zoo.
+        """
+        published = self._zoo.available()
+        offered = self._chosen or published
+        if not offered:
+            raise ArtifactError("no model is published here")
+        for name in dict.fromkeys(published + offered):
+            self._by_bitstream[int(self._zoo.describe(name)["bitstream_id"])] = name
+        for name in offered:
+            codec = self._zoo.load(name, device=self._device)
+            grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 128, np.uint8)
+            codec.decode(codec.encode(grey))
+        self.offered = offered
+
+    def encoder(self, model_id: str | None = None) -> PictureCodec:
+        """The codec of an offered model (None: the default). Raises `UnknownModelError`."""
+        name = self.offered[0] if model_id is None else model_id
+        if name not in self.offered:
+            raise UnknownModelError(
+                f"model {name!r} is not offered; known: {', '.join(self.offered)}"
+            )
+        return self._zoo.load(name, device=self._device)
+
+    def decoder(self, stream: bytes) -> PictureCodec:
+        """The codec that reads ``stream``. Raises `BitstreamError` or `UnknownModelError`.
+
+        A stream cut before it names its model is read by the default one.
+        """
+        bitstream_id = parse_header(stream).bitstream_id
+        if bitstream_id is None:
+            return self.encoder()
+        if bitstream_id not in self._by_bitstream:
+            raise UnknownModelError(f"no model published here reads bitstream {bitstream_id}")
+        return self._zoo.load(self._by_bitstream[bitstream_id], device=self._device)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The manifest of every offered model, and the execution providers in use."""
+        return [
+            {**self._zoo.describe(name), "id": name, "providers": self.encoder(name).providers}
+            for name in self.offered
+        ]

@@ -1,0 +1,215 @@
+"""The command line: ``thumbstream encode | decode | inspect | truncate | models | serve``.
+
+``-`` stands for standard input or output everywhere. Exit status: 0 done, 1 an input could not be
+used (the message names it), 2 the command line itself is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+import thumbstream
+from thumbstream import zoo
+from thumbstream.codec.bitstream import check_side
+from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.library import DEFAULT_SIZE
+from thumbstream.pictures import PictureFormat, write_picture
+
+SUFFIX = ".ths"
+"""File name ending of a stored stream."""
+STANDARD = "-"
+_PICTURE_SUFFIXES = {".png": PictureFormat.PNG, ".webp": PictureFormat.WEBP}
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    command: Command = args.command
+    try:
+        return command(args)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ThumbstreamError, OSError, ValueError) as error:
+        print(f"thumbstream: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="thumbstream", description="Progressive previews in a handful of bytes."
+    )
+    parser.add_argument("--version", action="version", version=thumbstream.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    encode = _command(commands, "encode", _encode, "pictures to streams")
+    encode.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture file, or -")
+    encode.add_argument(
+        "-o", "--output", help="stream file or -; with several pictures a folder (default: beside)"
+    )
+    encode.add_argument(
+        "--size", type=_side, default=DEFAULT_SIZE, help="long side in pixels (default: 32)"
+    )
+    encode.add_argument("--max-bytes", type=_positive, help="longest stream")
+    encode.add_argument("--model", help="model id (default: the first of `thumbstream models`)")
+
+    decode = _command(commands, "decode", _decode, "a stream, or a prefix of one, to a picture")
+    _stream_argument(decode)
+    decode.add_argument("-o", "--output", required=True, help="PNG or WebP file, or - (then PNG)")
+    decode.add_argument("--bytes", type=_positive, help="use only so many bytes of the stream")
+    decode.add_argument("--scale", type=_positive, default=1, help="enlarge smoothly (default: 1)")
+
+    inspect = _command(commands, "inspect", _inspect, "what a stream says about itself")
+    _stream_argument(inspect)
+    inspect.add_argument("--json", action="store_true", help="as one JSON object")
+
+    truncate = _command(commands, "truncate", _truncate, "the first bytes of a stream")
+    _stream_argument(truncate)
+    truncate.add_argument("--bytes", type=_positive, required=True, help="how many")
+    truncate.add_argument("-o", "--output", default=STANDARD, help="file (default: -)")
+
+    models = _command(commands, "models", _models, "the published models")
+    models.add_argument("--json", action="store_true", help="their whole manifests")
+
+    serve = _command(commands, "serve", _serve, "the HTTP service and its demo page")
+    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port (default: 8000)")
+    serve.add_argument(
+        "--store", help="sqlite:///path, redis://..., rediss://..., redis+cluster://"
+    )
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Command,
+    text: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _stream_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stream", metavar="STREAM", help="stream file, or -")
+
+
+def _side(text: str) -> int:
+    try:
+        return check_side(int(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _read(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == STANDARD else Path(name).read_bytes()
+
+
+def _write(name: str, data: bytes) -> None:
+    if name == STANDARD:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        Path(name).write_bytes(data)
+
+
+def _encode(args: argparse.Namespace) -> int:
+    many = len(args.pictures) > 1
+    failed = 0
+    bar = tqdm(args.pictures, unit=" pictures", disable=not many or not sys.stderr.isatty())
+    for name in bar:
+        try:
+            picture = _read(name) if name == STANDARD else Path(name)
+            stream = thumbstream.encode(
+                picture, size=args.size, max_bytes=args.max_bytes, model=args.model
+            )
+            _write(_stream_name(name, args.output, many=many), stream)
+        except (ThumbstreamError, OSError) as error:
+            if not many:
+                raise
+            failed += 1
+            tqdm.write(f"thumbstream: {name}: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _stream_name(picture: str, output: str | None, *, many: bool) -> str:
+    """Where the stream of ``picture`` goes."""
+    if output is None:
+        return STANDARD if picture == STANDARD else str(Path(picture).with_suffix(SUFFIX))
+    if many or Path(output).is_dir():
+        if output == STANDARD or picture == STANDARD:
+            raise ValueError("several streams need a folder, and - has no name in one")
+        folder = Path(output)
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder / (Path(picture).name + SUFFIX))
+    return output
+
+
+def _decode(args: argparse.Namespace) -> int:
+    suffix = ".png" if args.output == STANDARD else Path(args.output).suffix.lower()
+    if suffix not in _PICTURE_SUFFIXES:
+        raise ValueError(f"cannot write {args.output}: only {' and '.join(_PICTURE_SUFFIXES)}")
+    pixels = thumbstream.decode(_read(args.stream)[: args.bytes])
+    _write(args.output, write_picture(pixels, _PICTURE_SUFFIXES[suffix], args.scale))
+    return 0
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    facts = thumbstream.inspect(_read(args.stream))
+    if args.json:
+        print(json.dumps(facts))
+    else:
+        for name, value in facts.items():
+            print(f"{name:20} {value}")
+    return 0
+
+
+def _truncate(args: argparse.Namespace) -> int:
+    stream = _read(args.stream)
+    thumbstream.inspect(stream)  # what is no stream is not cut in silence
+    _write(args.output, stream[: args.bytes])
+    return 0
+
+
+def _models(args: argparse.Namespace) -> int:
+    manifests = [zoo.describe(model_id) for model_id in zoo.available()]
+    if args.json:
+        print(json.dumps(manifests))
+        return 0
+    for manifest in manifests:
+        size = sum(entry["bytes"] for entry in manifest["files"].values())
+        print(
+            f"{manifest['model_id']:20} bitstream {manifest['bitstream_id']}, "
+            f"{manifest['family']}, {size / 1e6:.1f} MB"
+        )
+    return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    # The web half of the package is only imported by the command that needs it.
+    from thumbstream.app import serve
+    from thumbstream.settings import load_settings
+
+    names = ("host", "port", "store")
+    chosen = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return 0 if serve(load_settings(**chosen)) else 1

@@ -1,0 +1,1 @@
+"""Pixels to progressive streams and back. No HTTP, no environment, no clock."""

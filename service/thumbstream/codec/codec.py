@@ -1,0 +1,46 @@
+"""What every codec can do, and which class reads which family of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream.codec.artifact import Artifact, open_artifact
+from thumbstream.codec.entropy import DecodedCodes
+from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.recurrent import RecurrentCodec
+
+
+class Codec(Protocol):
+    """Pixels on the thumbnail grid to a progressive stream, and any prefix of it back."""
+
+    model_id: str
+    bitstream_id: int
+    providers: tuple[str, ...]
+    """ONNX Runtime's execution providers that are really in use."""
+    manifest: dict[str, Any]
+
+    def encode(self, pixels: NDArray[np.uint8], *, max_bytes: int | None = None) -> bytes:
+        """``(H, W, 3)`` uint8 to a stream of at most ``max_bytes`` bytes; raises `ValueError`."""
+
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        """A stream or a prefix of one to ``(H, W, 3)`` uint8; raises `BitstreamError`."""
+
+    def read_codes(self, stream: bytes) -> DecodedCodes:
+        """What a stream or a prefix determines; raises `BitstreamError`."""
+
+
+FAMILIES: dict[str, Callable[..., Codec]] = {"conv_lstm": RecurrentCodec}
+"""Manifest's family to the codec that runs it: ``(artifact, *, device) -> Codec``."""
+
+
+def open_codec(folder: Path, *, device: str = "auto") -> Codec:
+    """The codec of a published model folder; raises `ArtifactError` or `DeviceError`."""
+    artifact: Artifact = open_artifact(folder)
+    if artifact.family not in FAMILIES:
+        raise ArtifactError(f"{artifact.model_id}: unknown family {artifact.family!r}")
+    return FAMILIES[artifact.family](artifact, device=device)

@@ -1,0 +1,228 @@
+"""Integer context model: the probability of each code, given everything coded before it.
+
+For every iteration there is one small network with integer weights. A cell looks at the codes in
+the 3x3 cells around it, of this iteration (as far as they are known) and of the two before::
+
+    3x3 neighbours x planes x 3 iterations, each -1, 0 (unknown or outside) or +1
+        --> x w1 + b1[plane, half] --> clip to 0..255 --> . w2[plane, half] + b2 --> >> 3
+        --> clip to -1024..1023 --> table of 16-bit probabilities
+
+All sums stay below 2^24 (checked when the tables are opened), so float32 holds them exactly: matrix
+products run in BLAS and still give the same integers everywhere. Nothing else on the way between
+symbols and bytes uses floating point. Normative text: docs/bitstream.md, "Context model".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream.codec.codes import HALVES, Grid, half_planes
+from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.rangecoder import PROBABILITY_BITS, RangeDecoder, RangeEncoder
+
+SOURCES = 3
+"""Iterations that a context sees: this one and the two before."""
+TAPS = 9
+"""Cells of a 3x3 neighbourhood, in raster order."""
+HIDDEN_MAX = 255
+LOGIT_SHIFT = 3
+TABLE_SIZE = 2048
+"""Entries of the probability table; the middle one stands for even odds."""
+_EXACT = 1 << 24
+"""float32 holds every integer up to here."""
+
+Float = NDArray[np.float32]
+
+
+class ContextModel:
+    """The integer tables of one published model, checked and ready to use."""
+
+    def __init__(self, tables: Mapping[str, NDArray[np.generic]]) -> None:
+        """Check and take ``tables``; raises `ArtifactError` when they do not fit each other.
+
+        ``w1`` int8 (T, 3, planes, 9, hidden), ``b1`` int16 (T, 2 planes, hidden), ``w2`` int8
+        (T, 2 planes, hidden), ``b2`` int32 (T, 2 planes), ``probability`` uint16 (2048,).
+        """
+        try:
+            w1, b1, w2, b2 = (tables[name].astype(np.int64) for name in ("w1", "b1", "w2", "b2"))
+            probability = tables["probability"].astype(np.int64)
+        except KeyError as error:
+            raise ArtifactError(f"the entropy tables lack {error}") from None
+        iterations, sources, planes, taps, hidden = w1.shape if w1.ndim == 5 else (0,) * 5
+        steps = (iterations, planes * HALVES)
+        if (
+            (sources, taps) != (SOURCES, TAPS)
+            or b1.shape != (*steps, hidden)
+            or w2.shape != (*steps, hidden)
+            or b2.shape != steps
+            or probability.shape != (TABLE_SIZE,)
+        ):
+            raise ArtifactError("the shapes of the entropy tables do not fit each other")
+        if probability.min() < 1 or probability.max() >= 1 << PROBABILITY_BITS:
+            raise ArtifactError("a probability of the entropy tables is zero or one")
+        largest_sum = np.abs(w1).sum(axis=(1, 2, 3)).max() + np.abs(b1).max()
+        largest_logit = HIDDEN_MAX * np.abs(w2).sum(axis=-1).max() + np.abs(b2).max()
+        if max(largest_sum, largest_logit) >= _EXACT:
+            raise ArtifactError("the entropy tables allow sums that float32 does not hold exactly")
+        self.iterations = int(iterations)
+        self.planes = int(planes)
+        self.w1: Float = w1.astype(np.float32)
+        self.b1: Float = b1.astype(np.float32)
+        self.w2: Float = w2.astype(np.float32)
+        self.b2: Float = b2.astype(np.float32)
+        self.probability: NDArray[np.int64] = probability
+
+
+@dataclass(frozen=True, slots=True)
+class _Neighbourhoods:
+    """Where cells and their neighbours lie in a flattened plane with a border of zeros."""
+
+    taps: NDArray[np.intp]
+    """``(cells, 9)``: the 3x3 cells around each cell."""
+    halves: tuple[NDArray[np.intp], NDArray[np.intp]]
+    """Cells of either half-plane."""
+    size: int
+    """Samples of a plane with its border."""
+
+
+@lru_cache(maxsize=256)
+def _neighbourhoods(grid: Grid) -> _Neighbourhoods:
+    width = grid.columns + 2
+    row, column = np.divmod(np.arange(grid.cells), grid.columns)
+    centre = (row + 1) * width + column + 1
+    around = np.array([dy * width + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
+    even, odd = half_planes(grid)
+    halves = centre[even], centre[odd]
+    return _Neighbourhoods(centre[:, None] + around, halves, width * (grid.rows + 2))
+
+
+class Context:
+    """What is known of one picture's codes so far, and the probabilities that follow from it."""
+
+    def __init__(self, model: ContextModel, grid: Grid) -> None:
+        self._model = model
+        self._halves = half_planes(grid)
+        self._where = _neighbourhoods(grid)
+        self._iteration = -1
+        # Codes with a border of zeros, (planes, size): this iteration's, then the earlier ones'.
+        self._codes: list[Float] = []
+        self._sums = np.zeros((grid.cells, model.w1.shape[-1]), np.float32)
+
+    def next_iteration(self) -> None:
+        """Go on to the next iteration, of which nothing is known yet."""
+        model, where = self._model, self._where
+        self._iteration += 1
+        unknown = np.zeros((model.planes, where.size), np.float32)
+        self._codes = [unknown, *self._codes[: SOURCES - 1]]
+        self._sums = np.zeros_like(self._sums)
+        for source, codes in enumerate(self._codes[1:], start=1):
+            weights = model.w1[self._iteration, source]
+            seen = codes[:, where.taps].transpose(1, 0, 2).reshape(len(where.taps), -1)
+            self._sums += seen @ weights.reshape(-1, weights.shape[-1])
+
+    def probabilities(self, plane: int, half: int) -> NDArray[np.int64]:
+        """``P(+1) * 2^16`` of the cells of one half-plane, in coding order."""
+        model, step = self._model, (self._iteration, plane * HALVES + half)
+        sums = self._sums[self._halves[half]] + model.b1[step]
+        hidden = np.minimum(np.maximum(sums, 0), HIDDEN_MAX)
+        logit = (hidden @ model.w2[step] + model.b2[step]).astype(np.int64) >> LOGIT_SHIFT
+        middle = TABLE_SIZE // 2
+        entries = np.minimum(np.maximum(logit, -middle), middle - 1) + middle
+        chances: NDArray[np.int64] = model.probability[entries]
+        return chances
+
+    def learn(self, plane: int, half: int, codes: Float) -> None:
+        """Take in the codes (-1 or +1) of one half-plane."""
+        where = self._where
+        new = np.zeros(where.size, np.float32)
+        new[where.halves[half]] = codes
+        self._codes[0][plane] += new
+        self._sums += new[where.taps] @ self._model.w1[self._iteration, 0, plane]
+
+
+class CodeWriter:
+    """Codes of one picture to bytes, iteration by iteration."""
+
+    def __init__(self, model: ContextModel, grid: Grid) -> None:
+        self._context = Context(model, grid)
+        self._halves = half_planes(grid)
+        self._planes = model.planes
+        self._coder = RangeEncoder()
+
+    def write(self, codes: Float) -> None:
+        """Append one iteration: ``codes`` ``(planes, rows, columns)`` of -1 and +1."""
+        self._context.next_iteration()
+        for plane in range(self._planes):
+            for half, cells in enumerate(self._halves):
+                chosen = codes[plane].reshape(-1)[cells]
+                chances = self._context.probabilities(plane, half).tolist()
+                for bit, chance in zip((chosen > 0).tolist(), chances, strict=True):
+                    self._coder.encode(bit, chance)
+                self._context.learn(plane, half, chosen)
+
+    def settled(self) -> int:
+        """Bytes that no later iteration can change."""
+        return self._coder.settled()
+
+    def finish(self) -> bytes:
+        """All bytes; nothing may be written after this."""
+        return self._coder.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedCodes:
+    """What a prefix determines."""
+
+    codes: Float
+    """``(iterations, planes, rows, columns)`` of -1 and +1; in the last iteration a code that the
+    prefix leaves open has its expected value."""
+    known: int
+    """Codes that the prefix determines."""
+
+
+def read_codes(data: bytes, model: ContextModel, grid: Grid) -> DecodedCodes:
+    """All codes that ``data``, a range-coded stream or any prefix of one, determines.
+
+    At least one iteration is returned: of an empty prefix, its expected values.
+    """
+    coder = RangeDecoder(data)
+    context = Context(model, grid)
+    halves = half_planes(grid)
+    done: list[Float] = []
+    known = 0
+    for _ in range(model.iterations):
+        context.next_iteration()
+        codes = np.zeros((model.planes, grid.cells), np.float32)
+        for plane in range(model.planes):
+            for half, cells in enumerate(halves):
+                chances = context.probabilities(plane, half)
+                bits = _decode_bits(coder, chances.tolist())
+                found = len(bits)
+                known += found
+                expected = chances * (2.0 ** (1 - PROBABILITY_BITS)) - 1
+                values = expected.astype(np.float32)
+                values[:found] = np.where(bits, 1, -1)
+                codes[plane, cells] = values
+                if found < len(cells):
+                    if known > len(done) * codes.size or not done:
+                        done.append(codes.reshape(-1, grid.rows, grid.columns))
+                    return DecodedCodes(np.stack(done), known)
+                context.learn(plane, half, values)
+        done.append(codes.reshape(-1, grid.rows, grid.columns))
+    return DecodedCodes(np.stack(done), known)
+
+
+def _decode_bits(coder: RangeDecoder, chances: list[int]) -> list[bool]:
+    """Decisions until all are made or the data determine no more."""
+    bits: list[bool] = []
+    for chance in chances:
+        bit = coder.decode(chance)
+        if bit is None:
+            break
+        bits.append(bit)
+    return bits

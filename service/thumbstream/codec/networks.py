@@ -1,0 +1,64 @@
+"""ONNX Runtime behind two calls. No other module imports it.
+
+One session per network, one thread per session: requests run beside each other in a pool of one
+thread per core, where several spinning threads per picture would only get in each other's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from thumbstream.codec.errors import ArtifactError, DeviceError
+
+_PROVIDERS = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+}
+DEVICES = ("auto", *_PROVIDERS)
+
+Float = NDArray[np.float32]
+
+
+class Network:
+    """One network in memory; `run` may be called from several threads at once."""
+
+    def __init__(self, model: bytes, device: str) -> None:
+        """``device``: ``auto`` (CUDA where it works), ``cpu`` or ``cuda``.
+
+        Raises `DeviceError` when the device cannot be had: ONNX Runtime itself would fall back
+        without a word. Raises `ArtifactError` for bytes that are no ONNX model.
+        """
+        if device == "auto":
+            available = onnxruntime.get_available_providers()
+            device = "cuda" if "CUDAExecutionProvider" in available else "cpu"
+            wanted = None
+        else:
+            wanted = device
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, _PROVIDERS[device])
+        except KeyError:
+            raise DeviceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}") from None
+        except Exception as error:  # ONNX Runtime's own exceptions share no public base class
+            raise ArtifactError(f"ONNX Runtime cannot open the network: {error}") from error
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        if wanted == "cuda" and "CUDAExecutionProvider" not in self.providers:
+            raise DeviceError("CUDA was asked for, but ONNX Runtime cannot use it here")
+        self.inputs: tuple[str, ...] = tuple(value.name for value in self._session.get_inputs())
+        self.outputs: tuple[str, ...] = tuple(value.name for value in self._session.get_outputs())
+        self.channels: dict[str, int] = {
+            value.name: value.shape[1] for value in self._session.get_inputs()
+        }
+
+    def run(self, inputs: Mapping[str, Float], outputs: Sequence[str] | None = None) -> list[Float]:
+        """Run once: float32 arrays by input name to float32 arrays in the order of ``outputs``."""
+        result: list[Float] = self._session.run(outputs, dict(inputs))
+        return result

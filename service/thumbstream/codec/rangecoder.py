@@ -1,0 +1,109 @@
+"""Byte-wise binary range coder, integers only.
+
+The coder narrows an interval ``[low, low + range)`` by one binary decision at a time and writes its
+leading byte as soon as ``range`` falls under 2^24. All quantities stay under 2^49, so the same
+arithmetic is exact in Python integers, 64-bit machines and JavaScript numbers.
+
+The decoder is asked bit by bit. When the stream has ended it goes on as long as every possible
+continuation would give the same answer, and then says so: a cut stream is a normal state.
+Normative text: docs/bitstream.md, "Range coder".
+"""
+
+from __future__ import annotations
+
+PROBABILITY_BITS = 16
+"""Probabilities are integers ``p`` in 1 .. 2^16 - 1 and mean ``p / 2^16``."""
+_TOP = 1 << 32
+_BOTTOM = 1 << 24
+_LOW_MASK = _BOTTOM - 1
+_CODE_BYTES = 4
+
+
+class RangeEncoder:
+    """Binary decisions in, bytes out."""
+
+    def __init__(self) -> None:
+        self._out = bytearray()
+        self._low = 0  # invariant: 0 <= low < 2^32
+        self._range = _TOP  # invariant between calls: 2^24 <= range <= 2^32
+
+    def encode(self, bit: bool, probability: int) -> None:
+        """Code ``bit``, whose probability of being true is ``probability / 2^16``."""
+        split = (self._range * probability) >> PROBABILITY_BITS
+        if bit:
+            self._range = split
+        else:
+            self._low += split
+            self._range -= split
+            if self._low >= _TOP:
+                self._low -= _TOP
+                self._carry()
+        while self._range < _BOTTOM:
+            self._out.append(self._low >> 24)
+            self._low = (self._low & _LOW_MASK) << 8
+            self._range <<= 8
+
+    def settled(self) -> int:
+        """Bytes that no later decision can change (a lower bound)."""
+        return len(self._out) if self._low + self._range <= _TOP else 0
+
+    def finish(self) -> bytes:
+        """All bytes, with the fewest at the end that determine every decision whatever follows."""
+        for missing in range(_CODE_BYTES - 1, -1, -1):
+            unit = 1 << (8 * missing)
+            value = -(-self._low // unit) * unit
+            if value + unit <= self._low + self._range:
+                break
+        if value >= _TOP:
+            value -= _TOP
+            self._carry()
+        return bytes(self._out) + value.to_bytes(_CODE_BYTES, "big")[: _CODE_BYTES - missing]
+
+    def _carry(self) -> None:
+        # The interval never leaves [0, 1) as a fraction, so a byte below 255 always precedes.
+        i = len(self._out) - 1
+        while self._out[i] == 0xFF:
+            self._out[i] = 0
+            i -= 1
+        self._out[i] += 1
+
+
+class RangeDecoder:
+    """Bytes in, binary decisions out, until the bytes no longer determine them."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+        self._missing = 0  # low bytes of code that lie behind the end of the data, at most 4
+        self._range = _TOP
+        self._code = 0  # invariant: 0 <= code < range; missing bytes count as zero
+        for _ in range(_CODE_BYTES):
+            self._shift_in()
+
+    def decode(self, probability: int) -> bool | None:
+        """The next decision, or None (from then on always) when the data do not determine it."""
+        split = (self._range * probability) >> PROBABILITY_BITS
+        if self._code >= split:
+            self._code -= split
+            self._range -= split
+            bit = False
+        elif self._missing and min(self._code + self._uncertainty(), self._range) > split:
+            return None
+        else:
+            self._range = split
+            bit = True
+        while self._range < _BOTTOM:
+            self._range <<= 8
+            self._shift_in()
+        return bit
+
+    def _uncertainty(self) -> int:
+        return 1 << (8 * self._missing)
+
+    def _shift_in(self) -> None:
+        self._code <<= 8
+        if self._position < len(self._data):
+            self._code |= self._data[self._position]
+            self._position += 1
+        else:
+            self._missing = min(self._missing + 1, _CODE_BYTES)

@@ -1,0 +1,200 @@
+"""The hot path: prefixes of stored streams, as raw ASGI, dispatched ahead of FastAPI.
+
+    GET /thumb/{id}?bytes=N       the first N bytes of one stream
+    GET /t/{id}/{tier}            the same under a path without a query, for CDNs
+    GET /thumbs?ids=..&bytes=N    up to 64 of them, [u16 big-endian length][bytes] each
+    GET /thumbs.json?ids=..       the same as JSON and base64
+
+No network runs here and nothing is re-encoded: an answer is a slice of a stored value. Streams
+never change, so every answer that holds nothing but streams may be cached for ever.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from time import perf_counter
+
+from starlette.types import Receive, Scope, Send
+
+from thumbstream.asked import wanted_bytes, wanted_ids
+from thumbstream.httprules import matches_any, parse_range
+from thumbstream.ids import is_id
+from thumbstream.metrics import Metrics
+from thumbstream.problems import NEGATIVE_CACHE, problem_for
+from thumbstream.refusals import MethodNotAllowedError, NotFoundError, RangeNotSatisfiableError
+from thumbstream.replies import (
+    FOR_EVER,
+    Asked,
+    Reply,
+    cors_headers,
+    encode_headers,
+    preflight_headers,
+    read_request,
+)
+from thumbstream.shelf import Shelf
+
+log = logging.getLogger(__name__)
+
+STREAM_TYPE = "application/vnd.thumbstream"
+BATCH_TYPE = "application/vnd.thumbstream.batch"
+TIERS = (16, 32, 64, 128, 256, 512)
+"""Byte counts with a path of their own: few, so that a CDN keeps few copies."""
+MAX_BATCH_ENTRY = 0xFFFF
+"""The longest prefix that a batch's 16-bit length can announce."""
+
+_TIER_PATHS = tuple(str(tier) for tier in TIERS)
+
+METHODS = "GET, HEAD, OPTIONS"
+
+_THUMB, _TIER, _BATCH, _BATCH_JSON = "/thumb/{id}", "/t/{id}/{tier}", "/thumbs", "/thumbs.json"
+
+
+Handler = Callable[[Asked], Awaitable[Reply]]
+
+
+class HotPath:
+    """The four routes. ``cors_origin`` may be ``*``, one origin, or empty (no CORS fields)."""
+
+    def __init__(
+        self, shelf: Shelf, metrics: Metrics, *, max_ids: int, cors_origin: str, retry_after: int
+    ) -> None:
+        self._shelf = shelf
+        self._metrics = metrics
+        self._max_ids = max_ids
+        self._retry_after = retry_after
+        self._shared = encode_headers(
+            {
+                "Cross-Origin-Resource-Policy": "cross-origin",
+                "X-Content-Type-Options": "nosniff",
+                **cors_headers(cors_origin),
+            }
+        )
+        self._preflight = Reply(204, self._shared + encode_headers(preflight_headers(METHODS)))
+        self._handlers: dict[str, Handler] = {
+            _THUMB: self._thumb,
+            _TIER: self._tier,
+            _BATCH: self._batch,
+            _BATCH_JSON: self._batch_json,
+        }
+
+    @staticmethod
+    def route(path: str) -> str | None:
+        """The template of the route that a path belongs to, or None: not the hot path's."""
+        if path.startswith("/thumb/"):
+            return _THUMB
+        if path.startswith("/t/"):
+            return _TIER
+        return path if path in (_BATCH, _BATCH_JSON) else None
+
+    async def __call__(self, route: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI) of a ``route`` that `route` has named."""
+        started = perf_counter()
+        reply = await self._answer(route, scope)
+        await reply.send(send, scope["method"])
+        self._metrics.answered(route, reply.status, perf_counter() - started)
+
+    async def _answer(self, route: str, scope: Scope) -> Reply:
+        asked = read_request(scope)
+        try:
+            if asked.method in ("GET", "HEAD"):
+                return await self._handlers[route](asked)
+            if asked.method == "OPTIONS":
+                return self._preflight
+            raise MethodNotAllowedError(f"use one of {METHODS}", headers={"Allow": METHODS})
+        except Exception as error:
+            return self._refusal(error, asked.path)
+
+    def _refusal(self, error: Exception, path: str) -> Reply:
+        status, headers, body = problem_for(error, retry_after=self._retry_after)
+        if status >= 500:
+            log.error("GET %s: %s", path, error, exc_info=error if status == 500 else None)
+        headers.pop("X-Content-Type-Options")  # among the shared ones
+        return Reply(status, self._shared + encode_headers(headers), body)
+
+    async def _thumb(self, asked: Asked) -> Reply:
+        return await self._prefix(
+            asked, asked.path.removeprefix("/thumb/"), wanted_bytes(asked.query)
+        )
+
+    async def _tier(self, asked: Asked) -> Reply:
+        key, _, tier = asked.path.removeprefix("/t/").partition("/")
+        if tier not in _TIER_PATHS:
+            raise NotFoundError(f"tiers are {', '.join(_TIER_PATHS)} bytes")
+        return await self._prefix(asked, key, int(tier))
+
+    async def _prefix(self, asked: Asked, key: str, wanted: int) -> Reply:
+        stream = await self._shelf.get(key) if is_id(key) else None
+        if stream is None:
+            raise NotFoundError("no stream has this id")
+        body = stream[:wanted]
+        length = len(body)
+        etag = f'"{key}.{length}"'
+        kept = self._shared + encode_headers({"ETag": etag, "Cache-Control": FOR_EVER})
+        if asked.if_none_match and matches_any(asked.if_none_match, etag):
+            return Reply(304, kept)
+        status = 200
+        headers = [*kept, (b"content-type", STREAM_TYPE.encode()), (b"accept-ranges", b"bytes")]
+        if asked.range and asked.method == "GET" and _same_stream(asked.if_range, key):
+            span = parse_range(asked.range, length)
+            if span is not None:
+                if span.start == span.stop:
+                    raise RangeNotSatisfiableError(
+                        f"the range begins behind the last of {length} bytes",
+                        headers={"Content-Range": f"bytes */{length}"},
+                    )
+                status, body = 206, body[span.start : span.stop]
+                part = f"bytes {span.start}-{span.stop - 1}/{length}"
+                headers.append((b"content-range", part.encode()))
+        headers.append((b"content-length", b"%d" % len(body)))
+        if asked.method == "GET":
+            self._metrics.stream_bytes_served.inc(len(body))
+            if status == 200:  # what a range leaves out, the client usually has
+                self._metrics.stream_bytes_saved.inc(len(stream) - length)
+        return Reply(status, headers, body)
+
+    async def _batch(self, asked: Asked) -> Reply:
+        prefixes = await self._prefixes(asked)
+        body = b"".join(len(p).to_bytes(2, "big") + p for _, p in prefixes)
+        return self._whole(asked, prefixes, body, BATCH_TYPE)
+
+    async def _batch_json(self, asked: Asked) -> Reply:
+        prefixes = await self._prefixes(asked)
+        thumbs = {key: base64.b64encode(p).decode() if p else None for key, p in prefixes}
+        body = json.dumps({"thumbs": thumbs}, separators=(",", ":")).encode()
+        return self._whole(asked, prefixes, body, "application/json")
+
+    async def _prefixes(self, asked: Asked) -> list[tuple[str, bytes]]:
+        """Ids as asked for, each with its prefix; an unknown one with no bytes."""
+        keys = wanted_ids(asked.query, self._max_ids)
+        wanted = min(wanted_bytes(asked.query), MAX_BATCH_ENTRY)
+        streams = await self._shelf.get_many(keys)
+        prefixes = [
+            (key, (stream or b"")[:wanted]) for key, stream in zip(keys, streams, strict=True)
+        ]
+        if asked.method == "GET":
+            served = sum(len(prefix) for _, prefix in prefixes)
+            self._metrics.stream_bytes_served.inc(served)
+            self._metrics.stream_bytes_saved.inc(sum(len(s or b"") for s in streams) - served)
+        return prefixes
+
+    def _whole(
+        self, asked: Asked, prefixes: list[tuple[str, bytes]], body: bytes, media_type: str
+    ) -> Reply:
+        etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
+        all_known = all(prefix for _, prefix in prefixes)
+        caching = FOR_EVER if all_known else NEGATIVE_CACHE
+        kept = self._shared + encode_headers({"ETag": etag, "Cache-Control": caching})
+        if asked.if_none_match and matches_any(asked.if_none_match, etag):
+            return Reply(304, kept)
+        headers = encode_headers({"Content-Type": media_type, "Content-Length": str(len(body))})
+        return Reply(200, kept + headers, body)
+
+
+def _same_stream(if_range: str, key: str) -> bool:
+    # Every ETag of this id is of a prefix of the same bytes, so a part of one fits the others: a
+    # client that holds "id.32" may ask for the rest. A date never matches: none was ever sent.
+    return not if_range or (if_range.startswith(f'"{key}.') and if_range.endswith('"'))

@@ -1,0 +1,143 @@
+"""Every way in which a file holds colour -> 8-bit sRGB, opaque.
+
+Samples deeper than 8 bits are scaled, palettes looked up, alpha is composited over white, colour
+profiles are followed. Alpha is composited in the colour space of the file, where white is white,
+and before any averaging, so that the hidden colour of transparent pixels does not bleed.
+
+Averaging commutes with a change between RGB spaces, near enough for a thumbnail, and a profile
+costs as much as decoding: RGB and grey follow their profile after the reduction. CMYK does not
+commute (ink multiplies), and is converted before.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+BAND_PIXELS = 1 << 20
+"""Pixels converted at a time: full-size copies of the picture never exist."""
+
+DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+
+PROFILE_MODES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+"""Pillow's mode -> the colour space that a matching profile declares."""
+
+MAX_PROFILE_BYTES = 4 << 20
+"""Longer profiles are ignored; press profiles have 0.5 to 2.5 MB."""
+
+CACHED_PROFILES = 16
+"""Transforms kept: building one costs milliseconds, and most pictures share a handful."""
+
+_SRGB = ImageCms.createProfile("sRGB")
+_WHITE = 255
+
+
+def bands(image: Image.Image, step: int) -> Iterator[tuple[int, Image.Image]]:
+    """(top, band) for every horizontal band of ``image``; tops are multiples of ``step``."""
+    width, height = image.size
+    rows = max(1, BAND_PIXELS // (width * step)) * step
+    for top in range(0, height, rows):
+        yield top, image.crop((0, top, width, min(height, top + rows)))
+
+
+def levels_of(image: Image.Image) -> tuple[float, float]:
+    """The samples of ``image`` that are black and white.
+
+    16-bit samples use their range. Floating-point samples in [0, 1] and 32-bit integers that fit
+    8 or 16 bits are taken at their word; anything else is stretched from its least to its greatest
+    finite sample. Modes of 8 bits and fewer answer (0, 255).
+    """
+    if image.mode not in DEEP_MODES:
+        return 0.0, 255.0
+    if image.mode.startswith("I;16"):
+        return 0.0, 65535.0
+    low, high = np.inf, -np.inf
+    for _, band in bands(image, 1):
+        samples = np.asarray(band)
+        finite = samples[np.isfinite(samples)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    for white in (1.0,) if image.mode == "F" else (255.0, 65535.0):
+        if low >= 0.0 and high <= white:
+            return 0.0, white
+    return (low, high) if low < high else (0.0, 1.0)
+
+
+def flatten(band: Image.Image, levels: tuple[float, float], icc: bytes | None) -> Image.Image:
+    """``band`` in 8 bits and opaque: mode L, RGB or LAB, in the colour space of the file.
+
+    CMYK comes out as sRGB already.
+    """
+    if band.mode in DEEP_MODES:
+        band = _to_8_bits(band, levels)
+    if band.has_transparency_data:
+        return _over_white(band)
+    if band.mode in ("L", "RGB", "LAB"):
+        return band
+    if band.mode == "CMYK":
+        return to_srgb(band, icc)
+    return band.convert("L" if band.mode == "1" else "RGB")
+
+
+def _to_8_bits(band: Image.Image, levels: tuple[float, float]) -> Image.Image:
+    black, white = levels
+    samples = np.asarray(band)
+    scaled = np.nan_to_num((samples.astype(np.float64) - black) * (255.0 / (white - black)))
+    grey = Image.fromarray(np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8))
+    key = band.info.get("transparency")
+    if isinstance(key, int):
+        grey.putalpha(Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _over_white(band: Image.Image) -> Image.Image:
+    mode = "L" if band.mode in ("1", "L", "LA", "La") else "RGB"
+    layered = band.convert("LA" if mode == "L" else "RGBA")
+    canvas = Image.new(mode, band.size, _WHITE if mode == "L" else (_WHITE, _WHITE, _WHITE))
+    canvas.paste(layered.convert(mode), mask=layered.getchannel("A"))
+    return canvas
+
+
+def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """``image`` (mode L, RGB, CMYK or LAB) as sRGB, mode RGB.
+
+    A profile that is broken, oversized or meant for another kind of picture is ignored. An RGB
+    profile on a grey picture, as many cameras write, is followed.
+    """
+    for mode in ("L", "RGB") if image.mode == "L" else (image.mode,):
+        transform = _transform(icc, mode)
+        if transform is not None:
+            source = image if image.mode == mode else image.convert(mode)
+            converted = ImageCms.applyTransform(source, transform)
+            if converted is not None:
+                return converted
+    return image.convert("RGB")
+
+
+@lru_cache(maxsize=CACHED_PROFILES)
+def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The way from ``mode`` under the profile ``icc`` to sRGB; None: nothing to do."""
+    try:
+        if mode == "LAB":
+            return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _SRGB, mode, "RGB")
+        if not icc or len(icc) > MAX_PROFILE_BYTES:
+            return None
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        if profile.profile.xcolor_space.strip() != PROFILE_MODES[mode]:
+            return None
+        transform = ImageCms.buildTransform(profile, _SRGB, mode, "RGB")
+    except Exception:  # The profile is a stranger's, and no error of it may cost the picture.
+        return None
+    return None if mode == "RGB" and _is_identity(transform) else transform
+
+
+def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether an RGB transform moves no colour of a 9 x 9 x 9 cube by more than one step: sRGB."""
+    steps = np.linspace(0, 255, 9).astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(27, 27, 3)
+    moved = ImageCms.applyTransform(Image.fromarray(cube), transform)
+    return moved is not None and bool(np.abs(np.asarray(moved) - cube.astype(np.int16)).max() <= 1)

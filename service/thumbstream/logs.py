@@ -1,0 +1,54 @@
+"""Log lines on standard error: text for people, or one JSON object a line for machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+FIELDS = ("request_id", "method", "route", "status", "milliseconds")
+"""Members that a record may carry (``extra=``) and that both forms show."""
+
+
+class TextFormatter(logging.Formatter):
+    """``2026-01-31T12:00:00 INFO thumbstream.app: text key=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and a traceback below it where there is one."""
+        line = f"{_time(record)[:19]} {record.levelname} {record.name}: {record.getMessage()}"
+        line += "".join(f" {key}={value}" for key, value in _fields(record).items())
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonFormatter(logging.Formatter):
+    """``{"time": .., "level": .., "logger": .., "message": .., ..}``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One JSON object."""
+        entry = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+def configure_logging(level: str, form: Literal["text", "json"]) -> None:
+    """Sends the whole process's log, uvicorn's too, to standard error in one form."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {key: getattr(record, key) for key in FIELDS if hasattr(record, key)}

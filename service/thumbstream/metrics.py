@@ -1,0 +1,100 @@
+"""What the service counts, for Prometheus.
+
+One registry per application object, so that two of them in one process (tests) do not share
+numbers. Label values come from fixed sets only (route templates and statuses): a request cannot
+create a time series.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from thumbstream.workers import Workers
+
+REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Seconds: from a slice out of memory to an encode at the end of a long queue."""
+
+WORK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Seconds of one job in a worker thread."""
+
+
+class Metrics:
+    """The counters of one application."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._requests = Counter(
+            "thumbstream_requests",
+            "Requests answered.",
+            ("route", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "thumbstream_request_seconds",
+            "Time from the request's head to the end of the answer.",
+            ("route",),
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self.encode_seconds = Histogram(
+            "thumbstream_encode_seconds",
+            "Time in a worker for one upload: reduce and encode, without waiting.",
+            buckets=WORK_BUCKETS,
+            registry=registry,
+        )
+        self.decode_seconds = Histogram(
+            "thumbstream_decode_seconds",
+            "Time in a worker for one preview: decode, enlarge and write, without waiting.",
+            buckets=WORK_BUCKETS,
+            registry=registry,
+        )
+        self.cache_hits = Counter(
+            "thumbstream_cache_hits", "Streams found in memory.", registry=registry
+        )
+        self.cache_misses = Counter(
+            "thumbstream_cache_misses", "Streams asked of the store.", registry=registry
+        )
+        self.stream_bytes_served = Counter(
+            "thumbstream_stream_bytes_served", "Bytes of streams sent.", registry=registry
+        )
+        self.stream_bytes_saved = Counter(
+            "thumbstream_stream_bytes_saved",
+            "Bytes of streams not sent because a prefix was asked for.",
+            registry=registry,
+        )
+        self._answered: dict[tuple[str, int], Counter] = {}
+        self._timed: dict[str, Histogram] = {}
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Counts one request. ``route`` is a template, never a path that a client sent."""
+        counter = self._answered.get((route, status))
+        if counter is None:
+            counter = self._answered[route, status] = self._requests.labels(route, str(status))
+        counter.inc()
+        timer = self._timed.get(route)
+        if timer is None:
+            timer = self._timed[route] = self._seconds.labels(route)
+        timer.observe(seconds)
+
+    def watch_workers(self, workers: Workers) -> None:
+        """Shows the depth of the queue, read at the time of each scrape."""
+        waiting = Gauge("thumbstream_jobs_waiting", "Jobs in the queue.", registry=self.registry)
+        waiting.set_function(lambda: workers.waiting)
+        running = Gauge("thumbstream_jobs_running", "Jobs in threads.", registry=self.registry)
+        running.set_function(lambda: workers.running)
+
+    def page(self) -> bytes:
+        """All numbers in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,124 @@
+"""The OpenAPI document's part on the hot path, which FastAPI does not route and cannot see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thumbstream.hotpath import BATCH_TYPE, STREAM_TYPE, TIERS
+from thumbstream.ids import ID_PATTERN
+from thumbstream.problems import MEDIA_TYPE
+
+EXAMPLE_ID = "q0Zr2vYx3m1Ck7Ht5sNwAQ"
+
+
+def problem_response(description: str) -> dict[str, Any]:
+    """An error in the list of a route's answers."""
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def hot_paths() -> dict[str, Any]:
+    """``paths`` members of the four routes."""
+    return {
+        "/thumb/{id}": _get(
+            "A stream, or its first bytes",
+            "Exactly min(bytes, length) bytes, for ever cacheable. A single Range is honoured, so "
+            "that a client that holds 32 bytes can fetch the rest.",
+            [_ID, _BYTES, _RANGE],
+            STREAM_TYPE,
+            {"206": _binary("The part asked for.", STREAM_TYPE)},
+            ("400", "404", "416", "503"),
+        ),
+        "/t/{id}/{tier}": _get(
+            "A prefix under a path without a query",
+            "The CDN-friendly form of /thumb/{id}?bytes={tier}.",
+            [_ID, _TIER, _RANGE],
+            STREAM_TYPE,
+            {"206": _binary("The part asked for.", STREAM_TYPE)},
+            ("404", "416", "503"),
+        ),
+        "/thumbs": _get(
+            "Many prefixes in one answer",
+            "For each id, in order: the length as 16 bits, big-endian, then so many bytes. "
+            "Length 0: unknown.",
+            [_IDS, _BYTES],
+            BATCH_TYPE,
+            {},
+            ("400", "503"),
+        ),
+        "/thumbs.json": _get(
+            "Many prefixes as JSON",
+            "`{thumbs: {id: base64 or null}}`; null: unknown.",
+            [_IDS, _BYTES],
+            "application/json",
+            {},
+            ("400", "503"),
+        ),
+    }
+
+
+_ERRORS = {
+    "400": "`bad_request`: bytes or ids are malformed.",
+    "404": "`not_found`: no such stream or tier.",
+    "416": "`range_not_satisfiable`: the range begins behind the last byte.",
+    "503": "`store_unavailable`: the store does not answer.",
+}
+
+
+def _parameter(name: str, place: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": place == "path", "schema": schema, **more}
+
+
+_ID = _parameter(
+    "id", "path", {"type": "string", "pattern": f"^{ID_PATTERN.pattern}$"}, example=EXAMPLE_ID
+)
+_TIER = _parameter("tier", "path", {"type": "integer", "enum": list(TIERS)}, example=64)
+_BYTES = _parameter(
+    "bytes",
+    "query",
+    {"type": "integer", "minimum": 1},
+    example=64,
+    description="At most so many bytes; without it, all.",
+)
+_IDS = _parameter(
+    "ids",
+    "query",
+    {"type": "string"},
+    example=EXAMPLE_ID,
+    description="Ids, separated by commas.",
+) | {"required": True}
+_RANGE = _parameter("Range", "header", {"type": "string"}, example="bytes=32-")
+
+
+def _binary(description: str, media_type: str) -> dict[str, Any]:
+    schema = (
+        {"type": "object"}
+        if media_type.endswith("json")
+        else {"type": "string", "format": "binary"}
+    )
+    return {"description": description, "content": {media_type: {"schema": schema}}}
+
+
+def _get(
+    summary: str,
+    description: str,
+    parameters: list[dict[str, Any]],
+    media_type: str,
+    more: dict[str, Any],
+    errors: tuple[str, ...],
+) -> dict[str, Any]:
+    responses = {
+        "200": _binary("The bytes.", media_type),
+        **more,
+        "304": {"description": "If-None-Match names the current ETag."},
+        **{status: problem_response(_ERRORS[status]) for status in errors},
+    }
+    return {
+        "get": {
+            "tags": ["streams"],
+            "summary": summary,
+            "description": description,
+            "parameters": parameters,
+            "responses": responses,
+        }
+    }

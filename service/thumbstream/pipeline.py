@@ -1,0 +1,148 @@
+"""What happens to a picture, and to a stream: two visible lists of verbs.
+
+    compress   thumbnail -> encode -> identify -> store
+    preview    measure -> decode -> enlarge and write
+
+The verbs that keep a core busy run together in one worker thread; the event loop only waits. The
+stream is acknowledged (a `Receipt`) only after the store said that it is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from thumbstream.catalogue import Catalogue, PictureCodec
+from thumbstream.codec.bitstream import parse_header
+from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.ids import identify
+from thumbstream.ingest import Limits, thumbnail
+from thumbstream.metrics import Metrics
+from thumbstream.pictures import PictureFormat, write_picture
+from thumbstream.store import Store, StoreUnavailableError
+from thumbstream.workers import Workers
+
+T = TypeVar("T")
+
+
+class TooSlowError(ThumbstreamError):
+    """The work did not end in the time that a request may take."""
+
+
+class PreviewTooLargeError(ThumbstreamError):
+    """The enlarged preview would have more pixels than this service writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limitations:
+    """What the pipeline accepts, and how long it waits (seconds)."""
+
+    ingest: Limits
+    preview_pixels: int
+    work_timeout: float
+    store_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One upload: the picture's file and what is wanted of it."""
+
+    picture: bytes
+    size: int
+    max_bytes: int | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture on its way: the stream, and the sides (pixels) before and on the grid."""
+
+    stream: bytes
+    width: int
+    height: int
+    thumb_width: int
+    thumb_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A durable stream."""
+
+    key: str
+    drawn: Drawn
+    model: str
+    new: bool
+    """False: the very same stream was there already."""
+
+
+class Pipeline:
+    """The steps, with what they stand on."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        workers: Workers,
+        store: Store,
+        metrics: Metrics,
+        limits: Limitations,
+    ) -> None:
+        self._catalogue = catalogue
+        self._workers = workers
+        self._store = store
+        self._metrics = metrics
+        self._limits = limits
+
+    async def compress(self, order: Order) -> Receipt:
+        """Makes and keeps the stream of a picture.
+
+        Raises what `thumbnail` raises, `UnknownModelError`, `OverloadedError`, `TooSlowError` and
+        `StoreError`.
+        """
+        codec = self._catalogue.encoder(order.model)
+        drawn = await self._work(lambda: self._draw(codec, order))
+        key = identify(drawn.stream)
+        new = await self._keep(key, drawn.stream)
+        return Receipt(key, drawn, codec.model_id, new)
+
+    async def preview(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
+        """A picture file of a stream or of any prefix of one.
+
+        Raises `BitstreamError`, `UnknownModelError`, `PreviewTooLargeError`, `OverloadedError` and
+        `TooSlowError`.
+        """
+        header = parse_header(stream)
+        pixels = header.width * header.height * scale * scale
+        if pixels > self._limits.preview_pixels:
+            raise PreviewTooLargeError(
+                f"the preview would have {pixels} pixels; the limit is "
+                f"{self._limits.preview_pixels}: ask for a smaller scale"
+            )
+        return await self._work(lambda: self._show(stream, form, scale))
+
+    def _draw(self, codec: PictureCodec, order: Order) -> Drawn:
+        with self._metrics.encode_seconds.time():
+            small = thumbnail(order.picture, order.size, self._limits.ingest)
+            stream = codec.encode(small.pixels, max_bytes=order.max_bytes)
+        thumb_height, thumb_width = small.pixels.shape[:2]
+        return Drawn(stream, small.width, small.height, thumb_width, thumb_height)
+
+    def _show(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
+        with self._metrics.decode_seconds.time():
+            pixels = self._catalogue.decoder(stream).decode(stream)
+            return write_picture(pixels, form, scale)
+
+    async def _work(self, job: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(self._limits.work_timeout):
+                return await self._workers.run(job)
+        except TimeoutError:
+            raise TooSlowError(f"no result in {self._limits.work_timeout:g} seconds") from None
+
+    async def _keep(self, key: str, stream: bytes) -> bool:
+        try:
+            async with asyncio.timeout(self._limits.store_timeout):
+                return await self._store.put(key, stream)
+        except TimeoutError:
+            raise StoreUnavailableError("the store did not answer in time") from None

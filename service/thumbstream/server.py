@@ -1,0 +1,86 @@
+"""uvicorn, and a stop in three steps.
+
+SIGTERM: (1) /readyz answers 503 at once while everything is still served, for ``drain_seconds``, so
+that a load balancer has time to notice; (2) the port closes and requests in flight finish, for at
+most ``shutdown_seconds``; (3) workers and store close. SIGINT (Ctrl-C) skips the first step, and so
+does a second SIGTERM; a second SIGINT gives up on requests in flight. Either way the process ends
+with status 0: it was asked to.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from thumbstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def run(app: ASGIApp, settings: Settings, *, on_drain: Callable[[], None]) -> bool:
+    """Serves ``app`` until a signal stops it; False when it could not start.
+
+    ``on_drain`` is called from a signal handler when the first step begins.
+    """
+    server = DrainingServer(_config(app, settings), settings.drain_seconds, on_drain)
+    server.run()
+    return server.started
+
+
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        # "auto" for loop and http: uvloop and httptools where they are installed.
+        lifespan="on",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nothing here depends on the client's address
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+class DrainingServer(uvicorn.Server):
+    """A uvicorn server that says that it will stop before it does."""
+
+    def __init__(
+        self, config: uvicorn.Config, drain_seconds: float, on_drain: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._drain_seconds = drain_seconds
+        self._on_drain = on_drain
+        self._stop_at: float | None = None  # time.monotonic() at which step 2 begins
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say where: port 0 becomes a number only here."""
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            name = f"[{host}]" if ":" in host else host
+            log.info("demo page http://%s:%d/ and API documentation /docs", name, port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle a signal: choose when to stop instead of stopping."""
+        asked_before = self._stop_at is not None
+        patient = sig == signal.SIGTERM and not asked_before
+        self._stop_at = time.monotonic() + (self._drain_seconds if patient else 0.0)
+        self._on_drain()
+        if asked_before and sig == signal.SIGINT:
+            self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say whether to stop; uvicorn asks ten times a second."""
+        if self._stop_at is not None and time.monotonic() >= self._stop_at:
+            self.should_exit = True
+        return await super().on_tick(counter)

@@ -1,0 +1,99 @@
+"""The parts of a running service, wired once, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from thumbstream.auth import Doorkeeper
+from thumbstream.cache import StreamCache
+from thumbstream.catalogue import Catalogue, Zoo
+from thumbstream.ingest import Limits
+from thumbstream.metrics import Metrics
+from thumbstream.pipeline import Limitations, Pipeline
+from thumbstream.refusals import NotReadyError
+from thumbstream.settings import Settings
+from thumbstream.shelf import Shelf
+from thumbstream.store import Store, StoreError
+from thumbstream.uploads import Uploads
+from thumbstream.workers import Workers
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Everything that answers share. `open` before the first request, `close` after the last."""
+
+    def __init__(self, settings: Settings, *, zoo: Zoo, store: Store) -> None:
+        self.settings = settings
+        self.store = store
+        self.metrics = Metrics()
+        self.workers = Workers(settings.threads, settings.encode_queue)
+        self.metrics.watch_workers(self.workers)
+        self.catalogue = Catalogue(zoo, chosen=settings.models, device=settings.device)
+        self.shelf = Shelf(
+            store,
+            StreamCache(settings.cache_bytes),
+            self.metrics,
+            timeout=settings.store_timeout_seconds,
+        )
+        self.pipeline = Pipeline(
+            self.catalogue,
+            self.workers,
+            store,
+            self.metrics,
+            Limitations(
+                ingest=Limits(
+                    max_bytes=settings.max_upload_bytes,
+                    max_pixels=settings.max_pixels,
+                    max_side=settings.max_side,
+                ),
+                preview_pixels=settings.decode_max_pixels,
+                work_timeout=settings.work_timeout_seconds,
+                store_timeout=settings.store_timeout_seconds,
+            ),
+        )
+        self.uploads = Uploads(
+            limit=settings.max_upload_bytes,
+            uploads=settings.max_uploads,
+            timeout=settings.upload_timeout_seconds,
+        )
+        self.doorkeeper = Doorkeeper(token.get_secret_value() for token in settings.tokens)
+        self.draining = False
+        """Set when the process was asked to stop: it still serves, but wants no new clients."""
+        self._open = False
+
+    async def open(self) -> None:
+        """Opens the store and the models, and warms the models up. Raises what they raise."""
+        await self.store.open()
+        try:
+            await asyncio.to_thread(self.catalogue.open)
+        except BaseException:
+            await self.store.close()
+            raise
+        self._open = True
+        log.info("open: store %s, models %s", self.store.name, ", ".join(self.catalogue.offered))
+
+    def drain(self) -> None:
+        """Not ready from now on. Safe to call from a signal handler."""
+        self.draining = True
+
+    async def close(self) -> None:
+        """Ends the jobs that run, then closes the store."""
+        self.drain()
+        self._open = False
+        await self.workers.close()
+        await self.store.close()
+
+    async def check_ready(self) -> None:
+        """Raises `NotReadyError` or `StoreError` when new clients should go elsewhere."""
+        if self.draining:
+            raise NotReadyError("the service is stopping")
+        if not self._open:
+            raise NotReadyError("the service is starting")
+        try:
+            async with asyncio.timeout(self.settings.store_timeout_seconds):
+                await self.store.ping()
+        except (TimeoutError, StoreError) as error:
+            log.warning("store %s does not answer: %s", self.store.name, error)
+            raise NotReadyError("the store does not answer") from None

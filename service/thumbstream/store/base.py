@@ -1,0 +1,55 @@
+"""What a store of streams promises: small immutable values under 22-character ids.
+
+The value is the stream and nothing else, so that a prefix of a value is a prefix of the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from thumbstream.codec.errors import ThumbstreamError
+
+
+class StoreError(ThumbstreamError):
+    """A store that did not do what it was asked."""
+
+
+class StoreUnavailableError(StoreError):
+    """A store that cannot be reached, opened, read or written now; trying later may help."""
+
+
+class StoreFullError(StoreError):
+    """A store that has no room for another stream."""
+
+
+class Store(Protocol):
+    """Where streams live. One object serves one event loop; several processes may share a store.
+
+    Every coroutine may raise `StoreUnavailableError`; ``put`` may raise `StoreFullError` as well.
+    """
+
+    name: str
+    """``sqlite``, ``redis`` or ``redis+cluster``."""
+
+    async def open(self) -> None:
+        """Acquire what the other methods need. Call once, before them."""
+
+    async def close(self) -> None:
+        """Finish what has begun and release everything. Harmless when repeated."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The stream under ``key``, or None."""
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The streams under ``keys``, None for those unknown: one answer a key, in their order."""
+
+    async def put(self, key: str, value: bytes) -> bool:
+        """Keep ``value`` under ``key`` unless there is one: True if it is new.
+
+        Returns only when the stream under ``key``, be it this one or the older one, is as durable
+        as the store can make it. A second put of a key never changes its stream.
+        """
+
+    async def ping(self) -> None:
+        """Return if the store answers."""

@@ -1,0 +1,236 @@
+/**
+ * One picture at one grid size: its reference, its stream, and the two other ways to preview it.
+ *
+ * Everything is measured against the reference, the original reduced to the grid of the stream.
+ * A format that this browser cannot show leaves the reference empty: the stream is then shown
+ * without numbers, and the others say why they are missing.
+ */
+
+import * as chart from "./chart.js";
+import { Frames } from "./frames.js";
+import { Panel, countBytes } from "./panel.js";
+import { gridOf, open, read, reduce, webpEncoder } from "./pictures.js";
+import { psnr, ssim } from "./quality.js";
+import { ticks } from "./scale.js";
+import { compress, decode } from "./service.js";
+import * as thumbhash from "./thumbhash.js";
+import * as webp from "./webp.js";
+
+export class Comparison {
+  answer = null;
+  #abort = new AbortController();
+  #reference = null;
+  #frames = null;
+  #webpFiles = null; // null until measured; [] where the browser has no encoder
+  #thumbhashPoint = null;
+  #streamPoints = new Map();
+  #bytes = 0;
+  #waiting = [];
+
+  /** @param {HTMLElement} section @param {File} file @param {number} size long side of the grid */
+  constructor(section, file, size, complain) {
+    this.section = section;
+    this.file = file;
+    this.size = size;
+    this.complain = complain;
+    const panel = (id) => new Panel(section.querySelector(`#${id}`));
+    this.panels = {
+      original: panel("original"),
+      stream: panel("stream"),
+      thumbhash: panel("thumbhash"),
+      webp: panel("webp"),
+    };
+  }
+
+  get length() {
+    return this.answer?.length ?? 0;
+  }
+
+  get hasReference() {
+    return this.#reference !== null;
+  }
+
+  /** Show what needs no service, post the picture, and return when the stream is there. */
+  async start(onBusy) {
+    const { signal } = this.#abort;
+    for (const panel of Object.values(this.panels)) panel.clear();
+    const bitmap = await open(this.file).catch(() => null);
+    signal.throwIfAborted();
+    if (bitmap) this.#refer(bitmap, gridOf(bitmap, this.size));
+    else this.#referToNothing();
+    try {
+      this.answer = await compress(this.file, this.size, signal, onBusy);
+    } catch (error) {
+      if (!signal.aborted) this.panels.stream.say("No stream.");
+      throw error;
+    }
+    const grid = { width: this.answer.thumb_width, height: this.answer.thumb_height };
+    const guess = this.#reference;
+    if (guess && (guess.width !== grid.width || guess.height !== grid.height)) {
+      this.#refer(bitmap, grid);
+    }
+    bitmap?.close();
+    this.#frames = new Frames(
+      (bytes, stop) => this.#loadFrame(bytes, stop),
+      (bytes, frame) => this.#showFrame(bytes, frame),
+      (error) => {
+        this.panels.stream.wait(false);
+        this.complain(error);
+      },
+    );
+  }
+
+  close() {
+    this.#abort.abort();
+    this.#frames?.close();
+  }
+
+  show(bytes) {
+    this.#bytes = bytes;
+    this.panels.stream.wait(!this.#frames.has(bytes));
+    this.#frames.want(bytes);
+    this.#showWebp();
+    this.#drawChart();
+  }
+
+  has(bytes) {
+    return this.#frames.has(bytes);
+  }
+
+  prefetch(counts) {
+    this.#frames.prefetch(counts);
+  }
+
+  settle() {
+    this.#frames.settle();
+  }
+
+  /** Resolves when the frame that is wanted now has been shown. */
+  settled() {
+    return new Promise((done) => {
+      if (this.#frames.has(this.#bytes)) done();
+      else this.#waiting.push(done);
+    });
+  }
+
+  /** What is seen at this byte count, in a sentence for those who do not see it. */
+  summary(bytes) {
+    const say = ({ figure, name }) => {
+      const [length, similarity, noise] = [...figure.querySelectorAll("dd")].map(
+        (value) => value.textContent,
+      );
+      return `${name} ${length} bytes, SSIM ${similarity}, PSNR ${noise} decibels`;
+    };
+    const { stream, webp: other } = this.panels;
+    return `${countBytes(bytes)} of ${this.length}. ${say(stream)}. ${say(other)}.`;
+  }
+
+  #measure(picture) {
+    const reference = this.#reference;
+    if (!reference) return undefined;
+    return {
+      ssim: ssim(reference.data, picture.data, reference.width, reference.height),
+      psnr: psnr(reference.data, picture.data),
+    };
+  }
+
+  #refer(bitmap, grid) {
+    this.#reference = reduce(bitmap, grid);
+    const ratio = Math.min(2, Math.max(0.6, grid.width / grid.height));
+    this.section.querySelector(".panels").style.setProperty("--ratio", ratio);
+    this.panels.original.show(this.#reference, {
+      bytes: this.file.size.toLocaleString("en"),
+      note: `on a grid of ${grid.width} \u00d7 ${grid.height}`,
+    });
+    const input = reduce(bitmap, gridOf(bitmap, thumbhash.MAX_SIDE));
+    this.#showThumbhash(thumbhash.encode(input.width, input.height, input.data), grid);
+    this.#measureWebp(this.#reference);
+  }
+
+  #referToNothing() {
+    this.panels.original.say("This browser cannot show this format; the service may.");
+    this.panels.thumbhash.say("Needs the original.");
+    this.panels.webp.say("Needs the original.");
+  }
+
+  #showThumbhash(hash, grid) {
+    const { rgba } = thumbhash.decode(hash, grid);
+    const picture = new ImageData(rgba, grid.width, grid.height);
+    const quality = this.#measure(picture);
+    this.#thumbhashPoint = [hash.length, quality.ssim];
+    this.panels.thumbhash.show(picture, {
+      bytes: String(hash.length),
+      quality,
+      note: `fixed at ${countBytes(hash.length)}`,
+    });
+  }
+
+  async #loadFrame(bytes, stop) {
+    const picture = await read(await decode(this.answer.id, bytes, stop));
+    const quality = this.#measure(picture);
+    if (quality) this.#streamPoints.set(bytes, quality.ssim);
+    this.#drawChart();
+    return { picture, quality };
+  }
+
+  #showFrame(bytes, { picture, quality }) {
+    this.panels.stream.show(picture, {
+      bytes: String(bytes),
+      quality,
+      note: `first ${bytes} of ${countBytes(this.length)}`,
+    });
+    const exact = bytes === this.#bytes;
+    this.panels.stream.wait(!exact);
+    if (exact) for (const done of this.#waiting.splice(0)) done();
+  }
+
+  async #measureWebp(reference) {
+    const files = await webp.ladder(webpEncoder(reference));
+    const current = () => reference === this.#reference && !this.#abort.signal.aborted;
+    if (!current()) return;
+    this.#webpFiles = files;
+    this.#showWebp();
+    for (const file of files) {
+      await this.#openWebp(file);
+      if (!current()) return;
+    }
+    this.#drawChart();
+  }
+
+  async #openWebp(file) {
+    file.picture ??= await read(file.blob);
+    file.score ??= this.#measure(file.picture);
+    return file;
+  }
+
+  async #showWebp() {
+    if (!this.#webpFiles || !this.length) return;
+    if (!this.#webpFiles.length) {
+      this.panels.webp.say("This browser cannot write WebP files.");
+      return;
+    }
+    const budget = this.#bytes;
+    const file = await this.#openWebp(webp.pick(this.#webpFiles, budget));
+    if (this.#abort.signal.aborted || budget !== this.#bytes) return;
+    const over = file.bytes - budget;
+    this.panels.webp.show(file.picture, {
+      bytes: String(file.bytes),
+      quality: file.score,
+      note: over > 0 ? `smallest file, ${over} over` : `nearest file, ${-over} under`,
+    });
+  }
+
+  #drawChart() {
+    if (!this.length || !this.#reference) return;
+    chart.draw(this.section.querySelector(".chart"), {
+      length: this.length,
+      bytes: this.#bytes,
+      counts: ticks(this.length),
+      stream: [...this.#streamPoints].sort(([a], [b]) => a - b),
+      webp: (this.#webpFiles ?? [])
+        .filter((file) => file.score)
+        .map((file) => [file.bytes, file.score.ssim]),
+      thumbhash: this.#thumbhashPoint,
+    });
+  }
+}

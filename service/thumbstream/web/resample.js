@@ -1,0 +1,64 @@
+/**
+ * Antialiased Lanczos-3 resampling, the filter with which the service reduces an upload.
+ *
+ * Browsers differ in how they shrink a picture; measuring against a reference that was reduced in
+ * another way than the service's would charge the difference to the codec.
+ */
+
+const LOBES = 3;
+
+function lanczos(x) {
+  if (x === 0) return 1;
+  if (Math.abs(x) >= LOBES) return 0;
+  const angle = Math.PI * x;
+  return (LOBES * Math.sin(angle) * Math.sin(angle / LOBES)) / (angle * angle);
+}
+
+/** For every output sample: the first input sample it looks at, and the weights from there on. */
+function plan(inputs, outputs) {
+  const scale = inputs / outputs;
+  const stretch = Math.max(scale, 1); // reducing widens the filter, enlarging does not narrow it
+  const reach = LOBES * stretch;
+  return Array.from({ length: outputs }, (_, i) => {
+    const centre = (i + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(centre - reach + 0.5));
+    const last = Math.min(inputs, Math.trunc(centre + reach + 0.5));
+    const weights = Array.from({ length: last - first }, (_, k) =>
+      lanczos((first + k - centre + 0.5) / stretch),
+    );
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    return { first, weights: weights.map((weight) => weight / sum) };
+  });
+}
+
+/** Resample every line of a picture; a line is `count` samples `step` apart, 4 channels each. */
+function pass(source, target, lines, sourceLine, sourceStep, targetLine, targetStep, samples) {
+  for (let line = 0; line < lines; line++) {
+    samples.forEach(({ first, weights }, i) => {
+      const from = line * sourceLine + first * sourceStep;
+      const to = line * targetLine + i * targetStep;
+      for (let channel = 0; channel < 4; channel++) {
+        let sum = 0;
+        for (let k = 0; k < weights.length; k++) {
+          sum += weights[k] * source[from + k * sourceStep + channel];
+        }
+        target[to + channel] = sum; // a clamped array rounds and limits to 0..255
+      }
+    });
+  }
+}
+
+/**
+ * @param {{width: number, height: number, data: Uint8ClampedArray}} picture RGBA
+ * @param {number} width
+ * @param {number} height
+ * @returns {Uint8ClampedArray<ArrayBuffer>} width * height * 4 samples
+ */
+export function resample(picture, width, height) {
+  const narrow = new Uint8ClampedArray(width * picture.height * 4);
+  pass(picture.data, narrow, picture.height, picture.width * 4, 4, width * 4, 4,
+    plan(picture.width, width));
+  const out = new Uint8ClampedArray(width * height * 4);
+  pass(narrow, out, width, 4, width * 4, 4, width * 4, plan(picture.height, height));
+  return out;
+}

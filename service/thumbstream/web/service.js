@@ -1,0 +1,107 @@
+/** The two requests that the page makes, and the service's errors in words. */
+
+const LONGEST_WAIT = 10; // seconds; a service that is busy for longer is reported at once
+
+const TYPES_BY_SUFFIX = {
+  avif: "image/avif",
+  bmp: "image/bmp",
+  gif: "image/gif",
+  jpeg: "image/jpeg",
+  jpg: "image/jpeg",
+  png: "image/png",
+  tif: "image/tiff",
+  tiff: "image/tiff",
+  webp: "image/webp",
+};
+
+/** An answer that is no success, told by `application/problem+json` where there is one. */
+export class ServiceError extends Error {
+  constructor(title, { detail = "", code = "", status = 0 } = {}) {
+    super(title);
+    this.name = "ServiceError";
+    this.title = title;
+    this.detail = detail;
+    this.code = code;
+    this.status = status;
+  }
+
+  static async of(response) {
+    const problem = await response.json().catch(() => ({}));
+    return new ServiceError(problem.title ?? `The service answered ${response.status}`, {
+      detail: problem.detail,
+      code: problem.code,
+      status: response.status,
+    });
+  }
+}
+
+/** Seconds to wait by a Retry-After header (a number or a date); 1 if it says nothing. */
+export function retryAfter(header, now = Date.now()) {
+  if (header === null || header.trim() === "") return 1;
+  const seconds = Number(header);
+  if (Number.isFinite(seconds)) return Math.max(0, seconds);
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? 1 : Math.max(0, (date - now) / 1000);
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, seconds * 1000);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** fetch() that waits and asks once more when the service is busy (429). */
+async function request(url, options, onBusy = () => {}) {
+  for (let attempt = 0; ; attempt++) {
+    let response;
+    try {
+      response = await fetch(url, options);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new ServiceError("The service cannot be reached", { detail: "Is it still running?" });
+    }
+    if (response.ok) return response;
+    const wait = retryAfter(response.headers.get("Retry-After"));
+    if (response.status !== 429 || attempt > 0 || wait > LONGEST_WAIT) {
+      throw await ServiceError.of(response);
+    }
+    onBusy(wait);
+    await pause(wait, options.signal);
+  }
+}
+
+/** The media type to post a file with; browsers leave it empty for some suffixes. */
+export function mediaType(file) {
+  const suffix = (file.name ?? "").split(".").pop().toLowerCase();
+  return file.type || TYPES_BY_SUFFIX[suffix] || "application/octet-stream";
+}
+
+/** Post a picture; the answer is the JSON of POST /compress. */
+export async function compress(file, size, signal, onBusy) {
+  const response = await request(
+    `/compress?size=${size}`,
+    { method: "POST", body: file, headers: { "Content-Type": mediaType(file) }, signal },
+    onBusy,
+  );
+  return response.json();
+}
+
+/** The path of the first `bytes` bytes of a stream as a PNG. */
+export function decodePath(id, bytes, scale = 1) {
+  const enlarge = scale > 1 ? `&scale=${scale}` : "";
+  return `/decode/${id}?bytes=${bytes}&format=png${enlarge}`;
+}
+
+/** The first `bytes` bytes of a stream, decoded by the service: a PNG blob. */
+export async function decode(id, bytes, signal) {
+  const response = await request(decodePath(id, bytes), { signal });
+  return response.blob();
+}

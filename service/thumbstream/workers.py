@@ -1,0 +1,93 @@
+"""Workers: a bounded pool of threads for work that keeps a core busy.
+
+`Workers.run` takes a place or refuses at once: the number of jobs that wait or run never exceeds
+``threads + queue``. A job whose caller is cancelled (the client has gone, the time is up) leaves
+the queue without having run; one that already runs keeps its place until it ends. Threads are
+enough, because ONNX Runtime and Pillow release the interpreter lock while they work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import TypeVar
+
+from thumbstream.codec.errors import ThumbstreamError
+
+T = TypeVar("T")
+
+
+class OverloadedError(ThumbstreamError):
+    """Every place is taken; the caller should come back later."""
+
+
+class Places:
+    """A number of places that callers take and give back; safe to use from every thread."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._taken = 0  # 0 .. limit
+        self._lock = Lock()
+
+    @property
+    def taken(self) -> int:
+        """Places in use."""
+        return self._taken
+
+    def __enter__(self) -> None:
+        self.take()
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def take(self) -> None:
+        """Raises `OverloadedError` when no place is left."""
+        with self._lock:
+            if self._taken >= self.limit:
+                raise OverloadedError(f"all {self.limit} places are taken")
+            self._taken += 1
+
+    def give_back(self) -> None:
+        """Free one place."""
+        with self._lock:
+            self._taken -= 1
+
+
+class Workers:
+    """``threads`` threads, and room for ``queue`` jobs to wait."""
+
+    def __init__(self, threads: int, queue: int) -> None:
+        self._threads = threads
+        self._places = Places(threads + queue)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="thumbstream-worker")
+
+    @property
+    def running(self) -> int:
+        """Jobs in threads."""
+        return min(self._places.taken, self._threads)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that no thread has taken up yet."""
+        return max(0, self._places.taken - self._threads)
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """The result of ``job``, run in a thread. Raises `OverloadedError`, and what it raises."""
+        self._places.take()
+        try:
+            future = self._executor.submit(job)
+        except BaseException:
+            self._places.give_back()
+            raise
+        # Called when the job has ended, and at once when it is cancelled while it waits.
+        future.add_done_callback(self._done)
+        return await asyncio.wrap_future(future)
+
+    def _done(self, _future: Future[T]) -> None:
+        self._places.give_back()
+
+    async def close(self) -> None:
+        """Drops jobs that wait, and returns when those that run have ended."""
+        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)

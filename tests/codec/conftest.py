@@ -1,0 +1,19 @@
+"""The published model on the CPU, and the modules that only these tests share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from thumbstream import zoo  # noqa: E402
+from thumbstream.codec.codec import Codec  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def codec() -> Codec:
+    """The published default model. No test may depend on what exactly its weights are."""
+    return zoo.load(device="cpu")

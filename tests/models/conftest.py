@@ -1,0 +1,94 @@
+"""What the tests of the training package share: one thread, a tiny network, synthetic pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from thumbstream_models.config import Config, DataConfig, ModelConfig, TrainingConfig
+
+TINY = Config(
+    model_id="conv-lstm-1",
+    model=ModelConfig(
+        family="conv_lstm",
+        iterations=4,
+        code_planes=4,
+        encoder_filters=(8, 8),
+        decoder_filters=(8, 8, 8),
+    ),
+    data=DataConfig(
+        size=16, min_crop=0.5, whole_fraction=0.4, max_aspect=1.5, validation_pictures=3
+    ),
+    training=TrainingConfig(
+        steps=6,
+        batch_size=4,
+        learning_rate=5e-3,
+        final_learning_rate=5e-4,
+        warmup_steps=2,
+        gradient_clip=1.0,
+        ema_decay=0.9,
+        seed=1,
+        loss="log_l2",
+        curriculum=0.3,
+        curriculum_iterations=2,
+        min_iterations=1,
+        unroll_power=1.4,
+        deterministic_from=0.7,
+        validate_every=2,
+    ),
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The networks here are too small for two threads to be anything but in each other's way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Config:
+    """A whole training that takes a second."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def changed() -> Callable[..., Config]:
+    """``changed(config, section, **values)``: the configuration with some values replaced."""
+
+    def change(config: Config, section: str, **values: Any) -> Config:
+        part = dataclasses.replace(getattr(config, section), **values)
+        return dataclasses.replace(config, **{section: part})
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def smooth_pictures() -> list[NDArray[np.uint8]]:
+    """Ten pictures of soft colours, no two of the same size, sides from 24 to 60 pixels."""
+    rng = np.random.default_rng(5)
+    made = []
+    for i in range(10):
+        seed = Image.fromarray(rng.integers(0, 256, (3, 4, 3), np.uint8))
+        made.append(np.asarray(seed.resize((24 + 4 * i, 60 - 3 * i), Image.Resampling.BICUBIC)))
+    return made
+
+
+@pytest.fixture(scope="session")
+def picture_folder(
+    smooth_pictures: list[NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same pictures as PNG files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i, pixels in enumerate(smooth_pictures):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder

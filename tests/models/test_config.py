@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from thumbstream_models import config as configs
+from thumbstream_models import export, networks, train
+from thumbstream_models.config import Config, ConfigError
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "models" / "configs").glob("*.toml"))
+
+
+def test_a_configuration_survives_json(tiny: Config) -> None:
+    assert configs.from_dict(tiny.to_dict()) == tiny
+    assert configs.from_dict(json.loads(json.dumps(tiny.to_dict()))) == tiny
+
+
+def test_a_configuration_cannot_be_changed(tiny: Config) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tiny.training.steps = 7  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("section", ["model", "data", "training"])
+def test_every_missing_key_is_an_error(tiny: Config, section: str) -> None:
+    for key in tiny.to_dict()[section]:
+        values = tiny.to_dict()
+        del values[section][key]
+        with pytest.raises(ConfigError, match=f"missing or unknown keys.*'{key}'"):
+            configs.from_dict(values)
+
+
+@pytest.mark.parametrize("key", ["model_id", "model", "data", "training"])
+def test_every_missing_section_is_an_error(tiny: Config, key: str) -> None:
+    values = tiny.to_dict()
+    del values[key]
+    with pytest.raises(ConfigError, match=f"'{key}'"):
+        configs.from_dict(values)
+
+
+@pytest.mark.parametrize("section", ["model", "data", "training"])
+def test_an_unknown_key_is_an_error(tiny: Config, section: str) -> None:
+    values = tiny.to_dict()
+    values[section]["learning_rat"] = 1
+    with pytest.raises(ConfigError, match="learning_rat"):
+        configs.from_dict(values)
+
+
+def test_an_unknown_section_is_an_error(tiny: Config) -> None:
+    with pytest.raises(ConfigError, match="trainign"):
+        configs.from_dict(tiny.to_dict() | {"trainign": {}})
+
+
+@pytest.mark.parametrize("value", [3, "conv_lstm", [], None])
+def test_a_section_that_is_no_table_is_an_error(tiny: Config, value: Any) -> None:
+    with pytest.raises(ConfigError):
+        configs.from_dict(tiny.to_dict() | {"model": value})
+
+
+def test_broken_toml_is_told_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text("model_id = ")
+    with pytest.raises(ConfigError, match=r"broken\.toml"):
+        configs.load(path)
+
+
+def test_there_are_published_configurations() -> None:
+    assert CONFIGS
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_published_configuration_can_be_trained(path: Path) -> None:
+    config = configs.load(path)
+    assert config.model_id == path.stem
+    assert config.model_id in export.BITSTREAM_IDS
+    assert config.data.size % networks.STRIDE == 0
+    t = config.training
+    assert 1 <= t.min_iterations <= t.curriculum_iterations <= config.model.iterations
+    assert 0 <= t.curriculum <= 1
+    assert 0 <= t.deterministic_from <= 1
+    assert 0 < t.final_learning_rate <= t.learning_rate
+    assert t.warmup_steps < t.steps
+    net = networks.build(config.model)
+    assert len(net.residual_gain.gain) == config.model.iterations
+    parameters = sum(p.numel() for p in net.parameters())
+    assert 4 * parameters < 5_000_000, "float32 weights of 5 MB or less are small enough for git"
+    x_hat = net(x := train.torch.zeros(1, 3, 16, 16), 1)[1]
+    assert train.loss_of(x, x_hat, t.loss).isfinite()

@@ -1,0 +1,78 @@
+"""Each import contract holds, and each one catches what it is there to catch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+    "contracts"
+]
+
+# Contract, module that breaks it, the import that does.
+VIOLATIONS = [
+    ("stairs", "service/thumbstream/pipeline.py", "from thumbstream import api"),
+    ("stairs", "service/thumbstream/codec/codec.py", "from thumbstream import zoo"),
+    ("stairs", "service/thumbstream/ingest/__init__.py", "from thumbstream import store"),
+    ("stairs", "service/thumbstream/newcomer.py", "import json"),
+    ("no-torch", "service/thumbstream/zoo.py", "import torch"),
+    ("no-torch", "service/thumbstream/cli.py", "from thumbstream_models import metrics"),
+    ("one-runtime", "service/thumbstream/app.py", "import onnxruntime"),
+    ("one-runtime", "service/thumbstream/codec/codec.py", "import onnxruntime"),
+    ("models-see-the-codec", "models/thumbstream_models/data.py", "from thumbstream import ingest"),
+    ("models-see-the-codec", "models/thumbstream_models/cli.py", "from thumbstream import app"),
+    ("pure-codec", "service/thumbstream/codec/rangecoder.py", "import os"),
+    ("pure-codec", "service/thumbstream/codec/codec.py", "import time"),
+]
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """The Python sources and the contracts, to be broken."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    only_python = shutil.ignore_patterns("__pycache__", "web")
+    for folder in ("service/thumbstream", "models/thumbstream_models"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=only_python)
+    return tmp_path
+
+
+def lint(folder: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
+    chosen = [f"--contract={name}" for name in contracts]
+    return subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", *chosen],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder / 'service'}{os.pathsep}{folder / 'models'}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_sources_keep_every_contract(sources: Path) -> None:
+    result = lint(sources)
+    assert result.returncode == 0, result.stdout
+    assert f"{len(CONTRACTS)} kept, 0 broken" in result.stdout
+
+
+def test_every_contract_is_seen_broken() -> None:
+    assert {name for name, _, _ in VIOLATIONS} == {contract["id"] for contract in CONTRACTS}
+
+
+@pytest.mark.parametrize(("contract", "module", "violation"), VIOLATIONS)
+def test_a_violation_is_caught(sources: Path, contract: str, module: str, violation: str) -> None:
+    with (sources / module).open("a") as file:
+        file.write(f"\n{violation}\n")
+    result = lint(sources, contract)
+    assert result.returncode != 0, result.stdout
+    if module.endswith("newcomer.py"):
+        assert "thumbstream.newcomer" in result.stdout + result.stderr
+    else:
+        assert "0 kept, 1 broken" in result.stdout

@@ -1,0 +1,77 @@
+"""What the tests of the service share: a service in this process, one in its own, and checks."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from service_stand_ins import MemoryStore, StandInZoo, photo
+
+from thumbstream.app import Application
+from thumbstream.ids import identify
+
+FOR_EVER = "public, max-age=31536000, immutable"
+UNKNOWN = identify(b"nobody stored this")
+
+
+@dataclass
+class Running:
+    """A service without a port: requests go straight into the application."""
+
+    app: Application
+    http: httpx.AsyncClient
+    store: MemoryStore
+    zoo: StandInZoo
+
+    async def upload(self, seed: int = 0, **query: Any) -> dict[str, Any]:
+        answer = await self.http.post(
+            "/compress",
+            content=photo(seed=seed),
+            params=query,
+            headers={"Content-Type": "image/png"},
+        )
+        assert answer.status_code in (200, 201), answer.text
+        return answer.json()
+
+
+Start = Callable[..., Awaitable[Running]]
+
+
+@dataclass
+class Launched:
+    """A service process and its address."""
+
+    process: subprocess.Popen[str]
+    port: int
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+Launch = Callable[..., Launched]
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of an answer that must be one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["status"] == status
+    assert document["code"] == code
+    assert document["type"] == f"urn:thumbstream:problem:{code}"
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for a condition that another task or thread brings about."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 (a thread changes it)
+            await asyncio.sleep(0.005)

@@ -1,0 +1,161 @@
+"""A codec, a zoo and a store that tests can see through, slow down and break.
+
+Also a program: ``python service_stand_ins.py`` serves them with the settings of its environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from hashlib import shake_128
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from thumbstream.codec.bitstream import parse_header, write_header
+from thumbstream.codec.errors import UnknownModelError
+from thumbstream.store import StoreFullError, StoreUnavailableError
+
+STREAM_LENGTH = 240
+
+
+class StandInCodec:
+    """Streams of STREAM_LENGTH bytes that begin with a real header; decodes to one grey."""
+
+    providers = ("StandInProvider",)
+
+    def __init__(self, model_id: str, bitstream_id: int) -> None:
+        self.model_id = model_id
+        self.bitstream_id = bitstream_id
+        self.gate = threading.Event()  # cleared: encode and decode wait
+        self.gate.set()
+        self.encoded = 0
+
+    def encode(self, pixels: NDArray[np.uint8], *, max_bytes: int | None = None) -> bytes:
+        assert self.gate.wait(20), "a test forgot to open the gate"
+        self.encoded += 1
+        height, width = pixels.shape[:2]
+        header = write_header(self.bitstream_id, width, height)
+        payload = shake_128(pixels.tobytes()).digest(STREAM_LENGTH - len(header))
+        return (header + payload)[:max_bytes]
+
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        assert self.gate.wait(20), "a test forgot to open the gate"
+        header = parse_header(stream)
+        return np.full((header.height, header.width, 3), min(255, len(stream)), np.uint8)
+
+
+class StandInZoo:
+    """Two models: 'stand-in-1' (bitstream 0) and 'stand-in-2' (bitstream 5)."""
+
+    def __init__(self) -> None:
+        self.codecs = {
+            "stand-in-1": StandInCodec("stand-in-1", 0),
+            "stand-in-2": StandInCodec("stand-in-2", 5),
+        }
+
+    @property
+    def gate(self) -> threading.Event:
+        return self.codecs["stand-in-1"].gate
+
+    def available(self) -> tuple[str, ...]:
+        return tuple(self.codecs)
+
+    def describe(self, model_id: str) -> Mapping[str, Any]:
+        return {"bitstream_id": self._codec(model_id).bitstream_id, "family": "stand_in"}
+
+    def load(self, model_id: str | None = None, *, device: str = "auto") -> StandInCodec:
+        return self._codec(model_id or "stand-in-1")
+
+    def _codec(self, model_id: str) -> StandInCodec:
+        try:
+            return self.codecs[model_id]
+        except KeyError:
+            raise UnknownModelError(f"no model {model_id!r}") from None
+
+
+class MemoryStore:
+    """A dict that can be ``down``, ``full``, ``broken`` or slow (``delay`` in seconds)."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.streams: dict[str, bytes] = {}
+        self.reads: list[list[str]] = []
+        self.down = self.full = self.broken = False
+        self.delay = 0.0
+        self.opened = self.closed = False
+
+    async def open(self) -> None:
+        self.opened = True
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def get(self, key: str) -> bytes | None:
+        return (await self.get_many([key]))[0]
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        self.reads.append(list(keys))
+        await self.ping()
+        return [self.streams.get(key) for key in keys]
+
+    async def put(self, key: str, value: bytes) -> bool:
+        await self.ping()
+        if self.full:
+            raise StoreFullError("disk /secret/path is full")
+        if key in self.streams:
+            return False
+        self.streams[key] = value
+        return True
+
+    async def ping(self) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if self.down:
+            raise StoreUnavailableError("connection to secret-host refused")
+        if self.broken:
+            raise RuntimeError("a bug with a secret in its text")
+
+
+def photo(width: int = 64, height: int = 48, seed: int = 0, form: str = "PNG") -> bytes:
+    """A picture file of smooth colours, different for each seed."""
+    noise = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+    image = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+    out = io.BytesIO()
+    image.save(out, form)
+    return out.getvalue()
+
+
+def main() -> None:
+    from thumbstream.app import serve
+    from thumbstream.settings import load_settings
+
+    zoo = StandInZoo()
+    gate = os.environ.get("STAND_IN_GATE")
+    if gate:
+        _wait_for_file(zoo.codecs["stand-in-1"], Path(gate))
+    raise SystemExit(0 if serve(load_settings(), zoo=zoo, store=MemoryStore()) else 1)
+
+
+def _wait_for_file(codec: StandInCodec, gate: Path) -> None:
+    """Make every encode but the warm-up wait until the test creates ``gate``."""
+    fast = codec.encode
+
+    def encode(pixels: NDArray[np.uint8], *, max_bytes: int | None = None) -> bytes:
+        while codec.encoded and not gate.exists():
+            time.sleep(0.02)
+        return fast(pixels, max_bytes=max_bytes)
+
+    codec.encode = encode  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from service_harness import Running, Start, problem, until
+from service_stand_ins import STREAM_LENGTH, photo
+
+from thumbstream.ids import identify
+
+PNG = {"Content-Type": "image/png"}
+
+
+async def test_a_picture_becomes_a_durable_stream(running: Running) -> None:
+    answer = await running.http.post("/compress", content=photo(64, 48), headers=PNG)
+    assert answer.status_code == 201
+    [(key, stream)] = running.store.streams.items()
+    assert key == identify(stream)
+    assert answer.headers["location"] == f"/thumb/{key}"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json() == {
+        "id": key,
+        "length": STREAM_LENGTH,
+        "width": 64,
+        "height": 48,
+        "thumb_width": 32,
+        "thumb_height": 24,
+        "model": "stand-in-1",
+        "url": f"/thumb/{key}",
+        "tiers": {str(tier): f"/t/{key}/{tier}" for tier in (16, 32, 64, 128, 256)},
+        "preview": base64.b64encode(stream[:32]).decode(),
+    }
+
+
+async def test_the_same_picture_again_is_200(running: Running) -> None:
+    first, second = [
+        await running.http.post("/compress", content=photo(), headers=PNG) for _ in range(2)
+    ]
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json() == second.json()
+    assert second.headers["location"] == first.headers["location"]
+
+
+async def test_a_form_is_the_same_as_a_raw_body(running: Running) -> None:
+    raw = await running.http.post("/compress", content=photo(form="JPEG"), headers=PNG)
+    form = await running.http.post(
+        "/compress", files={"file": ("x.bin", photo(form="JPEG"))}, data={"note": "ignored"}
+    )
+    assert (raw.status_code, form.status_code) == (201, 200)
+    assert raw.json()["id"] == form.json()["id"]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["image/jpeg", "IMAGE/PNG", "application/octet-stream", ""]
+)
+async def test_the_bytes_tell_the_format_not_the_type(running: Running, content_type: str) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    answer = await running.http.post("/compress", content=photo(form="WEBP"), headers=headers)
+    assert answer.status_code == 201, answer.text
+
+
+async def test_size_max_bytes_and_model(running: Running) -> None:
+    answer = await running.upload(size=64, max_bytes=20, model="stand-in-2")
+    assert (answer["thumb_width"], answer["thumb_height"]) == (64, 48)
+    assert answer["length"] == 20
+    assert answer["model"] == "stand-in-2"
+    assert list(answer["tiers"]) == ["16", "32"]
+
+
+async def test_the_default_size_is_a_setting(start: Start) -> None:
+    running = await start(default_size=128)
+    assert (await running.upload())["thumb_width"] == 128
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("size=33", "size"),
+        ("size=0", "size"),
+        ("size=264", "size"),
+        ("size=x", "size"),
+        ("max_bytes=0", "max_bytes"),
+        ("max_bytes=1000000", "max_bytes"),
+        ("model=", "model"),
+    ],
+)
+async def test_a_wrong_parameter_is_named(running: Running, query: str, parameter: str) -> None:
+    answer = await running.http.post(f"/compress?{query}", content=photo(), headers=PNG)
+    document = problem(answer, 400, "bad_request")
+    assert document["errors"][0]["parameter"] == parameter
+    assert document["detail"].startswith(f"{parameter}: ")
+
+
+async def test_an_unknown_model(running: Running) -> None:
+    answer = await running.http.post("/compress?model=nope", content=photo(), headers=PNG)
+    assert "stand-in-1" in problem(answer, 422, "unknown_model")["detail"]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/json", "application/x-www-form-urlencoded"]
+)
+async def test_other_content_types(running: Running, content_type: str) -> None:
+    answer = await running.http.post(
+        "/compress", content=photo(), headers={"Content-Type": content_type}
+    )
+    problem(answer, 415, "unsupported_media_type")
+    assert answer.headers["accept-post"].startswith("image/*")
+
+
+@pytest.mark.parametrize(
+    "body", [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe", b"x"]
+)
+async def test_formats_off_the_list(running: Running, body: bytes) -> None:
+    answer = await running.http.post("/compress", content=body, headers=PNG)
+    problem(answer, 415, "unsupported_format")
+
+
+async def test_a_broken_picture(running: Running) -> None:
+    answer = await running.http.post("/compress", content=photo()[:60], headers=PNG)
+    problem(answer, 422, "undecodable")
+
+
+async def test_too_many_pixels(start: Start) -> None:
+    running = await start(max_pixels=64 * 48 - 1)
+    answer = await running.http.post("/compress", content=photo(64, 48), headers=PNG)
+    problem(answer, 422, "too_many_pixels")
+
+
+async def test_an_empty_body(running: Running) -> None:
+    problem(await running.http.post("/compress", headers=PNG), 400, "bad_request")
+
+
+async def test_bad_forms(running: Running) -> None:
+    other = await running.http.post("/compress", files={"picture": photo()})
+    assert "'file'" in problem(other, 400, "bad_request")["detail"]
+    text = await running.http.post("/compress", data={"file": "text"}, files={"other": b"1"})
+    problem(text, 400, "bad_request")
+    for content_type in ("multipart/form-data", "multipart/form-data; boundary=x"):
+        answer = await running.http.post(
+            "/compress", content=b"garbage", headers={"Content-Type": content_type}
+        )
+        problem(answer, 400, "bad_request")
+    two = await running.http.post(
+        "/compress", files=[("file", ("a", photo())), ("file", ("b", photo()))]
+    )
+    problem(two, 400, "bad_request")
+
+
+async def test_an_announced_length_is_refused_before_a_byte_is_read(start: Start) -> None:
+    running = await start(max_upload_bytes=1000)
+    touched = []
+
+    async def body() -> AsyncIterator[bytes]:
+        touched.append(1)
+        yield bytes(1001)
+
+    headers = PNG | {"Content-Length": "1001"}
+    answer = await running.http.post("/compress", content=body(), headers=headers)
+    problem(answer, 413, "body_too_large")
+    assert touched == []
+    assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("form", [False, True])
+async def test_a_chunked_body_is_refused_at_the_first_byte_too_many(
+    start: Start, form: bool
+) -> None:
+    running = await start(max_upload_bytes=1000)
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        if form:
+            yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        while sent < 10_000_000:
+            sent += 500
+            yield bytes(500)
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"} if form else PNG
+    answer = await running.http.post("/compress", content=body(), headers=headers)
+    problem(answer, 413, "body_too_large")
+    assert sent <= 1000 + 64 * 1024 + 500
+    assert answer.headers["connection"] == "close"
+
+
+async def test_the_picture_in_a_form_keeps_the_limit_too(start: Start) -> None:
+    running = await start(max_upload_bytes=1000)
+    answer = await running.http.post("/compress", files={"file": bytes(1001)})
+    problem(answer, 413, "body_too_large")
+
+
+async def test_a_body_that_stalls(start: Start) -> None:
+    running = await start(upload_timeout_seconds=0.05)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"\x89PNG"
+        await asyncio.sleep(5)
+
+    answer = await running.http.post("/compress", content=body(), headers=PNG)
+    problem(answer, 408, "upload_timeout")
+
+
+async def test_too_many_bodies_at_once(start: Start) -> None:
+    running = await start(max_uploads=1)
+    reading, finish = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        reading.set()
+        await finish.wait()
+        yield photo()
+
+    first = asyncio.create_task(running.http.post("/compress", content=body(), headers=PNG))
+    await reading.wait()
+    second = await running.http.post("/compress", content=photo(), headers=PNG)
+    problem(second, 429, "overloaded")
+    finish.set()
+    assert (await first).status_code == 201
+
+
+async def test_a_full_queue_is_429_and_the_rest_is_served(start: Start) -> None:
+    running = await start(encode_workers=1, encode_queue=1, retry_after_seconds=7)
+    running.zoo.gate.clear()
+
+    def post(seed: int) -> asyncio.Task[httpx.Response]:
+        request = running.http.post("/compress", content=photo(seed=seed), headers=PNG)
+        return asyncio.create_task(request)
+
+    accepted = [post(0), post(1)]
+    workers = running.app.service.workers
+    await until(lambda: workers.running == 1 and workers.waiting == 1)
+    refused = await post(2)
+    problem(refused, 429, "overloaded")
+    assert refused.headers["retry-after"] == "7"
+    # The event loop is free while the one worker is not.
+    assert (await running.http.get("/healthz")).status_code == 200
+    running.zoo.gate.set()
+    assert [(await task).status_code for task in accepted] == [201, 201]
+    assert (await post(2)).status_code == 201
+
+
+async def test_work_that_takes_too_long_is_given_up(start: Start) -> None:
+    running = await start(work_timeout_seconds=0.05)
+    running.zoo.gate.clear()
+    answer = await running.http.post("/compress", content=photo(), headers=PNG)
+    problem(answer, 503, "too_slow")
+    assert "retry-after" in answer.headers
+    running.zoo.gate.set()
+    assert running.store.streams == {}
+
+
+async def test_nothing_is_acknowledged_that_the_store_did_not_keep(start: Start) -> None:
+    running = await start(store_timeout_seconds=0.1)
+    running.store.down = True
+    answer = await running.http.post("/compress", content=photo(), headers=PNG)
+    assert "secret" not in problem(answer, 503, "store_unavailable")["detail"]
+    running.store.down, running.store.full = False, True
+    answer = await running.http.post("/compress", content=photo(), headers=PNG)
+    assert "secret" not in problem(answer, 507, "store_full")["detail"]
+    running.store.full, running.store.delay = False, 5
+    answer = await running.http.post("/compress", content=photo(), headers=PNG)
+    problem(answer, 503, "store_unavailable")
+    assert running.store.streams == {}
+
+
+@pytest.mark.parametrize(
+    ("authorization", "challenge"),
+    [
+        (None, 'Bearer realm="thumbstream"'),
+        ("Basic b25l", 'Bearer realm="thumbstream"'),
+        ("Bearer", 'Bearer realm="thumbstream"'),
+        ("Bearer wrong", 'Bearer realm="thumbstream", error="invalid_token"'),
+        ("Bearer on", 'Bearer realm="thumbstream", error="invalid_token"'),
+        ("Bearer one,two", 'Bearer realm="thumbstream", error="invalid_token"'),
+    ],
+)
+async def test_without_a_token_nothing_is_read(
+    start: Start, authorization: str | None, challenge: str
+) -> None:
+    running = await start(tokens="one,two")
+    headers = PNG | ({"Authorization": authorization} if authorization else {})
+    for url in ("/compress", "/compress?size=nonsense"):
+        answer = await running.http.post(url, content=photo(), headers=headers)
+        problem(answer, 401, "unauthorized")
+        assert answer.headers["www-authenticate"] == challenge
+        assert answer.headers["connection"] == "close"
+
+
+async def test_every_token_lets_in_and_reading_needs_none(start: Start) -> None:
+    running = await start(tokens="one,two")
+    for token in ("one", "two"):
+        headers = PNG | {"Authorization": f"bearer {token}"}
+        answer = await running.http.post("/compress", content=photo(), headers=headers)
+        assert answer.status_code in (200, 201)
+    key = answer.json()["id"]
+    assert (await running.http.get(f"/thumb/{key}")).status_code == 200
+    assert (await running.http.get(f"/decode/{key}")).status_code == 200
+
+
+async def test_uploads_are_not_for_pages_of_other_hosts(running: Running) -> None:
+    answer = await running.http.post("/compress", content=photo(), headers=PNG)
+    assert "access-control-allow-origin" not in answer.headers
+    problem(await running.http.options("/compress"), 405, "method_not_allowed")

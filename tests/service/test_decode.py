@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import base64
+import io
+
+import httpx
+import pytest
+from PIL import Image
+from service_harness import FOR_EVER, UNKNOWN, Running, Start, problem, until
+from service_stand_ins import photo
+
+from thumbstream.codec.bitstream import write_header
+
+
+def picture(body: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(body))
+
+
+@pytest.fixture
+async def stored(running: Running) -> tuple[Running, str, bytes]:
+    key = (await running.upload())["id"]
+    return running, key, running.store.streams[key]
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type", "kind"),
+    [("png", "image/png", "PNG"), ("webp", "image/webp", "WEBP")],
+)
+@pytest.mark.parametrize("scale", [1, 4, 16])
+async def test_pictures(
+    stored: tuple[Running, str, bytes], form: str, media_type: str, kind: str, scale: int
+) -> None:
+    running, key, stream = stored
+    query = {"format": form, "scale": scale, "bytes": 100}
+    got = await running.http.get(f"/decode/{key}", params=query)
+    posted = await running.http.post("/decode", params=query, content=stream)
+    for answer in (got, posted):
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == media_type
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        image = picture(answer.content)
+        assert (image.format, image.size) == (kind, (32 * scale, 24 * scale))
+        assert abs(image.convert("RGB").getpixel((5, 5))[0] - 100) <= 2  # the count of bytes
+    assert got.headers["cache-control"] == FOR_EVER
+    assert got.headers["etag"] == f'W/"{key}.100.{form}.{scale}"'
+    assert posted.headers["cache-control"] == "no-store"
+
+
+async def test_a_data_url(stored: tuple[Running, str, bytes]) -> None:
+    running, key, _ = stored
+    answer = await running.http.get(f"/decode/{key}?format=data")
+    assert answer.headers["content-type"] == "text/plain; charset=us-ascii"
+    head, _, rest = answer.text.partition(",")
+    assert head == "data:image/png;base64"
+    assert picture(base64.b64decode(rest)).size == (32, 24)
+
+
+async def test_the_accept_field_counts_when_the_query_does_not(
+    stored: tuple[Running, str, bytes],
+) -> None:
+    running, key, _ = stored
+    answer = await running.http.get(f"/decode/{key}", headers={"Accept": "image/webp"})
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.headers["vary"] == "Accept"
+    named = await running.http.get(f"/decode/{key}?format=png", headers={"Accept": "image/webp"})
+    assert named.headers["content-type"] == "image/png"
+    assert "vary" not in named.headers
+
+
+async def test_a_preview_that_is_there_is_not_drawn_again(
+    stored: tuple[Running, str, bytes],
+) -> None:
+    running, key, _ = stored
+    url = f"/decode/{key}?bytes=64&format=png&scale=2"
+    etag = (await running.http.get(url)).headers["etag"]
+    running.zoo.gate.clear()  # whoever decodes now would wait
+    answer = await running.http.get(url, headers={"If-None-Match": etag})
+    running.zoo.gate.set()
+    assert (answer.status_code, answer.content) == (304, b"")
+
+
+async def test_every_prefix_of_a_stream_is_a_picture(stored: tuple[Running, str, bytes]) -> None:
+    running, _, stream = stored
+    for count in (1, 2, 32, 239):
+        answer = await running.http.post("/decode", content=stream[:count])
+        assert answer.status_code == 200
+        assert picture(answer.content).size == (32, 24)
+
+
+async def test_enlargement_is_smooth(running: Running) -> None:
+    import numpy as np
+
+    from thumbstream.pictures import PictureFormat, write_picture
+
+    edge = np.zeros((8, 8, 3), np.uint8)
+    edge[:, 4:] = 255
+    image = picture(write_picture(edge, PictureFormat.PNG, 8))
+    middle = {image.getpixel((x, 32))[0] for x in range(24, 40)}
+    assert len(middle) > 4  # a ramp, not two colours
+
+
+@pytest.mark.parametrize("stream", [b"\x3f", b"\xdf123", b"\xe3\x00\x10"])
+async def test_bytes_that_are_no_stream(running: Running, stream: bytes) -> None:
+    problem(await running.http.post("/decode", content=stream), 400, "bad_stream")
+
+
+async def test_an_empty_body(running: Running) -> None:
+    problem(await running.http.post("/decode"), 400, "bad_request")
+
+
+async def test_a_stream_of_a_model_that_is_not_here(running: Running) -> None:
+    stream = write_header(99, 32, 32) + b"codes"
+    problem(await running.http.post("/decode", content=stream), 422, "unknown_model")
+
+
+async def test_a_model_that_is_not_offered_still_decodes(start: Start) -> None:
+    running = await start(models="stand-in-1")
+    stream = write_header(5, 32, 16) + b"codes"
+    assert (await running.http.post("/decode", content=stream)).status_code == 200
+    answer = await running.http.post(
+        "/compress?model=stand-in-2", content=photo(), headers={"Content-Type": "image/png"}
+    )
+    problem(answer, 422, "unknown_model")
+
+
+@pytest.mark.parametrize(
+    "query", ["scale=0", "scale=17", "scale=x", "format=gif", "bytes=0", "bytes=x"]
+)
+async def test_wrong_parameters(stored: tuple[Running, str, bytes], query: str) -> None:
+    running, key, stream = stored
+    problem(await running.http.get(f"/decode/{key}?{query}"), 400, "bad_request")
+    problem(await running.http.post(f"/decode?{query}", content=stream), 400, "bad_request")
+
+
+async def test_the_output_has_a_limit(start: Start) -> None:
+    running = await start(decode_max_pixels=65_536)
+    stream = write_header(5, 256, 256) + b"codes"
+    assert (await running.http.post("/decode", content=stream)).status_code == 200
+    answer = await running.http.post("/decode?scale=2", content=stream)
+    assert "65536" in problem(answer, 400, "preview_too_large")["detail"]
+
+
+async def test_the_input_has_a_limit(start: Start) -> None:
+    running = await start(decode_max_bytes=100)
+    problem(await running.http.post("/decode", content=bytes(101)), 413, "body_too_large")
+    assert (await running.http.post("/decode", content=bytes(100))).status_code == 200
+
+
+async def test_unknown_streams(running: Running) -> None:
+    for key in (UNKNOWN, "nonsense"):
+        answer = await running.http.get(f"/decode/{key}")
+        problem(answer, 404, "not_found")
+        assert answer.headers["cache-control"] == "public, max-age=10"
+
+
+async def test_decoding_has_the_bounded_queue_too(start: Start) -> None:
+    import asyncio
+
+    running = await start(encode_workers=1, encode_queue=0)
+    running.zoo.gate.clear()
+    first = asyncio.create_task(running.http.post("/decode", content=b"\x10codes"))
+    await until(lambda: running.app.service.workers.running == 1)
+    problem(await running.http.post("/decode", content=b"\x10codes"), 429, "overloaded")
+    running.zoo.gate.set()
+    assert (await first).status_code == 200
+
+
+async def test_pages_of_other_hosts_may_decode(running: Running) -> None:
+    answer: httpx.Response = await running.http.post("/decode", content=b"\x3f")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    for path, methods in (("/decode", "POST, OPTIONS"), ("/decode/x", "GET, HEAD, OPTIONS")):
+        preflight = await running.http.options(path)
+        assert preflight.status_code == 204
+        assert preflight.headers["access-control-allow-methods"] == methods

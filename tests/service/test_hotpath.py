@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+
+import pytest
+from service_harness import FOR_EVER, UNKNOWN, Running, Start, problem
+from service_stand_ins import STREAM_LENGTH
+
+from thumbstream.hotpath import TIERS
+
+
+@pytest.fixture
+async def stored(running: Running) -> tuple[Running, str, bytes]:
+    key = (await running.upload())["id"]
+    return running, key, running.store.streams[key]
+
+
+async def test_every_prefix_is_exact(stored: tuple[Running, str, bytes]) -> None:
+    running, key, stream = stored
+    for count in [*range(1, STREAM_LENGTH + 3), 10_000, 999_999]:
+        answer = await running.http.get(f"/thumb/{key}?bytes={count}")
+        assert answer.content == stream[:count]
+        length = min(count, STREAM_LENGTH)
+        assert answer.headers["content-length"] == str(length)
+        assert answer.headers["etag"] == f'"{key}.{length}"'
+
+
+async def test_without_a_count_the_whole_stream(stored: tuple[Running, str, bytes]) -> None:
+    running, key, stream = stored
+    answer = await running.http.get(f"/thumb/{key}")
+    assert (answer.status_code, answer.content) == (200, stream)
+
+
+async def test_headers_of_a_prefix(stored: tuple[Running, str, bytes]) -> None:
+    running, key, _ = stored
+    answer = await running.http.get(f"/thumb/{key}?bytes=64")
+    assert dict(answer.headers) == {
+        "content-type": "application/vnd.thumbstream",
+        "content-length": "64",
+        "cache-control": FOR_EVER,
+        "etag": f'"{key}.64"',
+        "accept-ranges": "bytes",
+        "access-control-allow-origin": "*",
+        "access-control-expose-headers": "Content-Length, Content-Range, ETag",
+        "cross-origin-resource-policy": "cross-origin",
+        "x-content-type-options": "nosniff",
+    }
+
+
+@pytest.mark.parametrize("path", ["/thumb/{key}?bytes=64", "/t/{key}/64", "/thumbs?ids={key}"])
+async def test_head_has_the_headers_of_get(stored: tuple[Running, str, bytes], path: str) -> None:
+    running, key, _ = stored
+    url = path.format(key=key)
+    got, head = await running.http.get(url), await running.http.head(url)
+    assert head.status_code == 200
+    assert head.content == b""
+    assert head.headers == got.headers
+
+
+@pytest.mark.parametrize("tier", TIERS)
+async def test_tiers(stored: tuple[Running, str, bytes], tier: int) -> None:
+    running, key, stream = stored
+    answer = await running.http.get(f"/t/{key}/{tier}")
+    assert answer.content == stream[:tier]
+    assert answer.headers["cache-control"] == FOR_EVER
+    assert answer.headers["etag"] == f'"{key}.{min(tier, STREAM_LENGTH)}"'
+
+
+@pytest.mark.parametrize("tier", ["0", "1", "48", "1024", "064", "16.0", "", "16/", "x"])
+async def test_there_are_no_other_tiers(stored: tuple[Running, str, bytes], tier: str) -> None:
+    running, key, _ = stored
+    problem(await running.http.get(f"/t/{key}/{tier}"), 404, "not_found")
+
+
+async def test_if_none_match(stored: tuple[Running, str, bytes]) -> None:
+    running, key, _ = stored
+    for field in (f'"{key}.64"', f'W/"{key}.64"', f'"x", "{key}.64"', "*"):
+        answer = await running.http.get(
+            f"/thumb/{key}?bytes=64", headers={"If-None-Match": field, "Range": "bytes=0-1"}
+        )
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["etag"] == f'"{key}.64"'
+        assert answer.headers["cache-control"] == FOR_EVER
+        assert answer.headers["access-control-allow-origin"] == "*"
+    other = await running.http.get(
+        f"/thumb/{key}?bytes=65", headers={"If-None-Match": f'"{key}.64"'}
+    )
+    assert other.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "first", "stop"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=32-", 32, 64),
+        ("bytes=32-47", 32, 48),
+        ("bytes=60-999", 60, 64),
+        ("bytes=-8", 56, 64),
+        ("bytes=-999", 0, 64),
+    ],
+)
+async def test_a_single_range(
+    stored: tuple[Running, str, bytes], field: str, first: int, stop: int
+) -> None:
+    running, key, stream = stored
+    for url in (f"/thumb/{key}?bytes=64", f"/t/{key}/64"):
+        answer = await running.http.get(url, headers={"Range": field})
+        assert answer.status_code == 206
+        assert answer.content == stream[first:stop]
+        assert answer.headers["content-range"] == f"bytes {first}-{stop - 1}/64"
+        assert answer.headers["content-length"] == str(stop - first)
+        assert answer.headers["etag"] == f'"{key}.64"'
+
+
+@pytest.mark.parametrize("field", ["bytes=0-1,4-5", "bytes=5-4", "lines=1-2", "nonsense"])
+async def test_other_ranges_bring_the_whole(stored: tuple[Running, str, bytes], field: str) -> None:
+    running, key, stream = stored
+    answer = await running.http.get(f"/thumb/{key}?bytes=64", headers={"Range": field})
+    assert (answer.status_code, answer.content) == (200, stream[:64])
+    assert "content-range" not in answer.headers
+
+
+@pytest.mark.parametrize("field", ["bytes=64-", "bytes=99-100", "bytes=-0"])
+async def test_a_range_behind_the_end(stored: tuple[Running, str, bytes], field: str) -> None:
+    running, key, _ = stored
+    answer = await running.http.get(f"/thumb/{key}?bytes=64", headers={"Range": field})
+    problem(answer, 416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == "bytes */64"
+
+
+async def test_who_holds_a_prefix_fetches_only_the_rest(
+    stored: tuple[Running, str, bytes],
+) -> None:
+    running, key, stream = stored
+    held = await running.http.get(f"/t/{key}/32")
+    rest = await running.http.get(
+        f"/thumb/{key}", headers={"Range": "bytes=32-", "If-Range": held.headers["etag"]}
+    )
+    assert rest.status_code == 206
+    assert held.content + rest.content == stream
+
+
+@pytest.mark.parametrize("validator", [f'"{UNKNOWN}.32"', "Wed, 21 Oct 2015 07:28:00 GMT", '""'])
+async def test_if_range_of_something_else_brings_the_whole(
+    stored: tuple[Running, str, bytes], validator: str
+) -> None:
+    running, key, stream = stored
+    headers = {"Range": "bytes=32-", "If-Range": validator}
+    answer = await running.http.get(f"/thumb/{key}", headers=headers)
+    assert (answer.status_code, answer.content) == (200, stream)
+
+
+async def test_a_range_means_nothing_to_head(stored: tuple[Running, str, bytes]) -> None:
+    running, key, _ = stored
+    answer = await running.http.head(f"/thumb/{key}", headers={"Range": "bytes=0-1"})
+    assert answer.status_code == 200
+    assert answer.headers["content-length"] == str(STREAM_LENGTH)
+
+
+@pytest.mark.parametrize(
+    "query", ["bytes=0", "bytes=-1", "bytes=", "bytes=1.5", "bytes=1e3", "bytes=1000000",
+              "bytes=08", "bytes=1&bytes=2", "bytes=%C2%B2", "bytes=abc"]
+)  # fmt: skip
+async def test_a_wrong_count_is_told(stored: tuple[Running, str, bytes], query: str) -> None:
+    running, key, _ = stored
+    for url in (f"/thumb/{key}?{query}", f"/thumbs?ids={key}&{query}"):
+        document = problem(await running.http.get(url), 400, "bad_request")
+        assert document["detail"] == "bytes must be one whole number from 1 to 999999"
+
+
+async def test_other_parameters_are_ignored(stored: tuple[Running, str, bytes]) -> None:
+    running, key, stream = stored
+    answer = await running.http.get(f"/thumb/{key}?v=2&bytes=10")
+    assert answer.content == stream[:10]
+
+
+async def test_an_unknown_stream_is_told_and_soon_forgotten(running: Running) -> None:
+    answer = await running.http.get(f"/thumb/{UNKNOWN}")
+    problem(answer, 404, "not_found")
+    assert answer.headers["cache-control"] == "public, max-age=10"
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("path", ["", "short", "A" * 21 + "B", "A" * 23, "..%2fetc", "%00" * 22])
+async def test_what_is_no_id_never_reaches_the_store(running: Running, path: str) -> None:
+    problem(await running.http.get(f"/thumb/{path}"), 404, "not_found")
+    problem(await running.http.get(f"/t/{path}/64"), 404, "not_found")
+    assert running.store.reads == []
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize(
+    "path", [f"/thumb/{UNKNOWN}", f"/t/{UNKNOWN}/16", "/thumbs", "/thumbs.json"]
+)
+async def test_other_methods(running: Running, method: str, path: str) -> None:
+    answer = await running.http.request(method, path)
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+async def test_preflight(running: Running) -> None:
+    answer = await running.http.options(
+        f"/thumb/{UNKNOWN}",
+        headers={
+            "Origin": "https://shop.example",
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "range",
+        },
+    )
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
+    assert "Range" in answer.headers["access-control-allow-headers"]
+    assert answer.headers["access-control-max-age"] == "86400"
+
+
+async def test_cors_can_be_one_origin_or_none(start: Start) -> None:
+    one = await start(cors_origin="https://shop.example")
+    answer = await one.http.get(f"/thumb/{UNKNOWN}")
+    assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+    none = await start(cors_origin="")
+    answer = await none.http.get(f"/thumb/{UNKNOWN}")
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def parse_batch(body: bytes) -> list[bytes]:
+    streams = []
+    while body:
+        length = int.from_bytes(body[:2], "big")
+        assert len(body) >= 2 + length
+        streams.append(body[2 : 2 + length])
+        body = body[2 + length :]
+    return streams
+
+
+async def test_a_batch(running: Running) -> None:
+    keys = [(await running.upload(seed))["id"] for seed in range(3)]
+    running.store.reads.clear()
+    answer = await running.http.get(f"/thumbs?ids={keys[2]},{keys[0]},{keys[1]},{keys[0]}&bytes=48")
+    order = [keys[2], keys[0], keys[1], keys[0]]
+    assert parse_batch(answer.content) == [running.store.streams[key][:48] for key in order]
+    assert answer.headers["content-type"] == "application/vnd.thumbstream.batch"
+    assert answer.headers["content-length"] == str(4 * 50)
+    assert answer.headers["cache-control"] == FOR_EVER
+    assert len(running.store.reads) == 1
+    again = await running.http.get(answer.url, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_a_batch_with_an_unknown_stream_is_soon_forgotten(running: Running) -> None:
+    key = (await running.upload())["id"]
+    answer = await running.http.get(f"/thumbs?ids={key},{UNKNOWN}")
+    assert parse_batch(answer.content) == [running.store.streams[key], b""]
+    assert answer.headers["cache-control"] == "public, max-age=10"
+
+
+async def test_a_batch_as_json(running: Running) -> None:
+    key = (await running.upload())["id"]
+    answer = await running.http.get(f"/thumbs.json?ids={key},{UNKNOWN}&bytes=20")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "public, max-age=10"
+    thumbs = json.loads(answer.content)["thumbs"]
+    assert base64.b64decode(thumbs[key]) == running.store.streams[key][:20]
+    assert thumbs[UNKNOWN] is None
+    known = await running.http.get(f"/thumbs.json?ids={key}")
+    assert known.headers["cache-control"] == FOR_EVER
+
+
+@pytest.mark.parametrize("path", ["/thumbs", "/thumbs.json"])
+async def test_ids_of_a_batch_are_checked(running: Running, path: str) -> None:
+    for query in ("", "?ids=", "?ids=,", "?ids=" + ",".join([UNKNOWN] * 65)):
+        document = problem(await running.http.get(path + query), 400, "bad_request")
+        assert document["detail"] == "ids must name 1 to 64 streams, separated by commas"
+    document = problem(await running.http.get(f"{path}?ids={UNKNOWN},nope"), 400, "bad_request")
+    assert "'nope'" in document["detail"]
+    assert running.store.reads == []
+    full = await running.http.get(f"{path}?ids=" + ",".join([UNKNOWN] * 64))
+    assert full.status_code == 200
+
+
+async def test_reads_are_gathered_and_remembered(running: Running) -> None:
+    keys = [(await running.upload(seed))["id"] for seed in range(4)]
+    running.store.reads.clear()
+    for _ in range(2):
+        answers = await asyncio.gather(*(running.http.get(f"/thumb/{key}") for key in keys))
+        assert [answer.content for answer in answers] == [running.store.streams[k] for k in keys]
+    assert sorted(key for read in running.store.reads for key in read) == sorted(keys)
+
+
+@pytest.mark.parametrize("path", ["/thumb/{key}", "/t/{key}/16", "/thumbs?ids={key}"])
+async def test_a_store_that_is_down(running: Running, path: str) -> None:
+    running.store.down = True
+    answer = await running.http.get(path.format(key=UNKNOWN))
+    document = problem(answer, 503, "store_unavailable")
+    assert "secret" not in document["detail"]
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_bug_is_told_without_its_text(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.store.broken = True
+    document = problem(await running.http.get(f"/thumb/{UNKNOWN}"), 500, "internal")
+    assert "secret" not in document["detail"]
+    assert "a bug with a secret" in caplog.text

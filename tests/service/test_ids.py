@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import base64
+from hashlib import blake2b
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thumbstream.ids import identify, is_id
+
+
+@given(st.binary(max_size=300))
+def test_an_id_is_the_hash_of_the_stream(stream: bytes) -> None:
+    key = identify(stream)
+    assert base64.urlsafe_b64decode(key + "==") == blake2b(stream, digest_size=16).digest()
+    assert is_id(key)
+
+
+def test_ids_are_golden() -> None:
+    assert identify(b"") == "yuZpQdnvvUBOTYh1jqZ2cA"
+    assert identify(b"thumbstream") == "tz36TYW14GEfdp_UKUHe0Q"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "A" * 21,
+        "A" * 23,
+        "A" * 21 + "B",  # bits that a 128-bit hash does not have
+        "A" * 20 + "+A",
+        "A" * 20 + "/A",
+        "A" * 21 + "A\n",
+        "../" + "A" * 19,
+        "é" * 21 + "A",
+    ],
+)
+def test_what_was_never_issued_is_no_id(text: str) -> None:
+    assert not is_id(text)

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from service_harness import UNKNOWN, Running, Start, problem
+from service_stand_ins import MemoryStore, StandInZoo, photo
+
+from thumbstream.app import create_app
+from thumbstream.codec.errors import UnknownModelError
+from thumbstream.logs import JsonFormatter, TextFormatter
+from thumbstream.settings import Settings
+
+
+async def test_health_depends_on_nothing(running: Running) -> None:
+    running.store.down = True
+    answer = await running.http.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_ready(running: Running) -> None:
+    answer = await running.http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ready",
+        "store": "memory",
+        "models": ["stand-in-1", "stand-in-2"],
+    }
+
+
+async def test_not_ready_without_a_store(start: Start) -> None:
+    running = await start(store_timeout_seconds=0.05)
+    running.store.down = True
+    answer = await running.http.get("/readyz")
+    assert "secret" not in problem(answer, 503, "not_ready")["detail"]
+    assert answer.headers["retry-after"] == "1"
+    running.store.down, running.store.delay = False, 5
+    problem(await running.http.get("/readyz"), 503, "not_ready")
+
+
+async def test_not_ready_while_draining_but_still_serving(running: Running) -> None:
+    running.app.service.drain()
+    problem(await running.http.get("/readyz"), 503, "not_ready")
+    assert (await running.http.get("/healthz")).status_code == 200
+    await running.upload()
+
+
+async def test_opening_and_closing() -> None:
+    store = MemoryStore()
+    app = create_app(Settings(), zoo=StandInZoo(), store=store)
+    with pytest.raises(Exception, match="starting"):
+        await app.service.check_ready()
+    await app.service.open()
+    await app.service.check_ready()
+    await app.service.close()
+    assert store.opened
+    assert store.closed
+
+
+async def test_a_model_that_is_not_there_stops_the_start_and_closes_the_store() -> None:
+    store = MemoryStore()
+    app = create_app(Settings(models=("nope",)), zoo=StandInZoo(), store=store)
+    with pytest.raises(UnknownModelError):
+        await app.service.open()
+    assert store.closed
+    await app.service.workers.close()
+
+
+async def test_models(start: Start) -> None:
+    running = await start(models="stand-in-2,stand-in-1")
+    answer = await running.http.get("/models")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    document = answer.json()
+    assert document["default"] == "stand-in-2"
+    assert [model["id"] for model in document["models"]] == ["stand-in-2", "stand-in-1"]
+    assert document["models"][0]["bitstream_id"] == 5
+    assert document["models"][0]["providers"] == ["StandInProvider"]
+    assert (await running.upload())["model"] == "stand-in-2"
+
+
+def sample(text: str, name: str) -> float:
+    return next(
+        float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name)
+    )
+
+
+async def test_metrics_count_what_happened(running: Running) -> None:
+    key = (await running.upload())["id"]
+    await running.http.get(f"/thumb/{key}?bytes=40")
+    await running.http.get(f"/thumb/{key}?bytes=40")
+    await running.http.get(f"/thumb/{UNKNOWN}")
+    await running.http.get(f"/decode/{key}")
+    await running.http.get("/invented/by/a/client")
+    answer = await running.http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    text = answer.text
+    expected = {
+        'thumbstream_requests_total{route="/compress",status="201"}': 1,
+        'thumbstream_requests_total{route="/thumb/{id}",status="200"}': 2,
+        'thumbstream_requests_total{route="/thumb/{id}",status="404"}': 1,
+        'thumbstream_requests_total{route="/decode/{id}",status="200"}': 1,
+        'thumbstream_requests_total{route="unmatched",status="404"}': 1,
+        'thumbstream_request_seconds_count{route="/thumb/{id}"}': 3,
+        "thumbstream_encode_seconds_count": 1,
+        "thumbstream_decode_seconds_count": 1,
+        "thumbstream_cache_hits_total": 2,
+        "thumbstream_cache_misses_total": 2,
+        "thumbstream_stream_bytes_served_total": 80,
+        "thumbstream_stream_bytes_saved_total": 400,
+        "thumbstream_jobs_waiting": 0,
+        "thumbstream_jobs_running": 0,
+    }
+    assert {name: sample(text, name) for name in expected} == expected
+    assert "invented" not in text
+
+
+async def test_two_applications_count_apart(start: Start) -> None:
+    one, other = await start(), await start()
+    await one.upload()
+    assert 'route="/compress"' not in (await other.http.get("/metrics")).text
+
+
+async def test_openapi_describes_every_route(running: Running) -> None:
+    document = (await running.http.get("/openapi.json")).json()
+    assert set(document["paths"]) == {
+        "/compress", "/decode", "/decode/{id}", "/thumb/{id}", "/t/{id}/{tier}", "/thumbs",
+        "/thumbs.json", "/models", "/healthz", "/readyz", "/metrics",
+    }  # fmt: skip
+    compress = document["paths"]["/compress"]["post"]
+    assert {"200", "201", "400", "401", "413", "415", "422", "429", "503", "507"} <= set(
+        compress["responses"]
+    )
+    assert set(compress["requestBody"]["content"]) == {"image/*", "multipart/form-data"}
+    assert document["components"]["schemas"]["Compressed"]["examples"]
+    assert "application/problem+json" in compress["responses"]["413"]["content"]
+    assert (await running.http.get("/docs")).status_code == 200
+
+
+async def test_pages_that_are_not_there(running: Running) -> None:
+    problem(await running.http.get("/nothing"), 404, "not_found")
+    problem(await running.http.get("/compress/"), 404, "not_found")
+    answer = await running.http.get("/compress")
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("abc-123", True), ("x" * 128, True), ("x" * 129, False), ("two words", False), ("", False)],
+)
+async def test_request_ids(running: Running, given: str, kept: bool) -> None:
+    answer = await running.http.get("/healthz", headers={"X-Request-ID": given})
+    assert (answer.headers["x-request-id"] == given) is kept
+    assert answer.headers["x-request-id"]
+
+
+async def test_a_bug_is_logged_with_its_request_and_told_without_its_text(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.store.broken = True
+    answer = await running.http.post(
+        "/compress",
+        content=photo(),
+        headers={"Content-Type": "image/png", "X-Request-ID": "find-me"},
+    )
+    assert "secret" not in problem(answer, 500, "internal")["detail"]
+    [record] = [r for r in caplog.records if r.name == "thumbstream.observe"]
+    assert record.request_id == "find-me"
+    assert record.exc_info is not None
+    assert "a bug with a secret" in caplog.text
+
+
+async def test_the_access_log_is_a_choice(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    await (await start()).http.get("/healthz")
+    assert not [r for r in caplog.records if r.name == "thumbstream.observe"]
+    await (await start(access_log=True)).http.get("/healthz", headers={"X-Request-ID": "me"})
+    [record] = [r for r in caplog.records if r.name == "thumbstream.observe"]
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["request_id"], line["route"], line["status"]) == ("me", "/healthz", 200)
+    assert line["level"] == "info"
+    text = TextFormatter().format(record)
+    assert "request_id=me method=GET route=/healthz status=200" in text

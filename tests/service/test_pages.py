@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from service_harness import Running
+from starlette.requests import Request
+
+from thumbstream.pages import CONTENT_SECURITY_POLICY, Pages
+from thumbstream.refusals import NotFoundError
+
+
+def ask(path: str, **headers: str) -> Request:
+    fields = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "path_params": {"path": path}, "headers": fields})
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Pages:
+    web = tmp_path / "web"
+    (web / "deep").mkdir(parents=True)
+    (web / "index.html").write_text("<!doctype html>page")
+    (web / "app.js").write_text("export {}")
+    (web / "deep" / "icon.svg").write_text("<svg/>")
+    (web / "package.json").write_text("{}")
+    (tmp_path / "secret.js").write_text("secret")
+    return Pages(web)
+
+
+async def test_the_page_and_its_assets(pages: Pages) -> None:
+    page = await pages.index(ask(""))
+    assert page.body == b"<!doctype html>page"
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    script = await pages.asset(ask("app.js"))
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
+    icon = await pages.asset(ask("deep/icon.svg"))
+    assert icon.headers["content-type"] == "image/svg+xml"
+    for answer in (page, script, icon):
+        assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "public, max-age=60, must-revalidate"
+
+
+async def test_an_asset_that_is_there_is_not_sent_again(pages: Pages) -> None:
+    etag = (await pages.asset(ask("app.js"))).headers["etag"]
+    answer = await pages.asset(ask("app.js", if_none_match=etag))
+    assert (answer.status_code, answer.body) == (304, b"")
+    assert answer.headers["etag"] == etag
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "nope.js", "../secret.js", "deep/../../secret.js", "package.json", "deep", "/app.js"],
+)
+async def test_nothing_else_is_served(pages: Pages, path: str) -> None:
+    with pytest.raises(NotFoundError):
+        await pages.asset(ask(path))
+
+
+async def test_the_published_page_is_served(running: Running) -> None:
+    answer = await running.http.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    assert (await running.http.get("/web/nothing.js")).status_code == 404

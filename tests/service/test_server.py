@@ -1,0 +1,198 @@
+"""A really started server: what only sockets, signals and real HTTP parsing can show."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from service_harness import Launch, Launched
+from service_stand_ins import STREAM_LENGTH, photo
+
+PNG = {"Content-Type": "image/png"}
+
+
+@pytest.fixture(scope="module")
+def server(launch: Launch) -> Launched:
+    return launch(THUMBSTREAM_MAX_UPLOAD_BYTES="100000")
+
+
+@pytest.fixture(scope="module")
+def http(server: Launched) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield client
+
+
+def raw(server: Launched, request: bytes, *, seconds: float = 30) -> bytes:
+    """Everything that the server sends until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as connection:
+        connection.sendall(request)
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+        return received
+
+
+def test_the_whole_way(http: httpx.Client) -> None:
+    made = http.post("/compress", content=photo(), headers=PNG)
+    assert made.status_code == 201
+    assert "server" not in made.headers
+    key = made.json()["id"]
+    whole = http.get(f"/thumb/{key}")
+    assert len(whole.content) == STREAM_LENGTH
+    assert http.get(f"/t/{key}/32").content == whole.content[:32]
+    assert http.get(f"/decode/{key}").content.startswith(b"\x89PNG")
+
+
+def test_head_and_304_over_the_wire(http: httpx.Client) -> None:
+    key = http.post("/compress", content=photo(), headers=PNG).json()["id"]
+    for path in (f"/thumb/{key}", f"/t/{key}/16", f"/thumbs?ids={key}", f"/decode/{key}"):
+        got, head = http.get(path), http.head(path)
+        assert head.status_code == 200
+        assert head.content == b""
+        assert head.headers["content-length"] == str(len(got.content))
+        again = http.get(path, headers={"If-None-Match": got.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    for path in ("/models", "/healthz", "/readyz", "/metrics", "/"):
+        assert http.head(path).status_code == 200
+    assert http.head("/thumb/nothing").status_code == 404
+
+
+def test_a_body_of_announced_length_is_refused_without_being_asked_for(server: Launched) -> None:
+    answer = raw(
+        server,
+        b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+        b"Expect: 100-continue\r\nContent-Length: 100001\r\n\r\n",
+    )
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"100 Continue" not in answer
+    assert b"connection: close" in answer
+
+
+def test_an_endless_chunked_body_is_cut_off(server: Launched) -> None:
+    chunk = b"2710\r\n" + bytes(10_000) + b"\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(
+            b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        sent = 0
+        try:
+            while sent < 50_000_000:
+                connection.sendall(chunk)
+                sent += 10_000
+        except OSError:
+            pass
+        # The kernel's buffers hold what the service never read.
+        assert sent < 20_000_000
+
+
+def test_a_chunked_body_within_the_limit_is_accepted(http: httpx.Client) -> None:
+    picture = photo()
+    pieces = (picture[i : i + 100] for i in range(0, len(picture), 100))
+    assert http.post("/compress", content=pieces, headers=PNG).status_code in (200, 201)
+
+
+def test_http_1_0_without_keep_alive(server: Launched) -> None:
+    answer = raw(server, b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b'{"status":"ok"}')
+
+
+def test_a_client_that_leaves_takes_its_job_out_of_the_queue(
+    launch: Launch, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    server = launch(
+        THUMBSTREAM_ENCODE_WORKERS="1", THUMBSTREAM_ENCODE_QUEUE="1", STAND_IN_GATE=str(gate)
+    )
+    with ThreadPoolExecutor() as pool, httpx.Client(base_url=server.url, timeout=60) as http:
+        first = pool.submit(http.post, "/compress", content=photo(seed=1), headers=PNG)
+        wait_for(http, "thumbstream_jobs_running 1.0")
+        picture = photo(seed=2)
+        head = (
+            "POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+            f"Content-Length: {len(picture)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", server.port)) as leaving:
+            leaving.sendall(head.encode() + picture)
+            wait_for(http, "thumbstream_jobs_waiting 1.0")
+        wait_for(http, "thumbstream_jobs_waiting 0.0")
+        assert not first.done()
+        gate.touch()
+        assert first.result().status_code == 201
+        wait_for(http, "thumbstream_jobs_running 0.0")
+        text = http.get("/metrics").text
+        assert 'thumbstream_requests_total{route="/compress",status="499"} 1.0' in text
+        # The warm-up is not counted: one upload was encoded, the other never was.
+        assert "thumbstream_encode_seconds_count 1.0" in text
+
+
+def wait_for(http: httpx.Client, line: str) -> None:
+    """Until /metrics has the line."""
+    patiently(lambda: line in http.get("/metrics").text)
+
+
+def patiently(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_sigterm_is_told_at_once_and_in_flight_requests_finish(
+    launch: Launch, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    server = launch(
+        THUMBSTREAM_DRAIN_SECONDS="3", THUMBSTREAM_SHUTDOWN_SECONDS="60", STAND_IN_GATE=str(gate)
+    )
+    with ThreadPoolExecutor() as pool, httpx.Client(base_url=server.url, timeout=60) as http:
+        upload = pool.submit(http.post, "/compress", content=photo(), headers=PNG)
+        wait_for(http, "thumbstream_jobs_running 1.0")
+        assert http.get("/readyz").status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        patiently(lambda: http.get("/readyz").status_code == 503)
+        told = http.get("/readyz").json()
+        assert (told["code"], told["detail"]) == ("not_ready", "the service is stopping")
+        # Clients that do not know yet are still served, on new connections too.
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        patiently(lambda: refuses(server))
+        assert not upload.done()
+        assert server.process.poll() is None
+        gate.touch()
+        assert upload.result().status_code == 201
+    assert server.process.wait(30) == 0
+
+
+def refuses(server: Launched) -> bool:
+    try:
+        httpx.get(f"{server.url}/healthz")
+    except httpx.TransportError:
+        return True
+    return False
+
+
+def test_sigint_does_not_wait_for_load_balancers(launch: Launch) -> None:
+    server = launch(THUMBSTREAM_DRAIN_SECONDS="600")
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(60) == 0
+
+
+def test_a_second_sigterm_does_not_either(launch: Launch) -> None:
+    server = launch(THUMBSTREAM_DRAIN_SECONDS="600")
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        server.process.send_signal(signal.SIGTERM)
+        patiently(lambda: http.get("/readyz").status_code == 503)
+        server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(60) == 0
+
+
+def test_a_misspelt_setting_is_named_and_stops_the_start(launch: Launch) -> None:
+    with pytest.raises(AssertionError, match="THUMBSTREAM_STROE"):
+        launch(THUMBSTREAM_STROE="sqlite:///x")

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from thumbstream.settings import Settings, SettingsError, available_cores, load_settings
+
+
+def test_defaults_need_no_environment() -> None:
+    settings = load_settings()
+    assert settings.store == "sqlite:///thumbstream.db"
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.tokens == ()
+    assert settings.threads == available_cores() >= 1
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THUMBSTREAM_PORT", "9000")
+    monkeypatch.setenv("THUMBSTREAM_TOKENS", " one, two ,,")
+    monkeypatch.setenv("THUMBSTREAM_MODELS", "a,b")
+    monkeypatch.setenv("THUMBSTREAM_ENCODE_WORKERS", "3")
+    monkeypatch.setenv("THUMBSTREAM_PICTURES", "/photos")  # the benchmarks' own
+    settings = load_settings()
+    assert settings.port == 9000
+    assert [token.get_secret_value() for token in settings.tokens] == ["one", "two"]
+    assert settings.models == ("a", "b")
+    assert settings.threads == 3
+
+
+def test_what_is_chosen_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THUMBSTREAM_PORT", "9000")
+    assert load_settings(port=9001).port == 9001
+
+
+def test_a_misspelt_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THUMBSTREAM_MAX_UPLOAD_BYTE", "1")
+    with pytest.raises(SettingsError, match="THUMBSTREAM_MAX_UPLOAD_BYTE"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "99999"),
+        ("PORT", "tcp://10.0.0.1:8000"),
+        ("DEFAULT_SIZE", "33"),
+        ("DEFAULT_SIZE", "264"),
+        ("MAX_UPLOAD_BYTES", "0"),
+        ("DEVICE", "tpu"),
+        ("CORS_ORIGIN", "example.com, other.com"),
+        ("RETRY_AFTER_SECONDS", "0"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_value_out_of_range_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"THUMBSTREAM_{name}", value)
+    with pytest.raises(SettingsError, match=f"THUMBSTREAM_{name}: "):
+        load_settings()
+
+
+def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THUMBSTREAM_TOKENS", "hush-hush")
+    settings = load_settings()
+    assert "hush" not in repr(settings)
+    assert "hush" not in str(settings.model_dump())
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]

@@ -1,0 +1,335 @@
+"""Writes the golden vectors beside this file: ``python tests/vectors/make.py [--overwrite]``.
+
+Tests read the vectors and never write them. A file that exists and would change is left alone
+unless ``--overwrite`` is given: other bytes for the same symbols break every stream in the world.
+What the fields mean is told in README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream import zoo
+from thumbstream.codec.artifact import open_artifact
+from thumbstream.codec.bitstream import parse_header, write_header
+from thumbstream.codec.codes import Grid, grid_of, half_planes
+from thumbstream.codec.entropy import CodeWriter, Context, ContextModel, read_codes
+from thumbstream.codec.rangecoder import RangeDecoder, RangeEncoder
+
+HERE = Path(__file__).resolve().parent
+ZOO = HERE.parents[1] / "models" / "zoo"
+EVEN = 1 << 15
+"""Probability of one half."""
+
+Vector = dict[str, Any]
+
+
+def header_vectors() -> Vector:
+    """Every short form, extended forms of every long side, cut headers, hostile ones."""
+    shapes = [(0, 32, height) for height in range(1, 33)]
+    shapes += [(0, width, 32) for width in range(1, 32)]
+    for long in range(8, 257, 8):
+        bitstream_id = 0 if long != 32 else 5
+        shapes += [(bitstream_id, long, long), (bitstream_id, long, 1), (127, 1, long)]
+    shapes += [(0, 256, 255), (0, 255, 256), (0, 40, 24), (0, 24, 40), (1, 32, 21), (64, 21, 32)]
+    valid = [_parsed(write_header(*shape)) for shape in shapes]
+    cut = [_parsed(bytes.fromhex(text)) for text in ("e0", "e3", "ff", "e000", "e381", "ffff")]
+    hostile = {
+        "": "empty",
+        "3f": "reserved first byte",
+        "40": "reserved first byte",
+        "7fffff": "reserved first byte",
+        "80": "reserved first byte",
+        "df000000": "reserved first byte",
+        "e300": "extended form where the short form exists",
+        "e3001f": "extended form where the short form exists",
+        "e380": "extended form where the short form exists",
+        "e38000": "extended form where the short form exists",
+        "e00008": "short side over the long side",
+        "e000ff": "short side over the long side",
+        "e30120": "short side over the long side",
+        "e08008": "short side over the long side",
+        "e08007": "square marked as portrait",
+        "e3811f": "square marked as portrait",
+        "ff80ff": "square marked as portrait",
+    }
+    return {
+        "valid": valid,
+        "cut": cut,
+        "hostile": [{"hex": text, "reason": reason} for text, reason in hostile.items()],
+    }
+
+
+def _parsed(header: bytes) -> Vector:
+    fields = parse_header(header)
+    return {
+        "hex": header.hex(),
+        "bitstream_id": fields.bitstream_id,
+        "width": fields.width,
+        "height": fields.height,
+        "length": fields.length,
+    }
+
+
+def range_coder_vectors() -> list[Vector]:
+    """Decisions and their bytes: ordinary, extreme, and carries that run through 0xff bytes."""
+    rng = random.Random(1511)  # noqa: S311 -- seeded test data
+    any_chance = [rng.randint(1, 65535) for _ in range(600)]
+    likely = [chance > rng.randrange(65536) for chance in any_chance]
+    decisions = {
+        "nothing": ([], []),
+        "one true": ([EVEN], [True]),
+        "one false": ([EVEN], [False]),
+        "bits as they are": ([EVEN] * 64, [rng.random() < 0.5 for _ in range(64)]),
+        "all true": ([EVEN] * 40, [True] * 40),
+        "all false": ([EVEN] * 40, [False] * 40),
+        "true at 1": ([1] * 20, [True] * 20),
+        "false at 1": ([1] * 2000, [False] * 2000),
+        "true at 65535": ([65535] * 2000, [True] * 2000),
+        "false at 65535": ([65535] * 20, [False] * 20),
+        "extremes in turn": ([1, 65535] * 30, [bool(i % 3 == 0) for i in range(60)]),
+        "as probable": (any_chance, likely),
+        "against the odds": (any_chance[:120], [not bit for bit in likely[:120]]),
+        "long": ([rng.choice((200, 9000, 60000)) for _ in range(3000)], []),
+        "carry through seven bytes": _carrying(7, decided=True),
+        "carry in the last bytes": _carrying(7, decided=False),
+        "carry that never comes": _not_carrying(7),
+    }
+    chances, _ = decisions["long"]
+    decisions["long"] = (chances, [chance > rng.randrange(65536) for chance in chances])
+    return [
+        _range_coded(name, chances, bits) for name, (chances, bits) in decisions.items()
+    ]
+
+
+def _straddling(pending: int) -> tuple[list[int], list[bool], int, int]:
+    """Decisions that keep the number 1/2 inside the interval, until ``pending`` bytes wait for it.
+
+    Returns them, and the interval's low end and width in units of which 1/2 is the multiple.
+    """
+    rng = random.Random(pending)  # noqa: S311 -- seeded test data
+    low, width, digits = 0, 1 << 32, 4
+    chances, bits = [], []
+    while digits < 4 + pending + 1:
+        chance = rng.randrange(20000, 45000)
+        boundary = low + (width * chance >> 16)
+        bit = boundary > 256**digits // 2
+        if boundary == 256**digits // 2:
+            continue
+        chances.append(chance)
+        bits.append(bit)
+        low, width = (low, boundary - low) if bit else (boundary, low + width - boundary)
+        while width < 1 << 24:
+            low, width, digits = low * 256, width * 256, digits + 1
+    return chances, bits, 256**digits // 2 - low, width
+
+
+def _carrying(pending: int, *, decided: bool) -> tuple[list[int], list[bool]]:
+    chances, bits, below_half, width = _straddling(pending)
+    if decided:  # one decision whose lower part ends above 1/2: the rest lies beyond it
+        chances.append(min(65535, -(-((below_half + 1) << 16) // width)))
+        bits.append(False)
+    return chances, bits
+
+
+def _not_carrying(pending: int) -> tuple[list[int], list[bool]]:
+    chances, bits, below_half, width = _straddling(pending)
+    return [*chances, max(1, (below_half << 16) // width)], [*bits, True]
+
+
+def _range_coded(name: str, chances: Sequence[int], bits: Sequence[bool]) -> Vector:
+    coder = RangeEncoder()
+    for bit, chance in zip(bits, chances, strict=True):
+        coder.encode(bit, chance)
+    data = coder.finish()
+    return {
+        "name": name,
+        "probabilities": list(chances),
+        "bits": "".join("01"[bit] for bit in bits),
+        "hex": data.hex(),
+        "known": [_decided(data[:n], chances) for n in range(len(data) + 1)],
+    }
+
+
+def _decided(data: bytes, chances: Sequence[int]) -> int:
+    coder = RangeDecoder(data)
+    for count, chance in enumerate(chances):
+        if coder.decode(chance) is None:
+            return count
+    return len(chances)
+
+
+def context_model_vectors() -> Vector:
+    """A tiny model, whole, and code arrays on several grids."""
+    rng = np.random.default_rng(31)
+    odds = (np.arange(2048) - 1023.5) / 160
+    tables: dict[str, NDArray[Any]] = {
+        "w1": rng.integers(-25, 26, (2, 3, 2, 9, 4)).astype(np.int8),
+        "b1": rng.integers(-20, 90, (2, 4, 4)).astype(np.int16),
+        "w2": rng.integers(-60, 61, (2, 4, 4)).astype(np.int8),
+        "b2": rng.integers(-900, 900, (2, 4)).astype(np.int32),
+        "probability": np.clip(np.rint(65536 / (1 + np.exp(-odds))), 1, 65535).astype(np.uint16),
+    }
+    model = ContextModel(tables)
+    vectors = []
+    for rows, columns in ((1, 1), (1, 5), (4, 4), (3, 7)):
+        grid = Grid(rows, columns)
+        for name, codes in _code_arrays(model, grid, rng).items():
+            vector = _coded(f"{name}, {rows} x {columns}", codes, model, grid)
+            vectors.append({**vector, "probabilities": _chances(codes, model, grid)})
+    return {"tables": {k: v.tolist() for k, v in tables.items()}, "vectors": vectors}
+
+
+def model_vectors(model_id: str) -> Vector:
+    """Whole streams of codes under the tables of a published model."""
+    artifact = open_artifact(ZOO / model_id)
+    model = ContextModel(artifact.arrays("entropy.npz"))
+    rng = np.random.default_rng(1511)
+    vectors = []
+    shapes = ((32, 32), (32, 24), (21, 32), (32, 1), (8, 8), (1, 8), (40, 24), (3, 256), (48, 48))
+    for width, height in shapes:
+        header = write_header(artifact.bitstream_id, width, height)
+        grid = grid_of(height, width, artifact.stride)
+        arrays = _code_arrays(model, grid, rng)
+        for name in arrays if (width, height) == (32, 32) else ("probable",):
+            vector = _coded(f"{name}, {width} x {height}", arrays[name], model, grid)
+            stream = header + bytes.fromhex(vector["hex"])
+            known = [0] * len(header) + vector["known"][1:]
+            vectors.append(
+                {
+                    "name": vector["name"],
+                    "width": width,
+                    "height": height,
+                    "codes": vector["codes"],
+                    "hex": stream.hex(),
+                    "known": known,
+                }
+            )
+    return {
+        "model": artifact.model_id,
+        "bitstream_id": artifact.bitstream_id,
+        "tables_sha256": artifact.manifest["files"]["entropy.npz"]["sha256"],
+        "vectors": vectors,
+    }
+
+
+def _code_arrays(
+    model: ContextModel, grid: Grid, rng: np.random.Generator
+) -> dict[str, NDArray[np.float32]]:
+    """Arrays ``(iterations, planes, rows, columns)``: drawn from the model, random, structured."""
+    shape = (model.iterations, model.planes, grid.rows, grid.columns)
+    squares = np.indices(shape).sum(0) % 2
+    return {
+        "probable": _drawn(model, grid, rng),
+        "random": rng.choice(np.array([-1, 1], np.float32), shape),
+        "all -1": np.full(shape, -1, np.float32),
+        "all +1": np.ones(shape, np.float32),
+        "squares": (2 * squares - 1).astype(np.float32),
+    }
+
+
+def _drawn(model: ContextModel, grid: Grid, rng: np.random.Generator) -> NDArray[np.float32]:
+    codes = np.empty((model.iterations, model.planes, grid.cells), np.float32)
+    context = Context(model, grid)
+    for t in range(model.iterations):
+        context.next_iteration()
+        for plane in range(model.planes):
+            for half, cells in enumerate(half_planes(grid)):
+                chance = context.probabilities(plane, half)
+                drawn = np.where(rng.integers(0, 65536, len(cells)) < chance, 1, -1)
+                codes[t, plane, cells] = drawn
+                context.learn(plane, half, drawn.astype(np.float32))
+    return codes.reshape(*codes.shape[:2], grid.rows, grid.columns)
+
+
+def _coded(name: str, codes: NDArray[np.float32], model: ContextModel, grid: Grid) -> Vector:
+    writer = CodeWriter(model, grid)
+    for iteration in codes:
+        writer.write(iteration)
+    data = writer.finish()
+    return {
+        "name": name,
+        "rows": grid.rows,
+        "columns": grid.columns,
+        "codes": [
+            ["".join("01"[int(code > 0)] for code in plane.flat) for plane in iteration]
+            for iteration in codes
+        ],
+        "hex": data.hex(),
+        "known": [read_codes(data[:n], model, grid).known for n in range(len(data) + 1)],
+    }
+
+
+def _chances(codes: NDArray[np.float32], model: ContextModel, grid: Grid) -> list[int]:
+    context = Context(model, grid)
+    chances: list[int] = []
+    for iteration in codes:
+        context.next_iteration()
+        for plane in range(model.planes):
+            for half, cells in enumerate(half_planes(grid)):
+                chances += context.probabilities(plane, half).tolist()
+                context.learn(plane, half, iteration[plane].reshape(-1)[cells])
+    return chances
+
+
+def to_text(content: Any, depth: int = 0) -> str:
+    """JSON with a line for each vector, so that a diff shows which one changed."""
+    pad = " " * depth
+    if isinstance(content, dict) and depth == 0:
+        items = (f"{pad} {json.dumps(k)}: {to_text(v, depth + 1)}" for k, v in content.items())
+        return "{\n" + ",\n".join(items) + "\n}"
+    if isinstance(content, list | dict) and depth <= 1 and content:
+        if isinstance(content, dict):
+            items = (f"{pad} {json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
+            return "{\n" + ",\n".join(items) + f"\n{pad}}}"
+        return "[\n" + ",\n".join(f"{pad} {json.dumps(v)}" for v in content) + f"\n{pad}]"
+    return json.dumps(content)
+
+
+def write(path: Path, content: Any, *, overwrite: bool) -> str:
+    """Write one file and return what was done; `FileExistsError` if it would change unasked."""
+    text = to_text(content) + "\n"
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    if before == text:
+        return "unchanged"
+    if before is not None and not overwrite:
+        raise FileExistsError(f"{path.name} would change; --overwrite does it all the same")
+    path.write_text(text, encoding="utf-8")
+    return "written" if before is None else "overwritten"
+
+
+def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
+    """Make every file; returns 1 when one would have changed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--overwrite", action="store_true", help="change files that exist")
+    parser.add_argument("--model", action="append", help="only the vectors of this published model")
+    args = parser.parse_args(arguments)
+    makers = {model_id: lambda m=model_id: model_vectors(m) for model_id in zoo.available()}
+    if args.model:
+        makers = {model_id: makers[model_id] for model_id in args.model}
+    else:
+        makers["header"] = header_vectors
+        makers["rangecoder"] = range_coder_vectors
+        makers["context-model"] = context_model_vectors
+    refused = 0
+    for name, make in makers.items():
+        path = folder / f"{name}.json"
+        try:
+            print(f"{path.name}: {write(path, make(), overwrite=args.overwrite)}")
+        except FileExistsError as error:
+            print(error, file=sys.stderr)
+            refused = 1
+    return refused
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+/** SSIM and PSNR against the values of `thumbstream_models.metrics` for the same pictures. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { psnr, ssim } from "../../service/thumbstream/web/quality.js";
+import { draw, ramp, texture } from "./pictures.mjs";
+
+const map = ({ width, height, data }, change) =>
+  draw(width, height, (x, y) => [...data.slice(4 * (y * width + x), 4 * (y * width + x) + 3)].map(change));
+
+const CASES = [
+  ["texture against texture", texture(32, 32, 1), texture(32, 32, 2), -0.18941301954802212, 7.806637511741236],
+  ["ramp against texture", ramp(32, 21), texture(32, 21, 3), 0.028441917479600412, 7.076758226652181],
+  ["ramp against a darker one", ramp(64, 48), map(ramp(64, 48), (v) => Math.floor(v * 0.8)), 0.9615754807489842, 18.819672830989585],
+  ["a window as high as the picture", texture(32, 7, 4), ramp(32, 7), -0.008603419580246354, 6.798492057792572],
+  ["a short side that is even", texture(16, 4, 5), ramp(16, 4), 0.038824779958953164, 6.756982233189532],
+  ["a single line", texture(24, 1, 6), ramp(24, 1), 0.23012157254952123, 4.846446901646466],
+  ["a single pixel", texture(1, 1, 7), map(ramp(1, 1), (v) => v + 9), 0.0869597689399284, 1.8698989593173962],
+  ["equal pictures", ramp(32, 32), ramp(32, 32), 1, 100],
+];
+
+for (const [name, a, b, similarity, noise] of CASES) {
+  test(name, () => {
+    const { width, height } = a;
+    assert.ok(Math.abs(ssim(a.data, b.data, width, height) - similarity) < 1e-9);
+    assert.ok(Math.abs(psnr(a.data, b.data) - noise) < 1e-9);
+  });
+}
+
+test("alpha is not looked at", () => {
+  const a = texture(16, 16, 1);
+  const b = draw(16, 16, (x, y) => [...a.data.slice(4 * (y * 16 + x), 4 * (y * 16 + x) + 3), 7]);
+  assert.equal(psnr(a.data, b.data), 100);
+  assert.ok(Math.abs(ssim(a.data, b.data, 16, 16) - 1) < 1e-12);
+});
