@@ -52,6 +52,7 @@ RUN groupadd --system --gid 10001 thumbstream \
 # Two arenas: glibc keeps one for each of many threads otherwise, and decoded pictures pile up in them.
 ENV PATH=/opt/thumbstream/bin:$PATH \
     MALLOC_ARENA_MAX=2 \
+    ORT_DISABLE_TELEMETRY=1 \
     THUMBSTREAM_HOST=0.0.0.0 \
     THUMBSTREAM_PORT=8000 \
     THUMBSTREAM_STORE=sqlite:////data/thumbstream.db

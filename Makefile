@@ -9,6 +9,9 @@ HOST = 127.0.0.1
 VENV ?= .venv
 DIST ?= dist
 
+# ONNX Runtime keeps a device id and a log of usage events in the home folder otherwise.
+export ORT_DISABLE_TELEMETRY = 1
+
 # The first interpreter that is new enough and can make a virtual environment.
 NEW_ENOUGH = import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -26,6 +29,8 @@ DEVELOPER = $(VENV)/.developer-$(RUNTIME)
 CONTAINERS = $(VENV)/.containers
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
+
+CONFIG = models/configs/conv-lstm-1.toml
 
 # `make bench-rd pictures/` is `make bench-rd DIR=pictures/`, and the same for bench-http.
 ifneq (,$(filter bench-rd bench-http,$(firstword $(MAKECMDGOALS))))
@@ -54,7 +59,8 @@ develop: $(DEVELOPER) ## Install what the tests, the checks and the training nee
 test: test-python test-web ## Install what the tests need and run them all
 
 test-python: $(DEVELOPER) ## Run pytest (PYTEST="-k name" to choose)
-	@.ci/need chromium
+	@.ci/need chromium chromium chromium-browser google-chrome \
+	  || echo "Until then the tests of the page are skipped." >&2
 	$(VENV)/bin/python -m pytest $(PYTEST)
 
 test-web: $(DEVELOPER) ## Run the JavaScript tests
@@ -69,7 +75,7 @@ check: $(DEVELOPER) ## Lint, check formatting, types and import contracts
 check-containers: $(CONTAINERS) ## Check Dockerfile, compose file and nginx configuration
 	$(VENV)/bin/hadolint Dockerfile
 	$(VENV)/bin/docker-compose --file docker-compose.yml config --quiet
-	@.ci/need nginx nginx-light
+	@.ci/need nginx-light nginx
 	$(VENV)/bin/python tests/packaging/nginx_smoke.py
 
 format: $(DEVELOPER) ## Format the code and mend what can be mended safely
@@ -79,15 +85,16 @@ format: $(DEVELOPER) ## Format the code and mend what can be mended safely
 wheel: $(INSTALLED) ## Build dist/thumbstream-*.whl
 	$(PIP) wheel --quiet --no-deps --wheel-dir $(DIST) .
 
-bench-rd: $(DEVELOPER) ## Quality by bytes beside other codecs on your pictures (DIR=folder)
-	@test -n "$(DIR)" || { echo "Say which pictures: make bench-rd DIR=folder" >&2; exit 2; }
-	$(VENV)/bin/thumbstream-models evaluate $(DIR)
+bench-rd: $(DEVELOPER) ## Quality by bytes beside other codecs on your pictures (DIR=folder, ARGS=options)
+	@test -n "$(DIR)" || { echo "Say which pictures: make bench-rd DIR=folder" >&2; exit 1; }
+	$(VENV)/bin/thumbstream-models evaluate $(DIR) $(ARGS)
 
-bench-http: $(DEVELOPER) ## Requests and uploads a second beside a bare server (DIR=folder of pictures)
-	$(VENV)/bin/python loadtest/bench_http.py $(DIR)
+bench-http: $(DEVELOPER) ## Requests and uploads a second beside a bare server (DIR=folder, ARGS=options)
+	$(VENV)/bin/python loadtest/bench_http.py $(DIR) $(ARGS)
 
-train: $(DEVELOPER) ## Train a model (CONFIG=models/configs/x.toml DATA=folder MINUTES=60)
-	$(VENV)/bin/thumbstream-models train $(CONFIG) $(DATA)
+train: $(DEVELOPER) ## Train a model (CONFIG=file.toml DATA="shards and folders" ARGS=options)
+	@test -n "$(DATA)" || { echo "Say which pictures: make train DATA=folder" >&2; exit 1; }
+	$(VENV)/bin/thumbstream-models train $(CONFIG) $(DATA) $(ARGS)
 
 clean: ## Remove .venv, builds and caches; never a database
 	rm -rf $(VENV) $(DIST) build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+
 from thumbstream import server
 from thumbstream.settings import load_settings
 

@@ -14,6 +14,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
 HEAD_END = b"\r\n\r\n"
 PATIENCE_SECONDS = 60.0
@@ -36,8 +37,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the first request."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._send()
 
     def data_received(self, data: bytes) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,9 +100,10 @@ class RedisServer:
     def _is_ready(self, client: redis.Redis) -> bool:
         if not self.cluster:
             return bool(client.ping())
-        info = client.execute_command("CLUSTER INFO")
+        ask: Callable[..., Any] = client.execute_command
+        info = ask("CLUSTER INFO")
         if int(info["cluster_slots_assigned"]) < CLUSTER_SLOTS:
-            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, CLUSTER_SLOTS - 1)
+            ask("CLUSTER ADDSLOTSRANGE", 0, CLUSTER_SLOTS - 1)
         return bool(info["cluster_state"] == "ok")
 
 
@@ -109,7 +111,7 @@ class RedisServer:
 def start_redis(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., RedisServer]]:
-    """Start a server of one's own: ``start_redis(cluster=False, options=("--tcp-backlog", "9"))``."""
+    """Start a server of one's own: ``start_redis(options=("--maxmemory", "4mb"))``."""
     servers: list[RedisServer] = []
 
     def start(*, cluster: bool = False, options: tuple[str, ...] = ()) -> RedisServer:

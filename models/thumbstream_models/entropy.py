@@ -29,6 +29,8 @@ SCALE = 32
 LOGIT_STEPS = SCALE * SCALE >> LOGIT_SHIFT
 """Table entries per nat of log odds."""
 _INT8 = 127
+BATCH_CELLS = 4096
+"""Cells in a batch: 256 pictures of 32 x 32."""
 
 
 def probability_table() -> NDArray[np.uint16]:
@@ -103,7 +105,7 @@ def fit_iteration(
     rate = math.nan
     for step in range(steps):
         codes = batches[step % len(batches)]
-        count = max(32, 512 * 16 // (codes.shape[3] * codes.shape[4]))
+        count = max(32, BATCH_CELLS // (codes.shape[3] * codes.shape[4]))
         chosen = codes[rng.integers(len(codes), size=count)]
         x = torch.from_numpy(chosen.astype(np.float32))
         nothing = torch.zeros_like(x[:, 0])

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from thumbstream import zoo
-
 from thumbstream_models import measure, pages, pictures, plot, results, sheet
 from thumbstream_models.baselines import BASELINES, Codec
 from thumbstream_models.streams import Thumbstream

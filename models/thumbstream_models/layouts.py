@@ -29,7 +29,8 @@ class _Pair(nn.Module):
         self.analysis, self.synthesis = export.AnalysisStep(net), export.SynthesisStep(net)
 
     def forward(self, r: Tensor, h: Tensor, c: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        codes, h, c = self.analysis(r, h, c)
+        activation, h, c = self.analysis(r, h, c)
+        codes = torch.sign(activation)
         x_hat, *state_next = self.synthesis(codes, *state)
         return codes, x_hat, h, c, *state_next
 
@@ -57,11 +58,11 @@ def compare(checkpoint: Path, runs: int) -> str:
     """Median milliseconds per 32x32 picture, and megabytes, of every layout."""
     run = train.restore(checkpoint, torch.device("cpu"))
     net = run.net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    iterations, planes = run.config.model.iterations, run.config.model.code_planes
+    iterations = run.config.model.iterations
     x = torch.zeros(1, 3, 32, 32)
     analysis_state = [v for pair in net.encoder.zero_state(1, 4, 4, x) for v in pair]
     synthesis_state = [v for pair in net.decoder.zero_state(1, 4, 4, x) for v in pair]
-    files = export.to_onnx(net, planes)
+    files = export.to_onnx(net)
     graphs = {
         "analysis": files["analysis.onnx"],
         "synthesis": files["synthesis.onnx"],
@@ -79,8 +80,8 @@ def compare(checkpoint: Path, runs: int) -> str:
         a, s = [v.numpy() for v in analysis_state], [v.numpy() for v in synthesis_state]
         r = picture
         for _ in range(iterations):
-            codes, *a = step("analysis", r, a)
-            x_hat, *s = step("synthesis", codes, s)
+            activation, *a = step("analysis", r, a)
+            x_hat, *s = step("synthesis", np.sign(activation), s)
             r = picture - x_hat
 
     def pair() -> None:
@@ -95,7 +96,7 @@ def compare(checkpoint: Path, runs: int) -> str:
 
     def decode() -> None:
         s = [v.numpy() for v in synthesis_state]
-        codes = np.ones((1, planes, 4, 4), np.float32)
+        codes = np.ones((1, net.decoder.conv.in_channels, 4, 4), np.float32)
         for _ in range(iterations):
             _, *s = step("synthesis", codes, s)
 

@@ -33,23 +33,38 @@ class Binarizer(nn.Module):
     """Features to codes in {-1, +1}: 1x1 convolution, tanh, stochastic rounding (section 3.1).
 
     In training ``P(+1) = (1 + x) / 2`` with a straight-through gradient; at inference, and in
-    training once `deterministic` is set, the sign.
+    training once `deterministic` is set, the sign. Every iteration has its own ``planes`` channels
+    of the convolution, so that it can look at the features from its own side (docs/adr/0002).
     """
 
-    def __init__(self, features: int, planes: int) -> None:
+    def __init__(self, features: int, planes: int, iterations: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(features, planes, 1)
+        self.planes = planes
+        self.conv = nn.Conv2d(features, planes * iterations, 1)
         self.deterministic = False
 
-    def forward(self, features: Tensor) -> Tensor:
+    def activation(self, features: Tensor, iteration: int) -> Tensor:
+        """``(B, features, h, w)`` to ``(B, planes, h, w)`` in (-1, 1)."""
+        own = _slot(iteration, self.planes)
+        assert self.conv.bias is not None
+        return torch.tanh(
+            functional.conv2d(features, self.conv.weight[own], self.conv.bias[own])
+        )
+
+    def forward(self, features: Tensor, iteration: int) -> Tensor:
         """``(B, features, h, w)`` to codes ``(B, planes, h, w)``."""
-        soft = torch.tanh(self.conv(features))
+        soft = self.activation(features, iteration)
         if self.training and not self.deterministic:
             hard = torch.where(torch.rand_like(soft) < (1 + soft) / 2, 1.0, -1.0)
         else:
             hard = torch.where(soft >= 0, 1.0, -1.0)
         hard = hard.to(soft.dtype)
         return soft + (hard - soft).detach() if self.training else hard
+
+
+def _slot(iteration: int, planes: int) -> slice:
+    """Channels that belong to one iteration, of a convolution that holds those of all."""
+    return slice(iteration * planes, (iteration + 1) * planes)
 
 
 class ConvLSTM(nn.Module):
@@ -117,21 +132,30 @@ class Decoder(nn.Module):
         codes --> 1x1 --> ConvLSTM --> x2 --> ConvLSTM --> x2
               --> 3x3 + ReLU --> x2 --> 3x3 --> x_hat
 
-    where ``x2`` is depth-to-space: a quarter of the channels at twice the resolution.
+    where ``x2`` is depth-to-space: a quarter of the channels at twice the resolution. The first
+    convolution has its own input channels for the codes of every iteration.
     """
 
-    def __init__(self, planes: int, filters: tuple[int, ...]) -> None:
+    def __init__(self, planes: int, filters: tuple[int, ...], iterations: int) -> None:
         super().__init__()
         first, second, third = filters
-        self.conv = nn.Conv2d(planes, first, 1)
+        self.planes = planes
+        self.conv = nn.Conv2d(planes * iterations, first, 1)
         self.lstm1 = ConvLSTM(first, first)
         self.lstm2 = ConvLSTM(first // 4, second)
         self.refine = nn.Conv2d(second // 4, third, 3, 1, 1)
         self.to_rgb = nn.Conv2d(third // 4, 3, 3, 1, 1)
 
-    def forward(self, codes: Tensor, state: list[CellState]) -> tuple[Tensor, list[CellState]]:
+    def forward(
+        self, codes: Tensor, iteration: int, state: list[CellState]
+    ) -> tuple[Tensor, list[CellState]]:
         """``(B, planes, h, w)`` to ``(B, 3, 8h, 8w)``, and the next state."""
-        features, new1 = self.lstm1(self.conv(codes), state[0])
+        own = self.conv.weight[:, _slot(iteration, self.planes)]
+        return self.draw(functional.conv2d(codes, own, self.conv.bias), state)
+
+    def draw(self, features: Tensor, state: list[CellState]) -> tuple[Tensor, list[CellState]]:
+        """All behind the first convolution, which is alike for every iteration."""
+        features, new1 = self.lstm1(features, state[0])
         features, new2 = self.lstm2(functional.pixel_shuffle(features, 2), state[1])
         features = functional.relu(self.refine(functional.pixel_shuffle(features, 2)))
         x_hat = self.to_rgb(functional.pixel_shuffle(features, 2))
@@ -191,11 +215,11 @@ class Compressor(nn.Module):
         all_codes, all_x_hat = [], []
         for t in range(iterations):
             features, encoder_state = self.encoder(self.residual_gain(r, t), encoder_state)
-            codes = self.binarizer(features)
+            codes = self.binarizer(features, t)
             all_codes.append(codes)
             if mask is not None and t == iterations - 1:
                 codes = codes * mask
-            x_hat, decoder_state = self.decoder(codes, decoder_state)
+            x_hat, decoder_state = self.decoder(codes, t, decoder_state)
             r = x - x_hat.float()
             all_x_hat.append(x_hat)
         return all_codes, all_x_hat
@@ -205,8 +229,8 @@ def conv_lstm(config: ModelConfig) -> Compressor:
     """The convolutional/deconvolutional LSTM compressor (section 3.5)."""
     return Compressor(
         Encoder(config.encoder_filters),
-        Binarizer(config.encoder_filters[-1], config.code_planes),
-        Decoder(config.code_planes, config.decoder_filters),
+        Binarizer(config.encoder_filters[-1], config.code_planes, config.iterations),
+        Decoder(config.code_planes, config.decoder_filters, config.iterations),
         config.iterations,
     )
 

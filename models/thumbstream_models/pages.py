@@ -74,6 +74,8 @@ def plain(result: Results) -> str:
 
 def detail(results: Mapping[str, Results]) -> str:
     """The section of docs/benchmark.md."""
+    if not results:
+        return ""
     parts: list[str] = []
     for name, result in results.items():
         parts += [
@@ -88,7 +90,8 @@ def detail(results: Mapping[str, Results]) -> str:
             parts += [
                 "Bytes that thumbstream needs for the mean SSIM that the other codec reaches in "
                 "that many bytes, as a fraction of them (below 1: fewer bytes), with 95 % "
-                "intervals, where half of the pictures or more fit; then Bjontegaard's mean difference of bytes.",
+                "intervals, where half of the pictures or more fit; "
+                "then Bjontegaard's mean difference of bytes.",
                 _markdown(saving_rows(result)),
                 *_saving_sentence(result),
             ]
@@ -102,7 +105,7 @@ def detail(results: Mapping[str, Results]) -> str:
 def digest(results: Mapping[str, Results]) -> str:
     """The section of README.md: one result, in short."""
     if not results:
-        return "\n"
+        return ""
     name = HEADLINE if HEADLINE in results else next(iter(results))
     result = results[name]
     budgets = [budget for budget in DIGEST_BYTES if budget in result["budgets"]]

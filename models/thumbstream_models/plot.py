@@ -14,7 +14,7 @@ from typing import Any
 from thumbstream_models.results import OURS, Results
 
 _WIDTH, _HEIGHT = 720, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 120, 20, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 120, 34, 44
 _LABEL_GAP = 15
 """Pixels between the base lines of two labels."""
 _STYLE = """
@@ -95,7 +95,7 @@ def _axes(
     ]
     middle = (_LEFT + right) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">bytes</text>')
-    parts.append(f'<text x="4" y="{_TOP - 6}">SSIM</text>')
+    parts.append(f'<text x="4" y="{_TOP - 18}">SSIM</text>')
     return parts
 
 
@@ -104,9 +104,18 @@ def _labels(
     x: Callable[[float], float],
     y: Callable[[float], float],
 ) -> list[str]:
-    """Titles at the ends of the lines, pushed apart where they would overlap."""
+    """Titles at the ends of the lines, pushed apart where they would overlap.
+
+    A single point has its title on the left, where fewer lines pass.
+    """
     ends: list[dict[str, Any]] = [
-        {"i": i, "title": title, "x": x(points[-1][0]) + 8, "y": y(points[-1][1]) + 4}
+        {
+            "i": i,
+            "title": title,
+            "x": x(points[-1][0]) + (8 if len(points) > 1 else -8),
+            "y": y(points[-1][1]) + 4,
+            "anchor": "start" if len(points) > 1 else "end",
+        }
         for i, (title, points) in enumerate(curves)
     ]
     ends.sort(key=lambda end: end["y"])
@@ -114,7 +123,8 @@ def _labels(
         if below["x"] == above["x"]:
             below["y"] = max(below["y"], above["y"] + _LABEL_GAP)
     return [
-        f'<text class="c{end["i"] % 6} label" x="{end["x"]:.1f}" y="{end["y"]:.1f}">'
+        f'<text class="c{end["i"] % 6} label" x="{end["x"]:.1f}" y="{end["y"]:.1f}" '
+        f'text-anchor="{end["anchor"]}">'
         f"{escape(end['title'])}</text>"
         for end in ends
     ]

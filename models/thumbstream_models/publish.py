@@ -60,7 +60,7 @@ def publish(
         for size, count in _share(pictures)
     ]
     tables, bits_per_code = entropy.fit(codes, steps=entropy_steps)
-    files = export.to_onnx(run.net, config.model.code_planes)
+    files = export.to_onnx(run.net)
     difference = export.parity(run.net, files, config.model.iterations)
     if difference > export.PARITY_TOLERANCE:
         raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")

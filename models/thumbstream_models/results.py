@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import features
-from thumbstream import zoo
 
+from thumbstream import zoo
 from thumbstream_models import curves
 from thumbstream_models.baselines import Codec
 from thumbstream_models.measure import Scores

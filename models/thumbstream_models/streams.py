@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import thumbstream
 from numpy.typing import NDArray
-from thumbstream import zoo
 
+from thumbstream import zoo
 from thumbstream_models.baselines import Coding
 
 
@@ -34,7 +33,7 @@ class Thumbstream:
         stream = codec.encode(pixels)
         for budget in sorted(budgets):
             prefix = stream[:budget]
-            codes = int(thumbstream.inspect(prefix)["codes"])
-            yield Coding(len(prefix), len(prefix), codec.decode(prefix), codes)
+            known = codec.read_codes(prefix).known
+            yield Coding(len(prefix), len(prefix), codec.decode(prefix), known)
             if budget >= len(stream):
                 return

@@ -30,6 +30,7 @@ from thumbstream.observe import Observed
 from thumbstream.openapi import hot_paths
 from thumbstream.pages import Pages
 from thumbstream.problems import Problem, problem, problem_for
+from thumbstream.refusals import RefusedError
 from thumbstream.service import Service
 from thumbstream.settings import Settings
 from thumbstream.store import Store, open_store
@@ -98,7 +99,11 @@ def serve(settings: Settings, *, zoo: Zoo = published_models, store: Store | Non
 def _fastapi(service: Service) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
-        await service.open()
+        try:
+            await service.open()
+        except ThumbstreamError as error:
+            log.critical("cannot start: %s", error)
+            raise
         try:
             yield
         finally:
@@ -124,8 +129,8 @@ def _fastapi(service: Service) -> FastAPI:
 def _tell_errors(app: FastAPI, retry_after: int) -> None:
     async def thumbstream_error(request: Request, error: Exception) -> Response:
         answer = problem_for(error, retry_after=retry_after)
-        if answer.status >= 500:
-            log.error("%s %s: %s", request.method, request.url.path, error)
+        if answer.status in (503, 507) and not isinstance(error, RefusedError):
+            log.warning("%s %r: %s", request.method, request.url.path, error)
         return _response(answer)
 
     async def invalid(_request: Request, error: Exception) -> Response:
@@ -140,7 +145,10 @@ def _tell_errors(app: FastAPI, retry_after: int) -> None:
         assert isinstance(error, HTTPException)
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         detail = "no such page" if error.status_code == 404 else error.detail
-        return _response(problem(error.status_code, code, detail, headers=error.headers))
+        headers = dict(error.headers or {})
+        if headers.get("Allow") == "GET":
+            headers = {"Allow": "GET, HEAD"}  # a route of its own, which the router did not see
+        return _response(problem(error.status_code, code, detail, headers=headers))
 
     app.add_exception_handler(ThumbstreamError, thumbstream_error)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     command: Command = args.command
     try:
-        return command(args)
+        status = command(args)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not at the interpreter's exit
+        return status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output has had enough
@@ -136,14 +138,19 @@ def _write(name: str, data: bytes) -> None:
 def _encode(args: argparse.Namespace) -> int:
     many = len(args.pictures) > 1
     failed = 0
+    written: set[str] = set()
     bar = tqdm(args.pictures, unit=" pictures", disable=not many or not sys.stderr.isatty())
     for name in bar:
         try:
+            target = _stream_name(name, args.output, many=many)
+            if target in written:
+                raise FileExistsError(f"{target} is the stream of another picture")
             picture = _read(name) if name == STANDARD else Path(name)
             stream = thumbstream.encode(
                 picture, size=args.size, max_bytes=args.max_bytes, model=args.model
             )
-            _write(_stream_name(name, args.output, many=many), stream)
+            _write(target, stream)
+            written.add(target)
         except (ThumbstreamError, OSError) as error:
             if not many:
                 raise

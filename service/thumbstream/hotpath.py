@@ -110,8 +110,8 @@ class HotPath:
 
     def _refusal(self, error: Exception, path: str) -> Reply:
         status, headers, body = problem_for(error, retry_after=self._retry_after)
-        if status >= 500:
-            log.error("GET %s: %s", path, error, exc_info=error if status == 500 else None)
+        if status == 500:  # the shelf has logged what the store failed at, once for all who waited
+            log.error("GET %r", path, exc_info=error)
         headers.pop("X-Content-Type-Options")  # among the shared ones
         return Reply(status, self._shared + encode_headers(headers), body)
 

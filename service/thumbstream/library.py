@@ -53,7 +53,7 @@ def decode(stream: bytes, *, model: str | None = None) -> NDArray[np.uint8]:
     ``model`` is only needed to insist on one; the stream names its own. Raises
     `thumbstream.BitstreamError` for bytes that are no stream, or not one of ``model``.
     """
-    data = bytes(stream)
+    data = bytes(memoryview(stream))  # bytes(5) would be five zeros, and a stream
     codec = zoo.load(model) if model is not None else zoo.decoder_for(data)
     return codec.decode(data)
 
@@ -67,7 +67,7 @@ def inspect(stream: bytes) -> dict[str, Any]:
     bytes that the same codes would take without entropy coding. Raises
     `thumbstream.BitstreamError`.
     """
-    data = bytes(stream)
+    data = bytes(memoryview(stream))  # bytes(5) would be five zeros, and a stream
     header = parse_header(data)
     codec = zoo.decoder_for(data)
     found = codec.read_codes(data)

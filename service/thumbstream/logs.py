@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -44,6 +45,8 @@ def configure_logging(level: str, form: Literal["text", "json"]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Of broken uploads; the answer to the client says what was wrong with them.
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
 
 def _time(record: logging.LogRecord) -> str:

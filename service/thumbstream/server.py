@@ -30,7 +30,10 @@ def run(app: ASGIApp, settings: Settings, *, on_drain: Callable[[], None]) -> bo
     ``on_drain`` is called from a signal handler when the first step begins.
     """
     server = DrainingServer(_config(app, settings), settings.drain_seconds, on_drain)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:  # uvicorn leaves like this when the lifespan or the port fails
+        return False
     return server.started
 
 

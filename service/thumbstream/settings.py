@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(20 * MIB, ge=1)
     max_uploads: int = Field(32, ge=1)
     upload_timeout_seconds: float = Field(60.0, gt=0)
-    max_pixels: int = Field(100_000_000, ge=1)
+    max_pixels: int = Field(50_000_000, ge=1)
     max_side: int = Field(30_000, ge=1)
     default_size: int = Field(32, ge=8, le=256, multiple_of=8)
     max_ids: int = Field(64, ge=1, le=1024)

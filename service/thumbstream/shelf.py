@@ -8,11 +8,14 @@ what was not found is asked again, because it may come to exist.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from thumbstream.cache import StreamCache
 from thumbstream.metrics import Metrics
 from thumbstream.store import Store, StoreUnavailableError
+
+log = logging.getLogger(__name__)
 
 GATHER_LIMIT = 256
 """Keys in one read: bounds the time that a single store command may take."""
@@ -82,6 +85,7 @@ class Shelf:
 
     @staticmethod
     def _fail(waiting: Waiting, error: Exception) -> None:
+        log.warning("%d streams could not be read: %s", len(waiting), error)
         for answer in waiting.values():
             if not answer.done():
                 answer.set_exception(error)

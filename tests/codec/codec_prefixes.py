@@ -1,4 +1,4 @@
-"""The pictures of all prefixes of a stream at once, at a twentieth of the cost of decoding each.
+"""The pictures of all prefixes of a stream at once, far cheaper than by decoding each.
 
 What prefixes share is done once: the chances along the whole stream, and the state after each whole
 iteration. Prefixes that end in the same iteration go through the network as one batch.
@@ -20,7 +20,7 @@ from thumbstream.codec.rangecoder import RangeDecoder
 
 
 class PrefixPictures:
-    """Decoder of all prefixes of a stream; `codec_pictures` of one are compared with the codec's."""
+    """Decoder of all prefixes of a stream; a test compares it with the codec."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
@@ -72,9 +72,10 @@ class PrefixPictures:
                 expected = np.array(chances[known[n] : end]) / 32768 - 1
                 cut[known[n] - begin : end - begin] = expected
                 batch.append(cut)
-            value = np.empty((len(batch), per_iteration), np.float32)
-            value[:, order] = batch
-            shape = (len(batch), planes, grid.rows, grid.columns)
+            # Every iteration has channels of its own at the network's input.
+            value = np.zeros((len(batch), codes.size), np.float32)
+            value[:, begin + order] = batch
+            shape = (len(batch), iterations * planes, grid.rows, grid.columns)
             x_hat, *following = self._step(value.reshape(shape), state)
             state = [s[:1] for s in following]
             pictures.append(x_hat[1:])

@@ -9,8 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from thumbstream import zoo  # noqa: E402
-from thumbstream.codec.codec import Codec  # noqa: E402
+from thumbstream import zoo
+from thumbstream.codec.codec import Codec
 
 
 @pytest.fixture(scope="session")

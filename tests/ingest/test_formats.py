@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageChops
+
 from thumbstream.ingest import UnsupportedFormatError, reduce_to_grid, thumbnail
 
 COLOURS = [(220, 30, 40), (20, 180, 60), (30, 50, 200), (120, 120, 120)]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image
+
 from thumbstream.ingest import (
     Limits,
     TooManyBytesError,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
+
 from thumbstream.ingest import reduce_to_grid, thumbnail
 
 STORED_AS = {

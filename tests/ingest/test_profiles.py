@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+
 from thumbstream.ingest import colour, reduce_to_grid, thumbnail
 
 Save = Callable[..., bytes]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
 from thumbstream.ingest import grid_shape, reduce_to_grid, thumbnail
 
 Photo = Callable[..., NDArray[np.uint8]]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+
 from thumbstream_models.config import Config, DataConfig, ModelConfig, TrainingConfig
 
 TINY = Config(

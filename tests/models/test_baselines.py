@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
 from thumbstream_models import metrics
 from thumbstream_models.baselines import BASELINES, avif, jpeg, jpeg2000, thumbhash, webp
 

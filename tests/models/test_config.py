@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from thumbstream_models import config as configs
 from thumbstream_models import export, networks, train
 from thumbstream_models.config import Config, ConfigError

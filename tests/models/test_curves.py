@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from thumbstream_models import curves
 
 RATES = np.array([16.0, 32.0, 64.0, 128.0])

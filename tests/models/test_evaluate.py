@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
 from thumbstream_models import evaluate, measure, pages, pictures, plot, results, sheet
 from thumbstream_models.baselines import BASELINES, Codec, Coding
 

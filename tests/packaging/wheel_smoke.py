@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -74,21 +75,40 @@ def check_library() -> None:
     print(f"library: {len(stream)} bytes; mean squared errors {[round(e) for e in errors]}")
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """This process's environment with a home of its own and without the runtime's opt-out."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+
+
+def check_home(folder: Path) -> None:
+    # ONNX Runtime would keep a device id and a database of usage events there.
+    left = [str(path.relative_to(folder)) for path in (folder / "home").rglob("*")]
+    assert not left, f"written to the home folder: {left}"
+
+
 def check_commands(folder: Path) -> None:
     source, stream, back = folder / "in.png", folder / "in.ths", folder / "out.png"
     source.write_bytes(png(picture()))
-    listed = run("models")
+    listed = run(folder, "models")
     assert "conv-lstm-1" in listed, listed
-    run("encode", str(source), "-o", str(stream))
-    run("decode", str(stream), "-o", str(back), "--bytes", "64")
+    run(folder, "encode", str(source), "-o", str(stream))
+    run(folder, "decode", str(stream), "-o", str(back), "--bytes", "64")
     with Image.open(back) as image:
         assert image.size == (32, 21)
     print(f"command line: {stream.stat().st_size} bytes, and back")
 
 
-def run(*arguments: str) -> str:
+def run(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False
+        [COMMAND, *arguments],
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, f"thumbstream {' '.join(arguments)}: {done.stderr}"
     return done.stdout
@@ -104,6 +124,7 @@ def check_service(folder: Path) -> None:
         service = subprocess.Popen(
             [COMMAND, "serve", "--port", str(port), "--store", store],
             cwd=folder,
+            env=environment(folder),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -165,6 +186,7 @@ def main() -> None:
         folder = Path(name)
         check_commands(folder)
         check_service(folder)
+        check_home(folder)
     print(f"wheel: passed on Python {sys.version.split()[0]}")
 
 

@@ -143,6 +143,9 @@ async def test_pages_that_are_not_there(running: Running) -> None:
     answer = await running.http.get("/compress")
     problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
+    answer = await running.http.post("/healthz")
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(

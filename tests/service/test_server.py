@@ -193,6 +193,13 @@ def test_a_second_sigterm_does_not_either(launch: Launch) -> None:
     assert server.process.wait(60) == 0
 
 
+def test_what_stops_the_start_is_told(launch: Launch, server: Launched) -> None:
+    with pytest.raises(AssertionError, match="cannot start: no model 'nope'"):
+        launch(THUMBSTREAM_MODELS="nope")
+    with pytest.raises(AssertionError, match="in use"):
+        launch(THUMBSTREAM_PORT=str(server.port))
+
+
 def test_a_misspelt_setting_is_named_and_stops_the_start(launch: Launch) -> None:
     with pytest.raises(AssertionError, match="THUMBSTREAM_STROE"):
         launch(THUMBSTREAM_STROE="sqlite:///x")

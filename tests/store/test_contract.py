@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from thumbstream.store import Store, StoreUnavailableError, open_store
 
 NAMES = {"sqlite": "sqlite", "redis": "redis", "redis_cluster": "redis+cluster"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from thumbstream.store import open_store
 from thumbstream.store.redis import RedisClusterStore, RedisStore
 from thumbstream.store.sqlite import SQLiteStore

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 import trustme
+
 from thumbstream.store import StoreFullError, StoreUnavailableError, open_store
 from thumbstream.store import redis as redis_store
 

@@ -8,10 +8,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+
 from thumbstream.store import StoreFullError, StoreUnavailableError
 from thumbstream.store.sqlite import SQLiteStore
 
@@ -79,12 +81,17 @@ async def test_the_file_is_what_the_docstring_says(path: Path) -> None:
         assert plain.execute("SELECT id, stream FROM thumb").fetchall() == [("k", b"v")]
 
 
-async def test_puts_that_wait_share_a_commit(path: Path) -> None:
+async def test_puts_that_wait_share_a_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = SQLiteStore(path)
     await store.open()
     batches: list[int] = []
     insert = store._insert
-    store._insert = lambda batch: batches.append(len(batch)) or insert(batch)  # type: ignore
+
+    def counting(batch: Sequence[Any]) -> list[bool]:
+        batches.append(len(batch))
+        return insert(batch)
+
+    monkeypatch.setattr(store, "_insert", counting)
     await asyncio.gather(*(store.put(f"{i}", b"v") for i in range(100)))
     assert batches == [100]
     await store.put("alone", b"v")

@@ -82,7 +82,7 @@ def _parsed(header: bytes) -> Vector:
 
 def range_coder_vectors() -> list[Vector]:
     """Decisions and their bytes: ordinary, extreme, and carries that run through 0xff bytes."""
-    rng = random.Random(1511)  # noqa: S311 -- seeded test data
+    rng = random.Random(1511)
     any_chance = [rng.randint(1, 65535) for _ in range(600)]
     likely = [chance > rng.randrange(65536) for chance in any_chance]
     decisions = {
@@ -100,50 +100,56 @@ def range_coder_vectors() -> list[Vector]:
         "as probable": (any_chance, likely),
         "against the odds": (any_chance[:120], [not bit for bit in likely[:120]]),
         "long": ([rng.choice((200, 9000, 60000)) for _ in range(3000)], []),
-        "carry through seven bytes": _carrying(7, decided=True),
-        "carry in the last bytes": _carrying(7, decided=False),
+        "carry through seven bytes": _carrying(7),
+        "carry in the last bytes": _carrying_at_the_end(7),
         "carry that never comes": _not_carrying(7),
     }
     chances, _ = decisions["long"]
     decisions["long"] = (chances, [chance > rng.randrange(65536) for chance in chances])
-    return [
-        _range_coded(name, chances, bits) for name, (chances, bits) in decisions.items()
-    ]
+    return [_range_coded(name, chances, bits) for name, (chances, bits) in decisions.items()]
 
 
-def _straddling(pending: int) -> tuple[list[int], list[bool], int, int]:
+def _straddling(pending: int, seed: int = 0) -> tuple[list[int], list[bool], int, int]:
     """Decisions that keep the number 1/2 inside the interval, until ``pending`` bytes wait for it.
 
-    Returns them, and the interval's low end and width in units of which 1/2 is the multiple.
+    Returns them, how far 1/2 lies above the interval's low end, and the interval's width.
     """
-    rng = random.Random(pending)  # noqa: S311 -- seeded test data
+    rng = random.Random(seed)
     low, width, digits = 0, 1 << 32, 4
-    chances, bits = [], []
+    chances: list[int] = []
+    bits: list[bool] = []
     while digits < 4 + pending + 1:
         chance = rng.randrange(20000, 45000)
         boundary = low + (width * chance >> 16)
-        bit = boundary > 256**digits // 2
         if boundary == 256**digits // 2:
             continue
         chances.append(chance)
-        bits.append(bit)
-        low, width = (low, boundary - low) if bit else (boundary, low + width - boundary)
+        bits.append(boundary > 256**digits // 2)
+        low, width = (low, boundary - low) if bits[-1] else (boundary, low + width - boundary)
         while width < 1 << 24:
             low, width, digits = low * 256, width * 256, digits + 1
     return chances, bits, 256**digits // 2 - low, width
 
 
-def _carrying(pending: int, *, decided: bool) -> tuple[list[int], list[bool]]:
+def _carrying(pending: int) -> tuple[list[int], list[bool]]:
+    """The last decision is the part of the interval that begins just above 1/2."""
     chances, bits, below_half, width = _straddling(pending)
-    if decided:  # one decision whose lower part ends above 1/2: the rest lies beyond it
-        chances.append(min(65535, -(-((below_half + 1) << 16) // width)))
-        bits.append(False)
-    return chances, bits
+    return [*chances, -(-((below_half + 1) << 16) // width)], [*bits, False]
 
 
 def _not_carrying(pending: int) -> tuple[list[int], list[bool]]:
+    """The last decision is the part of the interval that ends just below 1/2."""
     chances, bits, below_half, width = _straddling(pending)
-    return [*chances, max(1, (below_half << 16) // width)], [*bits, True]
+    return [*chances, (below_half << 16) // width], [*bits, True]
+
+
+def _carrying_at_the_end(pending: int) -> tuple[list[int], list[bool]]:
+    """No decision settles it: the shortest end of the stream happens to be 1/2 itself."""
+    return next(
+        (chances, bits)
+        for chances, bits, below_half, width in (_straddling(pending, seed) for seed in range(999))
+        if 0 < below_half < 1 << 24 and below_half + (1 << 24) <= width
+    )
 
 
 def _range_coded(name: str, chances: Sequence[int], bits: Sequence[bool]) -> Vector:
@@ -203,7 +209,7 @@ def model_vectors(model_id: str) -> Vector:
         for name in arrays if (width, height) == (32, 32) else ("probable",):
             vector = _coded(f"{name}, {width} x {height}", arrays[name], model, grid)
             stream = header + bytes.fromhex(vector["hex"])
-            known = [0] * len(header) + vector["known"][1:]
+            known = [0] * len(header) + vector["known"]
             vectors.append(
                 {
                     "name": vector["name"],

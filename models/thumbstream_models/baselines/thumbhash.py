@@ -79,7 +79,8 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
     )
     ac = [*l_ac, *p_ac, *q_ac]
     nibbles = sum(value << 4 * i for i, value in enumerate(ac))
-    return header.to_bytes(5, "little") + nibbles.to_bytes((len(ac) + 1) // 2, "little")
+    head: bytes = header.to_bytes(5, "little")
+    return head + nibbles.to_bytes((len(ac) + 1) // 2, "little")
 
 
 def decode(data: bytes, height: int, width: int) -> NDArray[np.uint8]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ FORMAT = 1
 """Version of the folder's layout."""
 MANIFEST = "manifest.json"
 MAX_FILE_BYTES = 64 << 20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +58,30 @@ class Artifact:
     manifest: dict[str, Any]
     """The whole manifest, with training and measurements."""
 
+    def file(self, name: str) -> bytes:
+        """The content of a file of the folder; raises `ArtifactError`."""
+        if name not in self.files:
+            raise ArtifactError(f"{self.model_id}: the manifest lists no {name}")
+        return self.files[name]
+
     def arrays(self, name: str) -> dict[str, NDArray[np.generic]]:
-        """The arrays of an ``.npz`` file of the folder."""
+        """The arrays of an ``.npz`` file of the folder; raises `ArtifactError`."""
+        data = io.BytesIO(self.file(name))
         try:
-            with np.load(io.BytesIO(self.files[name]), allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
-        except (KeyError, ValueError, OSError) as error:
+            with np.load(data, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+        except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds
             raise ArtifactError(f"{self.model_id}: cannot read {name}: {error}") from error
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ArtifactError(f"{self.model_id}: {name} holds something that is no array")
+        return arrays
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest alone; raises `ArtifactError`."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder.name}: no readable {MANIFEST}: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtifactError(f"{folder.name}: this version reads model folders of format {FORMAT}")
@@ -84,29 +97,51 @@ def open_artifact(folder: Path) -> Artifact:
             for name, entry in manifest["files"].items()
         }
         artifact = Artifact(
-            model_id=str(manifest["model_id"]),
-            family=str(manifest["family"]),
-            bitstream_id=int(manifest["bitstream_id"]),
-            stride=int(manifest["stride"]),
-            planes=int(manifest["planes"]),
-            iterations=int(manifest["iterations"]),
-            residual_gains=tuple(float(gain) for gain in manifest["residual_gains"]),
+            model_id=_exactly(str, manifest["model_id"]),
+            family=_exactly(str, manifest["family"]),
+            bitstream_id=_exactly(int, manifest["bitstream_id"]),
+            stride=_positive(manifest["stride"]),
+            planes=_positive(manifest["planes"]),
+            iterations=_positive(manifest["iterations"]),
+            residual_gains=tuple(_finite(gain) for gain in manifest["residual_gains"]),
             states={
-                network: tuple(StateTensor(**state) for state in states)
+                network: tuple(_state(**state) for state in states)
                 for network, states in manifest["states"].items()
             },
             files=files,
             manifest=manifest,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{folder.name}: the manifest is incomplete: {error!r}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ArtifactError(f"{folder.name}: the manifest is wrong: {error!r}") from error
     if not 0 <= artifact.bitstream_id <= MAX_BITSTREAM_ID:
         raise ArtifactError(f"{folder.name}: bitstream id {artifact.bitstream_id} is out of range")
     if len(artifact.residual_gains) != artifact.iterations:
         raise ArtifactError(f"{folder.name}: not one residual gain per iteration")
-    if min(artifact.stride, artifact.planes, artifact.iterations) < 1:
-        raise ArtifactError(f"{folder.name}: stride, planes and iterations must be positive")
     return artifact
+
+
+def _exactly(kind: type[T], value: object) -> T:
+    """``value`` itself: in a manifest "8" is no 8, 8.5 no 8 and true no 1."""
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _positive(value: object) -> int:
+    if (number := _exactly(int, value)) < 1:
+        raise ValueError(f"{number} is not positive")
+    return number
+
+
+def _finite(value: object) -> float:
+    number = float(_exactly(int, value)) if isinstance(value, int) else _exactly(float, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is not finite")
+    return number
+
+
+def _state(name: object, channels: object, scale: object) -> StateTensor:
+    return StateTensor(_exactly(str, name), _positive(channels), _positive(scale))
 
 
 def _plain_name(name: str) -> str:

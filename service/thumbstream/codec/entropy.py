@@ -33,6 +33,13 @@ HIDDEN_MAX = 255
 LOGIT_SHIFT = 3
 TABLE_SIZE = 2048
 """Entries of the probability table; the middle one stands for even odds."""
+_TYPES = {
+    "w1": np.dtype(np.int8),
+    "b1": np.dtype(np.int16),
+    "w2": np.dtype(np.int8),
+    "b2": np.dtype(np.int32),
+    "probability": np.dtype(np.uint16),
+}
 _EXACT = 1 << 24
 """float32 holds every integer up to here."""
 
@@ -48,15 +55,17 @@ class ContextModel:
         ``w1`` int8 (T, 3, planes, 9, hidden), ``b1`` int16 (T, 2 planes, hidden), ``w2`` int8
         (T, 2 planes, hidden), ``b2`` int32 (T, 2 planes), ``probability`` uint16 (2048,).
         """
-        try:
-            w1, b1, w2, b2 = (tables[name].astype(np.int64) for name in ("w1", "b1", "w2", "b2"))
-            probability = tables["probability"].astype(np.int64)
-        except KeyError as error:
-            raise ArtifactError(f"the entropy tables lack {error}") from None
+        for name, dtype in _TYPES.items():
+            if name not in tables:
+                raise ArtifactError(f"the entropy tables lack {name!r}")
+            if tables[name].dtype != dtype:
+                raise ArtifactError(f"entropy table {name} is {tables[name].dtype}, not {dtype}")
+        w1, b1, w2, b2, probability = (tables[name].astype(np.int64) for name in _TYPES)
         iterations, sources, planes, taps, hidden = w1.shape if w1.ndim == 5 else (0,) * 5
         steps = (iterations, planes * HALVES)
         if (
             (sources, taps) != (SOURCES, TAPS)
+            or not w1.size
             or b1.shape != (*steps, hidden)
             or w2.shape != (*steps, hidden)
             or b2.shape != steps

@@ -74,7 +74,9 @@ class RangeDecoder:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._position = 0
-        self._missing = 0  # low bytes of code that lie behind the end of the data, at most 4
+        # Low bytes of code that lie behind the end of the data, at most 4. All their values gave
+        # the decisions so far, so code + 256^missing <= range.
+        self._missing = 0
         self._range = _TOP
         self._code = 0  # invariant: 0 <= code < range; missing bytes count as zero
         for _ in range(_CODE_BYTES):
@@ -87,7 +89,9 @@ class RangeDecoder:
             self._code -= split
             self._range -= split
             bit = False
-        elif self._missing and min(self._code + self._uncertainty(), self._range) > split:
+        elif self._missing and self._code + self._uncertainty() > split:
+            # From here on as a decoder of no data at all, which determine nothing.
+            self._range, self._code, self._missing = _TOP, 0, _CODE_BYTES
             return None
         else:
             self._range = split

@@ -2,7 +2,7 @@
 
 Encoding::
 
-    pad -> [ analysis(gain * residual) -> codes -> write
+    pad -> [ analysis(gain * residual) -> activation -> sign -> codes -> write
              synthesis(codes) -> x_hat; residual = x - x_hat ] x T
 
 Decoding::
@@ -22,6 +22,7 @@ from thumbstream.codec.entropy import CodeWriter, ContextModel, DecodedCodes, re
 from thumbstream.codec.errors import ArtifactError, BitstreamError
 from thumbstream.codec.networks import Float, Network
 
+COLOURS = 3
 UNKNOWN_PICTURE = 128
 """Value of every sample while the stream is too short to say which model reads it."""
 
@@ -43,6 +44,16 @@ class _Recurrence:
         return output
 
 
+def _open_network(artifact: Artifact, name: str, channels: int, device: str) -> Network:
+    """The step ``name``, whose inputs are a value of ``channels`` channels and the named states."""
+    network = Network(artifact.file(f"{name}.onnx"), device)
+    states = [(state.name, state.channels) for state in artifact.states.get(name, ())]
+    value, *carried = network.channels.items()
+    if value[1] != channels or carried != states or len(network.outputs) != len(network.inputs):
+        raise ArtifactError(f"{artifact.model_id}: the {name} network and the manifest disagree")
+    return network
+
+
 class RecurrentCodec:
     """Codec of the conv/deconv LSTM family. Thread-safe: nothing changes after construction."""
 
@@ -56,14 +67,16 @@ class RecurrentCodec:
         self.bitstream_id = artifact.bitstream_id
         self.manifest = artifact.manifest
         self._stride = artifact.stride
+        self._planes = artifact.planes
         self._states = artifact.states
         self._gains = np.asarray(artifact.residual_gains, np.float32)
         self._context_model = ContextModel(artifact.arrays("entropy.npz"))
         model = self._context_model
         if (model.iterations, model.planes) != (artifact.iterations, artifact.planes):
             raise ArtifactError(f"{self.model_id}: tables and manifest disagree")
-        self._analysis = Network(artifact.files["analysis.onnx"], device)
-        self._synthesis = Network(artifact.files["synthesis.onnx"], device)
+        slots = artifact.planes * artifact.iterations
+        self._analysis = _open_network(artifact, "analysis", COLOURS, device)
+        self._synthesis = _open_network(artifact, "synthesis", slots, device)
         self.providers = self._synthesis.providers
 
     def encode(self, pixels: NDArray[np.uint8], *, max_bytes: int | None = None) -> bytes:
@@ -86,12 +99,14 @@ class RecurrentCodec:
         writer = CodeWriter(self._context_model, grid)
         residual = x
         for t, gain in enumerate(self._gains):
-            codes = analyse(residual * gain)
-            writer.write(codes[0])
+            own = slice(t * self._planes, (t + 1) * self._planes)
+            activation = analyse(residual * gain)[0, own]
+            codes = np.where(activation >= 0, np.float32(1), np.float32(-1))
+            writer.write(codes)
             if max_bytes is not None and len(header) + writer.settled() >= max_bytes:
                 break
             if t < len(self._gains) - 1:
-                residual = x - synthesise(codes)
+                residual = x - synthesise(self._in_slot(codes, t))
         return (header + writer.finish())[:max_bytes]
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
@@ -105,8 +120,8 @@ class RecurrentCodec:
             return np.full((header.height, header.width, 3), UNKNOWN_PICTURE, np.uint8)
         grid = grid_of(header.height, header.width, self._stride)
         synthesise = self._recurrence(self._synthesis, "synthesis", grid)
-        for codes in self.read_codes(stream).codes:
-            x_hat = synthesise(codes[None])
+        for t, codes in enumerate(self.read_codes(stream).codes):
+            x_hat = synthesise(self._in_slot(codes, t))
         pixels = np.clip(np.rint((x_hat[0] + 1) * 127.5), 0, 255).astype(np.uint8)
         return np.ascontiguousarray(pixels.transpose(1, 2, 0)[: header.height, : header.width])
 
@@ -123,6 +138,13 @@ class RecurrentCodec:
 
     def _recurrence(self, network: Network, name: str, grid: Grid) -> _Recurrence:
         return _Recurrence(network, self._states[name], grid)
+
+    def _in_slot(self, codes: Float, iteration: int) -> Float:
+        """``(planes, rows, columns)`` among the channels of all iterations, the others zero."""
+        planes, rows, columns = codes.shape
+        slots = np.zeros((1, planes * len(self._gains), rows, columns), np.float32)
+        slots[0, iteration * planes : (iteration + 1) * planes] = codes
+        return slots
 
     def _to_network(self, pixels: NDArray[np.uint8], grid: Grid) -> Float:
         """``(1, 3, H', W')`` float32 in [-1, 1], its edges repeated out to whole cells."""

@@ -39,7 +39,7 @@ class Limits:
 
     max_bytes: int = 20 * MEBIBYTE
     """Length of the file, bytes."""
-    max_pixels: int = 100_000_000
+    max_pixels: int = 50_000_000
     """Width times height."""
     max_side: int = 30_000
     """The longer side, pixels."""

@@ -55,9 +55,18 @@ PREFIX_BYTES = 16
 
 def read_source(source: bytes | BinaryIO, limits: Limits) -> bytes:
     """All bytes of ``source``; ``TooManyBytesError`` as soon as there are more than allowed."""
-    data = source if isinstance(source, bytes) else source.read(limits.max_bytes + 1)
+    data = source if isinstance(source, bytes) else _read(source, limits.max_bytes + 1)
     limits.check_bytes(len(data))
     return data
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    """Up to ``size`` bytes: raw pipes and sockets give fewer than they are asked for."""
+    parts = []
+    while size > 0 and (part := file.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def format_of(data: bytes) -> str:

@@ -136,7 +136,7 @@ export class Comparison {
 
   #refer(bitmap, grid) {
     this.#reference = reduce(bitmap, grid);
-    const ratio = Math.min(2, Math.max(0.6, grid.width / grid.height));
+    const ratio = Math.min(2, grid.width / grid.height);
     this.section.querySelector(".panels").style.setProperty("--ratio", ratio);
     this.panels.original.show(this.#reference, {
       bytes: this.file.size.toLocaleString("en"),

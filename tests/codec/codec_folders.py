@@ -1,0 +1,68 @@
+"""Model folders to spoil: a small one that only `open_artifact` reads, and copies of a real one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Change = Callable[[dict[str, Any]], object]
+
+ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"
+FILES = {
+    "analysis.onnx": b"the first network",
+    "synthesis.onnx": b"the second",
+    "entropy.npz": b"x",
+}
+
+
+def entry(data: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def state(name: str) -> dict[str, Any]:
+    return {"name": name, "channels": 4, "scale": 1}
+
+
+def small_folder(folder: Path, change: Change = lambda manifest: None) -> Path:
+    """A complete folder whose files are no networks; ``change`` edits the manifest in place."""
+    manifest: dict[str, Any] = {
+        "format": 1,
+        "model_id": "small",
+        "family": "conv_lstm",
+        "bitstream_id": 3,
+        "stride": 8,
+        "planes": 2,
+        "iterations": 3,
+        "residual_gains": [1.0, 2.0, 2.5],
+        "states": {"analysis": [state("h"), state("c")], "synthesis": [state("h1")]},
+        "files": {name: entry(data) for name, data in FILES.items()},
+        "training": {},
+        "measured": {},
+    }
+    change(manifest)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in FILES.items():
+        (folder / name).write_bytes(data)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def copied_folder(
+    model_id: str,
+    folder: Path,
+    change: Change = lambda manifest: None,
+    contents: dict[str, bytes] | None = None,
+) -> Path:
+    """A copy of a published model; the hashes of ``contents`` are made to fit."""
+    shutil.copytree(ZOO / model_id, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, data in (contents or {}).items():
+        (folder / name).write_bytes(data)
+        manifest["files"][name] = entry(data)
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder

@@ -1,0 +1,410 @@
+"""A model folder is believed when every byte of it is what its manifest says, else never."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from codec_folders import FILES, ZOO, Change, copied_folder, entry, small_folder, state
+
+from thumbstream import zoo
+from thumbstream.codec.artifact import (
+    MAX_FILE_BYTES,
+    Artifact,
+    StateTensor,
+    open_artifact,
+    read_manifest,
+)
+from thumbstream.codec.codec import open_codec
+from thumbstream.codec.errors import ArtifactError
+
+
+def put(*path: str | int, value: Any) -> Change:
+    """A change of one value, deep in the manifest."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        inner: Any = manifest
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+
+    return change
+
+
+def drop(*path: str | int) -> Change:
+    def change(manifest: dict[str, Any]) -> None:
+        inner: Any = manifest
+        for key in path[:-1]:
+            inner = inner[key]
+        del inner[path[-1]]
+
+    return change
+
+
+def test_a_good_folder_is_read_whole(tmp_path: Path) -> None:
+    artifact = open_artifact(small_folder(tmp_path / "small"))
+    assert artifact.files == FILES
+    assert (artifact.model_id, artifact.family) == ("small", "conv_lstm")
+    assert (artifact.bitstream_id, artifact.stride) == (3, 8)
+    assert (artifact.planes, artifact.iterations) == (2, 3)
+    assert artifact.residual_gains == (1.0, 2.0, 2.5)
+    assert artifact.states == {
+        "analysis": (StateTensor("h", 4, 1), StateTensor("c", 4, 1)),
+        "synthesis": (StateTensor("h1", 4, 1),),
+    }
+    assert artifact.manifest["measured"] == {}
+
+
+@pytest.mark.parametrize("model_id", zoo.available())
+def test_published_folders_are_good(model_id: str) -> None:
+    artifact = open_artifact(ZOO / model_id)
+    assert artifact.model_id == model_id
+    assert set(artifact.files) == {"analysis.onnx", "synthesis.onnx", "entropy.npz"}
+    assert artifact.manifest == read_manifest(ZOO / model_id) == zoo.describe(model_id)
+
+
+def test_published_bitstream_ids_are_unique() -> None:
+    ids = [zoo.describe(model_id)["bitstream_id"] for model_id in zoo.available()]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_byte_of_every_file_counts(tmp_path: Path, name: str) -> None:
+    folder = small_folder(tmp_path / "small")
+    for i in range(len(FILES[name])):
+        spoilt = bytearray(FILES[name])
+        spoilt[i] ^= 1 << i % 8
+        (folder / name).write_bytes(spoilt)
+        with pytest.raises(ArtifactError, match=f"^{name}: the content is not"):
+            open_artifact(folder)
+    (folder / name).write_bytes(FILES[name])
+    assert open_artifact(folder).files == FILES
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("content", [b"", b"x", b"\0" * 5000], ids=["empty", "short", "long"])
+def test_a_file_of_another_size(tmp_path: Path, name: str, content: bytes) -> None:
+    folder = small_folder(tmp_path / "small")
+    content = content + FILES[name] if len(content) > 1 else FILES[name][: len(content) - 1]
+    (folder / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match="the content is not"):
+        open_artifact(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file(tmp_path: Path, name: str) -> None:
+    folder = small_folder(tmp_path / "small")
+    (folder / name).unlink()
+    with pytest.raises(ArtifactError, match=f"^{name}: No such file"):
+        open_artifact(folder)
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    folder = small_folder(tmp_path / "small")
+    (folder / "entropy.npz").unlink()
+    (folder / "entropy.npz").mkdir()
+    with pytest.raises(ArtifactError, match=r"^entropy\.npz"):
+        open_artifact(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../small/entropy.npz", "/etc/hostname", "a/b", "..", ".", "", ".hidden", "b/", "a\0b"],
+)
+def test_names_that_are_paths(tmp_path: Path, name: str) -> None:
+    change = put("files", name, value=entry(FILES["entropy.npz"]))
+    with pytest.raises(ArtifactError):
+        open_artifact(small_folder(tmp_path / "small", change))
+
+
+def test_a_name_that_is_too_long_for_the_disk(tmp_path: Path) -> None:
+    change = put("files", "n" * 5000, value=entry(b"x"))
+    with pytest.raises(ArtifactError):
+        open_artifact(small_folder(tmp_path / "small", change))
+
+
+@pytest.mark.parametrize("value", [0, 2, "1", None, False, 1.5, [1]], ids=repr)
+def test_another_format(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(ArtifactError, match="format 1"):
+        open_artifact(small_folder(tmp_path / "small", put("format", value=value)))
+
+
+def test_no_format(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="format 1"):
+        open_artifact(small_folder(tmp_path / "small", drop("format")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "1", '"manifest"', "\ufeff{}", "[" * 100_000, '{"format": 1}'],
+    ids=lambda text: text[:12] or "empty",
+)
+def test_a_manifest_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ArtifactError):
+        open_artifact(tmp_path)
+
+
+def test_a_manifest_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(b'{"format": "\xff\xfe"}')
+    with pytest.raises(ArtifactError, match=r"no readable manifest\.json"):
+        read_manifest(tmp_path)
+
+
+def test_no_manifest_and_no_folder(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(ArtifactError, match=r"no readable manifest\.json"):
+            open_artifact(folder)
+
+
+REQUIRED = (
+    "model_id",
+    "family",
+    "bitstream_id",
+    "stride",
+    "planes",
+    "iterations",
+    "residual_gains",
+    "states",
+    "files",
+)
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_a_missing_key(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ArtifactError, match=key):
+        open_artifact(small_folder(tmp_path / "small", drop(key)))
+
+
+INF = float("inf")
+WRONG_TYPES: dict[str, list[Any]] = {
+    "model_id": [None, 7, ["small"], {}],
+    "family": [None, 7, ["conv_lstm"]],
+    "bitstream_id": [None, "3", 1.5, True, INF, [3]],
+    "stride": [None, "8", 8.5, True, INF, {}],
+    "planes": [None, "2", 2.5, True, INF],
+    "iterations": [None, "3", 3.5, True, INF],
+    "residual_gains": [None, 3, "123", {"0": 1}, [1, 2, "3"], [1, 2, None], [1, 2, INF]],
+    "states": [None, [], "h", 4, {"analysis": [1], "synthesis": []}, {"analysis": 5}],
+    "files": [None, [], "entropy.npz", 4, {"entropy.npz": None}, {"entropy.npz": []}],
+}
+CASES = [(key, value) for key, values in WRONG_TYPES.items() for value in values]
+
+
+@pytest.mark.parametrize(("key", "value"), CASES, ids=lambda case: repr(case)[:30])
+def test_a_value_of_the_wrong_type(tmp_path: Path, key: str, value: Any) -> None:
+    with pytest.raises(ArtifactError):
+        open_artifact(small_folder(tmp_path / "small", put(key, value=value)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {**state("h"), "channels": "4"},
+        {**state("h"), "channels": 0},
+        {**state("h"), "scale": -1},
+        {**state("h"), "scale": 1.5},
+        {**state("h"), "name": 3},
+        {**state("h"), "surplus": 1},
+        {"name": "h"},
+        {},
+    ],
+    ids=str,
+)
+def test_a_state_that_is_none(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactError):
+        open_artifact(small_folder(tmp_path / "small", put("states", "analysis", 0, value=wrong)))
+
+
+@pytest.mark.parametrize("value", [-1, 128, 1 << 70])
+def test_bitstream_ids_out_of_range(tmp_path: Path, value: int) -> None:
+    with pytest.raises(ArtifactError, match="bitstream id"):
+        open_artifact(small_folder(tmp_path / "small", put("bitstream_id", value=value)))
+
+
+@pytest.mark.parametrize("key", ["stride", "planes"])
+@pytest.mark.parametrize("value", [0, -8])
+def test_sizes_that_are_not_positive(tmp_path: Path, key: str, value: int) -> None:
+    with pytest.raises(ArtifactError, match="positive"):
+        open_artifact(small_folder(tmp_path / "small", put(key, value=value)))
+
+
+@pytest.mark.parametrize("gains", [[], [1.0, 1.0], [1.0] * 4])
+def test_another_number_of_gains(tmp_path: Path, gains: list[float]) -> None:
+    with pytest.raises(ArtifactError, match="gain"):
+        open_artifact(small_folder(tmp_path / "small", put("residual_gains", value=gains)))
+
+
+@pytest.mark.parametrize("key", ["sha256", "bytes"])
+def test_an_incomplete_entry(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ArtifactError, match=key):
+        open_artifact(small_folder(tmp_path / "small", drop("files", "entropy.npz", key)))
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, "1", None, 1.5, MAX_FILE_BYTES + 1, 1 << 80, INF], ids=repr
+)
+def test_a_size_that_is_none(tmp_path: Path, value: Any) -> None:
+    change = put("files", "entropy.npz", "bytes", value=value)
+    with pytest.raises(ArtifactError):
+        open_artifact(small_folder(tmp_path / "small", change))
+
+
+@pytest.mark.parametrize("value", ["", "0" * 64, None, 5, ["a"]], ids=repr)
+def test_a_hash_that_is_another(tmp_path: Path, value: Any) -> None:
+    change = put("files", "entropy.npz", "sha256", value=value)
+    with pytest.raises(ArtifactError, match="the content is not"):
+        open_artifact(small_folder(tmp_path / "small", change))
+
+
+def npz(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def with_arrays(folder: Path, data: bytes) -> Artifact:
+    small_folder(folder, put("files", "entropy.npz", value=entry(data)))
+    (folder / "entropy.npz").write_bytes(data)
+    return open_artifact(folder)
+
+
+def test_arrays_come_back(tmp_path: Path) -> None:
+    arrays = with_arrays(tmp_path, npz(a=np.arange(3, dtype=np.int8), b=np.ones((2, 2)))).arrays(
+        "entropy.npz"
+    )
+    assert set(arrays) == {"a", "b"}
+    assert arrays["a"].tolist() == [0, 1, 2]
+    assert arrays["a"].dtype == np.int8
+
+
+GOOD = npz(w1=np.arange(200, dtype=np.uint8))
+HUGE = npy(np.zeros(1, np.int8)).replace(b"(1,), }" + b" " * 20, b"(1" + b"0" * 20 + b",), }")
+BROKEN_ARCHIVES = {
+    "text": b"no archive",
+    "only a magic": b"PK\x03\x04",
+    "cut": GOOD[: len(GOOD) // 2],
+    "without its end": GOOD[:-30],
+    "checksum": GOOD.replace(bytes(range(90, 100)), bytes(10)),
+    "one array": npy(np.zeros(3)),
+    "a pickle": npy(np.array([{"a": 1}], dtype=object)),
+    "pickles inside": npz(w1=np.array([{"a": 1}], dtype=object)),
+    "no array inside": zipped("w1.npy", b"no array"),
+    "an empty member": zipped("w1.npy", b""),
+    "an array without its data": zipped("w1.npy", npy(np.zeros(100))[:-50]),
+    "an array of a header only": zipped("w1.npy", HUGE),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN_ARCHIVES)
+def test_arrays_that_cannot_be_read(tmp_path: Path, how: str) -> None:
+    artifact = with_arrays(tmp_path, BROKEN_ARCHIVES[how])
+    with pytest.raises(ArtifactError, match=r"entropy\.npz"):
+        artifact.arrays("entropy.npz")
+
+
+def test_arrays_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    artifact = open_artifact(small_folder(tmp_path))
+    with pytest.raises(ArtifactError, match=r"other\.npz"):
+        artifact.arrays("other.npz")
+
+
+# From here on with a real model, through the codec that is made of it.
+
+
+@pytest.fixture(scope="module")
+def model_id() -> str:
+    return zoo.available()[0]
+
+
+def test_a_copy_of_a_published_model_works(tmp_path: Path, model_id: str) -> None:
+    codec = open_codec(copied_folder(model_id, tmp_path / model_id), device="cpu")
+    assert codec.model_id == model_id
+    assert codec.decode(b"\x07").shape == (8, 32, 3)
+
+
+def test_an_unknown_family(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="unknown family 'wavelet'"):
+        open_codec(small_folder(tmp_path / "small", put("family", value="wavelet")))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_the_manifest_does_not_list(tmp_path: Path, model_id: str, name: str) -> None:
+    folder = copied_folder(model_id, tmp_path / model_id, drop("files", name))
+    with pytest.raises(ArtifactError, match=name):
+        open_codec(folder, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["analysis.onnx", "synthesis.onnx"])
+def test_a_network_that_is_none(tmp_path: Path, model_id: str, name: str) -> None:
+    folder = copied_folder(model_id, tmp_path / model_id, contents={name: b"no network at all"})
+    with pytest.raises(ArtifactError, match="network"):
+        open_codec(folder, device="cpu")
+
+
+def test_networks_in_each_others_place(tmp_path: Path, model_id: str) -> None:
+    analysis = (ZOO / model_id / "analysis.onnx").read_bytes()
+    folder = copied_folder(model_id, tmp_path / model_id, contents={"synthesis.onnx": analysis})
+    with pytest.raises(ArtifactError):
+        open_codec(folder, device="cpu")
+
+
+@pytest.mark.parametrize("network", ["analysis", "synthesis"])
+@pytest.mark.parametrize("how", ["missing", "one fewer", "another name", "another size"])
+def test_states_that_are_not_the_networks(
+    tmp_path: Path, model_id: str, network: str, how: str
+) -> None:
+    change = {
+        "missing": drop("states", network),
+        "one fewer": drop("states", network, -1),
+        "another name": put("states", network, 0, "name", value="other"),
+        "another size": put("states", network, 0, "channels", value=3),
+    }[how]
+    folder = copied_folder(model_id, tmp_path / model_id, change)
+    with pytest.raises(ArtifactError):
+        open_codec(folder, device="cpu")
+
+
+@pytest.mark.parametrize("key", ["planes", "iterations"])
+def test_tables_of_another_model(tmp_path: Path, model_id: str, key: str) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest[key] += 1
+        manifest["residual_gains"] = [1.0] * manifest["iterations"]
+
+    folder = copied_folder(model_id, tmp_path / model_id, change)
+    with pytest.raises(ArtifactError, match="tables and manifest disagree"):
+        open_codec(folder, device="cpu")
+
+
+def test_tables_that_are_none(tmp_path: Path, model_id: str) -> None:
+    contents = {"entropy.npz": npz(w1=np.zeros(3, np.int8))}
+    folder = copied_folder(model_id, tmp_path / model_id, contents=contents)
+    with pytest.raises(ArtifactError, match="entropy tables"):
+        open_codec(folder, device="cpu")
+
+
+def test_the_published_manifest_keeps_its_schema(model_id: str) -> None:
+    """Not the whole of JSON Schema: the keys that must be there, and no others."""
+    schema_file = ZOO.parents[1] / "docs" / "artifact.schema.json"
+    schema = json.loads(schema_file.read_text(encoding="utf-8"))
+    manifest = read_manifest(ZOO / model_id)
+    assert set(schema["required"]) <= set(manifest) <= set(schema["properties"])
+    assert set(schema["properties"]["files"]["required"]) <= set(manifest["files"])

@@ -1,0 +1,313 @@
+"""The context model against golden vectors, against its slow twin, and with wrong tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import codec_twins
+import codec_vectors
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from thumbstream.codec.codes import Grid, half_planes
+from thumbstream.codec.entropy import CodeWriter, Context, ContextModel, read_codes
+from thumbstream.codec.errors import ArtifactError
+
+Tables = dict[str, NDArray[Any]]
+GOLDEN = codec_vectors.read("context-model")
+DTYPES = {
+    "w1": np.int8,
+    "b1": np.int16,
+    "w2": np.int8,
+    "b2": np.int32,
+    "probability": np.uint16,
+}
+EXACT = 1 << 24
+"""Sums must stay below it; float32 holds every integer up to it."""
+
+
+def golden_tables() -> Tables:
+    return {name: np.array(table, DTYPES[name]) for name, table in GOLDEN["tables"].items()}
+
+
+def random_tables(
+    seed: int, *, iterations: int = 3, planes: int = 2, hidden: int = 3, extreme: bool = False
+) -> Tables:
+    """Any weights of the published types; ``extreme``: only their largest ones."""
+    rng = np.random.default_rng(seed)
+    shapes = {
+        "w1": (iterations, 3, planes, 9, hidden),
+        "b1": (iterations, 2 * planes, hidden),
+        "w2": (iterations, 2 * planes, hidden),
+        "b2": (iterations, 2 * planes),
+    }
+    spans = {"w1": (-9, 9), "b1": (-60, 200), "w2": (-25, 25), "b2": (-4000, 4000)}
+    if extreme:
+        spans = {"w1": (-128, 127), "b1": (-(2**15), 2**15 - 1), "w2": (-128, 127), "b2": (0, 0)}
+    tables: Tables = {}
+    for name, shape in shapes.items():
+        low, high = spans[name]
+        values = rng.choice([low, high], shape) if extreme else rng.integers(low, high + 1, shape)
+        tables[name] = values.astype(DTYPES[name])
+    if extreme:  # what is left below 2^24 goes to b2, all of it, with either sign
+        left = EXACT - 1 - 255 * np.abs(tables["w2"].astype(int)).sum(-1)
+        tables["b2"] = (left.min() * rng.choice([-1, 1], shapes["b2"])).astype(np.int32)
+    tables["probability"] = rng.integers(1, 65536, 2048).astype(np.uint16)
+    return tables
+
+
+def random_codes(model: ContextModel, grid: Grid, seed: int) -> NDArray[np.float32]:
+    shape = (model.iterations, model.planes, grid.rows, grid.columns)
+    return np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), shape)
+
+
+def write(codes: NDArray[np.float32], model: ContextModel) -> bytes:
+    writer = CodeWriter(model, Grid(*codes.shape[2:]))
+    for iteration in codes:
+        writer.write(iteration)
+    return writer.finish()
+
+
+def chances(codes: NDArray[np.float32], model: ContextModel) -> list[int]:
+    """Probability of every code given those before it, in coding order."""
+    grid = Grid(*codes.shape[2:])
+    context, found = Context(model, grid), []
+    for iteration in codes:
+        context.next_iteration()
+        for plane in range(model.planes):
+            for half, cells in enumerate(half_planes(grid)):
+                found += context.probabilities(plane, half).tolist()
+                context.learn(plane, half, iteration[plane].reshape(-1)[cells])
+    return found
+
+
+def with_expected_values(
+    codes: NDArray[np.float32], known: int, probabilities: list[int]
+) -> NDArray[np.float32]:
+    """What a decoder returns that knows the first ``known`` codes, by the words of the standard."""
+    half_by_half = list(codec_twins.half_planes(codes.shape))
+    expected, begun, index = np.zeros_like(codes), 1, 0
+    for places in half_by_half:
+        begins = index
+        for place in places:
+            if index < known:
+                expected[place] = codes[place]
+                begun = place[0] + 1
+            elif begins <= known:
+                expected[place] = probabilities[index] / 32768 - 1
+            index += 1
+        if index > known:
+            break
+    return expected[:begun]
+
+
+GOLDEN_IDS = [vector["name"] for vector in GOLDEN["vectors"]]
+
+
+@pytest.mark.parametrize("vector", GOLDEN["vectors"], ids=GOLDEN_IDS)
+def test_golden(vector: dict[str, Any]) -> None:
+    """Codes to bytes, and bytes to codes: whole, cut at every byte, and with a tail."""
+    model, grid = ContextModel(golden_tables()), Grid(vector["rows"], vector["columns"])
+    codes = codec_vectors.codes_of(vector["codes"], grid.rows, grid.columns)
+    data = bytes.fromhex(vector["hex"])
+    assert chances(codes, model) == vector["probabilities"]
+    assert write(codes, model) == data
+    assert len(vector["known"]) == len(data) + 1
+    for n, known in enumerate(vector["known"]):
+        found = read_codes(data[:n], model, grid)
+        assert found.known == known
+        expected = with_expected_values(codes, known, vector["probabilities"])
+        np.testing.assert_array_equal(found.codes, expected)
+    for tail in (b"\x00" * 5, b"\xff" * 5, b"\x80"):
+        np.testing.assert_array_equal(read_codes(data + tail, model, grid).codes, codes)
+
+
+@pytest.mark.parametrize("vector", GOLDEN["vectors"], ids=GOLDEN_IDS)
+def test_twin_on_golden(vector: dict[str, Any]) -> None:
+    codes = codec_vectors.codes_of(vector["codes"], vector["rows"], vector["columns"])
+    probabilities, bits = codec_twins.chances(GOLDEN["tables"], codes.astype(int).tolist())
+    assert probabilities == vector["probabilities"]
+    assert codec_twins.range_encode(bits, probabilities).hex() == vector["hex"]
+
+
+@pytest.mark.parametrize("extreme", [False, True], ids=["ordinary", "extreme"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 3)], ids=str)
+@pytest.mark.parametrize("seed", range(3))
+def test_same_chances_and_bytes_as_the_twin(
+    seed: int, shape: tuple[int, int], extreme: bool
+) -> None:
+    tables = random_tables(seed, extreme=extreme)
+    model = ContextModel(tables)
+    codes = random_codes(model, Grid(*shape), seed)
+    plain = {name: table.tolist() for name, table in tables.items()}
+    probabilities, bits = codec_twins.chances(plain, codes.astype(int).tolist())
+    assert chances(codes, model) == probabilities
+    assert write(codes, model) == codec_twins.range_encode(bits, probabilities)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sums_are_exact_up_to_the_limit(seed: int) -> None:
+    """512 hidden units whose products fill the 24 bits: any rounding would show in the low bits."""
+    tables = random_tables(seed, iterations=1, planes=1, hidden=512, extreme=True)
+    tables["b1"] = np.random.default_rng(seed).integers(0, 300, tables["b1"].shape).astype(np.int16)
+    tables["w1"] //= 50
+    # Signs that cancel bring the logit back into the table, where every single step shows.
+    tables["w2"][..., 1::2] = -tables["w2"][..., ::2].clip(-127)
+    tables["b2"] = np.array([[977, -3210]], np.int32)
+    assert 255 * np.abs(tables["w2"].astype(int)).sum(-1).max() > EXACT - 2**19
+    model = ContextModel(tables)
+    codes = random_codes(model, Grid(2, 3), seed)
+    plain = {name: table.tolist() for name, table in tables.items()}
+    assert chances(codes, model) == codec_twins.chances(plain, codes.astype(int).tolist())[0]
+
+
+def test_the_order_of_magnitude_does_not_matter_to_the_clips() -> None:
+    """Hidden values and logits beyond their ranges end at the ends of the table."""
+    tables = random_tables(0, iterations=1, planes=1, hidden=1)
+    tables["w1"][:], tables["b1"][:] = 0, np.array([-(2**15), 2**15 - 1])[:, None]
+    tables["w2"][:], tables["b2"][:] = 127, [[-(2**20), 2**20]]
+    model = ContextModel(tables)
+    context = Context(model, Grid(2, 2))
+    context.next_iteration()
+    first, last = int(tables["probability"][0]), int(tables["probability"][-1])
+    assert context.probabilities(0, 0).tolist() == [first, first]
+    assert context.probabilities(0, 1).tolist() == [last, last]
+
+
+@pytest.mark.parametrize("b2", range(-17, 18))
+def test_logits_are_rounded_down(b2: int) -> None:
+    tables = random_tables(1, iterations=1, planes=1, hidden=1)
+    tables["w2"][:], tables["b2"][:] = 0, b2
+    context = Context(ContextModel(tables), Grid(1, 1))
+    context.next_iteration()
+    assert context.probabilities(0, 0).tolist() == [int(tables["probability"][1024 + b2 // 8])]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (4, 4)], ids=str)
+@pytest.mark.parametrize("seed", range(2))
+def test_every_prefix_knows_a_prefix(seed: int, shape: tuple[int, int]) -> None:
+    model, grid = ContextModel(random_tables(seed)), Grid(*shape)
+    codes = random_codes(model, grid, seed)
+    data, probabilities = write(codes, model), chances(codes, model)
+    found = [read_codes(data[:n], model, grid) for n in range(len(data) + 1)]
+    for part in found:
+        expected = with_expected_values(codes, part.known, probabilities)
+        np.testing.assert_array_equal(part.codes, expected)
+        assert part.codes.dtype == np.float32
+    assert all(a.known <= b.known for a, b in pairwise(found))
+    assert found[0].known == 0
+    assert found[-1].known == codes.size
+
+
+def test_settled_is_what_no_later_iteration_changes() -> None:
+    model = ContextModel(random_tables(5, iterations=6))
+    codes = random_codes(model, Grid(3, 3), 5)
+    whole, writer = write(codes, model), CodeWriter(model, Grid(3, 3))
+    settled = 0
+    for t, iteration in enumerate(codes):
+        writer.write(iteration)
+        assert writer.settled() >= settled
+        settled = writer.settled()
+        assert write(codes[: t + 1], model)[:settled] == whole[:settled]
+    assert settled >= len(whole) - 8
+
+
+def test_any_bytes_give_codes() -> None:
+    model, rng = ContextModel(random_tables(2)), np.random.default_rng(2)
+    for _ in range(300):
+        rows, columns = rng.integers(1, 4, 2)
+        found = read_codes(rng.bytes(rng.integers(0, 30)), model, Grid(int(rows), int(columns)))
+        iterations = found.codes.shape[0]
+        assert 1 <= iterations <= model.iterations
+        assert found.codes.shape[1:] == (model.planes, rows, columns)
+        assert np.abs(found.codes).max() <= 1
+        size = model.planes * int(rows) * int(columns)
+        assert iterations == max(1, -(-found.known // size))
+
+
+def changed(**changes: Callable[[NDArray[Any]], NDArray[Any]]) -> Tables:
+    tables = random_tables(0)
+    return {name: changes.get(name, np.copy)(table) for name, table in tables.items()}
+
+
+def filled(value: int, dtype: type | None = None) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    return lambda table: np.full(table.shape, value, dtype or table.dtype)
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_a_missing_table(name: str) -> None:
+    tables = random_tables(0)
+    del tables[name]
+    with pytest.raises(ArtifactError, match=name):
+        ContextModel(tables)
+
+
+RESHAPED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "one shorter": lambda table: table[:-1],
+    "empty": lambda table: table[:0],
+    "one dimension more": lambda table: table[None],
+    "transposed": lambda table: table[..., None].T,
+}
+
+
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("how", RESHAPED)
+def test_a_table_of_another_shape(name: str, how: str) -> None:
+    with pytest.raises(ArtifactError, match="shape"):
+        ContextModel(changed(**{name: RESHAPED[how]}))
+
+
+@pytest.mark.parametrize("sizes", [{"iterations": 0}, {"planes": 0}, {"hidden": 0}], ids=str)
+def test_tables_of_nothing(sizes: dict[str, int]) -> None:
+    with pytest.raises(ArtifactError, match="shape"):
+        ContextModel(random_tables(0, **sizes))
+
+
+@pytest.mark.parametrize("value", [0, 65536])
+def test_a_probability_of_zero_or_one(value: int) -> None:
+    def with_one_wrong(table: NDArray[Any]) -> NDArray[Any]:
+        wrong = table.astype(np.int64)
+        wrong[77] = value
+        return wrong if value > 65535 else wrong.astype(np.uint16)
+
+    with pytest.raises(ArtifactError, match=r"zero or one|uint16"):
+        ContextModel(changed(probability=with_one_wrong))
+
+
+def test_sums_beyond_float32() -> None:
+    tables = random_tables(0)
+    most = EXACT - 1 - 255 * int(np.abs(tables["w2"].astype(int)).sum(-1).max())
+    for value in (most, -most):
+        ContextModel({**tables, "b2": np.full_like(tables["b2"], value)})
+    for value in (most + 1, -most - 1):
+        with pytest.raises(ArtifactError, match="float32"):
+            ContextModel({**tables, "b2": np.full_like(tables["b2"], value)})
+
+
+def test_hidden_sums_beyond_float32() -> None:
+    """4855 planes of weights of -128 sum up to more than 2^24; 4500 do not."""
+    for planes, allowed in ((4500, True), (4855, False)):
+        tables = random_tables(0, iterations=1, planes=planes, hidden=1)
+        tables["w1"][:] = -128
+        if allowed:
+            assert ContextModel(tables).planes == planes
+        else:
+            with pytest.raises(ArtifactError, match="float32"):
+                ContextModel(tables)
+
+
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "bool", "uint64", "U3", "O"])
+def test_a_table_that_is_not_of_its_integers(name: str, dtype: str) -> None:
+    with pytest.raises(ArtifactError):
+        ContextModel(changed(**{name: lambda table: table.astype(dtype)}))
+
+
+@pytest.mark.parametrize("name", ["w1", "b1", "w2", "b2"])
+def test_the_least_int64_is_no_way_around_the_limit(name: str) -> None:
+    """Its absolute value is itself."""
+    with pytest.raises(ArtifactError):
+        ContextModel(changed(**{name: filled(-(2**63), np.int64)}))

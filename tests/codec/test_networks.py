@@ -1,0 +1,126 @@
+"""ONNX Runtime: devices that are not there, bytes that are no network, several threads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnxruntime
+import pytest
+from codec_folders import ZOO
+
+from thumbstream import zoo
+from thumbstream.codec.artifact import Artifact, open_artifact
+from thumbstream.codec.errors import ArtifactError, DeviceError
+from thumbstream.codec.networks import DEVICES, Network
+
+
+def has_cuda(network: bytes) -> bool:
+    """Whether ONNX Runtime, asked directly, really uses it: it may be listed and not start."""
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return False
+    session = onnxruntime.InferenceSession(network, providers=["CUDAExecutionProvider"])
+    return "CUDAExecutionProvider" in session.get_providers()
+
+
+@pytest.fixture(scope="module")
+def artifact() -> Artifact:
+    return open_artifact(ZOO / zoo.available()[0])
+
+
+@pytest.fixture(scope="module")
+def network(artifact: Artifact) -> Network:
+    return Network(artifact.files["synthesis.onnx"], "cpu")
+
+
+def inputs_of(
+    artifact: Artifact, network: Network, seed: int, rows: int, columns: int
+) -> dict[str, np.ndarray]:
+    """Random codes and states for one step of the synthesis network."""
+    rng = np.random.default_rng(seed)
+    shapes = {"codes": (1, network.channels["codes"], rows, columns)}
+    for state in artifact.states["synthesis"]:
+        shapes[state.name] = (1, state.channels, state.scale * rows, state.scale * columns)
+    return {name: rng.uniform(-1, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_names_are_those_of_the_manifest(artifact: Artifact, network: Network) -> None:
+    states = artifact.states["synthesis"]
+    assert network.inputs == ("codes", *(state.name for state in states))
+    assert network.outputs == ("x_hat", *(f"{state.name}_next" for state in states))
+    channels = {"codes": artifact.iterations * artifact.planes}
+    assert network.channels == channels | {state.name: state.channels for state in states}
+    assert network.providers == ("CPUExecutionProvider",)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (4, 4)])
+def test_outputs_have_the_shapes_of_the_inputs(
+    artifact: Artifact, network: Network, rows: int, columns: int
+) -> None:
+    inputs = inputs_of(artifact, network, 1, rows, columns)
+    x_hat, *states = network.run(inputs)
+    assert x_hat.shape == (1, 3, artifact.stride * rows, artifact.stride * columns)
+    assert x_hat.dtype == np.float32
+    assert [s.shape for s in states] == [inputs[name].shape for name in network.inputs[1:]]
+
+
+def test_outputs_by_name(artifact: Artifact, network: Network) -> None:
+    inputs = inputs_of(artifact, network, 2, 2, 3)
+    everything = dict(zip(network.outputs, network.run(inputs), strict=True))
+    chosen = network.outputs[2], network.outputs[0]
+    for name, found in zip(chosen, network.run(inputs, chosen), strict=True):
+        np.testing.assert_array_equal(found, everything[name])
+
+
+def test_automatic_device_is_one_that_is_there(artifact: Artifact) -> None:
+    providers = Network(artifact.files["analysis.onnx"], "auto").providers
+    assert set(providers) <= set(onnxruntime.get_available_providers())
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_cuda_is_used_or_refused_and_never_replaced(artifact: Artifact) -> None:
+    if has_cuda(artifact.files["analysis.onnx"]):
+        network = Network(artifact.files["analysis.onnx"], "cuda")
+        assert network.providers[0] == "CUDAExecutionProvider"
+    else:
+        with pytest.raises(DeviceError, match="CUDA"):
+            Network(artifact.files["analysis.onnx"], "cuda")
+
+
+@pytest.mark.parametrize("device", ["", "CPU", "tpu", "cuda:0", "CPUExecutionProvider"])
+def test_unknown_devices(artifact: Artifact, device: str) -> None:
+    with pytest.raises(DeviceError, match="unknown device") as caught:
+        Network(artifact.files["analysis.onnx"], device)
+    assert all(known in str(caught.value) for known in DEVICES)
+
+
+def test_an_unknown_device_through_the_zoo() -> None:
+    with pytest.raises(DeviceError, match="unknown device 'abacus'"):
+        zoo.load(device="abacus")
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+@pytest.mark.parametrize("how", ["empty", "text", "zeros", "cut", "altered"])
+def test_bytes_that_are_no_network(artifact: Artifact, how: str, device: str) -> None:
+    whole = artifact.files["analysis.onnx"]
+    data = {
+        "empty": b"",
+        "text": b"this is no network",
+        "zeros": bytes(1000),
+        "cut": whole[: len(whole) // 2],
+        "altered": whole[:20].translate(bytes(range(255, -1, -1))) + whole[20:],
+    }[how]
+    with pytest.raises(ArtifactError, match="cannot open the network"):
+        Network(data, device)
+
+
+def test_one_network_in_several_threads_at_once(artifact: Artifact, network: Network) -> None:
+    shapes = [(4, 4), (1, 3), (2, 5), (3, 3)]
+    inputs = [inputs_of(artifact, network, seed, *shapes[seed % 4]) for seed in range(12)]
+    one_by_one = [network.run(value) for value in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            together = list(pool.map(network.run, inputs))
+            for expected, found in zip(one_by_one, together, strict=True):
+                for a, b in zip(expected, found, strict=True):
+                    np.testing.assert_array_equal(a, b)

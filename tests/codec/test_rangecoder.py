@@ -1,0 +1,213 @@
+"""The range coder against golden bytes, against its slow twin, and against what it promises."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import codec_twins
+import codec_vectors
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from thumbstream.codec.rangecoder import RangeDecoder, RangeEncoder
+
+VECTORS = codec_vectors.read("rangecoder")
+ONE = 1 << 16
+FLOOR_OF_SPLIT = 0.006
+"""Bits that rounding the split down can cost a decision: of 2^24 * p / 2^16 >= 256 less than 1."""
+
+chances = st.one_of(
+    st.integers(1, ONE - 1),
+    st.sampled_from([1, 2, ONE // 2 - 1, ONE // 2, ONE // 2 + 1, ONE - 2, ONE - 1]),
+)
+decisions = st.lists(st.tuples(st.booleans(), chances), max_size=120)
+quick = settings(deadline=None, max_examples=150)
+
+
+def encode(bits: list[bool], probabilities: list[int]) -> bytes:
+    coder = RangeEncoder()
+    for bit, probability in zip(bits, probabilities, strict=True):
+        coder.encode(bit, probability)
+    return coder.finish()
+
+
+def decode(data: bytes, probabilities: list[int]) -> list[bool]:
+    """Decisions up to the first that the data do not determine."""
+    coder = RangeDecoder(data)
+    bits = []
+    for probability in probabilities:
+        bit = coder.decode(probability)
+        if bit is None:
+            break
+        bits.append(bit)
+    return bits
+
+
+def columns(pairs: list[tuple[bool, int]]) -> tuple[list[bool], list[int]]:
+    return [bit for bit, _ in pairs], [chance for _, chance in pairs]
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_golden(vector: dict[str, Any]) -> None:
+    """Bytes, and what they decode to: whole, cut at every byte, and with a tail."""
+    probabilities, data = vector["probabilities"], bytes.fromhex(vector["hex"])
+    bits = [bit == "1" for bit in vector["bits"]]
+    assert encode(bits, probabilities) == data
+    for n, known in enumerate(vector["known"]):
+        assert decode(data[:n], probabilities) == bits[:known]
+    assert n == len(data)
+    assert known == len(bits)
+    for tail in (b"\x00" * 6, b"\xff" * 6, b"\x7f\x80\x01"):
+        assert decode(data + tail, probabilities) == bits
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_twin_on_golden(vector: dict[str, Any]) -> None:
+    probabilities, data = vector["probabilities"], bytes.fromhex(vector["hex"])
+    bits = [bit == "1" for bit in vector["bits"]]
+    assert codec_twins.range_encode(bits, probabilities) == data
+    for n in {0, 1, len(data) // 2, len(data)}:
+        assert codec_twins.range_decode(data[:n], probabilities) == bits[: vector["known"][n]]
+
+
+def test_the_golden_carries_are_what_they_say() -> None:
+    by_name = {vector["name"]: vector for vector in VECTORS}
+    assert by_name["carry through seven bytes"]["hex"].startswith("80" + "00" * 7)
+    assert by_name["carry in the last bytes"]["hex"].startswith("80")
+    assert by_name["carry that never comes"]["hex"].startswith("7f" + "ff" * 7)
+    for name in ("carry through seven bytes", "carry in the last bytes"):
+        # Before the carry the leading bytes were 7f ff ff ...: what low held, cut to its digits.
+        interval = codec_twins.Interval()
+        vector = by_name[name]
+        last = len(vector["bits"]) - (name == "carry through seven bytes")
+        for bit, chance in list(zip(vector["bits"], vector["probabilities"], strict=True))[:last]:
+            interval.narrow(bit == "1", chance)
+        low = interval.low.to_bytes(4 + interval.shifts, "big")
+        assert low.startswith(b"\x7f" + b"\xff" * 7)
+
+
+@quick
+@given(decisions)
+def test_same_bytes_as_the_twin(pairs: list[tuple[bool, int]]) -> None:
+    bits, probabilities = columns(pairs)
+    assert encode(bits, probabilities) == codec_twins.range_encode(bits, probabilities)
+
+
+@quick
+@given(st.binary(max_size=24), st.lists(chances, max_size=80))
+def test_any_bytes_decode_as_the_twin_does(data: bytes, probabilities: list[int]) -> None:
+    """Also bytes that no encoder wrote; and never a decision fewer than the data determine."""
+    assert decode(data, probabilities) == codec_twins.range_decode(data, probabilities)
+
+
+@quick
+@given(decisions, st.binary(max_size=8))
+def test_round_trip_with_any_tail(pairs: list[tuple[bool, int]], tail: bytes) -> None:
+    bits, probabilities = columns(pairs)
+    assert decode(encode(bits, probabilities) + tail, probabilities) == bits
+
+
+@quick
+@given(decisions)
+def test_every_prefix_decodes_to_a_prefix(pairs: list[tuple[bool, int]]) -> None:
+    bits, probabilities = columns(pairs)
+    data = encode(bits, probabilities)
+    found = [decode(data[:n], probabilities) for n in range(len(data) + 1)]
+    assert all(part == bits[: len(part)] for part in found)
+    assert all(len(a) <= len(b) for a, b in pairwise(found))
+    assert found[-1] == bits
+
+
+@quick
+@given(decisions.filter(bool), st.data())
+def test_what_is_left_open_is_open(pairs: list[tuple[bool, int]], drawn: st.DataObject) -> None:
+    """After a None, two continuations of the same bytes decode differently."""
+    bits, probabilities = columns(pairs)
+    data = encode(bits, probabilities)
+    cut = data[: drawn.draw(st.integers(0, len(data) - 1))]
+    known = len(decode(cut, probabilities))
+    if known == len(bits):  # the decisions, but not whatever follows them, are settled already
+        return
+    until = probabilities[: known + 1]
+    low, high = decode(cut + b"\x00" * 8, until), decode(cut + b"\xff" * 8, until)
+    assert low[:-1] == high[:-1] == bits[:known]
+    assert (low[known], high[known]) == (True, False)
+
+
+@quick
+@given(decisions.filter(bool))
+def test_no_shorter_end_would_do(pairs: list[tuple[bool, int]]) -> None:
+    """Of all strings a byte shorter, none determines every decision."""
+    bits, probabilities = columns(pairs)
+    data = encode(bits, probabilities)
+    interval = codec_twins.Interval()
+    for bit, probability in pairs:
+        interval.narrow(bit, probability)
+    unit = 256 ** (4 + interval.shifts - (len(data) - 1))
+    first = -(-interval.low // unit)
+    assert (first + 1) * unit > interval.low + interval.width
+
+
+@quick
+@given(decisions, decisions)
+def test_settled_bytes_never_change(
+    now: list[tuple[bool, int]], later: list[tuple[bool, int]]
+) -> None:
+    bits, probabilities = columns(now)
+    coder = RangeEncoder()
+    for bit, probability in now:
+        coder.encode(bit, probability)
+    settled = coder.settled()
+    beginning = encode(bits, probabilities)[:settled]
+    assert len(beginning) == settled
+    longer_bits, longer_probabilities = columns(now + later)
+    assert encode(longer_bits, longer_probabilities)[:settled] == beginning
+
+
+def test_settled_grows_with_the_stream() -> None:
+    coder = RangeEncoder()
+    settled = []
+    for i in range(4000):
+        coder.encode(i % 3 == 0, 20000)
+        settled.append(coder.settled())
+    assert settled[-1] > 400
+    assert len(coder.finish()) - settled[-1] <= 8
+
+
+@quick
+@given(decisions)
+def test_length_is_near_the_ideal(pairs: list[tuple[bool, int]]) -> None:
+    bits, probabilities = columns(pairs)
+    ideal = sum(-math.log2((p if bit else ONE - p) / ONE) for bit, p in pairs) / 8
+    rounding = FLOOR_OF_SPLIT * len(pairs) / 8
+    assert len(encode(bits, probabilities)) <= ideal + rounding + 2
+
+
+def test_length_of_a_long_stream_is_near_the_ideal() -> None:
+    vector = next(vector for vector in VECTORS if vector["name"] == "long")
+    bits = [bit == "1" for bit in vector["bits"]]
+    ideal = sum(
+        -math.log2((p if bit else ONE - p) / ONE)
+        for bit, p in zip(bits, vector["probabilities"], strict=True)
+    )
+    assert abs(len(vector["hex"]) / 2 - ideal / 8) <= 2
+
+
+def test_an_empty_prefix_determines_nothing() -> None:
+    assert RangeDecoder(b"").decode(1) is None
+    assert RangeDecoder(b"").decode(ONE - 1) is None
+
+
+@quick
+@given(st.binary(max_size=6), st.lists(chances, min_size=1, max_size=80), chances)
+@example(b"\x80", [0x8080], ONE - 1)
+def test_none_is_the_end(data: bytes, probabilities: list[int], again: int) -> None:
+    """After the first None there is nothing more to be had, whatever is asked."""
+    coder = RangeDecoder(data)
+    answers = [coder.decode(probability) for probability in probabilities]
+    if None in answers:
+        assert set(answers[answers.index(None) :]) == {None}
+        assert coder.decode(again) is None

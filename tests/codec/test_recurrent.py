@@ -1,0 +1,275 @@
+"""The whole codec with the published model: shapes, prefixes, threads, and what bytes buy."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from codec_folders import ZOO
+from codec_pictures import PICTURES, Pixels, photo_like, psnr, real_pictures
+from codec_prefixes import PrefixPictures
+
+from thumbstream import zoo
+from thumbstream.codec.artifact import open_artifact
+from thumbstream.codec.bitstream import parse_header, write_header
+from thumbstream.codec.codec import Codec, open_codec
+from thumbstream.codec.errors import BitstreamError
+from thumbstream.codec.recurrent import UNKNOWN_PICTURE
+
+SHAPES = [(32, 32), (8, 8), (8, 1), (1, 8), (24, 32), (32, 21), (1, 32), (40, 24), (24, 40)]
+"""Height, width."""
+LARGE_SHAPES = [(256, 3), (17, 128)]
+
+PIXEL_TOLERANCE = 1
+"""Of 255: networks are floating point, and a batch may be summed in another order."""
+
+LARGEST_FALL_DB = 0.05
+"""By how much the mean PSNR of a set may fall from a byte to the next.
+
+A code that arrives replaces its expected value, which on average only helps; but a network that
+saw few cut iterations in training may like a code less than its mean. In the mean over a set such
+falls nearly cancel: what is allowed is far below what can be seen.
+"""
+LEAST_RISE_DB = 3.0
+"""From the first byte to the last; much less would mean that the bytes are not used."""
+SYNTHETIC_SET = 40
+REAL_SET = 200
+"""Pictures, at the most, of the folder that the environment names."""
+
+
+@pytest.fixture(scope="module")
+def streams(codec: Codec) -> dict[tuple[int, int], tuple[Pixels, bytes]]:
+    """A picture of every shape, and its stream."""
+    pictures = {shape: photo_like(i, *shape) for i, shape in enumerate(SHAPES + LARGE_SHAPES)}
+    return {shape: (pixels, codec.encode(pixels)) for shape, pixels in pictures.items()}
+
+
+Streams = dict[tuple[int, int], tuple[Pixels, bytes]]
+
+
+@pytest.mark.parametrize("shape", SHAPES + LARGE_SHAPES, ids=str)
+def test_shapes_come_back(codec: Codec, streams: Streams, shape: tuple[int, int]) -> None:
+    _, stream = streams[shape]
+    header = parse_header(stream)
+    assert (header.height, header.width) == shape
+    assert stream.startswith(write_header(codec.bitstream_id, shape[1], shape[0]))
+    x_hat = codec.decode(stream)
+    assert x_hat.shape == (*shape, 3)
+    assert x_hat.dtype == np.uint8
+    assert x_hat.flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", SHAPES + LARGE_SHAPES, ids=str)
+def test_the_whole_stream_holds_every_code(
+    codec: Codec, streams: Streams, shape: tuple[int, int]
+) -> None:
+    manifest = codec.manifest
+    found = codec.read_codes(streams[shape][1])
+    rows, columns = (-(-side // manifest["stride"]) for side in shape)
+    assert found.codes.shape == (manifest["iterations"], manifest["planes"], rows, columns)
+    assert found.known == found.codes.size
+    assert set(np.unique(found.codes)) <= {-1.0, 1.0}
+
+
+def test_a_picture_looks_like_itself(codec: Codec, streams: Streams) -> None:
+    for pixels, stream in streams.values():
+        grey = np.broadcast_to(pixels.mean((0, 1), keepdims=True), pixels.shape).astype(np.uint8)
+        assert psnr(pixels, codec.decode(stream)) > psnr(pixels, grey)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 8), (24, 16), (24, 40)], ids=str)
+def test_every_prefix_decodes(codec: Codec, shape: tuple[int, int]) -> None:
+    pixels = photo_like(5, *shape)
+    stream = codec.encode(pixels)
+    header = len(write_header(codec.bitstream_id, shape[1], shape[0]))
+    step = 1 if shape[0] * shape[1] <= 64 else 7
+    for n in [1, 2, *range(3, len(stream), step), len(stream)]:
+        x_hat = codec.decode(stream[:n])
+        assert x_hat.dtype == np.uint8
+        # A header that is cut before the short side says so far: a square.
+        assert x_hat.shape == (*(shape if n >= header else [max(shape)] * 2), 3)
+    if header == 3:
+        assert (codec.decode(stream[:1]) == UNKNOWN_PICTURE).all()
+
+
+def test_known_codes_never_become_fewer_or_others(codec: Codec, streams: Streams) -> None:
+    _, stream = streams[24, 40]
+    whole = codec.read_codes(stream).codes
+    counts = []
+    for n in range(3, len(stream) + 1, 9):
+        found = codec.read_codes(stream[:n])
+        counts.append(found.known)
+        certain = np.abs(found.codes) == 1
+        assert np.count_nonzero(certain) >= found.known
+        np.testing.assert_array_equal(
+            found.codes[:-1], whole[: len(found.codes) - 1], "iterations before the last"
+        )
+    assert all(a <= b for a, b in pairwise(counts))
+
+
+@pytest.mark.parametrize("tail", [b"\x00", b"\xff" * 40, b"thumbstream"])
+@pytest.mark.parametrize("shape", [(32, 32), (40, 24), (1, 8)], ids=str)
+def test_tails_are_ignored(
+    codec: Codec, streams: Streams, shape: tuple[int, int], tail: bytes
+) -> None:
+    _, stream = streams[shape]
+    np.testing.assert_array_equal(
+        codec.read_codes(stream + tail).codes, codec.read_codes(stream).codes
+    )
+    np.testing.assert_array_equal(codec.decode(stream + tail), codec.decode(stream))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 1), (16, 16)], ids=str)
+def test_max_bytes_is_a_prefix_at_every_length(codec: Codec, shape: tuple[int, int]) -> None:
+    pixels = photo_like(7, *shape)
+    stream = codec.encode(pixels)
+    for n in range(1, len(stream) + 3):
+        assert codec.encode(pixels, max_bytes=n) == stream[:n]
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (40, 24)], ids=str)
+def test_max_bytes_is_a_prefix(codec: Codec, streams: Streams, shape: tuple[int, int]) -> None:
+    pixels, stream = streams[shape]
+    for n in [1, 2, 3, 4, *range(5, len(stream), 23), len(stream), len(stream) + 1, 10**6]:
+        assert codec.encode(pixels, max_bytes=n) == stream[:n]
+
+
+def test_the_same_picture_gives_the_same_bytes(codec: Codec, streams: Streams) -> None:
+    again = open_codec(ZOO / codec.model_id, device="cpu")
+    for shape in SHAPES:
+        pixels, stream = streams[shape]
+        assert codec.encode(pixels) == again.encode(pixels.copy()) == stream
+        np.testing.assert_array_equal(
+            again.read_codes(stream).codes, codec.read_codes(stream).codes
+        )
+
+
+def test_layout_in_memory_does_not_matter(codec: Codec, streams: Streams) -> None:
+    pixels, stream = streams[24, 32]
+    assert codec.encode(np.asfortranarray(pixels)) == stream
+    assert codec.encode(np.repeat(pixels, 2, axis=1)[:, ::2]) == stream
+    pixels.flags.writeable = False
+    assert codec.encode(pixels) == stream
+
+
+def test_pictures_beside_each_other_in_threads(codec: Codec, streams: Streams) -> None:
+    chosen = [streams[shape] for shape in SHAPES[:6]] * 2
+    decoded = [codec.decode(stream[: 3 + len(stream) // 2]) for _, stream in chosen]
+    with ThreadPoolExecutor(4) as pool:
+        encoding = [pool.submit(codec.encode, pixels) for pixels, _ in chosen]
+        decoding = [pool.submit(codec.decode, s[: 3 + len(s) // 2]) for _, s in chosen]
+        assert [job.result() for job in encoding] == [stream for _, stream in chosen]
+        for expected, job in zip(decoded, decoding, strict=True):
+            np.testing.assert_array_equal(job.result(), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((32, 32), np.uint8),
+        ((32, 32, 4), np.uint8),
+        ((32, 32, 1), np.uint8),
+        ((1, 32, 32, 3), np.uint8),
+        ((32, 32, 3), np.float32),
+        ((32, 32, 3), np.int64),
+        ((32, 32, 3), np.bool_),
+    ],
+    ids=str,
+)
+def test_arrays_that_are_no_pictures(codec: Codec, shape: tuple[int, ...], dtype: type) -> None:
+    with pytest.raises(ValueError, match=r"pixels must be \(H, W, 3\) uint8"):
+        codec.encode(np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize("shape", [(33, 20), (7, 7), (264, 10), (10, 31), (4, 4)], ids=str)
+def test_shapes_that_are_not_on_the_grid(codec: Codec, shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="multiple of 8"):
+        codec.encode(np.zeros((*shape, 3), np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 32), (32, 0)], ids=str)
+def test_pictures_of_nothing(codec: Codec, shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"multiple of 8|nothing to code"):
+        codec.encode(np.zeros((*shape, 3), np.uint8))
+
+
+@pytest.mark.parametrize("max_bytes", [0, -1, -(10**9)])
+def test_no_bytes_at_all(codec: Codec, max_bytes: int) -> None:
+    with pytest.raises(ValueError, match="max_bytes must be 1 or more"):
+        codec.encode(np.zeros((8, 8, 3), np.uint8), max_bytes=max_bytes)
+
+
+@pytest.mark.parametrize("stream", [b"", b"\x3f", b"\xdf\x01", b"\xe3\x00\x1f", b"\xe0\x00\x08"])
+def test_bytes_that_are_no_stream(codec: Codec, stream: bytes) -> None:
+    for read in (codec.decode, codec.read_codes):
+        with pytest.raises(BitstreamError):
+            read(stream)
+
+
+@pytest.mark.parametrize("length", [2, 3, 40])
+def test_streams_of_another_model(codec: Codec, length: int) -> None:
+    other = write_header((codec.bitstream_id + 1) % 128, 40, 24)
+    stream = (other + bytes(40))[:length]
+    for read in (codec.decode, codec.read_codes):
+        with pytest.raises(BitstreamError, match="reads bitstream"):
+            read(stream)
+
+
+def test_the_largest_picture_in_so_few_bytes(codec: Codec) -> None:
+    """256 x 256 pixels from four bytes: a header alone asks for no more than the picture itself."""
+    x_hat = codec.decode(write_header(codec.bitstream_id, 256, 256) + b"\x5a")
+    assert x_hat.shape == (256, 256, 3)
+
+
+# What the bytes buy.
+
+
+@pytest.fixture(scope="module")
+def all_prefixes() -> PrefixPictures:
+    return PrefixPictures(open_artifact(ZOO / zoo.available()[0]))
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 11), (24, 32)], ids=str)
+def test_decoding_all_prefixes_at_once_is_decoding_each(
+    codec: Codec, all_prefixes: PrefixPictures, streams: Streams, shape: tuple[int, int]
+) -> None:
+    stream = codec.encode(photo_like(3, *shape))
+    together = all_prefixes(stream)
+    assert together.shape == (len(stream), *shape, 3)
+    for n in [1, 2, 3, *range(4, len(stream), 19), len(stream) - 1, len(stream)]:
+        difference = together[n - 1].astype(int) - codec.decode(stream[:n])
+        assert np.abs(difference).max() <= PIXEL_TOLERANCE
+
+
+def mean_quality(codec: Codec, all_prefixes: PrefixPictures, pictures: list[Pixels]) -> list[float]:
+    """Mean PSNR of the set at 1, 2, ... bytes; a stream that has ended stays as it is."""
+    curves = [
+        [psnr(pixels, x_hat) for x_hat in all_prefixes(codec.encode(pixels))] for pixels in pictures
+    ]
+    longest = max(map(len, curves))
+    return np.mean([c + [c[-1]] * (longest - len(c)) for c in curves], axis=0).tolist()
+
+
+def synthetic_pictures() -> list[Pixels]:
+    sizes = [(32, 32), (24, 32), (32, 21), (32, 32)]
+    return [photo_like(100 + i, *sizes[i % 4]) for i in range(SYNTHETIC_SET)]
+
+
+PICTURE_SETS = {"synthetic": synthetic_pictures}
+if os.environ.get(PICTURES):
+    PICTURE_SETS["real"] = lambda: real_pictures(32, REAL_SET)
+
+
+@pytest.mark.parametrize("name", PICTURE_SETS)
+def test_mean_quality_never_falls(codec: Codec, all_prefixes: PrefixPictures, name: str) -> None:
+    """At every byte, from the first to the last; also on real pictures where there are some."""
+    pictures = PICTURE_SETS[name]()
+    assert len(pictures) >= 40
+    quality = mean_quality(codec, all_prefixes, pictures)
+    falls = {n: a - b for n, (a, b) in enumerate(pairwise(quality), start=2)}
+    worst = max(falls, key=falls.__getitem__)
+    assert falls[worst] <= LARGEST_FALL_DB, f"byte {worst} costs {falls[worst]:.3f} dB"
+    assert quality[-1] - quality[0] >= LEAST_RISE_DB

@@ -1,0 +1,154 @@
+"""Golden streams of the published models, and the program that writes golden files."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import codec_twins
+import codec_vectors
+import numpy as np
+import pytest
+from codec_folders import ZOO
+
+from thumbstream import zoo
+from thumbstream.codec.artifact import open_artifact
+from thumbstream.codec.bitstream import parse_header, write_header
+from thumbstream.codec.codes import Grid, grid_of
+from thumbstream.codec.entropy import CodeWriter, ContextModel, read_codes
+
+GOLDEN = {model_id: codec_vectors.read(model_id) for model_id in zoo.available()}
+CASES = [
+    pytest.param(model_id, vector, id=f"{model_id}: {vector['name']}")
+    for model_id, golden in GOLDEN.items()
+    for vector in golden["vectors"]
+]
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, ContextModel]:
+    return {
+        model_id: ContextModel(open_artifact(ZOO / model_id).arrays("entropy.npz"))
+        for model_id in GOLDEN
+    }
+
+
+@pytest.mark.parametrize("model_id", GOLDEN)
+def test_vectors_are_of_the_tables_that_are_published(model_id: str) -> None:
+    tables = (ZOO / model_id / "entropy.npz").read_bytes()
+    assert GOLDEN[model_id]["tables_sha256"] == hashlib.sha256(tables).hexdigest()
+    assert GOLDEN[model_id]["bitstream_id"] == zoo.describe(model_id)["bitstream_id"]
+    assert GOLDEN[model_id]["model"] == model_id
+
+
+@pytest.mark.parametrize(("model_id", "vector"), CASES)
+def test_golden_streams(
+    models: dict[str, ContextModel], model_id: str, vector: dict[str, Any]
+) -> None:
+    """Codes to the stream, and the stream to codes: whole, with a tail, and cut along the way."""
+    model, stream = models[model_id], bytes.fromhex(vector["hex"])
+    header = parse_header(stream)
+    assert (header.width, header.height) == (vector["width"], vector["height"])
+    grid = grid_of(header.height, header.width, zoo.describe(model_id)["stride"])
+    codes = codec_vectors.codes_of(vector["codes"], grid.rows, grid.columns)
+    writer = CodeWriter(model, grid)
+    for iteration in codes:
+        writer.write(iteration)
+    bitstream_id = GOLDEN[model_id]["bitstream_id"]
+    assert write_header(bitstream_id, header.width, header.height) + writer.finish() == stream
+
+    known = vector["known"]
+    assert len(known) == len(stream) + 1
+    assert known == sorted(known)
+    assert known[-1] == codes.size
+    payload = stream[header.length :]
+    step = 1 if len(stream) <= 32 else len(stream) // 12
+    for n in {*range(header.length, len(stream), step), len(stream) - 1, len(stream)}:
+        found = read_codes(payload[: n - header.length], model, grid)
+        assert found.known == known[n]
+        assert_is_the_beginning(found.codes, codes, known[n], grid)
+    tail = read_codes(payload + b"\xa5" * 9, model, grid)
+    np.testing.assert_array_equal(tail.codes, codes)
+
+
+def assert_is_the_beginning(found: np.ndarray, codes: np.ndarray, known: int, grid: Grid) -> None:
+    shape = (len(found), codes.shape[1], grid.rows, grid.columns)
+    order = [place for half in codec_twins.half_planes(shape) for place in half]
+    for place in order[:known]:
+        assert found[place] == codes[place]
+    assert all(abs(found[place]) < 1 for place in order[known:])
+
+
+@pytest.mark.parametrize("model_id", GOLDEN)
+def test_the_twin_writes_the_same_streams(model_id: str) -> None:
+    """Published tables, in integers of any size: the shortest vector and its bytes."""
+    vector = min(GOLDEN[model_id]["vectors"], key=lambda vector: len(vector["hex"]))
+    with np.load(ZOO / model_id / "entropy.npz") as archive:
+        tables = {name: archive[name].tolist() for name in archive.files}
+    header = parse_header(bytes.fromhex(vector["hex"]))
+    grid = grid_of(header.height, header.width, zoo.describe(model_id)["stride"])
+    codes = codec_vectors.codes_of(vector["codes"], grid.rows, grid.columns)
+    probabilities, bits = codec_twins.chances(tables, codes.astype(int).tolist())
+    payload = codec_twins.range_encode(bits, probabilities)
+    assert vector["hex"] == vector["hex"][: 2 * header.length] + payload.hex()
+
+
+@pytest.fixture
+def make() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_vectors", codec_vectors.FOLDER / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_program_makes_the_files_that_are_here(make: ModuleType, tmp_path: Path) -> None:
+    """Into another folder: the golden files themselves are only compared."""
+    makers = {
+        "header": make.header_vectors,
+        "rangecoder": make.range_coder_vectors,
+        "context-model": make.context_model_vectors,
+    }
+    for name, vectors in makers.items():
+        path = tmp_path / f"{name}.json"
+        assert make.write(path, vectors(), overwrite=False) == "written"
+        assert path.read_bytes() == (codec_vectors.FOLDER / path.name).read_bytes()
+
+
+def test_files_are_changed_on_request_only(make: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "some.json"
+    assert make.write(path, [{"a": 1}], overwrite=False) == "written"
+    assert make.write(path, [{"a": 1}], overwrite=False) == "unchanged"
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"some\.json would change"):
+        make.write(path, [{"a": 2}], overwrite=False)
+    assert path.read_bytes() == before
+    assert make.write(path, [{"a": 2}], overwrite=True) == "overwritten"
+    assert json.loads(path.read_text()) == [{"a": 2}]
+
+
+def test_the_command_says_which_file_would_change(
+    make: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(make, "model_vectors", lambda model_id: {"vectors": [model_id]})
+    model_id = zoo.available()[0]
+    assert make.main(["--model", model_id], tmp_path) == 0
+    assert [path.name for path in tmp_path.iterdir()] == [f"{model_id}.json"]
+    monkeypatch.setattr(make, "model_vectors", lambda model_id: {"vectors": []})
+    assert make.main(["--model", model_id], tmp_path) == 1
+    assert f"{model_id}.json would change" in capsys.readouterr().err
+    assert make.main(["--model", model_id, "--overwrite"], tmp_path) == 0
+    assert f"{model_id}.json: overwritten" in capsys.readouterr().out
+
+
+def test_every_golden_file_is_read_by_a_test() -> None:
+    files = {path.stem for path in codec_vectors.FOLDER.glob("*.json")}
+    assert files == {"header", "rangecoder", "context-model", *zoo.available()}

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from thumbstream.codec.codec import FAMILIES, Codec, open_codec
+from thumbstream.codec.errors import ArtifactError
+from thumbstream_models import config as configs
+from thumbstream_models import entropy, export, networks, train
+from thumbstream_models.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+STEPS = ("analysis", "synthesis")
+
+
+@dataclass(frozen=True)
+class Published:
+    checkpoint: Path
+    folder: Path
+    run: train.Run
+    manifest: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def soft_noise(count: int, height: int, width: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand(count, 3, 5, 5, generator=generator) * 2 - 1
+    return nn.functional.interpolate(noise, (height, width), mode="bilinear")
+
+
+def publish(checkpoint: Path, folder: Path) -> Published:
+    run = train.restore(checkpoint, CPU)
+    model = run.config.model
+    codes = entropy.codes_of(run.net, iter([soft_noise(20, 32, 32)]), model.iterations)
+    tables, rates = entropy.fit([codes], steps=3, quiet=True)
+    files = export.to_onnx(run.net)
+    files["entropy.npz"] = export.npz_bytes(tables)
+    measured = {"bits_per_code": rates}
+    manifest = export.write_folder(folder, run, files, measured, commit="0" * 40, pictures=20)
+    return Published(checkpoint, folder, run, manifest, files)
+
+
+@pytest.fixture(scope="module")
+def published(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """A random network, its weights large enough for pictures and codes of every value."""
+    run = train.new_run(tiny, CPU)
+    with torch.no_grad():
+        for name, value in run.net.named_parameters():
+            value.mul_(1.0 if "gain" in name else 2.5)
+    checkpoint = tmp_path_factory.mktemp("run") / "checkpoint.pt"
+    train.save(run, checkpoint)
+    return publish(checkpoint, tmp_path_factory.mktemp("zoo") / tiny.model_id)
+
+
+@pytest.fixture(scope="module")
+def codec(published: Published) -> Codec:
+    return open_codec(published.folder, device="cpu")
+
+
+def session(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+
+
+# Networks
+
+
+def test_onnx_runtime_and_pytorch_agree(published: Published, tiny: Config) -> None:
+    for seed in (0, 1):
+        difference = export.parity(
+            published.run.net, published.files, tiny.model.iterations, seed=seed
+        )
+        assert 0 < difference < export.PARITY_TOLERANCE
+
+
+def test_parity_is_a_function_of_its_seed(published: Published) -> None:
+    first, again = (export.parity(published.run.net, published.files, 2, seed=5) for _ in "ab")
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    "name", ["decoder.to_rgb.bias", "decoder.lstm1.hidden.weight", "encoder.lstm.input.weight"]
+)
+def test_parity_notices_another_network(published: Published, tiny: Config, name: str) -> None:
+    other = copy.deepcopy(published.run.net)
+    with torch.no_grad():
+        other.get_parameter(name).add_(0.01)
+    assert export.parity(other, published.files, 2) > 10 * export.PARITY_TOLERANCE
+
+
+def test_parity_notices_a_turned_code(published: Published) -> None:
+    other = copy.deepcopy(published.run.net)
+    with torch.no_grad():
+        other.binarizer.conv.weight.neg_()
+        other.binarizer.conv.bias.neg_()
+    assert export.parity(other, published.files, 1) > 0.01
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 9), (4, 4), (7, 2), (32, 32)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_any_batch_and_any_grid(
+    published: Published, tiny: Config, batch: int, rows: int, columns: int
+) -> None:
+    codes = tiny.model.code_planes * tiny.model.iterations
+    sizes = {
+        "analysis": (("residual", 3, 8), ("activation", codes, 1)),
+        "synthesis": (("codes", codes, 1), ("x_hat", 3, 8)),
+    }
+    for name in STEPS:
+        network = session(published.files[f"{name}.onnx"])
+        (value, channels, scale), (output, out_channels, out_scale) = sizes[name]
+        states = [
+            (s["name"], s["channels"], s["scale"]) for s in published.manifest["states"][name]
+        ]
+        wanted = [(value, channels, scale), *states]
+        assert [i.name for i in network.get_inputs()] == [entry[0] for entry in wanted]
+        feed = {
+            key: np.zeros((batch, planes, rows * factor, columns * factor), np.float32)
+            for key, planes, factor in wanted
+        }
+        outputs = dict(
+            zip([o.name for o in network.get_outputs()], network.run(None, feed), strict=True)
+        )
+        assert list(outputs) == [output, *(f"{key}_next" for key, _, _ in states)]
+        assert outputs[output].shape == (
+            batch,
+            out_channels,
+            rows * out_scale,
+            columns * out_scale,
+        )
+        for key, _, _ in states:
+            assert outputs[f"{key}_next"].shape == feed[key].shape
+
+
+def test_the_exported_analysis_carries_no_noise(published: Published) -> None:
+    """Even if the network was left in training mode."""
+    net = copy.deepcopy(published.run.net).train()
+    network = session(export.to_onnx(net)["analysis.onnx"])
+    feed = {i.name: np.zeros((1, i.shape[1], 2, 2), np.float32) for i in network.get_inputs()}
+    feed["residual"] = soft_noise(1, 16, 16).numpy()
+    first, again = (network.run(["activation"], feed)[0] for _ in "ab")
+    np.testing.assert_array_equal(first, again)
+    assert 0 < np.abs(first).max() <= 1
+
+
+# The folder
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(published: Published, tmp_path: Path) -> None:
+    again = publish(published.checkpoint, tmp_path / "again")
+    names = sorted(path.name for path in published.folder.iterdir())
+    assert names == ["analysis.onnx", "entropy.npz", "manifest.json", "synthesis.onnx"]
+    assert sorted(path.name for path in again.folder.iterdir()) == names
+    for name in names:
+        assert (again.folder / name).read_bytes() == (published.folder / name).read_bytes(), name
+
+
+def test_the_manifest_follows_its_schema(published: Published) -> None:
+    schema = json.loads((ROOT / "docs" / "artifact.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    written = (published.folder / "manifest.json").read_text()
+    assert "NaN" not in written
+    manifest = json.loads(written)
+    jsonschema.Draft202012Validator(schema).validate(manifest)
+    assert manifest == json.loads(json.dumps(published.manifest))
+
+
+def test_the_manifest_tells_how_the_model_was_trained(published: Published, tiny: Config) -> None:
+    manifest, run = published.manifest, published.run
+    training = manifest["training"]
+    assert configs.from_dict(json.loads(json.dumps(training["config"]))) == tiny
+    assert manifest["model_id"] == tiny.model_id
+    assert manifest["bitstream_id"] == export.BITSTREAM_IDS[tiny.model_id]
+    assert training["parameters"] == sum(p.numel() for p in run.net.parameters())
+    assert training["steps"] == run.step
+    assert training["curve"] == run.curve
+    np.testing.assert_array_equal(
+        np.float32(manifest["residual_gains"]), run.net.residual_gain.gain.detach().numpy()
+    )
+
+
+def test_bitstream_ids_are_not_shared() -> None:
+    ids = list(export.BITSTREAM_IDS.values())
+    assert len(set(ids)) == len(ids)
+    assert all(0 <= bitstream_id <= 127 for bitstream_id in ids)
+
+
+def test_a_changed_file_is_not_opened(published: Published, tmp_path: Path) -> None:
+    for path in published.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    broken = bytearray(published.files["synthesis.onnx"])
+    broken[-1] ^= 1
+    (tmp_path / "synthesis.onnx").write_bytes(broken)
+    with pytest.raises(ArtifactError, match=r"synthesis\.onnx"):
+        open_codec(tmp_path, device="cpu")
+
+
+# The codec made of it
+
+
+def pixels(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    return train.to_pixels(soft_noise(1, height, width, seed))[0]
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 43), (5, 32), (8, 1), (40, 40)])
+def test_the_codec_is_the_network(
+    published: Published, codec: Codec, height: int, width: int
+) -> None:
+    """Codes and pixels of real streams are those of the PyTorch network."""
+    picture = pixels(height, width)
+    stream = codec.encode(picture)
+    below, right = -height % 8, -width % 8
+    padded = np.pad(picture, ((0, below), (0, right), (0, 0)), mode="edge")
+    net = published.run.net.eval()
+    with torch.no_grad():
+        codes, reconstructions = net(
+            train.to_tensor(padded[None], CPU), published.run.config.model.iterations
+        )
+    decoded = codec.read_codes(stream)
+    np.testing.assert_array_equal(decoded.codes, torch.stack(codes, 1)[0].numpy())
+    expected = train.to_pixels(reconstructions[-1])[0, :height, :width].astype(int)
+    x_hat = codec.decode(stream)
+    assert x_hat.shape == (height, width, 3)
+    assert np.abs(x_hat.astype(int) - expected).max() <= 1
+
+
+def test_every_prefix_decodes(codec: Codec) -> None:
+    picture = pixels(16, 40)
+    stream = codec.encode(picture)
+    assert len(stream) > 10
+    for n in range(1, len(stream) + 1):
+        assert codec.decode(stream[:n]).shape == ((40, 40, 3) if n < 3 else (16, 40, 3))
+        if n % 5 == 0:
+            assert codec.encode(picture, max_bytes=n) == stream[:n]
+
+
+def test_the_codec_knows_its_model(codec: Codec, tiny: Config, published: Published) -> None:
+    assert codec.model_id == tiny.model_id
+    assert codec.bitstream_id == published.manifest["bitstream_id"]
+    assert codec.providers == ("CPUExecutionProvider",)
+
+
+def test_networks_for_export_are_families_that_the_codec_reads() -> None:
+    assert set(networks.FAMILIES) <= set(FAMILIES)

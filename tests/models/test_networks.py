@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from thumbstream_models import networks
+from thumbstream_models.config import Config, ConfigError
+from thumbstream_models.networks import STRIDE, Binarizer, ConvLSTM, ResidualGain
+
+
+@pytest.fixture
+def net(tiny: Config) -> networks.Compressor:
+    """Random weights, large enough for every part to matter to what comes out."""
+    torch.manual_seed(3)
+    made = networks.build(tiny.model).eval()
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            parameter.mul_(1.0 if "gain" in name else 2.5)
+    return made
+
+
+def pictures(batch: int, height: int, width: int, seed: int = 0) -> Tensor:
+    noise = torch.rand(batch, 3, 4, 4, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return nn.functional.interpolate(noise, (height, width), mode="bilinear")
+
+
+def same(a: list[Tensor], b: list[Tensor]) -> bool:
+    return len(a) == len(b) and all(map(torch.equal, a, b))
+
+
+# Shapes and sizes
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+@pytest.mark.parametrize("columns", [1, 4, 7])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_any_grid(
+    net: networks.Compressor, tiny: Config, rows: int, columns: int, batch: int
+) -> None:
+    x = pictures(batch, rows * STRIDE, columns * STRIDE)
+    codes, reconstructions = net(x, 3)
+    assert len(codes) == len(reconstructions) == 3
+    for code, x_hat in zip(codes, reconstructions, strict=True):
+        assert code.shape == (batch, tiny.model.code_planes, rows, columns)
+        assert x_hat.shape == x.shape
+
+
+def parameters(codes: int, encoder: tuple[int, int], decoder: tuple[int, int, int], t: int) -> int:
+    """Weights and biases, counted by hand from the diagrams; ``codes`` of all iterations a cell."""
+
+    def lstm(inputs: int, filters: int) -> int:
+        return 4 * filters * (9 * inputs + 1 + filters)
+
+    e1, e2 = encoder
+    d1, d2, d3 = decoder
+    analysis = e1 * (3 * 8 * 8 + 1) + lstm(e1, e2) + codes * (e2 + 1)
+    synthesis = d1 * (codes + 1) + lstm(d1, d1) + lstm(d1 // 4, d2)
+    synthesis += d3 * (9 * d2 // 4 + 1) + 3 * (9 * d3 // 4 + 1)
+    return analysis + synthesis + t
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder"), [((8, 8), (8, 8, 8)), ((64, 128), (128, 64, 48)), ((4, 12), (16, 8, 4))]
+)
+def test_parameter_count(
+    tiny: Config,
+    changed: Callable[..., Config],
+    encoder: tuple[int, int],
+    decoder: tuple[int, int, int],
+) -> None:
+    model = changed(tiny, "model", encoder_filters=encoder, decoder_filters=decoder).model
+    count = sum(p.numel() for p in networks.build(model).parameters())
+    codes = model.code_planes * model.iterations
+    assert count == parameters(codes, encoder, decoder, model.iterations)
+
+
+def test_an_unknown_family_is_an_error(tiny: Config, changed: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match="unknown family 'mlp'; known: conv_lstm"):
+        networks.build(changed(tiny, "model", family="mlp").model)
+
+
+# Binarizer
+
+
+def pass_through(planes: int = 1) -> Binarizer:
+    """A binarizer whose convolution is the identity, for its one iteration."""
+    binarizer = Binarizer(planes, planes, 1)
+    with torch.no_grad():
+        binarizer.conv.weight.copy_(torch.eye(planes)[..., None, None])
+        binarizer.conv.bias.zero_()
+    return binarizer
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("mode", ["training", "deterministic", "inference"])
+def test_codes_are_exactly_minus_or_plus_one(mode: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    binarizer = pass_through(4).to(dtype).train(mode != "inference")
+    binarizer.deterministic = mode == "deterministic"
+    codes = binarizer(torch.randn(64, 4, 16, 16, dtype=dtype), 0)
+    assert codes.dtype == dtype
+    assert set(codes.unique().tolist()) == {-1.0, 1.0}
+
+
+@pytest.mark.parametrize("soft", [-0.9, -0.5, -0.1, 0.0, 0.3, 0.8])
+def test_training_draws_plus_one_with_the_probability_of_the_paper(soft: float) -> None:
+    torch.manual_seed(1)
+    count = 200_000
+    features = torch.full((1, 1, 1, count), float(np.arctanh(soft)))
+    chance = (1 + soft) / 2
+    drawn = (pass_through()(features, 0) > 0).float().mean().item()
+    assert drawn == pytest.approx(chance, abs=5 * (chance * (1 - chance) / count) ** 0.5)
+
+
+def test_codes_are_drawn_independently() -> None:
+    torch.manual_seed(2)
+    codes = pass_through()(torch.zeros(1, 1, 2, 100_000), 0)
+    assert abs((codes[..., 0, :] * codes[..., 1, :]).mean().item()) < 0.02
+    assert abs((codes[..., 1:] * codes[..., :-1]).mean().item()) < 0.02
+
+
+@pytest.mark.parametrize("mode", ["deterministic", "inference"])
+def test_without_noise_the_sign_decides(mode: str) -> None:
+    binarizer = pass_through().train(mode == "deterministic")
+    binarizer.deterministic = mode == "deterministic"
+    features = torch.tensor([-5.0, -1e-6, -0.0, 0.0, 1e-6, 5.0]).view(1, 1, 1, -1)
+    assert binarizer(features, 0).flatten().tolist() == [-1, -1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_the_gradient_goes_straight_through(deterministic: bool) -> None:
+    """As if the codes were tanh itself."""
+    binarizer = pass_through()
+    binarizer.deterministic = deterministic
+    features = torch.linspace(-3, 3, 20).view(1, 1, 4, 5).requires_grad_()
+    weight = torch.randn(1, 1, 4, 5)
+    (binarizer(features, 0) * weight).sum().backward()
+    assert features.grad is not None
+    expected = weight * (1 - torch.tanh(features.detach()) ** 2)
+    torch.testing.assert_close(features.grad, expected)
+
+
+def test_every_iteration_has_its_own_channels(net: networks.Compressor, tiny: Config) -> None:
+    """Of the binarizer's convolution on the way out, and of the decoder's on the way in."""
+    planes = tiny.model.code_planes
+    binarizer, decoder = net.binarizer, net.decoder
+    features = torch.randn(2, tiny.model.encoder_filters[-1], 3, 2)
+    activations = torch.tanh(binarizer.conv(features))
+    codes = torch.randn(2, planes, 3, 2)
+    state = decoder.zero_state(2, 3, 2, codes)
+    for t in range(tiny.model.iterations):
+        own = slice(planes * t, planes * (t + 1))
+        torch.testing.assert_close(binarizer.activation(features, t), activations[:, own])
+        slots = torch.zeros_like(activations)
+        slots[:, own] = codes
+        expected, _ = decoder.draw(decoder.conv(slots), state)
+        torch.testing.assert_close(decoder(codes, t, state)[0], expected)
+
+
+# Convolutional LSTM
+
+
+def test_the_stride_is_on_the_input_convolution_only(net: networks.Compressor) -> None:
+    strides = {
+        name: module.stride for name, module in net.named_modules() if isinstance(module, nn.Conv2d)
+    }
+    assert strides.pop("encoder.conv") == (4, 4)
+    assert strides.pop("encoder.lstm.input") == (2, 2)
+    assert set(strides.values()) == {(1, 1)}
+
+
+def test_the_lstm_is_the_one_of_the_paper() -> None:
+    """Cell by cell, gate by gate, in plain numpy."""
+    torch.manual_seed(4)
+    lstm = ConvLSTM(2, 3, stride=2)
+    x, h, c = torch.randn(1, 2, 4, 6), torch.randn(1, 3, 2, 3), torch.randn(1, 3, 2, 3)
+    with torch.no_grad():
+        out, (h_next, c_next) = lstm(x, (h, c))
+    w, b = lstm.input.weight.detach().numpy(), lstm.input.bias.detach().numpy()
+    u = lstm.hidden.weight.detach().numpy()[:, :, 0, 0]
+    padded = np.pad(x[0].numpy(), ((0, 0), (1, 1), (1, 1)))
+
+    def sigmoid(v: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-v))
+
+    for row, column in np.ndindex(2, 3):
+        patch = padded[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+        gates = (w * patch).sum((1, 2, 3)) + b + u @ h[0, :, row, column].numpy()
+        i, f, o, g = gates.reshape(4, 3)
+        new_c = sigmoid(f) * c[0, :, row, column].numpy() + sigmoid(i) * np.tanh(g)
+        np.testing.assert_allclose(c_next[0, :, row, column], new_c, atol=1e-5)
+        new_h = sigmoid(o) * np.tanh(new_c)
+        np.testing.assert_allclose(h_next[0, :, row, column], new_h, atol=1e-5)
+    assert torch.equal(out, h_next)
+
+
+def test_a_new_lstm_remembers() -> None:
+    bias = ConvLSTM(2, 3).input.bias
+    assert bias is not None
+    assert bias[3:6].tolist() == [1, 1, 1]
+
+
+# Residual gain
+
+
+def test_one_gain_per_iteration() -> None:
+    gain = ResidualGain(3)
+    with torch.no_grad():
+        gain.gain.copy_(torch.tensor([1.0, 3.0, 7.0]))
+    r = torch.randn(2, 3, 8, 8)
+    for t, factor in enumerate((1.0, 3.0, 7.0)):
+        assert torch.equal(gain(r, t), r * factor)
+    gain(r, 1).sum().backward()
+    assert gain.gain.grad is not None
+    torch.testing.assert_close(gain.gain.grad, torch.tensor([0.0, float(r.sum()), 0.0]))
+
+
+def test_new_gains_grow_as_residuals_shrink() -> None:
+    start = ResidualGain(16).gain.detach()
+    assert start[0] == 1
+    assert torch.all(start.diff() > 0)
+
+
+# Recurrence
+
+
+def test_inference_is_deterministic_and_training_is_not(net: networks.Compressor) -> None:
+    x = pictures(2, 16, 24)
+    first, again = net(x, 4), net(x, 4)
+    assert same(first[0], again[0])
+    assert same(first[1], again[1])
+    net.train()
+    assert not same(net(x, 4)[0], net(x, 4)[0])
+
+
+def test_pictures_of_a_batch_do_not_see_each_other(net: networks.Compressor) -> None:
+    x = pictures(3, 16, 16)
+    together = net(x, 4)[1][-1]
+    for i in range(3):
+        torch.testing.assert_close(net(x[i : i + 1], 4)[1][-1][0], together[i])
+
+
+def test_later_iterations_do_not_change_earlier_ones(net: networks.Compressor) -> None:
+    x = pictures(2, 16, 16)
+    short, long = net(x, 2), net(x, 4)
+    assert same(short[0], long[0][:2])
+    assert same(short[1], long[1][:2])
+
+
+def test_an_iteration_is_analysis_of_the_residual_and_synthesis_of_its_codes(
+    net: networks.Compressor,
+) -> None:
+    with torch.no_grad():
+        net.residual_gain.gain.copy_(torch.tensor([1.0, 2.0, 5.0, 3.0]))
+    x = pictures(2, 24, 16)
+    codes, reconstructions = net(x, 4)
+    encoder, decoder = net.encoder.zero_state(2, 3, 2, x), net.decoder.zero_state(2, 3, 2, x)
+    r = x
+    for t in range(4):
+        features, encoder = net.encoder(r * net.residual_gain.gain[t], encoder)
+        assert torch.equal(net.binarizer(features, t), codes[t])
+        x_hat, decoder = net.decoder(codes[t], t, decoder)
+        assert torch.equal(x_hat, reconstructions[t])
+        r = x - x_hat
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_the_state_carries_over(
+    net: networks.Compressor, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a part that forgets, the first iteration is the same and later ones are others."""
+    x = pictures(8, 16, 16)
+    remembering = net(x, 4)[1]
+    module = getattr(net, part)
+    forward = module.forward
+    monkeypatch.setattr(
+        module,
+        "forward",
+        lambda *inputs: forward(*inputs[:-1], [(h * 0, c * 0) for h, c in inputs[-1]]),
+    )
+    forgetting = net(x, 4)[1]
+    assert torch.equal(remembering[0], forgetting[0])
+    assert not torch.equal(remembering[-1], forgetting[-1])
+
+
+def test_a_mask_changes_the_last_reconstruction_only(
+    net: networks.Compressor, tiny: Config
+) -> None:
+    x = pictures(3, 16, 16)
+    codes, whole = net(x, 3)
+    mask = torch.ones(3, tiny.model.code_planes, 2, 2)
+    mask[0, 1:] = 0
+    mask[1, -1, -1, -1] = 0
+    masked_codes, cut = net(x, 3, mask)
+    assert same(masked_codes, codes)
+    assert same(cut[:-1], whole[:-1])
+    assert not torch.equal(cut[-1][0], whole[-1][0])
+    assert not torch.equal(cut[-1][1], whole[-1][1])
+    assert torch.equal(cut[-1][2], whole[-1][2])
+
+
+def test_masked_codes_reach_the_decoder_as_zeros(net: networks.Compressor, tiny: Config) -> None:
+    x = pictures(1, 16, 16)
+    nothing = torch.zeros(1, tiny.model.code_planes, 2, 2)
+    cut = net(x, 1, nothing)[1][0]
+    x_hat, _ = net.decoder(nothing, 0, net.decoder.zero_state(1, 2, 2, x))
+    assert torch.equal(cut, x_hat)
+
+
+def test_every_weight_learns(net: networks.Compressor) -> None:
+    net.train()
+    x = pictures(2, 16, 16)
+    _, reconstructions = net(x, 4)
+    sum((x - x_hat).square().mean() for x_hat in reconstructions).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name

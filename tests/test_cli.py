@@ -1,0 +1,476 @@
+"""The command line, in this process through ``main`` and, where it matters, in one of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import thumbstream
+from thumbstream import cli, zoo
+
+Pixels = NDArray[np.uint8]
+TIMEOUT_S = 180
+COMMANDS = ("encode", "decode", "inspect", "truncate", "models", "serve")
+
+
+@pytest.fixture
+def pixels(photo_like: Callable[..., Pixels]) -> Pixels:
+    """(48, 64, 3)."""
+    return photo_like(64, 48)
+
+
+@pytest.fixture
+def picture(tmp_path: Path, pixels: Pixels) -> Path:
+    path = tmp_path / "picture.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def stream(pixels: Pixels) -> bytes:
+    return thumbstream.encode(pixels)
+
+
+@pytest.fixture
+def stored(tmp_path: Path, stream: bytes) -> Path:
+    path = tmp_path / "stored.ths"
+    path.write_bytes(stream)
+    return path
+
+
+class Standard:
+    """Standard input and output as bytes, for commands that run in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+        self.out = io.BytesIO()
+
+    def give(self, data: bytes) -> None:
+        self._patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    def catch(self) -> None:
+        self.out = io.BytesIO()
+        self._patch.setattr(sys, "stdout", io.TextIOWrapper(self.out, write_through=True))
+
+
+@pytest.fixture
+def standard(monkeypatch: pytest.MonkeyPatch) -> Standard:
+    return Standard(monkeypatch)
+
+
+PROGRAM = [sys.executable, "-m", "thumbstream"]
+
+
+def environment() -> dict[str, str]:
+    """For a process of its own: this source tree, and buffers as they are without a terminal."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return kept | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        env=environment(),
+    )
+
+
+def main(*arguments: str | Path) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def usage_error(*arguments: str | Path) -> bool:
+    with pytest.raises(SystemExit) as caught:
+        main(*arguments)
+    return caught.value.code == 2
+
+
+# encode
+
+
+def test_encode_to_a_file(tmp_path: Path, picture: Path, stream: bytes) -> None:
+    out = tmp_path / "out.bin"
+    assert main("encode", picture, "-o", out) == 0
+    assert out.read_bytes() == stream
+
+
+def test_encode_beside_the_picture(picture: Path, stream: bytes) -> None:
+    assert main("encode", picture) == 0
+    assert picture.with_suffix(".ths").read_bytes() == stream
+
+
+def test_encode_into_a_folder(tmp_path: Path, picture: Path, stream: bytes) -> None:
+    folder = tmp_path / "streams"
+    folder.mkdir()
+    assert main("encode", picture, "-o", folder) == 0
+    assert [path.read_bytes() for path in folder.iterdir()] == [stream]
+
+
+def test_encode_with_options(tmp_path: Path, picture: Path, pixels: Pixels) -> None:
+    out = tmp_path / "out.ths"
+    model = zoo.available()[0]
+    options = ["--size", "16", "--max-bytes", "20", "--model", model]
+    assert main("encode", picture, "-o", out, *options) == 0
+    assert out.read_bytes() == thumbstream.encode(pixels, size=16, max_bytes=20)
+
+
+def test_encode_through_pipes(standard: Standard, picture: Path, stream: bytes) -> None:
+    standard.give(picture.read_bytes())
+    standard.catch()
+    assert main("encode", "-") == 0
+    assert standard.out.getvalue() == stream
+
+
+def test_encode_to_standard_output(standard: Standard, picture: Path, stream: bytes) -> None:
+    standard.catch()
+    assert main("encode", picture, "-o", "-") == 0
+    assert standard.out.getvalue() == stream
+
+
+def test_encode_several_with_a_bad_one(
+    tmp_path: Path, picture: Path, stream: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are written, the bad ones named, and the status says that not all went well."""
+    bad, absent, last = tmp_path / "bad.png", tmp_path / "absent.png", tmp_path / "last.png"
+    bad.write_bytes(b"no picture")
+    last.write_bytes(picture.read_bytes())
+    folder = tmp_path / "new" / "folder"
+    assert main("encode", picture, bad, absent, last, "-o", folder) == 1
+    names = sorted(path.name for path in folder.iterdir())
+    assert len(names) == 2
+    assert [name.split(".")[0] for name in names] == ["last", "picture"]
+    assert all(path.read_bytes() == stream for path in folder.iterdir())
+    said = capsys.readouterr()
+    assert f"{bad}: " in said.err
+    assert f"{absent}: " in said.err
+    assert str(last) not in said.err
+    assert said.out == ""
+
+
+def test_encode_several_beside_themselves(tmp_path: Path, picture: Path, stream: bytes) -> None:
+    other = tmp_path / "other.png"
+    other.write_bytes(picture.read_bytes())
+    assert main("encode", picture, other) == 0
+    for path in (picture, other):
+        assert path.with_suffix(".ths").read_bytes() == stream
+
+
+@pytest.mark.parametrize("into_a_folder", [False, True], ids=["beside", "folder"])
+def test_no_stream_overwrites_that_of_another_picture(
+    tmp_path: Path, picture: Path, pixels: Pixels, into_a_folder: bool
+) -> None:
+    """``a.png`` and ``a.webp`` are two pictures, and so are ``a.png`` of two folders."""
+    other = tmp_path / "picture.webp"
+    if into_a_folder:
+        (tmp_path / "sub").mkdir()
+        other = tmp_path / "sub" / "picture.png"
+    Image.fromarray(255 - pixels).save(other)
+    folder = tmp_path / "streams"
+    options = ["-o", folder] if into_a_folder else []
+    status = main("encode", picture, other, *options)
+    written = {path.read_bytes() for path in tmp_path.rglob("*.ths")}
+    if status == 0:
+        assert len(written) == 2
+    else:  # refusing the second is right as well: nothing is lost in silence
+        assert status == 1
+        assert written == {thumbstream.encode(pixels)}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["one.png", "two.png", "-o", "-"], ["-", "one.png", "-o", "folder"]], ids=str
+)
+def test_several_streams_in_one_place(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    standard: Standard,
+    picture: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.png", "two.png"):
+        Path(name).write_bytes(picture.read_bytes())
+    standard.give(picture.read_bytes())
+    assert main("encode", *arguments) != 0
+    said = capsys.readouterr()
+    assert "folder" in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--size", "33"], ["--size", "x"], ["--max-bytes", "0"], ["--max-bytes", "-3"], ["--wrong"]],
+    ids=str,
+)
+def test_encode_with_wrong_options(picture: Path, options: list[str]) -> None:
+    assert usage_error("encode", picture, *options)
+    assert not picture.with_suffix(".ths").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"no picture", "none of"), (b"\x89PNG\r\n\x1a\n", "decoded")]
+)
+def test_encode_what_is_no_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, message: str
+) -> None:
+    path = tmp_path / "bad.png"
+    path.write_bytes(content)
+    assert main("encode", path) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("thumbstream: ")
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_encode_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("encode", tmp_path / "absent.png") == 1
+    assert "absent.png" in capsys.readouterr().err
+
+
+def test_encode_with_an_unknown_model(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("encode", picture, "--model", "absent") == 1
+    assert zoo.available()[0] in capsys.readouterr().err
+
+
+# decode
+
+
+@pytest.mark.parametrize(("suffix", "form"), [(".png", "PNG"), (".webp", "WEBP"), (".PNG", "PNG")])
+def test_decode(tmp_path: Path, stored: Path, stream: bytes, suffix: str, form: str) -> None:
+    out = tmp_path / f"out{suffix}"
+    assert main("decode", stored, "-o", out) == 0
+    with Image.open(out) as image:
+        assert image.format == form
+        assert image.size == (32, 24)
+        if form == "PNG":
+            np.testing.assert_array_equal(np.asarray(image), thumbstream.decode(stream))
+
+
+def test_decode_a_prefix_enlarged(tmp_path: Path, stored: Path, stream: bytes) -> None:
+    out, plain = tmp_path / "out.png", tmp_path / "plain.png"
+    assert main("decode", stored, "-o", out, "--bytes", "40", "--scale", "3") == 0
+    assert main("decode", stored, "-o", plain, "--bytes", "40") == 0
+    with Image.open(out) as image, Image.open(plain) as small:
+        assert image.size == (96, 72)
+        np.testing.assert_array_equal(np.asarray(small), thumbstream.decode(stream[:40]))
+
+
+def test_decode_through_pipes(standard: Standard, stream: bytes) -> None:
+    standard.give(stream)
+    standard.catch()
+    assert main("decode", "-", "-o", "-") == 0
+    with Image.open(io.BytesIO(standard.out.getvalue())) as image:
+        assert image.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(image), thumbstream.decode(stream))
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "out", "out.ths"])
+def test_decode_to_another_format(
+    tmp_path: Path, stored: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main("decode", stored, "-o", tmp_path / name) != 0
+    assert ".png and .webp" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("command", ["decode", "inspect", "truncate"])
+@pytest.mark.parametrize("content", [b"", b"\x89PNG", b"\xe3\x7e\x10"], ids=repr)
+def test_what_is_no_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, content: bytes
+) -> None:
+    path, out = tmp_path / "bad.ths", tmp_path / "out.png"
+    path.write_bytes(content)
+    options = {"decode": ["-o", out], "inspect": [], "truncate": ["-o", out, "--bytes", "3"]}
+    assert main(command, path, *options[command]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("thumbstream: ")
+    assert said.out == ""
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["decode", "inspect", "truncate"])
+def test_a_stream_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    options = {"decode": ["-o", "-"], "inspect": [], "truncate": ["--bytes", "3"]}
+    assert main(command, tmp_path / "absent.ths", *options[command]) == 1
+    assert "absent.ths" in capsys.readouterr().err
+
+
+# inspect
+
+
+def test_inspect(stored: Path, stream: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("inspect", stored, "--json") == 0
+    facts = thumbstream.inspect(stream)
+    assert json.loads(capsys.readouterr().out) == facts
+    assert main("inspect", stored) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [[name, str(value)] for name, value in facts.items()]
+
+
+def test_inspect_of_a_pipe(
+    standard: Standard, stream: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    standard.give(stream[:17])
+    assert main("inspect", "-", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["length"] == 17
+
+
+# truncate
+
+
+@pytest.mark.parametrize("count", [1, 2, 64, 10**6])
+def test_truncate(tmp_path: Path, stored: Path, stream: bytes, count: int) -> None:
+    out = tmp_path / "cut.ths"
+    assert main("truncate", stored, "--bytes", str(count), "-o", out) == 0
+    assert out.read_bytes() == stream[:count]
+
+
+def test_truncate_through_pipes(standard: Standard, stream: bytes) -> None:
+    standard.give(stream)
+    standard.catch()
+    assert main("truncate", "-", "--bytes", "32") == 0
+    assert standard.out.getvalue() == stream[:32]
+
+
+def test_truncate_in_place(stored: Path, stream: bytes) -> None:
+    assert main("truncate", stored, "--bytes", "32", "-o", stored) == 0
+    assert stored.read_bytes() == stream[:32]
+
+
+@pytest.mark.parametrize("options", [[], ["--bytes", "0"], ["--bytes", "many"]], ids=str)
+def test_truncate_with_wrong_options(stored: Path, stream: bytes, options: list[str]) -> None:
+    assert usage_error("truncate", stored, *options)
+    assert stored.read_bytes() == stream
+
+
+# models, serve
+
+
+def test_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("models") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert tuple(line.split()[0] for line in lines) == zoo.available()
+    assert main("models", "--json") == 0
+    manifests = json.loads(capsys.readouterr().out)
+    assert manifests == [zoo.describe(model_id) for model_id in zoo.available()]
+
+
+def test_serve_hands_on_what_was_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import thumbstream.app
+
+    served = []
+    monkeypatch.setattr(thumbstream.app, "serve", lambda settings: served.append(settings) or True)
+    store = f"sqlite:///{tmp_path}/streams.db"
+    assert main("serve", "--host", "127.0.0.9", "--port", "8123", "--store", store) == 0
+    monkeypatch.setenv("THUMBSTREAM_PORT", "8124")
+    monkeypatch.setenv("THUMBSTREAM_STORE", store)
+    assert main("serve") == 0
+    chosen, from_environment = served
+    assert (chosen.host, chosen.port, chosen.store) == ("127.0.0.9", 8123, store)
+    assert (from_environment.port, from_environment.store) == (8124, store)
+
+
+def test_serve_with_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import thumbstream.app
+
+    monkeypatch.setattr(thumbstream.app, "serve", lambda settings: pytest.fail("it was served"))
+    assert main("serve", "--port", "99999999") == 1
+    assert capsys.readouterr().err.startswith("thumbstream: ")
+
+
+# the command line itself
+
+
+@pytest.mark.parametrize("arguments", [[], ["unknown"], ["--wrong"], ["encode"], ["decode", "x"]])
+def test_wrong_command_lines(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage_error(*arguments)
+    assert "usage: thumbstream" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(command, "--help")
+    assert caught.value.code == 0
+    assert f"usage: thumbstream {command}" in capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main("--help")
+    said = capsys.readouterr().out
+    assert all(f"    {command} " in said for command in COMMANDS)
+    assert all(command in (cli.__doc__ or "") for command in COMMANDS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main("--version")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.strip() == thumbstream.__version__
+
+
+def test_an_interrupt(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(thumbstream, "encode", interrupted)
+    assert main("encode", picture) == 130
+
+
+# in a process of its own
+
+
+def test_a_chain_of_pipes(picture: Path, stream: bytes) -> None:
+    encoded = run("encode", "-", stdin=picture.read_bytes())
+    assert (encoded.returncode, encoded.stdout, encoded.stderr) == (0, stream, b"")
+    cut = run("truncate", "-", "--bytes", "64", stdin=encoded.stdout)
+    assert cut.stdout == stream[:64]
+    decoded = run("decode", "-", "-o", "-", stdin=cut.stdout)
+    with Image.open(io.BytesIO(decoded.stdout)) as image:
+        np.testing.assert_array_equal(np.asarray(image), thumbstream.decode(stream[:64]))
+
+
+def test_exit_status_of_the_process(picture: Path, tmp_path: Path) -> None:
+    failed = run("encode", tmp_path / "absent.png")
+    assert (failed.returncode, failed.stdout) == (1, b"")
+    assert failed.stderr.startswith(b"thumbstream: ")
+    assert b"Traceback" not in failed.stderr
+    assert run("encode").returncode == 2
+
+
+@pytest.mark.parametrize("command", ["truncate", "inspect", "models"])
+def test_a_reader_that_has_had_enough(stored: Path, command: str) -> None:
+    """``thumbstream ... | head`` ends in silence, whether the output was bytes or text."""
+    options = {"truncate": [stored, "--bytes", "99"], "inspect": [stored], "models": ["--json"]}
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        process = subprocess.run(
+            [*PROGRAM, command, *map(str, options[command])],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            timeout=TIMEOUT_S,
+            env=environment(),
+        )
+    finally:
+        os.close(write)
+    assert (process.returncode, process.stderr) == (0, b"")

@@ -1,0 +1,423 @@
+"""`thumbstream.encode`, `decode` and `inspect`: everything that is a picture, and every prefix."""
+
+from __future__ import annotations
+
+import inspect as python_inspect
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import thumbstream
+from thumbstream import zoo
+from thumbstream.ingest import IngestError, UndecodablePictureError, UnsupportedFormatError
+
+Pixels = NDArray[np.uint8]
+PhotoLike = Callable[..., Pixels]
+
+
+@pytest.fixture
+def pixels(photo_like: PhotoLike) -> Pixels:
+    """(60, 96, 3): five to eight."""
+    return photo_like(96, 60)
+
+
+@pytest.fixture
+def png(pixels: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def stream(pixels: Pixels) -> bytes:
+    return thumbstream.encode(pixels)
+
+
+def test_the_example_of_the_package(tmp_path: Path, photo_like: PhotoLike) -> None:
+    Image.fromarray(photo_like(300, 200)).save(tmp_path / "photo.jpg")
+    stream = thumbstream.encode(tmp_path / "photo.jpg")
+    assert 100 < len(stream) < 300
+    assert thumbstream.decode(stream[:64]).shape == (21, 32, 3)
+
+
+# What encode takes
+
+
+class Pipe:
+    """A file object that can be read from front to back, ``most`` bytes at a time, and no more."""
+
+    def __init__(self, data: bytes, most: int) -> None:
+        self._data, self._most = data, most
+
+    def read(self, size: int = -1) -> bytes:
+        count = self._most if size < 0 else min(size, self._most)
+        part, self._data = self._data[:count], self._data[count:]
+        return part
+
+
+def test_all_ways_to_hand_over_a_file(tmp_path: Path, png: bytes, stream: bytes) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(png)
+    assert thumbstream.encode(path) == stream
+    assert thumbstream.encode(str(path)) == stream
+    assert thumbstream.encode(png) == stream
+    assert thumbstream.encode(bytearray(png)) == stream
+    assert thumbstream.encode(memoryview(png)) == stream
+    assert thumbstream.encode(io.BytesIO(png)) == stream
+    assert thumbstream.encode(Image.open(path)) == stream
+    with path.open("rb") as file:
+        assert thumbstream.encode(file) == stream
+
+
+def test_a_path_of_ones_own(tmp_path: Path, png: bytes, stream: bytes) -> None:
+    class Own:
+        def __fspath__(self) -> str:
+            return str(tmp_path / "picture.png")
+
+    (tmp_path / "picture.png").write_bytes(png)
+    assert thumbstream.encode(Own()) == stream
+
+
+def test_a_file_object_is_read_from_where_it_stands(png: bytes, stream: bytes) -> None:
+    file = io.BytesIO(b"before" + png)
+    file.seek(6)
+    assert thumbstream.encode(file) == stream
+
+
+@pytest.mark.parametrize("most", [7, 1 << 20])
+def test_a_file_object_that_cannot_seek(png: bytes, stream: bytes, most: int) -> None:
+    """Also one that gives less than it was asked for, as raw pipes and sockets do."""
+    assert thumbstream.encode(Pipe(png, most)) == stream
+
+
+@pytest.mark.parametrize("buffering", [-1, 0], ids=["buffered", "raw"])
+def test_a_real_pipe(png: bytes, stream: bytes, buffering: int) -> None:
+    read, write = os.pipe()
+    half = len(png) // 2
+
+    def feed() -> None:
+        with suppress(BrokenPipeError), open(write, "wb", buffering=0) as end:
+            end.write(png[:half])
+            time.sleep(0.1)  # the reader has the first half, and asks for more
+            end.write(png[half:])
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        with open(read, "rb", buffering=buffering) as file:
+            assert thumbstream.encode(file) == stream
+    finally:
+        feeder.join()
+
+
+def test_arrays(pixels: Pixels, stream: bytes) -> None:
+    opaque = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    assert thumbstream.encode(opaque) == stream
+    assert thumbstream.encode(np.asfortranarray(pixels)) == stream
+    assert thumbstream.encode(pixels[::-1][::-1]) == stream
+    grey = pixels[..., 1]
+    of_grey = thumbstream.encode(np.dstack([grey] * 3))
+    assert thumbstream.encode(grey) == of_grey
+    assert thumbstream.encode(grey[..., None]) == of_grey
+    assert of_grey != stream
+
+
+def test_arrays_are_left_as_they_are(pixels: Pixels) -> None:
+    before = pixels.copy()
+    pixels.flags.writeable = False
+    thumbstream.encode(pixels)
+    np.testing.assert_array_equal(pixels, before)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16", "HSV", "F"])
+def test_picture_modes(pixels: Pixels, mode: str) -> None:
+    picture = Image.fromarray(pixels)
+    source = picture.convert("L") if mode in ("I;16", "F", "1", "LA") else picture
+    converted = source.convert(mode) if mode != "I;16" else source.convert("I").convert("I;16")
+    stream = thumbstream.encode(converted)
+    assert thumbstream.decode(stream).shape == (20, 32, 3)
+    assert thumbstream.encode(converted) == stream
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "CMYK"])
+def test_modes_that_lose_nothing_code_alike(pixels: Pixels, mode: str) -> None:
+    """RGB in another mode is the same picture; CMYK and back may be off by a level or two."""
+    expected = thumbstream.decode(thumbstream.encode(pixels)).astype(int)
+    found = thumbstream.decode(thumbstream.encode(Image.fromarray(pixels).convert(mode)))
+    assert np.abs(found - expected).mean() < 6
+
+
+def test_transparency_is_not_coded_as_what_it_hides(pixels: Pixels) -> None:
+    hidden = np.dstack([pixels, np.zeros(pixels.shape[:2], np.uint8)])
+    other = np.dstack([255 - pixels, np.zeros(pixels.shape[:2], np.uint8)])
+    assert thumbstream.encode(hidden) == thumbstream.encode(other)
+
+
+# Shapes
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 40, 64])
+def test_sizes(pixels: Pixels, size: int) -> None:
+    stream = thumbstream.encode(pixels, size=size)
+    assert thumbstream.decode(stream).shape == (round(size * 60 / 96), size, 3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [
+        (64, 64, (32, 32)),
+        (300, 200, (32, 21)),
+        (200, 300, (21, 32)),
+        (1000, 3, (32, 1)),
+        (2, 700, (1, 32)),
+        (1, 1, (32, 32)),
+        (5, 4, (32, 26)),
+        (33, 32, (32, 31)),
+    ],
+)
+def test_the_aspect_is_kept(width: int, height: int, expected: tuple[int, int]) -> None:
+    stream = thumbstream.encode(np.full((height, width, 3), 77, np.uint8))
+    facts = thumbstream.inspect(stream)
+    assert (facts["width"], facts["height"]) == expected
+
+
+def test_it_looks_like_the_picture(pixels: Pixels, stream: bytes) -> None:
+    small = np.asarray(Image.fromarray(pixels).resize((32, 20), Image.Resampling.LANCZOS), float)
+    error = np.sqrt(((thumbstream.decode(stream) - small) ** 2).mean())
+    assert error < 0.6 * small.std()
+
+
+# Fewer bytes
+
+
+def test_max_bytes_is_a_prefix(pixels: Pixels, stream: bytes) -> None:
+    for count in (1, 2, 16, 64, len(stream), len(stream) + 1, 10**9):
+        assert thumbstream.encode(pixels, max_bytes=count) == stream[:count]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 64])
+def test_prefixes_decode_and_are_told(stream: bytes, count: int) -> None:
+    assert thumbstream.decode(stream[:count]).shape == (20, 32, 3)
+    facts = thumbstream.inspect(stream[:count])
+    assert facts["length"] == count
+    assert facts["bits_per_pixel"] == round(8 * count / (20 * 32), 4)
+
+
+def test_inspect_of_a_whole_stream(stream: bytes) -> None:
+    facts = thumbstream.inspect(stream)
+    manifest = zoo.describe(zoo.available()[0])
+    per_iteration = 3 * 4 * manifest["planes"]
+    codes = manifest["iterations"] * per_iteration
+    assert facts == {
+        "model": manifest["model_id"],
+        "bitstream_id": manifest["bitstream_id"],
+        "width": 32,
+        "height": 20,
+        "length": len(stream),
+        "header_length": 1,
+        "codes": codes,
+        "codes_per_iteration": per_iteration,
+        "iterations": manifest["iterations"],
+        "bits_per_pixel": round(8 * len(stream) / 640, 4),
+        "raw_length": 1 + codes // 8,
+    }
+
+
+def test_inspect_of_nothing_but_a_header(stream: bytes) -> None:
+    facts = thumbstream.inspect(stream[:1])
+    assert (facts["codes"], facts["iterations"], facts["raw_length"]) == (0, 0, 1)
+
+
+def test_inspect_before_the_model_is_said() -> None:
+    facts = thumbstream.inspect(b"\xe9")
+    assert (facts["model"], facts["bitstream_id"]) == (None, None)
+    assert (facts["width"], facts["height"], facts["codes"]) == (80, 80, 0)
+
+
+def test_inspect_counts_codes_that_only_grow(stream: bytes) -> None:
+    codes = [thumbstream.inspect(stream[:n])["codes"] for n in range(1, len(stream) + 1, 5)]
+    assert codes == sorted(codes)
+    assert codes[-1] > codes[0] == 0
+
+
+def test_streams_may_be_any_buffer(stream: bytes) -> None:
+    expected = thumbstream.decode(stream)
+    for buffer in (bytearray(stream), memoryview(stream), np.frombuffer(stream, np.uint8)):
+        np.testing.assert_array_equal(thumbstream.decode(buffer), expected)
+        assert thumbstream.inspect(buffer)["length"] == len(stream)
+
+
+# The model
+
+
+def test_models_by_name(pixels: Pixels, stream: bytes) -> None:
+    default = zoo.available()[0]
+    assert thumbstream.encode(pixels, model=default) == stream
+    np.testing.assert_array_equal(
+        thumbstream.decode(stream, model=default), thumbstream.decode(stream)
+    )
+
+
+@pytest.mark.parametrize("model", ["absent", "../zoo", "conv-lstm-1/", "CONV-LSTM-1", "."])
+def test_models_that_are_not_published(pixels: Pixels, stream: bytes, model: str) -> None:
+    for call in (
+        lambda: thumbstream.encode(pixels, model=model),
+        lambda: thumbstream.decode(stream, model=model),
+    ):
+        with pytest.raises(thumbstream.UnknownModelError, match="is published here; known: conv"):
+            call()
+
+
+def test_a_stream_of_a_model_that_is_not_here() -> None:
+    stream = bytes([0xE3, 126, 20]) + bytes(9)
+    for call in (thumbstream.decode, thumbstream.inspect):
+        with pytest.raises(
+            thumbstream.BitstreamError, match="no published model reads bitstream 126"
+        ):
+            call(stream)
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize("size", [0, 7, 33, 264, -32])
+def test_wrong_sizes(pixels: Pixels, size: int) -> None:
+    with pytest.raises(ValueError, match="multiple of 8"):
+        thumbstream.encode(pixels, size=size)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_wrong_byte_counts(pixels: Pixels, count: int) -> None:
+    with pytest.raises(ValueError, match="max_bytes"):
+        thumbstream.encode(pixels, max_bytes=count)
+
+
+@pytest.mark.parametrize("value", [None, 3, 2.5, [1, 2], {}, object(), Image], ids=repr)
+def test_what_is_no_picture(value: Any) -> None:
+    with pytest.raises(TypeError, match="cannot read a picture from"):
+        thumbstream.encode(value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((9, 9, 3), np.float32),
+        ((9, 9), np.uint16),
+        ((9, 9, 3), np.bool_),
+        ((9, 9, 2), np.uint8),
+        ((9, 9, 5), np.uint8),
+        ((9,), np.uint8),
+        ((), np.uint8),
+        ((1, 9, 9, 3), np.uint8),
+    ],
+    ids=str,
+)
+def test_arrays_that_are_no_pictures(shape: tuple[int, ...], dtype: type) -> None:
+    with pytest.raises(TypeError, match=r"an array must be \(H, W\)"):
+        thumbstream.encode(np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize("shape", [(0, 9, 3), (9, 0, 3), (0, 0)], ids=str)
+def test_arrays_of_nothing(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="empty"):
+        thumbstream.encode(np.zeros(shape, np.uint8))
+
+
+def test_files_that_are_no_pictures(tmp_path: Path, png: bytes) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    for source in (text, str(text), b"no picture", b"", io.BytesIO(b"")):
+        with pytest.raises(UnsupportedFormatError):
+            thumbstream.encode(source)
+    with pytest.raises(UndecodablePictureError):
+        thumbstream.encode(png[: len(png) // 2])
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        thumbstream.encode(tmp_path / "absent.png")
+    with pytest.raises(IsADirectoryError):
+        thumbstream.encode(tmp_path)
+
+
+def test_a_file_open_for_text(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("no picture")
+    with path.open() as file, pytest.raises((TypeError, IngestError)):
+        thumbstream.encode(file)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [None, "e0", 5, 0, -1, 10**15, 1.5, ["a"]], ids=repr)
+def test_streams_that_are_no_bytes(value: Any) -> None:
+    """Least of all a number: ``bytes(5)`` would be five zeros, and those are a picture."""
+    for call in (thumbstream.decode, thumbstream.inspect):
+        with pytest.raises(TypeError):
+            call(value)
+
+
+@pytest.mark.parametrize("stream", [b"", b"\x3f", b"\x89PNG\r\n\x1a\n"])
+def test_bytes_that_are_no_stream(stream: bytes) -> None:
+    for call in (thumbstream.decode, thumbstream.inspect):
+        with pytest.raises(thumbstream.BitstreamError):
+            call(stream)
+
+
+def test_every_error_is_a_thumbstream_error() -> None:
+    for name in thumbstream.__all__:
+        if name.endswith("Error"):
+            assert issubclass(getattr(thumbstream, name), thumbstream.ThumbstreamError)
+    assert issubclass(IngestError, thumbstream.ThumbstreamError)
+
+
+# The package
+
+
+def test_public_names_are_there_and_documented() -> None:
+    assert {"encode", "decode", "inspect", "BitstreamError", "__version__"} <= set(
+        thumbstream.__all__
+    )
+    assert thumbstream.__doc__
+    for name in thumbstream.__all__:
+        value = getattr(thumbstream, name)
+        if name != "__version__":
+            assert python_inspect.getdoc(value), name
+    assert isinstance(thumbstream.__version__, str)
+
+
+@pytest.mark.parametrize("function", ["encode", "decode", "inspect"])
+def test_arguments_and_errors_are_documented(function: str) -> None:
+    value = getattr(thumbstream, function)
+    text = python_inspect.getdoc(value) or ""
+    for parameter in list(python_inspect.signature(value).parameters)[1:]:
+        assert f"``{parameter}``" in text
+    assert "Raises" in text or "raises" in text
+
+
+def test_what_inspect_returns_is_documented(stream: bytes) -> None:
+    text = python_inspect.getdoc(thumbstream.inspect) or ""
+    assert all(f"``{key}``" in text for key in thumbstream.inspect(stream))
+
+
+def test_importing_it_loads_no_web_and_no_network_framework() -> None:
+    """Nor does it open a model: that is the first call's work."""
+    code = (
+        "import sys, thumbstream, thumbstream.zoo as zoo; "
+        "print(sorted({'torch', 'fastapi', 'uvicorn', 'redis'} & set(sys.modules)), zoo._open)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert result.stdout.strip() == "[] {}", result.stderr

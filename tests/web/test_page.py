@@ -1,0 +1,414 @@
+"""The demo page in a real Chromium, against the real service with the published model."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+
+import thumbstream
+from thumbstream_models import metrics
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+PATIENCE_MS = 60_000
+"""For whatever the page has to do: a busy machine is slow, and a wrong page fails anyway."""
+
+SERVE = """
+from thumbstream.app import serve
+from thumbstream.settings import load_settings
+serve(load_settings())
+"""
+FINISHED = (
+    "body:has(#bytes:enabled):has(#stream[aria-busy=false])"
+    ":has(#thumbhash[aria-busy=false]):has(#webp[aria-busy=false])"
+)
+
+
+def chromium() -> str:
+    found = next((path for path in map(shutil.which, CHROMIUM_NAMES) if path), None)
+    if found is None:
+        reason = f"no Chromium on the PATH (looked for {', '.join(CHROMIUM_NAMES)})"
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}, and CI is set")
+        pytest.skip(reason)
+    return found
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The origin of a running service."""
+    folder = tmp_path_factory.mktemp("service")
+    port = free_port()
+    source = str(Path(thumbstream.__file__).parents[1])
+    environment = {
+        **{
+            name: value for name, value in os.environ.items() if not name.startswith("THUMBSTREAM_")
+        },
+        "PYTHONPATH": os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH")))),
+        "THUMBSTREAM_STORE": f"sqlite:///{folder / 'streams.db'}",
+        "THUMBSTREAM_PORT": str(port),
+    }
+    origin = f"http://127.0.0.1:{port}"
+    log = folder / "service.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE], env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not answers(f"{origin}/readyz"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the service did not start:\n{log.read_text()}")
+            time.sleep(0.1)
+        yield origin
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
+        yield launched
+        launched.close()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, service: str) -> Iterator[Open]:
+    """Open the page with the given context options; at the end it must have been quiet.
+
+    Quiet: no script error, and no request to another host.
+    """
+    complaints: list[str] = []
+    contexts = []
+
+    def open_(width: int = 1280, height: int = 900, **options: str) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: _judge(request.url))
+        page.goto(service)
+        return page
+
+    def _judge(url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("blob", "data") and f"{parts.scheme}://{parts.netloc}" != service:
+            complaints.append(f"asked {url}")
+
+    expect.set_options(timeout=PATIENCE_MS)
+    yield open_
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def png(width: int = 96, height: int = 64) -> bytes:
+    """A synthetic picture: soft colours with a disk in front."""
+    y, x = np.mgrid[0:height, 0:width]
+    disk = np.hypot(x - width * 0.6, y - height * 0.45) < height * 0.3
+    pixels = np.stack(
+        [x * 255 // width, y * 255 // height, np.where(disk, 230, 90) + 0 * x], axis=-1
+    ).astype(np.uint8)
+    pixels[disk, 0] = 250
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def choose(page: Page, body: bytes, name: str = "disk.png", media_type: str = "image/png") -> None:
+    page.set_input_files("#file", {"name": name, "mimeType": media_type, "buffer": body})
+
+
+def compared(page: Page, body: bytes | None = None) -> Page:
+    choose(page, png() if body is None else body)
+    page.wait_for_selector(FINISHED)
+    return page
+
+
+def numbers(page: Page, panel: str) -> list[str]:
+    return page.locator(f"#{panel} dd").all_text_contents()
+
+
+def pixels_of(page: Page, panel: str) -> NDArray[np.uint8]:
+    """What a panel shows: (H, W, 3) uint8."""
+    width, height, samples = page.evaluate(
+        """(panel) => {
+          const canvas = document.querySelector(`#${panel} canvas`);
+          const { width, height } = canvas;
+          const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+          return [width, height, [...data]];
+        }""",
+        panel,
+    )
+    return np.array(samples, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def line(page: Page, name: str) -> str:
+    return page.locator(f'[data-line="{name}"] code').inner_text()
+
+
+def length_of(page: Page) -> int:
+    return int(page.locator("#ticks button").last.get_attribute("value") or 0)
+
+
+def test_a_generated_sample_is_compared(open_page: Open) -> None:
+    page = open_page()
+    expect(page.locator("#compare")).to_be_hidden()
+    page.click("#sample")
+    page.wait_for_selector(FINISHED)
+    expect(page.locator("#alert")).to_be_hidden()
+    expect(page.locator("#original .note")).to_have_text("on a grid of 32 \u00d7 21")
+    count, similarity, noise = numbers(page, "stream")
+    assert count == "64"
+    assert 0.3 < float(similarity) <= 1
+    assert 12 < float(noise) < 60
+    assert numbers(page, "thumbhash")[0] == "21"
+
+
+def test_pictures_and_numbers_are_true(open_page: Open, service: str) -> None:
+    page = compared(open_page())
+    identity = line(page, "id")
+    with urllib.request.urlopen(f"{service}/decode/{identity}?bytes=64&format=png") as response:
+        decoded = np.asarray(Image.open(io.BytesIO(response.read())).convert("RGB"))
+    np.testing.assert_array_equal(pixels_of(page, "stream"), decoded)
+    reference = pixels_of(page, "original")
+    for panel in ("stream", "thumbhash", "webp"):
+        shown = pixels_of(page, panel)
+        assert numbers(page, panel)[1:] == [
+            f"{float(metrics.ssim(reference, shown)):.3f}",
+            f"{float(metrics.psnr(reference, shown)):.1f}",
+        ], panel
+
+
+def test_the_lines_to_copy_work(open_page: Open, service: str) -> None:
+    page = compared(open_page())
+    identity = line(page, "id")
+    assert len(identity) == 22
+    assert line(page, "curl").startswith(f"curl '{service}/thumb/{identity}?bytes=64'")
+    with urllib.request.urlopen(line(page, "image")) as response:
+        assert Image.open(io.BytesIO(response.read())).size == (256, 168)
+    request = urllib.request.Request(
+        f"{service}/compress?size=32", png(), {"Content-Type": "image/png"}
+    )
+    with urllib.request.urlopen(request) as response:
+        answer = json.load(response)
+    assert (answer["id"], answer["preview"]) == (identity, line(page, "preview"))
+    button = page.get_by_role("button", name="Copy: Id")
+    button.click()
+    expect(page.locator("#status")).to_have_text("Id copied")
+
+
+def test_the_slider_goes_to_every_byte_by_keyboard(open_page: Open) -> None:
+    page = compared(open_page())
+    slider, count = page.get_by_role("slider", name="Bytes of the stream"), page.locator("#count")
+    length = length_of(page)
+    slider.focus()
+    for key, expected in [
+        ("Home", 1),
+        ("ArrowRight", 2),
+        ("PageUp", 10),
+        ("ArrowLeft", 9),
+        ("End", length),
+    ]:
+        page.keyboard.press(key)
+        expect(count).to_have_text("1 byte" if expected == 1 else f"{expected} bytes")
+        expect(page.locator("#stream dd").first).to_have_text(str(expected))
+    expect(slider).to_have_attribute("aria-valuetext", f"{length} of {length} bytes")
+    assert f"bytes={length}" in line(page, "curl")
+    expect(page.locator("#status")).to_contain_text(f"thumbstream {length} bytes, SSIM 0.")
+
+
+def test_webp_is_the_longest_file_that_fits_or_the_shortest(open_page: Open) -> None:
+    page = compared(open_page())
+    page.get_by_role("button", name="16 bytes").click()
+    expect(page.locator("#webp .note")).to_contain_text("smallest file,")
+    smallest = int(numbers(page, "webp")[0])
+    expect(page.locator("#webp .note")).to_have_text(f"smallest file, {smallest - 16} over")
+    page.locator("#ticks button").last.click()
+    length = length_of(page)
+    expect(page.locator("#stream dd").first).to_have_text(str(length))
+    fitting = int(numbers(page, "webp")[0])
+    assert smallest <= fitting <= max(smallest, length)
+
+
+def test_playing_ends_with_the_whole_stream(open_page: Open) -> None:
+    page = compared(open_page())
+    page.get_by_role("button", name="Watch it sharpen").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.locator("#count")).to_have_text(f"{length_of(page)} bytes")
+    expect(page.get_by_role("button", name="Watch it sharpen")).to_be_visible()
+
+
+def test_with_less_motion_playing_takes_a_few_still_steps(open_page: Open) -> None:
+    page = compared(open_page(reduced_motion="reduce"))
+    page.evaluate(
+        """() => {
+          const count = document.getElementById("count");
+          window.seen = [];
+          new MutationObserver(() => window.seen.push(count.textContent))
+            .observe(count, { childList: true });
+        }"""
+    )
+    page.get_by_role("button", name="Watch it sharpen").click()
+    ticks = page.locator("#ticks button")
+    expect(page.locator("#count")).to_have_text(f"{length_of(page)} bytes")
+    steps = [f"{tick.get_attribute('value')} bytes" for tick in ticks.all()]
+    assert page.evaluate("window.seen") == steps
+
+
+def test_another_grid_is_another_stream_and_pixels_can_be_seen(open_page: Open) -> None:
+    page = compared(open_page())
+    small = length_of(page), line(page, "id")
+    page.get_by_role("radio", name="64").check(force=True)
+    expect(page.locator("#original .note")).to_have_text("on a grid of 64 \u00d7 43")
+    page.wait_for_selector(FINISHED)
+    assert pixels_of(page, "stream").shape == (43, 64, 3)
+    assert length_of(page) > small[0]
+    assert line(page, "id") != small[1]
+    canvas = page.locator("#stream canvas")
+    expect(canvas).to_have_css("image-rendering", "auto")
+    page.get_by_role("radio", name="Pixels").check(force=True)
+    expect(canvas).to_have_css("image-rendering", "pixelated")
+
+
+def test_a_refused_file_is_told_in_the_words_of_the_service(open_page: Open) -> None:
+    page = open_page()
+    with page.expect_response("**/compress*") as refusal:
+        choose(page, b"no picture at all", "notes.png")
+    problem = refusal.value.json()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text(problem["title"])
+    expect(alert).to_contain_text(problem["detail"])
+    expect(alert).to_contain_text(problem["code"])
+    expect(page.locator("#compare")).to_be_hidden()
+    compared(page)
+    expect(page.locator("#alert")).to_be_hidden()
+
+
+def test_a_busy_service_is_asked_again(open_page: Open) -> None:
+    page = open_page()
+    tries: list[str] = []
+
+    def busy_once(route: Route) -> None:
+        tries.append(route.request.method)
+        if len(tries) > 1:
+            return route.continue_()
+        return route.fulfill(status=429, headers={"Retry-After": "0"}, json={"title": "Busy"})
+
+    page.route("**/compress*", busy_once)
+    compared(page)
+    assert tries == ["POST", "POST"]
+    expect(page.locator("#alert")).to_be_hidden()
+
+
+def test_a_format_that_the_browser_cannot_show_still_gets_its_stream(open_page: Open) -> None:
+    page = open_page()
+    tiff = io.BytesIO()
+    Image.open(io.BytesIO(png())).save(tiff, "TIFF")
+    choose(page, tiff.getvalue(), "scan.tiff", "image/tiff")
+    page.wait_for_selector(FINISHED)
+    expect(page.locator("#original .instead")).to_contain_text("cannot show this format")
+    assert pixels_of(page, "stream").shape == (21, 32, 3)
+    assert numbers(page, "stream") == ["64", "\u2013", "\u2013"]
+
+
+def test_a_browser_without_a_webp_encoder_says_so(open_page: Open) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+          const original = OffscreenCanvas.prototype.convertToBlob;
+          OffscreenCanvas.prototype.convertToBlob = function () {
+            return original.call(this, { type: "image/png" });
+          };
+        }"""
+    )
+    compared(page)
+    expect(page.locator("#webp .instead")).to_have_text("This browser cannot write WebP files.")
+
+
+def test_nothing_is_wider_than_the_screen(open_page: Open) -> None:
+    page = open_page()
+
+    def overflowing() -> list[str]:
+        found: list[str] = page.evaluate(
+            """() => [...document.querySelectorAll(":root, button, label, input")]
+              .filter((element) => !element.matches(".unseen, .unseen *"))
+              .filter((element) => element.getBoundingClientRect().right > innerWidth
+                || element.matches(":root") && element.scrollWidth > innerWidth)
+              .map((element) => element.outerHTML.slice(0, 120))"""
+        )
+        return found
+
+    def check() -> None:
+        for width in (1280, 768, 390, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert overflowing() == [], width
+
+    check()
+    compared(page)
+    check()
+
+
+def test_moving_the_slider_moves_nothing_else(open_page: Open) -> None:
+    page = compared(open_page())
+    places = """() => [...document.querySelectorAll(".panel, .frame, .control, .results")]
+      .map((element) => JSON.stringify(element.getBoundingClientRect()))"""
+    before = page.evaluate(places)
+    for name in ("16 bytes", f"All {length_of(page)} bytes"):
+        page.get_by_role("button", name=name).click()
+        expect(page.locator("#stream[aria-busy=false]")).to_be_visible()
+        assert page.evaluate(places) == before
