@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-_SOURCES = """\
-Trained on 42,758 pictures: a subset of Tiny-ImageNet (27,000; research terms), Caltech 101 and
-its background class, Food-101 subset, Face-Mask-Detection, a weather data set, clothing-
-dataset-small (CC0), imagenet-sample-images, GroceryStoreDataset (MIT), Openclipart (public
-domain), Tux Paint stamps (GPL-2), the GIMP, OpenCV, GnuCash, App Center, GNOME and scikit-image
-documentation, Wesnoth, Stellarium and Marble data, aesthetic-wallpapers, and CID22 training
-pictures (CC BY-SA 4.0). Some of these allow research only: whoever needs weights from openly
-licensed pictures alone must train on the open subset."""
 
+def model_card(manifest: dict[str, Any], notes: str, sources: str) -> str:
+    """Markdown text for ``manifest``.
 
-def model_card(manifest: dict[str, Any], notes: str) -> str:
-    """Markdown text for ``manifest``; ``notes`` tells how the training left its configuration."""
+    ``notes`` tells how the training left its configuration, ``sources`` where the pictures come
+    from.
+    """
     training, measured = manifest["training"], manifest["measured"]
     held_out = measured["held_out"]
     batch = training["config"]["training"]["batch_size"]
@@ -46,7 +41,7 @@ exact: text, faces and small marks in a preview of some dozen bytes are the netw
 {training["hours"]:.1f} hours on two CPU cores, {training["steps"]:,} steps of {batch} crops.
 {notes}
 
-{_SOURCES}
+Trained on {training["pictures"]:,} pictures. {sources.strip()}
 No picture is part of this repository; the hash of the files that were read is in the manifest.
 
 Held-out pictures during training, after 1, 4 and 16 iterations (moving-average weights, whole

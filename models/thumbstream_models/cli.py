@@ -48,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--zoo", type=Path, default=Path("models/zoo"))
     publish.add_argument("--pictures", type=int, default=20_000, help="crops for the context model")
     publish.add_argument("--entropy-steps", type=int, default=500, help="steps an iteration")
+    publish.add_argument(
+        "--sources", type=Path, default=Path("models/SOURCES.md"), help="text about the pictures"
+    )
     publish.add_argument("--notes", default="", help="for the model card")
 
     layouts = commands.add_parser("layouts", help="time step graphs against one unrolled graph")
@@ -90,6 +93,7 @@ def _publish(args: argparse.Namespace) -> int:
         pictures=args.pictures,
         entropy_steps=args.entropy_steps,
         notes=args.notes,
+        sources_text=args.sources.read_text(encoding="utf-8"),
     )
     print(f"published {folder}")
     return 0

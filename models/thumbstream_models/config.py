@@ -89,15 +89,13 @@ class Config:
 
 def from_dict(values: dict[str, Any]) -> Config:
     """Build a `Config` from nested dictionaries; raises `ConfigError`."""
-    try:
-        return Config(
-            model_id=values["model_id"],
-            model=_section(ModelConfig, values["model"]),
-            data=_section(DataConfig, values["data"]),
-            training=_section(TrainingConfig, values["training"]),
-        )
-    except KeyError as error:
-        raise ConfigError(f"missing key {error} at the top level") from None
+    _check_keys(Config, values)
+    return Config(
+        model_id=values["model_id"],
+        model=_section(ModelConfig, values["model"]),
+        data=_section(DataConfig, values["data"]),
+        training=_section(TrainingConfig, values["training"]),
+    )
 
 
 def load(path: Path) -> Config:
@@ -109,8 +107,13 @@ def load(path: Path) -> Config:
 
 
 def _section(cls: type[_T], values: dict[str, Any]) -> _T:
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    if names != values.keys():
-        odd = sorted(names ^ values.keys())
-        raise ConfigError(f"{cls.__name__}: missing or unknown keys {odd}")
+    _check_keys(cls, values)
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _check_keys(cls: type[Any], values: object) -> None:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{cls.__name__} must be a table, not {values!r}")
+    odd = sorted({field.name for field in dataclasses.fields(cls)} ^ values.keys())
+    if odd:
+        raise ConfigError(f"{cls.__name__}: missing or unknown keys {odd}")

@@ -14,11 +14,11 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from thumbstream_models.config import DataConfig
@@ -40,15 +40,31 @@ def read_files(sources: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     for source in sources:
         if source.is_dir():
             for path in sorted(source.rglob("*")):
-                if path.suffix.lower() in PICTURE_SUFFIXES:
+                if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
                     yield path.relative_to(source).as_posix(), path.read_bytes()
         else:
             with tarfile.open(source) as tar:
                 for member in tar:
-                    if Path(member.name).suffix.lower() in PICTURE_SUFFIXES:
+                    name = PurePosixPath(member.name)  # without the ./ of `tar c .`
+                    if name.suffix.lower() in PICTURE_SUFFIXES and member.isfile():
                         stream = tar.extractfile(member)
                         assert stream is not None
-                        yield member.name, stream.read()
+                        yield name.as_posix(), stream.read()
+
+
+def decode(name: str, data: bytes) -> NDArray[np.uint8]:
+    """Upright ``(H, W, 3)`` uint8 RGB over white; raises `ValueError` with ``name``."""
+    try:
+        with Image.open(io.BytesIO(data)) as stored:
+            image = ImageOps.exif_transpose(stored)
+            if image.mode.startswith("I;16"):  # convert() would clip, not scale
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            if image.has_transparency_data:
+                white = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(white, image.convert("RGBA"))
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say "broken"
+        raise ValueError(f"{name}: {error}") from error
 
 
 def load(sources: Sequence[Path], config: DataConfig, *, quiet: bool = False) -> PictureSet:
@@ -57,7 +73,7 @@ def load(sources: Sequence[Path], config: DataConfig, *, quiet: bool = False) ->
     named: list[tuple[str, NDArray[np.uint8]]] = []
     for name, data in tqdm(read_files(sources), unit=" pictures", disable=quiet):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
-        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        pixels = decode(name, data)
         if min(pixels.shape[:2]) >= config.size:
             named.append((name, pixels))
     if len(named) < 2:

@@ -130,13 +130,18 @@ def export_bytes(
 def to_onnx(net: networks.Compressor) -> dict[str, bytes]:
     """``analysis.onnx`` and ``synthesis.onnx`` of a network on the CPU in float32."""
     net = net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    stride = networks.STRIDE
+    stride, slots = networks.STRIDE, net.decoder.conv.in_channels
     return {
         "analysis.onnx": _to_onnx(
             AnalysisStep(net), "residual", "activation", 3, stride, analysis_states(net)
         ),
         "synthesis.onnx": _to_onnx(
-            SynthesisStep(net), "codes", "x_hat", net.decoder.conv.in_channels, 1, synthesis_states(net)
+            SynthesisStep(net),
+            "codes",
+            "x_hat",
+            slots,
+            1,
+            synthesis_states(net),
         ),
     }
 
@@ -196,7 +201,8 @@ def _difference(got: list[Tensor], states: list[networks.CellState]) -> float:
 def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
     noise = torch.from_numpy(rng.uniform(-1, 1, (shape[0], 3, 6, 6)).astype(np.float32))
     smooth = nn.functional.interpolate(noise, shape[2:], mode="bilinear")
-    return np.asarray((smooth + 0.1 * torch.randn(shape)).clamp(-1, 1).numpy(), np.float32)
+    grain = torch.from_numpy(rng.normal(0, 0.1, shape).astype(np.float32))
+    return np.asarray((smooth + grain).clamp(-1, 1).numpy(), np.float32)
 
 
 def npz_bytes(arrays: dict[str, NDArray[np.generic]]) -> bytes:
@@ -226,7 +232,7 @@ def write_folder(
         "stride": networks.STRIDE,
         "planes": config.model.code_planes,
         "iterations": config.model.iterations,
-        "residual_gains": [float(gain) for gain in run.net.residual_gain.gain],
+        "residual_gains": run.net.residual_gain.gain.tolist(),
         "states": {
             "analysis": analysis_states(run.net),
             "synthesis": synthesis_states(run.net),

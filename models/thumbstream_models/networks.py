@@ -47,9 +47,7 @@ class Binarizer(nn.Module):
         """``(B, features, h, w)`` to ``(B, planes, h, w)`` in (-1, 1)."""
         own = _slot(iteration, self.planes)
         assert self.conv.bias is not None
-        return torch.tanh(
-            functional.conv2d(features, self.conv.weight[own], self.conv.bias[own])
-        )
+        return torch.tanh(functional.conv2d(features, self.conv.weight[own], self.conv.bias[own]))
 
     def forward(self, features: Tensor, iteration: int) -> Tensor:
         """``(B, features, h, w)`` to codes ``(B, planes, h, w)``."""
@@ -59,7 +57,8 @@ class Binarizer(nn.Module):
         else:
             hard = torch.where(soft >= 0, 1.0, -1.0)
         hard = hard.to(soft.dtype)
-        return soft + (hard - soft).detach() if self.training else hard
+        # Not soft + (hard - soft): that sum rounds to 0.996 and the like in bfloat16.
+        return hard + (soft - soft.detach()) if self.training else hard
 
 
 def _slot(iteration: int, planes: int) -> slice:

@@ -39,11 +39,13 @@ def publish(
     pictures: int,
     entropy_steps: int,
     notes: str,
+    sources_text: str,
 ) -> Path:
     """Write ``zoo/<model-id>`` anew and return it.
 
-    ``pictures`` crops fit the context model in ``entropy_steps`` steps an iteration. ``notes`` goes
-    into the model card. Raises `ValueError` when ONNX Runtime and PyTorch disagree.
+    ``pictures`` crops fit the context model in ``entropy_steps`` steps an iteration; ``notes`` and
+    ``sources_text`` go into the model card. Raises `ValueError` when ONNX Runtime and PyTorch
+    disagree.
     """
     device = torch.device("cpu")
     run = train.restore(checkpoint, device)
@@ -82,7 +84,9 @@ def publish(
     held_out = data.validation_batch(loaded.validation, config.data.size)
     manifest["measured"]["held_out"] = measure(folder, held_out)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    (folder / "MODEL_CARD.md").write_text(card.model_card(manifest, notes), encoding="utf-8")
+    (folder / "MODEL_CARD.md").write_text(
+        card.model_card(manifest, notes, sources_text), encoding="utf-8"
+    )
     return folder
 
 

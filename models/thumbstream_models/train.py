@@ -209,7 +209,7 @@ def train_step(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> flo
         for name, value in run.net.state_dict().items():
             run.ema[name].lerp_(value, 1 - decay)
     run.step += 1
-    return float(loss)
+    return float(loss.detach())
 
 
 def commit_hash() -> str:
@@ -218,6 +218,21 @@ def commit_hash() -> str:
         ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
     )
     return git.stdout.strip() if git.returncode == 0 else "unknown"
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[str]]:
+    """Names of the signals that asked to stop; afterwards signals do what they did before."""
+    stop: list[str] = []
+    before = {
+        number: signal.signal(number, lambda n, _: stop.append(signal.Signals(n).name))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def train(
@@ -246,20 +261,33 @@ def train(
     pictures = data.load(sources, config.data)
     run.data_sha256 = pictures.sha256
     held_out = data.validation_batch(pictures.validation, config.data.size)
+    with stop_requests() as stop:
+        _steps(run, pictures.training, held_out, out, stop, max_minutes, device)
+    return run
 
-    stop: list[str] = []
-    for name in ("SIGTERM", "SIGINT"):
-        signal.signal(getattr(signal, name), lambda *_, name=name: stop.append(name))
+
+def _steps(
+    run: Run,
+    pictures: list[NDArray[np.uint8]],
+    held_out: NDArray[np.uint8],
+    out: Path,
+    stop: list[str],
+    max_minutes: float | None,
+    device: torch.device,
+) -> None:
+    """Step until the end or until something in ``stop`` or the clock says so; then save."""
+    config = run.config
     started, seconds_before, saved_at = time.monotonic(), run.seconds, time.monotonic()
     t = config.training
     batches = data.prefetched_batches(
-        pictures.training, config.data, t.batch_size, t.seed, range(run.step, t.steps)
+        pictures, config.data, t.batch_size, t.seed, range(run.step, t.steps)
     )
-    smooth: float | None = None
+    smooth = math.nan
     bar = tqdm(batches, total=t.steps, initial=run.step, unit="step", mininterval=5)
     for pixels in bar:
         loss = train_step(run, pixels, device)
-        smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+        if math.isfinite(loss):  # a skipped step must not spoil the curve
+            smooth = loss if math.isnan(smooth) else 0.98 * smooth + 0.02 * loss
         elapsed = time.monotonic() - started
         run.seconds = seconds_before + elapsed
         rate = bar.format_dict["rate"] or 0.0
@@ -278,4 +306,3 @@ def train(
         if stop or out_of_time:
             tqdm.write(f"stopped at step {run.step}: {stop[0] if stop else 'out of time'}")
             break
-    return run
