@@ -6,13 +6,18 @@ thread per core, where several spinning threads per picture would only get in ea
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from thumbstream.codec.errors import ArtifactError, DeviceError
+
+# ONNX Runtime 1.32 keeps usage data in the home directory unless this is set before the import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
 
 _PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],
@@ -32,25 +37,24 @@ class Network:
         Raises `DeviceError` when the device cannot be had: ONNX Runtime itself would fall back
         without a word. Raises `ArtifactError` for bytes that are no ONNX model.
         """
-        if device == "auto":
-            available = onnxruntime.get_available_providers()
-            device = "cuda" if "CUDAExecutionProvider" in available else "cpu"
-            wanted = None
-        else:
-            wanted = device
+        available = onnxruntime.get_available_providers()
+        has_cuda = "CUDAExecutionProvider" in available
+        chosen = ("cuda" if has_cuda else "cpu") if device == "auto" else device
+        if chosen not in _PROVIDERS:
+            raise DeviceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")
+        if chosen == "cuda" and has_cuda:
+            onnxruntime.preload_dlls()  # CUDA and cuDNN come as wheels, on no search path
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(model, options, _PROVIDERS[device])
-        except KeyError:
-            raise DeviceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}") from None
+            self._session = onnxruntime.InferenceSession(model, options, _PROVIDERS[chosen])
         except Exception as error:  # ONNX Runtime's own exceptions share no public base class
             raise ArtifactError(f"ONNX Runtime cannot open the network: {error}") from error
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
-        if wanted == "cuda" and "CUDAExecutionProvider" not in self.providers:
+        if device == "cuda" and "CUDAExecutionProvider" not in self.providers:
             raise DeviceError("CUDA was asked for, but ONNX Runtime cannot use it here")
         self.inputs: tuple[str, ...] = tuple(value.name for value in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(value.name for value in self._session.get_outputs())
