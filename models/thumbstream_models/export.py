@@ -231,7 +231,7 @@ def write_folder(
         "bitstream_id": BITSTREAM_IDS[config.model_id],
         "stride": networks.STRIDE,
         "planes": config.model.code_planes,
-        "iterations": config.model.iterations,
+        "iterations": len(run.net.residual_gain.gain),
         "residual_gains": run.net.residual_gain.gain.tolist(),
         "states": {
             "analysis": analysis_states(run.net),

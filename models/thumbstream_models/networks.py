@@ -198,6 +198,18 @@ class Compressor(nn.Module):
         self.decoder = decoder
         self.residual_gain = ResidualGain(iterations)
 
+    @torch.no_grad()
+    def keep_iterations(self, iterations: int) -> None:
+        """Forget what belongs to later iterations alone, as a published model does."""
+        channels = iterations * self.binarizer.planes
+        into, out = self.binarizer.conv, self.decoder.conv
+        assert into.bias is not None
+        into.weight = nn.Parameter(into.weight[:channels].clone())
+        into.bias = nn.Parameter(into.bias[:channels].clone())
+        out.weight = nn.Parameter(out.weight[:, :channels].clone())
+        into.out_channels = out.in_channels = channels
+        self.residual_gain.gain = nn.Parameter(self.residual_gain.gain[:iterations].clone())
+
     def forward(
         self, x: Tensor, iterations: int, mask: Tensor | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:

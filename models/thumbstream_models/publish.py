@@ -1,7 +1,7 @@
 """A checkpoint to a published model, step by step: ``thumbstream-models publish``.
 
-load -> codes of training pictures -> fit the context model -> ONNX -> parity -> folder -> measure
-real streams of held-out pictures -> manifest and model card.
+load -> useful iterations -> codes of training pictures -> fit the context model -> ONNX -> parity
+-> folder -> measure real streams of held-out pictures -> manifest and model card.
 """
 
 from __future__ import annotations
@@ -53,17 +53,20 @@ def publish(
     run.net.eval()
     config = run.config
     loaded = data.load(sources, config.data)
+    held_out = data.validation_batch(loaded.validation, config.data.size)
+    iterations = useful_iterations(run, held_out)
+    run.net.keep_iterations(iterations)
     codes = [
         entropy.codes_of(
             run.net,
             _crops(loaded.training, config.data, size, count),
-            config.model.iterations,
+            iterations,
         )
         for size, count in _share(pictures)
     ]
     tables, bits_per_code = entropy.fit(codes, steps=entropy_steps)
     files = export.to_onnx(run.net)
-    difference = export.parity(run.net, files, config.model.iterations)
+    difference = export.parity(run.net, files, iterations)
     if difference > export.PARITY_TOLERANCE:
         raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
     files["entropy.npz"] = export.npz_bytes(tables)
@@ -81,13 +84,24 @@ def publish(
         commit=train.commit_hash(),
         pictures=len(loaded.training),
     )
-    held_out = data.validation_batch(loaded.validation, config.data.size)
     manifest["measured"]["held_out"] = measure(folder, held_out)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     (folder / "MODEL_CARD.md").write_text(
         card.model_card(manifest, notes, sources_text), encoding="utf-8"
     )
     return folder
+
+
+@torch.no_grad()
+def useful_iterations(run: train.Run, pictures: NDArray[np.uint8]) -> int:
+    """Iterations after which the mean PSNR of ``pictures`` is highest.
+
+    More bytes must not cost quality, and the last iterations are the ones trained least.
+    """
+    x = train.to_tensor(pictures, torch.device("cpu"))
+    _, reconstructions = run.net(x, run.config.model.iterations)
+    quality = [metrics.psnr(pictures, train.to_pixels(x_hat)).mean() for x_hat in reconstructions]
+    return int(np.argmax(quality)) + 1
 
 
 def _share(pictures: int) -> list[tuple[int, int]]:

@@ -1,6 +1,6 @@
 """thumbstream: one stored byte stream per picture, any prefix of which is a preview.
 
->>> stream = thumbstream.encode("photo.jpg")        # about 250 bytes, most important first
+>>> stream = thumbstream.encode("photo.jpg")        # about 200 bytes, most important first
 >>> thumbstream.decode(stream[:64]).shape           # any prefix is a picture
 (21, 32, 3)
 """
