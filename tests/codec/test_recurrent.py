@@ -26,7 +26,7 @@ LARGE_SHAPES = [(256, 3), (17, 128)]
 PIXEL_TOLERANCE = 1
 """Of 255: networks are floating point, and a batch may be summed in another order."""
 
-LARGEST_FALL_DB = 0.05
+LARGEST_FALL_DB = 0.01
 """By how much the mean PSNR of a set may fall from a byte to the next.
 
 A code that arrives replaces its expected value, which on average only helps; but a network that

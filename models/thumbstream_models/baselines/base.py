@@ -7,6 +7,7 @@ from them what fits a budget, so a codec need not know more of budgets than the 
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -57,7 +58,7 @@ class Codec(Protocol):
         """Code ``pixels`` ``(H, W, 3)``; what no budget allows may be left out."""
 
 
-class PillowCodec:
+class PillowCodec(ABC):
     """A still-picture format that Pillow writes and reads: settings tried one after the other.
 
     Settings come in series of growing quality. A series ends once a payload is `_OVERSHOOT` times
@@ -70,13 +71,13 @@ class PillowCodec:
     progressive = False
     format: str
 
+    @abstractmethod
     def series(self, pixels: NDArray[np.uint8], limit: int) -> Iterator[Iterator[Setting]]:
         """Keyword arguments of `PIL.Image.Image.save`, by growing quality, in several series."""
-        raise NotImplementedError
 
+    @abstractmethod
     def payload(self, data: bytes, setting: Setting) -> int:
         """Bytes of the file ``data`` that are charged."""
-        raise NotImplementedError
 
     def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
         """Yield every distinct file whose payload fits the largest budget."""
