@@ -127,6 +127,52 @@ def test_encode_with_options(tmp_path: Path, picture: Path, pixels: Pixels) -> N
     assert out.read_bytes() == thumbstream.encode(pixels, size=16, max_bytes=20)
 
 
+@pytest.mark.parametrize("goal", ["ssim:0.5", "psnr:18.5", "bytes:40"])
+def test_encode_to_a_target(
+    tmp_path: Path, picture: Path, pixels: Pixels, goal: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.ths"
+    assert main("encode", picture, "-o", out, "--target", goal) == 0
+    assert out.read_bytes() == thumbstream.encode(pixels, target=goal)
+    assert capsys.readouterr().err == ""
+
+
+def test_encode_to_a_target_that_no_prefix_reaches(
+    tmp_path: Path, picture: Path, stream: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole stream is written all the same, and a line says so."""
+    out = tmp_path / "out.ths"
+    assert main("encode", picture, "-o", out, "--target", "psnr:90") == 0
+    assert out.read_bytes() == stream
+    said = capsys.readouterr()
+    assert said.err == f"thumbstream: {picture}: the whole stream stays below psnr 90\n"
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--target", "ssim"], ["--target", "ssim:1.5"], ["--target", "bytes:0"], ["--target"]),
+        ["--target", "ssim:0.5", "--max-bytes", "64"],
+    ],
+    ids=" ".join,
+)
+def test_targets_that_are_none(picture: Path, options: list[str]) -> None:
+    assert usage_error("encode", picture, *options)
+    assert not picture.with_suffix(".ths").exists()
+
+
+@pytest.mark.parametrize("model", zoo.available())
+def test_every_model_there_and_back(tmp_path: Path, picture: Path, model: str) -> None:
+    stored, drawn = tmp_path / "stored.ths", tmp_path / "drawn.png"
+    assert main("encode", picture, "-o", stored, "--model", model) == 0
+    assert main("decode", stored, "-o", drawn) == 0
+    stream = stored.read_bytes()
+    assert thumbstream.inspect(stream)["model"] == model
+    with Image.open(drawn) as image:
+        np.testing.assert_array_equal(np.asarray(image), thumbstream.decode(stream))
+
+
 def test_encode_through_pipes(standard: Standard, picture: Path, stream: bytes) -> None:
     standard.give(picture.read_bytes())
     standard.catch()

@@ -21,7 +21,14 @@ from PIL import Image
 
 import thumbstream
 from thumbstream import zoo
-from thumbstream.ingest import IngestError, UndecodablePictureError, UnsupportedFormatError
+from thumbstream.codec.quality import MEASURES
+from thumbstream.codec.targets import Target
+from thumbstream.ingest import (
+    IngestError,
+    UndecodablePictureError,
+    UnsupportedFormatError,
+    reduce_to_grid,
+)
 
 Pixels = NDArray[np.uint8]
 PhotoLike = Callable[..., Pixels]
@@ -230,6 +237,8 @@ def test_inspect_of_a_whole_stream(stream: bytes) -> None:
         "codes": codes,
         "codes_per_iteration": per_iteration,
         "iterations": manifest["iterations"],
+        "cells": 12,
+        "stopped_cells": 0,
         "bits_per_pixel": round(8 * len(stream) / 640, 4),
         "raw_length": 1 + codes // 8,
     }
@@ -257,6 +266,66 @@ def test_streams_may_be_any_buffer(stream: bytes) -> None:
     for buffer in (bytearray(stream), memoryview(stream), np.frombuffer(stream, np.uint8)):
         np.testing.assert_array_equal(thumbstream.decode(buffer), expected)
         assert thumbstream.inspect(buffer)["length"] == len(stream)
+
+
+# Targets
+
+
+@pytest.fixture
+def on_grid(pixels: Pixels) -> Pixels:
+    """What the codec sees of the picture."""
+    reduced = reduce_to_grid(Image.fromarray(pixels), 32)
+    return reduced.pixels
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_fewest_bytes_that_reach_a_quality(
+    pixels: Pixels, on_grid: Pixels, stream: bytes, measure: str
+) -> None:
+    """Of all prefixes: nothing shorter is as good as the goal, which sixty bytes are."""
+    sixty = thumbstream.decode(stream[:60])
+    goal = Target(measure, float(MEASURES[measure](on_grid, sixty)))
+    found = thumbstream.encode(pixels, target=goal)
+    assert found == stream[: len(found)]
+    assert len(found) <= 60
+    assert goal.reached(on_grid, thumbstream.decode(found))
+    for n in range(1, len(found)):
+        assert not goal.reached(on_grid, thumbstream.decode(stream[:n]))
+    assert thumbstream.encode(pixels, target=f"{measure}:{goal.goal!r}") == found
+
+
+def test_a_target_in_bytes_is_a_prefix_of_a_model_without_stops(
+    pixels: Pixels, stream: bytes
+) -> None:
+    for count in (1, 16, 64, 10**6):
+        assert thumbstream.encode(pixels, target=f"bytes:{count}") == stream[:count]
+
+
+def test_a_quality_that_no_prefix_reaches(pixels: Pixels, stream: bytes) -> None:
+    assert thumbstream.encode(pixels, target="psnr:100") == stream
+
+
+@pytest.mark.parametrize("target", ["", "ssim", "ssim:2", "psnr:0", "bytes:0", "vmaf:90"])
+def test_what_is_no_target(pixels: Pixels, target: str) -> None:
+    with pytest.raises(ValueError, match="target"):
+        thumbstream.encode(pixels, target=target)
+
+
+def test_a_target_and_max_bytes(pixels: Pixels) -> None:
+    with pytest.raises(ValueError, match="exclude each other"):
+        thumbstream.encode(pixels, target="ssim:0.5", max_bytes=64)
+
+
+@pytest.mark.parametrize("model", zoo.available())
+@pytest.mark.parametrize("target", ["ssim:0.5", "psnr:18", "bytes:40"])
+def test_targets_of_every_model(pixels: Pixels, on_grid: Pixels, model: str, target: str) -> None:
+    found = thumbstream.encode(pixels, target=target, model=model)
+    plain = thumbstream.encode(pixels, model=model)
+    assert len(found) <= len(plain)
+    assert thumbstream.inspect(found)["model"] == model
+    goal = Target.parse(target)
+    reached = goal.reached(on_grid, thumbstream.decode(found))
+    assert reached or (found == plain and not goal.reached(on_grid, thumbstream.decode(plain)))
 
 
 # The model

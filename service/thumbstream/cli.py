@@ -19,7 +19,8 @@ import thumbstream
 from thumbstream import zoo
 from thumbstream.codec.bitstream import check_side
 from thumbstream.codec.errors import ThumbstreamError
-from thumbstream.library import DEFAULT_SIZE
+from thumbstream.codec.targets import Target
+from thumbstream.library import DEFAULT_SIZE, encode_towards
 from thumbstream.pictures import PictureFormat, write_picture
 
 SUFFIX = ".ths"
@@ -64,7 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--size", type=_side, default=DEFAULT_SIZE, help="long side in pixels (default: 32)"
     )
-    encode.add_argument("--max-bytes", type=_positive, help="longest stream")
+    length = encode.add_mutually_exclusive_group()
+    length.add_argument("--max-bytes", type=_positive, help="longest stream")
+    length.add_argument(
+        "--target",
+        type=_target,
+        metavar="GOAL",
+        help="ssim:0.85 or psnr:28: the fewest bytes that reach it; bytes:64: the best so long",
+    )
     encode.add_argument("--model", help="model id (default: the first of `thumbstream models`)")
 
     decode = _command(commands, "decode", _decode, "a stream, or a prefix of one, to a picture")
@@ -123,6 +131,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _target(text: str) -> Target:
+    try:
+        return Target.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _read(name: str) -> bytes:
     return sys.stdin.buffer.read() if name == STANDARD else Path(name).read_bytes()
 
@@ -142,21 +157,30 @@ def _encode(args: argparse.Namespace) -> int:
     bar = tqdm(args.pictures, unit=" pictures", disable=not many or not sys.stderr.isatty())
     for name in bar:
         try:
-            target = _stream_name(name, args.output, many=many)
-            if target in written:
-                raise FileExistsError(f"{target} is the stream of another picture")
-            picture = _read(name) if name == STANDARD else Path(name)
-            stream = thumbstream.encode(
-                picture, size=args.size, max_bytes=args.max_bytes, model=args.model
-            )
-            _write(target, stream)
-            written.add(target)
+            place = _stream_name(name, args.output, many=many)
+            if place in written:
+                raise FileExistsError(f"{place} is the stream of another picture")
+            _write(place, _encode_one(name, args))
+            written.add(place)
         except (ThumbstreamError, OSError) as error:
             if not many:
                 raise
             failed += 1
             tqdm.write(f"thumbstream: {name}: {error}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _encode_one(name: str, args: argparse.Namespace) -> bytes:
+    picture = _read(name) if name == STANDARD else Path(name)
+    if args.target is None:
+        return thumbstream.encode(
+            picture, size=args.size, max_bytes=args.max_bytes, model=args.model
+        )
+    stream, reached = encode_towards(picture, args.target, size=args.size, model=args.model)
+    if not reached:
+        goal = f"{args.target.measure} {args.target.goal:g}"
+        tqdm.write(f"thumbstream: {name}: the whole stream stays below {goal}", file=sys.stderr)
+    return stream
 
 
 def _stream_name(picture: str, output: str | None, *, many: bool) -> str:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from thumbstream import zoo
 from thumbstream.codec.bitstream import check_side, parse_header
+from thumbstream.codec.targets import Target
 from thumbstream.ingest import Thumbnail, reduce_to_grid, thumbnail
 
 DEFAULT_SIZE = 32
@@ -29,6 +30,7 @@ def encode(
     *,
     size: int = DEFAULT_SIZE,
     max_bytes: int | None = None,
+    target: str | Target | None = None,
     model: str | None = None,
 ) -> bytes:
     """The progressive stream of a picture.
@@ -36,6 +38,9 @@ def encode(
     ``image``: a PIL image, a uint8 array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)``, a path, a
     picture file's bytes or a file object open for binary reading. ``size``: pixels of the long
     side, a multiple of 8 from 8 to 256; the aspect ratio is kept. ``max_bytes``: stop there.
+    ``target``: ``"ssim:0.85"`` or ``"psnr:28"``, the fewest bytes that reach this quality against
+    the picture at its reduced size, or the whole stream where none do; ``"bytes:64"``, the best
+    stream of at most so many bytes. It takes many decodings, and excludes ``max_bytes``.
     ``model``: id of a published model (default: the default one).
 
     Raises `ValueError` for arguments out of range, `TypeError` for something that is no picture,
@@ -43,8 +48,19 @@ def encode(
     `thumbstream.UnknownModelError` for a model that is not published here.
     """
     check_side(size)
+    goal = Target.parse(target) if isinstance(target, str) else target
     codec = zoo.load(model)
-    return codec.encode(_on_grid(image, size).pixels, max_bytes=max_bytes)
+    return codec.encode(_on_grid(image, size).pixels, max_bytes=max_bytes, target=goal)
+
+
+def encode_towards(
+    image: Picture, target: Target, *, size: int = DEFAULT_SIZE, model: str | None = None
+) -> tuple[bytes, bool]:
+    """What `encode` returns for ``target``, and whether it reaches the goal."""
+    check_side(size)
+    codec, pixels = zoo.load(model), _on_grid(image, size).pixels
+    stream = codec.encode(pixels, target=target)
+    return stream, target.reached(pixels, codec.decode(stream))
 
 
 def decode(stream: bytes, *, model: str | None = None) -> NDArray[np.uint8]:
@@ -63,9 +79,9 @@ def inspect(stream: bytes) -> dict[str, Any]:
 
     ``model``, ``bitstream_id`` (None in a header that is cut before it), ``width`` and ``height``
     in pixels, ``length`` and ``header_length`` in bytes, ``codes`` (how many the bytes determine),
-    ``codes_per_iteration``, ``iterations`` (begun), ``bits_per_pixel``, and ``raw_length``: the
-    bytes that the same codes would take without entropy coding. Raises
-    `thumbstream.BitstreamError`.
+    ``codes_per_iteration`` (of all cells), ``iterations`` (begun), ``cells``, ``stopped_cells``
+    (which get no further iterations), ``bits_per_pixel``, and ``raw_length``: the bytes that the
+    same codes would take without entropy coding. Raises `thumbstream.BitstreamError`.
     """
     data = bytes(memoryview(stream))  # bytes(5) would be five zeros, and a stream
     header = parse_header(data)
@@ -81,7 +97,9 @@ def inspect(stream: bytes) -> dict[str, Any]:
         "header_length": header.length,
         "codes": found.known,
         "codes_per_iteration": per_iteration,
-        "iterations": -(-found.known // per_iteration),
+        "iterations": len(found.codes) if found.known else 0,
+        "cells": found.active[0].size,
+        "stopped_cells": found.stopped,
         "bits_per_pixel": round(8 * len(data) / (header.width * header.height), 4),
         "raw_length": header.length + -(-found.known // 8),
     }

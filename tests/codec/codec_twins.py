@@ -120,3 +120,43 @@ def chances(tables: Mapping[str, Any], codes: Codes) -> tuple[list[int], list[bo
             known[t][plane][row][column] = codes[t][plane][row][column]
             bits.append(known[t][plane][row][column] > 0)
     return probabilities, bits
+
+
+def stopping_chances(
+    tables: Mapping[str, Any], codes: Codes
+) -> tuple[list[int], list[bool], list[bool]]:
+    """Probability and value of every decision where cells may stop, and which are codes.
+
+    ``codes`` are 0 in cells that have stopped.
+    """
+    shape = (len(codes), len(codes[0]), len(codes[0][0]), len(codes[0][0][0]))
+    known, probabilities, bits, are_codes = nothing_known(shape), [], [], []
+    stopped: set[tuple[int, int]] = set()
+    for t in range(shape[0]):
+        decisions: list[tuple[int, bool]] = []
+        if t:
+            wanted = {cell for cell in cells(shape) if codes[t][0][cell[0]][cell[1]] == 0}
+            decisions.append((512, wanted != stopped))
+            if wanted != stopped:
+                for row, column in cells(shape):
+                    if (row, column) not in stopped:
+                        beside = {(row, column - 1), (row - 1, column)} & stopped
+                        decisions.append((16384 * (1 + len(beside)), (row, column) in wanted))
+                        if (row, column) in wanted:
+                            stopped.add((row, column))
+        probabilities += [probability for probability, _ in decisions]
+        bits += [bit for _, bit in decisions]
+        are_codes += [False] * len(decisions)
+        for places in half_planes((1, *shape[1:])):
+            coded = [(t, *place[1:]) for place in places if place[2:] not in stopped]
+            probabilities += [chance(tables, known, place) for place in coded]
+            for _, plane, row, column in coded:
+                known[t][plane][row][column] = codes[t][plane][row][column]
+                bits.append(known[t][plane][row][column] > 0)
+                are_codes.append(True)
+    return probabilities, bits, are_codes
+
+
+def cells(shape: Sequence[int]) -> list[tuple[int, int]]:
+    """Row and column of every cell, in raster order."""
+    return [(row, column) for row in range(shape[2]) for column in range(shape[3])]

@@ -17,6 +17,6 @@ def read(name: str) -> Any:
 
 
 def codes_of(planes: list[list[str]], rows: int, columns: int) -> NDArray[np.float32]:
-    """``(iterations, planes, rows, columns)`` of -1 and +1."""
-    codes = [[[1 if c == "1" else -1 for c in text] for text in row] for row in planes]
+    """``(iterations, planes, rows, columns)`` of -1 and +1, and 0 in cells that have stopped."""
+    codes = [[["0.1".index(c) - 1 for c in text] for text in row] for row in planes]
     return np.array(codes, np.float32).reshape(len(planes), -1, rows, columns)

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from thumbstream.codec.codes import Grid, half_planes
-from thumbstream.codec.entropy import CodeWriter, Context, ContextModel, read_codes
+from thumbstream.codec.codestream import CodeWriter, read_codes
+from thumbstream.codec.entropy import Context, ContextModel
 from thumbstream.codec.errors import ArtifactError
 
 Tables = dict[str, NDArray[Any]]

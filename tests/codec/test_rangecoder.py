@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from thumbstream.codec.rangecoder import RangeDecoder, RangeEncoder
+from thumbstream.codec.rangecoder import RangeDecoder, RangeEncoder, decided
 
 VECTORS = codec_vectors.read("rangecoder")
 ONE = 1 << 16
@@ -211,3 +211,24 @@ def test_none_is_the_end(data: bytes, probabilities: list[int], again: int) -> N
     if None in answers:
         assert set(answers[answers.index(None) :]) == {None}
         assert coder.decode(again) is None
+
+
+@quick
+@given(decisions)
+def test_what_prefixes_decide_in_one_pass(pairs: list[tuple[bool, int]]) -> None:
+    """At every length, some of them twice, and behind the end."""
+    bits, probabilities = columns(pairs)
+    data = encode(bits, probabilities)
+    lengths = sorted([*range(len(data) + 3), len(data) // 2])
+    expected = [len(decode(data[:n], probabilities)) for n in lengths]
+    assert list(decided(data, probabilities, lengths)) == expected
+
+
+@quick
+@given(st.binary(max_size=40), st.lists(chances, max_size=80), st.integers(0, 45))
+def test_what_a_prefix_of_any_bytes_decides(
+    data: bytes, probabilities: list[int], length: int
+) -> None:
+    assert list(decided(data, probabilities, [length])) == [
+        len(decode(data[:length], probabilities))
+    ]

@@ -22,7 +22,8 @@ from thumbstream import zoo
 from thumbstream.codec.artifact import open_artifact
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.codes import Grid, grid_of, half_planes
-from thumbstream.codec.entropy import CodeWriter, Context, ContextModel, read_codes
+from thumbstream.codec.codestream import CodeWriter, read_codes
+from thumbstream.codec.entropy import Context, ContextModel
 from thumbstream.codec.rangecoder import RangeDecoder, RangeEncoder
 
 HERE = Path(__file__).resolve().parent
@@ -174,17 +175,21 @@ def _decided(data: bytes, chances: Sequence[int]) -> int:
     return len(chances)
 
 
+def _tiny_tables(rng: np.random.Generator, iterations: int) -> dict[str, NDArray[Any]]:
+    odds = (np.arange(2048) - 1023.5) / 160
+    return {
+        "w1": rng.integers(-25, 26, (iterations, 3, 2, 9, 4)).astype(np.int8),
+        "b1": rng.integers(-20, 90, (iterations, 4, 4)).astype(np.int16),
+        "w2": rng.integers(-60, 61, (iterations, 4, 4)).astype(np.int8),
+        "b2": rng.integers(-900, 900, (iterations, 4)).astype(np.int32),
+        "probability": np.clip(np.rint(65536 / (1 + np.exp(-odds))), 1, 65535).astype(np.uint16),
+    }
+
+
 def context_model_vectors() -> Vector:
     """A tiny model, whole, and code arrays on several grids."""
     rng = np.random.default_rng(31)
-    odds = (np.arange(2048) - 1023.5) / 160
-    tables: dict[str, NDArray[Any]] = {
-        "w1": rng.integers(-25, 26, (2, 3, 2, 9, 4)).astype(np.int8),
-        "b1": rng.integers(-20, 90, (2, 4, 4)).astype(np.int16),
-        "w2": rng.integers(-60, 61, (2, 4, 4)).astype(np.int8),
-        "b2": rng.integers(-900, 900, (2, 4)).astype(np.int32),
-        "probability": np.clip(np.rint(65536 / (1 + np.exp(-odds))), 1, 65535).astype(np.uint16),
-    }
+    tables = _tiny_tables(rng, 2)
     model = ContextModel(tables)
     vectors = []
     for rows, columns in ((1, 1), (1, 5), (4, 4), (3, 7)):
@@ -193,6 +198,46 @@ def context_model_vectors() -> Vector:
             vector = _coded(f"{name}, {rows} x {columns}", codes, model, grid)
             vectors.append({**vector, "probabilities": _chances(codes, model, grid)})
     return {"tables": {k: v.tolist() for k, v in tables.items()}, "vectors": vectors}
+
+
+def stops_vectors() -> Vector:
+    """A tiny model whose cells stop, in several patterns."""
+    rng = np.random.default_rng(8)
+    tables = _tiny_tables(rng, 4)
+    model = ContextModel(tables)
+    vectors = []
+    for rows, columns in ((1, 1), (1, 5), (4, 4), (3, 7)):
+        grid = Grid(rows, columns)
+        for name, ends in _stop_patterns(model, grid, rng).items():
+            codes = _drawn(model, grid, rng)
+            vectors.append(
+                _coded(
+                    f"{name}, {rows} x {columns}", _stopped(codes, ends), model, grid, stops=True
+                )
+            )
+    return {"tables": {k: v.tolist() for k, v in tables.items()}, "vectors": vectors}
+
+
+def _stop_patterns(
+    model: ContextModel, grid: Grid, rng: np.random.Generator
+) -> dict[str, NDArray[np.intp]]:
+    """Iterations of every cell ``(rows, columns)``, from 1."""
+    row, column = np.indices((grid.rows, grid.columns))
+    last = model.iterations
+    return {
+        "no stops": np.full((grid.rows, grid.columns), last),
+        "all at once": np.full((grid.rows, grid.columns), min(2, last)),
+        "any": rng.integers(1, last + 1, (grid.rows, grid.columns)),
+        "right half": np.where(2 * column < grid.columns, last, 1),
+        "a row at a time": np.minimum(row + 1, last),
+    }
+
+
+def _stopped(codes: NDArray[np.float32], ends: NDArray[np.intp]) -> NDArray[np.float32]:
+    """``codes``, 0 where a cell has stopped, up to the first iteration in which all have."""
+    active = np.arange(len(codes))[:, None, None] < ends
+    iterations = int(active.any((1, 2)).sum())
+    return np.where(active[:, None], codes, np.float32(0))[: iterations + 1]
 
 
 def model_vectors(model_id: str) -> Vector:
@@ -206,8 +251,14 @@ def model_vectors(model_id: str) -> Vector:
         header = write_header(artifact.bitstream_id, width, height)
         grid = grid_of(height, width, artifact.stride)
         arrays = _code_arrays(model, grid, rng)
-        for name in arrays if (width, height) == (32, 32) else ("probable",):
-            vector = _coded(f"{name}, {width} x {height}", arrays[name], model, grid)
+        names = list(arrays) if (width, height) == (32, 32) else ["probable"]
+        if artifact.cell_stops:
+            for name, ends in _stop_patterns(model, grid, rng).items():
+                arrays[f"stops: {name}"] = _stopped(arrays["probable"], ends)
+            names += [name for name in arrays if name.startswith("stops: ")]
+        for name in names:
+            title = f"{name}, {width} x {height}"
+            vector = _coded(title, arrays[name], model, grid, stops=artifact.cell_stops)
             stream = header + bytes.fromhex(vector["hex"])
             known = [0] * len(header) + vector["known"]
             vectors.append(
@@ -257,21 +308,30 @@ def _drawn(model: ContextModel, grid: Grid, rng: np.random.Generator) -> NDArray
     return codes.reshape(*codes.shape[:2], grid.rows, grid.columns)
 
 
-def _coded(name: str, codes: NDArray[np.float32], model: ContextModel, grid: Grid) -> Vector:
-    writer = CodeWriter(model, grid)
+def _coded(
+    name: str,
+    codes: NDArray[np.float32],
+    model: ContextModel,
+    grid: Grid,
+    *,
+    stops: bool = False,
+) -> Vector:
+    writer = CodeWriter(model, grid, stops=stops)
     for iteration in codes:
-        writer.write(iteration)
+        writer.write(iteration, iteration[0] != 0)
     data = writer.finish()
     return {
         "name": name,
         "rows": grid.rows,
         "columns": grid.columns,
         "codes": [
-            ["".join("01"[int(code > 0)] for code in plane.flat) for plane in iteration]
+            ["".join("0.1"[int(code) + 1] for code in plane.flat) for plane in iteration]
             for iteration in codes
         ],
         "hex": data.hex(),
-        "known": [read_codes(data[:n], model, grid).known for n in range(len(data) + 1)],
+        "known": [
+            read_codes(data[:n], model, grid, stops=stops).known for n in range(len(data) + 1)
+        ],
     }
 
 
@@ -326,6 +386,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
         makers["header"] = header_vectors
         makers["rangecoder"] = range_coder_vectors
         makers["context-model"] = context_model_vectors
+        makers["stops"] = stops_vectors
     refused = 0
     for name, make in makers.items():
         path = folder / f"{name}.json"

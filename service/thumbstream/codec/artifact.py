@@ -24,6 +24,12 @@ FORMAT = 1
 """Version of the folder's layout."""
 MANIFEST = "manifest.json"
 MAX_FILE_BYTES = 64 << 20
+NETWORKS = ("analysis", "synthesis")
+"""The two transforms of every model."""
+RECONSTRUCTIONS = ("one_shot", "additive")
+"""Each iteration draws the whole picture anew, or adds to what is drawn."""
+WEIGHTS = ("shared", "per_stage")
+"""One network for all iterations, or one for each."""
 
 T = TypeVar("T")
 
@@ -50,13 +56,25 @@ class Artifact:
     planes: int
     """Codes per cell and iteration."""
     iterations: int
+    reconstruction: str
+    """One of `RECONSTRUCTIONS`."""
+    weights: str
+    """One of `WEIGHTS`."""
+    cell_stops: bool
+    """Whether cells are coded independently and may stop before the last iteration."""
     residual_gains: tuple[float, ...]
-    """Factor on the residual of each iteration before it enters the analysis network."""
+    """Factor on the residual of each iteration before it enters the analysis network; an additive
+    reconstruction divides by it again."""
     states: dict[str, tuple[StateTensor, ...]]
-    """State tensors of each network, in the order of its inputs."""
+    """State tensors of each network, in the order of its inputs; none where nothing is carried."""
     files: dict[str, bytes]
     manifest: dict[str, Any]
     """The whole manifest, with training and measurements."""
+
+    def network(self, name: str, iteration: int) -> bytes:
+        """The ONNX file of one of `NETWORKS` in an iteration; raises `ArtifactError`."""
+        stage = f"-{iteration:02d}" if self.weights == "per_stage" else ""
+        return self.file(f"{name}{stage}.onnx")
 
     def file(self, name: str) -> bytes:
         """The content of a file of the folder; raises `ArtifactError`."""
@@ -103,10 +121,13 @@ def open_artifact(folder: Path) -> Artifact:
             stride=_positive(manifest["stride"]),
             planes=_positive(manifest["planes"]),
             iterations=_positive(manifest["iterations"]),
-            residual_gains=tuple(_finite(gain) for gain in manifest["residual_gains"]),
+            reconstruction=_one_of(RECONSTRUCTIONS, manifest["reconstruction"]),
+            weights=_one_of(WEIGHTS, manifest["weights"]),
+            cell_stops=_exactly(bool, manifest["cell_stops"]),
+            residual_gains=tuple(_gain(gain) for gain in manifest["residual_gains"]),
             states={
-                network: tuple(_state(**state) for state in states)
-                for network, states in manifest["states"].items()
+                network: tuple(_state(**state) for state in manifest["states"][network])
+                for network in NETWORKS
             },
             files=files,
             manifest=manifest,
@@ -133,11 +154,17 @@ def _positive(value: object) -> int:
     return number
 
 
-def _finite(value: object) -> float:
+def _gain(value: object) -> float:
     number = float(_exactly(int, value)) if isinstance(value, int) else _exactly(float, value)
-    if not math.isfinite(number):
-        raise ValueError(f"{number} is not finite")
+    if not math.isfinite(number) or number <= 0:
+        raise ValueError(f"{number} is no gain: not finite and positive")
     return number
+
+
+def _one_of(choices: tuple[str, ...], value: object) -> str:
+    if (name := _exactly(str, value)) not in choices:
+        raise ValueError(f"{name!r} is none of {', '.join(choices)}")
+    return name
 
 
 def _state(name: object, channels: object, scale: object) -> StateTensor:

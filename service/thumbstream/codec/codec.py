@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.artifact import Artifact, open_artifact
-from thumbstream.codec.entropy import DecodedCodes
+from thumbstream.codec.codestream import DecodedCodes
 from thumbstream.codec.errors import ArtifactError
-from thumbstream.codec.recurrent import RecurrentCodec
+from thumbstream.codec.iterative import IterativeCodec
+from thumbstream.codec.targets import Target
 
 
 class Codec(Protocol):
@@ -24,17 +25,35 @@ class Codec(Protocol):
     """ONNX Runtime's execution providers that are really in use."""
     manifest: dict[str, Any]
 
-    def encode(self, pixels: NDArray[np.uint8], *, max_bytes: int | None = None) -> bytes:
-        """``(H, W, 3)`` uint8 to a stream of at most ``max_bytes`` bytes; raises `ValueError`."""
+    def encode(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+    ) -> bytes:
+        """``(H, W, 3)`` uint8 to a stream; raises `ValueError`.
+
+        With ``max_bytes`` its first so many bytes; with ``target`` the shortest that reaches it,
+        or the whole stream where none does.
+        """
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """A stream or a prefix of one to ``(H, W, 3)`` uint8; raises `BitstreamError`."""
+
+    def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """``decode(stream[:n])`` for every ``n`` of ``lengths``, in one pass.
+
+        Raises `ValueError` for lengths that fall, and `BitstreamError`.
+        """
 
     def read_codes(self, stream: bytes) -> DecodedCodes:
         """What a stream or a prefix determines; raises `BitstreamError`."""
 
 
-FAMILIES: dict[str, Callable[..., Codec]] = {"conv_lstm": RecurrentCodec}
+FAMILIES: dict[str, Callable[..., Codec]] = dict.fromkeys(
+    ("fc_residual", "fc_lstm", "conv_autoencoder", "conv_residual", "conv_lstm"), IterativeCodec
+)
 """Manifest's family to the codec that runs it: ``(artifact, *, device) -> Codec``."""
 
 

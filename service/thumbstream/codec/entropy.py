@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.codes import HALVES, Grid, half_planes
 from thumbstream.codec.errors import ArtifactError
-from thumbstream.codec.rangecoder import PROBABILITY_BITS, RangeDecoder, RangeEncoder
+from thumbstream.codec.rangecoder import PROBABILITY_BITS
 
 SOURCES = 3
 """Iterations that a context sees: this one and the two before."""
@@ -115,16 +115,25 @@ class Context:
 
     def __init__(self, model: ContextModel, grid: Grid) -> None:
         self._model = model
-        self._halves = half_planes(grid)
         self._where = _neighbourhoods(grid)
+        self.halves = half_planes(grid)
+        """Cells of either half-plane that have codes in this iteration, in coding order."""
+        self._centres = self._where.halves
         self._iteration = -1
         # Codes with a border of zeros, (planes, size): this iteration's, then the earlier ones'.
         self._codes: list[Float] = []
         self._sums = np.zeros((grid.cells, model.w1.shape[-1]), np.float32)
 
-    def next_iteration(self) -> None:
-        """Go on to the next iteration, of which nothing is known yet."""
+    def next_iteration(self, active: NDArray[np.bool_] | None = None) -> None:
+        """Go on to the next iteration, of which nothing is known yet.
+
+        ``active`` ``(cells,)``: which cells have codes in it (None: those of the one before).
+        """
         model, where = self._model, self._where
+        if active is not None:
+            coded = [active[cells] for cells in self.halves]
+            self._centres = (self._centres[0][coded[0]], self._centres[1][coded[1]])
+            self.halves = (self.halves[0][coded[0]], self.halves[1][coded[1]])
         self._iteration += 1
         unknown = np.zeros((model.planes, where.size), np.float32)
         self._codes = [unknown, *self._codes[: SOURCES - 1]]
@@ -135,9 +144,9 @@ class Context:
             self._sums += seen @ weights.reshape(-1, weights.shape[-1])
 
     def probabilities(self, plane: int, half: int) -> NDArray[np.int64]:
-        """``P(+1) * 2^16`` of the cells of one half-plane, in coding order."""
+        """``P(+1) * 2^16`` of the codes of one half-plane, in coding order."""
         model, step = self._model, (self._iteration, plane * HALVES + half)
-        sums = self._sums[self._halves[half]] + model.b1[step]
+        sums = self._sums[self.halves[half]] + model.b1[step]
         hidden = np.minimum(np.maximum(sums, 0), HIDDEN_MAX)
         logit = (hidden @ model.w2[step] + model.b2[step]).astype(np.int64) >> LOGIT_SHIFT
         middle = TABLE_SIZE // 2
@@ -149,89 +158,6 @@ class Context:
         """Take in the codes (-1 or +1) of one half-plane."""
         where = self._where
         new = np.zeros(where.size, np.float32)
-        new[where.halves[half]] = codes
+        new[self._centres[half]] = codes
         self._codes[0][plane] += new
         self._sums += new[where.taps] @ self._model.w1[self._iteration, 0, plane]
-
-
-class CodeWriter:
-    """Codes of one picture to bytes, iteration by iteration."""
-
-    def __init__(self, model: ContextModel, grid: Grid) -> None:
-        self._context = Context(model, grid)
-        self._halves = half_planes(grid)
-        self._planes = model.planes
-        self._coder = RangeEncoder()
-
-    def write(self, codes: Float) -> None:
-        """Append one iteration: ``codes`` ``(planes, rows, columns)`` of -1 and +1."""
-        self._context.next_iteration()
-        for plane in range(self._planes):
-            for half, cells in enumerate(self._halves):
-                chosen = codes[plane].reshape(-1)[cells]
-                chances = self._context.probabilities(plane, half).tolist()
-                for bit, chance in zip((chosen > 0).tolist(), chances, strict=True):
-                    self._coder.encode(bit, chance)
-                self._context.learn(plane, half, chosen)
-
-    def settled(self) -> int:
-        """Bytes that no later iteration can change."""
-        return self._coder.settled()
-
-    def finish(self) -> bytes:
-        """All bytes; nothing may be written after this."""
-        return self._coder.finish()
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedCodes:
-    """What a prefix determines."""
-
-    codes: Float
-    """``(iterations, planes, rows, columns)`` of -1 and +1; in the last iteration a code that the
-    prefix leaves open has its expected value."""
-    known: int
-    """Codes that the prefix determines."""
-
-
-def read_codes(data: bytes, model: ContextModel, grid: Grid) -> DecodedCodes:
-    """All codes that ``data``, a range-coded stream or any prefix of one, determines.
-
-    At least one iteration is returned: of an empty prefix, its expected values.
-    """
-    coder = RangeDecoder(data)
-    context = Context(model, grid)
-    halves = half_planes(grid)
-    done: list[Float] = []
-    known = 0
-    for _ in range(model.iterations):
-        context.next_iteration()
-        codes = np.zeros((model.planes, grid.cells), np.float32)
-        for plane in range(model.planes):
-            for half, cells in enumerate(halves):
-                chances = context.probabilities(plane, half)
-                bits = _decode_bits(coder, chances.tolist())
-                found = len(bits)
-                known += found
-                expected = chances * (2.0 ** (1 - PROBABILITY_BITS)) - 1
-                values = expected.astype(np.float32)
-                values[:found] = np.where(bits, 1, -1)
-                codes[plane, cells] = values
-                if found < len(cells):
-                    if known > len(done) * codes.size or not done:
-                        done.append(codes.reshape(-1, grid.rows, grid.columns))
-                    return DecodedCodes(np.stack(done), known)
-                context.learn(plane, half, values)
-        done.append(codes.reshape(-1, grid.rows, grid.columns))
-    return DecodedCodes(np.stack(done), known)
-
-
-def _decode_bits(coder: RangeDecoder, chances: list[int]) -> list[bool]:
-    """Decisions until all are made or the data determine no more."""
-    bits: list[bool] = []
-    for chance in chances:
-        bit = coder.decode(chance)
-        if bit is None:
-            break
-        bits.append(bit)
-    return bits

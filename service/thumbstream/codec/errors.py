@@ -11,6 +11,10 @@ class BitstreamError(ThumbstreamError):
     """Bytes that are not a thumbstream stream, or one that this version cannot read."""
 
 
+class CurveError(ThumbstreamError):
+    """Bytes that are not a rate-distortion curve."""
+
+
 class ArtifactError(ThumbstreamError):
     """A published model folder that is incomplete, altered or of an unknown format."""
 

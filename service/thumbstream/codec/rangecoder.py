@@ -11,12 +11,17 @@ Normative text: docs/bitstream.md, "Range coder".
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Sequence
+
 PROBABILITY_BITS = 16
 """Probabilities are integers ``p`` in 1 .. 2^16 - 1 and mean ``p / 2^16``."""
 _TOP = 1 << 32
 _BOTTOM = 1 << 24
 _LOW_MASK = _BOTTOM - 1
 _CODE_BYTES = 4
+_DECISION_BYTES = 2
+"""A decision takes at most so many: it leaves a range of 2^8 or more, which then grows to 2^24."""
 
 
 class RangeEncoder:
@@ -101,6 +106,22 @@ class RangeDecoder:
             self._shift_in()
         return bit
 
+    def may_decide(self, length: int) -> bool:
+        """Whether the next decision surely needs no byte behind the first ``length``."""
+        return self._position + _DECISION_BYTES <= length
+
+    def fork(self, length: int) -> RangeDecoder:
+        """The decoder of the first ``length`` bytes, after the same decisions.
+
+        Right as long as no byte behind them has been taken: a new decoder takes four, and then
+        `may_decide` says so.
+        """
+        if self._position > length:
+            return RangeDecoder(self._data[:length])
+        other = copy.copy(self)
+        other._data = self._data[:length]
+        return other
+
     def _uncertainty(self) -> int:
         return 1 << (8 * self._missing)
 
@@ -111,3 +132,22 @@ class RangeDecoder:
             self._position += 1
         else:
             self._missing = min(self._missing + 1, _CODE_BYTES)
+
+
+def decided(data: bytes, probabilities: Sequence[int], lengths: Sequence[int]) -> Iterator[int]:
+    """How many decisions ``data[:n]`` determines, for every ``n`` of growing ``lengths``.
+
+    ``probabilities``: of all decisions that ``data`` determine. A decoder of ``data[:n]`` is one of
+    ``data`` until its bytes run out, so that one pass serves all: only the last few decisions of
+    every prefix are made twice.
+    """
+    coder, count = RangeDecoder(data), 0
+    for n in lengths:
+        length = min(n, len(data))
+        while count < len(probabilities) and coder.may_decide(length):
+            coder.decode(probabilities[count])
+            count += 1
+        fork, known = coder.fork(length), count
+        while known < len(probabilities) and fork.decode(probabilities[known]) is not None:
+            known += 1
+        yield known

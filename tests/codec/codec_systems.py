@@ -1,0 +1,197 @@
+"""Small systems of every family of the paper, made without training: bases in place of weights.
+
+A cell's code says on which side of zero a projection of its residual lies; the synthesis moves the
+picture by a step in that direction, and steps shrink from iteration to iteration. So bytes really
+buy quality, streams are short, and every kind of network the codec may meet is there: additive and
+one-shot, shared and per stage, with and without state, one iteration and many.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from codec_folders import entry
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+STRIDE = 8
+COLOURS = 3
+SHRINK = 0.7
+"""Step of an iteration, of the step before."""
+HIDDEN = 3
+
+
+@dataclass(frozen=True)
+class System:
+    """What a manifest says, for a system of few planes."""
+
+    model_id: str
+    family: str
+    bitstream_id: int
+    reconstruction: str
+    weights: str
+    cell_stops: bool
+    states: bool = False
+    planes: int = 4
+    iterations: int = 6
+
+    @property
+    def slots(self) -> int:
+        """Iterations that share a network's code channels."""
+        return self.iterations if self.weights == "shared" else 1
+
+
+SYSTEMS = {
+    system.model_id: system
+    for system in (
+        System("tiny-fc-residual", "fc_residual", 101, "additive", "per_stage", True),
+        System("tiny-fc-residual-shared", "fc_residual", 102, "additive", "shared", True),
+        System("tiny-fc-lstm", "fc_lstm", 103, "one_shot", "shared", True, states=True),
+        System(
+            "tiny-conv-autoencoder",
+            "conv_autoencoder",
+            104,
+            "one_shot",
+            "shared",
+            False,
+            planes=7,
+            iterations=1,
+        ),
+        System("tiny-conv-residual", "conv_residual", 105, "additive", "per_stage", False),
+        System("tiny-conv-residual-shared", "conv_residual", 106, "additive", "shared", False),
+        System("tiny-conv-lstm", "conv_lstm", 107, "one_shot", "shared", False, states=True),
+    )
+}
+
+
+def system_folder(folder: Path, system: System, **changes: Any) -> Path:
+    """A published folder of ``system``; ``changes`` are keys of its manifest."""
+    files = {"entropy.npz": _tables(system)}
+    for t in range(system.iterations // system.slots):
+        stage = f"-{t:02d}" if system.weights == "per_stage" else ""
+        files[f"analysis{stage}.onnx"] = _analysis(system, t)
+        files[f"synthesis{stage}.onnx"] = _synthesis(system, t)
+    state = [{"name": "drawn", "channels": COLOURS, "scale": STRIDE}] if system.states else []
+    manifest = {
+        "format": 1,
+        "model_id": system.model_id,
+        "family": system.family,
+        "bitstream_id": system.bitstream_id,
+        "stride": STRIDE,
+        "planes": system.planes,
+        "iterations": system.iterations,
+        "reconstruction": system.reconstruction,
+        "weights": system.weights,
+        "cell_stops": system.cell_stops,
+        "residual_gains": [_gain(system, t) for t in range(system.iterations)],
+        "states": {"analysis": [], "synthesis": state},
+        "files": {name: entry(data) for name, data in files.items()},
+        "training": {},
+        "measured": {},
+        **changes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def _gain(system: System, iteration: int) -> float:
+    return float(SHRINK**-iteration) if system.reconstruction == "additive" else 1.0
+
+
+def _bases(system: System, iteration: int) -> NDArray[np.float32]:
+    """``(planes, 3, 8, 8)``, orthogonal: what a code moves in a cell before steps shrink.
+
+    Light, its two slopes, and a last one that changes: two colours and a finer wave in turn.
+    """
+    u = (np.arange(STRIDE) + 0.5) * np.pi / STRIDE
+    wave = [np.cos(k * u) for k in range(3)]
+    light, red, green = np.array([[1, 1, 1], [1, 0, -1], [0.5, -1, 0.5]])
+    fixed = [(0.3, light, 0, 0), (0.15, light, 0, 1), (0.15, light, 1, 0)]
+    turning = [(0.1, red, 0, 0), (0.1, green, 0, 0), (0.1, light, 1, 1), (0.1, light, 0, 2)]
+    first = iteration % len(turning)
+    directions = [*fixed, *turning[first:], *turning[:first]][: system.planes]
+    bases = [
+        step * colour[:, None, None] * np.outer(wave[y], wave[x])
+        for step, colour, y, x in directions
+    ]
+    return np.stack(bases).astype(np.float32)
+
+
+def _kernel(system: System, stage: int) -> NDArray[np.float32]:
+    iterations = range(system.slots) if system.slots > 1 else [stage]
+    return np.concatenate([_bases(system, t) for t in iterations])
+
+
+def _analysis(system: System, stage: int) -> bytes:
+    kernel = _kernel(system, stage) / (COLOURS * STRIDE * STRIDE)
+    node = helper.make_node("Conv", ["residual", "kernel"], ["activation"], strides=[STRIDE] * 2)
+    value = _value("residual", COLOURS)
+    return _model([node], [value], [_value("activation", len(kernel))], {"kernel": kernel})
+
+
+def _synthesis(system: System, stage: int) -> bytes:
+    kernel = _kernel(system, stage).copy()
+    for slot in range(system.slots):
+        iteration = slot if system.slots > 1 else stage
+        if system.reconstruction == "one_shot":  # otherwise the gains are taken back
+            kernel[slot * system.planes : (slot + 1) * system.planes] *= SHRINK**iteration
+    drawn = "added" if system.states else "x_hat"
+    nodes = [helper.make_node("ConvTranspose", ["codes", "kernel"], [drawn], strides=[STRIDE] * 2)]
+    inputs, outputs = [_value("codes", len(kernel))], [_value("x_hat", COLOURS)]
+    if system.states:
+        nodes.append(helper.make_node("Add", ["drawn", "added"], ["x_hat"]))
+        nodes.append(helper.make_node("Identity", ["x_hat"], ["drawn_next"]))
+        inputs.append(_value("drawn", COLOURS))
+        outputs.append(_value("drawn_next", COLOURS))
+    return _model(nodes, inputs, outputs, {"kernel": kernel})
+
+
+def _value(name: str, channels: int) -> onnx.ValueInfoProto:
+    shape = ["batch", channels, f"{name}_h", f"{name}_w"]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    weights: dict[str, NDArray[np.float32]],
+) -> bytes:
+    tensors = [
+        numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()
+    ]
+    graph = helper.make_graph(nodes, "step", inputs, outputs, tensors)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9, producer_name="tests"
+    )
+    onnx.checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _tables(system: System) -> bytes:
+    """Integer tables that look at the neighbours, at random: contexts matter."""
+    rng = np.random.default_rng(system.bitstream_id)
+    steps = (system.iterations, 2 * system.planes)
+    odds = (np.arange(2048) - 1023.5) / 300
+    arrays = {
+        "w1": rng.integers(-20, 21, (system.iterations, 3, system.planes, 9, HIDDEN)),
+        "b1": rng.integers(0, 120, (*steps, HIDDEN)),
+        "w2": rng.integers(-30, 31, (*steps, HIDDEN)),
+        "b2": rng.integers(-900, 900, steps),
+    }
+    types = {"w1": np.int8, "b1": np.int16, "w2": np.int8, "b2": np.int32}
+    tables = {name: array.astype(types[name]) for name, array in arrays.items()}
+    chance = np.clip(np.rint(65536 / (1 + np.exp(-odds))), 1, 65535).astype(np.uint16)
+    buffer = io.BytesIO()
+    np.savez(buffer, probability=chance, **tables)
+    return buffer.getvalue()

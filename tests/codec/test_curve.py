@@ -1,0 +1,108 @@
+"""Rate-distortion curves: measured by decoding, stored in six bytes a point."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+from codec_pictures import photo_like
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thumbstream.codec.codec import Codec
+from thumbstream.codec.curve import RateCurve, measure_curve
+from thumbstream.codec.errors import CurveError, ThumbstreamError
+from thumbstream.codec.quality import psnr, ssim
+
+CURVE = RateCurve((4, 5, 9), (0.25, 0.5, 0.4), (15.0, 20.5, 22.25))
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (24, 40), (8, 3)], ids=str)
+def test_points_are_what_decoding_gives(codec: Codec, shape: tuple[int, int]) -> None:
+    pixels = photo_like(4, *shape)
+    stream = codec.encode(pixels)
+    curve = measure_curve(codec, pixels, stream)
+    assert curve.lengths[0] == 4
+    assert curve.lengths[-1] == len(stream)
+    for n, a, b in zip(curve.lengths, curve.ssim, curve.psnr, strict=True):
+        x_hat = codec.decode(stream[:n])
+        assert a == pytest.approx(ssim(pixels, x_hat), abs=1e-12)
+        assert b == pytest.approx(psnr(pixels, x_hat), abs=1e-12)
+
+
+def test_lengths_grow_by_a_fourth_root_of_two(codec: Codec) -> None:
+    pixels = photo_like(4, 32, 32)
+    lengths = np.array(measure_curve(codec, pixels, codec.encode(pixels)).lengths)
+    assert lengths[:8].tolist() == [4, 5, 6, 7, 8, 10, 12, 14]
+    assert np.abs(lengths[9:-1] / lengths[8:-2] - 2**0.25).max() < 0.03
+
+
+@pytest.mark.parametrize("lengths", [(1,), (3,), (4,), (4, 5), (4, 5, 6)], ids=str)
+def test_streams_that_are_all_but_nothing(codec: Codec, lengths: tuple[int, ...]) -> None:
+    pixels = photo_like(4, 32, 32)
+    stream = codec.encode(pixels, max_bytes=lengths[-1])
+    assert measure_curve(codec, pixels, stream).lengths == lengths
+
+
+def test_pixels_of_another_picture(codec: Codec) -> None:
+    stream = codec.encode(photo_like(4, 32, 32))
+    with pytest.raises(ValueError, match="another width or height"):
+        measure_curve(codec, photo_like(4, 24, 32), stream)
+
+
+@pytest.mark.parametrize(
+    ("measure", "goal", "length"),
+    [
+        *(("ssim", 0.2, 4), ("ssim", 0.25, 4), ("ssim", 0.41, 5), ("ssim", 0.51, None)),
+        *(("psnr", 1, 4), ("psnr", 20.5, 5), ("psnr", 20.6, 9), ("psnr", 22.26, None)),
+    ],
+)
+def test_the_shortest_length_that_reaches(measure: str, goal: float, length: int | None) -> None:
+    assert CURVE.shortest(measure, goal) == length
+
+
+@pytest.mark.parametrize("measure", ["bytes", "SSIM", "lengths", ""])
+def test_measures_that_a_curve_does_not_know(measure: str) -> None:
+    with pytest.raises(ValueError, match="a curve knows ssim and psnr"):
+        CURVE.shortest(measure, 1)
+
+
+def test_bytes_of_a_curve() -> None:
+    """Rounded down, never below zero."""
+    data = RateCurve((4, 300), (-0.3, 1.0), (7.001, 100.0)).to_bytes()
+    assert data.hex() == "000400000e00012cffffc800"
+    assert RateCurve.from_bytes(data) == RateCurve((4, 300), (0.0, 1.0), (7.0, 100.0))
+
+
+def test_every_stored_value_stays_as_it_is() -> None:
+    """Read and written again, no quality falls by a step."""
+    for begin in range(0, 65536, 4096):
+        steps = range(begin, begin + 4096)
+        data = b"".join(struct.pack(">HHH", i + 1, v, v) for i, v in enumerate(steps))
+        assert RateCurve.from_bytes(data).to_bytes() == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\x00", bytes(5), bytes(7), bytes(6)),
+        struct.pack(">6H", 4, 1, 1, 4, 2, 2),
+        struct.pack(">6H", 5, 1, 1, 4, 2, 2),
+    ],
+    ids=["empty", "one byte", "five", "seven", "length zero", "the same length", "shorter"],
+)
+def test_bytes_that_are_no_curve(data: bytes) -> None:
+    with pytest.raises(CurveError, match="curve"):
+        RateCurve.from_bytes(data)
+    assert issubclass(CurveError, ThumbstreamError)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_curve_or_an_error(data: bytes) -> None:
+    try:
+        curve = RateCurve.from_bytes(data)
+    except CurveError:
+        return
+    assert curve.to_bytes() == data

@@ -1,0 +1,86 @@
+"""Where cells stop: the allocation against brute force, and what it is made of."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from thumbstream.codec.quality import psnr
+from thumbstream.codec.stopping import CELL_STOPS_BITS, SOME_STOP_BITS, Courses, allocate
+
+PLANES = 4
+
+
+def falling(seed: int, iterations: int, cells: int) -> NDArray[np.float64]:
+    """``(iterations, 1, cells)``: errors that shrink, in some cells much faster than in others."""
+    rng = np.random.default_rng(seed)
+    rate = rng.uniform(0.4, 0.98, cells)
+    scale = rng.uniform(50, 5000, cells)
+    steps = np.arange(iterations)[:, None]
+    return (scale * rate**steps * rng.uniform(0.9, 1.1, (iterations, cells)))[:, None]
+
+
+def cost(errors: NDArray[np.float64], ends: NDArray[np.intp], slope: float) -> float:
+    """Error + slope x bits, the decisions about stops counted iteration by iteration."""
+    flat, cells = ends.reshape(-1), np.arange(ends.size)
+    bits = float(PLANES * flat.sum())
+    for t in range(1, int(flat.max())):
+        if (flat == t).any():
+            bits += SOME_STOP_BITS + CELL_STOPS_BITS * int((flat >= t).sum())
+    return float(errors.reshape(len(errors), -1)[flat - 1, cells].sum()) + slope * bits
+
+
+@pytest.mark.parametrize("slope", [0.01, 1, 8, 40, 1000])
+@pytest.mark.parametrize("seed", range(5))
+def test_nearly_as_good_as_every_allocation_tried(seed: int, slope: float) -> None:
+    """Greedy, so not always the best; but close, and no worse than no stops at all."""
+    errors = falling(seed, 4, 5)
+    found = allocate(errors, PLANES, slope)
+    best = min(cost(errors, np.array(ends), slope) for ends in product(range(1, 5), repeat=5))
+    uniform = min(cost(errors, np.full(5, end), slope) for end in range(1, 5))
+    assert cost(errors, found, slope) <= min(uniform, 1.05 * best) + 1e-6
+
+
+def test_steeper_slopes_spend_less() -> None:
+    errors = falling(3, 12, 64)
+    spent = [int(allocate(errors, PLANES, 2.0**k).sum()) for k in range(-4, 14)]
+    assert spent == sorted(spent, reverse=True)
+    assert spent[0] > 4 * spent[-1]
+    assert spent[-1] == 64
+
+
+def test_stops_are_not_told_where_they_save_nothing() -> None:
+    """Cells that are all alike go on together."""
+    errors = np.repeat(falling(1, 8, 1), 30, axis=2)
+    for k in range(-2, 12):
+        assert len(np.unique(allocate(errors, PLANES, 2.0**k))) == 1
+
+
+def test_errors_are_those_of_the_cells() -> None:
+    rng = np.random.default_rng(5)
+    pixels = rng.integers(0, 256, (11, 19, 3), np.uint8)
+    x_hats = rng.integers(0, 256, (3, 11, 19, 3), np.uint8)
+    courses = Courses(pixels, x_hats, 8, PLANES, lambda iterations: b"")
+    errors = courses.errors()
+    assert errors.shape == (3, 2, 3)
+    last = (x_hats[2, 8:, 16:].astype(float) - pixels[8:, 16:]) ** 2
+    assert errors[2, 1, 2] == last.sum()
+    assert courses.everything().tolist() == [[3, 3, 3], [3, 3, 3]]
+
+
+def test_the_picture_of_an_allocation() -> None:
+    """Each cell is as it was after its last iteration."""
+    pixels = np.zeros((16, 11, 3), np.uint8)
+    x_hats = np.stack([np.full_like(pixels, 10 * t) for t in (1, 2, 3)])
+    courses = Courses(pixels, x_hats, 8, PLANES, lambda iterations: b"")
+    ends = np.array([[1, 3], [2, 1]])
+    drawn = courses.picture(ends)
+    assert drawn.shape == pixels.shape
+    assert drawn[:8, :8].tolist() == np.full((8, 8, 3), 10).tolist()
+    assert np.unique(drawn[:8, 8:]).tolist() == [30]
+    assert np.unique(drawn[8:, :8]).tolist() == [20]
+    whole = psnr(pixels, courses.picture(courses.everything()))
+    assert whole == pytest.approx(psnr(pixels, x_hats[-1]))
