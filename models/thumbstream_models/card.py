@@ -4,32 +4,64 @@ from __future__ import annotations
 
 from typing import Any
 
+SYSTEMS = {
+    "fc_residual": ("fully-connected residual autoencoder on 8x8 patches", "3.2"),
+    "fc_lstm": ("fully-connected LSTM compressor on 8x8 patches", "3.3"),
+    "conv_autoencoder": ("convolutional/deconvolutional autoencoder of one fixed rate", "3.4"),
+    "conv_residual": ("convolutional/deconvolutional residual autoencoder", "3.4"),
+    "conv_lstm": ("convolutional/deconvolutional LSTM compressor", "3.5"),
+}
+"""Family to its name and its section of the paper."""
+
+
+def _ways(manifest: dict[str, Any]) -> str:
+    """How the iterations work together, in a sentence."""
+    if manifest["iterations"] == 1:
+        return "All codes are sent by one iteration"
+    how = (
+        "each iteration drawing the whole picture again from what is known so far"
+        if manifest["reconstruction"] == "one_shot"
+        else "each iteration drawing what is still missing, added to the picture before"
+    )
+    whose = "with weights of their own" if manifest["weights"] == "per_stage" else "sharing weights"
+    return f"Iterations {whose}, {how}"
+
+
+def _curve(points: list[dict[str, Any]]) -> str:
+    """The validation curve as a table; a column for each number of iterations that was measured."""
+    if not points:
+        return "(The training ended before its first validation.)"
+    counts = [key.removeprefix("psnr_") for key in points[-1] if key.startswith("psnr_")]
+    columns = [f"psnr_{t}" for t in counts] + [f"ssim_{t}" for t in counts]
+    head = [f"PSNR {t}" for t in counts] + [f"SSIM {t}" for t in counts]
+    lines = [f"| step | hours | {' | '.join(head)} |", "|---" * (len(head) + 2) + "|"]
+    for p in points:
+        cells = [f"{p[c]:.2f}" if c.startswith("psnr") else f"{p[c]:.3f}" for c in columns]
+        lines.append(f"| {p['step']} | {p['minutes'] / 60:.2f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
 
 def model_card(manifest: dict[str, Any], notes: str, sources: str) -> str:
     """Markdown text for ``manifest``.
 
-    ``notes`` tells how the training left its configuration, ``sources`` where the pictures come
+    ``notes`` tells what else should be known of this training, ``sources`` where the pictures come
     from.
     """
     training, measured = manifest["training"], manifest["measured"]
     held_out = measured["held_out"]
     batch = training["config"]["training"]["batch_size"]
     size = sum(entry["bytes"] for entry in manifest["files"].values())
-    curve = "\n".join(
-        f"| {p['step']} | {p['minutes'] / 60:.2f} | {p['psnr_1']:.2f} | {p['psnr_4']:.2f} "
-        f"| {p['psnr_16']:.2f} | {p['ssim_4']:.3f} | {p['ssim_16']:.3f} |"
-        for p in training["curve"]
-    )
+    name, section = SYSTEMS[manifest["family"]]
     points = "\n".join(
         f"| {p['bytes']} | {p['ssim']:.3f} | {p['psnr']:.2f} |" for p in held_out["points"]
     )
     bits = ", ".join(f"{b:.3f}" for b in measured["bits_per_code"])
     return f"""# {manifest["model_id"]}
 
-The convolutional/deconvolutional LSTM compressor of {manifest["paper"]}:
+The {name} of {manifest["paper"]}, section {section}:
 {manifest["iterations"]} iterations of {manifest["planes"]} binary codes per cell of
-{manifest["stride"]} x {manifest["stride"]} pixels, each iteration drawing the whole picture again
-from what is known so far. {training["parameters"]:,} parameters, {size / 1e6:.1f} MB.
+{manifest["stride"]} x {manifest["stride"]} pixels. {_ways(manifest)}.
+{training["parameters"]:,} parameters, {size / 1e6:.1f} MB.
 
 ## Use
 
@@ -38,18 +70,16 @@ exact: text, faces and small marks in a preview of some dozen bytes are the netw
 
 ## Training
 
-{training["hours"]:.1f} hours on two CPU cores, {training["steps"]:,} steps of {batch} crops.
+{training["hours"]:.1f} hours of CPU, {training["steps"]:,} steps of {batch} crops.
 {notes}
 
 Trained on {training["pictures"]:,} pictures. {sources.strip()}
 No picture is part of this repository; the hash of the files that were read is in the manifest.
 
-Held-out pictures during training, after 1, 4 and 16 iterations (moving-average weights, whole
-codes, before entropy coding):
+Held-out pictures during training, by number of iterations (moving-average weights, whole codes,
+before entropy coding):
 
-| step | hours | PSNR 1 | PSNR 4 | PSNR 16 | SSIM 4 | SSIM 16 |
-|---|---|---|---|---|---|---|
-{curve}
+{_curve(training["curve"])}
 
 ## Measured
 

@@ -1,4 +1,4 @@
-"""The command line: ``thumbstream-models train | publish | layouts | evaluate``."""
+"""The command line: ``thumbstream-models train | search | publish | layouts | evaluate``."""
 
 from __future__ import annotations
 
@@ -41,6 +41,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--max-minutes", type=float, help="stop cleanly after so many minutes")
     train.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
 
+    search = commands.add_parser("search", help="try learning rates in short trainings")
+    search.set_defaults(command=_search)
+    search.add_argument("config", type=Path, help="TOML file")
+    search.add_argument("data", type=Path, nargs="+", help="tar shards or folders of pictures")
+    search.add_argument("--rates", type=_rates, default=(5e-4, 1e-3, 2e-3, 4e-3), metavar="R,R,...")
+    search.add_argument("--steps", type=int, default=300, help="steps of each training")
+    search.add_argument("--device", default="cpu", help="cpu or cuda")
+
     publish = commands.add_parser("publish", help="turn a checkpoint into a published model")
     publish.set_defaults(command=_publish)
     publish.add_argument("checkpoint", type=Path)
@@ -80,6 +88,23 @@ def _train(args: argparse.Namespace) -> int:
         max_minutes=args.max_minutes,
         device_name=args.device,
     )
+    return 0
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    rates = tuple(float(part) for part in text.split(","))
+    if min(rates) <= 0:
+        raise argparse.ArgumentTypeError("a learning rate is above zero")
+    return rates
+
+
+def _search(args: argparse.Namespace) -> int:
+    from thumbstream_models.search import mean_psnr, search
+
+    config = configs.load(args.config)
+    found = search(config, args.data, args.rates, args.steps, device_name=args.device)
+    for rate, point in found:
+        print(f"{rate:8.2g}  mean PSNR {mean_psnr(point):.2f} dB")
     return 0
 
 

@@ -18,6 +18,11 @@ class ConfigError(ValueError):
     """A training configuration that cannot be used."""
 
 
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name} is one of {', '.join(known)}, not {value!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
     """Shape of the network."""
@@ -29,7 +34,16 @@ class ModelConfig:
     code_planes: int
     """Binary codes per cell and iteration."""
     encoder_filters: tuple[int, ...]
+    """Channels (or units) of the encoder's layers; how many, the family says."""
     decoder_filters: tuple[int, ...]
+    reconstruction: str = "one_shot"
+    """``one_shot``: every iteration draws the whole picture; ``additive``: it adds to the last."""
+    weights: str = "shared"
+    """``shared``: the same weights in every iteration; ``per_stage``: its own for each."""
+
+    def __post_init__(self) -> None:
+        _one_of("reconstruction", self.reconstruction, ("one_shot", "additive"))
+        _one_of("weights", self.weights, ("shared", "per_stage"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,13 @@ class DataConfig:
     max_aspect: float
     """Crops of up to this aspect ratio are squeezed into the square."""
     validation_pictures: int
+    window: int = 0
+    """Train on random squares of so many pixels of the reduced crops, a multiple of 8; 0: on whole
+    crops. Cells that do not see each other learn more from many pictures than from whole ones."""
+
+    def side(self) -> int:
+        """Pixels of the squares that a training step sees."""
+        return self.window or self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +135,8 @@ def _section(cls: type[_T], values: dict[str, Any]) -> _T:
 def _check_keys(cls: type[Any], values: object) -> None:
     if not isinstance(values, dict):
         raise ConfigError(f"{cls.__name__} must be a table, not {values!r}")
-    odd = sorted({field.name for field in dataclasses.fields(cls)} ^ values.keys())
+    fields = dataclasses.fields(cls)
+    optional = {field.name for field in fields if field.default is not dataclasses.MISSING}
+    odd = sorted({field.name for field in fields} ^ (values.keys() | optional))
     if odd:
         raise ConfigError(f"{cls.__name__}: missing or unknown keys {odd}")

@@ -115,10 +115,17 @@ def random_crop(
 def training_batch(
     pictures: Sequence[NDArray[np.uint8]], config: DataConfig, batch: int, seed: int, step: int
 ) -> NDArray[np.uint8]:
-    """Batch number ``step``: ``(batch, size, size, 3)`` uint8, the same at every call."""
+    """Batch number ``step``: ``(batch, side, side, 3)`` uint8, the same at every call."""
     rng = np.random.default_rng((seed, step))
     chosen = rng.integers(len(pictures), size=batch)
-    return np.stack([random_crop(pictures[i], config, rng) for i in chosen])
+    crops = [random_crop(pictures[i], config, rng) for i in chosen]
+    if config.window:
+        corners = rng.integers(config.size - config.window + 1, size=(batch, 2))
+        crops = [
+            crop[y : y + config.window, x : x + config.window]
+            for crop, (y, x) in zip(crops, corners, strict=True)
+        ]
+    return np.stack(crops)
 
 
 def validation_batch(pictures: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.uint8]:

@@ -1,16 +1,14 @@
-"""A checkpoint to a published model folder: ONNX networks, integer tables, manifest, model card.
+"""A trained network to ONNX, one iteration a graph, and the proof that nothing was lost.
 
-Each network is exported as one iteration with explicit state (docs/adr/0003). Parity with PyTorch
-is checked on random pictures of many sizes before anything is written.
+Each network is exported as one iteration with explicit state (docs/adr/0003): one pair of graphs
+for all iterations, or, where the weights differ, one pair for each. Large weights are stored in
+half precision, which ONNX Runtime widens once when it opens the file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import platform
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,68 +16,79 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from torch import Tensor, nn
 
-from thumbstream.codec.artifact import FORMAT, MANIFEST
+from thumbstream.codec.artifact import StateTensor
 from thumbstream_models import networks
-from thumbstream_models.train import Run
+from thumbstream_models.networks.parts import slot
 
 OPSET = 20
 PARITY_TOLERANCE = 1e-4
 """Largest difference to PyTorch, on samples in [-1, 1]."""
-BITSTREAM_IDS = {"conv-lstm-1": 0}
-"""Bitstream id of every published model: written on the wire, never reused (docs/bitstream.md)."""
+HALF_FROM = 1024
+"""Weights of at least so many elements are stored in half precision."""
+
+
+def per_stage(net: networks.Compressor) -> bool:
+    """Whether iterations have weights of their own."""
+    return isinstance(net.encoder, networks.FeedForwardEncoder) and len(net.encoder.trunks) > 1
+
+
+def file_name(net: networks.Compressor, step: str, iteration: int) -> str:
+    """The file with the ``analysis`` or ``synthesis`` of an iteration."""
+    return f"{step}-{iteration:02}.onnx" if per_stage(net) else f"{step}.onnx"
 
 
 class AnalysisStep(nn.Module):
-    """``residual, h, c -> activation, h, c``: encoder and binarizer, one iteration.
+    """``residual, state -> activation, state``: encoder and binarizer, one iteration.
 
-    ``activation`` holds the channels of every iteration; the codes of iteration ``t`` are the signs
-    of channels ``planes * t`` to ``planes * (t + 1) - 1``.
+    ``activation`` has the code channels of all iterations, or those of ``iteration`` alone. The
+    codes are its signs.
     """
 
-    def __init__(self, net: networks.Compressor) -> None:
+    def __init__(self, net: networks.Compressor, iteration: int | None = None) -> None:
         super().__init__()
-        self.encoder, self.binarizer = net.encoder, net.binarizer
+        self.encoder, self.iteration = net.encoder, iteration or 0
+        conv = net.binarizer.conv
+        own = slice(None) if iteration is None else slot(iteration, net.binarizer.planes)
+        assert conv.bias is not None
+        self.weight, self.bias = conv.weight[own].detach(), conv.bias[own].detach()
 
-    def forward(self, residual: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, residual: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """One iteration; ``residual`` already has its gain."""
-        features, [(h, c)] = self.encoder(residual, [(h, c)])
-        return torch.tanh(self.binarizer.conv(features)), h, c
+        features, new = self.encoder(residual, self.iteration, list(state))
+        return (torch.tanh(nn.functional.conv2d(features, self.weight, self.bias)), *new)
 
 
 class SynthesisStep(nn.Module):
-    """``codes, h1, c1, h2, c2 -> x_hat, h1, c1, h2, c2``: decoder, one iteration.
+    """``codes, state -> drawn, state``: decoder, one iteration.
 
-    ``codes`` has the channels of every iteration; all but those of the current one are zero.
+    ``codes`` has the channels of all iterations, all but the current one's zero, or those of
+    ``iteration`` alone.
     """
 
-    def __init__(self, net: networks.Compressor) -> None:
+    def __init__(self, net: networks.Compressor, iteration: int | None = None) -> None:
         super().__init__()
-        self.decoder = net.decoder
+        self.decoder, self.iteration = net.decoder, iteration or 0
+        conv = net.decoder.conv
+        own = slice(None) if iteration is None else slot(iteration, net.decoder.planes)
+        assert conv.bias is not None
+        self.weight, self.bias = conv.weight[:, own].detach(), conv.bias.detach()
 
-    def forward(
-        self, codes: Tensor, h1: Tensor, c1: Tensor, h2: Tensor, c2: Tensor
-    ) -> tuple[Tensor, ...]:
+    def forward(self, codes: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """One iteration."""
-        x_hat, state = self.decoder.draw(self.decoder.conv(codes), [(h1, c1), (h2, c2)])
-        return (x_hat, *(value for pair in state for value in pair))
+        features = nn.functional.conv2d(codes, self.weight, self.bias)
+        drawn, new = self.decoder.draw(features, self.iteration, list(state))
+        return (drawn, *new)
 
 
-def analysis_states(net: networks.Compressor) -> list[dict[str, Any]]:
-    """Name, channels and scale (in grids) of the analysis step's state tensors."""
-    filters = net.encoder.lstm.filters
-    return [{"name": name, "channels": filters, "scale": 1} for name in ("h", "c")]
-
-
-def synthesis_states(net: networks.Compressor) -> list[dict[str, Any]]:
-    """Name, channels and scale (in grids) of the synthesis step's state tensors."""
-    cells = ((1, net.decoder.lstm1), (2, net.decoder.lstm2))
-    return [
-        {"name": f"{name}{i}", "channels": lstm.filters, "scale": i}
-        for i, lstm in cells
-        for name in ("h", "c")
-    ]
+@torch.no_grad()
+def round_weights(net: networks.Compressor) -> None:
+    """Replace every weight that is published in half precision by its rounded value."""
+    for parameter in net.parameters():
+        if parameter.numel() >= HALF_FROM:
+            parameter.copy_(parameter.half().float())
 
 
 def _to_onnx(
@@ -88,15 +97,13 @@ def _to_onnx(
     output: str,
     channels: int,
     per_cell: int,
-    states: list[dict[str, Any]],
+    states: tuple[StateTensor, ...],
 ) -> bytes:
     """Export one step; batch, rows and columns stay dynamic."""
     rows, columns = 3, 5  # any size: no dimension may be taken for a constant
     example = [torch.zeros(2, channels, rows * per_cell, columns * per_cell)]
-    example += [
-        torch.zeros(2, s["channels"], rows * s["scale"], columns * s["scale"]) for s in states
-    ]
-    names = [s["name"] for s in states]
+    example += [torch.zeros(2, s.channels, rows * s.scale, columns * s.scale) for s in states]
+    names = [s.name for s in states]
     axes = {name: {0: "batch", 2: f"{name}_h", 3: f"{name}_w"} for name in [value, output, *names]}
     axes |= {f"{name}_next": axis for name, axis in axes.items() if name in names}
     outputs = [output, *(f"{name}_next" for name in names)]
@@ -123,27 +130,48 @@ def export_bytes(
         dynamo=False,
     )
     model = onnx.load_from_string(buffer.getvalue())
+    _store_half(model)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def _store_half(model: onnx.ModelProto) -> None:
+    """Store large float32 weights as float16 and a cast, where no bit is lost by it."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        half = values.astype(np.float16) if values.dtype == np.float32 else None
+        if half is None or values.size < HALF_FROM or not np.array_equal(half, values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+        casts.append(
+            onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)
+        )
+    for cast in reversed(casts):
+        graph.node.insert(0, cast)
+
+
 def to_onnx(net: networks.Compressor) -> dict[str, bytes]:
-    """``analysis.onnx`` and ``synthesis.onnx`` of a network on the CPU in float32."""
+    """All graphs of a network, by file name; the network is left on the CPU in float32."""
     net = net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    stride, slots = networks.STRIDE, net.decoder.conv.in_channels
-    return {
-        "analysis.onnx": _to_onnx(
-            AnalysisStep(net), "residual", "activation", 3, stride, analysis_states(net)
-        ),
-        "synthesis.onnx": _to_onnx(
-            SynthesisStep(net),
-            "codes",
-            "x_hat",
-            slots,
-            1,
-            synthesis_states(net),
-        ),
-    }
+    stages: list[int | None] = list(range(net.iterations)) if per_stage(net) else [None]
+    files = {}
+    for stage in stages:
+        channels = net.decoder.conv.in_channels if stage is None else net.decoder.planes
+        files[file_name(net, "analysis", stage or 0)] = _to_onnx(
+            AnalysisStep(net, stage),
+            "residual",
+            "activation",
+            3,
+            networks.STRIDE,
+            net.encoder.states,
+        )
+        files[file_name(net, "synthesis", stage or 0)] = _to_onnx(
+            SynthesisStep(net, stage), "codes", "x_hat", channels, 1, net.decoder.states
+        )
+    return files
 
 
 @torch.no_grad()
@@ -158,8 +186,9 @@ def parity(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     run = {
-        name: onnxruntime.InferenceSession(files[f"{name}.onnx"], options, ["CPUExecutionProvider"])
-        for name in ("analysis", "synthesis")
+        name: onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+        for name, model in files.items()
+        if name.endswith(".onnx")
     }
     worst = 0.0
     for rows, columns in ((4, 4), (1, 1), (1, 7), (8, 5), (3, 2)):
@@ -167,35 +196,34 @@ def parity(
         x = torch.from_numpy(_smooth_noise(rng, shape))
         encoder = net.encoder.zero_state(2, rows, columns, x)
         decoder = net.decoder.zero_state(2, rows, columns, x)
-        r = x
+        r, x_hat = x, torch.zeros_like(x)
         for t in range(iterations):
             r = net.residual_gain(r, t)
-            got = _run(run["analysis"], r, encoder)
-            features, encoder = net.encoder(r, encoder)
+            got = _run(run[file_name(net, "analysis", t)], r, encoder)
+            features, encoder = net.encoder(r, t, encoder)
             activation = net.binarizer.activation(features, t)
-            own = slice(t * activation.shape[1], (t + 1) * activation.shape[1])
-            difference = (got[0][:, own] - activation).abs().max()
-            worst = max(worst, float(difference), _difference(got[1:], encoder))
+            own = slot(0 if per_stage(net) else t, net.binarizer.planes)
+            worst = max(worst, *_differences([got[0][:, own], *got[1:]], [activation, *encoder]))
             codes = net.binarizer(features, t)
             slots = torch.zeros_like(got[0])
             slots[:, own] = codes
-            got = _run(run["synthesis"], slots, decoder)
-            x_hat, decoder = net.decoder(codes, t, decoder)
-            worst = max(worst, float((got[0] - x_hat).abs().max()), _difference(got[1:], decoder))
+            got = _run(run[file_name(net, "synthesis", t)], slots, decoder)
+            drawn, decoder = net.decoder(codes, t, decoder)
+            worst = max(worst, *_differences(got, [drawn, *decoder]))
+            x_hat = net.reconstruct(x_hat, drawn, t)
             r = x - x_hat
     return worst
 
 
-def _run(session: Any, value: Tensor, states: list[networks.CellState]) -> list[Tensor]:
-    values = [value, *(tensor for pair in states for tensor in pair)]
+def _run(session: Any, value: Tensor, state: networks.State) -> list[Tensor]:
     names = [i.name for i in session.get_inputs()]
-    feed = {name: v.contiguous().numpy() for name, v in zip(names, values, strict=True)}
+    feed = {n: v.contiguous().numpy() for n, v in zip(names, [value, *state], strict=True)}
     return [torch.from_numpy(out) for out in session.run(None, feed)]
 
 
-def _difference(got: list[Tensor], states: list[networks.CellState]) -> float:
-    wanted = [tensor for pair in states for tensor in pair]
-    return max(float((a - b).abs().max()) for a, b in zip(got, wanted, strict=True))
+def _differences(got: list[Tensor], wanted: list[Tensor]) -> Iterator[float]:
+    for a, b in zip(got, wanted, strict=True):
+        yield float((a - b).abs().max())
 
 
 def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -203,59 +231,3 @@ def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[n
     smooth = nn.functional.interpolate(noise, shape[2:], mode="bilinear")
     grain = torch.from_numpy(rng.normal(0, 0.1, shape).astype(np.float32))
     return np.asarray((smooth + grain).clamp(-1, 1).numpy(), np.float32)
-
-
-def npz_bytes(arrays: dict[str, NDArray[np.generic]]) -> bytes:
-    """``arrays`` as a compressed ``.npz`` file; the same arrays give the same bytes."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def write_folder(
-    folder: Path,
-    run: Run,
-    files: dict[str, bytes],
-    measured: dict[str, Any],
-    *,
-    commit: str,
-    pictures: int,
-) -> dict[str, Any]:
-    """Write the published folder (all but the model card) and return its manifest."""
-    config = run.config
-    manifest: dict[str, Any] = {
-        "format": FORMAT,
-        "model_id": config.model_id,
-        "family": config.model.family,
-        "paper": "arXiv 1511.06085",
-        "bitstream_id": BITSTREAM_IDS[config.model_id],
-        "stride": networks.STRIDE,
-        "planes": config.model.code_planes,
-        "iterations": len(run.net.residual_gain.gain),
-        "residual_gains": run.net.residual_gain.gain.tolist(),
-        "states": {
-            "analysis": analysis_states(run.net),
-            "synthesis": synthesis_states(run.net),
-        },
-        "files": {
-            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-            for name, data in sorted(files.items())
-        },
-        "training": {
-            "config": config.to_dict(),
-            "commit": commit,
-            "data_sha256": run.data_sha256,
-            "pictures": pictures,
-            "steps": run.step,
-            "hours": round(run.seconds / 3600, 2),
-            "parameters": sum(p.numel() for p in run.net.parameters()),
-            "machine": f"{platform.machine()}, torch {torch.__version__}",
-            "curve": run.curve,
-        },
-        "measured": measured,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return manifest

@@ -60,8 +60,8 @@ def compare(checkpoint: Path, runs: int) -> str:
     net = run.net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     iterations = run.config.model.iterations
     x = torch.zeros(1, 3, 32, 32)
-    analysis_state = [v for pair in net.encoder.zero_state(1, 4, 4, x) for v in pair]
-    synthesis_state = [v for pair in net.decoder.zero_state(1, 4, 4, x) for v in pair]
+    analysis_state = net.encoder.zero_state(1, 4, 4, x)
+    synthesis_state = net.decoder.zero_state(1, 4, 4, x)
     files = export.to_onnx(net)
     graphs = {
         "analysis": files["analysis.onnx"],

@@ -1,7 +1,7 @@
 """A checkpoint to a published model, step by step: ``thumbstream-models publish``.
 
-load -> useful iterations -> codes of training pictures -> fit the context model -> ONNX -> parity
--> folder -> measure real streams of held-out pictures -> manifest and model card.
+load -> useful iterations -> half precision -> codes of training pictures -> fit the context model
+-> ONNX -> parity -> folder -> measure real streams of held-out pictures -> manifest and model card.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from thumbstream.codec.artifact import MANIFEST
 from thumbstream.codec.codec import open_codec
-from thumbstream_models import card, data, entropy, export, metrics, train
+from thumbstream_models import artifacts, card, data, entropy, export, metrics, train
 from thumbstream_models.config import DataConfig
 
 CODE_SIZES = (32, 64)
@@ -56,6 +56,7 @@ def publish(
     held_out = data.validation_batch(loaded.validation, config.data.size)
     iterations = useful_iterations(run, held_out)
     run.net.keep_iterations(iterations)
+    export.round_weights(run.net)
     codes = [
         entropy.codes_of(
             run.net,
@@ -69,11 +70,11 @@ def publish(
     difference = export.parity(run.net, files, iterations)
     if difference > export.PARITY_TOLERANCE:
         raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
-    files["entropy.npz"] = export.npz_bytes(tables)
+    files["entropy.npz"] = artifacts.npz_bytes(tables)
     folder = zoo / config.model_id
     if folder.exists():
         shutil.rmtree(folder)
-    manifest = export.write_folder(
+    manifest = artifacts.write_folder(
         folder,
         run,
         files,
@@ -114,7 +115,7 @@ def _crops(
     pictures: list[NDArray[np.uint8]], config: DataConfig, size: int, count: int
 ) -> Iterator[Tensor]:
     """Batches of training crops of ``size`` pixels, from pictures that are large enough."""
-    config = dataclasses.replace(config, size=size)
+    config = dataclasses.replace(config, size=size, window=0)
     large = [pixels for pixels in pictures if min(pixels.shape[:2]) >= size]
     steps = range(-(-count // _CODE_BATCH))
     bar = tqdm(steps, unit="batch", desc=f"codes at {size} pixels")

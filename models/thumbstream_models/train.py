@@ -192,7 +192,7 @@ def train_step(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> flo
     torch.manual_seed(int(rng.integers(2**62)))
     run.net.binarizer.deterministic = run.step >= t.deterministic_from * t.steps
     x = to_tensor(pixels, device)
-    mask = truncation_mask(len(x), config.model.code_planes, config.data.size, rng).to(device)
+    mask = truncation_mask(len(x), config.model.code_planes, config.data.side(), rng).to(device)
     iterations = unrolled_iterations(config, run.step, rng)
     with torch.autocast(device.type, torch.bfloat16):
         _, reconstructions = run.net(x, iterations, mask)

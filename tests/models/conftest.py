@@ -47,6 +47,40 @@ TINY = Config(
 )
 
 
+PATCHES = {"encoder_filters": (12, 8), "decoder_filters": (10, 8)}
+CONVOLUTIONS = {"encoder_filters": (6, 8, 8), "decoder_filters": (6, 8, 12, 8)}
+ADDITIVE = {"reconstruction": "additive"}
+SYSTEMS: dict[str, dict[str, Any]] = {
+    "conv_lstm": {},
+    "fc_lstm": {"family": "fc_lstm", "encoder_filters": (12, 8, 8), "decoder_filters": (10, 8)},
+    "fc_residual": {"family": "fc_residual", **PATCHES, **ADDITIVE},
+    "fc_residual_per_stage": {
+        "family": "fc_residual",
+        **PATCHES,
+        **ADDITIVE,
+        "weights": "per_stage",
+    },
+    "conv_residual": {"family": "conv_residual", **CONVOLUTIONS, **ADDITIVE},
+    "conv_residual_per_stage": {
+        "family": "conv_residual",
+        **CONVOLUTIONS,
+        **ADDITIVE,
+        "weights": "per_stage",
+    },
+    "conv_autoencoder": {"family": "conv_autoencoder", **CONVOLUTIONS, "iterations": 1},
+}
+"""Every system of the paper, tiny: what differs from `TINY`."""
+
+
+@pytest.fixture(scope="session", params=SYSTEMS)
+def system(request: pytest.FixtureRequest) -> Config:
+    """A tiny training of each system in turn."""
+    model = dataclasses.replace(TINY.model, **SYSTEMS[request.param])
+    iterations = min(model.iterations, TINY.training.curriculum_iterations)
+    training = dataclasses.replace(TINY.training, curriculum_iterations=iterations)
+    return dataclasses.replace(TINY, model=model, training=training)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """The networks here are too small for two threads to be anything but in each other's way."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from thumbstream_models import artifacts, networks, train
 from thumbstream_models import config as configs
-from thumbstream_models import export, networks, train
 from thumbstream_models.config import Config, ConfigError
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "models" / "configs").glob("*.toml"))
@@ -26,7 +26,8 @@ def test_a_configuration_cannot_be_changed(tiny: Config) -> None:
 
 @pytest.mark.parametrize("section", ["model", "data", "training"])
 def test_every_missing_key_is_an_error(tiny: Config, section: str) -> None:
-    for key in tiny.to_dict()[section]:
+    optional = {"reconstruction", "weights", "window"}
+    for key in tiny.to_dict()[section].keys() - optional:
         values = tiny.to_dict()
         del values[section][key]
         with pytest.raises(ConfigError, match=f"missing or unknown keys.*'{key}'"):
@@ -47,6 +48,15 @@ def test_an_unknown_key_is_an_error(tiny: Config, section: str) -> None:
     values[section]["learning_rat"] = 1
     with pytest.raises(ConfigError, match="learning_rat"):
         configs.from_dict(values)
+
+
+def test_choices_of_the_paper_have_defaults_and_no_other_values(tiny: Config) -> None:
+    values = tiny.to_dict()
+    del values["model"]["reconstruction"], values["model"]["weights"], values["data"]["window"]
+    assert configs.from_dict(values) == tiny
+    for key, odd in (("reconstruction", "summed"), ("weights", "per_layer")):
+        with pytest.raises(ConfigError, match=f"{key} is one of .* not '{odd}'"):
+            configs.from_dict(tiny.to_dict() | {"model": tiny.to_dict()["model"] | {key: odd}})
 
 
 def test_an_unknown_section_is_an_error(tiny: Config) -> None:
@@ -75,7 +85,7 @@ def test_there_are_published_configurations() -> None:
 def test_every_published_configuration_can_be_trained(path: Path) -> None:
     config = configs.load(path)
     assert config.model_id == path.stem
-    assert config.model_id in export.BITSTREAM_IDS
+    assert config.model_id in artifacts.BITSTREAM_IDS
     assert config.data.size % networks.STRIDE == 0
     t = config.training
     assert 1 <= t.min_iterations <= t.curriculum_iterations <= config.model.iterations
@@ -86,6 +96,8 @@ def test_every_published_configuration_can_be_trained(path: Path) -> None:
     net = networks.build(config.model)
     assert len(net.residual_gain.gain) == config.model.iterations
     parameters = sum(p.numel() for p in net.parameters())
-    assert 4 * parameters < 5_000_000, "float32 weights of 5 MB or less are small enough for git"
+    assert 2 * parameters < 12_000_000, "half-precision weights of 12 MB or less go into git"
+    assert config.data.side() % networks.STRIDE == 0
+    assert config.data.side() <= config.data.size
     x_hat = net(x := train.torch.zeros(1, 3, 16, 16), 1)[1]
     assert train.loss_of(x, x_hat, t.loss).isfinite()

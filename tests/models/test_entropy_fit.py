@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from thumbstream.codec.codes import HALVES, Grid, half_planes
-from thumbstream.codec.entropy import CodeWriter, Context, ContextModel, read_codes
+from thumbstream.codec.codestream import CodeWriter, read_codes
+from thumbstream.codec.entropy import Context, ContextModel
 from thumbstream_models import entropy, networks
 from thumbstream_models.config import Config
 

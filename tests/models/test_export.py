@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from thumbstream.codec.codec import FAMILIES, Codec, open_codec
 from thumbstream.codec.errors import ArtifactError
+from thumbstream_models import artifacts, entropy, export, networks, train
 from thumbstream_models import config as configs
-from thumbstream_models import entropy, export, networks, train
 from thumbstream_models.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,9 +46,9 @@ def publish(checkpoint: Path, folder: Path) -> Published:
     codes = entropy.codes_of(run.net, iter([soft_noise(20, 32, 32)]), model.iterations)
     tables, rates = entropy.fit([codes], steps=3, quiet=True)
     files = export.to_onnx(run.net)
-    files["entropy.npz"] = export.npz_bytes(tables)
+    files["entropy.npz"] = artifacts.npz_bytes(tables)
     measured = {"bits_per_code": rates}
-    manifest = export.write_folder(folder, run, files, measured, commit="0" * 40, pictures=20)
+    manifest = artifacts.write_folder(folder, run, files, measured, commit="0" * 40, pictures=20)
     return Published(checkpoint, folder, run, manifest, files)
 
 
@@ -183,7 +183,7 @@ def test_the_manifest_tells_how_the_model_was_trained(published: Published, tiny
     training = manifest["training"]
     assert configs.from_dict(json.loads(json.dumps(training["config"]))) == tiny
     assert manifest["model_id"] == tiny.model_id
-    assert manifest["bitstream_id"] == export.BITSTREAM_IDS[tiny.model_id]
+    assert manifest["bitstream_id"] == artifacts.BITSTREAM_IDS[tiny.model_id]
     assert training["parameters"] == sum(p.numel() for p in run.net.parameters())
     assert training["steps"] == run.step
     assert training["curve"] == run.curve
@@ -193,7 +193,7 @@ def test_the_manifest_tells_how_the_model_was_trained(published: Published, tiny
 
 
 def test_bitstream_ids_are_not_shared() -> None:
-    ids = list(export.BITSTREAM_IDS.values())
+    ids = list(artifacts.BITSTREAM_IDS.values())
     assert len(set(ids)) == len(ids)
     assert all(0 <= bitstream_id <= 127 for bitstream_id in ids)
 

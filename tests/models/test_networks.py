@@ -12,15 +12,26 @@ from thumbstream_models.config import Config, ConfigError
 from thumbstream_models.networks import STRIDE, Binarizer, ConvLSTM, ResidualGain
 
 
-@pytest.fixture
-def net(tiny: Config) -> networks.Compressor:
+def strong(config: Config) -> networks.Compressor:
     """Random weights, large enough for every part to matter to what comes out."""
     torch.manual_seed(3)
-    made = networks.build(tiny.model).eval()
+    made = networks.build(config.model).eval()
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             parameter.mul_(1.0 if "gain" in name else 2.5)
     return made
+
+
+@pytest.fixture
+def net(tiny: Config) -> networks.Compressor:
+    """The convolutional LSTM compressor."""
+    return strong(tiny)
+
+
+@pytest.fixture
+def any_net(system: Config) -> networks.Compressor:
+    """Each system of the paper in turn."""
+    return strong(system)
 
 
 def pictures(batch: int, height: int, width: int, seed: int = 0) -> Tensor:
@@ -39,13 +50,13 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 @pytest.mark.parametrize("columns", [1, 4, 7])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_any_grid(
-    net: networks.Compressor, tiny: Config, rows: int, columns: int, batch: int
+    any_net: networks.Compressor, system: Config, rows: int, columns: int, batch: int
 ) -> None:
     x = pictures(batch, rows * STRIDE, columns * STRIDE)
-    codes, reconstructions = net(x, 3)
-    assert len(codes) == len(reconstructions) == 3
+    codes, reconstructions = any_net(x, system.model.iterations)
+    assert len(codes) == len(reconstructions) == system.model.iterations
     for code, x_hat in zip(codes, reconstructions, strict=True):
-        assert code.shape == (batch, tiny.model.code_planes, rows, columns)
+        assert code.shape == (batch, system.model.code_planes, rows, columns)
         assert x_hat.shape == x.shape
 
 
@@ -79,8 +90,16 @@ def test_parameter_count(
 
 
 def test_an_unknown_family_is_an_error(tiny: Config, changed: Callable[..., Config]) -> None:
-    with pytest.raises(ConfigError, match="unknown family 'mlp'; known: conv_lstm"):
+    with pytest.raises(ConfigError, match=r"unknown family 'mlp'; known: .*conv_lstm"):
         networks.build(changed(tiny, "model", family="mlp").model)
+
+
+@pytest.mark.parametrize("family", ["fc_lstm", "conv_lstm"])
+def test_an_lstm_has_no_weights_of_its_own_for_a_stage(
+    tiny: Config, changed: Callable[..., Config], family: str
+) -> None:
+    with pytest.raises(ConfigError, match="shared weights"):
+        networks.build(changed(tiny, "model", family=family, weights="per_stage").model)
 
 
 # Binarizer
@@ -157,7 +176,7 @@ def test_every_iteration_has_its_own_channels(net: networks.Compressor, tiny: Co
         torch.testing.assert_close(binarizer.activation(features, t), activations[:, own])
         slots = torch.zeros_like(activations)
         slots[:, own] = codes
-        expected, _ = decoder.draw(decoder.conv(slots), state)
+        expected, _ = decoder.draw(decoder.conv(slots), t, state)
         torch.testing.assert_close(decoder(codes, t, state)[0], expected)
 
 
@@ -179,7 +198,7 @@ def test_the_lstm_is_the_one_of_the_paper() -> None:
     lstm = ConvLSTM(2, 3, stride=2)
     x, h, c = torch.randn(1, 2, 4, 6), torch.randn(1, 3, 2, 3), torch.randn(1, 3, 2, 3)
     with torch.no_grad():
-        out, (h_next, c_next) = lstm(x, (h, c))
+        h_next, c_next = lstm(x, h, c)
     w, b = lstm.input.weight.detach().numpy(), lstm.input.bias.detach().numpy()
     u = lstm.hidden.weight.detach().numpy()[:, :, 0, 0]
     padded = np.pad(x[0].numpy(), ((0, 0), (1, 1), (1, 1)))
@@ -195,7 +214,6 @@ def test_the_lstm_is_the_one_of_the_paper() -> None:
         np.testing.assert_allclose(c_next[0, :, row, column], new_c, atol=1e-5)
         new_h = sigmoid(o) * np.tanh(new_c)
         np.testing.assert_allclose(h_next[0, :, row, column], new_h, atol=1e-5)
-    assert torch.equal(out, h_next)
 
 
 def test_a_new_lstm_remembers() -> None:
@@ -228,20 +246,32 @@ def test_new_gains_grow_as_residuals_shrink() -> None:
 # Recurrence
 
 
-def test_inference_is_deterministic_and_training_is_not(net: networks.Compressor) -> None:
-    x = pictures(2, 16, 24)
-    first, again = net(x, 4), net(x, 4)
+def test_inference_is_deterministic_and_training_is_not(any_net: networks.Compressor) -> None:
+    x, t = pictures(2, 16, 24), any_net.iterations
+    first, again = any_net(x, t), any_net(x, t)
     assert same(first[0], again[0])
     assert same(first[1], again[1])
-    net.train()
-    assert not same(net(x, 4)[0], net(x, 4)[0])
+    any_net.train()
+    assert not same(any_net(x, t)[0], any_net(x, t)[0])
 
 
-def test_pictures_of_a_batch_do_not_see_each_other(net: networks.Compressor) -> None:
-    x = pictures(3, 16, 16)
-    together = net(x, 4)[1][-1]
+def test_pictures_of_a_batch_do_not_see_each_other(any_net: networks.Compressor) -> None:
+    x, t = pictures(3, 16, 16), any_net.iterations
+    together = any_net(x, t)[1][-1]
     for i in range(3):
-        torch.testing.assert_close(net(x[i : i + 1], 4)[1][-1][0], together[i])
+        torch.testing.assert_close(any_net(x[i : i + 1], t)[1][-1][0], together[i])
+
+
+def test_patches_see_nothing_but_themselves(any_net: networks.Compressor, system: Config) -> None:
+    """In a patch-based system a cell is coded alike alone and among others."""
+    x, t = pictures(1, 24, 16), any_net.iterations
+    codes, together = any_net(x, t)
+    alone_codes, alone = any_net(x[:, :, 8:16, 8:16].contiguous(), t)
+    independent = torch.allclose(alone[0], together[0][:, :, 8:16, 8:16], atol=1e-5)
+    assert independent == (system.model.family in networks.PATCH_FAMILIES)
+    if independent:
+        for one, all_of_them in zip(alone_codes, codes, strict=True):
+            assert torch.equal(one[..., 0, 0], all_of_them[..., 1, 1])
 
 
 def test_later_iterations_do_not_change_earlier_ones(net: networks.Compressor) -> None:
@@ -252,27 +282,55 @@ def test_later_iterations_do_not_change_earlier_ones(net: networks.Compressor) -
 
 
 def test_an_iteration_is_analysis_of_the_residual_and_synthesis_of_its_codes(
-    net: networks.Compressor,
+    any_net: networks.Compressor, system: Config
 ) -> None:
+    net, gains = any_net, [1.0, 2.0, 5.0, 3.0][: any_net.iterations]
     with torch.no_grad():
-        net.residual_gain.gain.copy_(torch.tensor([1.0, 2.0, 5.0, 3.0]))
+        net.residual_gain.gain.copy_(torch.tensor(gains))
     x = pictures(2, 24, 16)
-    codes, reconstructions = net(x, 4)
+    codes, reconstructions = net(x, len(gains))
     encoder, decoder = net.encoder.zero_state(2, 3, 2, x), net.decoder.zero_state(2, 3, 2, x)
-    r = x
-    for t in range(4):
-        features, encoder = net.encoder(r * net.residual_gain.gain[t], encoder)
+    r, before = x, torch.zeros_like(x)
+    for t, gain in enumerate(gains):
+        features, encoder = net.encoder(r * gain, t, encoder)
         assert torch.equal(net.binarizer(features, t), codes[t])
-        x_hat, decoder = net.decoder(codes[t], t, decoder)
-        assert torch.equal(x_hat, reconstructions[t])
-        r = x - x_hat
+        drawn, decoder = net.decoder(codes[t], t, decoder)
+        additive = system.model.reconstruction == "additive"
+        x_hat = before + drawn / gain if additive else drawn
+        torch.testing.assert_close(x_hat, reconstructions[t])
+        r, before = x - reconstructions[t], reconstructions[t]
+
+
+def test_weights_of_its_own_for_each_stage(any_net: networks.Compressor, system: Config) -> None:
+    """Or the same ones; and forgetting the last stages changes nothing of the first."""
+    features = torch.randn(1, any_net.decoder.conv.out_channels, 2, 2)
+    state = any_net.decoder.zero_state(1, 2, 2, features)
+    drawn = [any_net.decoder.draw(features, t, state)[0] for t in range(any_net.iterations)]
+    own = system.model.weights == "per_stage"
+    assert all(torch.equal(drawn[0], other) != own for other in drawn[1:])
+    x, kept = pictures(1, 16, 16), max(1, any_net.iterations - 2)
+    before = any_net(x, kept)
+    count = sum(p.numel() for p in any_net.parameters())
+    any_net.keep_iterations(kept)
+    after = any_net(x, kept)
+    assert any_net.iterations == kept
+    assert same(before[0], after[0])
+    assert same(before[1], after[1])
+    assert (sum(p.numel() for p in any_net.parameters()) < count) == (len(drawn) > kept)
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
+@pytest.mark.parametrize("family", ["conv_lstm", "fc_lstm"])
 def test_the_state_carries_over(
-    net: networks.Compressor, part: str, monkeypatch: pytest.MonkeyPatch
+    changed: Callable[..., Config],
+    tiny: Config,
+    family: str,
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a part that forgets, the first iteration is the same and later ones are others."""
+    filters = (8, 8) if family == "fc_lstm" else tiny.model.decoder_filters
+    net = strong(changed(tiny, "model", family=family, decoder_filters=filters))
     x = pictures(8, 16, 16)
     remembering = net(x, 4)[1]
     module = getattr(net, part)
@@ -280,7 +338,7 @@ def test_the_state_carries_over(
     monkeypatch.setattr(
         module,
         "forward",
-        lambda *inputs: forward(*inputs[:-1], [(h * 0, c * 0) for h, c in inputs[-1]]),
+        lambda *inputs: forward(*inputs[:-1], [value * 0 for value in inputs[-1]]),
     )
     forgetting = net(x, 4)[1]
     assert torch.equal(remembering[0], forgetting[0])
@@ -311,11 +369,11 @@ def test_masked_codes_reach_the_decoder_as_zeros(net: networks.Compressor, tiny:
     assert torch.equal(cut, x_hat)
 
 
-def test_every_weight_learns(net: networks.Compressor) -> None:
-    net.train()
+def test_every_weight_learns(any_net: networks.Compressor) -> None:
+    any_net.train()
     x = pictures(2, 16, 16)
-    _, reconstructions = net(x, 4)
+    _, reconstructions = any_net(x, any_net.iterations)
     sum((x - x_hat).square().mean() for x_hat in reconstructions).backward()
-    for name, parameter in net.named_parameters():
+    for name, parameter in any_net.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name

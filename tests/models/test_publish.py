@@ -1,0 +1,148 @@
+"""From a configuration to a published folder that the service's codec reads, for every system."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from thumbstream.codec.codec import open_codec
+from thumbstream_models import card, cli, publish, search, train
+from thumbstream_models.config import Config
+
+NOTES = "Trained by a test."
+SOURCES = "Synthetic pictures."
+
+
+@pytest.fixture(scope="session")
+def published(
+    system: Config, picture_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a system, trained for some steps and published."""
+    out = tmp_path_factory.mktemp("published")
+    train.train(system, [picture_folder], out, device_name="cpu")
+    return publish.publish(
+        out / "checkpoint.pt",
+        [picture_folder],
+        out / "zoo",
+        pictures=8,
+        entropy_steps=2,
+        notes=NOTES,
+        sources_text=SOURCES,
+    )
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return content
+
+
+def test_a_published_system_codes_pictures(
+    published: Path, system: Config, smooth_pictures: list[NDArray[np.uint8]]
+) -> None:
+    codec = open_codec(published, device="cpu")
+    picture = smooth_pictures[0][:16, :24]
+    stream = codec.encode(picture)
+    assert codec.decode(stream).shape == picture.shape
+    known = codec.read_codes(stream).known
+    assert known == manifest_of(published)["iterations"] * system.model.code_planes * 2 * 3
+
+
+def test_the_manifest_says_how_the_system_works(published: Path, system: Config) -> None:
+    manifest = manifest_of(published)
+    assert manifest["family"] == system.model.family
+    assert manifest["reconstruction"] == system.model.reconstruction
+    own = system.model.weights == "per_stage" and manifest["iterations"] > 1
+    assert manifest["weights"] == ("per_stage" if own else "shared")
+    assert manifest["cell_stops"] == system.model.family.startswith("fc_")
+    graphs = [name for name in manifest["files"] if name.endswith(".onnx")]
+    assert len(graphs) == (2 * manifest["iterations"] if own else 2)
+    assert manifest["measured"]["parity"] < 1e-4
+    assert len(manifest["measured"]["bits_per_code"]) == manifest["iterations"]
+
+
+def test_as_many_iterations_as_help_are_published(
+    published: Path, system: Config, picture_folder: Path, tmp_path: Path
+) -> None:
+    run = train.restore(published.parents[1] / "checkpoint.pt", train.torch.device("cpu"))
+    run.net.load_state_dict(run.ema)
+    pictures = np.zeros((2, 16, 16, 3), np.uint8)
+    useful = publish.useful_iterations(run, pictures)
+    assert 1 <= useful <= system.model.iterations
+    _, drawn = run.net.eval()(
+        train.to_tensor(pictures, train.torch.device("cpu")), system.model.iterations
+    )
+    errors = [np.square(train.to_pixels(x_hat.detach()).astype(float)).mean() for x_hat in drawn]
+    assert errors[useful - 1] == min(errors)
+
+
+def test_the_card_tells_what_a_person_must_know(published: Path) -> None:
+    manifest = manifest_of(published)
+    text = (published / "MODEL_CARD.md").read_text()
+    assert text == card.model_card(manifest, NOTES, SOURCES)
+    name, section = card.SYSTEMS[manifest["family"]]
+    for expected in (name, f"section {section}", NOTES, SOURCES, "## Limits", "| 64 |"):
+        assert expected in text
+    assert f"| {manifest['training']['curve'][-1]['step']} |" in text
+
+
+def test_a_card_without_a_validation_curve(published: Path) -> None:
+    manifest = manifest_of(published)
+    manifest["training"]["curve"] = []
+    assert "before its first validation" in card.model_card(manifest, "", SOURCES)
+
+
+def test_the_search_puts_the_best_rate_first(tiny: Config, picture_folder: Path) -> None:
+    found = search.search(tiny, [picture_folder], (1e-7, 1e-2), 25)
+    assert [rate for rate, _ in found] == [1e-2, 1e-7]
+    assert search.mean_psnr(found[0][1]) > search.mean_psnr(found[1][1])
+    assert all(point["step"] == 25 for _, point in found)
+
+
+def test_the_search_command(
+    picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "tiny.toml"
+    config.write_text(
+        """
+        model_id = "conv-lstm-1"
+        [model]
+        family = "conv_lstm"
+        iterations = 2
+        code_planes = 2
+        encoder_filters = [4, 4]
+        decoder_filters = [4, 4, 4]
+        [data]
+        size = 16
+        min_crop = 0.5
+        whole_fraction = 0.4
+        max_aspect = 1.5
+        validation_pictures = 2
+        [training]
+        steps = 5
+        batch_size = 2
+        learning_rate = 1e-3
+        final_learning_rate = 1e-5
+        warmup_steps = 1
+        gradient_clip = 1.0
+        ema_decay = 0.9
+        seed = 1
+        loss = "log_l2"
+        curriculum = 0.0
+        curriculum_iterations = 1
+        min_iterations = 1
+        unroll_power = 1.0
+        deterministic_from = 1.0
+        validate_every = 5
+        """
+    )
+    arguments = ["search", str(config), str(picture_folder), "--rates", "1e-3,1e-2", "--steps", "2"]
+    assert cli.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split()[0] for line in lines) == ["0.001", "0.01"]
+    with pytest.raises(SystemExit):
+        cli.main([*arguments[:3], "--rates", "0"])
