@@ -1,80 +1,48 @@
-"""The FastAPI side: uploads, previews, models, health. Each endpoint: read, do, answer."""
+"""The FastAPI side: uploads, previews, budgets, models, health. Each endpoint: read, do, answer."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from thumbstream.asked import MAX_BYTES
-from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_STEP
+from thumbstream.budgeting import Budgeting
+from thumbstream.codec.targets import Target as CodecTarget
 from thumbstream.httprules import matches_any
 from thumbstream.ids import is_id
 from thumbstream.negotiation import preferred_format
-from thumbstream.openapi import EXAMPLE_ID, problem_response
+from thumbstream.openapi import problem_response
+from thumbstream.parameters import (
+    BUDGET_BODY,
+    PICTURE_BODY,
+    PREVIEW,
+    STREAM_BODY,
+    Bytes,
+    Format,
+    Id,
+    MaxBytes,
+    Model,
+    Scale,
+    Size,
+    Target,
+)
 from thumbstream.pictures import MEDIA_TYPES, PictureFormat
 from thumbstream.pipeline import Order
 from thumbstream.presence import unless_gone
-from thumbstream.refusals import NotFoundError
+from thumbstream.refusals import BadRequestError, NotFoundError
 from thumbstream.replies import FOR_EVER
-from thumbstream.schemas import Compressed, Health, ModelList, ProblemDocument, Ready, compressed
+from thumbstream.schemas import (
+    Compressed,
+    Health,
+    ModelList,
+    PageBudget,
+    ProblemDocument,
+    Ready,
+    compressed,
+)
 from thumbstream.service import Service
-
-MAX_SCALE = 16
-
-Size = Annotated[
-    int | None,
-    Query(
-        ge=MIN_LONG_SIDE,
-        le=MAX_LONG_SIDE,
-        multiple_of=SIDE_STEP,
-        description="Long side of the thumbnail grid in pixels; default: the service's setting.",
-    ),
-]
-MaxBytes = Annotated[
-    int | None, Query(ge=1, le=MAX_BYTES, description="Keep at most so many bytes of the stream.")
-]
-Model = Annotated[
-    str | None, Query(min_length=1, max_length=64, description="A model of GET /models.")
-]
-Bytes = Annotated[
-    int, Query(alias="bytes", ge=1, le=MAX_BYTES, description="Decode only so many bytes.")
-]
-Format = Annotated[
-    PictureFormat | None,
-    Query(alias="format", description="Without it, the Accept field decides; else PNG."),
-]
-Scale = Annotated[int, Query(ge=1, le=MAX_SCALE, description="Enlarge the sides so many times.")]
-Id = Annotated[str, Path(alias="id", examples=[EXAMPLE_ID])]
-
-_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-_PICTURE_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "image/*": _BINARY,
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": _BINARY["schema"]},
-                }
-            },
-        },
-    }
-}
-_STREAM_BODY = {
-    "requestBody": {"required": True, "content": {"application/vnd.thumbstream": _BINARY}}
-}
-_PREVIEW: dict[str, Any] = {
-    "description": "The picture.",
-    "content": {
-        "image/png": _BINARY,
-        "image/webp": _BINARY,
-        "text/plain": {"example": "data:image/png;base64,iVBORw0KGgo"},
-    },
-}
 
 
 class Api:
@@ -82,13 +50,19 @@ class Api:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._budgeting = Budgeting(service)
 
     async def admit(self, request: Request) -> None:
         """Checks the bearer token, where one is configured."""
         self._service.doorkeeper.admit(request.headers.get("authorization"))
 
     async def compress(
-        self, request: Request, size: Size = None, max_bytes: MaxBytes = None, model: Model = None
+        self,
+        request: Request,
+        size: Size = None,
+        max_bytes: MaxBytes = None,
+        target: Target = None,
+        model: Model = None,
     ) -> Response:
         """A picture in, a stream out: kept durably under its content id.
 
@@ -96,8 +70,9 @@ class Api:
         """
         service = self._service
         service.catalogue.encoder(model)  # an unknown model is refused before the body is read
+        goal = _target(target, max_bytes)
         picture = await service.uploads.picture(request)
-        order = Order(picture, size or service.settings.default_size, max_bytes, model)
+        order = Order(picture, size or service.settings.default_size, max_bytes, goal, model)
         receipt = await unless_gone(request.receive, service.pipeline.compress(order))
         answer = compressed(receipt)
         return JSONResponse(
@@ -115,7 +90,7 @@ class Api:
     ) -> Response:
         """A stream, or any prefix of one, in; a picture out. Nothing is kept."""
         service = self._service
-        stream = await service.uploads.stream(request, service.settings.decode_max_bytes)
+        stream = await service.uploads.raw(request, service.settings.decode_max_bytes)
         chosen = form or preferred_format(request.headers.get("accept", ""))
         preview = service.pipeline.preview(stream[:wanted], chosen, scale)
         body = await unless_gone(request.receive, preview)
@@ -145,6 +120,14 @@ class Api:
         preview = self._service.pipeline.preview(prefix, chosen, scale)
         body = await unless_gone(request.receive, preview)
         return _picture(body, chosen, headers)
+
+    async def budget(self, request: Request) -> Response:
+        """A page's bytes, split over its thumbnails so that their summed quality is highest.
+
+        From the curves that were measured at the upload; nothing is stored.
+        """
+        answer = await self._budgeting.answer(request)
+        return JSONResponse(answer.model_dump(), headers={"Cache-Control": "no-store"})
 
     async def models(self) -> Response:
         """The models that uploads may name, the default first, with their manifests."""
@@ -182,7 +165,7 @@ class Api:
             status_code=201,
             response_model=Compressed,
             dependencies=[Depends(self.admit)],
-            openapi_extra=_PICTURE_BODY,
+            openapi_extra=PICTURE_BODY,
             responses={
                 200: {"model": Compressed, "description": "The same stream was there already."},
                 **_errors(400, 401, 408, 413, 415, 422, 429, 503, 507),
@@ -194,8 +177,8 @@ class Api:
             methods=["POST"],
             tags=["pictures"],
             response_class=Response,
-            openapi_extra=_STREAM_BODY,
-            responses={200: _PREVIEW, **_errors(400, 408, 413, 422, 429, 503)},
+            openapi_extra=STREAM_BODY,
+            responses={200: PREVIEW, **_errors(400, 408, 413, 422, 429, 503)},
         )
         _get(
             router,
@@ -203,7 +186,16 @@ class Api:
             self.decode_stored,
             tags=["pictures"],
             response_class=Response,
-            responses={200: _PREVIEW, **_errors(400, 404, 429, 503)},
+            responses={200: PREVIEW, **_errors(400, 404, 429, 503)},
+        )
+        router.add_api_route(
+            "/budget",
+            self.budget,
+            methods=["POST"],
+            tags=["streams"],
+            response_model=PageBudget,
+            openapi_extra=BUDGET_BODY,
+            responses=_errors(400, 408, 413, 429, 503),
         )
         _get(router, "/models", self.models, tags=["service"], response_model=ModelList)
         _get(router, "/healthz", self.healthz, tags=["service"], response_model=Health)
@@ -222,6 +214,17 @@ class Api:
 def _get(router: APIRouter, path: str, endpoint: Any, **options: Any) -> None:
     router.add_api_route(path, endpoint, methods=["GET"], **options)
     router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+
+
+def _target(text: str | None, max_bytes: int | None) -> CodecTarget | None:
+    if text is None:
+        return None
+    if max_bytes is not None:
+        raise BadRequestError("target and max_bytes exclude each other: bytes:64 is a target")
+    try:
+        return CodecTarget.parse(text)
+    except ValueError as error:
+        raise BadRequestError(f"target: {error}") from None
 
 
 def _picture(body: bytes, form: PictureFormat, headers: dict[str, str]) -> Response:

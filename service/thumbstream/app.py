@@ -136,7 +136,7 @@ def _tell_errors(app: FastAPI, retry_after: int) -> None:
     async def invalid(_request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         wrong = [
-            {"parameter": str(item["loc"][-1]), "message": item["msg"]} for item in error.errors()
+            {"parameter": _place(item["loc"]), "message": item["msg"]} for item in error.errors()
         ]
         detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in wrong)
         return _response(problem(400, "bad_request", detail, more={"errors": wrong}))
@@ -155,6 +155,11 @@ def _tell_errors(app: FastAPI, retry_after: int) -> None:
     app.add_exception_handler(HTTPException, unrouted)
     # Starlette raises the error again after this answer; Observed logs it.
     app.add_exception_handler(Exception, thumbstream_error)
+
+
+def _place(location: tuple[str | int, ...]) -> str:
+    """``("query", "size")`` is told as size, ``("body", "ids", 3)`` as ids.3."""
+    return ".".join(map(str, location[1:])) or str(location[0])
 
 
 def _response(answer: Problem) -> Response:

@@ -1,7 +1,7 @@
 """A least-recently-used cache, bounded by the bytes it holds.
 
-Streams never change under their id, so nothing here is ever invalidated, only pushed out. Used on
-the event loop only: no lock.
+Streams never change under their id, nor curves under theirs, so nothing here is ever invalidated,
+only pushed out. Used on the event loop only: no lock.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.errors import ArtifactError, UnknownModelError
+from thumbstream.codec.targets import Target
 
 WARM_UP_SIDE = 32
 """Pixels: the commonest grid."""
@@ -26,11 +27,23 @@ class PictureCodec(Protocol):
     def providers(self) -> tuple[str, ...]:
         """Execution providers that are really in use."""
 
-    def encode(self, pixels: NDArray[np.uint8], *, max_bytes: int | None = None) -> bytes:
-        """Pixels (H, W, 3) uint8 RGB on the grid to a stream of at most ``max_bytes`` bytes."""
+    def encode(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+    ) -> bytes:
+        """Pixels (H, W, 3) uint8 RGB on the grid to a stream.
+
+        Whole, or of at most ``max_bytes`` bytes, or the shortest that reaches ``target``.
+        """
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """A stream or a prefix of one to pixels (H, W, 3) uint8. Raises `BitstreamError`."""
+
+    def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """``decode(stream[:n])`` for every ``n`` of growing ``lengths``."""
 
 
 class Zoo(Protocol):

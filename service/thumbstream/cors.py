@@ -1,4 +1,4 @@
-"""CORS for what every page may read on the FastAPI side: previews and the list of models.
+"""CORS for what every page may read on the FastAPI side: previews, budgets, the list of models.
 
 Uploads are left out on purpose: pages of other hosts have no business to store pictures here.
 """
@@ -40,7 +40,7 @@ class PublicReads:
 
 
 def _methods(path: str) -> str | None:
-    if path == "/decode":
+    if path in ("/decode", "/budget"):
         return "POST, OPTIONS"
     if path == "/models" or path.startswith("/decode/"):
         return "GET, HEAD, OPTIONS"

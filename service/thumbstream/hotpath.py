@@ -1,12 +1,13 @@
 """The hot path: prefixes of stored streams, as raw ASGI, dispatched ahead of FastAPI.
 
     GET /thumb/{id}?bytes=N       the first N bytes of one stream
-    GET /t/{id}/{tier}            the same under a path without a query, for CDNs
-    GET /thumbs?ids=..&bytes=N    up to 64 of them, [u16 big-endian length][bytes] each
+    GET /thumb/{id}?ssim=0.8      its first bytes that reach a quality (or psnr=28)
+    GET /t/{id}/{tier}            the first bytes under a path without a query, for CDNs
+    GET /thumbs?ids=a,b:48,..     up to 64 of them, [u16 big-endian length][bytes] each
     GET /thumbs.json?ids=..       the same as JSON and base64
 
-No network runs here and nothing is re-encoded: an answer is a slice of a stored value. Streams
-never change, so every answer that holds nothing but streams may be cached for ever.
+No network runs here and nothing is re-encoded: an answer is a slice of a stored value. Streams and
+their curves never change, so every answer that depends on nothing else may be cached for ever.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from time import perf_counter
 
 from starlette.types import Receive, Scope, Send
 
-from thumbstream.asked import wanted_bytes, wanted_ids
+from thumbstream.asked import Wanted, wanted_batch, wanted_prefix
 from thumbstream.httprules import matches_any, parse_range
-from thumbstream.ids import is_id
 from thumbstream.metrics import Metrics
+from thumbstream.prefixes import Prefix, Prefixes
 from thumbstream.problems import NEGATIVE_CACHE, problem_for
 from thumbstream.refusals import MethodNotAllowedError, NotFoundError, RangeNotSatisfiableError
 from thumbstream.replies import (
     FOR_EVER,
     Asked,
+    Header,
     Reply,
     cors_headers,
     encode_headers,
@@ -46,7 +48,7 @@ TIERS = (16, 32, 64, 128, 256, 512)
 MAX_BATCH_ENTRY = 0xFFFF
 """The longest prefix that a batch's 16-bit length can announce."""
 
-_TIER_PATHS = tuple(str(tier) for tier in TIERS)
+_WANTED_BY_TIER = {str(tier): Wanted(tier) for tier in TIERS}
 
 METHODS = "GET, HEAD, OPTIONS"
 
@@ -62,7 +64,7 @@ class HotPath:
     def __init__(
         self, shelf: Shelf, metrics: Metrics, *, max_ids: int, cors_origin: str, retry_after: int
     ) -> None:
-        self._shelf = shelf
+        self._prefixes = Prefixes(shelf, metrics)
         self._metrics = metrics
         self._max_ids = max_ids
         self._retry_after = retry_after
@@ -117,23 +119,21 @@ class HotPath:
 
     async def _thumb(self, asked: Asked) -> Reply:
         return await self._prefix(
-            asked, asked.path.removeprefix("/thumb/"), wanted_bytes(asked.query)
+            asked, asked.path.removeprefix("/thumb/"), wanted_prefix(asked.query)
         )
 
     async def _tier(self, asked: Asked) -> Reply:
         key, _, tier = asked.path.removeprefix("/t/").partition("/")
-        if tier not in _TIER_PATHS:
-            raise NotFoundError(f"tiers are {', '.join(_TIER_PATHS)} bytes")
-        return await self._prefix(asked, key, int(tier))
+        wanted = _WANTED_BY_TIER.get(tier)
+        if wanted is None:
+            raise NotFoundError(f"tiers are {', '.join(_WANTED_BY_TIER)} bytes")
+        return await self._prefix(asked, key, wanted)
 
-    async def _prefix(self, asked: Asked, key: str, wanted: int) -> Reply:
-        stream = await self._shelf.get(key) if is_id(key) else None
-        if stream is None:
-            raise NotFoundError("no stream has this id")
-        body = stream[:wanted]
+    async def _prefix(self, asked: Asked, key: str, wanted: Wanted) -> Reply:
+        _, body, left_out, lasting = await self._prefixes.one(key, wanted)
         length = len(body)
         etag = f'"{key}.{length}"'
-        kept = self._shared + encode_headers({"ETag": etag, "Cache-Control": FOR_EVER})
+        kept = self._kept(etag, lasting)
         if asked.if_none_match and matches_any(asked.if_none_match, etag):
             return Reply(304, kept)
         status = 200
@@ -153,45 +153,40 @@ class HotPath:
         if asked.method == "GET":
             self._metrics.stream_bytes_served.inc(len(body))
             if status == 200:  # what a range leaves out, the client usually has
-                self._metrics.stream_bytes_saved.inc(len(stream) - length)
+                self._metrics.stream_bytes_saved.inc(left_out)
         return Reply(status, headers, body)
 
     async def _batch(self, asked: Asked) -> Reply:
-        prefixes = await self._prefixes(asked)
-        body = b"".join(len(p).to_bytes(2, "big") + p for _, p in prefixes)
+        prefixes = await self._many(asked)
+        bodies = (prefix.body[:MAX_BATCH_ENTRY] for prefix in prefixes)
+        body = b"".join(len(b).to_bytes(2, "big") + b for b in bodies)
         return self._whole(asked, prefixes, body, BATCH_TYPE)
 
     async def _batch_json(self, asked: Asked) -> Reply:
-        prefixes = await self._prefixes(asked)
-        thumbs = {key: base64.b64encode(p).decode() if p else None for key, p in prefixes}
+        prefixes = await self._many(asked)
+        thumbs = {p.key: base64.b64encode(p.body).decode() if p.body else None for p in prefixes}
         body = json.dumps({"thumbs": thumbs}, separators=(",", ":")).encode()
         return self._whole(asked, prefixes, body, "application/json")
 
-    async def _prefixes(self, asked: Asked) -> list[tuple[str, bytes]]:
-        """Ids as asked for, each with its prefix; an unknown one with no bytes."""
-        keys = wanted_ids(asked.query, self._max_ids)
-        wanted = min(wanted_bytes(asked.query), MAX_BATCH_ENTRY)
-        streams = await self._shelf.get_many(keys)
-        prefixes = [
-            (key, (stream or b"")[:wanted]) for key, stream in zip(keys, streams, strict=True)
-        ]
+    async def _many(self, asked: Asked) -> list[Prefix]:
+        prefixes = await self._prefixes.many(wanted_batch(asked.query, self._max_ids))
         if asked.method == "GET":
-            served = sum(len(prefix) for _, prefix in prefixes)
-            self._metrics.stream_bytes_served.inc(served)
-            self._metrics.stream_bytes_saved.inc(sum(len(s or b"") for s in streams) - served)
+            self._metrics.stream_bytes_served.inc(sum(len(prefix.body) for prefix in prefixes))
+            self._metrics.stream_bytes_saved.inc(sum(prefix.left_out for prefix in prefixes))
         return prefixes
 
-    def _whole(
-        self, asked: Asked, prefixes: list[tuple[str, bytes]], body: bytes, media_type: str
-    ) -> Reply:
+    def _whole(self, asked: Asked, prefixes: list[Prefix], body: bytes, media_type: str) -> Reply:
         etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
-        all_known = all(prefix for _, prefix in prefixes)
-        caching = FOR_EVER if all_known else NEGATIVE_CACHE
-        kept = self._shared + encode_headers({"ETag": etag, "Cache-Control": caching})
+        kept = self._kept(etag, all(prefix.lasting for prefix in prefixes))
         if asked.if_none_match and matches_any(asked.if_none_match, etag):
             return Reply(304, kept)
         headers = encode_headers({"Content-Type": media_type, "Content-Length": str(len(body))})
         return Reply(200, kept + headers, body)
+
+    def _kept(self, etag: str, lasting: bool) -> list[Header]:
+        """What goes with 200 and 304 alike."""
+        caching = FOR_EVER if lasting else NEGATIVE_CACHE
+        return self._shared + encode_headers({"ETag": etag, "Cache-Control": caching})
 
 
 def _same_stream(if_range: str, key: str) -> bool:

@@ -60,11 +60,17 @@ class Metrics:
             buckets=WORK_BUCKETS,
             registry=registry,
         )
+        self.curve_seconds = Histogram(
+            "thumbstream_curve_seconds",
+            "The part of encode_seconds that measures the rate-distortion curve.",
+            buckets=WORK_BUCKETS,
+            registry=registry,
+        )
         self.cache_hits = Counter(
-            "thumbstream_cache_hits", "Streams found in memory.", registry=registry
+            "thumbstream_cache_hits", "Streams and curves found in memory.", registry=registry
         )
         self.cache_misses = Counter(
-            "thumbstream_cache_misses", "Streams asked of the store.", registry=registry
+            "thumbstream_cache_misses", "Streams and curves asked of the store.", registry=registry
         )
         self.stream_bytes_served = Counter(
             "thumbstream_stream_bytes_served", "Bytes of streams sent.", registry=registry
@@ -74,6 +80,15 @@ class Metrics:
             "Bytes of streams not sent because a prefix was asked for.",
             registry=registry,
         )
+        by_quality = Counter(
+            "thumbstream_by_quality",
+            "Prefixes asked for by quality: from a stored curve, or whole for the want of one.",
+            ("curve",),
+            registry=registry,
+        )
+        self._by_quality = {
+            known: by_quality.labels("yes" if known else "no") for known in (True, False)
+        }
         self._answered: dict[tuple[str, int], Counter] = {}
         self._timed: dict[str, Histogram] = {}
 
@@ -87,6 +102,10 @@ class Metrics:
         if timer is None:
             timer = self._timed[route] = self._seconds.labels(route)
         timer.observe(seconds)
+
+    def by_quality(self, *, measured: bool) -> None:
+        """Counts one prefix that was asked for by quality; ``measured``: its curve was there."""
+        self._by_quality[measured].inc()
 
     def watch_workers(self, workers: Workers) -> None:
         """Shows the depth of the queue, read at the time of each scrape."""

@@ -22,9 +22,10 @@ def hot_paths() -> dict[str, Any]:
     return {
         "/thumb/{id}": _get(
             "A stream, or its first bytes",
-            "Exactly min(bytes, length) bytes, for ever cacheable. A single Range is honoured, so "
-            "that a client that holds 32 bytes can fetch the rest.",
-            [_ID, _BYTES, _RANGE],
+            "Exactly min(bytes, length) bytes; or the fewest that reach a quality, as measured at "
+            "the upload. For ever cacheable. A single Range is honoured, so that a client that "
+            "holds 32 bytes can fetch the rest.",
+            [_ID, _BYTES, _SSIM, _PSNR, _RANGE],
             STREAM_TYPE,
             {"206": _binary("The part asked for.", STREAM_TYPE)},
             ("400", "404", "416", "503"),
@@ -41,7 +42,7 @@ def hot_paths() -> dict[str, Any]:
             "Many prefixes in one answer",
             "For each id, in order: the length as 16 bits, big-endian, then so many bytes. "
             "Length 0: unknown.",
-            [_IDS, _BYTES],
+            [_IDS, _BYTES, _SSIM, _PSNR],
             BATCH_TYPE,
             {},
             ("400", "503"),
@@ -49,7 +50,7 @@ def hot_paths() -> dict[str, Any]:
         "/thumbs.json": _get(
             "Many prefixes as JSON",
             "`{thumbs: {id: base64 or null}}`; null: unknown.",
-            [_IDS, _BYTES],
+            [_IDS, _BYTES, _SSIM, _PSNR],
             "application/json",
             {},
             ("400", "503"),
@@ -58,7 +59,7 @@ def hot_paths() -> dict[str, Any]:
 
 
 _ERRORS = {
-    "400": "`bad_request`: bytes or ids are malformed.",
+    "400": "`bad_request`: a parameter is malformed.",
     "404": "`not_found`: no such stream or tier.",
     "416": "`range_not_satisfiable`: the range begins behind the last byte.",
     "503": "`store_unavailable`: the store does not answer.",
@@ -80,12 +81,26 @@ _BYTES = _parameter(
     example=64,
     description="At most so many bytes; without it, all.",
 )
+_SSIM = _parameter(
+    "ssim",
+    "query",
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    example=0.8,
+    description="The shortest measured prefix with this SSIM; the whole stream if none has it.",
+)
+_PSNR = _parameter(
+    "psnr",
+    "query",
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
+    example=28,
+    description="The same by PSNR in dB. Only one of the two.",
+)
 _IDS = _parameter(
     "ids",
     "query",
     {"type": "string"},
-    example=EXAMPLE_ID,
-    description="Ids, separated by commas.",
+    example=f"{EXAMPLE_ID}:48",
+    description="Ids, separated by commas; `id:48` for at most 48 bytes of that one.",
 ) | {"required": True}
 _RANGE = _parameter("Range", "header", {"type": "string"}, example="bytes=32-")
 

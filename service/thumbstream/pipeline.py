@@ -1,10 +1,10 @@
 """What happens to a picture, and to a stream: two visible lists of verbs.
 
-    compress   thumbnail -> encode -> identify -> store
-    preview    measure -> decode -> enlarge and write
+    compress   thumbnail -> encode -> measure the curve -> identify -> store both
+    preview    check the size -> decode -> enlarge and write
 
 The verbs that keep a core busy run together in one worker thread; the event loop only waits. The
-stream is acknowledged (a `Receipt`) only after the store said that it is durable.
+stream is acknowledged (a `Receipt`) only after the store said that it and its curve are durable.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ from typing import TypeVar
 
 from thumbstream.catalogue import Catalogue, PictureCodec
 from thumbstream.codec.bitstream import parse_header
+from thumbstream.codec.curve import RateCurve, measure_curve
 from thumbstream.codec.errors import ThumbstreamError
-from thumbstream.ids import identify
+from thumbstream.codec.targets import Target
+from thumbstream.ids import curve_key, identify
 from thumbstream.ingest import Limits, thumbnail
 from thumbstream.metrics import Metrics
 from thumbstream.pictures import PictureFormat, write_picture
 from thumbstream.store import Store, StoreUnavailableError
 from thumbstream.workers import Workers
+
+MEASURABLE = 4
+"""Bytes of the shortest stream with a curve: in fewer, a header is cut, and the shape with it."""
 
 T = TypeVar("T")
 
@@ -37,9 +42,11 @@ class PreviewTooLargeError(ThumbstreamError):
 
 @dataclass(frozen=True, slots=True)
 class Limitations:
-    """What the pipeline accepts, and how long it waits (seconds)."""
+    """What the pipeline does and accepts, and how long it waits (seconds)."""
 
     ingest: Limits
+    curves: bool
+    """Whether the curve of a stream is measured and kept beside it."""
     preview_pixels: int
     work_timeout: float
     store_timeout: float
@@ -52,14 +59,17 @@ class Order:
     picture: bytes
     size: int
     max_bytes: int | None = None
+    target: Target | None = None
+    """Instead of ``max_bytes``."""
     model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture on its way: the stream, and the sides (pixels) before and on the grid."""
+    """A picture on its way: the stream, its curve, the sides (pixels) before and on the grid."""
 
     stream: bytes
+    curve: RateCurve | None
     width: int
     height: int
     thumb_width: int
@@ -101,9 +111,9 @@ class Pipeline:
         `StoreError`.
         """
         codec = self._catalogue.encoder(order.model)
-        drawn = await self._work(lambda: self._draw(codec, order))
+        drawn = await self.work(lambda: self._draw(codec, order))
         key = identify(drawn.stream)
-        new = await self._keep(key, drawn.stream)
+        new = await self._keep(key, drawn)
         return Receipt(key, drawn, codec.model_id, new)
 
     async def preview(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
@@ -119,30 +129,45 @@ class Pipeline:
                 f"the preview would have {pixels} pixels; the limit is "
                 f"{self._limits.preview_pixels}: ask for a smaller scale"
             )
-        return await self._work(lambda: self._show(stream, form, scale))
+        return await self.work(lambda: self._show(stream, form, scale))
 
-    def _draw(self, codec: PictureCodec, order: Order) -> Drawn:
-        with self._metrics.encode_seconds.time():
-            small = thumbnail(order.picture, order.size, self._limits.ingest)
-            stream = codec.encode(small.pixels, max_bytes=order.max_bytes)
-        thumb_height, thumb_width = small.pixels.shape[:2]
-        return Drawn(stream, small.width, small.height, thumb_width, thumb_height)
+    async def work(self, job: Callable[[], T]) -> T:
+        """The result of ``job``, run in a worker thread.
 
-    def _show(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
-        with self._metrics.decode_seconds.time():
-            pixels = self._catalogue.decoder(stream).decode(stream)
-            return write_picture(pixels, form, scale)
-
-    async def _work(self, job: Callable[[], T]) -> T:
+        Raises `OverloadedError`, `TooSlowError`, and what ``job`` raises.
+        """
         try:
             async with asyncio.timeout(self._limits.work_timeout):
                 return await self._workers.run(job)
         except TimeoutError:
             raise TooSlowError(f"no result in {self._limits.work_timeout:g} seconds") from None
 
-    async def _keep(self, key: str, stream: bytes) -> bool:
+    def _draw(self, codec: PictureCodec, order: Order) -> Drawn:
+        with self._metrics.encode_seconds.time():
+            small = thumbnail(order.picture, order.size, self._limits.ingest)
+            stream = codec.encode(small.pixels, max_bytes=order.max_bytes, target=order.target)
+            curve = None
+            if self._limits.curves and len(stream) >= MEASURABLE:
+                with self._metrics.curve_seconds.time():
+                    curve = measure_curve(codec, small.pixels, stream)
+        thumb_height, thumb_width = small.pixels.shape[:2]
+        return Drawn(stream, curve, small.width, small.height, thumb_width, thumb_height)
+
+    def _show(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
+        with self._metrics.decode_seconds.time():
+            pixels = self._catalogue.decoder(stream).decode(stream)
+            return write_picture(pixels, form, scale)
+
+    async def _keep(self, key: str, drawn: Drawn) -> bool:
+        # Put at the same time, so that a store that shares commits needs one for both. A curve
+        # whose stream got lost on the way says nothing to anybody; a stream whose curve did was
+        # not acknowledged, and the next upload of the picture mends it.
+        puts = [self._store.put(key, drawn.stream)]
+        if drawn.curve is not None:
+            puts.append(self._store.put(curve_key(key), drawn.curve.to_bytes()))
         try:
             async with asyncio.timeout(self._limits.store_timeout):
-                return await self._store.put(key, stream)
+                new, *_ = await asyncio.gather(*puts)
         except TimeoutError:
             raise StoreUnavailableError("the store did not answer in time") from None
+        return new

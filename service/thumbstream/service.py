@@ -48,6 +48,7 @@ class Service:
                     max_pixels=settings.max_pixels,
                     max_side=settings.max_side,
                 ),
+                curves=settings.curves,
                 preview_pixels=settings.decode_max_pixels,
                 work_timeout=settings.work_timeout_seconds,
                 store_timeout=settings.store_timeout_seconds,

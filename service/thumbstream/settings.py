@@ -52,12 +52,14 @@ class Settings(BaseSettings):
     max_side: int = Field(30_000, ge=1)
     default_size: int = Field(32, ge=8, le=256, multiple_of=8)
     max_ids: int = Field(64, ge=1, le=1024)
+    max_budget_ids: int = Field(512, ge=1, le=4096)
     decode_max_bytes: int = Field(65_535, ge=1)
     decode_max_pixels: int = Field(4 * MIB, ge=65_536)
 
     # How it is worked off
     models: Annotated[tuple[str, ...], NoDecode] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    curves: bool = True
     encode_workers: int = Field(0, ge=0)
     encode_queue: int = Field(64, ge=0)
     work_timeout_seconds: float = Field(30.0, gt=0)

@@ -1,4 +1,4 @@
-"""The shelf: streams by id, from memory or from one gathered read of the store.
+"""The shelf: streams and their curves, from memory or from one gathered read of the store.
 
 Reads that arrive in the same turn of the event loop become one `Store.get_many`; under load this is
 what a store likes best, and at rest it costs nothing. What was found is kept in a `StreamCache`;
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from asyncio import shield  # one who leaves must not take the answer from others who wait for it
+from collections.abc import Iterable, Sequence
 
 from thumbstream.cache import StreamCache
+from thumbstream.ids import curve_key
 from thumbstream.metrics import Metrics
 from thumbstream.store import Store, StoreUnavailableError
 
@@ -20,7 +22,9 @@ log = logging.getLogger(__name__)
 GATHER_LIMIT = 256
 """Keys in one read: bounds the time that a single store command may take."""
 
-Waiting = dict[str, "asyncio.Future[bytes | None]"]
+Answer = asyncio.Future[bytes | None]
+Waiting = dict[str, Answer]
+Sought = bytes | Answer
 
 
 class Shelf:
@@ -38,18 +42,34 @@ class Shelf:
 
     async def get(self, key: str) -> bytes | None:
         """The stream, or None when the store has none. Raises `StoreError`."""
-        stream = self._cache.get(key)
-        if stream is not None:
-            self._metrics.cache_hits.inc()
-            return stream
-        self._metrics.cache_misses.inc()
-        return await asyncio.shield(self._ask(key))
+        sought = self._seek(key)
+        return sought if isinstance(sought, bytes) else await shield(sought)
 
-    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+    async def get_many(self, keys: Iterable[str]) -> list[bytes | None]:
         """Streams in the order of ``keys``. Raises `StoreError`."""
-        return list(await asyncio.gather(*(self.get(key) for key in keys)))
+        all_sought = [self._seek(key) for key in keys]  # before the first wait: one read for all
+        return [s if isinstance(s, bytes) else await shield(s) for s in all_sought]
 
-    def _ask(self, key: str) -> asyncio.Future[bytes | None]:
+    async def get_with_curves(
+        self, keys: Sequence[str]
+    ) -> tuple[list[bytes | None], list[bytes | None]]:
+        """Streams, and their curves as they were stored, both in the order of ``keys``.
+
+        Raises `StoreError`.
+        """
+        found = await self.get_many([*keys, *map(curve_key, keys)])
+        return found[: len(keys)], found[len(keys) :]
+
+    def _seek(self, key: str) -> Sought:
+        """The value if it is in memory; if not, the answer of a read that is on its way."""
+        value = self._cache.get(key)
+        if value is not None:
+            self._metrics.cache_hits.inc()
+            return value
+        self._metrics.cache_misses.inc()
+        return self._ask(key)
+
+    def _ask(self, key: str) -> Answer:
         answer = self._waiting.get(key)
         if answer is None:
             loop = asyncio.get_running_loop()
@@ -85,7 +105,7 @@ class Shelf:
 
     @staticmethod
     def _fail(waiting: Waiting, error: Exception) -> None:
-        log.warning("%d streams could not be read: %s", len(waiting), error)
+        log.warning("%d values could not be read: %s", len(waiting), error)
         for answer in waiting.values():
             if not answer.done():
                 answer.set_exception(error)

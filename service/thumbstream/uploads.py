@@ -56,7 +56,7 @@ class Uploads:
             f"send the picture as one of {ACCEPTED}", headers={"Accept-Post": ACCEPTED}
         )
 
-    async def stream(self, request: Request, limit: int) -> bytes:
+    async def raw(self, request: Request, limit: int) -> bytes:
         """The raw body, whatever its type, of at most ``limit`` bytes. Raises as `picture` does."""
         return await self._hold(lambda: _whole(request, limit))
 

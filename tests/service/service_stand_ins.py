@@ -10,7 +10,7 @@ import io
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import shake_128
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from PIL import Image
 
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.errors import UnknownModelError
+from thumbstream.codec.targets import Target
 from thumbstream.store import StoreFullError, StoreUnavailableError
 
 STREAM_LENGTH = 240
+TARGET_LENGTH = 100
+"""Of the streams that were made for a target, whatever it is."""
 
 
 class StandInCodec:
@@ -37,19 +40,32 @@ class StandInCodec:
         self.gate = threading.Event()  # cleared: encode and decode wait
         self.gate.set()
         self.encoded = 0
+        self.targets: list[Target] = []
 
-    def encode(self, pixels: NDArray[np.uint8], *, max_bytes: int | None = None) -> bytes:
+    def encode(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+    ) -> bytes:
         assert self.gate.wait(20), "a test forgot to open the gate"
         self.encoded += 1
         height, width = pixels.shape[:2]
         header = write_header(self.bitstream_id, width, height)
         payload = shake_128(pixels.tobytes()).digest(STREAM_LENGTH - len(header))
+        if target is not None:
+            self.targets.append(target)
+            return (header + payload)[:TARGET_LENGTH]
         return (header + payload)[:max_bytes]
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         assert self.gate.wait(20), "a test forgot to open the gate"
         header = parse_header(stream)
         return np.full((header.height, header.width, 3), min(255, len(stream)), np.uint8)
+
+    def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        return (self.decode(stream[:length]) for length in lengths)
 
 
 class StandInZoo:
@@ -82,7 +98,10 @@ class StandInZoo:
 
 
 class MemoryStore:
-    """A dict that can be ``down``, ``full``, ``broken`` or slow (``delay`` in seconds)."""
+    """A dict that can be ``down``, ``full``, ``broken`` or slow (``delay`` in seconds).
+
+    Keys that begin with ``refused`` cannot be put.
+    """
 
     name = "memory"
 
@@ -91,6 +110,7 @@ class MemoryStore:
         self.reads: list[list[str]] = []
         self.down = self.full = self.broken = False
         self.delay = 0.0
+        self.refused: str | None = None
         self.opened = self.closed = False
 
     async def open(self) -> None:
@@ -109,7 +129,7 @@ class MemoryStore:
 
     async def put(self, key: str, value: bytes) -> bool:
         await self.ping()
-        if self.full:
+        if self.full or (self.refused is not None and key.startswith(self.refused)):
             raise StoreFullError("disk /secret/path is full")
         if key in self.streams:
             return False
@@ -149,10 +169,10 @@ def _wait_for_file(codec: StandInCodec, gate: Path) -> None:
     """Make every encode but the warm-up wait until the test creates ``gate``."""
     fast = codec.encode
 
-    def encode(pixels: NDArray[np.uint8], *, max_bytes: int | None = None) -> bytes:
+    def encode(pixels: NDArray[np.uint8], **wanted: Any) -> bytes:
         while codec.encoded and not gate.exists():
             time.sleep(0.02)
-        return fast(pixels, max_bytes=max_bytes)
+        return fast(pixels, **wanted)
 
     codec.encode = encode  # type: ignore[method-assign]
 

@@ -2,14 +2,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from service_harness import Running, Start, problem, until
-from service_stand_ins import STREAM_LENGTH, photo
+from service_stand_ins import STREAM_LENGTH, TARGET_LENGTH, StandInZoo, photo
 
-from thumbstream.ids import identify
+from thumbstream.app import create_app
+from thumbstream.codec.curve import RateCurve
+from thumbstream.codec.quality import psnr, ssim
+from thumbstream.codec.targets import Target
+from thumbstream.ids import curve_key, identify
+from thumbstream.ingest import thumbnail
+from thumbstream.pipeline import Order
+from thumbstream.settings import Settings
+from thumbstream.store.sqlite import SQLiteStore
 
 PNG = {"Content-Type": "image/png"}
 
@@ -17,8 +27,11 @@ PNG = {"Content-Type": "image/png"}
 async def test_a_picture_becomes_a_durable_stream(running: Running) -> None:
     answer = await running.http.post("/compress", content=photo(64, 48), headers=PNG)
     assert answer.status_code == 201
-    [(key, stream)] = running.store.streams.items()
+    key, curve_name = running.store.streams
+    stream, stored = running.store.streams.values()
     assert key == identify(stream)
+    assert curve_name == curve_key(key)
+    curve = RateCurve.from_bytes(stored)
     assert answer.headers["location"] == f"/thumb/{key}"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.json() == {
@@ -32,7 +45,72 @@ async def test_a_picture_becomes_a_durable_stream(running: Running) -> None:
         "url": f"/thumb/{key}",
         "tiers": {str(tier): f"/t/{key}/{tier}" for tier in (16, 32, 64, 128, 256)},
         "preview": base64.b64encode(stream[:32]).decode(),
+        "curve": [
+            [length, pytest.approx(ssim, abs=1e-4), pytest.approx(psnr, abs=0.01)]
+            for length, ssim, psnr in zip(curve.lengths, curve.ssim, curve.psnr, strict=True)
+        ],
     }
+    assert curve.lengths[-1] == STREAM_LENGTH
+
+
+async def test_the_curve_says_what_decoding_prefixes_gives(running: Running) -> None:
+    answer = await running.upload(seed=3)
+    small = thumbnail(photo(seed=3), 32).pixels
+    stream, codec = running.store.streams[answer["id"]], running.zoo.load()
+    for length, measured_ssim, measured_psnr in answer["curve"]:
+        shown = codec.decode(stream[:length])
+        assert measured_ssim == pytest.approx(float(ssim(small, shown)), abs=1e-4)
+        assert measured_psnr == pytest.approx(float(psnr(small, shown)), abs=0.01)
+
+
+async def test_curves_can_be_switched_off(start: Start) -> None:
+    running = await start(curves=False)
+    answer = await running.upload()
+    assert answer["curve"] is None
+    assert list(running.store.streams) == [answer["id"]]
+
+
+async def test_a_curve_that_was_missing_comes_with_the_next_upload(start: Start) -> None:
+    running = await start()
+    key = (await running.upload())["id"]
+    del running.store.streams[curve_key(key)]
+    again = await running.http.post("/compress", content=photo(), headers=PNG)
+    assert again.status_code == 200
+    assert curve_key(key) in running.store.streams
+
+
+async def test_a_stream_too_short_to_have_a_curve(running: Running) -> None:
+    answer = await running.upload(size=64, max_bytes=2)
+    assert (answer["length"], answer["curve"]) == (2, None)
+    assert list(running.store.streams) == [answer["id"]]
+
+
+async def test_sqlite_commits_stream_and_curve_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SQLiteStore(tmp_path / "streams.db")
+    commits: list[list[str]] = []
+    insert = store._insert
+
+    def watched(batch: Sequence[Any]) -> list[bool]:
+        commits.append([put.key for put in batch])
+        return insert(batch)
+
+    monkeypatch.setattr(store, "_insert", watched)
+    app = create_app(Settings(encode_workers=1), zoo=StandInZoo(), store=store)
+    await app.service.open()
+    receipt = await app.service.pipeline.compress(Order(photo(), 32))
+    await app.service.close()
+    assert commits == [[receipt.key, curve_key(receipt.key)]]
+
+
+@pytest.mark.parametrize("refused", ["~", ""])
+async def test_neither_is_acknowledged_without_the_other(running: Running, refused: str) -> None:
+    running.store.refused = refused
+    answer = await running.http.post("/compress", content=photo(), headers=PNG)
+    problem(answer, 507, "store_full")
+    running.store.refused = None
+    assert (await running.upload())["id"] in running.store.streams
 
 
 async def test_the_same_picture_again_is_200(running: Running) -> None:
@@ -68,6 +146,36 @@ async def test_size_max_bytes_and_model(running: Running) -> None:
     assert answer["length"] == 20
     assert answer["model"] == "stand-in-2"
     assert list(answer["tiers"]) == ["16", "32"]
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("ssim:0.85", Target("ssim", 0.85)),
+        ("psnr:28", Target("psnr", 28)),
+        ("bytes:64", Target("bytes", 64)),
+    ],
+)
+async def test_a_target_reaches_the_codec(running: Running, text: str, target: Target) -> None:
+    answer = await running.upload(target=text)
+    assert answer["length"] == TARGET_LENGTH
+    assert answer["curve"][-1][0] == TARGET_LENGTH
+    assert running.zoo.load().targets == [target]
+
+
+@pytest.mark.parametrize("text", ["ssim", "ssim:", "ssim:2", "psnr:nan", "bytes:0", "size:32"])
+async def test_a_target_that_is_none(running: Running, text: str) -> None:
+    answer = await running.http.post(
+        "/compress", content=photo(), params={"target": text}, headers=PNG
+    )
+    assert problem(answer, 400, "bad_request")["detail"].startswith("target: ")
+
+
+async def test_a_target_and_max_bytes_exclude_each_other(running: Running) -> None:
+    answer = await running.http.post(
+        "/compress?target=ssim:0.8&max_bytes=64", content=photo(), headers=PNG
+    )
+    assert "exclude" in problem(answer, 400, "bad_request")["detail"]
 
 
 async def test_the_default_size_is_a_setting(start: Start) -> None:

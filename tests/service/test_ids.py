@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbstream.ids import identify, is_id
+from thumbstream.ids import curve_key, identify, is_id
 
 
 @given(st.binary(max_size=300))
@@ -38,3 +38,9 @@ def test_ids_are_golden() -> None:
 )
 def test_what_was_never_issued_is_no_id(text: str) -> None:
     assert not is_id(text)
+
+
+def test_the_key_of_a_curve_is_no_id() -> None:
+    assert curve_key("A" * 22) == "~" + "A" * 22
+    assert not is_id(curve_key("A" * 22))
+    assert not is_id(curve_key("A" * 22)[:22])

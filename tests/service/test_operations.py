@@ -103,6 +103,7 @@ async def test_metrics_count_what_happened(running: Running) -> None:
         'thumbstream_requests_total{route="unmatched",status="404"}': 1,
         'thumbstream_request_seconds_count{route="/thumb/{id}"}': 3,
         "thumbstream_encode_seconds_count": 1,
+        "thumbstream_curve_seconds_count": 1,
         "thumbstream_decode_seconds_count": 1,
         "thumbstream_cache_hits_total": 2,
         "thumbstream_cache_misses_total": 2,
@@ -125,7 +126,7 @@ async def test_openapi_describes_every_route(running: Running) -> None:
     document = (await running.http.get("/openapi.json")).json()
     assert set(document["paths"]) == {
         "/compress", "/decode", "/decode/{id}", "/thumb/{id}", "/t/{id}/{tier}", "/thumbs",
-        "/thumbs.json", "/models", "/healthz", "/readyz", "/metrics",
+        "/thumbs.json", "/budget", "/models", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     compress = document["paths"]["/compress"]["post"]
     assert {"200", "201", "400", "401", "413", "415", "422", "429", "503", "507"} <= set(
@@ -133,6 +134,13 @@ async def test_openapi_describes_every_route(running: Running) -> None:
     )
     assert set(compress["requestBody"]["content"]) == {"image/*", "multipart/form-data"}
     assert document["components"]["schemas"]["Compressed"]["examples"]
+    budget = document["paths"]["/budget"]["post"]
+    body = budget["requestBody"]["content"]["application/json"]["schema"]
+    assert set(body["properties"]) == {"ids", "total_bytes", "measure"}
+    assert {"200", "400", "408", "413", "429", "503"} <= set(budget["responses"])
+    for path in ("/thumb/{id}", "/thumbs", "/thumbs.json"):
+        names = {parameter["name"] for parameter in document["paths"][path]["get"]["parameters"]}
+        assert {"bytes", "ssim", "psnr"} <= names
     assert "application/problem+json" in compress["responses"]["413"]["content"]
     assert (await running.http.get("/docs")).status_code == 200
 

@@ -7,22 +7,28 @@ import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 from PIL import Image
 from service_stand_ins import photo
 
 import thumbstream
+from thumbstream import zoo
 from thumbstream.app import create_app
+from thumbstream.codec.quality import psnr, ssim
+from thumbstream.ingest import thumbnail
 from thumbstream.settings import Settings
 
 PNG = {"Content-Type": "image/png"}
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Settings(store=f"sqlite:///{folder / 'streams.db'}", encode_workers=1))
+async def opened(folder: Path, **chosen: Any) -> AsyncIterator[httpx.AsyncClient]:
+    store = f"sqlite:///{folder / 'streams.db'}"
+    app = create_app(Settings(**{"store": store, "encode_workers": 1} | chosen))
     await app.service.open()
     try:
         transport = httpx.ASGITransport(app=app)
@@ -55,3 +61,61 @@ async def test_a_picture_survives_a_restart_and_every_prefix_is_a_picture(tmp_pa
             assert np.array_equal(pixels, thumbstream.decode(stream[:count]))
             errors[count] = float(np.mean((pixels - np.asarray(original, float)) ** 2))
         assert errors[1] > errors[16] > errors[64] > errors[len(stream)]
+
+
+@pytest.mark.parametrize("model", zoo.available())
+async def test_every_model_serves_by_quality(tmp_path: Path, model: str) -> None:
+    picture = photo(200, 120, seed=5)
+    small = thumbnail(picture, 32).pixels
+    async with opened(tmp_path, models=(model,)) as http:
+        made = await http.post(f"/compress?model={model}", content=picture, headers=PNG)
+        assert made.status_code == 201, made.text
+        receipt = made.json()
+        assert receipt["model"] == model
+        key, curve = receipt["id"], receipt["curve"]
+        assert curve[-1][0] == receipt["length"]
+        for _, measured_ssim, measured_psnr in curve[:: len(curve) // 4]:
+            for name, quality, measure, step in (
+                ("ssim", measured_ssim, ssim, 1e-4),
+                ("psnr", measured_psnr, psnr, 1e-2),
+            ):
+                goal = f"{max(quality - 2 * step, step):.4f}"  # told rounded, stored rounded down
+                answer = await http.get(f"/thumb/{key}?{name}={goal}")
+                reached = float(measure(small, thumbstream.decode(answer.content)))
+                assert reached >= float(goal)
+        budget = {"ids": [key], "total_bytes": receipt["length"] // 2}
+        plan = (await http.post("/budget", json=budget)).json()
+        share = plan["thumbs"][key]["bytes"]
+        batch = await http.get(plan["urls"][0])
+        stream = (await http.get(receipt["url"])).content
+        assert batch.content == share.to_bytes(2, "big") + stream[:share]
+
+
+async def test_a_target_is_kept_and_is_the_shortest(tmp_path: Path) -> None:
+    picture = photo(200, 120, seed=6)
+    small = thumbnail(picture, 32).pixels
+    async with opened(tmp_path) as http:
+        made = await http.post("/compress?target=ssim:0.6", content=picture, headers=PNG)
+        stream = (await http.get(made.json()["url"])).content
+    assert stream == thumbstream.encode(picture, target="ssim:0.6")
+    assert ssim(small, thumbstream.decode(stream)) >= 0.6
+    assert ssim(small, thumbstream.decode(stream[:-1])) < 0.6
+
+
+@pytest.mark.parametrize("server", ["redis_url", "redis_cluster_url"])
+async def test_quality_and_budget_from_redis(
+    tmp_path: Path, server: str, request: pytest.FixtureRequest
+) -> None:
+    store = request.getfixturevalue(server)
+    picture = photo(90, 60, seed=7)
+    async with opened(tmp_path, store=store, models=(zoo.DEFAULT_MODEL,)) as http:
+        made = (await http.post("/compress", content=picture, headers=PNG)).json()
+    async with opened(tmp_path, store=store, models=(zoo.DEFAULT_MODEL,)) as http:
+        length, quality, _ = made["curve"][5]
+        answer = await http.get(f"/thumb/{made['id']}?ssim={quality - 2e-4:.4f}")
+        assert len(answer.content) <= length
+        assert "immutable" in answer.headers["cache-control"]
+        budget = {"ids": [made["id"]], "total_bytes": length}
+        plan = (await http.post("/budget", json=budget)).json()
+        assert 0 < plan["used_bytes"] <= length
+        assert plan["without_curve"] == plan["unknown"] == []

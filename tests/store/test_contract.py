@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from thumbstream.ids import curve_key
 from thumbstream.store import Store, StoreUnavailableError, open_store
 
 NAMES = {"sqlite": "sqlite", "redis": "redis", "redis_cluster": "redis+cluster"}
@@ -77,6 +78,17 @@ async def test_keys_are_told_apart_by_case(store: Store, new_key: Callable[[], s
     await store.put(key + "aA", b"1")
     await store.put(key + "Aa", b"2")
     assert await store.get_many([key + "aA", key + "Aa", key + "aa"]) == [b"1", b"2", None]
+
+
+async def test_a_stream_and_its_curve_are_two_values(
+    store: Store, new_key: Callable[[], str]
+) -> None:
+    key = new_key()
+    name = curve_key(key)
+    assert await asyncio.gather(store.put(key, b"stream"), store.put(name, b"curve")) == [True] * 2
+    assert await store.put(name, b"other") is False
+    assert await store.get_many([name, key]) == [b"curve", b"stream"]
+    assert await store.get(name) == b"curve"
 
 
 async def test_concurrent_puts_of_one_key_have_one_winner(

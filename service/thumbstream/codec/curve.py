@@ -21,6 +21,8 @@ from thumbstream.codec.quality import psnr, ssim
 from thumbstream.codec.search import PrefixDecoder, ladder
 
 _POINT = struct.Struct(">HHH")
+LONGEST = 0xFFFF
+"""Bytes of the last point of a longer stream: the most that the format holds."""
 _SSIM_STEPS = 65535
 _PSNR_STEPS = 512
 _ROUNDING = 1e-9
@@ -78,7 +80,7 @@ def measure_curve(codec: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes
 
     Raises `ValueError` when the stream is of a picture of another shape, and `BitstreamError`.
     """
-    lengths = tuple(ladder(len(stream)))
+    lengths = tuple(ladder(min(len(stream), LONGEST)))
     x_hats = list(codec.decode_prefixes(stream, lengths))
     if any(x_hat.shape != pixels.shape for x_hat in x_hats):
         raise ValueError("the stream is not one of these pixels: another width or height")

@@ -1,6 +1,7 @@
-"""What a store of streams promises: small immutable values under 22-character ids.
+"""What a store of streams promises: small immutable values under short keys.
 
-The value is the stream and nothing else, so that a prefix of a value is a prefix of the stream.
+Under a 22-character id lies the stream and nothing else, so that a prefix of a value is a prefix of
+the stream; under ``~`` and the id, its rate-distortion curve.
 """
 
 from __future__ import annotations

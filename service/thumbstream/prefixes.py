@@ -1,0 +1,77 @@
+"""From what a request asks for to the bytes it gets: streams from the shelf, cut.
+
+By bytes, a prefix is a slice of the stored value. By quality it is one, too: the stream's stored
+curve says which measured prefix is the first to reach the goal. No network runs either way.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from thumbstream.asked import Wanted, WantedBatch
+from thumbstream.codec.targets import Target
+from thumbstream.curves import read_curve
+from thumbstream.ids import is_id
+from thumbstream.metrics import Metrics
+from thumbstream.refusals import NotFoundError
+from thumbstream.shelf import Shelf
+
+
+class Prefix(NamedTuple):
+    """The first bytes of a stream."""
+
+    key: str
+    body: bytes
+    """Empty: no such stream."""
+    left_out: int
+    """How many bytes of the stream are not in ``body``."""
+    lasting: bool
+    """Whether this will always be the answer to the same question."""
+
+
+class Prefixes:
+    """Cuts the streams of a shelf."""
+
+    def __init__(self, shelf: Shelf, metrics: Metrics) -> None:
+        self._shelf = shelf
+        self._metrics = metrics
+
+    async def one(self, key: str, wanted: Wanted) -> Prefix:
+        """The prefix of one stream. Raises `NotFoundError` and `StoreError`."""
+        prefix = None
+        if is_id(key):
+            if wanted.goal is None:
+                prefix = _cut(key, await self._shelf.get(key), wanted.limit)
+            else:
+                [prefix] = await self._reaching([key], [wanted.limit], wanted.goal)
+        if prefix is None or not prefix.body:
+            raise NotFoundError("no stream has this id")
+        return prefix
+
+    async def many(self, wanted: WantedBatch) -> list[Prefix]:
+        """Prefixes in the order asked for, empty ones for unknown ids. Raises `StoreError`."""
+        if wanted.goal is not None:
+            return await self._reaching(wanted.keys, wanted.limits, wanted.goal)
+        streams = await self._shelf.get_many(wanted.keys)
+        return list(map(_cut, wanted.keys, streams, wanted.limits))
+
+    async def _reaching(self, keys: list[str], limits: list[int], goal: Target) -> list[Prefix]:
+        streams, curves = await self._shelf.get_with_curves(keys)
+        prefixes = []
+        for key, stream, stored, limit in zip(keys, streams, curves, limits, strict=True):
+            curve = read_curve(stored)
+            if stream is not None:
+                self._metrics.by_quality(measured=curve is not None)
+            if curve is None:  # whole: the next answer may know better, if a curve comes
+                prefixes.append(_cut(key, stream, limit)._replace(lasting=False))
+            else:
+                reached = curve.shortest(goal.measure, goal.goal)
+                prefixes.append(_cut(key, stream, min(reached or limit, limit)))
+        return prefixes
+
+
+def _cut(key: str, stream: bytes | None, limit: int) -> Prefix:
+    if stream is None:
+        return Prefix(key, b"", 0, lasting=False)
+    body = stream[:limit]
+    return Prefix(key, body, len(stream) - len(body), lasting=True)
