@@ -85,7 +85,7 @@ format: $(DEVELOPER) ## Format the code and mend what can be mended safely
 wheel: $(INSTALLED) ## Build dist/thumbstream-*.whl
 	$(PIP) wheel --quiet --no-deps --wheel-dir $(DIST) .
 
-bench-rd: $(DEVELOPER) ## Quality by bytes beside other codecs on your pictures (DIR=folder, ARGS=options)
+bench-rd: $(DEVELOPER) ## Quality by bytes beside other codecs on your pictures (DIR=folder, ARGS="--fast" or other options)
 	@test -n "$(DIR)" || { echo "Say which pictures: make bench-rd DIR=folder" >&2; exit 1; }
 	$(VENV)/bin/thumbstream-models evaluate $(DIR) $(ARGS)
 

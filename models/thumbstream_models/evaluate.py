@@ -2,63 +2,77 @@
 
 Pictures are reduced to the thumbnail grid, coded by every codec in every useful way, decoded, and
 scored at each budget of bytes. What is charged for each codec is said in the result and on the
-page that is made of it. Prints a table; ``--out`` writes JSON; ``--table`` makes the pages and
-plots of such JSON files.
+page that is made of it. Prints a table; ``--out`` writes JSON; ``--plan`` makes all the JSON files
+that are published; ``--table`` makes the pages and plots of such files.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from thumbstream import zoo
-from thumbstream_models import measure, pages, pictures, plot, results, sheet
+from thumbstream_models import (
+    cache,
+    measure,
+    pages,
+    pictures,
+    plan,
+    plot,
+    results,
+    sheet,
+    streams,
+    tables,
+)
 from thumbstream_models.baselines import BASELINES, Codec
-from thumbstream_models.streams import Thumbstream
 
-BUDGETS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
+BUDGETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_SHEET_PICTURES = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.add_argument(
-        "sources", nargs="*", type=Path, metavar="SOURCE", help="folders, tars or .npz of pictures"
-    )
-    parser.add_argument("--out", type=Path, help="write the results to this JSON file")
-    parser.add_argument("--size", type=int, default=32, help="long side of the grid (default 32)")
-    parser.add_argument(
-        "--grid", choices=list(pictures.GRIDS), default="crop", help="how pictures are reduced"
-    )
-    parser.add_argument(
-        "--budgets", type=_numbers, default=BUDGETS, metavar="N,N,...", help="bytes to measure at"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("sources", nargs="*", type=Path, metavar="SOURCE", help="folders, tars or .npz of pictures")
+    add("--out", type=Path, help="write the results to this JSON file (--plan: into this folder)")
+    add("--size", type=int, default=32, help="long side of the grid (default 32)")
+    add("--grid", choices=list(pictures.GRIDS), default="crop", help="how pictures are reduced")
+    add("--budgets", type=_numbers, default=BUDGETS, metavar="N,N,...", help="bytes to measure at")
+    add(
         "--codecs",
         type=_names,
-        default=(results.OURS, *BASELINES),
         metavar="NAME,NAME,...",
-        help=f"codecs to measure, of {', '.join((results.OURS, *BASELINES))} (default: all)",
+        help=f"of {', '.join(BASELINES)}, thumbstream (the default model), the ids of published "
+        "models, and the words baselines and models (default: thumbstream,baselines)",
     )
-    parser.add_argument("--model", help="id of the published model (default: the default one)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
-    parser.add_argument("--limit", type=int, help="measure this many pictures, evenly spread")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    parser.add_argument(
-        "--sheet", type=Path, metavar="PNG", help="draw a contact sheet to look at, and stop"
+    add("--reference", help="codec that the others are compared with (default: the first model)")
+    add("--device", default="auto", help="auto, cpu or cuda")
+    add("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)")
+    add("--limit", type=int, help="measure this many pictures, evenly spread")
+    add("--fast", action="store_true", help=f"the same as --limit {plan.FAST}")
+    add("--quiet", action="store_true", help="no progress bars")
+    add(
+        "--cache",
+        type=Path,
+        default=cache.default_folder(),
+        metavar="DIR",
+        help="scores are kept here, so that a stopped run goes on (default: %(default)s)",
     )
-    parser.add_argument(
+    add("--no-cache", action="store_true", help="measure everything, and keep nothing")
+    add("--sheet", type=Path, metavar="PNG", help="draw a contact sheet to look at, and stop")
+    add(
+        "--plan", type=Path, metavar="TOML", help="make every result of this list; SOURCE: a folder"
+    )
+    add(
         "--table",
         nargs="+",
         type=Path,
         metavar="JSON",
         help="make plots and pages of all these results, and stop",
     )
-    parser.add_argument(
-        "--root", type=Path, default=Path(), help="where --table finds README.md and docs/"
-    )
+    add("--root", type=Path, default=Path(), help="where --table finds README.md and docs/")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -68,46 +82,94 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if not args.sources:
         raise SystemExit("evaluate: no pictures: name a folder, a tar or an .npz file")
-    taken = pictures.load(args.sources, args.size, args.grid, quiet=args.quiet)
-    if args.limit:
-        taken = pictures.spread(taken, args.limit)
-    codecs = choose(args.codecs, args.model, args.device)
-    if args.sheet:
-        sheet.draw(taken.pixels, codecs).save(args.sheet)
-        return 0
-    scores = measure.measure(taken.pixels, codecs, args.budgets, jobs=args.jobs, quiet=args.quiet)
-    model = (args.model or zoo.DEFAULT_MODEL) if results.OURS in scores else None
-    result = results.summary(
-        taken,
-        args.sources,
-        args.size,
-        args.grid,
-        codecs,
-        args.budgets,
-        scores,
-        results.environment(model, args.device),
-    )
-    print(pages.plain(result))
+    try:
+        if args.plan:
+            return _all(args)
+        run = plan.Run("", tuple(map(str, args.sources)), args.size, args.grid)
+        if args.sheet:
+            draw(args, run)
+            return 0
+        result = one(args, Path(), run)
+    except KeyboardInterrupt:
+        kept = "" if args.no_cache else f": the same command goes on from {args.cache}"
+        raise SystemExit(f"evaluate: stopped{kept}") from None
+    print(tables.plain(result))
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(results.dumps(result), encoding="utf-8")
+        _write(args.out, result)
     return 0
 
 
-def choose(names: Sequence[str], model: str | None, device: str) -> list[Codec]:
-    """The codecs of these names, thumbstream with this model."""
-    return [
-        Thumbstream(model, device) if name == results.OURS else BASELINES[name] for name in names
-    ]
+def _all(args: argparse.Namespace) -> int:
+    if len(args.sources) != 1 or args.out is None:
+        raise SystemExit("evaluate: --plan wants one folder of pictures, and --out for the results")
+    for run in plan.read(args.plan):
+        print(f"{run.name}:")
+        _write(args.out / f"{run.name}.json", one(args, args.sources[0], run))
+    return 0
+
+
+def one(args: argparse.Namespace, base: Path, run: plan.Run) -> results.Results:
+    """Measure one run, whose sources are below ``base``."""
+    codecs = choose(args.codecs or run.codecs, args.device)
+    reference = results.reference_of(codecs, args.reference)
+    if reference is not None and reference not in {codec.name for codec in codecs}:
+        raise SystemExit(f"evaluate: the reference {reference} is not among the codecs")
+    taken = _pictures(args, base, run)
+    scores = measure.measure(
+        taken.pixels,
+        codecs,
+        args.budgets,
+        jobs=args.jobs,
+        quiet=args.quiet,
+        cache=None if args.no_cache else cache.Cache(args.cache),
+    )
+    sources = [Path(source).name for source in run.sources]
+    surroundings = results.environment(codecs)
+    return results.summary(taken, sources, codecs, args.budgets, scores, surroundings, reference)
+
+
+def draw(args: argparse.Namespace, run: plan.Run) -> None:
+    """Draw a contact sheet, of few pictures unless told otherwise."""
+    few = run if args.limit or args.fast else plan.shortened(run, _SHEET_PICTURES)
+    taken = _pictures(args, Path(), few)
+    sheet.draw(taken.pixels, choose(args.codecs or run.codecs, args.device)).save(args.sheet)
+
+
+def _pictures(args: argparse.Namespace, base: Path, run: plan.Run) -> pictures.Pictures:
+    for limit in filter(None, (args.limit, plan.FAST if args.fast else None)):
+        run = plan.shortened(run, limit)
+    sources = [base / source for source in run.sources]
+    taken = pictures.load(sources, run.size, run.grid, quiet=args.quiet)
+    return pictures.spread(taken, run.limit) if run.limit else taken
+
+
+def choose(names: Sequence[str], device: str) -> list[Codec]:
+    """The codecs of these names and words, each once, in this order; raises `ValueError`."""
+    chosen: dict[str, Codec] = {}
+    for name in names:
+        if name in ("baselines", *BASELINES):
+            chosen |= BASELINES if name == "baselines" else {name: BASELINES[name]}
+        elif name in ("models", streams.OURS, *zoo.available()):
+            ids = {"models": zoo.available(), streams.OURS: (zoo.DEFAULT_MODEL,)}.get(name, (name,))
+            chosen |= {model: streams.Thumbstream(model, device) for model in ids}
+        else:
+            raise ValueError(f"unknown codec {name!r}")
+    return list(chosen.values())
 
 
 def publish(paths: Sequence[Path], root: Path) -> None:
-    """Draw the plot beside each result, and put the tables into the pages under ``root``."""
-    loaded = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted(paths)}
+    """Draw the plots beside each result, and put the tables into the pages under ``root``."""
+    loaded = {path.stem: results.load(path) for path in sorted(paths)}
     for path in paths:
-        path.with_suffix(".svg").write_text(plot.svg(loaded[path.stem]), encoding="utf-8")
+        for suffix, drawn in plot.plots(loaded[path.stem]).items():
+            path.with_name(f"{path.stem}{suffix}.svg").write_text(drawn, encoding="utf-8")
     pages.write(root / "docs" / "benchmark.md", pages.detail(loaded))
     pages.write(root / "README.md", pages.digest(loaded))
+
+
+def _write(path: Path, result: results.Results) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(results.dumps(result), encoding="utf-8")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -119,9 +181,10 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    for name in names:
-        if name not in (results.OURS, *BASELINES):
-            raise argparse.ArgumentTypeError(f"unknown codec {name!r}")
+    try:
+        choose(names, "auto")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return names
 
 

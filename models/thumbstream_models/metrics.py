@@ -1,66 +1,113 @@
-"""Distortion between two pictures, the way thumbstream publishes it.
+"""Distortion between a picture and what decoders made of it: four measures, each a small function.
 
-SSIM: Wang et al. 2004, Gaussian window of 11 x 11 and sigma 1.5, K1 = 0.01, K2 = 0.03, windows
-that lie wholly inside the picture, mean over the three RGB channels. PSNR: over all RGB samples.
+SSIM and PSNR are defined in `thumbstream.codec.quality`. PSNR-HVS-M (Ponomarenko et al. 2007, over
+luminance) weighs the errors of 8 x 8 DCT blocks by contrast sensitivity and masking. FLIP
+(Andersson et al. 2020) is the mean difference that somebody would see who alternates between the
+two pictures at a known distance: contrast sensitivity, colour differences, edges and points. It is
+defined for every pixel and size, where most perceptual measures want pyramids that thumbnails are
+too small for, and it needs no weights to be fetched.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-WINDOW = 11
-SIGMA = 1.5
-_C1 = (0.01 * 255) ** 2
-_C2 = (0.03 * 255) ** 2
-_MAX_PSNR = 100.0
-"""dB reported for equal pictures, whose PSNR is infinite."""
+from thumbstream.codec.quality import psnr, ssim
+
+__all__ = ["METRICS", "Metric", "flip", "psnr", "psnr_hvs_m", "ssim", "versions"]
+
+Pictures = NDArray[np.uint8]
+"""``(..., H, W, 3)``."""
+Floats = NDArray[np.float64]
+
+THUMBNAIL_DEGREES = 4
+"""Width at which a thumbnail is looked at, whatever its pixels: about 5 cm on a desk's screen."""
+_BLOCK = 8
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
+"""ITU-R BT.601, as in JPEG."""
 
 
-def _gaussian() -> NDArray[np.float64]:
-    offset = np.arange(WINDOW) - WINDOW // 2
-    taps = np.exp(-(offset**2) / (2 * SIGMA**2))
-    return np.asarray(taps / taps.sum(), np.float64)
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measure of quality or of error."""
+
+    name: str
+    """Key in results."""
+    title: str
+    """Name in tables."""
+    score: Callable[[Pictures, Pictures], Floats]
+    """Original and decoded ``(N, H, W, 3)`` to ``(N,)``."""
+    digits: int
+    """Behind the point, in results."""
+    less_is_better: bool = False
 
 
-def _blur(
-    window: NDArray[np.float64], height: int, width: int
-) -> Callable[..., NDArray[np.float64]]:
-    """Separable valid filter of ``(..., height, width)``; the window shrinks with tiny pictures."""
-
-    def matrix(n: int) -> NDArray[np.float64]:
-        taps = window
-        while len(taps) > n:
-            taps = taps[1:-1]
-        taps = taps / taps.sum()
-        out = np.zeros((n - len(taps) + 1, n))
-        for i in range(len(out)):
-            out[i, i : i + len(taps)] = taps
-        return out
-
-    rows, columns = matrix(height), matrix(width)
-    return lambda x: rows @ x @ columns.T
+@cache
+def _hvsm() -> Callable[..., Any]:
+    """The C++ function of psnr_hvsm."""
+    # Without this the package imports PyTorch, seconds in every process; then it says that it did
+    # not find it.
+    sys.modules.setdefault("psnr_hvsm.torch", None)  # type: ignore[arg-type]
+    with contextlib.redirect_stdout(io.StringIO()):
+        import psnr_hvsm  # type: ignore[import-untyped]
+    function: Callable[..., Any] = psnr_hvsm.BACKENDS["cpp"]["psnr_hvs_hvsm"]
+    return function
 
 
-def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Structural similarity of ``(..., H, W, 3)`` uint8 pictures; shape ``(...)``, 1.0 if equal."""
-    x = np.moveaxis(a.astype(np.float64), -1, -3)
-    y = np.moveaxis(b.astype(np.float64), -1, -3)
-    blur = _blur(_gaussian(), x.shape[-2], x.shape[-1])
-    mu_x, mu_y = blur(x), blur(y)
-    var_x, var_y = blur(x * x) - mu_x**2, blur(y * y) - mu_y**2
-    cov = blur(x * y) - mu_x * mu_y
-    score = ((2 * mu_x * mu_y + _C1) * (2 * cov + _C2)) / (
-        (mu_x**2 + mu_y**2 + _C1) * (var_x + var_y + _C2)
+def psnr_hvs_m(a: Pictures, b: Pictures) -> Floats:
+    """PSNR-HVS-M in dB of the luminance of ``(N, H, W, 3)`` pictures; at most 100.
+
+    Sides that are no multiple of 8 are filled up with copies of the last row or column.
+    """
+
+    def luminance(pictures: Pictures) -> Floats:
+        below, right = (-side % _BLOCK for side in pictures.shape[1:3])
+        filled = np.pad(pictures, ((0, 0), (0, below), (0, right), (0, 0)), mode="edge")
+        return np.asarray(filled @ _LUMINANCE / 255)
+
+    pairs = zip(luminance(a), luminance(b), strict=True)
+    return np.array([min(float(_hvsm()(x, y)[1]), 100.0) for x, y in pairs])
+
+
+def flip(a: Pictures, b: Pictures) -> Floats:
+    """Mean LDR-FLIP error of ``(N, H, W, 3)`` sRGB pictures: 0 (equal) to 1.
+
+    The thumbnail's long side is taken to be `THUMBNAIL_DEGREES` wide.
+    """
+    # Here, because training measures, too, but not this.
+    import flip_evaluator  # type: ignore[import-untyped]
+
+    viewing = {"ppd": max(a.shape[1:3]) / THUMBNAIL_DEGREES}
+
+    def error(x: Pictures, y: Pictures) -> float:
+        planes = [np.ascontiguousarray(p, np.float32) / np.float32(255) for p in (x, y)]
+        return float(flip_evaluator.evaluate(*planes, "LDR", True, False, True, viewing)[1])
+
+    return np.array([error(x, y) for x, y in zip(a, b, strict=True)])
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("ssim", "SSIM", ssim, 4),
+        Metric("psnr", "PSNR", psnr, 2),
+        Metric("psnr_hvs_m", "PSNR-HVS-M", psnr_hvs_m, 2),
+        Metric("flip", "FLIP", flip, 4, less_is_better=True),
     )
-    return np.asarray(score.mean(axis=(-3, -2, -1)))
+}
+"""By name, in the order of the tables."""
 
 
-def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Peak signal-to-noise ratio in dB of ``(..., H, W, 3)`` uint8 pictures; at most 100."""
-    mse = np.square(a.astype(np.float64) - b.astype(np.float64)).mean(axis=(-3, -2, -1))
-    with np.errstate(divide="ignore"):
-        decibels = 20 * np.log10(255) - 10 * np.log10(mse)
-    return np.asarray(np.minimum(decibels, _MAX_PSNR), np.float64)
+def versions() -> dict[str, str]:
+    """Versions of the packages that measure."""
+    return {package: metadata.version(package) for package in ("psnr-hvsm", "flip-evaluator")}

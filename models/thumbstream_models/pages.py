@@ -1,21 +1,34 @@
-"""Tables of results: plain text for a terminal, Markdown for the pages that show them.
+"""The marked sections of README.md and docs/benchmark.md, made of the JSON files alone.
 
-The pages hold a marked section that is made of the JSON files and of nothing else; a test makes it
-again and compares.
+A test makes them again and compares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from thumbstream_models.results import Results
+from thumbstream_models.tables import (
+    CHARGED,
+    bjontegaard_rows,
+    markdown,
+    quality_rows,
+    saving_rows,
+    saving_sentence,
+    shown,
+    systems,
+    what,
+)
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 HEADLINE = "photographs"
 """The result that README.md shows."""
 DIGEST_BYTES = (16, 32, 64, 128, 256)
+_UNFIT = (
+    "In brackets: pictures that cannot be coded in the budget, scored as their mean colour; `-` "
+    "where that is all of them."
+)
 
 
 def write(page: Path, section: str) -> None:
@@ -33,73 +46,22 @@ def marked(text: str) -> str:
     return text.split(f"{BEGIN}\n")[1].split(END)[0]
 
 
-def quality_rows(result: Results, budgets: Sequence[int]) -> list[list[str]]:
-    """A header and a row for each codec: mean SSIM / PSNR, and in brackets how many do not fit."""
-    rows = [["codec", *(f"{budget} B" for budget in budgets)]]
-    for codec in result["codecs"].values():
-        cells = {point["bytes"]: _quality(point, result) for point in codec["points"]}
-        rows.append([codec["title"], *(cells[budget] for budget in budgets)])
-    return rows
-
-
-def saving_rows(result: Results) -> list[list[str]]:
-    """A header and a row for each baseline: bytes that thumbstream needs at equal mean SSIM."""
-    compared = result["comparison"]
-    budgets = sorted({p["bytes"] for c in compared.values() for p in c["equal_ssim"]})
-    rows = [["against", *(f"{b} B" for b in budgets), "mean, SSIM", "mean, PSNR"]]
-    for name, against in compared.items():
-        cells = {point["bytes"]: _ratio(point) for point in against["equal_ssim"]}
-        rows.append(
-            [
-                result["codecs"][name]["title"],
-                *(cells.get(budget, "-") for budget in budgets),
-                _percent(against["bjontegaard_rate_ssim"]),
-                _percent(against["bjontegaard_rate_psnr"]),
-            ]
-        )
-    return rows
-
-
-def plain(result: Results) -> str:
-    """All tables of one result, aligned for a terminal."""
-    parts = [_what(result), _aligned(quality_rows(result, result["budgets"]))]
-    if "comparison" in result:
-        parts += [
-            "bytes that thumbstream needs for the mean SSIM of the others, as a fraction of theirs",
-            _aligned(saving_rows(result)),
-        ]
-        parts += _saving_sentence(result)
-    return "\n\n".join(parts)
-
-
 def detail(results: Mapping[str, Results]) -> str:
     """The section of docs/benchmark.md."""
-    if not results:
-        return ""
     parts: list[str] = []
     for name, result in results.items():
+        parts += _result(name, result)
+    ours = {name: result for name, result in results.items() if _is_the_papers(result)}
+    if ours:
         parts += [
-            f"### {name}",
-            f"{_what(result)}. {_environment(result)}",
-            f"![SSIM against bytes, {name}](../models/results/{name}.svg)",
-            "Mean SSIM / PSNR in dB at each budget of bytes. In brackets: pictures that cannot be "
-            "coded in the budget, scored as their mean colour; `-` where that is all of them.",
-            _markdown(quality_rows(result, result["budgets"])),
+            "### The systems of the paper",
+            "All published models on the grid of arXiv 1511.06085, the whole picture squashed to "
+            f"32 x 32. {CHARGED['payload']} Mean SSIM / PSNR in dB at each budget.",
         ]
-        if "comparison" in result:
-            parts += [
-                "Bytes that thumbstream needs for the mean SSIM that the other codec reaches in "
-                "that many bytes, as a fraction of them (below 1: fewer bytes), with 95 % "
-                "intervals, where half of the pictures or more fit; "
-                "then Bjontegaard's mean difference of bytes.",
-                _markdown(saving_rows(result)),
-                *_saving_sentence(result),
-            ]
-        parts += ["What is searched and what is charged:"]
-        parts.append(
-            "\n".join(f"- {c['title']}: {c['counted']}" for c in result["codecs"].values())
-        )
-    return "".join(f"\n{part}\n" for part in parts) + "\n"
+        for name, result in ours.items():
+            parts += [f"#### {name}", f"{what(result)}.", *_models(name, result)]
+    parts += _counted(results)
+    return _joined(parts)
 
 
 def digest(results: Mapping[str, Results]) -> str:
@@ -109,72 +71,100 @@ def digest(results: Mapping[str, Results]) -> str:
     name = HEADLINE if HEADLINE in results else next(iter(results))
     result = results[name]
     budgets = [budget for budget in DIGEST_BYTES if budget in result["budgets"]]
-    parts = [
-        f"![SSIM against bytes](models/results/{name}.svg)",
-        f"Mean SSIM / PSNR in dB. {_what(result)}. In brackets: pictures that cannot be coded in "
-        "so few bytes. All bytes of thumbstream are counted; of the others only the payload, "
-        "without headers.",
-        _markdown(quality_rows(result, budgets)),
-    ]
-    return "".join(f"\n{part}\n" for part in parts) + "\n"
+    return _joined(
+        [
+            f"![SSIM against bytes](models/results/{name}.svg)",
+            f"Mean SSIM / PSNR in dB. {what(result)}. {CHARGED['headline']} In brackets: pictures "
+            "that cannot be coded in so few bytes. Best classical: for each picture the best of "
+            "the formats below that have a quality setting.",
+            markdown(quality_rows(result, shown(result), budgets)),
+        ]
+    )
 
 
-def _what(result: Results) -> str:
-    p = result["pictures"]
-    sources = ", ".join(p["sources"])
-    model = result["environment"].get("model")
-    subject = f", model `{model}`" if model else ""
-    return f"{p['count']} pictures ({sources}), {p['size']} pixels, {p['reduction']}{subject}"
+def _result(name: str, result: Results) -> list[str]:
+    names, budgets = shown(result), result["budgets"]
+    parts = [f"### {name}", f"{what(result)}. {_versions(result)}"]
+    if names:
+        parts += [
+            f"![SSIM against bytes, {name}](../models/results/{name}.svg)",
+            f"Mean SSIM / PSNR in dB at each budget of bytes. {CHARGED['headline']} {_UNFIT}",
+            markdown(quality_rows(result, names, budgets)),
+            "The same by PSNR-HVS-M in dB / FLIP (0 is equal, less is better):",
+            markdown(quality_rows(result, names, budgets, measures=("psnr_hvs_m", "flip"))),
+            f"Mean SSIM / PSNR in dB. {CHARGED['whole']}",
+            markdown(quality_rows(result, names, budgets, "whole")),
+        ]
+    if result.get("comparison"):
+        parts += _comparison(result)
+    if len(systems(result)) > 1 and not _is_the_papers(result):
+        parts += [f"All models. {CHARGED['payload']}", *_models(name, result)]
+    return parts + saving_sentence(result)
 
 
-def _environment(result: Results) -> str:
-    e = result["environment"]
-    versions = ("pillow", "libjpeg-turbo", "openjpeg", "libwebp", "libavif")
-    return ", ".join(f"{name} {e[name]}" for name in versions if e.get(name)) + "."
-
-
-def _quality(point: Mapping[str, Any], result: Results) -> str:
-    if point["unfit"] == result["pictures"]["count"]:
-        return "-"
-    unfit = f" ({point['unfit']})" if point["unfit"] else ""
-    return f"{_fraction(point['ssim'])} / {point['psnr']:.1f}{unfit}"
-
-
-def _ratio(point: Mapping[str, Any]) -> str:
-    if point["ratio"] is None:
-        return "not reached"
-    if point["at_most"]:
-        return f"under {point['ratio']:.2f}"
-    low, high = (f"{x:.2f}" if x is not None else "?" for x in point["ratio_95"])
-    unfit = f" ({point['unfit']})" if point["unfit"] else ""
-    return f"{point['ratio']:.2f} [{low}, {high}]{unfit}"
-
-
-def _fraction(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0") if 0 <= value < 1 else f"{value:.3f}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:+.1f} %"
-
-
-def _saving_sentence(result: Results) -> list[str]:
-    saved = result.get("entropy_saving")
-    if not saved:
+def _comparison(result: Results) -> list[str]:
+    title = result["codecs"][result["reference"]]["title"]
+    others = [name for name in shown(result) if name != result["reference"]]
+    if not others:
         return []
-    told = " and ".join(f"{100 * part:.1f} % at {budget} bytes" for budget, part in saved.items())
-    return [f"The entropy coder saves {told} against the same codes as raw bits."]
+    return [
+        f"Bytes that {title} needs, header included, for the mean SSIM that the other codec "
+        "reaches in that many bytes of payload, as a fraction of them (below 1: fewer bytes), with "
+        "95 % intervals, where half of the pictures or more fit:",
+        markdown(saving_rows(result, others)),
+        f"Bjontegaard's mean difference of the bytes of {title}, by each measure, against the "
+        "payload of the other codec and against its whole file:",
+        markdown(bjontegaard_rows(result, others)),
+    ]
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---"] + ["---:"] * (len(rows[0]) - 1)
-    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
+def _models(name: str, result: Results) -> list[str]:
+    """All models with each other, by payload."""
+    ours, reference = systems(result), result.get("reference")
+    parts = [
+        f"![SSIM against bytes, models, {name}](../models/results/{name}-models.svg)",
+        markdown(quality_rows(result, ours, result["budgets"], "payload")),
+    ]
+    others = [model for model in ours if model != reference]
+    if reference in ours:
+        parts += [
+            f"Bytes that `{reference}` needs at equal mean SSIM, as a fraction, and Bjontegaard's "
+            "mean difference of its bytes:",
+            markdown(saving_rows(result, others)),
+            markdown(bjontegaard_rows(result, others, ("payload",))),
+        ]
+    return parts
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells]))
-    return "\n".join(lines)
+def _is_the_papers(result: Results) -> bool:
+    """Whether it holds several models on the grid of the paper."""
+    p = result["pictures"]
+    return p["grid"] == "squash" and p["size"] == 32 and len(systems(result)) > 1
+
+
+def _counted(results: Mapping[str, Results]) -> list[str]:
+    """What is searched and charged, once for each codec; models share one entry."""
+    told: dict[str, str] = {}
+    for result in results.values():
+        for codec in result["codecs"].values():
+            told.setdefault(
+                "models" if codec["kind"] == "model" else codec["title"], codec["counted"]
+            )
+    if not told:
+        return []
+    lines = "\n".join(f"- {title}: {counted}" for title, counted in told.items())
+    return ["### What is searched, and what is payload", lines]
+
+
+def _versions(result: Results) -> str:
+    versions = result["environment"]["versions"]
+    told = [
+        f"{name} {version}"
+        for name, version in versions.items()
+        if "/" not in name and name != "providers"
+    ]
+    return ", ".join(told) + "."
+
+
+def _joined(parts: list[str]) -> str:
+    return "".join(f"\n{part}\n" for part in parts) + "\n" if parts else ""

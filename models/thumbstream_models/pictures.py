@@ -1,7 +1,8 @@
 """Pictures to measure on, reduced to the thumbnail grid.
 
 Sources are folders and tars of picture files, and ``.npz`` files whose ``images`` are uint8
-``(N, H, W, 3)``. Reduction is Lanczos with antialiasing.
+``(N, H, W, 3)``. Reduction is Lanczos with antialiasing; nothing is ever enlarged: pictures that
+are smaller than the grid are left out, and counted.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,19 @@ class Pictures:
     names: list[str]
     pixels: list[NDArray[np.uint8]]
     sha256: str
+    size: int
+    """Pixels of the long side."""
+    grid: str
+    """One of `GRIDS`."""
+    too_small: int = 0
+    """Pictures left out because they would have to be enlarged."""
 
 
-def reduce(image: Image.Image, size: int, grid: str) -> NDArray[np.uint8]:
-    """Reduce ``image`` to the grid, one of `GRIDS`; ``(H, W, 3)`` uint8, long side ``size``."""
+def reduce(image: Image.Image, size: int, grid: str) -> NDArray[np.uint8] | None:
+    """Reduce ``image`` to the grid, one of `GRIDS`; ``(H, W, 3)`` uint8, long side ``size``.
+
+    None when it would have to be enlarged.
+    """
     width, height = image.size
     short, long = sorted(image.size)
     box = (0.0, 0.0, float(width), float(height))
@@ -49,6 +59,8 @@ def reduce(image: Image.Image, size: int, grid: str) -> NDArray[np.uint8]:
         target = (size, other) if width >= height else (other, size)
     elif grid != "squash":
         raise ValueError(f"unknown grid {grid!r}; known: {', '.join(GRIDS)}")
+    if box[2] - box[0] < target[0] or box[3] - box[1] < target[1]:
+        return None
     return np.asarray(image.convert("RGB").resize(target, Image.Resampling.LANCZOS, box=box))
 
 
@@ -69,22 +81,29 @@ def load(sources: Sequence[Path], size: int, grid: str, *, quiet: bool = False) 
     digest = hashlib.sha256()
     names: list[str] = []
     pixels: list[NDArray[np.uint8]] = []
+    too_small = 0
     for source in sources:
         for name, content, image in tqdm(
             _read(source), desc=f"reading {source.name}", unit=" pictures", disable=quiet
         ):
+            reduced = reduce(image, size, grid)
+            if reduced is None:
+                too_small += 1
+                continue
             digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
             names.append(name)
-            pixels.append(reduce(image, size, grid))
+            pixels.append(reduced)
     if not pixels:
-        raise ValueError(f"no pictures in {', '.join(map(str, sources))}")
-    return Pictures(names, pixels, digest.hexdigest())
+        raise ValueError(f"no pictures of {size} pixels or more in {', '.join(map(str, sources))}")
+    return Pictures(names, pixels, digest.hexdigest(), size, grid, too_small)
 
 
 def spread(pictures: Pictures, count: int) -> Pictures:
     """At most ``count`` of the pictures, evenly spread over the order in which they were read."""
     total = len(pictures.pixels)
     chosen = [i * total // count for i in range(count)] if count < total else list(range(total))
-    return Pictures(
-        [pictures.names[i] for i in chosen], [pictures.pixels[i] for i in chosen], pictures.sha256
+    return replace(
+        pictures,
+        names=[pictures.names[i] for i in chosen],
+        pixels=[pictures.pixels[i] for i in chosen],
     )

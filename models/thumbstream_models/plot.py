@@ -1,42 +1,74 @@
-"""A rate-distortion plot as an SVG written by hand: SSIM against bytes, one line for each codec.
+"""Rate-distortion plots as SVG written by hand: SSIM against bytes, one line for each codec.
 
-The file carries its own style sheet with a dark variant, so one file serves both kinds of page.
+A file carries its own style sheet with a dark variant, so one file serves both kinds of page.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from html import escape
-from typing import Any
 
-from thumbstream_models.results import OURS, Results
+from thumbstream_models.results import BEST, Results
+from thumbstream_models.tables import charge, shown, systems
 
-_WIDTH, _HEIGHT = 720, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 120, 34, 44
-_LABEL_GAP = 15
+_WIDTH, _HEIGHT = 760, 440
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 150, 34, 44
+_LABEL_GAP = 16
 """Pixels between the base lines of two labels."""
-_STYLE = """
-text { font: 13px system-ui, sans-serif; fill: #333 }
-.grid { stroke: #ddd; stroke-width: 1 }
-.line { fill: none; stroke-width: 1.6 }
-.ours { stroke-width: 3 }
-.c0 { --c: #c2410c } .c1 { --c: #2563a8 } .c2 { --c: #2f7d4f }
-.c3 { --c: #7c4fb0 } .c4 { --c: #8a6d1f } .c5 { --c: #666 }
-.line { stroke: var(--c) } circle, .label { fill: var(--c) } .c0.label { font-weight: 600 }
-@media (prefers-color-scheme: dark) {
-  text { fill: #ccc } .grid { stroke: #3a3a3a }
-  .c0 { --c: #fb923c } .c1 { --c: #7db4f0 } .c2 { --c: #72c795 }
-  .c3 { --c: #bd9bea } .c4 { --c: #d9bd6a } .c5 { --c: #aaa }
-}"""
+_LIGHT = (
+    *("#c2410c", "#111827", "#1d6fb8", "#2f7d4f", "#7c4fb0"),
+    *("#8a6d1f", "#0f7f86", "#b0306a", "#666666"),
+)
+_DARK = (
+    *("#fb923c", "#f3f4f6", "#7db4f0", "#72c795", "#bd9bea"),
+    *("#d9bd6a", "#5cc9cf", "#f088b6", "#aaaaaa"),
+)
+"""One colour for each line, in turn; the first two are those of the reference and the best."""
 
 
-def svg(result: Results) -> str:
-    """Draw one result; points at which no picture can be coded are left out."""
-    curves = _curves(result)
+def _colours(palette: Iterable[str]) -> str:
+    return " ".join(f".c{i} {{ --c: {colour} }}" for i, colour in enumerate(palette))
+
+
+_STYLE = f"""
+text {{ font: 13px system-ui, sans-serif; fill: #333 }}
+.grid {{ stroke: #ddd; stroke-width: 1 }}
+.line {{ fill: none; stroke: var(--c); stroke-width: 1.6 }}
+.ours {{ stroke-width: 3 }} .best {{ stroke-dasharray: 5 4 }}
+circle, .label {{ fill: var(--c) }} .ours.label {{ font-weight: 600 }}
+{_colours(_LIGHT)}
+@media (prefers-color-scheme: dark) {{
+  text {{ fill: #ccc }} .grid {{ stroke: #3a3a3a }}
+  circle, .label {{ fill: var(--c) }}
+  {_colours(_DARK)}
+}}"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    title: str
+    style: str
+    """Classes of the style sheet."""
+    points: list[tuple[int, float]]
+    """``(bytes, SSIM)``."""
+
+
+def plots(result: Results) -> dict[str, str]:
+    """By suffix of the file name: the main plot, and one of the models if there are several."""
+    drawn = {"": svg(result, shown(result), "headline")} if shown(result) else {}
+    if len(systems(result)) > 1:
+        drawn["-models"] = svg(result, systems(result), "payload")
+    return drawn
+
+
+def svg(result: Results, names: Iterable[str], view: str) -> str:
+    """Draw these codecs; points at which no picture can be coded are left out."""
+    curves = _curves(result, names, view)
     budgets = result["budgets"]
-    lowest = math.floor(10 * min(q for _, points in curves for _, q in points)) / 10
+    lowest = math.floor(10 * min((q for c in curves for _, q in c.points), default=0)) / 10
 
     def x(rate: float) -> float:
         span = math.log(budgets[-1] / budgets[0]) or 1.0
@@ -51,30 +83,31 @@ def svg(result: Results) -> str:
         f"<style>{_STYLE}\n</style>",
         *_axes(budgets, lowest, x, y),
     ]
-    for i, (title, points) in enumerate(curves):
-        path = " ".join(f"{x(rate):.1f},{y(quality):.1f}" for rate, quality in points)
-        ours = " ours" if title == result["codecs"].get(OURS, {}).get("title") else ""
-        parts.append(f'<polyline class="line c{i % 6}{ours}" points="{path}"/>')
+    for curve in curves:
+        path = " ".join(f"{x(rate):.1f},{y(quality):.1f}" for rate, quality in curve.points)
+        parts.append(f'<polyline class="line {curve.style}" points="{path}"/>')
         parts += [
-            f'<circle class="c{i % 6}" cx="{x(rate):.1f}" cy="{y(quality):.1f}" r="2.5"/>'
-            for rate, quality in points
+            f'<circle class="{curve.style}" cx="{x(rate):.1f}" cy="{y(quality):.1f}" r="2.5"/>'
+            for rate, quality in curve.points
         ]
     parts += _labels(curves, x, y)
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _curves(result: Results) -> list[tuple[str, list[tuple[int, float]]]]:
-    """``(title, [(bytes, ssim)])``; a codec of a single quality is drawn at its own size only."""
+def _curves(result: Results, names: Iterable[str], view: str) -> list[_Curve]:
+    """One for each codec; one of a single quality is drawn at its own size only."""
     count = result["pictures"]["count"]
+    marks = {result.get("reference"): " ours", BEST: " best"}
     out = []
-    for codec in result["codecs"].values():
-        fitting = [p for p in codec["points"] if p["unfit"] < count]
+    for i, name in enumerate(names):
+        codec = result["codecs"][name]
         points: list[tuple[int, float]] = []
-        for point in fitting:
-            if not points or point["ssim"] != points[-1][1]:
+        for point in codec["points"][charge(codec, view)]:
+            if point["unfit"] < count and (not points or point["ssim"] != points[-1][1]):
                 points.append((point["bytes"], point["ssim"]))
         if points:
-            out.append((codec["title"], points))
+            style = f"c{i % len(_LIGHT)}{marks.get(name, '')}"
+            out.append(_Curve(codec["title"], style, points))
     return out
 
 
@@ -100,31 +133,19 @@ def _axes(
 
 
 def _labels(
-    curves: list[tuple[str, list[tuple[int, float]]]],
-    x: Callable[[float], float],
-    y: Callable[[float], float],
+    curves: list[_Curve], x: Callable[[float], float], y: Callable[[float], float]
 ) -> list[str]:
-    """Titles at the ends of the lines, pushed apart where they would overlap.
-
-    A single point has its title on the left, where fewer lines pass.
-    """
-    ends: list[dict[str, Any]] = [
-        {
-            "i": i,
-            "title": title,
-            "x": x(points[-1][0]) + (8 if len(points) > 1 else -8),
-            "y": y(points[-1][1]) + 4,
-            "anchor": "start" if len(points) > 1 else "end",
-        }
-        for i, (title, points) in enumerate(curves)
-    ]
-    ends.sort(key=lambda end: end["y"])
-    for above, below in itertools.pairwise(ends):
-        if below["x"] == above["x"]:
-            below["y"] = max(below["y"], above["y"] + _LABEL_GAP)
-    return [
-        f'<text class="c{end["i"] % 6} label" x="{end["x"]:.1f}" y="{end["y"]:.1f}" '
-        f'text-anchor="{end["anchor"]}">'
-        f"{escape(end['title'])}</text>"
-        for end in ends
-    ]
+    """Titles beside the ends of the lines, in one column, pushed apart where they would overlap."""
+    at = [[y(curve.points[-1][1]) + 4, i] for i, curve in enumerate(curves)]
+    at.sort()
+    for above, below in itertools.pairwise(at):
+        below[0] = max(below[0], above[0] + _LABEL_GAP)
+    parts = []
+    for height, index in at:
+        curve = curves[int(index)]
+        end, title = x(curve.points[-1][0]), escape(curve.title)
+        left = max(end, _WIDTH - _RIGHT) + 8
+        parts.append(
+            f'<text class="{curve.style} label" x="{left:.1f}" y="{height:.1f}">{title}</text>'
+        )
+    return parts

@@ -1,4 +1,4 @@
-"""A contact sheet to look at: a row for each picture, groups of codecs for each budget."""
+"""A contact sheet to look at: for each picture the original, and codecs beside budgets."""
 
 from __future__ import annotations
 
@@ -6,55 +6,76 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from thumbstream_models import metrics
-from thumbstream_models.baselines import Codec
-from thumbstream_models.measure import mean_colour
+from thumbstream_models.baselines import Codec, Coding
+from thumbstream_models.measure import merits
 
 BUDGETS = (16, 32, 64, 128)
-_SCALE = 3
-"""Enlargement of a thumbnail."""
-_GAP = 6
-_HEAD = 28
+CELL = 128
+"""Pixels of the long side of a drawn thumbnail."""
+_GAP = 8
+_LINE = 18
+_LEFT = 56
+_FONT = 14
+_DIM = "#888888"
 
 
 def draw(pictures: Sequence[NDArray[np.uint8]], codecs: Sequence[Codec]) -> Image.Image:
-    """Original, then for each budget the best of each codec (its mean colour if none fits)."""
-    side = max(max(p.shape[:2]) for p in pictures) * _SCALE
-    columns = 1 + len(BUDGETS) * len(codecs)
-    width = columns * (side + _GAP) + len(BUDGETS) * 2 * _GAP
-    sheet = Image.new("RGB", (width, _HEAD + len(pictures) * (side + _GAP)), "white")
+    """For each picture a row for each budget; a column for the original and one for each codec.
+
+    Shows the best coding by SSIM (the longest prefix, of codecs that progress) with its SSIM and
+    its bytes: of a codec that progresses the whole stream is held against the budget, of others
+    the payload. A dash stands where nothing fits.
+    """
+    font = ImageFont.load_default(_FONT)
+    down, across = CELL + _LINE + _GAP, CELL + _GAP
+    block = len(BUDGETS) * down + _GAP
+    size = (_LEFT + (1 + len(codecs)) * across, 2 * _LINE + len(pictures) * block)
+    sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((0, 0), "original", fill="black")
+    for i, title in enumerate(["original", *(codec.title for codec in codecs)]):
+        pen.text((_LEFT + i * across, _GAP), title, fill="black", font=font)
     for row, pixels in enumerate(pictures):
-        top = _HEAD + row * (side + _GAP)
-        sheet.paste(_enlarged(pixels), (0, top))
-        for i, codec in enumerate(codecs):
-            for j, (budget, best) in enumerate(zip(BUDGETS, _best(codec, pixels), strict=True)):
-                left = (1 + j * len(codecs) + i) * (side + _GAP) + (j + 1) * 2 * _GAP
-                sheet.paste(_enlarged(best), (left, top))
-                if row == 0:
-                    pen.text((left, 0), f"{codec.title}\n{budget} B", fill="black")
+        top = 2 * _LINE + row * block
+        sheet.paste(_enlarged(pixels), (_LEFT, top))
+        for j, budget in enumerate(BUDGETS):
+            pen.text((4, top + j * down + CELL // 2), f"{budget} B", fill="black", font=font)
+        for i, codec in enumerate(codecs, 1):
+            for j, (decoded, said) in enumerate(_best(codec, pixels)):
+                place = (_LEFT + i * across, top + j * down)
+                if decoded is not None:
+                    sheet.paste(_enlarged(decoded), place)
+                pen.text((place[0], place[1] + CELL), said, fill=_DIM, font=font)
     return sheet
 
 
-def _best(codec: Codec, pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """At each budget the picture with the highest SSIM (the longest prefix, if progressive)."""
+def _best(codec: Codec, pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.uint8] | None, str]]:
+    """At each budget the picture, and what to say of it."""
     codings = list(codec.codings(pixels, BUDGETS))
-    merit = [
-        coding.payload if codec.progressive else float(metrics.ssim(pixels, coding.pixels))
-        for coding in codings
-    ]
-    out = []
+    merit = merits(codec, pixels, codings)
+
+    def spent(coding: Coding) -> int:
+        return coding.whole if codec.progressive else coding.payload
+
+    out: list[tuple[NDArray[np.uint8] | None, str]] = []
     for budget in BUDGETS:
-        fitting = [i for i, coding in enumerate(codings) if coding.payload <= budget]
-        best = max(fitting, key=merit.__getitem__, default=None)
-        out.append(mean_colour(pixels) if best is None else codings[best].pixels)
+        fitting = [i for i, coding in enumerate(codings) if spent(coding) <= budget]
+        if fitting:
+            best = codings[max(fitting, key=merit.__getitem__)]
+            out.append(
+                (best.pixels, f"{float(metrics.ssim(pixels, best.pixels)):.3f}, {spent(best)} B")
+            )
+        else:
+            out.append((None, "-"))
     return out
 
 
 def _enlarged(pixels: NDArray[np.uint8]) -> Image.Image:
     height, width = pixels.shape[:2]
-    size = (width * _SCALE, height * _SCALE)
-    return Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BICUBIC)
+    scale = max(1, CELL // max(height, width))
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    larger = image.resize((width * scale, height * scale), Image.Resampling.BICUBIC)
+    larger.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    return larger

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream import zoo
+from thumbstream.codec.bitstream import parse_header
 from thumbstream_models.baselines import Coding
+from thumbstream_models.baselines.base import package_versions
+
+OURS = "thumbstream"
+"""Title of the default model; of every other, its id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbstream:
     """Prefixes of one stream per picture, by a published model."""
 
-    model: str | None = None
-    """Model id; None for the default."""
+    name: str = zoo.DEFAULT_MODEL
+    """Id of the model."""
     device: str = "auto"
-    name: str = "thumbstream"
-    title: str = "thumbstream"
     counted: str = (
-        "One stream for each picture; at each budget the prefix of that length. Charged: every "
-        "byte, the header included."
+        "One stream for each picture; at each budget the prefix of that length. Payload: all bytes "
+        "but the header's one or three."
     )
+    kind: str = "model"
     progressive: bool = True
 
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return OURS if self.name == zoo.DEFAULT_MODEL else self.name
+
+    def versions(self) -> Mapping[str, str]:
+        """Hashes of the model's files, and the runtime with what it runs on."""
+        files: dict[str, dict[str, str]] = zoo.describe(self.name)["files"]
+        hashes = {f"{self.name}/{name}": file["sha256"] for name, file in files.items()}
+        return {**runtime(self.device), **hashes}
+
     def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
-        """The prefix at every budget, up to the first that holds the whole stream."""
-        codec = zoo.load(self.model, device=self.device)
-        stream = codec.encode(pixels)
-        for budget in sorted(budgets):
-            prefix = stream[:budget]
-            known = codec.read_codes(prefix).known
-            yield Coding(len(prefix), len(prefix), codec.decode(prefix), known)
-            if budget >= len(stream):
-                return
+        """The prefixes that a budget allows with and without the header counted."""
+        codec = zoo.load(self.name, device=self.device)
+        header = parse_header(codec.encode(pixels, max_bytes=3)).length
+        stream = codec.encode(pixels, max_bytes=max(budgets) + header)
+        wanted = {min(b + free, len(stream)) for b in budgets for free in (0, header)}
+        lengths = sorted(n for n in wanted if n > header)
+        for n, decoded in zip(lengths, codec.decode_prefixes(stream, lengths), strict=True):
+            yield Coding(n - header, n, decoded, codec.read_codes(stream[:n]).known)
+
+
+def runtime(device: str) -> dict[str, str]:
+    """ONNX Runtime's version and the execution providers that it really uses."""
+    names = {str(found.name) for found in metadata.distributions()}
+    package = "onnxruntime-gpu" if "onnxruntime-gpu" in names else "onnxruntime"
+    providers = zoo.load(device=device).providers
+    return {**package_versions(package), "providers": " ".join(providers)}

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from thumbstream_models import metrics
-from thumbstream_models.baselines import BASELINES, avif, jpeg, jpeg2000, thumbhash, webp
+from thumbstream_models.baselines import (
+    BASELINES,
+    avif,
+    blurhash,
+    jpeg,
+    jpeg2000,
+    jpegxl,
+    thumbhash,
+    webp,
+)
 
 BUDGETS = (32, 64, 128, 256)
 LIMIT = max(BUDGETS)
@@ -43,13 +52,13 @@ def test_codings_are_pictures_and_fit(name: str, shape: tuple[int, int]) -> None
         assert 0 < coding.payload <= min(LIMIT, coding.whole)
 
 
-@pytest.mark.parametrize("name", ["jpeg", "jpeg2000", "webp", "avif"])
+@pytest.mark.parametrize("name", ["jpeg", "jpeg2000", "webp", "avif", "jpegxl"])
 def test_more_bytes_buy_quality(name: str) -> None:
     pixels = picture(2)
     codings = list(BASELINES[name].codings(pixels, BUDGETS))
     best = [
         max(float(metrics.ssim(pixels, c.pixels)) for c in codings if c.payload <= budget)
-        for budget in (96, 256)
+        for budget in (128, 256)
     ]
     assert 0.3 < best[0] < best[1]
 
@@ -92,10 +101,40 @@ def test_jpeg2000_packets_begin_behind_the_start_of_data() -> None:
 
 def test_webp_is_charged_for_the_frame() -> None:
     for quality in (0, 40, 95):
-        data = save(picture(5), "WEBP", quality=quality, method=6)
+        setting = {"quality": quality, "sns_strength": 0, "filter_strength": 60}
+        data = webp.WebP().encode(picture(5), setting)
         free = len(data) - webp.WebP().payload(data, {})
         assert free - (12 + 8 + 10) in (0, 1)  # RIFF, chunk header, frame start; padding
         assert webp.chunk(data, b"VP8 ")[3:6] == b"\x9d\x01\x2a"
+
+
+def test_one_segment_makes_webp_smaller() -> None:
+    setting = {"quality": 5, "sns_strength": 50, "filter_strength": 60}
+    ours = webp.WebP().encode(picture(5), setting)
+    assert len(ours) < len(save(picture(5), "WEBP", quality=5, method=6))
+
+
+def test_there_is_a_quality_for_each_of_avifs_quantisers() -> None:
+    settings = list(next(avif.Avif().series(picture(6), 64)))
+    # libavif: quantiser = ((100 - quality) * 63 + 50) / 100, rounded down
+    quantisers = [((100 - setting["quality"]) * 63 + 50) // 100 for setting in settings]
+    assert quantisers == list(range(63, -1, -1))
+
+
+@pytest.mark.parametrize(("shape", "header"), [((32, 32), 4), ((16, 32), 4), ((21, 32), 6)])
+def test_jpeg_xl_is_charged_for_the_frame(shape: tuple[int, int], header: int) -> None:
+    for distance in (1.0, 8.0, 25.0):
+        data = jpegxl.JpegXl().encode(picture(9, *shape), {"effort": 7, "distance": distance})
+        assert data[:2] == b"\xff\x0a"
+        assert jpegxl.header_bytes(data) == header
+        assert jpegxl.JpegXl().payload(data, {}) == len(data) - header
+        assert jpegxl.JpegXl().decode(data).shape == (*shape, 3)
+
+
+def test_jpeg_xl_with_other_metadata_is_refused() -> None:
+    # Square, 8 * (3 + 1) pixels a side, and a zero where default metadata have a one.
+    with pytest.raises(ValueError, match="metadata"):
+        jpegxl.header_bytes(bytes.fromhex("ff0a 4704 0000"))
 
 
 def test_avif_is_charged_for_the_frame() -> None:
@@ -137,3 +176,42 @@ def test_thumbhash_takes_a_plain_picture() -> None:
     plain = np.full((32, 32, 3), 77, np.uint8)
     drawn = thumbhash.decode(thumbhash.encode(plain), 32, 32)
     assert np.abs(drawn.astype(int) - 77).max() <= 4
+
+
+# Made with blurhash-python 1.2.2, Wolt's own, of the wide picture above; drawn 8 pixels wide.
+BLURHASHES = {
+    (1, 1): "00HB[0",
+    (4, 3): "LDHB[0OQHbKaROEeHvNHiIVuU$yP",
+    (9, 9): (
+        "|DHB[0OQHbKaGPIqF=O%RPROEeHvNHGSR7t2#prsiIVuU$yPb[rKtRw]nVXxZ,v%Pyi{n7O?wOWDXwRR"
+        "t}Tvmur@TbnTaO-ztMOmZERDt7t6RRWAZhV]hrcCP7tPt1n5o@.4nRcnTtRnb@R7r^t2NDocRVZqoym:"
+        "aKotog"
+    ),
+    (2, 7): "t6HB[0F,Mc0{hyQ;YCU~T*Mz^?y5UvM#",
+}
+DRAWN = bytes.fromhex(
+    "6d41577851648e757a9c9a889fb38b9cb387989383994f846f59647b666e9082819d9e8d9eaf8f99ac8c9692"
+    "89996489767e7b82868195988e9fa4979ca698949e9592919399859482938a8a998e9aa397a0a59c9a9e9c90"
+    "949a90929998969a8e978c93998f9b9b969d9d9a989c9a929997919597969298989086998c899a89909a9094"
+    "989e9396a490949890938192"
+)
+
+
+@pytest.mark.parametrize(("components", "expected"), BLURHASHES.items())
+def test_blurhash_agrees_with_other_implementations(
+    components: tuple[int, int], expected: str
+) -> None:
+    wide, _ = next(hashed())
+    assert blurhash.encode(wide, *components) == expected
+
+
+def test_blurhash_draws_what_other_implementations_draw() -> None:
+    drawn = blurhash.decode(BLURHASHES[4, 3], 6, 8)
+    assert np.abs(drawn.ravel().astype(int) - list(DRAWN)).max() <= 1
+
+
+def test_blurhash_of_one_component_is_the_mean() -> None:
+    plain = np.full((32, 32, 3), (10, 120, 240), np.uint8)
+    text = blurhash.encode(plain, 1, 1)
+    assert len(text) == 6
+    assert np.abs(blurhash.decode(text, 32, 32).astype(int) - plain).max() <= 1

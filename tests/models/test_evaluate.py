@@ -1,22 +1,36 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
 import tarfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from thumbstream_models import evaluate, measure, pages, pictures, plot, results, sheet
-from thumbstream_models.baselines import BASELINES, Codec, Coding
+from thumbstream.codec.bitstream import parse_header
+from thumbstream_models import (
+    evaluate,
+    measure,
+    pages,
+    pictures,
+    plan,
+    plot,
+    results,
+    sheet,
+    streams,
+    tables,
+)
+from thumbstream_models.baselines import BASELINES, CLASSICAL, Codec, Coding
+from thumbstream_models.cache import Cache, key_of
+from thumbstream_models.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 BUDGETS = (8, 16, 32, 64, 128)
@@ -31,7 +45,11 @@ class Toy:
     least: int = 1
     progressive: bool = False
     title: str = "Toy"
+    kind: str = "baseline"
     counted: str = "Everything."
+
+    def versions(self) -> Mapping[str, str]:
+        return {"toy": "1"}
 
     def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
         noise = np.random.default_rng(1).normal(size=pixels.shape)
@@ -51,13 +69,17 @@ def some_pictures(count: int, size: int = 32) -> list[NDArray[np.uint8]]:
     ]
 
 
-def summary(codecs: Sequence[Codec], count: int = 6) -> results.Results:
+def taken_of(pixels: list[NDArray[np.uint8]]) -> pictures.Pictures:
+    return pictures.Pictures([str(i) for i in range(len(pixels))], pixels, "0" * 64, 32, "squash")
+
+
+def summary(codecs: Sequence[Codec], count: int = 6, grid: str = "crop") -> results.Results:
+    """The first codec is the reference."""
     pixels = some_pictures(count)
     scores = measure.measure(pixels, codecs, BUDGETS, quiet=True)
-    taken = pictures.Pictures([str(i) for i in range(count)], pixels, "0" * 64)
-    return results.summary(
-        taken, [Path("toys")], 32, "crop", codecs, BUDGETS, scores, {"pillow": "13"}
-    )
+    taken = dataclasses.replace(taken_of(pixels), grid=grid)
+    surroundings = {"versions": {"pillow": "13"}}
+    return results.summary(taken, ["toys"], codecs, BUDGETS, scores, surroundings, codecs[0].name)
 
 
 def command(*words: object) -> int:
@@ -73,16 +95,35 @@ def test_grids() -> None:
     left_half_black = np.zeros((60, 120, 3), np.uint8)
     left_half_black[:, 60:] = 255
     image = Image.fromarray(left_half_black)
-    assert pictures.reduce(image, 16, "crop").shape == (16, 16, 3)
-    assert pictures.reduce(image, 16, "squash").shape == (16, 16, 3)
-    assert pictures.reduce(image, 16, "aspect").shape == (8, 16, 3)
+    for grid, shape in (("crop", (16, 16)), ("squash", (16, 16)), ("aspect", (8, 16))):
+        reduced = pictures.reduce(image, 16, grid)
+        assert reduced is not None
+        assert reduced.shape == (*shape, 3)
     # The crop's middle quarter of the picture and the squashed whole both change in the middle.
     for grid in ("crop", "squash"):
-        row = pictures.reduce(image, 16, grid)[8, :, 0]
+        reduced = pictures.reduce(image, 16, grid)
+        assert reduced is not None
+        row = reduced[8, :, 0]
         assert row[2] == 0
         assert row[13] == 255
     with pytest.raises(ValueError, match="unknown grid"):
         pictures.reduce(image, 16, "oval")
+
+
+@pytest.mark.parametrize(("grid", "largest"), [("crop", 60), ("squash", 60), ("aspect", 120)])
+def test_nothing_is_enlarged(grid: str, largest: int) -> None:
+    image = Image.new("RGB", (120, 60))
+    assert pictures.reduce(image, largest, grid) is not None
+    assert pictures.reduce(image, largest + 1, grid) is None
+
+
+def test_pictures_that_are_too_small_are_counted(tmp_path: Path) -> None:
+    for i, side in enumerate((8, 40, 16)):
+        Image.new("RGB", (side, side)).save(tmp_path / f"{i}.png")
+    taken = pictures.load([tmp_path], 16, "squash", quiet=True)
+    assert (taken.names, taken.too_small) == (["1.png", "2.png"], 1)
+    with pytest.raises(ValueError, match="no pictures of 64 pixels"):
+        pictures.load([tmp_path], 64, "squash", quiet=True)
 
 
 def test_folders_tars_and_arrays_hold_the_same_pictures(tmp_path: Path) -> None:
@@ -119,14 +160,20 @@ def test_no_pictures_is_an_error(tmp_path: Path) -> None:
 
 def test_the_best_that_fits_counts_and_what_does_not_fit_is_plain() -> None:
     pixels = some_pictures(1)[0]
-    scores = measure.score(Toy("toy", least=20), pixels, BUDGETS)
+    charged = measure.score(Toy("toy", least=20), pixels, BUDGETS)
+    scores = charged["payload"]
     assert scores.fits.tolist() == [False, False, True, True, True]
     assert scores.payload.tolist() == [0, 0, 32, 64, 128]
     assert scores.whole.tolist() == [0, 0, 42, 74, 138]
     plain = measure.mean_colour(pixels)
     assert np.ptp(plain.reshape(-1, 3), axis=0).tolist() == [0, 0, 0]
-    assert scores.psnr[0] == measure.metrics.psnr(pixels, plain)
-    assert np.all(np.diff(scores.ssim[2:]) > 0)
+    for name, metric in METRICS.items():
+        assert scores.quality[name][0] == metric.score(pixels[None], plain[None])[0]
+        better = np.diff(scores.quality[name][2:]) * (-1 if metric.less_is_better else 1)
+        assert np.all(better > 0)
+    # A whole file is ten bytes longer, so at each budget it is the next coding down.
+    assert charged["whole"].payload.tolist() == [0, 0, 0, 32, 64]
+    np.testing.assert_array_equal(charged["whole"].quality["ssim"][3:], scores.quality["ssim"][2:4])
 
 
 class Worsening(Toy):
@@ -140,89 +187,266 @@ class Worsening(Toy):
 @pytest.mark.parametrize(("progressive", "chosen"), [(False, 10), (True, 20)])
 def test_a_progressive_codec_spends_the_whole_budget(progressive: bool, chosen: int) -> None:
     codec = Worsening("worse", progressive=progressive)
-    assert measure.score(codec, some_pictures(1)[0], [15, 30]).payload.tolist() == [10, chosen]
+    scores = measure.score(codec, some_pictures(1)[0], [15, 30])["payload"]
+    assert scores.payload.tolist() == [10, chosen]
 
 
 def test_processes_measure_what_one_process_measures() -> None:
     made, codecs = some_pictures(3), [BASELINES["thumbhash"], BASELINES["webp"]]
     alone = measure.measure(made, codecs, BUDGETS, jobs=1, quiet=True)
     shared = measure.measure(made, codecs, BUDGETS, jobs=2, quiet=True)
-    for name, scores in alone.items():
-        assert scores.ssim.shape == (3, len(BUDGETS))
-        np.testing.assert_array_equal(scores.ssim, shared[name].ssim)
-        np.testing.assert_array_equal(scores.payload, shared[name].payload)
+    for name, charged in alone.items():
+        for charge, scores in charged.items():
+            other = shared[name][charge]
+            assert scores.quality["ssim"].shape == (3, len(BUDGETS))
+            np.testing.assert_array_equal(scores.payload, other.payload)
+            for measured, values in scores.quality.items():
+                np.testing.assert_array_equal(values, other.quality[measured])
+
+
+def test_the_best_of_all_is_chosen_for_each_picture_and_budget() -> None:
+    made = some_pictures(3)
+    early, late = Toy("early", thrift=2), Toy("late", least=50)
+    scores = measure.measure(made, [early, late], BUDGETS, quiet=True)
+    best = measure.best_of([scores["early"], scores["late"]])["payload"]
+    for name in METRICS:
+        both = [scores[codec]["payload"].quality[name] for codec in ("early", "late")]
+        np.testing.assert_array_equal(best.quality[name][:, :3], both[0][:, :3])
+        np.testing.assert_array_equal(best.quality[name][:, 3:], both[1][:, 3:])
+    assert best.fits.all()
+
+
+# What was measured before
+
+
+@dataclass(frozen=True)
+class Counting(Toy):
+    """Notes in a file that it was asked."""
+
+    log: str = ""
+
+    def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
+        with open(self.log, "a") as file:
+            file.write(f"{self.name}\n")
+        yield from super().codings(pixels, budgets)
+
+
+def test_a_run_goes_on_where_one_was_stopped(tmp_path: Path) -> None:
+    log, cache = tmp_path / "log", Cache(tmp_path / "cache")
+    made = some_pictures(3)
+    old, new = Counting("old", log=str(log)), Counting("new", thrift=2, log=str(log))
+
+    def measured(codecs: list[Codec], count: int) -> tuple[dict[str, measure.Charged], list[str]]:
+        log.write_text("")
+        scores = measure.measure(made[:count], codecs, BUDGETS, quiet=True, cache=cache)
+        return scores, log.read_text().split()
+
+    assert measured([old], 2)[1] == ["old", "old"]
+    first, asked = measured([old, new], 3)
+    assert sorted(asked) == ["new", "new", "new", "old"]
+    again, asked = measured([old, new], 3)
+    assert asked == []
+    for name in ("old", "new"):
+        for charge in measure.CHARGES:
+            one, other = first[name][charge], again[name][charge]
+            assert one.fits.dtype == other.fits.dtype
+            np.testing.assert_array_equal(one.whole, other.whole)
+            for metric in METRICS:
+                np.testing.assert_array_equal(one.quality[metric], other.quality[metric])
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"cut", b"{}"])
+def test_damaged_entries_are_measured_again(tmp_path: Path, damage: bytes) -> None:
+    cache, pixels = Cache(tmp_path), some_pictures(1)[0]
+    cache.put("key", pixels, {"a": [0.1]})
+    assert cache.get("key", pixels) == {"a": [0.1]}
+    (entry,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    whole = entry.read_bytes()
+    entry.write_bytes(damage if damage != b"cut" else whole[:-1])
+    assert cache.get("key", pixels) is None
+    cache.put("key", pixels, {"a": [0.1]})
+    assert entry.read_bytes() == whole
+    assert cache.get("other", pixels) is None
+    assert cache.get("key", pixels[:16]) is None
+
+
+def test_keys_tell_apart_all_that_decides_a_score() -> None:
+    class Newer(Toy):
+        def versions(self) -> Mapping[str, str]:
+            return {"toy": "2"}
+
+    keys = {
+        key_of(Toy("toy"), BUDGETS, __file__),
+        key_of(Toy("other"), BUDGETS, __file__),
+        key_of(Newer("toy"), BUDGETS, __file__),
+        key_of(Toy("toy"), BUDGETS[1:], __file__),
+        key_of(Toy("toy"), BUDGETS, measure.__file__),
+        key_of(streams.Thumbstream(), BUDGETS, __file__),
+    }
+    assert len(keys) == 6
+    assert key_of(Toy("toy"), BUDGETS, __file__) in keys
 
 
 # Results
 
 
 def test_savings_of_a_codec_of_known_thrift() -> None:
-    ours = Toy(results.OURS, thrift=0.7, progressive=True)
-    compared = summary([ours, Toy("other")])["comparison"]["other"]
-    assert compared["bjontegaard_rate_ssim"] == pytest.approx(-0.3, abs=0.03)
-    assert compared["bjontegaard_rate_psnr"] == pytest.approx(-0.3, abs=0.03)
+    ours = Toy("ours", thrift=0.7, progressive=True)
+    compared = summary([ours, Toy("other")])["comparison"]["other"]["payload"]
+    assert set(compared["bjontegaard_rate"]) == set(METRICS)
+    for name in ("ssim", "psnr"):
+        assert compared["bjontegaard_rate"][name] == pytest.approx(-0.3, abs=0.03)
+    assert all(rate < -0.15 for rate in compared["bjontegaard_rate"].values())
     assert [point["bytes"] for point in compared["equal_ssim"]] == [32, 64, 128]
     for point in compared["equal_ssim"]:
         assert point["ratio"] == pytest.approx(0.7, abs=0.04)
-        assert point["thumbstream_bytes"] == pytest.approx(point["ratio"] * point["bytes"], abs=0.1)
+        assert point["reference_bytes"] == pytest.approx(point["ratio"] * point["bytes"], abs=0.1)
         assert point["ratio_95"][0] <= point["ratio"] <= point["ratio_95"][1]
 
 
 def test_what_cannot_be_reached_is_told() -> None:
-    worse = Toy(results.OURS, thrift=4, progressive=True)
-    point = summary([worse, Toy("other")])["comparison"]["other"]["equal_ssim"][-1]
-    assert point["thumbstream_bytes"] is None
-    better = Toy(results.OURS, thrift=0.01, progressive=True)
-    point = summary([better, Toy("other")])["comparison"]["other"]["equal_ssim"][0]
-    assert point["at_most"]
-    assert point["thumbstream_bytes"] == BUDGETS[0]
+    worse = Toy("ours", thrift=4, progressive=True)
+    against = summary([worse, Toy("other")])["comparison"]["other"]["payload"]
+    assert against["equal_ssim"][-1]["reference_bytes"] is None
+    better = Toy("ours", thrift=0.01, progressive=True)
+    against = summary([better, Toy("other")])["comparison"]["other"]["payload"]
+    assert against["equal_ssim"][0]["at_most"]
+    assert against["equal_ssim"][0]["reference_bytes"] == BUDGETS[0]
 
 
 def test_budgets_that_nothing_fits_are_not_compared() -> None:
-    ours = Toy(results.OURS, progressive=True)
-    compared = summary([ours, Toy("other", least=60)])["comparison"]["other"]
+    compared = summary([Toy("ours"), Toy("other", least=60)])["comparison"]["other"]["payload"]
     assert [point["bytes"] for point in compared["equal_ssim"]] == [64, 128]
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "charged"),
+    [
+        ("model", "baseline", ("whole", "payload")),
+        ("model", "model", ("payload", "payload")),
+        ("baseline", "model", ("payload", "whole")),
+        ("baseline", "baseline", ("payload", "payload")),
+    ],
+)
+def test_the_header_of_a_model_is_never_given_away(
+    ours: str, theirs: str, charged: tuple[str, str]
+) -> None:
+    codecs = [Toy("a", 0.7, kind=ours), Toy("b", kind=theirs)]
+    scores = measure.measure(some_pictures(6), codecs, BUDGETS, quiet=True)
+    compared = summary(codecs)["comparison"]["b"]
+    a, b = scores["a"], scores["b"]
+    assert compared["payload"] == results.comparison(a[charged[0]], b[charged[1]], BUDGETS)
+    assert compared["whole"] == results.comparison(a["whole"], b["whole"], BUDGETS)
+
+
+def test_the_best_classical_codec_has_a_row() -> None:
+    result = summary([Toy("ours"), Toy("jpeg", title="J"), Toy("avif", least=20, title="A")])
+    assert result["codecs"]["best"]["counted"].endswith("the best of J, A.")
+    assert result["codecs"]["best"]["points"] == result["codecs"]["jpeg"]["points"]
+    assert result["comparison"]["best"] == result["comparison"]["jpeg"]
+    assert set(CLASSICAL) < set(BASELINES)
+    assert "best" not in summary([Toy("ours"), Toy("jpeg")])["codecs"]
+
+
 def test_entropy_saving_is_against_raw_bits() -> None:
-    saved = summary([Toy(results.OURS, progressive=True)])["entropy_saving"]
-    assert saved == {"64": pytest.approx(1 / 9, abs=1e-4), "128": pytest.approx(1 / 9, abs=1e-4)}
+    # Of 64 bytes a Toy's payload has 32 at its whole budget of 42: none is spent to the last byte.
+    assert summary([Toy("ours", kind="model")])["entropy_saving"] == {}
+    bare = summary([Bare("ours", kind="model", progressive=True)])["entropy_saving"]
+    assert bare == {"64": pytest.approx(1 / 9, abs=1e-4), "128": pytest.approx(1 / 9, abs=1e-4)}
+
+
+class Bare(Toy):
+    """Without a header."""
+
+    def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
+        for coding in super().codings(pixels, budgets):
+            yield dataclasses.replace(coding, whole=coding.payload)
 
 
 def test_json_is_whole_and_finite() -> None:
-    result = summary([Toy(results.OURS, thrift=9, progressive=True), Toy("other", least=20)])
+    result = summary([Toy("ours", thrift=9, progressive=True), Toy("other", least=20)])
     text = results.dumps(result)
     assert "NaN" not in text
     assert "Infinity" not in text
     assert json.loads(text) == result
 
 
+def test_results_of_another_format_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "old.json"
+    path.write_text(results.dumps(both()))
+    assert results.load(path) == both()
+    path.write_text('{"format": 1}')
+    with pytest.raises(ValueError, match="measure again"):
+        results.load(path)
+
+
 # Pages
 
 
-def both() -> results.Results:
-    return summary([Toy(results.OURS, 0.7, 1, True, "thumbstream"), Toy("other", least=20)])
+def both(grid: str = "crop") -> results.Results:
+    """A reference, another model, and a baseline that does not fit the smallest budgets."""
+    return summary(
+        [
+            Toy("ours", 0.7, 1, True, "thumbstream", "model"),
+            Toy("theirs", 0.8, 1, True, "another", "model"),
+            Toy("other", least=20),
+        ],
+        grid=grid,
+    )
 
 
 def test_tables_show_what_was_measured() -> None:
     result = both()
-    rows = pages.quality_rows(result, [16, 64])
+    assert tables.shown(result) == ["ours", "other"]
+    rows = tables.quality_rows(result, tables.shown(result), [16, 64])
     assert rows[0] == ["codec", "16 B", "64 B"]
-    point = result["codecs"]["other"]["points"][3]
+    point = result["codecs"]["other"]["points"]["payload"][3]
     assert rows[2] == ["Toy", "-", f"{point['ssim']:.3f}"[1:] + f" / {point['psnr']:.1f}"]
-    for text in (pages.plain(result), pages.detail({"toys": result})):
+    for text in (tables.plain(result), pages.detail({"toys": result})):
         assert rows[2][2] in text
 
 
-def test_the_plot_is_an_svg_for_light_and_dark() -> None:
-    drawn = plot.svg(both())
-    root = ElementTree.fromstring(drawn)
+@pytest.mark.parametrize(
+    ("view", "ours", "other"),
+    [
+        ("headline", "whole", "payload"),
+        ("payload", "payload", "payload"),
+        ("whole", "whole", "whole"),
+    ],
+)
+def test_tables_charge_what_they_say(view: str, ours: str, other: str) -> None:
+    result = both()
+    rows = tables.quality_rows(result, ["ours", "other"], [128], view, ("flip", "psnr_hvs_m"))
+    for row, name, charge in ((rows[1], "ours", ours), (rows[2], "other", other)):
+        point = result["codecs"][name]["points"][charge][-1]
+        assert row[1] == f"{point['flip']:.3f}"[1:] + f" / {point['psnr_hvs_m']:.1f}"
+
+
+def test_the_systems_of_the_paper_have_a_section_on_its_grid() -> None:
+    title = "### The systems of the paper"
+    assert title not in pages.detail({"toys": both("crop")})
+    detail = pages.detail({"toys": both("squash")})
+    section = detail.split(title)[1]
+    assert (
+        tables.markdown(tables.quality_rows(both("squash"), ["ours", "theirs"], BUDGETS, "payload"))
+        in section
+    )
+    assert "toys-models.svg" in section
+
+
+def test_the_plots_are_svg_for_light_and_dark() -> None:
+    drawn = plot.plots(both())
+    assert list(drawn) == ["", "-models"]
+    root = ElementTree.fromstring(drawn[""])
     space = "{http://www.w3.org/2000/svg}"
     lines = root.findall(f"{space}polyline")
-    assert [len(line.attrib["points"].split()) for line in lines] == [5, 3]
-    assert "prefers-color-scheme: dark" in drawn
+    assert [len(line.attrib["points"].split()) for line in lines] == [3, 3]
+    assert "prefers-color-scheme: dark" in drawn[""]
     texts = [text.text for text in root.findall(f"{space}text")]
     assert {"thumbstream", "Toy", "bytes", "SSIM"} <= set(texts)
+    texts = [text.text for text in ElementTree.fromstring(drawn["-models"]).iter(f"{space}text")]
+    assert {"thumbstream", "another"} <= set(texts)
+    assert "Toy" not in texts
 
 
 def test_publishing_fills_the_marked_sections(tmp_path: Path) -> None:
@@ -232,13 +456,14 @@ def test_publishing_fills_the_marked_sections(tmp_path: Path) -> None:
     stored = tmp_path / "toys.json"
     stored.write_text(results.dumps(both()))
     assert command("--table", stored, "--root", tmp_path) == 0
-    loaded = {"toys": json.loads(stored.read_text())}
+    loaded = {"toys": results.load(stored)}
     readme, page = ((tmp_path / name).read_text() for name in ("README.md", "docs/benchmark.md"))
     assert pages.marked(readme) == pages.digest(loaded)
     assert pages.marked(page) == pages.detail(loaded)
     assert readme.startswith("before\n")
     assert readme.endswith("\nafter\n")
-    assert stored.with_suffix(".svg").read_text() == plot.svg(loaded["toys"])
+    for suffix, drawn in plot.plots(loaded["toys"]).items():
+        assert (tmp_path / f"toys{suffix}.svg").read_text() == drawn
 
 
 def test_a_page_without_markers_is_an_error(tmp_path: Path) -> None:
@@ -248,12 +473,16 @@ def test_a_page_without_markers_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_projects_pages_agree_with_its_results() -> None:
-    stored = sorted((ROOT / "models" / "results").glob("*.json"))
-    loaded: dict[str, Any] = {path.stem: json.loads(path.read_text()) for path in stored}
+    folder = ROOT / "models" / "results"
+    loaded = {path.stem: results.load(path) for path in sorted(folder.glob("*.json"))}
     assert pages.marked((ROOT / "README.md").read_text()) == pages.digest(loaded)
     assert pages.marked((ROOT / "docs" / "benchmark.md").read_text()) == pages.detail(loaded)
-    for path in stored:
-        assert path.with_suffix(".svg").read_text() == plot.svg(loaded[path.stem])
+    plots = {
+        f"{name}{suffix}.svg": drawn
+        for name, result in loaded.items()
+        for suffix, drawn in plot.plots(result).items()
+    }
+    assert {path.name: path.read_text() for path in folder.glob("*.svg")} == plots
 
 
 # The command
@@ -265,16 +494,103 @@ def test_the_command_measures_real_streams(
     np.savez(tmp_path / "set.npz", images=np.stack(some_pictures(3)))
     out = tmp_path / "deep" / "out.json"
     options = ["--codecs", "thumbstream,webp", "--jobs", 1, "--budgets", "16,64,128", "--quiet"]
+    options += ["--cache", tmp_path / "cache"]
     assert command(tmp_path / "set.npz", "--out", out, *options) == 0
-    result = json.loads(out.read_text())
+    result = results.load(out)
     assert result["budgets"] == [16, 64, 128]
-    assert result["environment"]["model"]
-    points = result["codecs"]["thumbstream"]["points"]
-    assert [point["unfit"] for point in points] == [0, 0, 0]
-    assert [point["mean_payload"] for point in points] == [16, 64, 128]
-    assert points[0]["ssim"] < points[2]["ssim"]
+    ours = result["reference"]
+    assert f"{ours}/synthesis.onnx" in result["environment"]["versions"]
+    assert result["codecs"][ours]["title"] == "thumbstream"
+    for charge, sizes in (("whole", [16, 64, 128]), ("payload", [17, 65, 129])):
+        points = result["codecs"][ours]["points"][charge]
+        assert [point["unfit"] for point in points] == [0, 0, 0]
+        assert [point["mean_file"] for point in points] == sizes
+        assert points[0]["ssim"] < points[2]["ssim"]
     assert set(result["entropy_saving"]) == {"64", "128"}
-    assert capsys.readouterr().out.strip() == pages.plain(result).strip()
+    assert capsys.readouterr().out.strip() == tables.plain(result).strip()
+    # Nothing is measured again, and the result is the same.
+    assert command(tmp_path / "set.npz", "--out", tmp_path / "again.json", *options) == 0
+    assert (tmp_path / "again.json").read_text() == out.read_text()
+
+
+def test_a_prefix_is_charged_with_and_without_its_header() -> None:
+    (pixels,) = some_pictures(1, 16)  # not the size that has the short header
+    codec = streams.Thumbstream(device="cpu")
+    codings = list(codec.codings(pixels, [8, 16]))
+    assert [(coding.payload, coding.whole) for coding in codings] == [
+        (5, 8),
+        (8, 11),
+        (13, 16),
+        (16, 19),
+    ]
+    stream = streams.zoo.load(device="cpu").encode(pixels)
+    assert parse_header(stream).length == 3
+    for coding in codings:
+        decoded = streams.zoo.load(device="cpu").decode(stream[: coding.whole])
+        np.testing.assert_array_equal(coding.pixels, decoded)
+
+
+def test_a_plan_makes_its_results(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=np.stack(some_pictures(3)))
+    listed = tmp_path / "plan.toml"
+    listed.write_text(
+        """
+        [[result]]
+        name = "small"
+        sources = ["set.npz"]
+        size = 16
+        codecs = ["thumbhash"]
+        [[result]]
+        name = "squashed"
+        sources = ["set.npz"]
+        grid = "squash"
+        limit = 2
+        codecs = ["thumbhash"]
+        """
+    )
+    out = tmp_path / "out"
+    options = ["--out", out, "--no-cache", "--jobs", 1, "--quiet"]
+    assert command(tmp_path, "--plan", listed, *options) == 0
+    found = {path.stem: results.load(path)["pictures"] for path in out.iterdir()}
+    told = {name: (p["size"], p["grid"], p["count"]) for name, p in found.items()}
+    assert told == {"small": (16, "crop", 3), "squashed": (32, "squash", 2)}
+    with pytest.raises(SystemExit, match="one folder"):
+        command(tmp_path, "--plan", listed)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "results"),
+        ('[[result]]\nname = "a"', "sources"),
+        ('[[result]]\nname = "a"\nsources = ["a"]\ncodex = 1', "codex"),
+        ('[[result]]\nname = "a"\nsources = ["a"]\ngrid = "oval"', "oval"),
+        ('[[result]]\nname = "a"\nsources = ["a"]\n' * 2, "name of its own"),
+    ],
+)
+def test_a_plan_that_cannot_be_followed(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "plan.toml").write_text(text)
+    with pytest.raises(ValueError, match=why):
+        plan.read(tmp_path / "plan.toml")
+
+
+def test_the_projects_plan_names_its_results() -> None:
+    runs = plan.read(ROOT / "models" / "benchmark.toml")
+    stored = {path.stem for path in (ROOT / "models" / "results").glob("*.json")}
+    assert stored <= {run.name for run in runs}
+    assert pages.HEADLINE in {run.name for run in runs}
+
+
+def test_codecs_are_chosen_by_names_and_words() -> None:
+    def names(*words: str) -> list[str]:
+        return [codec.name for codec in evaluate.choose(words, "cpu")]
+
+    published = streams.zoo.available()
+    assert names("baselines") == list(BASELINES)
+    assert names("models") == list(published)
+    assert names("webp", "thumbstream", published[0]) == ["webp", published[0]]
+    assert results.reference_of(evaluate.choose(["webp", "models"], "cpu"), None) == published[0]
+    assert results.reference_of(evaluate.choose(["webp"], "cpu"), None) is None
 
 
 def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
@@ -284,16 +600,21 @@ def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
         command(tmp_path, "--codecs", "jpeg,gif")
     with pytest.raises(SystemExit):
         command(tmp_path, "--budgets", "0,3")
+    with pytest.raises(SystemExit, match="the reference avif is not among"):
+        command(tmp_path, "--codecs", "jpeg", "--reference", "avif")
 
 
 def test_limit_spreads_over_all_pictures() -> None:
-    taken = pictures.Pictures(list("abcdefgh"), some_pictures(8, 8), "")
+    taken = pictures.Pictures(list("abcdefgh"), some_pictures(8, 8), "", 8, "squash")
     assert pictures.spread(taken, 3).names == ["a", "c", "f"]
     assert pictures.spread(taken, 99).names == taken.names
 
 
 def test_the_sheet_has_a_cell_for_everything() -> None:
-    drawn = sheet.draw(some_pictures(2), [BASELINES["thumbhash"], BASELINES["webp"]])
-    cell = 32 * 3
-    assert drawn.width > (1 + 4 * 2) * cell
-    assert drawn.height > 2 * cell
+    codecs = [BASELINES["thumbhash"], BASELINES["webp"]]
+    drawn = np.asarray(sheet.draw(some_pictures(2), codecs))
+    assert drawn.shape[1] > (1 + len(codecs)) * sheet.CELL
+    assert drawn.shape[0] > 2 * len(sheet.BUDGETS) * sheet.CELL
+    original = np.asarray(Image.fromarray(some_pictures(1)[0]).resize((sheet.CELL, sheet.CELL), 3))
+    windows = np.lib.stride_tricks.sliding_window_view(drawn[:, :, 0], original.shape[:2])
+    assert (windows[:80, :120] == original[..., 0]).all(axis=(2, 3)).sum() == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import flip_evaluator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -103,3 +104,58 @@ def test_more_noise_scores_lower() -> None:
     worse = [np.clip(a + s * scale, 0, 255).astype(np.uint8) for s in (2, 5, 12, 30)]
     for measure in (metrics.ssim, metrics.psnr):
         assert np.all(np.diff([float(measure(a, b)) for b in worse]) < 0)
+
+
+# The perceptual ones
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (13, 20), (64, 40), (8, 8)])
+def test_equal_pictures_have_the_best_of_every_measure(height: int, width: int) -> None:
+    a = noise(3, 2, height, width)
+    assert metrics.psnr_hvs_m(a, a).tolist() == [100, 100]
+    assert metrics.flip(a, a).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", metrics.METRICS)
+def test_every_measure_falls_with_noise(name: str) -> None:
+    metric = metrics.METRICS[name]
+    a = np.clip(noise(8, 4, 4), 60, 190).repeat(8, axis=0).repeat(8, axis=1)
+    scale = np.random.default_rng(9).normal(size=a.shape)
+    worse = np.stack([np.clip(a + s * scale, 0, 255).astype(np.uint8) for s in (2, 5, 12, 30)])
+    together = metric.score(np.broadcast_to(a, worse.shape), worse)
+    assert np.all(np.diff(together) * (-1 if metric.less_is_better else 1) < 0)
+    alone = [float(metric.score(a[None], b[None])[0]) for b in worse]
+    assert together == pytest.approx(alone)
+
+
+def test_psnr_hvs_m_forgives_what_eyes_do_not_see() -> None:
+    """The same error weighs less in fine patterns than in coarse ones."""
+    grey = np.full((32, 32), 128.0)
+    x = np.arange(32)
+    scores = []
+    for period in (16, 2):
+        error = 12 * np.sign(np.sin(2 * np.pi * (x + 0.5) / period))[None]
+        pictures = np.repeat(np.stack([grey, grey + error])[..., None], 3, axis=-1).astype(np.uint8)
+        scores.append(float(metrics.psnr_hvs_m(pictures[:1], pictures[1:])[0]))
+    assert scores[0] < scores[1] - 3
+
+
+def test_psnr_hvs_m_of_a_constant_difference_looks_at_brightness() -> None:
+    a = np.full((1, 16, 16, 3), 100, np.uint8)
+    darker, redder = a - np.uint8(20), a.copy()
+    redder[..., 0] += 20
+    assert metrics.psnr_hvs_m(a, redder)[0] > metrics.psnr_hvs_m(a, darker)[0] + 6
+
+
+def test_flip_of_black_and_white_is_near_one() -> None:
+    black, white = np.zeros((1, 32, 32, 3), np.uint8), np.full((1, 32, 32, 3), 255, np.uint8)
+    assert metrics.flip(black, white)[0] > 0.9
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 32), (20, 64)])
+def test_flip_draws_every_thumbnail_four_degrees_wide(height: int, width: int) -> None:
+    a, b = noise(5, 1, height, width), noise(6, 1, height, width) // 2 + 60
+    x, y = (picture[0].astype(np.float32) / 255 for picture in (a, b))
+    viewing = {"ppd": max(height, width) / 4}
+    expected = flip_evaluator.evaluate(x, y, "LDR", parameters=viewing)[1]
+    assert metrics.flip(a, b)[0] == pytest.approx(expected)

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from thumbstream_models.baselines.avif import Avif
 from thumbstream_models.baselines.base import Codec, Coding
+from thumbstream_models.baselines.blurhash import BlurHash
 from thumbstream_models.baselines.jpeg import Jpeg
 from thumbstream_models.baselines.jpeg2000 import Jpeg2000
+from thumbstream_models.baselines.jpegxl import JpegXl
 from thumbstream_models.baselines.thumbhash import ThumbHash
 from thumbstream_models.baselines.webp import WebP
 
-__all__ = ["BASELINES", "Codec", "Coding"]
+__all__ = ["BASELINES", "CLASSICAL", "Codec", "Coding"]
 
-BASELINES: dict[str, Codec] = {
-    codec.name: codec for codec in (Jpeg(), Jpeg2000(), WebP(), Avif(), ThumbHash())
-}
+_CLASSICAL: tuple[Codec, ...] = (Jpeg(), Jpeg2000(), WebP(), Avif(), JpegXl())
+_HASHES: tuple[Codec, ...] = (BlurHash(), ThumbHash())
+
+BASELINES: dict[str, Codec] = {codec.name: codec for codec in (*_CLASSICAL, *_HASHES)}
 """By name, in the order of the tables."""
+CLASSICAL = tuple(codec.name for codec in _CLASSICAL)
+"""Picture formats with a quality setting, of which the best is taken for each picture."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from importlib import metadata
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 Setting: TypeAlias = dict[str, Any]
 
@@ -26,7 +27,7 @@ class Coding:
     """One way of coding one picture."""
 
     payload: int
-    """Bytes charged against the budget; which ones is said by `Codec.counted`."""
+    """Bytes without headers; which ones is said by `Codec.counted`."""
     whole: int
     """Bytes of the whole file."""
     pixels: NDArray[np.uint8]
@@ -47,19 +48,31 @@ class Codec(Protocol):
         """Name in tables, as in ``JPEG 2000``."""
 
     @property
+    def kind(self) -> str:
+        """``model`` if it is one of ours, else ``baseline``."""
+
+    @property
     def counted(self) -> str:
-        """One sentence: the settings searched and the bytes charged."""
+        """The settings searched, and the bytes that are the payload."""
 
     @property
     def progressive(self) -> bool:
         """True if a budget is spent on the longest prefix that fits, not on the best coding."""
 
+    def versions(self) -> Mapping[str, str]:
+        """Versions (or hashes) of all that decides what `codings` yields, beside its own source."""
+
     def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
         """Code ``pixels`` ``(H, W, 3)``; what no budget allows may be left out."""
 
 
-class PillowCodec(ABC):
-    """A still-picture format that Pillow writes and reads: settings tried one after the other.
+def package_versions(*packages: str) -> dict[str, str]:
+    """Installed versions by the name of the package."""
+    return {package: metadata.version(package) for package in packages}
+
+
+class FileCodec(ABC):
+    """A still-picture format: settings tried one after the other.
 
     Settings come in series of growing quality. A series ends once a payload is `_OVERSHOOT` times
     the largest budget: what follows does not fit either.
@@ -68,31 +81,59 @@ class PillowCodec(ABC):
     name: str
     title: str
     counted: str
+    kind = "baseline"
     progressive = False
-    format: str
+
+    @abstractmethod
+    def versions(self) -> Mapping[str, str]:
+        """Versions of the libraries that write and read the format."""
 
     @abstractmethod
     def series(self, pixels: NDArray[np.uint8], limit: int) -> Iterator[Iterator[Setting]]:
-        """Keyword arguments of `PIL.Image.Image.save`, by growing quality, in several series."""
+        """Settings by growing quality, in several series."""
+
+    @abstractmethod
+    def encode(self, pixels: NDArray[np.uint8], setting: Setting) -> bytes:
+        """Write a whole file of ``(H, W, 3)`` RGB."""
 
     @abstractmethod
     def payload(self, data: bytes, setting: Setting) -> int:
-        """Bytes of the file ``data`` that are charged."""
+        """Bytes of the file ``data`` that are no header."""
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """``(H, W, 3)`` RGB of a file; by Pillow, unless a codec knows better."""
+        with Image.open(io.BytesIO(data)) as decoded:
+            return np.asarray(decoded.convert("RGB"))
 
     def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
         """Yield every distinct file whose payload fits the largest budget."""
         limit = max(budgets)
-        picture = Image.fromarray(pixels)
         seen: set[bytes] = set()
         for series in self.series(pixels, limit):
             for setting in series:
-                buffer = io.BytesIO()
-                picture.save(buffer, self.format, **setting)
-                data = buffer.getvalue()
+                data = self.encode(pixels, setting)
                 payload = self.payload(data, setting)
                 if payload > _OVERSHOOT * limit:
                     break
                 if payload <= limit and data not in seen:
                     seen.add(data)
-                    with Image.open(io.BytesIO(data)) as decoded:
-                        yield Coding(payload, len(data), np.asarray(decoded.convert("RGB")))
+                    yield Coding(payload, len(data), self.decode(data))
+
+
+class PillowCodec(FileCodec):
+    """A format that Pillow writes: settings are keyword arguments of `PIL.Image.Image.save`."""
+
+    format: str
+    library: ClassVar[tuple[str, str]]
+    """Name of the library behind Pillow, and what `PIL.features` calls it."""
+
+    def versions(self) -> Mapping[str, str]:
+        """Pillow and the library behind it."""
+        name, feature = self.library
+        return {**package_versions("pillow"), name: features.version(feature) or "unknown"}
+
+    def encode(self, pixels: NDArray[np.uint8], setting: Setting) -> bytes:
+        """Write a file with Pillow."""
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, self.format, **setting)
+        return buffer.getvalue()

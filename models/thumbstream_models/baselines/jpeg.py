@@ -1,4 +1,8 @@
-"""Headerless JPEG: what travels when both sides have agreed on the tables beforehand."""
+"""Headerless JPEG: what travels when both sides have agreed on the tables beforehand.
+
+Progressive JPEG is left out: each of its scans brings a header and Huffman tables of its own, which
+depend on the picture and so cannot be agreed on, and which cost more here than the scans save.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +39,10 @@ class Jpeg(PillowCodec):
     name = "jpeg"
     title = "JPEG"
     format = "JPEG"
+    library = ("libjpeg-turbo", "libjpeg_turbo")
     counted = (
         "Best of 4:4:4 and 4:2:0, qualities 1 to 100, standard and optimised Huffman tables. "
-        "Charged: the bytes of the entropy-coded scan, and with optimised tables the contents of "
+        "Payload: the bytes of the entropy-coded scan, and with optimised tables the contents of "
         "the Huffman tables, too. Free: all other headers, and the quantisation tables."
     )
 

@@ -34,9 +34,10 @@ class Jpeg2000(PillowCodec):
     name = "jpeg2000"
     title = "JPEG 2000"
     format = "JPEG2000"
+    library = ("openjpeg", "jpg_2000")
     counted = (
         f"Irreversible, one layer, best of 2 to 5 resolutions, target rates {_STEP} bytes apart. "
-        "Charged: the packets, that is packet headers and code blocks. Free: the main header, the "
+        "Payload: the packets, that is packet headers and code blocks. Free: the main header, the "
         "tile-part header, SOD and EOC."
     )
 

@@ -7,7 +7,7 @@ an implementation of its own. A hash has no quality setting: it is one point of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,8 +119,13 @@ class ThumbHash:
 
     name = "thumbhash"
     title = "ThumbHash"
-    counted = "A single point without settings. Charged: the whole hash, 24 bytes for a square."
+    counted = "A single point without settings. Payload: the whole hash, 24 bytes for a square."
+    kind = "baseline"
     progressive = False
+
+    def versions(self) -> Mapping[str, str]:
+        """Nothing but this module has a say."""
+        return {}
 
     def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
         """Yield the one coding that there is."""
