@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from thumbstream_models.claims import claims
 from thumbstream_models.results import Results
 from thumbstream_models.tables import (
     CHARGED,
@@ -60,6 +61,7 @@ def detail(results: Mapping[str, Results]) -> str:
         ]
         for name, result in ours.items():
             parts += [f"#### {name}", f"{what(result)}.", *_models(name, result)]
+            parts += ["The claims of the paper on these pictures:", markdown(claims(result))]
     parts += _counted(results)
     return _joined(parts)
 
