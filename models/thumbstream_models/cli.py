@@ -1,4 +1,4 @@
-"""The command line: ``thumbstream-models train | search | publish | layouts | evaluate``."""
+"""The command line: ``thumbstream-models train | search | publish | evaluate | ...``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from thumbstream import zoo
+from thumbstream.codec.targets import Target
 from thumbstream_models import config as configs
-from thumbstream_models import evaluate
+from thumbstream_models import evaluate, pictures, targets
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -66,6 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     layouts.add_argument("checkpoint", type=Path)
     layouts.add_argument("--runs", type=int, default=30)
 
+    reach = commands.add_parser("targets", help="what stopping cells saves, goal by goal")
+    reach.set_defaults(command=_targets)
+    reach.add_argument("model", help="id of a published model on 8x8 patches")
+    reach.add_argument("pictures", type=Path, nargs="+", help="folders, tars or .npz of pictures")
+    reach.add_argument("--goals", type=_goals, required=True, metavar="psnr:20,bytes:64,...")
+    reach.add_argument("--size", type=int, default=32, help="long side of the grid (default 32)")
+    reach.add_argument("--limit", type=int, default=48, help="pictures (default 48)")
+
     measure = commands.add_parser("evaluate", help="rate and distortion beside other codecs")
     measure.set_defaults(command=evaluate.main)
     evaluate.add_arguments(measure)
@@ -121,6 +131,19 @@ def _publish(args: argparse.Namespace) -> int:
         sources_text=args.sources.read_text(encoding="utf-8"),
     )
     print(f"published {folder}")
+    return 0
+
+
+def _goals(text: str) -> tuple[Target, ...]:
+    try:
+        return tuple(Target.parse(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _targets(args: argparse.Namespace) -> int:
+    taken = pictures.spread(pictures.load(args.pictures, args.size, "crop"), args.limit)
+    print(targets.table(targets.compare(zoo.load(args.model), taken.pixels, args.goals)))
     return 0
 
 

@@ -1,0 +1,70 @@
+"""The comparison of streams with and without stops, on a published model and on a toy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from thumbstream.codec.bitstream import write_header
+from thumbstream.codec.codec import Codec
+from thumbstream.codec.targets import Target
+from thumbstream_models import cli, targets
+
+PICTURE = np.full((32, 32, 3), 100, np.uint8)
+WHOLE = 60
+
+
+class Toy:
+    """Every byte takes one off the error; with a target it is done in half of the bytes."""
+
+    def encode(self, pixels: NDArray[np.uint8], *, target: Target | None = None) -> bytes:
+        if target is None:
+            return write_header(0, 32, 32) + bytes(WHOLE - 1)
+        return write_header(0, 32, 32) + b"\1" * 9
+
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        length = 2 * len(stream) if stream[1:2] == b"\1" else len(stream)
+        return PICTURE + np.uint8(WHOLE + 1 - length)
+
+    def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        return (self.decode(stream[:n]) for n in lengths)
+
+
+def toy() -> Codec:
+    codec: Codec = Toy()  # type: ignore[assignment]  # as much of one as is asked for
+    return codec
+
+
+def decibels(error: int) -> float:
+    return 20 * math.log10(255 / error)
+
+
+def test_means_over_those_that_reach_the_goal() -> None:
+    goal = Target("psnr", decibels(WHOLE + 1 - 20))
+    [row] = targets.compare(toy(), [PICTURE, PICTURE], [goal])
+    assert (row.pictures, row.plain_bytes, row.bytes) == (2, 20, 10)
+    assert row.plain_psnr == pytest.approx(row.psnr)
+    [far] = targets.compare(toy(), [PICTURE], [Target("psnr", 99.0)])
+    assert far.pictures == 0
+    assert math.isnan(far.bytes)
+
+
+def test_a_goal_in_bytes_compares_quality() -> None:
+    [row] = targets.compare(toy(), [PICTURE], [Target("bytes", 10)])
+    assert (row.plain_bytes, row.bytes) == (10, 10)
+    assert row.plain_psnr == pytest.approx(decibels(WHOLE + 1 - 10))
+    assert row.psnr == pytest.approx(decibels(WHOLE + 1 - 20))
+    assert targets.table([row]).splitlines()[2].startswith("| bytes:10 | 1 | 10.0 | 10.0 |")
+
+
+def test_the_command(picture_folder: object, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["targets", "conv-lstm-1", str(picture_folder), "--size", "16", "--limit", "1"]
+    assert cli.main([*arguments, "--goals", "psnr:12,bytes:24"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["psnr:12", "bytes:24"]
+    with pytest.raises(SystemExit):
+        cli.main([*arguments, "--goals", "sharpness:3"])
