@@ -92,6 +92,9 @@ class TrainingConfig:
     deterministic_from: float
     """From this fraction of the steps on, binarize by sign as at inference, without noise."""
     validate_every: int
+    whole_codes: float = 0.25
+    """Part of the pictures of a batch whose last iteration is not cut. 1: nothing is ever cut, as
+    for a network of one fixed rate."""
 
 
 @dataclass(frozen=True, slots=True)

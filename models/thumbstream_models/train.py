@@ -116,16 +116,18 @@ def unrolled_iterations(config: Config, step: int, rng: np.random.Generator) -> 
     return t.min_iterations + int(spread * rng.random() ** t.unroll_power)
 
 
-def truncation_mask(batch: int, planes: int, size: int, rng: np.random.Generator) -> Tensor:
+def truncation_mask(
+    batch: int, planes: int, size: int, whole: float, rng: np.random.Generator
+) -> Tensor:
     """Which codes the decoder sees: ``(batch, planes, rows, columns)`` of 0 and 1.
 
-    Each picture keeps a random prefix of its codes, in coding order. One picture in four
+    Each picture keeps a random prefix of its codes, in coding order. The part ``whole`` of them
     keeps all: the last iteration must learn whole codes, too.
     """
     grid = grid_of(size, size, networks.STRIDE)
     rank = torch.from_numpy(coding_rank(grid, planes))
     total = planes * grid.cells
-    kept = np.where(rng.random(batch) < 0.25, total, rng.integers(0, total + 1, size=batch))
+    kept = np.where(rng.random(batch) < whole, total, rng.integers(0, total + 1, size=batch))
     return (rank[None] < torch.from_numpy(kept)[:, None, None, None]).float()
 
 
@@ -192,7 +194,8 @@ def train_step(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> flo
     torch.manual_seed(int(rng.integers(2**62)))
     run.net.binarizer.deterministic = run.step >= t.deterministic_from * t.steps
     x = to_tensor(pixels, device)
-    mask = truncation_mask(len(x), config.model.code_planes, config.data.side(), rng).to(device)
+    planes, side = config.model.code_planes, config.data.side()
+    mask = truncation_mask(len(x), planes, side, t.whole_codes, rng).to(device)
     iterations = unrolled_iterations(config, run.step, rng)
     with torch.autocast(device.type, torch.bfloat16):
         _, reconstructions = run.net(x, iterations, mask)

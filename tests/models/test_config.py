@@ -26,7 +26,7 @@ def test_a_configuration_cannot_be_changed(tiny: Config) -> None:
 
 @pytest.mark.parametrize("section", ["model", "data", "training"])
 def test_every_missing_key_is_an_error(tiny: Config, section: str) -> None:
-    optional = {"reconstruction", "weights", "window"}
+    optional = {"reconstruction", "weights", "window", "whole_codes"}
     for key in tiny.to_dict()[section].keys() - optional:
         values = tiny.to_dict()
         del values[section][key]
@@ -53,6 +53,7 @@ def test_an_unknown_key_is_an_error(tiny: Config, section: str) -> None:
 def test_choices_of_the_paper_have_defaults_and_no_other_values(tiny: Config) -> None:
     values = tiny.to_dict()
     del values["model"]["reconstruction"], values["model"]["weights"], values["data"]["window"]
+    del values["training"]["whole_codes"]
     assert configs.from_dict(values) == tiny
     for key, odd in (("reconstruction", "summed"), ("weights", "per_layer")):
         with pytest.raises(ConfigError, match=f"{key} is one of .* not '{odd}'"):

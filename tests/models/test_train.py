@@ -462,7 +462,7 @@ def test_unrolled_iterations(tiny: Config, changed: Callable[..., Config]) -> No
 def test_masks_are_prefixes_of_the_coding_order() -> None:
     planes, size = 3, 24
     rank = coding_rank(grid_of(size, size, networks.STRIDE), planes).reshape(-1)
-    mask = train.truncation_mask(2000, planes, size, np.random.default_rng(0))
+    mask = train.truncation_mask(2000, planes, size, 0.25, np.random.default_rng(0))
     assert mask.shape == (2000, planes, 3, 3)
     in_order = mask.numpy().reshape(2000, -1)[:, np.argsort(rank)]
     assert set(np.unique(in_order)) == {0, 1}
@@ -471,6 +471,7 @@ def test_masks_are_prefixes_of_the_coding_order() -> None:
     assert set(kept) == set(range(28))
     whole = (kept == 27).mean()
     assert whole == pytest.approx(0.25 + 0.75 / 28, abs=0.03)
+    assert train.truncation_mask(50, planes, size, 1.0, np.random.default_rng(0)).all()
 
 
 def test_losses() -> None:
