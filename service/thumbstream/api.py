@@ -69,7 +69,7 @@ class Api:
         201 when the stream is new, 200 when the same one was there already.
         """
         service = self._service
-        service.catalogue.encoder(model)  # an unknown model is refused before the body is read
+        service.catalogue.name(model)  # an unknown model is refused before the body is read
         goal = _target(target, max_bytes)
         picture = await service.uploads.picture(request)
         order = Order(picture, size or service.settings.default_size, max_bytes, goal, model)

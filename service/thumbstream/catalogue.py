@@ -1,4 +1,7 @@
-"""The models of a running service: opened at the start, found by name or by a stream's header."""
+"""The models of a running service, found by name or by a stream's header.
+
+The default and those that the settings name are opened at the start, others when first used.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +66,7 @@ class Catalogue:
     """Models by name and by bitstream id. ``chosen`` are those offered for encoding; none: all.
 
     Streams of every published model can be decoded, offered or not: an old stream stays readable.
+    `encoder` and `decoder` may have to open a model, which is slow: call them from a thread.
     """
 
     def __init__(self, zoo: Zoo, *, chosen: tuple[str, ...] = (), device: str = "auto") -> None:
@@ -72,9 +76,10 @@ class Catalogue:
         self.offered: tuple[str, ...] = ()
         """Model ids, the default first; empty until `open`."""
         self._by_bitstream: dict[int, str] = {}
+        self._providers: dict[str, tuple[str, ...]] = {}  # of the models that are open
 
     def open(self) -> None:
-        """Opens and warms up every offered model. Slow: call it from a thread.
+        """Opens and warms up the default and every chosen model. Slow: call it from a thread.
 
         Raises `ArtifactError`, `UnknownModelError`, or `DeviceError` from the zoo.
         """
@@ -84,20 +89,24 @@ class Catalogue:
             raise ArtifactError("no model is published here")
         for name in dict.fromkeys(published + offered):
             self._by_bitstream[int(self._zoo.describe(name)["bitstream_id"])] = name
-        for name in offered:
-            codec = self._zoo.load(name, device=self._device)
+        for name in self._chosen or offered[:1]:
+            codec = self._load(name)
             grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 128, np.uint8)
             codec.decode(codec.encode(grey))
         self.offered = offered
 
-    def encoder(self, model_id: str | None = None) -> PictureCodec:
-        """The codec of an offered model (None: the default). Raises `UnknownModelError`."""
+    def name(self, model_id: str | None = None) -> str:
+        """The id of an offered model (None: the default). Raises `UnknownModelError`."""
         name = self.offered[0] if model_id is None else model_id
         if name not in self.offered:
             raise UnknownModelError(
                 f"model {name!r} is not offered; known: {', '.join(self.offered)}"
             )
-        return self._zoo.load(name, device=self._device)
+        return name
+
+    def encoder(self, model_id: str | None = None) -> PictureCodec:
+        """The codec of an offered model (None: the default). Raises `UnknownModelError`."""
+        return self._load(self.name(model_id))
 
     def decoder(self, stream: bytes) -> PictureCodec:
         """The codec that reads ``stream``. Raises `BitstreamError` or `UnknownModelError`.
@@ -109,11 +118,16 @@ class Catalogue:
             return self.encoder()
         if bitstream_id not in self._by_bitstream:
             raise UnknownModelError(f"no model published here reads bitstream {bitstream_id}")
-        return self._zoo.load(self._by_bitstream[bitstream_id], device=self._device)
+        return self._load(self._by_bitstream[bitstream_id])
 
     def describe(self) -> list[dict[str, Any]]:
-        """The manifest of every offered model, and the execution providers in use."""
+        """The manifest of every offered model, and its execution providers if it is open."""
         return [
-            {**self._zoo.describe(name), "id": name, "providers": self.encoder(name).providers}
+            {**self._zoo.describe(name), "id": name, "providers": self._providers.get(name, ())}
             for name in self.offered
         ]
+
+    def _load(self, name: str) -> PictureCodec:
+        codec = self._zoo.load(name, device=self._device)
+        self._providers[name] = codec.providers
+        return codec

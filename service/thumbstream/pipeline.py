@@ -110,11 +110,11 @@ class Pipeline:
         Raises what `thumbnail` raises, `UnknownModelError`, `OverloadedError`, `TooSlowError` and
         `StoreError`.
         """
-        codec = self._catalogue.encoder(order.model)
-        drawn = await self.work(lambda: self._draw(codec, order))
+        model = self._catalogue.name(order.model)
+        drawn = await self.work(lambda: self._draw(self._catalogue.encoder(model), order))
         key = identify(drawn.stream)
         new = await self._keep(key, drawn)
-        return Receipt(key, drawn, codec.model_id, new)
+        return Receipt(key, drawn, model, new)
 
     async def preview(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
         """A picture file of a stream or of any prefix of one.

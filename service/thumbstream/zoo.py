@@ -53,6 +53,8 @@ def load(model_id: str | None = None, *, device: str = "auto") -> Codec:
     """
     name = model_id or DEFAULT_MODEL
     folder = _folder(name)
+    if (codec := _open.get((name, device))) is not None:  # who needs no opening waits for none
+        return codec
     with _opening:
         if (name, device) not in _open:
             _open[name, device] = open_codec(folder, device=device)

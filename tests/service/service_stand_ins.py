@@ -76,6 +76,7 @@ class StandInZoo:
             "stand-in-1": StandInCodec("stand-in-1", 0),
             "stand-in-2": StandInCodec("stand-in-2", 5),
         }
+        self.loaded: set[str] = set()
 
     @property
     def gate(self) -> threading.Event:
@@ -88,7 +89,9 @@ class StandInZoo:
         return {"bitstream_id": self._codec(model_id).bitstream_id, "family": "stand_in"}
 
     def load(self, model_id: str | None = None, *, device: str = "auto") -> StandInCodec:
-        return self._codec(model_id or "stand-in-1")
+        codec = self._codec(model_id or "stand-in-1")
+        self.loaded.add(codec.model_id)
+        return codec
 
     def _codec(self, model_id: str) -> StandInCodec:
         try:

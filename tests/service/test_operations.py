@@ -79,6 +79,25 @@ async def test_models(start: Start) -> None:
     assert (await running.upload())["model"] == "stand-in-2"
 
 
+async def test_only_the_default_is_opened_at_the_start(running: Running) -> None:
+    """Any other when it is first used; the list of models opens none."""
+
+    async def providers() -> list[list[str]]:
+        models = (await running.http.get("/models")).json()["models"]
+        return [model["providers"] for model in models]
+
+    assert await providers() == [["StandInProvider"], []]
+    assert running.zoo.loaded == {"stand-in-1"}
+    answer = await running.http.post("/compress?model=stand-in-2", content=photo())
+    assert answer.json()["model"] == "stand-in-2"
+    assert await providers() == [["StandInProvider"], ["StandInProvider"]]
+
+
+async def test_models_that_are_named_are_opened_at_the_start(start: Start) -> None:
+    running = await start(models="stand-in-2,stand-in-1")
+    assert running.zoo.loaded == {"stand-in-1", "stand-in-2"}
+
+
 def sample(text: str, name: str) -> float:
     return next(
         float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name)
