@@ -136,7 +136,7 @@ def stopping_chances(
         decisions: list[tuple[int, bool]] = []
         if t:
             wanted = {cell for cell in cells(shape) if codes[t][0][cell[0]][cell[1]] == 0}
-            decisions.append((512, wanted != stopped))
+            decisions.append((4096, wanted != stopped))
             if wanted != stopped:
                 for row, column in cells(shape):
                     if (row, column) not in stopped:

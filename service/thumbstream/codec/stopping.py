@@ -20,7 +20,7 @@ from thumbstream.codec.quality import psnr
 from thumbstream.codec.search import PrefixDecoder, shortest_prefix
 from thumbstream.codec.targets import BYTES, Target
 
-SOME_STOP_BITS = 7.0
+SOME_STOP_BITS = 4.0
 """Cost of saying that some cells stop here."""
 CELL_STOPS_BITS = 1.0
 """Cost of saying so, or not, of one cell: about."""
