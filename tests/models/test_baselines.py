@@ -41,7 +41,7 @@ def save(pixels: NDArray[np.uint8], kind: str, **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("name", BASELINES)
-@pytest.mark.parametrize("shape", [(32, 32), (16, 32), (32, 20)])
+@pytest.mark.parametrize("shape", [(32, 32), (16, 32), (32, 20), (7, 32), (32, 1)])
 def test_codings_are_pictures_and_fit(name: str, shape: tuple[int, int]) -> None:
     pixels = picture(1, *shape)
     codings = list(BASELINES[name].codings(pixels, BUDGETS))

@@ -42,8 +42,9 @@ class Jpeg2000(PillowCodec):
     )
 
     def series(self, pixels: NDArray[np.uint8], limit: int) -> Iterator[Iterator[Setting]]:
-        """One series for each number of resolutions."""
-        for resolutions in (2, 3, 4, 5):
+        """One series for each number of resolutions that OpenJPEG allows on this shape."""
+        most = min(pixels.shape[:2]).bit_length()  # the coarsest has a sample, at least
+        for resolutions in range(min(2, most), min(5, most) + 1):
             yield (
                 {
                     "no_jp2": True,
