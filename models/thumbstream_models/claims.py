@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from thumbstream_models import curves
 from thumbstream_models.results import Results
 from thumbstream_models.tables import Rows, charge, systems
 
@@ -17,8 +18,11 @@ FEWER = 0.9
 """The paper needs at most this part of the bytes of the classical codecs."""
 PAPERS_BASELINES = ("jpeg", "jpeg2000", "webp")
 AUTOENCODER = "conv-autoencoder-1"
-AUTOENCODER_BYTES = 64
-"""Raw bytes of its codes at 32x32: the one rate it was trained for."""
+RIVALS = {
+    "conv-lstm-1": ("conv-residual-1", "conv-residual-shared-1", "fc-lstm-1"),
+    "fc-lstm-1": ("fc-residual-1", "fc-residual-shared-1"),
+}
+"""Each recurrent system, and those that the paper finds it to be better than."""
 FALL = 0.0005
 """Mean SSIM may fall by this much between two budgets: half of the last digit that is shown."""
 
@@ -51,14 +55,17 @@ def _progressive(result: Results) -> Iterator[Claim]:
 
 
 def _autoencoder(result: Results) -> Iterator[Claim]:
-    for point in _equal_ssim(result, AUTOENCODER):
-        if point["bytes"] == AUTOENCODER_BYTES and point["ratio"] is not None:
-            yield Claim(
-                "at least as good as an autoencoder trained for one rate, at that rate",
-                f"`{result['reference']}` needs {point['ratio']:.2f} of the bytes of "
-                f"`{AUTOENCODER}` at its {AUTOENCODER_BYTES} bytes",
-                _verdict([point["ratio"] <= 1]),
-            )
+    reference = result["reference"]
+    if {AUTOENCODER, reference} <= set(systems(result)):
+        rates, qualities = _curve(result, AUTOENCODER)
+        goal, spent = qualities[-1], rates[-1]
+        ratio = curves.rate_at(goal, *_curve(result, reference)) / spent
+        yield Claim(
+            "at least as good as an autoencoder trained for one rate, at that rate",
+            f"`{reference}` needs {ratio:.2f} of the {spent:.0f} bytes of `{AUTOENCODER}` for its "
+            f"SSIM of {goal:.3f}",
+            _verdict([ratio <= 1]),
+        )
 
 
 def _fewer_bytes(result: Results) -> Iterator[Claim]:
@@ -75,15 +82,27 @@ def _fewer_bytes(result: Results) -> Iterator[Claim]:
 
 
 def _lstm(result: Results) -> Iterator[Claim]:
-    others = [name for name in systems(result) if name != result["reference"]]
-    for name in others:
-        rate = result["comparison"][name]["payload"]["bjontegaard_rate"]["ssim"]
-        if rate is not None:
-            yield Claim(
-                f"the convolutional LSTM beats `{name}`",
-                f"{100 * rate:+.1f} % bytes at equal SSIM (Bjontegaard's mean)",
-                _verdict([rate < 0]),
-            )
+    for lstm, others in RIVALS.items():
+        for other in others:
+            if {lstm, other} <= set(systems(result)):
+                rate = curves.bjontegaard_rate(_curve(result, other), _curve(result, lstm))
+                if rate is not None:
+                    yield Claim(
+                        f"`{lstm}` beats `{other}`",
+                        f"{100 * rate:+.1f} % bytes at equal SSIM (Bjontegaard's mean)",
+                        _verdict([rate < 0]),
+                    )
+
+
+def _curve(result: Results, model: str) -> tuple[list[float], list[float]]:
+    """Mean payload and mean SSIM of a model, where more was spent than before."""
+    rates: list[float] = []
+    qualities: list[float] = []
+    for point in result["codecs"][model]["points"]["payload"]:
+        if not rates or point["mean_payload"] > rates[-1]:
+            rates.append(point["mean_payload"])
+            qualities.append(point["ssim"])
+    return rates, qualities
 
 
 def _equal_ssim(result: Results, name: str) -> list[dict[str, Any]]:
