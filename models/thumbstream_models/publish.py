@@ -45,7 +45,7 @@ def publish(
 
     ``pictures`` crops fit the context model in ``entropy_steps`` steps an iteration; ``notes`` and
     ``sources_text`` go into the model card. Raises `ValueError` when ONNX Runtime and PyTorch
-    disagree.
+    disagree, or the pictures are too small.
     """
     device = torch.device("cpu")
     run = train.restore(checkpoint, device)
@@ -63,7 +63,7 @@ def publish(
             _crops(loaded.training, config.data, size, count),
             iterations,
         )
-        for size, count in _share(pictures)
+        for size, count in _share(pictures, _sides(loaded.training))
     ]
     tables, bits_per_code = entropy.fit(codes, steps=entropy_steps)
     files = export.to_onnx(run.net)
@@ -105,10 +105,19 @@ def useful_iterations(run: train.Run, pictures: NDArray[np.uint8]) -> int:
     return int(np.argmax(quality)) + 1
 
 
-def _share(pictures: int) -> list[tuple[int, int]]:
+def _sides(pictures: list[NDArray[np.uint8]]) -> list[int]:
+    """Those of `CODE_SIZES` that some picture is large enough for."""
+    largest = max(min(pixels.shape[:2]) for pixels in pictures)
+    sides = [size for size in CODE_SIZES if size <= largest]
+    if not sides:
+        raise ValueError(f"the context model needs pictures of {min(CODE_SIZES)} pixels or more")
+    return sides
+
+
+def _share(pictures: int, sides: list[int]) -> list[tuple[int, int]]:
     """Side and number of crops: as many cells of every size."""
-    smallest = min(CODE_SIZES)
-    return [(size, max(1, pictures * smallest**2 // size**2)) for size in CODE_SIZES]
+    smallest = min(sides)
+    return [(size, max(1, pictures * smallest**2 // size**2)) for size in sides]
 
 
 def _crops(
