@@ -48,7 +48,8 @@ def marked(text: str) -> str:
 
 
 def detail(results: Mapping[str, Results]) -> str:
-    """The section of docs/benchmark.md."""
+    """The section of docs/benchmark.md: the headline first, the others by name."""
+    results = dict(sorted(results.items(), key=lambda item: (item[0] != HEADLINE, item[0])))
     parts: list[str] = []
     for name, result in results.items():
         parts += _result(name, result)
@@ -61,7 +62,7 @@ def detail(results: Mapping[str, Results]) -> str:
         ]
         for name, result in ours.items():
             parts += [f"#### {name}", f"{what(result)}.", *_models(name, result)]
-            parts += ["The claims of the paper on these pictures:", markdown(claims(result))]
+            parts += ["The claims of the paper on these pictures:", markdown(claims(result), numbers=False)]
     parts += _counted(results)
     return _joined(parts)
 

@@ -130,9 +130,9 @@ def saving_sentence(result: Results) -> list[str]:
     return [f"The entropy coder saves {told} against the same codes as raw bits."]
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose numbers stand on the right."""
-    rule = ["---"] + ["---:"] * (len(rows[0]) - 1)
+def markdown(rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
+    """A table; ``numbers``: all columns but the first hold numbers, which stand on the right."""
+    rule = ["---"] + ["---:" if numbers else "---"] * (len(rows[0]) - 1)
     return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
 
 
