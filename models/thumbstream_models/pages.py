@@ -62,7 +62,8 @@ def detail(results: Mapping[str, Results]) -> str:
         ]
         for name, result in ours.items():
             parts += [f"#### {name}", f"{what(result)}.", *_models(name, result)]
-            parts += ["The claims of the paper on these pictures:", markdown(claims(result), numbers=False)]
+            found = markdown(claims(result), numbers=False)
+            parts += ["The claims of the paper on these pictures:", found]
     parts += _counted(results)
     return _joined(parts)
 
