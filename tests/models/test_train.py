@@ -64,7 +64,7 @@ def batch(pictures: list[NDArray[np.uint8]], config: Config, step: int) -> NDArr
 
 @pytest.mark.parametrize("loss", ["l2", "log_l2"])
 def test_training_lowers_the_loss(tiny: Config, changed: Callable[..., Config], loss: str) -> None:
-    """Dark and light pictures: whoever does not send which stays under 9.4 dB."""
+    """Dark and light pictures: whoever does not send which stays near 9.3 dB (mid grey)."""
     pictures = [np.full((20, 20, 3), value, np.uint8) for value in (40, 215)]
     config = changed(
         tiny,
@@ -84,7 +84,7 @@ def test_training_lowers_the_loss(tiny: Config, changed: Callable[..., Config], 
     after = train.validate(run, held_out, CPU)
     assert run.step == 60
     for t in (1, 2, 4):
-        assert before[f"psnr_{t}"] < 9.4
+        assert before[f"psnr_{t}"] < 10
         assert after[f"psnr_{t}"] > 12
 
 
