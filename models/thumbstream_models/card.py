@@ -83,7 +83,8 @@ The {name} of {manifest["paper"]}, section {section}:
 ## Use
 
 Previews of 8 to 256 pixels; a whole stream is {held_out["mean_length"]:.0f} bytes at 32 x 32.
-Not a codec for pictures that must be exact: text, faces and small marks in a preview of some dozen bytes are the network's guess.
+Not a codec for pictures that must be exact: text, faces and small marks in a preview of some
+dozen bytes are the network's guess.
 
 ## Training
 
