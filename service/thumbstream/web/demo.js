@@ -48,10 +48,12 @@ function moveTo(wanted) {
   results.write(resultsSection, comparison.answer, bytes);
 }
 
-/** The slider has come to rest: drop what is no longer wanted, and say what is seen. */
-function rest() {
-  comparison.settle();
-  announce(comparison.summary(bytes));
+/** The slider has come to rest: drop what is no longer wanted, and say what is seen once it is. */
+async function rest() {
+  const [current, wanted] = [comparison, bytes];
+  current.settle();
+  await current.settled();
+  if (comparison === current && bytes === wanted) announce(current.summary(wanted));
 }
 
 function showRendering() {
