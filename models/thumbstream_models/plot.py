@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from html import escape
 
 from thumbstream_models.results import BEST, Results
-from thumbstream_models.tables import charge, shown, systems
+from thumbstream_models.tables import charge, label, shown, systems
 
 _WIDTH, _HEIGHT = 760, 440
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 150, 34, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 180, 34, 44
 _LABEL_GAP = 16
 """Pixels between the base lines of two labels."""
 _LIGHT = (
@@ -107,7 +107,7 @@ def _curves(result: Results, names: Iterable[str], view: str) -> list[_Curve]:
                 points.append((point["bytes"], point["ssim"]))
         if points:
             style = f"c{i % len(_LIGHT)}{marks.get(name, '')}"
-            out.append(_Curve(codec["title"], style, points))
+            out.append(_Curve(label(result, name, view), style, points))
     return out
 
 

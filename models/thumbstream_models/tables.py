@@ -24,6 +24,12 @@ def charge(codec: Mapping[str, Any], view: str) -> str:
     return view
 
 
+def label(result: Results, name: str, view: str) -> str:
+    """What a codec is called in a view of `CHARGED`: among themselves, models go by their ids."""
+    codec = result["codecs"][name]
+    return name if view == "payload" and codec["kind"] == "model" else str(codec["title"])
+
+
 def systems(result: Results) -> list[str]:
     """Names of all models of a result."""
     return [name for name, codec in result["codecs"].items() if codec["kind"] == "model"]
@@ -50,7 +56,7 @@ def quality_rows(
         codec = result["codecs"][name]
         points = codec["points"][charge(codec, view)]
         cells = {point["bytes"]: _quality(point, result, measures) for point in points}
-        rows.append([codec["title"], *(cells[budget] for budget in budgets)])
+        rows.append([label(result, name, view), *(cells[budget] for budget in budgets)])
     return rows
 
 

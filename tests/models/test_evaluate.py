@@ -445,8 +445,8 @@ def test_the_plots_are_svg_for_light_and_dark() -> None:
     texts = [text.text for text in root.findall(f"{space}text")]
     assert {"thumbstream", "Toy", "bytes", "SSIM"} <= set(texts)
     texts = [text.text for text in ElementTree.fromstring(drawn["-models"]).iter(f"{space}text")]
-    assert {"thumbstream", "another"} <= set(texts)
-    assert "Toy" not in texts
+    assert {"ours", "theirs"} <= set(texts), "among themselves, models go by their ids"
+    assert not {"thumbstream", "another", "Toy"} & set(texts)
 
 
 def test_publishing_fills_the_marked_sections(tmp_path: Path) -> None:
