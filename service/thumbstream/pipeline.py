@@ -18,6 +18,7 @@ from thumbstream.catalogue import Catalogue, PictureCodec
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.curve import RateCurve, measure_curve
 from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.codec.search import SHORTEST
 from thumbstream.codec.targets import Target
 from thumbstream.ids import curve_key, identify
 from thumbstream.ingest import Limits, thumbnail
@@ -25,9 +26,6 @@ from thumbstream.metrics import Metrics
 from thumbstream.pictures import PictureFormat, write_picture
 from thumbstream.store import Store, StoreUnavailableError
 from thumbstream.workers import Workers
-
-MEASURABLE = 4
-"""Bytes of the shortest stream with a curve: in fewer, a header is cut, and the shape with it."""
 
 T = TypeVar("T")
 
@@ -147,7 +145,7 @@ class Pipeline:
             small = thumbnail(order.picture, order.size, self._limits.ingest)
             stream = codec.encode(small.pixels, max_bytes=order.max_bytes, target=order.target)
             curve = None
-            if self._limits.curves and len(stream) >= MEASURABLE:
+            if self._limits.curves and len(stream) >= SHORTEST:  # below, a header may be cut
                 with self._metrics.curve_seconds.time():
                     curve = measure_curve(codec, small.pixels, stream)
         thumb_height, thumb_width = small.pixels.shape[:2]
