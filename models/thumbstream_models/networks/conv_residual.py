@@ -20,7 +20,7 @@ from torch import nn
 
 from thumbstream_models.config import ModelConfig
 from thumbstream_models.networks.compressor import Compressor
-from thumbstream_models.networks.feedforward import FeedForwardDecoder, FeedForwardEncoder
+from thumbstream_models.networks.feedforward import feed_forward
 
 
 def _encoder(filters: tuple[int, ...]) -> nn.Module:
@@ -42,9 +42,4 @@ def _decoder(filters: tuple[int, ...]) -> nn.Module:
 
 def conv_residual(config: ModelConfig) -> Compressor:
     """A fresh network. Encoder filters: two or more; decoder filters: four."""
-    encoder, decoder = config.encoder_filters, config.decoder_filters
-    return Compressor(
-        config,
-        FeedForwardEncoder(config, encoder[-1], lambda: _encoder(encoder)),
-        FeedForwardDecoder(config, decoder[0], lambda: _decoder(decoder)),
-    )
+    return feed_forward(config, _encoder, _decoder)

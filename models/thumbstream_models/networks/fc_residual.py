@@ -18,7 +18,7 @@ from torch import nn
 
 from thumbstream_models.config import ModelConfig
 from thumbstream_models.networks.compressor import Compressor
-from thumbstream_models.networks.feedforward import FeedForwardDecoder, FeedForwardEncoder
+from thumbstream_models.networks.feedforward import feed_forward
 from thumbstream_models.networks.parts import STRIDE
 
 
@@ -49,9 +49,4 @@ def _decoder(units: tuple[int, ...]) -> nn.Module:
 
 def fc_residual(config: ModelConfig) -> Compressor:
     """A fresh network; the filters are the units of the layers."""
-    encoder, decoder = config.encoder_filters, config.decoder_filters
-    return Compressor(
-        config,
-        FeedForwardEncoder(config, encoder[-1], lambda: _encoder(encoder)),
-        FeedForwardDecoder(config, decoder[0], lambda: _decoder(decoder)),
-    )
+    return feed_forward(config, _encoder, _decoder)

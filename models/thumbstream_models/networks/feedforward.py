@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from torch import Tensor, nn
 
 from thumbstream_models.config import ModelConfig
-from thumbstream_models.networks.compressor import Decoder, Encoder
+from thumbstream_models.networks.compressor import Compressor, Decoder, Encoder
 from thumbstream_models.networks.parts import State
+
+Layers: TypeAlias = Callable[[tuple[int, ...]], nn.Module]
+"""Filters of the configuration to fresh layers."""
+
+
+def feed_forward(config: ModelConfig, encoder: Layers, decoder: Layers) -> Compressor:
+    """A fresh network of these layers."""
+    into, out = config.encoder_filters, config.decoder_filters
+    return Compressor(
+        config,
+        FeedForwardEncoder(config, into[-1], lambda: encoder(into)),
+        FeedForwardDecoder(config, out[0], lambda: decoder(out)),
+    )
 
 
 def _trunks(config: ModelConfig, make: Callable[[], nn.Module]) -> nn.ModuleList:
