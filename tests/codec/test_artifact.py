@@ -5,18 +5,30 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
-from codec_folders import FILES, ZOO, Change, copied_folder, entry, small_folder, state
+from codec_folders import (
+    COMMON,
+    EMBEDDED,
+    FILES,
+    ITERATIVE,
+    ZOO,
+    Change,
+    copied_folder,
+    entry,
+    small_folder,
+    state,
+)
 
 from thumbstream import zoo
 from thumbstream.codec.artifact import (
     MAX_FILE_BYTES,
-    NETWORKS,
     Artifact,
     StateTensor,
     open_artifact,
@@ -24,6 +36,7 @@ from thumbstream.codec.artifact import (
 )
 from thumbstream.codec.codec import open_codec
 from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.layouts import NETWORKS, EmbeddedLayout, IterativeLayout
 
 
 def put(*path: str | int, value: Any) -> Change:
@@ -53,25 +66,45 @@ def test_a_good_folder_is_read_whole(tmp_path: Path) -> None:
     assert artifact.files == FILES
     assert (artifact.model_id, artifact.family) == ("small", "conv_lstm")
     assert (artifact.bitstream_id, artifact.stride) == (3, 8)
-    assert (artifact.planes, artifact.iterations) == (2, 3)
-    assert (artifact.reconstruction, artifact.weights) == ("one_shot", "shared")
-    assert artifact.cell_stops is False
-    assert artifact.residual_gains == (1.0, 2.0, 2.5)
-    assert artifact.states == {
-        "analysis": (StateTensor("h", 4, 1), StateTensor("c", 4, 1)),
-        "synthesis": (StateTensor("h1", 4, 1),),
-    }
     assert artifact.manifest["measured"] == {}
+
+
+def test_an_iterative_layout_is_read_whole(tmp_path: Path) -> None:
+    layout = IterativeLayout.of(open_artifact(small_folder(tmp_path / "small")))
+    assert layout == IterativeLayout(
+        planes=2,
+        iterations=3,
+        reconstruction="one_shot",
+        weights="shared",
+        cell_stops=False,
+        residual_gains=(1.0, 2.0, 2.5),
+        states={
+            "analysis": (StateTensor("h", 4, 1), StateTensor("c", 4, 1)),
+            "synthesis": (StateTensor("h1", 4, 1),),
+        },
+    )
+    assert layout.file_of("analysis", 2) == "analysis.onnx"
+    assert replace(layout, weights="per_stage").file_of("analysis", 2) == "analysis-02.onnx"
+
+
+def test_an_embedded_layout_is_read_whole(tmp_path: Path) -> None:
+    layout = EmbeddedLayout.of(open_artifact(small_folder(tmp_path / "small", family=EMBEDDED)))
+    assert layout == EmbeddedLayout(
+        channels=6, planes=4, groups=(1, 2, 3), starts=(0, 0, 1, 1, 2, 3), base_step=2.5
+    )
 
 
 @pytest.mark.parametrize("model_id", zoo.available())
 def test_published_folders_are_good(model_id: str) -> None:
     artifact = open_artifact(ZOO / model_id)
     assert artifact.model_id == model_id
-    stages = [""]
-    if artifact.weights == "per_stage":
-        stages = [f"-{t:02d}" for t in range(artifact.iterations)]
-    networks = {f"{name}{stage}.onnx" for name in NETWORKS for stage in stages}
+    if artifact.family == "embedded":
+        assert EmbeddedLayout.of(artifact).channels >= 1
+        networks = {"analysis.onnx", "synthesis.onnx", "search.onnx", "search.npz"}
+    else:
+        layout = IterativeLayout.of(artifact)
+        times = range(layout.iterations)
+        networks = {layout.file_of(name, t) for name in NETWORKS for t in times}
     assert set(artifact.files) == networks | {"entropy.npz"}
     assert artifact.manifest == read_manifest(ZOO / model_id) == zoo.describe(model_id)
 
@@ -170,26 +203,24 @@ def test_no_manifest_and_no_folder(tmp_path: Path) -> None:
             open_artifact(folder)
 
 
-REQUIRED = (
-    "model_id",
-    "family",
-    "bitstream_id",
-    "stride",
-    "planes",
-    "iterations",
-    "reconstruction",
-    "weights",
-    "cell_stops",
-    "residual_gains",
-    "states",
-    "files",
-)
+def read_layout(folder: Path) -> object:
+    """What a codec reads of a folder before it builds anything."""
+    artifact = open_artifact(folder)
+    layout = EmbeddedLayout if artifact.family == "embedded" else IterativeLayout
+    return layout.of(artifact)
 
 
-@pytest.mark.parametrize("key", REQUIRED)
-def test_a_missing_key(tmp_path: Path, key: str) -> None:
+FAMILIES = {"iterative": ITERATIVE, "embedded": EMBEDDED}
+REQUIRED = [
+    *(("iterative", key) for key in COMMON if key not in ("format", "training", "measured")),
+    *((family, key) for family, keys in FAMILIES.items() for key in keys),
+]
+
+
+@pytest.mark.parametrize(("family", "key"), REQUIRED)
+def test_a_missing_key(tmp_path: Path, family: str, key: str) -> None:
     with pytest.raises(ArtifactError, match=key):
-        open_artifact(small_folder(tmp_path / "small", drop(key)))
+        read_layout(small_folder(tmp_path / "small", drop(key), FAMILIES[family]))
 
 
 INF = float("inf")
@@ -216,13 +247,29 @@ WRONG_TYPES: dict[str, list[Any]] = {
     ],
     "files": [None, [], "entropy.npz", 4, {"entropy.npz": None}, {"entropy.npz": []}],
 }
-CASES = [(key, value) for key, values in WRONG_TYPES.items() for value in values]
+WRONG_EMBEDDED: dict[str, list[Any]] = {
+    "channels": [None, "6", 6.0, True, 0, -6, 5, 7],
+    "planes": [None, "4", 4.0, True, 0, -1, 3, 16, 1 << 70],
+    "groups": [None, 6, "123", {}, [], [1, 2], [1, 2, 3, 4], [0, 3, 3], [-1, 4, 3], [1, 2, True]],
+    "starts": [None, 0, "001123", {}, [], [0] * 5, [0] * 7, [0] * 5 + [4], [-1] + [0] * 5],
+    "base_step": [None, "2.5", True, 0, -1.0, INF, float("nan"), [2.5]],
+}
+CASES = [
+    *(("iterative", key, value) for key, values in WRONG_TYPES.items() for value in values),
+    *(("embedded", key, value) for key, values in WRONG_EMBEDDED.items() for value in values),
+]
 
 
-@pytest.mark.parametrize(("key", "value"), CASES, ids=lambda case: repr(case)[:30])
-def test_a_value_of_the_wrong_type(tmp_path: Path, key: str, value: Any) -> None:
+@pytest.mark.parametrize(("family", "key", "value"), CASES, ids=lambda case: repr(case)[:30])
+def test_a_value_that_cannot_be(tmp_path: Path, family: str, key: str, value: Any) -> None:
+    change = put(key, value=value)
     with pytest.raises(ArtifactError):
-        open_artifact(small_folder(tmp_path / "small", put(key, value=value)))
+        read_layout(small_folder(tmp_path / "small", change, FAMILIES[family]))
+
+
+def test_a_whole_step_is_a_number_too(tmp_path: Path) -> None:
+    folder = small_folder(tmp_path / "small", put("base_step", value=3), EMBEDDED)
+    assert EmbeddedLayout.of(open_artifact(folder)).base_step == 3.0
 
 
 @pytest.mark.parametrize(
@@ -241,7 +288,7 @@ def test_a_value_of_the_wrong_type(tmp_path: Path, key: str, value: Any) -> None
 )
 def test_a_state_that_is_none(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ArtifactError):
-        open_artifact(small_folder(tmp_path / "small", put("states", "analysis", 0, value=wrong)))
+        read_layout(small_folder(tmp_path / "small", put("states", "analysis", 0, value=wrong)))
 
 
 @pytest.mark.parametrize("value", [-1, 128, 1 << 70])
@@ -254,19 +301,19 @@ def test_bitstream_ids_out_of_range(tmp_path: Path, value: int) -> None:
 @pytest.mark.parametrize("value", [0, -8])
 def test_sizes_that_are_not_positive(tmp_path: Path, key: str, value: int) -> None:
     with pytest.raises(ArtifactError, match="positive"):
-        open_artifact(small_folder(tmp_path / "small", put(key, value=value)))
+        read_layout(small_folder(tmp_path / "small", put(key, value=value)))
 
 
 @pytest.mark.parametrize("gains", [[], [1.0, 1.0], [1.0] * 4])
 def test_another_number_of_gains(tmp_path: Path, gains: list[float]) -> None:
     with pytest.raises(ArtifactError, match="gain"):
-        open_artifact(small_folder(tmp_path / "small", put("residual_gains", value=gains)))
+        read_layout(small_folder(tmp_path / "small", put("residual_gains", value=gains)))
 
 
 @pytest.mark.parametrize("gain", [0, 0.0, -1.0, float("nan")])
 def test_a_gain_that_is_not_positive(tmp_path: Path, gain: float) -> None:
-    with pytest.raises(ArtifactError, match="no gain"):
-        open_artifact(small_folder(tmp_path / "small", put("residual_gains", 1, value=gain)))
+    with pytest.raises(ArtifactError, match="no factor"):
+        read_layout(small_folder(tmp_path / "small", put("residual_gains", 1, value=gain)))
 
 
 @pytest.mark.parametrize("key", ["sha256", "bytes"])
@@ -361,7 +408,7 @@ def test_arrays_of_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def model_id() -> str:
-    return zoo.available()[0]
+    return "conv-lstm-1"
 
 
 def test_a_copy_of_a_published_model_works(tmp_path: Path, model_id: str) -> None:
@@ -439,21 +486,52 @@ def test_the_published_manifests_keep_the_schema(name: str) -> None:
     jsonschema.Draft202012Validator(schema).validate(read_manifest(ZOO / name))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        put("family", value="wavelet"),
-        put("reconstruction", value="both"),
-        put("weights", value="per_stage"),
-        put("cell_stops", value=1),
-        put("files", "analysis-7.onnx", value=entry(b"x")),
-        drop("files", "entropy.npz"),
-        drop("weights"),
-    ],
-    ids=["family", "reconstruction", "stages", "stops", "name", "tables", "weights"],
-)
-def test_the_schema_says_what_a_manifest_may_hold(model_id: str, change: Change) -> None:
+def described(family: str, model_id: str) -> dict[str, Any]:
+    """A manifest that the schema admits."""
+    manifest = deepcopy(read_manifest(ZOO / model_id))
+    if family == "embedded":
+        manifest = {key: manifest[key] for key in (*COMMON, "training", "measured")}
+        manifest.update(deepcopy(EMBEDDED))
+    return manifest
+
+
+def is_described(manifest: dict[str, Any]) -> bool:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    manifest = read_manifest(ZOO / model_id)
-    change(manifest)
-    assert not jsonschema.Draft202012Validator(schema).is_valid(manifest)
+    return bool(jsonschema.Draft202012Validator(schema).is_valid(manifest))
+
+
+SPOILT = {
+    "iterative": {
+        "family": put("family", value="wavelet"),
+        "other family": put("family", value="embedded"),
+        "reconstruction": put("reconstruction", value="both"),
+        "stages": put("weights", value="per_stage"),
+        "stops": put("cell_stops", value=1),
+        "name": put("files", "analysis-7.onnx", value=entry(b"x")),
+        "tables": drop("files", "entropy.npz"),
+        "weights": drop("weights"),
+        "surplus": put("channels", value=6),
+    },
+    "embedded": {
+        "other family": put("family", value="conv_lstm"),
+        "channels": put("channels", value=0),
+        "planes": put("planes", value=16),
+        "groups": put("groups", value=[]),
+        "starts": put("starts", 0, value=-1),
+        "base step": put("base_step", value=0),
+        "name": put("files", "analysis-00.onnx", value=entry(b"x")),
+        "network": drop("files", "synthesis.onnx"),
+        "no groups": drop("groups"),
+        "surplus": put("iterations", value=3),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "how"), [(family, how) for family, changes in SPOILT.items() for how in changes]
+)
+def test_the_schema_says_what_a_manifest_may_hold(model_id: str, family: str, how: str) -> None:
+    manifest = described(family, model_id)
+    assert is_described(manifest)
+    SPOILT[family][how](manifest)
+    assert not is_described(manifest)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import codec_vectors
 import pytest
 
 from thumbstream.codec.bitstream import (
+    ASPECT_RATIOS,
     MAX_BITSTREAM_ID,
     Header,
     check_side,
@@ -15,6 +19,7 @@ from thumbstream.codec.bitstream import (
     write_header,
 )
 from thumbstream.codec.errors import BitstreamError
+from thumbstream.ingest import grid_shape
 
 LONG_SIDES = range(8, 257, 8)
 VECTORS = codec_vectors.read("header")
@@ -25,24 +30,35 @@ def by_hex(vector: dict[str, Any]) -> str:
     return str(vector["hex"]) or "nothing"
 
 
+def parsed(vector: dict[str, Any]) -> tuple[Header, tuple[int, int]]:
+    """What a vector says, in the form of `told`."""
+    fields = {key: value for key, value in vector.items() if key not in ("hex", "aspect")}
+    return Header(**fields), tuple(vector["aspect"])
+
+
+def told(header: Header) -> tuple[Header, tuple[int, int]]:
+    return replace(header, exact_aspect=None), header.aspect
+
+
 @pytest.mark.parametrize("vector", VECTORS["valid"], ids=by_hex)
 def test_golden_headers(vector: dict[str, Any]) -> None:
-    fields = {key: value for key, value in vector.items() if key != "hex"}
     header = bytes.fromhex(vector["hex"])
-    assert write_header(fields["bitstream_id"], fields["width"], fields["height"]) == header
-    assert parse_header(header) == parse_header(header + TAIL) == Header(**fields)
+    assert told(parse_header(header)) == parsed(vector)
+    assert parse_header(header + TAIL) == parse_header(header)
+    shape = vector["bitstream_id"], vector["width"], vector["height"]
+    assert write_header(*shape, alpha=vector["alpha"], aspect=tuple(vector["aspect"])) == header
 
 
 @pytest.mark.parametrize("vector", VECTORS["cut"], ids=by_hex)
 def test_golden_cut_headers(vector: dict[str, Any]) -> None:
-    fields = {key: value for key, value in vector.items() if key != "hex"}
-    assert parse_header(bytes.fromhex(vector["hex"])) == Header(**fields)
+    assert told(parse_header(bytes.fromhex(vector["hex"]))) == parsed(vector)
 
 
 REASONS = {
     "empty": "is empty",
     "reserved first byte": "is reserved",
-    "extended form where the short form exists": "short form exists",
+    "two bytes where a shorter form exists": "two bytes where one of one byte exists",
+    "extended form where a shorter form exists": "shorter form exists",
     "short side over the long side": "impossible shape",
     "square marked as portrait": "impossible shape",
 }
@@ -54,34 +70,71 @@ def test_golden_hostile_headers(vector: dict[str, Any]) -> None:
         parse_header(bytes.fromhex(vector["hex"]))
 
 
+def length_of(bitstream_id: int, width: int, height: int, *, alpha: bool = False) -> int:
+    """Bytes of the shortest header, said in another way than the writer says it."""
+    if alpha:
+        return 3
+    if max(width, height) == 32 and bitstream_id in (0, 7):
+        return 1
+    return 2 if bitstream_id == 7 and width >= height else 3
+
+
+def shapes(long: int) -> set[tuple[int, int]]:
+    return {shape for n in range(1, long + 1) for shape in ((long, n), (n, long))}
+
+
+@pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("long", LONG_SIDES)
-def test_every_shape_comes_back(long: int) -> None:
-    for short in range(1, long + 1):
-        for width, height in {(long, short), (short, long)}:
-            for bitstream_id in (0, 1, MAX_BITSTREAM_ID):
-                header = write_header(bitstream_id, width, height)
-                found = parse_header(header + TAIL)
-                assert found == Header(bitstream_id, width, height, len(header))
-                assert len(header) == (1 if (long, bitstream_id) == (32, 0) else 3)
+def test_every_shape_comes_back(long: int, alpha: bool) -> None:
+    for width, height in shapes(long):
+        for bitstream_id in (0, 1, 7, MAX_BITSTREAM_ID):
+            header = write_header(bitstream_id, width, height, alpha=alpha)
+            found = parse_header(header + TAIL)
+            assert found == Header(bitstream_id, width, height, len(header), alpha)
+            assert len(header) == length_of(bitstream_id, width, height, alpha=alpha)
+            assert found.aspect == (width, height)
 
 
 def test_headers_are_unique() -> None:
     headers = [
-        write_header(bitstream_id, width, height)
+        write_header(bitstream_id, width, height, alpha=alpha)
         for long in LONG_SIDES
-        for short in range(1, long + 1)
-        for width, height in {(long, short), (short, long)}
-        for bitstream_id in (0, 7)
+        for width, height in shapes(long)
+        for bitstream_id in (0, 7, 8)
+        for alpha in (False, True)
     ]
     assert len(set(headers)) == len(headers)
-    assert len({header[:1] for header in headers if len(header) == 1}) == 63
+    assert len({header for header in headers if len(header) == 1}) == 126
+
+
+RESERVED = range(0x96, 0xA0)
+
+
+def test_every_first_byte() -> None:
+    """What one byte says, or that it is refused: the table of docs/bitstream.md, row by row."""
+    for first in range(256):
+        long = 8 * (first % 32 + 1)
+        if first in RESERVED or first == 0xA3:
+            with pytest.raises(BitstreamError):
+                parse_header(bytes([first]))
+            continue
+        header = parse_header(bytes([first]))
+        assert header.length == 1
+        assert header.alpha == (0xC0 <= first < 0xE0)
+        assert (header.exact_aspect is not None) == (0x7E <= first < 0x96)
+        if first < 0x96:
+            assert header.bitstream_id == (0 if first < 0x3F else 7)
+            assert max(header.width, header.height) == 32
+        else:
+            assert header.bitstream_id == (7 if first < 0xC0 else None)
+            assert (header.width, header.height) == (long, long)
 
 
 def test_a_header_is_written_as_it_was_read() -> None:
     """No two spellings of one header: whatever is read complete is what the writer would write."""
     readable = 0
     for first in range(256):
-        for second in (0, 1, 127, 128, 129, 255):
+        for second in (0, 1, 7, 31, 127, 128, 129, 135, 255):
             for third in (0, 1, 6, 7, 8, 31, 32, 127, 254, 255):
                 stream = bytes([first, second, third])
                 try:
@@ -89,7 +142,13 @@ def test_a_header_is_written_as_it_was_read() -> None:
                 except BitstreamError:
                     continue
                 assert header.bitstream_id is not None
-                written = write_header(header.bitstream_id, header.width, header.height)
+                written = write_header(
+                    header.bitstream_id,
+                    header.width,
+                    header.height,
+                    alpha=header.alpha,
+                    aspect=header.aspect,
+                )
                 assert written == stream[: header.length]
                 readable += 1
     assert readable > 1000
@@ -100,6 +159,98 @@ def test_a_cut_header_is_a_square_of_the_long_side(long: int) -> None:
     header = write_header(9, long // 2, long)
     assert parse_header(header[:1]) == Header(None, long, long, 1)
     assert parse_header(header[:2]) == Header(9, long, long, 2)
+    header = write_header(7, long // 2, long, alpha=True)
+    assert parse_header(header[:1]) == Header(None, long, long, 1, alpha=True)
+    assert parse_header(header[:2]) == Header(7, long, long, 2, alpha=True)
+    if long != 32:
+        header = write_header(7, long, long // 2)
+        assert parse_header(header[:1]) == Header(7, long, long, 1)
+
+
+# Aspect ratios: 24 of them have a first byte of their own.
+
+RATIOS = [ratio for long, short in ASPECT_RATIOS for ratio in ((long, short), (short, long))]
+
+
+def pixels_of(ratio: tuple[int, int]) -> tuple[int, int]:
+    return grid_shape(*ratio, 32)
+
+
+@pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: f"{ratio[0]}:{ratio[1]}")
+def test_every_ratio_comes_back(ratio: tuple[int, int]) -> None:
+    header = write_header(7, *pixels_of(ratio), aspect=ratio)
+    found = parse_header(header + TAIL)
+    assert found == Header(7, *pixels_of(ratio), 1, exact_aspect=ratio)
+    assert found.aspect == ratio
+    assert header != write_header(7, *pixels_of(ratio))
+    many = write_header(7, *pixels_of(ratio), aspect=(100 * ratio[0], 100 * ratio[1]))
+    assert many == header
+
+
+def test_ratios_have_first_bytes_of_their_own() -> None:
+    named = {write_header(7, *pixels_of(ratio), aspect=ratio) for ratio in RATIOS}
+    assert named == {bytes([first]) for first in range(0x7E, 0x96)}
+
+
+@pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: f"{ratio[0]}:{ratio[1]}")
+@pytest.mark.parametrize("permille", [Fraction(399, 100), 4, Fraction(401, 100)])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_ratio_stands_for_those_near_it(
+    ratio: tuple[int, int], permille: Fraction, sign: int
+) -> None:
+    """Less than 0.4 % away; unless the pixels' own ratio is nearer to the source."""
+    shape = pixels_of(ratio)
+    source = Fraction(*ratio) * (1 + sign * permille / Fraction(1000))
+    found = parse_header(write_header(7, *shape, aspect=source.as_integer_ratio())).exact_aspect
+    off = abs(source / Fraction(*ratio) - 1)
+    nearer = off < abs(source / Fraction(*shape) - 1)
+    assert (found == ratio) == (permille < 4 and nearer)
+
+
+@pytest.mark.parametrize(("width", "height"), [(4, 3), (16, 9), (1, 1), (2, 1), (32, 21)])
+def test_ratios_that_the_pixels_have_need_no_code(width: int, height: int) -> None:
+    shape = grid_shape(width, height, 32)
+    header = write_header(7, *shape, aspect=(width, height))
+    assert header == write_header(7, *shape)
+    assert parse_header(header).exact_aspect is None
+    assert Fraction(*parse_header(header).aspect) == Fraction(width, height)
+
+
+def test_every_source_keeps_its_shape_and_the_nearest_ratio() -> None:
+    """Sources of all shapes: pixels never change, and what is shown is never farther from true."""
+    rng = random.Random(7)
+    named = 0
+    for _ in range(4000):
+        source = rng.randint(1, 6000), rng.randint(1, 6000)
+        shape = grid_shape(*source, 32)
+        found = parse_header(write_header(7, *shape, aspect=source))
+        assert (found.width, found.height, found.length) == (*shape, 1)
+        true, told = Fraction(*source), Fraction(*found.aspect)
+        assert abs(true / told - 1) <= abs(true / Fraction(*shape) - 1)
+        named += found.exact_aspect is not None
+    assert named > 100
+
+
+def test_a_ratio_needs_the_pixels_that_it_has() -> None:
+    assert write_header(7, 32, 22, aspect=(3, 2)) == write_header(7, 32, 22)
+    assert write_header(7, 21, 32, aspect=(3, 2)) == write_header(7, 21, 32)
+
+
+@pytest.mark.parametrize("bitstream_id", [0, 1, 127])
+def test_other_bitstreams_name_no_ratio(bitstream_id: int) -> None:
+    assert write_header(bitstream_id, 32, 21, aspect=(3, 2)) == write_header(bitstream_id, 32, 21)
+
+
+def test_other_forms_name_no_ratio() -> None:
+    assert write_header(7, 64, 43, aspect=(3, 2)) == write_header(7, 64, 43)
+    plain = write_header(7, 32, 21, alpha=True)
+    assert write_header(7, 32, 21, alpha=True, aspect=(3, 2)) == plain
+
+
+@pytest.mark.parametrize("aspect", [(0, 1), (1, 0), (-3, 2), (3, -2)])
+def test_ratios_that_are_none(aspect: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="no picture has an aspect ratio"):
+        write_header(7, 32, 21, aspect=aspect)
 
 
 @pytest.mark.parametrize("size", [-8, 0, 7, 9, 33, 255, 257, 264, 1 << 40])

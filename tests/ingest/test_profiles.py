@@ -170,3 +170,17 @@ def test_a_profile_that_inflates_without_end_costs_the_profile_only(
     )
     result = thumbnail(plain[:33] + chunk + plain[33:], 32)
     assert np.array_equal(result.pixels, thumbnail(plain, 32).pixels)
+
+
+def test_a_profile_is_followed_under_alpha() -> None:
+    """Colours come out as those of the opaque picture do; the alpha is not converted."""
+    picture = Image.new("RGB", (64, 64), (200, 60, 20))
+    layered = picture.convert("RGBA")
+    layered.putalpha(Image.linear_gradient("L").resize((64, 64)).point(lambda v: max(16, v)))
+    picture.info["icc_profile"] = layered.info["icc_profile"] = SWAPPED
+    expected = reduce_to_grid(picture, 32).pixels
+    found = reduce_to_grid(layered, 32, alpha=True).pixels
+    assert expected[0, 0, 2] > 150 > expected[0, 0, 0]
+    weight = found[..., 3:] / 255
+    assert np.abs((found[..., :3].astype(float) - expected) * weight).max() <= 2
+    assert found[0, 0, 3] < 20 < 240 < found[-1, 0, 3]

@@ -9,29 +9,21 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import MAX_BITSTREAM_ID
 from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.manifest import exactly, manifest_errors, positive
 
 FORMAT = 1
 """Version of the folder's layout."""
 MANIFEST = "manifest.json"
 MAX_FILE_BYTES = 64 << 20
-NETWORKS = ("analysis", "synthesis")
-"""The two transforms of every model."""
-RECONSTRUCTIONS = ("one_shot", "additive")
-"""Each iteration draws the whole picture anew, or adds to what is drawn."""
-WEIGHTS = ("shared", "per_stage")
-"""One network for all iterations, or one for each."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +45,9 @@ class Artifact:
     bitstream_id: int
     stride: int
     """Pixels per cell."""
-    planes: int
-    """Codes per cell and iteration."""
-    iterations: int
-    reconstruction: str
-    """One of `RECONSTRUCTIONS`."""
-    weights: str
-    """One of `WEIGHTS`."""
-    cell_stops: bool
-    """Whether cells are coded independently and may stop before the last iteration."""
-    residual_gains: tuple[float, ...]
-    """Factor on the residual of each iteration before it enters the analysis network; an additive
-    reconstruction divides by it again."""
-    states: dict[str, tuple[StateTensor, ...]]
-    """State tensors of each network, in the order of its inputs; none where nothing is carried."""
     files: dict[str, bytes]
     manifest: dict[str, Any]
-    """The whole manifest, with training and measurements."""
-
-    def network(self, name: str, iteration: int) -> bytes:
-        """The ONNX file of one of `NETWORKS` in an iteration; raises `ArtifactError`."""
-        stage = f"-{iteration:02d}" if self.weights == "per_stage" else ""
-        return self.file(f"{name}{stage}.onnx")
+    """The whole manifest, with the family's own keys (`layouts`), training and measurements."""
 
     def file(self, name: str) -> bytes:
         """The content of a file of the folder; raises `ArtifactError`."""
@@ -109,66 +82,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def open_artifact(folder: Path) -> Artifact:
     """Read ``folder`` whole and check every hash; raises `ArtifactError`."""
     manifest = read_manifest(folder)
-    try:
+    with manifest_errors(folder.name):
         files = {
             name: _read_verified(folder / _plain_name(name), entry["sha256"], entry["bytes"])
             for name, entry in manifest["files"].items()
         }
         artifact = Artifact(
-            model_id=_exactly(str, manifest["model_id"]),
-            family=_exactly(str, manifest["family"]),
-            bitstream_id=_exactly(int, manifest["bitstream_id"]),
-            stride=_positive(manifest["stride"]),
-            planes=_positive(manifest["planes"]),
-            iterations=_positive(manifest["iterations"]),
-            reconstruction=_one_of(RECONSTRUCTIONS, manifest["reconstruction"]),
-            weights=_one_of(WEIGHTS, manifest["weights"]),
-            cell_stops=_exactly(bool, manifest["cell_stops"]),
-            residual_gains=tuple(_gain(gain) for gain in manifest["residual_gains"]),
-            states={
-                network: tuple(_state(**state) for state in manifest["states"][network])
-                for network in NETWORKS
-            },
+            model_id=exactly(str, manifest["model_id"]),
+            family=exactly(str, manifest["family"]),
+            bitstream_id=exactly(int, manifest["bitstream_id"]),
+            stride=positive(manifest["stride"]),
             files=files,
             manifest=manifest,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ArtifactError(f"{folder.name}: the manifest is wrong: {error!r}") from error
     if not 0 <= artifact.bitstream_id <= MAX_BITSTREAM_ID:
         raise ArtifactError(f"{folder.name}: bitstream id {artifact.bitstream_id} is out of range")
-    if len(artifact.residual_gains) != artifact.iterations:
-        raise ArtifactError(f"{folder.name}: not one residual gain per iteration")
     return artifact
-
-
-def _exactly(kind: type[T], value: object) -> T:
-    """``value`` itself: in a manifest "8" is no 8, 8.5 no 8 and true no 1."""
-    if type(value) is not kind:
-        raise TypeError(f"{value!r} is no {kind.__name__}")
-    return value
-
-
-def _positive(value: object) -> int:
-    if (number := _exactly(int, value)) < 1:
-        raise ValueError(f"{number} is not positive")
-    return number
-
-
-def _gain(value: object) -> float:
-    number = float(_exactly(int, value)) if isinstance(value, int) else _exactly(float, value)
-    if not math.isfinite(number) or number <= 0:
-        raise ValueError(f"{number} is no gain: not finite and positive")
-    return number
-
-
-def _one_of(choices: tuple[str, ...], value: object) -> str:
-    if (name := _exactly(str, value)) not in choices:
-        raise ValueError(f"{name!r} is none of {', '.join(choices)}")
-    return name
-
-
-def _state(name: object, channels: object, scale: object) -> StateTensor:
-    return StateTensor(_exactly(str, name), _positive(channels), _positive(scale))
 
 
 def _plain_name(name: str) -> str:

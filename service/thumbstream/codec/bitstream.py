@@ -1,10 +1,15 @@
-"""The container: a header of one or three bytes, then range-coded codes to the end.
+"""The container: a header of one to three bytes, then range-coded decisions to the end.
 
 There are no length fields and no terminator, so truncation is slicing: ``stream[:n]`` is a stream
 for every ``n >= 1``. Normative text: docs/bitstream.md.
 
     first byte      0x00..0x3e  bitstream 0, long side 32: the value is the shape
-                    0x3f..0xdf  reserved
+                    0x3f..0x7d  bitstream 7, long side 32: the value - 0x3f is the shape
+                    0x7e..0x95  bitstream 7, long side 32: the value - 0x7e is an aspect ratio
+                    0x96..0x9f  reserved
+                    0xa0..0xbf  bitstream 7, not portrait: low five bits = long side / 8 - 1;
+                                byte 1: short side - 1
+                    0xc0..0xdf  extended header, with alpha
                     0xe0..0xff  extended header: low five bits = long side / 8 - 1;
                                 byte 1: portrait (1 bit), bitstream id (7); byte 2: short side - 1
 """
@@ -12,6 +17,8 @@ for every ``n >= 1``. Normative text: docs/bitstream.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
 
 from thumbstream.codec.errors import BitstreamError
 
@@ -21,10 +28,26 @@ MIN_LONG_SIDE = 8
 MAX_LONG_SIDE = 256
 MAX_BITSTREAM_ID = 127
 
+ASPECT_RATIOS: Final = (
+    *((3, 2), (5, 4), (7, 5), (5, 3), (6, 5), (21, 9)),
+    *((9, 5), (11, 9), (10, 7), (11, 8), (13, 9), (185, 100)),
+)
+"""The ratios, width to height, that a header can name exactly; and each of them upright."""
+ASPECT_TOLERANCE: Final = Fraction(4, 1000)
+"""A ratio of the table stands for those that differ by less than this part of it."""
+
 _SHORT_FORM_SIDE = 32
-_SHORT_FORM_BITSTREAM = 0
 _SHORT_FORM_SHAPES = 63
+_SHORT_FORMS = {0: 0x00, 7: 0x3F}
+"""Bitstream id to the first byte of its short forms."""
+_COMPACT_BITSTREAM = 7
+"""The bitstream that also has the aspect codes and the form of two bytes."""
+_ASPECTS = 0x7E
+_RESERVED = 0x96
+_COMPACT = 0xA0
+_ALPHA = 0xC0
 _EXTENDED = 0xE0
+_LONG = 0x1F
 _PORTRAIT = 0x80
 
 
@@ -40,6 +63,15 @@ class Header:
     """Pixels."""
     length: int
     """Bytes of the header that are there."""
+    alpha: bool = False
+    """Whether the stream codes transparency beside the colours."""
+    exact_aspect: tuple[int, int] | None = None
+    """Width and height of the ratio of `ASPECT_RATIOS` that the header names, if it does."""
+
+    @property
+    def aspect(self) -> tuple[int, int]:
+        """Width to height of what is shown: exact where the stream says so, else the pixels'."""
+        return self.exact_aspect or (self.width, self.height)
 
 
 def check_side(size: int) -> int:
@@ -52,24 +84,40 @@ def check_side(size: int) -> int:
     return size
 
 
-def write_header(bitstream_id: int, width: int, height: int) -> bytes:
-    """The shortest header for a picture of ``width`` x ``height`` pixels; raises `ValueError`."""
+def write_header(
+    bitstream_id: int,
+    width: int,
+    height: int,
+    *,
+    alpha: bool = False,
+    aspect: tuple[int, int] | None = None,
+) -> bytes:
+    """The shortest header for a picture of ``width`` x ``height`` pixels; raises `ValueError`.
+
+    ``aspect`` is the true width and height of what is coded, in any unit. It changes the header
+    where that can name a ratio near it at no cost, and never its length.
+    """
     long, short = max(width, height), min(width, height)
     check_side(long)
     if short < 1:
         raise ValueError(f"a picture of {width} x {height} pixels has nothing to code")
     if not 0 <= bitstream_id <= MAX_BITSTREAM_ID:
         raise ValueError(f"bitstream id {bitstream_id} is not in 0..{MAX_BITSTREAM_ID}")
+    if aspect is not None and min(aspect) < 1:
+        raise ValueError(f"no picture has an aspect ratio of {aspect[0]}:{aspect[1]}")
     portrait = height > width
-    if bitstream_id == _SHORT_FORM_BITSTREAM and long == _SHORT_FORM_SIDE:
-        return bytes([_SHORT_FORM_SIDE + short - 1 if portrait else short - 1])
-    return bytes(
-        [
-            _EXTENDED | (long // SIDE_STEP - 1),
-            (_PORTRAIT if portrait else 0) | bitstream_id,
-            short - 1,
-        ]
-    )
+    if _has_short_form(bitstream_id, long) and not alpha:
+        if aspect is not None and bitstream_id == _COMPACT_BITSTREAM:
+            code = _aspect_code(width, height, Fraction(*aspect))
+            if code is not None:
+                return bytes([_ASPECTS + code])
+        shape = _SHORT_FORM_SIDE + short - 1 if portrait else short - 1
+        return bytes([_SHORT_FORMS[bitstream_id] + shape])
+    side = long // SIDE_STEP - 1
+    if bitstream_id == _COMPACT_BITSTREAM and not alpha and not portrait:
+        return bytes([_COMPACT | side, short - 1])
+    form = _ALPHA if alpha else _EXTENDED
+    return bytes([form | side, (_PORTRAIT if portrait else 0) | bitstream_id, short - 1])
 
 
 def parse_header(stream: bytes) -> Header:
@@ -77,25 +125,80 @@ def parse_header(stream: bytes) -> Header:
     if not stream:
         raise BitstreamError("the stream is empty")
     first = stream[0]
-    if first < _SHORT_FORM_SHAPES:
-        portrait, short = divmod(first, _SHORT_FORM_SIDE)
-        return _oriented(_SHORT_FORM_BITSTREAM, _SHORT_FORM_SIDE, short + 1, bool(portrait), 1)
-    if first < _EXTENDED:
+    if first < _RESERVED:
+        return _one_byte(first)
+    if first < _COMPACT:
         raise BitstreamError(f"first byte 0x{first:02x} is reserved")
-    long = SIDE_STEP * ((first & ~_EXTENDED) + 1)
+    long = SIDE_STEP * ((first & _LONG) + 1)
+    if first < _ALPHA:
+        return _two_bytes(stream, long)
+    return _three_bytes(stream, long, alpha=first < _EXTENDED)
+
+
+def _one_byte(first: int) -> Header:
+    if first >= _ASPECTS:
+        return _ASPECT_HEADERS[first - _ASPECTS]
+    bitstream_id = max(key for key, start in _SHORT_FORMS.items() if start <= first)
+    portrait, short = divmod(first - _SHORT_FORMS[bitstream_id], _SHORT_FORM_SIDE)
+    return _oriented(bitstream_id, _SHORT_FORM_SIDE, short + 1, bool(portrait), 1)
+
+
+def _two_bytes(stream: bytes, long: int) -> Header:
+    if long == _SHORT_FORM_SIDE:
+        raise BitstreamError("a header of two bytes where one of one byte exists")
     if len(stream) == 1:
-        return Header(None, long, long, 1)
+        return Header(_COMPACT_BITSTREAM, long, long, 1)
+    return _oriented(_COMPACT_BITSTREAM, long, stream[1] + 1, False, 2)
+
+
+def _three_bytes(stream: bytes, long: int, *, alpha: bool) -> Header:
+    if len(stream) == 1:
+        return Header(None, long, long, 1, alpha)
     bitstream_id, portrait = stream[1] & ~_PORTRAIT, bool(stream[1] & _PORTRAIT)
-    if bitstream_id == _SHORT_FORM_BITSTREAM and long == _SHORT_FORM_SIDE:
-        raise BitstreamError("an extended header where the short form exists")
+    compact = bitstream_id == _COMPACT_BITSTREAM and not portrait
+    if not alpha and (compact or _has_short_form(bitstream_id, long)):
+        raise BitstreamError("an extended header where a shorter form exists")
     if len(stream) == 2:
-        return Header(bitstream_id, long, long, 2)
-    short = stream[2] + 1
+        return Header(bitstream_id, long, long, 2, alpha)
+    return _oriented(bitstream_id, long, stream[2] + 1, portrait, 3, alpha)
+
+
+def _oriented(
+    bitstream_id: int, long: int, short: int, portrait: bool, length: int, alpha: bool = False
+) -> Header:
     if short > long or (portrait and short == long):
         raise BitstreamError(f"impossible shape: short side {short}, long side {long}")
-    return _oriented(bitstream_id, long, short, portrait, 3)
-
-
-def _oriented(bitstream_id: int, long: int, short: int, portrait: bool, length: int) -> Header:
     width, height = (short, long) if portrait else (long, short)
-    return Header(bitstream_id, width, height, length)
+    return Header(bitstream_id, width, height, length, alpha)
+
+
+def _has_short_form(bitstream_id: int, long: int) -> bool:
+    return bitstream_id in _SHORT_FORMS and long == _SHORT_FORM_SIDE
+
+
+def _aspect_header(aspect: tuple[int, int]) -> Header:
+    """No ratio of the table lies halfway between two shapes."""
+    scale = Fraction(_SHORT_FORM_SIDE, max(aspect))
+    width, height = (round(side * scale) for side in aspect)
+    return Header(_COMPACT_BITSTREAM, width, height, 1, exact_aspect=aspect)
+
+
+_ASPECT_HEADERS: Final = tuple(
+    _aspect_header(aspect)
+    for aspect in (*ASPECT_RATIOS, *((short, long) for long, short in ASPECT_RATIOS))
+)
+"""What each aspect code says."""
+
+
+def _aspect_code(width: int, height: int, true: Fraction) -> int | None:
+    """The code of the ratio nearest to ``true`` among those that have these pixels.
+
+    None where none is nearer than `ASPECT_TOLERANCE`, and where the pixels' own ratio is as near.
+    """
+    best, least = None, min(ASPECT_TOLERANCE, abs(true / Fraction(width, height) - 1))
+    for code, header in enumerate(_ASPECT_HEADERS):
+        if (header.width, header.height) == (width, height):
+            error = abs(true / Fraction(*header.aspect) - 1)
+            if error < least:
+                best, least = code, error
+    return best

@@ -2,6 +2,10 @@
 
 SSIM: Wang et al. 2004, Gaussian window of 11 x 11 and sigma 1.5, K1 = 0.01, K2 = 0.03, windows
 that lie wholly inside the picture, mean over the three RGB channels. PSNR: over all RGB samples.
+
+Of pictures with alpha, what is measured is what is seen: both are laid over black and over white.
+SSIM is the mean of the two, PSNR that of their mean squared error. A wrong alpha shows on one of
+them at least, whatever the colour under it; a colour that alpha hides counts nothing.
 """
 
 from __future__ import annotations
@@ -44,10 +48,22 @@ def _blur(
     return lambda x: rows @ x @ columns.T
 
 
+def _seen(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """``(..., backgrounds, H, W, 3)``: one of opaque pictures, black and white of others."""
+    samples = pictures.astype(np.float64)
+    if samples.shape[-1] == 3:
+        return samples[..., None, :, :, :]
+    alpha = samples[..., 3:] / 255
+    over_black = samples[..., :3] * alpha
+    return np.stack([over_black, over_black + 255 * (1 - alpha)], axis=-4)
+
+
 def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Structural similarity of ``(..., H, W, 3)`` uint8 pictures; shape ``(...)``, 1.0 if equal."""
-    x = np.moveaxis(a.astype(np.float64), -1, -3)
-    y = np.moveaxis(b.astype(np.float64), -1, -3)
+    """Structural similarity of uint8 pictures; shape ``(...)``, 1.0 if equal.
+
+    Both ``(..., H, W, 3)``, or both ``(..., H, W, 4)`` with straight alpha.
+    """
+    x, y = np.moveaxis(_seen(a), -1, -3), np.moveaxis(_seen(b), -1, -3)
     blur = _blur(_gaussian(), x.shape[-2], x.shape[-1])
     mu_x, mu_y = blur(x), blur(y)
     var_x, var_y = blur(x * x) - mu_x**2, blur(y * y) - mu_y**2
@@ -55,12 +71,12 @@ def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
     score = ((2 * mu_x * mu_y + _C1) * (2 * cov + _C2)) / (
         (mu_x**2 + mu_y**2 + _C1) * (var_x + var_y + _C2)
     )
-    return np.asarray(score.mean(axis=(-3, -2, -1)))
+    return np.asarray(score.mean(axis=(-4, -3, -2, -1)))
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Peak signal-to-noise ratio in dB of ``(..., H, W, 3)`` uint8 pictures; at most 100."""
-    mse = np.square(a.astype(np.float64) - b.astype(np.float64)).mean(axis=(-3, -2, -1))
+    """Peak signal-to-noise ratio in dB of such pictures as `ssim` takes; at most 100."""
+    mse = np.square(_seen(a) - _seen(b)).mean(axis=(-4, -3, -2, -1))
     with np.errstate(divide="ignore"):
         decibels = 20 * np.log10(255) - 10 * np.log10(mse)
     return np.asarray(np.minimum(decibels, _MAX_PSNR), np.float64)

@@ -1,14 +1,14 @@
-"""Untrusted bytes -> uint8 RGB on the thumbnail grid. Limits come first.
+"""Untrusted bytes -> uint8 RGB or RGBA on the thumbnail grid. Limits come first.
 
 `thumbnail` takes a picture file, `reduce_to_grid` a picture that is open already. Any bytes give a
 `Thumbnail` or one of the errors here. The way: ``opening`` (bytes, format, size against `Limits`),
-``containers`` (what hides in PNG and JPEG files), ``colour`` (to opaque 8-bit sRGB), ``grid`` (the
-reduction itself).
+``containers`` (what hides in PNG and JPEG files), ``colour`` (to 8-bit sRGB), ``grid`` (the
+reduction itself), ``resizing`` (its last step).
 """
 
 from __future__ import annotations
 
-from thumbstream.ingest.grid import SIZES, Thumbnail, grid_shape, reduce_to_grid, thumbnail
+from thumbstream.ingest.grid import SIZES, Alpha, Thumbnail, grid_shape, reduce_to_grid, thumbnail
 from thumbstream.ingest.limits import (
     IngestError,
     Limits,
@@ -22,6 +22,7 @@ from thumbstream.ingest.opening import FORMATS
 __all__ = [
     "FORMATS",
     "SIZES",
+    "Alpha",
     "IngestError",
     "Limits",
     "Thumbnail",

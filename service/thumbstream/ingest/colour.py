@@ -1,8 +1,9 @@
-"""Every way in which a file holds colour -> 8-bit sRGB, opaque.
+"""Every way in which a file holds colour -> 8-bit sRGB, opaque or with straight alpha.
 
-Samples deeper than 8 bits are scaled, palettes looked up, alpha is composited over white, colour
-profiles are followed. Alpha is composited in the colour space of the file, where white is white,
-and before any averaging, so that the hidden colour of transparent pixels does not bleed.
+Samples deeper than 8 bits are scaled, palettes looked up, colour profiles followed. Alpha that is
+not to be kept is composited over white, in the colour space of the file, where white is white, and
+before any averaging, so that the hidden colour of transparent pixels does not bleed. Alpha that is
+kept takes part in the averaging: Pillow averages blocks of LA and RGBA premultiplied.
 
 Averaging commutes with a change between RGB spaces, near enough for a thumbnail, and a profile
 costs as much as decoding: RGB and grey follow their profile after the reduction. CMYK does not
@@ -34,6 +35,8 @@ CACHED_PROFILES = 16
 
 _SRGB = ImageCms.createProfile("sRGB")
 _WHITE = 255
+_COLOURS = {"LA": "L", "RGBA": "RGB"}
+"""Mode with straight alpha -> the mode of its colours alone."""
 
 
 def bands(image: Image.Image, step: int) -> Iterator[tuple[int, Image.Image]]:
@@ -67,15 +70,18 @@ def levels_of(image: Image.Image) -> tuple[float, float]:
     return (low, high) if low < high else (0.0, 1.0)
 
 
-def flatten(band: Image.Image, levels: tuple[float, float], icc: bytes | None) -> Image.Image:
-    """``band`` in 8 bits and opaque: mode L, RGB or LAB, in the colour space of the file.
+def in_8_bits(
+    band: Image.Image, levels: tuple[float, float], icc: bytes | None, *, alpha: bool = False
+) -> Image.Image:
+    """``band`` in the colour space of the file: mode L, RGB or LAB, opaque.
 
-    CMYK comes out as sRGB already.
+    With ``alpha`` transparency is kept, in mode LA or RGBA. CMYK comes out as sRGB already.
     """
     if band.mode in DEEP_MODES:
         band = _to_8_bits(band, levels)
     if band.has_transparency_data:
-        return _over_white(band)
+        layered = band.convert("LA" if band.mode in ("1", "L", "LA", "La") else "RGBA")
+        return layered if alpha else _over_white(layered)
     if band.mode in ("L", "RGB", "LAB"):
         return band
     if band.mode == "CMYK":
@@ -94,20 +100,23 @@ def _to_8_bits(band: Image.Image, levels: tuple[float, float]) -> Image.Image:
     return grey
 
 
-def _over_white(band: Image.Image) -> Image.Image:
-    mode = "L" if band.mode in ("1", "L", "LA", "La") else "RGB"
-    layered = band.convert("LA" if mode == "L" else "RGBA")
-    canvas = Image.new(mode, band.size, _WHITE if mode == "L" else (_WHITE, _WHITE, _WHITE))
+def _over_white(layered: Image.Image) -> Image.Image:
+    mode = _COLOURS[layered.mode]
+    canvas = Image.new(mode, layered.size, _WHITE if mode == "L" else (_WHITE, _WHITE, _WHITE))
     canvas.paste(layered.convert(mode), mask=layered.getchannel("A"))
     return canvas
 
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """``image`` (mode L, RGB, CMYK or LAB) as sRGB, mode RGB.
+    """``image`` (mode L, LA, RGB, RGBA, CMYK or LAB) as sRGB: mode RGB, or RGBA.
 
     A profile that is broken, oversized or meant for another kind of picture is ignored. An RGB
     profile on a grey picture, as many cameras write, is followed.
     """
+    if image.mode in _COLOURS:
+        opaque = to_srgb(image.convert(_COLOURS[image.mode]), icc)
+        opaque.putalpha(image.getchannel("A"))
+        return opaque
     for mode in ("L", "RGB") if image.mode == "L" else (image.mode,):
         transform = _transform(icc, mode)
         if transform is not None:

@@ -1,4 +1,4 @@
-"""An opened picture -> the thumbnail grid: upright uint8 RGB, long side ``size``.
+"""An opened picture -> the thumbnail grid: upright uint8 RGB or RGBA, long side ``size``.
 
 The steps, in order: let the JPEG decoder drop to 1/2, 1/4 or 1/8 while it decodes; average whole
 blocks of pixels down to a few times the grid; convert to sRGB; Lanczos to the grid; turn upright.
@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from PIL import ExifTags, Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from thumbstream.ingest.colour import bands, flatten, levels_of, to_srgb
+from thumbstream.ingest.colour import bands, in_8_bits, levels_of, to_srgb
 from thumbstream.ingest.limits import (
     IngestError,
     Limits,
@@ -28,6 +29,7 @@ from thumbstream.ingest.limits import (
     UndecodablePictureError,
 )
 from thumbstream.ingest.opening import open_picture, read_source
+from thumbstream.ingest.resizing import Box, resized, without_idle_alpha
 
 GAP = 4
 """Cheap reductions stop at this many times the grid."""
@@ -53,12 +55,21 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 """Orientations that exchange width and height."""
 
 
+class Alpha(StrEnum):
+    """What becomes of transparency."""
+
+    KEEP = "keep"
+    """Coded, where the picture has some and the model can; else as `FLATTEN`."""
+    FLATTEN = "flatten"
+    """Composited over white."""
+
+
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
     """A picture on the thumbnail grid, and the size that it had."""
 
     pixels: NDArray[np.uint8]
-    """(h, w, 3) sRGB, upright, contiguous."""
+    """(h, w, 3) sRGB, upright, contiguous; or (h, w, 4) with straight alpha."""
     width: int
     """Of the original, upright, pixels."""
     height: int
@@ -83,30 +94,34 @@ def grid_shape(width: int, height: int, size: int) -> tuple[int, int]:
     return (size, short) if width >= height else (short, size)
 
 
-def thumbnail(source: bytes | BinaryIO, size: int, limits: Limits | None = None) -> Thumbnail:
+def thumbnail(
+    source: bytes | BinaryIO, size: int, limits: Limits | None = None, *, alpha: bool = False
+) -> Thumbnail:
     """Decode the picture file in ``source`` and reduce it to a grid with long side ``size``.
 
     Any bytes give a Thumbnail or an `IngestError`; of animations the first frame is taken. A
-    picture smaller than the grid is enlarged to it. ValueError if ``size`` is not a multiple of 8
-    in 8..256.
+    picture smaller than the grid is enlarged to it. Transparency is kept with ``alpha``, where
+    there is any, and else composited over white. ValueError if ``size`` is not a multiple of 8 in
+    8..256.
     """
     _check_grid(size)
     limits = limits or Limits()
     data = read_source(source, limits)
     with _undecodable(), open_picture(data, limits) as image:
-        return _to_grid(image, _decode(image, size), size)
+        return _to_grid(image, _decode(image, size), size, alpha=alpha)
 
 
-def reduce_to_grid(image: Image.Image, size: int) -> Thumbnail:
+def reduce_to_grid(image: Image.Image, size: int, *, alpha: bool = False) -> Thumbnail:
     """Reduce an opened picture of any mode to a grid with long side ``size``; it is not changed.
 
-    Its EXIF orientation and its colour profile are followed. ``UndecodablePictureError`` if its
-    pixels cannot be had; ValueError if ``size`` is not a multiple of 8 in 8..256.
+    Its EXIF orientation and its colour profile are followed. Transparency is kept with ``alpha``,
+    where there is any, and else composited over white. ``UndecodablePictureError`` if its pixels
+    cannot be had; ValueError if ``size`` is not a multiple of 8 in 8..256.
     """
     _check_grid(size)
     with _undecodable():
         image.load()
-        return _to_grid(image, _Stored(*image.size), size)
+        return _to_grid(image, _Stored(*image.size), size, alpha=alpha)
 
 
 def _check_grid(size: int) -> None:
@@ -147,38 +162,38 @@ def _decode(image: ImageFile, size: int) -> _Stored:
     return _Stored(width, height, width / covered)
 
 
-def _to_grid(image: Image.Image, stored: _Stored, size: int) -> Thumbnail:
+def _to_grid(image: Image.Image, stored: _Stored, size: int, *, alpha: bool) -> Thumbnail:
     if 0 in image.size:
         raise UndecodablePictureError("the picture has no pixels")
     grid = grid_shape(stored.width, stored.height, size)
     profile = image.info.get("icc_profile")
     icc = profile if isinstance(profile, bytes) else None
-    reduced, box = _reduce(image, stored, grid, icc)
-    upright = to_srgb(reduced, icc).resize(grid, Image.Resampling.LANCZOS, box)
+    reduced, box = _reduce(image, stored, grid, icc, alpha=alpha)
+    upright = resized(to_srgb(without_idle_alpha(reduced), icc), grid, box)
     orientation = _orientation(image)
     if orientation in _UPRIGHT:
         upright = upright.transpose(_UPRIGHT[orientation])
     width, height = stored.width, stored.height
     if orientation in _SIDEWAYS:
         width, height = height, width
-    return Thumbnail(np.array(upright, dtype=np.uint8), width, height)
+    return Thumbnail(np.array(without_idle_alpha(upright), dtype=np.uint8), width, height)
 
 
 def _reduce(
-    image: Image.Image, stored: _Stored, grid: tuple[int, int], icc: bytes | None
-) -> tuple[Image.Image, tuple[float, float, float, float]]:
-    """Opaque 8-bit pixels, averaged in blocks, and the box of them that the picture covers."""
+    image: Image.Image, stored: _Stored, grid: tuple[int, int], icc: bytes | None, *, alpha: bool
+) -> tuple[Image.Image, Box]:
+    """8-bit pixels, averaged in blocks, and the box of them that the picture covers."""
     width, height = image.size
     step_x = max(1, width // _kept(grid[0]))
     step_y = max(1, height // _kept(grid[1]))
     levels = levels_of(image)
     reduced: Image.Image | None = None
     for top, band in bands(image, step_y):
-        opaque = flatten(band, levels, icc).reduce((step_x, step_y))
+        smaller = in_8_bits(band, levels, icc, alpha=alpha).reduce((step_x, step_y))
         if reduced is None:
             shape = (math.ceil(width / step_x), math.ceil(height / step_y))
-            reduced = Image.new(opaque.mode, shape)
-        reduced.paste(opaque, (0, top // step_y))
+            reduced = Image.new(smaller.mode, shape)
+        reduced.paste(smaller, (0, top // step_y))
     assert reduced is not None, "a picture with pixels has a band"
     # Both reductions round up: the picture may cover the last column and row in part only.
     right = stored.width / stored.scale / step_x
