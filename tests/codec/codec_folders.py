@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +28,45 @@ def state(name: str) -> dict[str, Any]:
     return {"name": name, "channels": 4, "scale": 1}
 
 
-def small_folder(folder: Path, change: Change = lambda manifest: None) -> Path:
-    """A complete folder whose files are no networks; ``change`` edits the manifest in place."""
-    manifest: dict[str, Any] = {
-        "format": 1,
-        "model_id": "small",
-        "family": "conv_lstm",
-        "bitstream_id": 3,
-        "stride": 8,
-        "planes": 2,
-        "iterations": 3,
-        "reconstruction": "one_shot",
-        "weights": "shared",
-        "cell_stops": False,
-        "residual_gains": [1.0, 2.0, 2.5],
-        "states": {"analysis": [state("h"), state("c")], "synthesis": [state("h1")]},
-        "files": {name: entry(data) for name, data in FILES.items()},
-        "training": {},
-        "measured": {},
-    }
+COMMON: dict[str, Any] = {
+    "format": 1,
+    "model_id": "small",
+    "bitstream_id": 3,
+    "stride": 8,
+    "files": {name: entry(data) for name, data in FILES.items()},
+    "training": {},
+    "measured": {},
+}
+ITERATIVE: dict[str, Any] = {
+    "family": "conv_lstm",
+    "planes": 2,
+    "iterations": 3,
+    "reconstruction": "one_shot",
+    "weights": "shared",
+    "cell_stops": False,
+    "residual_gains": [1.0, 2.0, 2.5],
+    "states": {"analysis": [state("h"), state("c")], "synthesis": [state("h1")]},
+}
+EMBEDDED: dict[str, Any] = {
+    "family": "embedded",
+    "channels": 6,
+    "planes": 4,
+    "groups": [1, 2, 3],
+    "starts": [0, 0, 1, 1, 2, 3],
+    "base_step": 2.5,
+}
+
+
+def small_folder(
+    folder: Path,
+    change: Change = lambda manifest: None,
+    family: dict[str, Any] | None = None,
+) -> Path:
+    """A complete folder whose files are no networks; ``change`` edits the manifest in place.
+
+    ``family``: the family's keys, by default `ITERATIVE`.
+    """
+    manifest = deepcopy({**COMMON, **(family or ITERATIVE)})
     change(manifest)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in FILES.items():

@@ -42,6 +42,17 @@ def photo_like(seed: int, height: int, width: int) -> Pixels:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
+def cut_out(seed: int, height: int, width: int) -> Pixels:
+    """A photograph in a disc with a soft edge; around it, noise that nobody sees."""
+    y, x = np.mgrid[0:height, 0:width]
+    distance = np.hypot(y - height / 2, x - width / 2) - min(height, width) / 3
+    alpha = np.clip(np.rint(255 * (0.5 - distance / 3)), 0, 255).astype(np.uint8)
+    colours = photo_like(seed, height, width)
+    noise = np.random.default_rng(seed).integers(0, 256, colours.shape)
+    colours = np.where(alpha[..., None] > 0, colours, noise).astype(np.uint8)
+    return np.concatenate([colours, alpha[..., None]], -1)
+
+
 def real_pictures(size: int, most: int) -> list[Pixels]:
     """Up to ``most`` pictures of the folder named by `PICTURES`, on the grid; none if unset."""
     folder = os.environ.get(PICTURES)

@@ -134,8 +134,8 @@ def _kernel(system: System, stage: int) -> NDArray[np.float32]:
 def _analysis(system: System, stage: int) -> bytes:
     kernel = _kernel(system, stage) / (COLOURS * STRIDE * STRIDE)
     node = helper.make_node("Conv", ["residual", "kernel"], ["activation"], strides=[STRIDE] * 2)
-    value = _value("residual", COLOURS)
-    return _model([node], [value], [_value("activation", len(kernel))], {"kernel": kernel})
+    value = onnx_value("residual", COLOURS)
+    return onnx_model([node], [value], [onnx_value("activation", len(kernel))], {"kernel": kernel})
 
 
 def _synthesis(system: System, stage: int) -> bytes:
@@ -146,29 +146,31 @@ def _synthesis(system: System, stage: int) -> bytes:
             kernel[slot * system.planes : (slot + 1) * system.planes] *= SHRINK**iteration
     drawn = "added" if system.states else "x_hat"
     nodes = [helper.make_node("ConvTranspose", ["codes", "kernel"], [drawn], strides=[STRIDE] * 2)]
-    inputs, outputs = [_value("codes", len(kernel))], [_value("x_hat", COLOURS)]
+    inputs, outputs = [onnx_value("codes", len(kernel))], [onnx_value("x_hat", COLOURS)]
     if system.states:
         nodes.append(helper.make_node("Add", ["drawn", "added"], ["x_hat"]))
         nodes.append(helper.make_node("Identity", ["x_hat"], ["drawn_next"]))
-        inputs.append(_value("drawn", COLOURS))
-        outputs.append(_value("drawn_next", COLOURS))
-    return _model(nodes, inputs, outputs, {"kernel": kernel})
+        inputs.append(onnx_value("drawn", COLOURS))
+        outputs.append(onnx_value("drawn_next", COLOURS))
+    return onnx_model(nodes, inputs, outputs, {"kernel": kernel})
 
 
-def _value(name: str, channels: int) -> onnx.ValueInfoProto:
+def onnx_value(name: str, channels: int) -> onnx.ValueInfoProto:
     shape = ["batch", channels, f"{name}_h", f"{name}_w"]
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def _model(
+def onnx_model(
     nodes: list[onnx.NodeProto],
     inputs: list[onnx.ValueInfoProto],
     outputs: list[onnx.ValueInfoProto],
     weights: dict[str, NDArray[np.float32]],
+    integers: dict[str, NDArray[np.int64]] | None = None,
 ) -> bytes:
     tensors = [
         numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()
     ]
+    tensors += [numpy_helper.from_array(value, name) for name, value in (integers or {}).items()]
     graph = helper.make_graph(nodes, "step", inputs, outputs, tensors)
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9, producer_name="tests"

@@ -55,19 +55,28 @@ def range_encode(bits: Sequence[bool], probabilities: Sequence[int]) -> bytes:
 def range_decode(data: bytes, probabilities: Sequence[int]) -> list[bool]:
     """Decisions that are the same for every number whose digits begin with ``data``."""
     interval, bits = Interval(), []
-    value = int.from_bytes(data, "big")
     for probability in probabilities:
-        digits = max(len(data), 4 + interval.shifts)
-        unit = 256 ** (digits - len(data))
-        boundary = interval.boundary(probability) * 256 ** (digits - 4 - interval.shifts)
-        if (value + 1) * unit <= boundary:
-            bits.append(True)
-        elif value * unit >= boundary:
-            bits.append(False)
-        else:
+        bit = next_decision(interval, data, probability)
+        if bit is None:
             break
-        interval.narrow(bits[-1], probability)
+        bits.append(bit)
     return bits
+
+
+def next_decision(interval: Interval, data: bytes, probability: int) -> bool | None:
+    """The decision after those that led to ``interval``, which it narrows; None: left open."""
+    value = int.from_bytes(data, "big")
+    digits = max(len(data), 4 + interval.shifts)
+    unit = 256 ** (digits - len(data))
+    boundary = interval.boundary(probability) * 256 ** (digits - 4 - interval.shifts)
+    if (value + 1) * unit <= boundary:
+        bit = True
+    elif value * unit >= boundary:
+        bit = False
+    else:
+        return None
+    interval.narrow(bit, probability)
+    return bit
 
 
 def half_planes(shape: Sequence[int]) -> Iterator[list[Place]]:

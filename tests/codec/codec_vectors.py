@@ -6,8 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import codec_embedded_twins
 import numpy as np
+from codec_embedded import TYPES
 from numpy.typing import NDArray
+
+from thumbstream.codec.embedded_context import EmbeddedContextModel
+from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.nested import Nesting
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors"
 
@@ -20,3 +26,23 @@ def codes_of(planes: list[list[str]], rows: int, columns: int) -> NDArray[np.flo
     """``(iterations, planes, rows, columns)`` of -1 and +1, and 0 in cells that have stopped."""
     codes = [[["0.1".index(c) - 1 for c in text] for text in row] for row in planes]
     return np.array(codes, np.float32).reshape(len(planes), -1, rows, columns)
+
+
+def states_of(layers: list[list[list[int]]]) -> NDArray[np.int32]:
+    """``(layers, channels, cells)``: finest states of the embedded family."""
+    return np.array(layers, np.int32)
+
+
+def embedded_model(golden: dict[str, Any]) -> EmbeddedContextModel:
+    """The small model that a file of vectors holds whole."""
+    layout = {k: tuple(v) if isinstance(v, list) else v for k, v in golden["layout"].items()}
+    tables = {name: np.array(golden["tables"][name], dtype) for name, dtype in TYPES.items()}
+    return EmbeddedContextModel(tables, Nesting(EmbeddedLayout(**layout)))
+
+
+def embedded_twin(golden: dict[str, Any]) -> codec_embedded_twins.Model:
+    """The same, for the slow twin."""
+    layout = golden["layout"]
+    return codec_embedded_twins.Model(
+        golden["tables"], layout["groups"], layout["starts"], layout["planes"]
+    )

@@ -1,4 +1,4 @@
-"""The published model on the CPU, and the modules that only these tests share."""
+"""A published model on the CPU, and the modules that only these tests share."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ from thumbstream.codec.codec import Codec
 
 @pytest.fixture(scope="session")
 def codec() -> Codec:
-    """The published default model. No test may depend on what exactly its weights are."""
-    return zoo.load(device="cpu")
+    """The paper's published model. No test may depend on what exactly its weights are."""
+    return zoo.load("conv-lstm-1", device="cpu")

@@ -12,9 +12,11 @@ from codec_folders import ZOO
 from codec_pictures import PICTURES, Pixels, photo_like, psnr, real_pictures
 
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.codec import Codec, open_codec
+from thumbstream.codec.codec import open_codec
 from thumbstream.codec.errors import BitstreamError
-from thumbstream.codec.iterative import UNKNOWN_PICTURE
+from thumbstream.codec.facts import UNKNOWN_SAMPLE
+from thumbstream.codec.iterative import IterativeCodec
+from thumbstream.codec.targets import Target
 
 SHAPES = [(32, 32), (8, 8), (8, 1), (1, 8), (24, 32), (32, 21), (1, 32), (40, 24), (24, 40)]
 """Height, width."""
@@ -35,7 +37,7 @@ REAL_SET = 200
 
 
 @pytest.fixture(scope="module")
-def streams(codec: Codec) -> dict[tuple[int, int], tuple[Pixels, bytes]]:
+def streams(codec: IterativeCodec) -> dict[tuple[int, int], tuple[Pixels, bytes]]:
     """A picture of every shape, and its stream."""
     pictures = {shape: photo_like(i, *shape) for i, shape in enumerate(SHAPES + LARGE_SHAPES)}
     return {shape: (pixels, codec.encode(pixels)) for shape, pixels in pictures.items()}
@@ -45,7 +47,7 @@ Streams = dict[tuple[int, int], tuple[Pixels, bytes]]
 
 
 @pytest.mark.parametrize("shape", SHAPES + LARGE_SHAPES, ids=str)
-def test_shapes_come_back(codec: Codec, streams: Streams, shape: tuple[int, int]) -> None:
+def test_shapes_come_back(codec: IterativeCodec, streams: Streams, shape: tuple[int, int]) -> None:
     _, stream = streams[shape]
     header = parse_header(stream)
     assert (header.height, header.width) == shape
@@ -58,7 +60,7 @@ def test_shapes_come_back(codec: Codec, streams: Streams, shape: tuple[int, int]
 
 @pytest.mark.parametrize("shape", SHAPES + LARGE_SHAPES, ids=str)
 def test_the_whole_stream_holds_every_code(
-    codec: Codec, streams: Streams, shape: tuple[int, int]
+    codec: IterativeCodec, streams: Streams, shape: tuple[int, int]
 ) -> None:
     manifest = codec.manifest
     found = codec.read_codes(streams[shape][1])
@@ -68,14 +70,14 @@ def test_the_whole_stream_holds_every_code(
     assert set(np.unique(found.codes)) <= {-1.0, 1.0}
 
 
-def test_a_picture_looks_like_itself(codec: Codec, streams: Streams) -> None:
+def test_a_picture_looks_like_itself(codec: IterativeCodec, streams: Streams) -> None:
     for pixels, stream in streams.values():
         grey = np.broadcast_to(pixels.mean((0, 1), keepdims=True), pixels.shape).astype(np.uint8)
         assert psnr(pixels, codec.decode(stream)) > psnr(pixels, grey)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (1, 8), (24, 16), (24, 40)], ids=str)
-def test_every_prefix_decodes(codec: Codec, shape: tuple[int, int]) -> None:
+def test_every_prefix_decodes(codec: IterativeCodec, shape: tuple[int, int]) -> None:
     pixels = photo_like(5, *shape)
     stream = codec.encode(pixels)
     header = len(write_header(codec.bitstream_id, shape[1], shape[0]))
@@ -86,10 +88,10 @@ def test_every_prefix_decodes(codec: Codec, shape: tuple[int, int]) -> None:
         # A header that is cut before the short side says so far: a square.
         assert x_hat.shape == (*(shape if n >= header else [max(shape)] * 2), 3)
     if header == 3:
-        assert (codec.decode(stream[:1]) == UNKNOWN_PICTURE).all()
+        assert (codec.decode(stream[:1]) == UNKNOWN_SAMPLE).all()
 
 
-def test_known_codes_never_become_fewer_or_others(codec: Codec, streams: Streams) -> None:
+def test_known_codes_never_become_fewer_or_others(codec: IterativeCodec, streams: Streams) -> None:
     _, stream = streams[24, 40]
     whole = codec.read_codes(stream).codes
     counts = []
@@ -107,7 +109,7 @@ def test_known_codes_never_become_fewer_or_others(codec: Codec, streams: Streams
 @pytest.mark.parametrize("tail", [b"\x00", b"\xff" * 40, b"thumbstream"])
 @pytest.mark.parametrize("shape", [(32, 32), (40, 24), (1, 8)], ids=str)
 def test_tails_are_ignored(
-    codec: Codec, streams: Streams, shape: tuple[int, int], tail: bytes
+    codec: IterativeCodec, streams: Streams, shape: tuple[int, int], tail: bytes
 ) -> None:
     _, stream = streams[shape]
     np.testing.assert_array_equal(
@@ -117,7 +119,9 @@ def test_tails_are_ignored(
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 1), (16, 16)], ids=str)
-def test_max_bytes_is_a_prefix_at_every_length(codec: Codec, shape: tuple[int, int]) -> None:
+def test_max_bytes_is_a_prefix_at_every_length(
+    codec: IterativeCodec, shape: tuple[int, int]
+) -> None:
     pixels = photo_like(7, *shape)
     stream = codec.encode(pixels)
     for n in range(1, len(stream) + 3):
@@ -125,13 +129,15 @@ def test_max_bytes_is_a_prefix_at_every_length(codec: Codec, shape: tuple[int, i
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (40, 24)], ids=str)
-def test_max_bytes_is_a_prefix(codec: Codec, streams: Streams, shape: tuple[int, int]) -> None:
+def test_max_bytes_is_a_prefix(
+    codec: IterativeCodec, streams: Streams, shape: tuple[int, int]
+) -> None:
     pixels, stream = streams[shape]
     for n in [1, 2, 3, 4, *range(5, len(stream), 23), len(stream), len(stream) + 1, 10**6]:
         assert codec.encode(pixels, max_bytes=n) == stream[:n]
 
 
-def test_the_same_picture_gives_the_same_bytes(codec: Codec, streams: Streams) -> None:
+def test_the_same_picture_gives_the_same_bytes(codec: IterativeCodec, streams: Streams) -> None:
     again = open_codec(ZOO / codec.model_id, device="cpu")
     for shape in SHAPES:
         pixels, stream = streams[shape]
@@ -141,7 +147,7 @@ def test_the_same_picture_gives_the_same_bytes(codec: Codec, streams: Streams) -
         )
 
 
-def test_layout_in_memory_does_not_matter(codec: Codec, streams: Streams) -> None:
+def test_layout_in_memory_does_not_matter(codec: IterativeCodec, streams: Streams) -> None:
     pixels, stream = streams[24, 32]
     assert codec.encode(np.asfortranarray(pixels)) == stream
     assert codec.encode(np.repeat(pixels, 2, axis=1)[:, ::2]) == stream
@@ -149,7 +155,7 @@ def test_layout_in_memory_does_not_matter(codec: Codec, streams: Streams) -> Non
     assert codec.encode(pixels) == stream
 
 
-def test_pictures_beside_each_other_in_threads(codec: Codec, streams: Streams) -> None:
+def test_pictures_beside_each_other_in_threads(codec: IterativeCodec, streams: Streams) -> None:
     chosen = [streams[shape] for shape in SHAPES[:6]] * 2
     decoded = [codec.decode(stream[: 3 + len(stream) // 2]) for _, stream in chosen]
     with ThreadPoolExecutor(4) as pool:
@@ -173,38 +179,40 @@ def test_pictures_beside_each_other_in_threads(codec: Codec, streams: Streams) -
     ],
     ids=str,
 )
-def test_arrays_that_are_no_pictures(codec: Codec, shape: tuple[int, ...], dtype: type) -> None:
+def test_arrays_that_are_no_pictures(
+    codec: IterativeCodec, shape: tuple[int, ...], dtype: type
+) -> None:
     with pytest.raises(ValueError, match=r"pixels must be \(H, W, 3\) uint8"):
         codec.encode(np.zeros(shape, dtype))
 
 
 @pytest.mark.parametrize("shape", [(33, 20), (7, 7), (264, 10), (10, 31), (4, 4)], ids=str)
-def test_shapes_that_are_not_on_the_grid(codec: Codec, shape: tuple[int, int]) -> None:
+def test_shapes_that_are_not_on_the_grid(codec: IterativeCodec, shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         codec.encode(np.zeros((*shape, 3), np.uint8))
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 32), (32, 0)], ids=str)
-def test_pictures_of_nothing(codec: Codec, shape: tuple[int, int]) -> None:
+def test_pictures_of_nothing(codec: IterativeCodec, shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"multiple of 8|nothing to code"):
         codec.encode(np.zeros((*shape, 3), np.uint8))
 
 
 @pytest.mark.parametrize("max_bytes", [0, -1, -(10**9)])
-def test_no_bytes_at_all(codec: Codec, max_bytes: int) -> None:
+def test_no_bytes_at_all(codec: IterativeCodec, max_bytes: int) -> None:
     with pytest.raises(ValueError, match="max_bytes must be 1 or more"):
         codec.encode(np.zeros((8, 8, 3), np.uint8), max_bytes=max_bytes)
 
 
 @pytest.mark.parametrize("stream", [b"", b"\x3f", b"\xdf\x01", b"\xe3\x00\x1f", b"\xe0\x00\x08"])
-def test_bytes_that_are_no_stream(codec: Codec, stream: bytes) -> None:
+def test_bytes_that_are_no_stream(codec: IterativeCodec, stream: bytes) -> None:
     for read in (codec.decode, codec.read_codes):
         with pytest.raises(BitstreamError):
             read(stream)
 
 
 @pytest.mark.parametrize("length", [2, 3, 40])
-def test_streams_of_another_model(codec: Codec, length: int) -> None:
+def test_streams_of_another_model(codec: IterativeCodec, length: int) -> None:
     other = write_header((codec.bitstream_id + 1) % 128, 40, 24)
     stream = (other + bytes(40))[:length]
     for read in (codec.decode, codec.read_codes):
@@ -212,7 +220,48 @@ def test_streams_of_another_model(codec: Codec, length: int) -> None:
             read(stream)
 
 
-def test_the_largest_picture_in_so_few_bytes(codec: Codec) -> None:
+def test_transparency_is_refused(codec: IterativeCodec) -> None:
+    assert codec.alpha is False
+    stream = write_header(codec.bitstream_id, 32, 24, alpha=True) + b"codes"
+    for read in (codec.decode, codec.read_codes, codec.inspect):
+        for length in (2, 3, 8):
+            with pytest.raises(BitstreamError, match="bitstream 0 has no alpha"):
+                read(stream[:length])
+    assert (codec.decode(stream[:1]) == np.full((32, 32, 4), UNKNOWN_SAMPLE)).all()
+
+
+@pytest.mark.parametrize("target", [None, Target.parse("psnr:18"), Target.parse("bytes:50")])
+def test_the_aspect_ratio_changes_no_byte(codec: IterativeCodec, target: Target | None) -> None:
+    pixels = photo_like(5, 21, 32)
+    plain = codec.encode(pixels, target=target)
+    assert codec.encode(pixels, target=target, aspect=(300, 200)) == plain
+
+
+def test_what_a_stream_says_about_itself(codec: IterativeCodec, streams: Streams) -> None:
+    _, stream = streams[24, 40]
+    found = codec.read_codes(stream[:60])
+    assert codec.inspect(stream[:60]) == {
+        "model": codec.model_id,
+        "bitstream_id": codec.bitstream_id,
+        "width": 40,
+        "height": 24,
+        "alpha": False,
+        "aspect_ratio": (40, 24),
+        "length": 60,
+        "header_length": 3,
+        "bits_per_pixel": 0.5,
+        "cells": 15,
+        "codes": found.known,
+        "codes_per_iteration": 15 * codec.manifest["planes"],
+        "iterations": len(found.codes),
+        "stopped_cells": 0,
+        "raw_length": 3 + -(-found.known // 8),
+    }
+    cut = codec.inspect(stream[:1])
+    assert (cut["model"], cut["bitstream_id"], cut["codes"]) == (None, None, 0)
+
+
+def test_the_largest_picture_in_so_few_bytes(codec: IterativeCodec) -> None:
     """256 x 256 pixels from four bytes: a header alone asks for no more than the picture itself."""
     x_hat = codec.decode(write_header(codec.bitstream_id, 256, 256) + b"\x5a")
     assert x_hat.shape == (256, 256, 3)
@@ -222,14 +271,16 @@ def test_the_largest_picture_in_so_few_bytes(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 11), (24, 40)], ids=str)
-def test_decoding_prefixes_together_is_decoding_each(codec: Codec, shape: tuple[int, int]) -> None:
+def test_decoding_prefixes_together_is_decoding_each(
+    codec: IterativeCodec, shape: tuple[int, int]
+) -> None:
     stream = codec.encode(photo_like(3, *shape))
     lengths = [1, 2, 3, *range(4, len(stream), 19), len(stream) - 1, len(stream), len(stream) + 9]
     for n, x_hat in zip(lengths, codec.decode_prefixes(stream, lengths), strict=True):
         np.testing.assert_array_equal(x_hat, codec.decode(stream[:n]))
 
 
-def mean_quality(codec: Codec, pictures: list[Pixels]) -> list[float]:
+def mean_quality(codec: IterativeCodec, pictures: list[Pixels]) -> list[float]:
     """Mean PSNR of the set at 1, 2, ... bytes; a stream that has ended stays as it is."""
     curves = []
     for pixels in pictures:
@@ -251,7 +302,7 @@ if os.environ.get(PICTURES):
 
 
 @pytest.mark.parametrize("name", PICTURE_SETS)
-def test_mean_quality_never_falls(codec: Codec, name: str) -> None:
+def test_mean_quality_never_falls(codec: IterativeCodec, name: str) -> None:
     """At every byte, from the first to the last; also on real pictures where there are some."""
     pictures = PICTURE_SETS[name]()
     assert len(pictures) >= 40

@@ -12,6 +12,7 @@ from codec_folders import ZOO
 from thumbstream import zoo
 from thumbstream.codec.artifact import Artifact, open_artifact
 from thumbstream.codec.errors import ArtifactError, DeviceError
+from thumbstream.codec.layouts import IterativeLayout
 from thumbstream.codec.networks import DEVICES, Network
 
 
@@ -25,7 +26,7 @@ def has_cuda(network: bytes) -> bool:
 
 @pytest.fixture(scope="module")
 def artifact() -> Artifact:
-    return open_artifact(ZOO / zoo.available()[0])
+    return open_artifact(ZOO / "conv-lstm-1")
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +40,17 @@ def inputs_of(
     """Random codes and states for one step of the synthesis network."""
     rng = np.random.default_rng(seed)
     shapes = {"codes": (1, network.channels["codes"], rows, columns)}
-    for state in artifact.states["synthesis"]:
+    for state in IterativeLayout.of(artifact).states["synthesis"]:
         shapes[state.name] = (1, state.channels, state.scale * rows, state.scale * columns)
     return {name: rng.uniform(-1, 1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def test_names_are_those_of_the_manifest(artifact: Artifact, network: Network) -> None:
-    states = artifact.states["synthesis"]
+    layout = IterativeLayout.of(artifact)
+    states = layout.states["synthesis"]
     assert network.inputs == ("codes", *(state.name for state in states))
     assert network.outputs == ("x_hat", *(f"{state.name}_next" for state in states))
-    channels = {"codes": artifact.iterations * artifact.planes}
+    channels = {"codes": layout.iterations * layout.planes}
     assert network.channels == channels | {state.name: state.channels for state in states}
     assert network.providers == ("CPUExecutionProvider",)
 

@@ -232,3 +232,73 @@ def test_what_a_prefix_of_any_bytes_decides(
     assert list(decided(data, probabilities, [length])) == [
         len(decode(data[:length], probabilities))
     ]
+
+
+# Ternary digits: runs of decisions in one call.
+
+ternary = st.lists(st.tuples(st.sampled_from([0, 0, 0, 0, -1, 1]), chances, chances), max_size=80)
+
+
+def in_decisions(symbols: list[tuple[int, int, int]]) -> list[tuple[bool, int]]:
+    pairs = []
+    for digit, nonzero, positive in symbols:
+        pairs.append((digit != 0, nonzero))
+        if digit:
+            pairs.append((digit > 0, positive))
+    return pairs
+
+
+def encode_ternary(*runs: list[tuple[int, int, int]]) -> bytes:
+    coder = RangeEncoder()
+    for run in runs:
+        coder.encode_ternary(*([symbol[i] for symbol in run] for i in range(3)))
+    return coder.finish()
+
+
+@quick
+@given(ternary, ternary)
+def test_ternary_digits_are_decisions(
+    first: list[tuple[int, int, int]], second: list[tuple[int, int, int]]
+) -> None:
+    pairs = in_decisions(first + second)
+    assert encode_ternary(first, second) == encode(*columns(pairs))
+
+
+@pytest.mark.parametrize("pending", [3, 7])
+def test_a_carry_out_of_a_run_of_zeros(pending: int) -> None:
+    """0 after 0 along one half, then just above it."""
+    vector = next(v for v in VECTORS if v["name"] == "carry through seven bytes")
+    symbols = [
+        (int(bit == "1") * 1, chance, 65535)
+        for bit, chance in zip(vector["bits"], vector["probabilities"], strict=True)
+    ]
+    assert symbols[-1][0] == 0
+    data = encode_ternary(symbols[:pending], symbols[pending:])
+    assert data == encode(*columns(in_decisions(symbols)))
+
+
+@quick
+@given(st.binary(max_size=30), st.lists(st.tuples(chances, chances), max_size=80), st.data())
+def test_ternary_digits_of_any_bytes(
+    data: bytes, pairs: list[tuple[int, int]], drawn: st.DataObject
+) -> None:
+    """As one decision after the other says, also in two runs."""
+    single, expected = RangeDecoder(data), []
+    for nonzero, positive in pairs:
+        not_zero = single.decode(nonzero)
+        sign = single.decode(positive) if not_zero else False
+        if not_zero is None or sign is None:
+            break
+        expected.append((1 if sign else -1) if not_zero else 0)
+    cut = drawn.draw(st.integers(0, len(pairs)))
+    coder, found = RangeDecoder(data), []
+    for run in (pairs[:cut], pairs[cut:]):
+        known, places, signs = coder.decode_ternary(*([pair[i] for pair in run] for i in range(2)))
+        digits = [0] * known
+        for place, sign in zip(places, signs, strict=True):
+            digits[place] = sign
+        found += digits
+        if known < len(run):
+            assert coder.decode_ternary([1], [1]) == (0, [], [])
+            break
+    assert found == expected

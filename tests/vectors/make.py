@@ -18,12 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # tests load this file by its path
+
+import embedded_vectors
+
 from thumbstream import zoo
 from thumbstream.codec.artifact import open_artifact
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.codes import Grid, grid_of, half_planes
 from thumbstream.codec.codestream import CodeWriter, read_codes
 from thumbstream.codec.entropy import Context, ContextModel
+from thumbstream.codec.layouts import IterativeLayout
 from thumbstream.codec.rangecoder import RangeDecoder, RangeEncoder
 
 HERE = Path(__file__).resolve().parent
@@ -35,37 +40,53 @@ Vector = dict[str, Any]
 
 
 def header_vectors() -> Vector:
-    """Every short form, extended forms of every long side, cut headers, hostile ones."""
-    shapes = [(0, 32, height) for height in range(1, 33)]
-    shapes += [(0, width, 32) for width in range(1, 32)]
+    """Every short form, the other forms of every long side, cut headers, hostile ones."""
+    short = [(32, height) for height in range(1, 33)] + [(width, 32) for width in range(1, 32)]
+    headers = [write_header(bitstream_id, *shape) for bitstream_id in (0, 7) for shape in short]
+    headers += [bytes([first]) for first in range(0x7E, 0x96)]
     for long in range(8, 257, 8):
         bitstream_id = 0 if long != 32 else 5
-        shapes += [(bitstream_id, long, long), (bitstream_id, long, 1), (127, 1, long)]
-    shapes += [(0, 256, 255), (0, 255, 256), (0, 40, 24), (0, 24, 40), (1, 32, 21), (64, 21, 32)]
-    valid = [_parsed(write_header(*shape)) for shape in shapes]
-    cut = [_parsed(bytes.fromhex(text)) for text in ("e0", "e3", "ff", "e000", "e381", "ffff")]
+        shapes = [(bitstream_id, long, long), (bitstream_id, long, 1), (127, 1, long)]
+        if long != 32:
+            shapes += [(7, long, long), (7, long, 1), (7, 1, long)]
+        headers += [write_header(*shape) for shape in shapes]
+        headers += [write_header(7, *side, alpha=True) for side in ((long, long), (1, long))]
+    shapes = [(0, 256, 255), (0, 255, 256), (0, 40, 24), (0, 24, 40), (1, 32, 21), (64, 21, 32)]
+    headers += [write_header(*shape) for shape in [*shapes, (7, 64, 43), (7, 43, 64)]]
+    headers += [write_header(7, 32, 24, alpha=True), write_header(8, 64, 64, alpha=True)]
+    cut = ("a0", "bf", "c3", "df", "c387", "c307", "e0", "e3", "ff", "e000", "e381", "ffff", "e787")
     hostile = {
         "": "empty",
-        "3f": "reserved first byte",
-        "40": "reserved first byte",
-        "7fffff": "reserved first byte",
-        "80": "reserved first byte",
-        "df000000": "reserved first byte",
-        "e300": "extended form where the short form exists",
-        "e3001f": "extended form where the short form exists",
-        "e380": "extended form where the short form exists",
-        "e38000": "extended form where the short form exists",
+        "96": "reserved first byte",
+        "97ffff": "reserved first byte",
+        "9f": "reserved first byte",
+        "9f000000": "reserved first byte",
+        "a3": "two bytes where a shorter form exists",
+        "a31f": "two bytes where a shorter form exists",
+        "a008": "short side over the long side",
+        "beff": "short side over the long side",
+        "c00708": "short side over the long side",
+        "c3871f": "square marked as portrait",
+        "e300": "extended form where a shorter form exists",
+        "e3001f": "extended form where a shorter form exists",
+        "e380": "extended form where a shorter form exists",
+        "e38000": "extended form where a shorter form exists",
+        "e307": "extended form where a shorter form exists",
+        "e38700": "extended form where a shorter form exists",
+        "e707": "extended form where a shorter form exists",
+        "e7073f": "extended form where a shorter form exists",
         "e00008": "short side over the long side",
         "e000ff": "short side over the long side",
         "e30120": "short side over the long side",
         "e08008": "short side over the long side",
         "e08007": "square marked as portrait",
         "e3811f": "square marked as portrait",
+        "e7873f": "square marked as portrait",
         "ff80ff": "square marked as portrait",
     }
     return {
-        "valid": valid,
-        "cut": cut,
+        "valid": [_parsed(header) for header in headers],
+        "cut": [_parsed(bytes.fromhex(text)) for text in cut],
         "hostile": [{"hex": text, "reason": reason} for text, reason in hostile.items()],
     }
 
@@ -78,6 +99,8 @@ def _parsed(header: bytes) -> Vector:
         "width": fields.width,
         "height": fields.height,
         "length": fields.length,
+        "alpha": fields.alpha,
+        "aspect": list(fields.aspect),
     }
 
 
@@ -241,8 +264,9 @@ def _stopped(codes: NDArray[np.float32], ends: NDArray[np.intp]) -> NDArray[np.f
 
 
 def model_vectors(model_id: str) -> Vector:
-    """Whole streams of codes under the tables of a published model."""
+    """Whole streams of codes or symbols under the tables of a published model."""
     artifact = open_artifact(ZOO / model_id)
+    layout = IterativeLayout.of(artifact)
     model = ContextModel(artifact.arrays("entropy.npz"))
     rng = np.random.default_rng(1511)
     vectors = []
@@ -252,13 +276,13 @@ def model_vectors(model_id: str) -> Vector:
         grid = grid_of(height, width, artifact.stride)
         arrays = _code_arrays(model, grid, rng)
         names = list(arrays) if (width, height) == (32, 32) else ["probable"]
-        if artifact.cell_stops:
+        if layout.cell_stops:
             for name, ends in _stop_patterns(model, grid, rng).items():
                 arrays[f"stops: {name}"] = _stopped(arrays["probable"], ends)
             names += [name for name in arrays if name.startswith("stops: ")]
         for name in names:
             title = f"{name}, {width} x {height}"
-            vector = _coded(title, arrays[name], model, grid, stops=artifact.cell_stops)
+            vector = _coded(title, arrays[name], model, grid, stops=layout.cell_stops)
             stream = header + bytes.fromhex(vector["hex"])
             known = [0] * len(header) + vector["known"]
             vectors.append(
@@ -387,6 +411,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
         makers["rangecoder"] = range_coder_vectors
         makers["context-model"] = context_model_vectors
         makers["stops"] = stops_vectors
+        makers["embedded"] = embedded_vectors.small_vectors
     refused = 0
     for name, make in makers.items():
         path = folder / f"{name}.json"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.artifact import Artifact, open_artifact
-from thumbstream.codec.codestream import DecodedCodes
+from thumbstream.codec.embedded import EmbeddedCodec
 from thumbstream.codec.errors import ArtifactError
 from thumbstream.codec.iterative import IterativeCodec
 from thumbstream.codec.targets import Target
@@ -24,6 +24,8 @@ class Codec(Protocol):
     providers: tuple[str, ...]
     """ONNX Runtime's execution providers that are really in use."""
     manifest: dict[str, Any]
+    alpha: bool
+    """Whether it can code transparency."""
 
     def encode(
         self,
@@ -31,15 +33,20 @@ class Codec(Protocol):
         *,
         max_bytes: int | None = None,
         target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
     ) -> bytes:
-        """``(H, W, 3)`` uint8 to a stream; raises `ValueError`.
+        """``(H, W, 3)`` or, with transparency, ``(H, W, 4)`` uint8 to a stream.
 
         With ``max_bytes`` its first so many bytes; with ``target`` the shortest that reaches it,
-        or the whole stream where none does.
+        or the whole stream where none does. ``aspect``: width and height of the original, for a
+        header that can say them. Raises `ValueError`, also for 4 channels without ``alpha``.
         """
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
-        """A stream or a prefix of one to ``(H, W, 3)`` uint8; raises `BitstreamError`."""
+        """The picture of a stream or of a prefix of one; raises `BitstreamError`.
+
+        ``(H, W, 4)`` uint8 where the stream has alpha, else ``(H, W, 3)``.
+        """
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """``decode(stream[:n])`` for every ``n`` of ``lengths``, in one pass.
@@ -47,13 +54,21 @@ class Codec(Protocol):
         Raises `ValueError` for lengths that fall, and `BitstreamError`.
         """
 
-    def read_codes(self, stream: bytes) -> DecodedCodes:
-        """What a stream or a prefix determines; raises `BitstreamError`."""
+    def inspect(self, stream: bytes) -> dict[str, Any]:
+        """What a stream or a prefix of one says about itself; raises `BitstreamError`.
+
+        ``model``, ``bitstream_id`` (None in a header that is cut before it), ``width``, ``height``,
+        ``alpha``, ``aspect_ratio``, ``length``, ``header_length``, ``cells``, ``bits_per_pixel``,
+        and what the family has to say.
+        """
 
 
-FAMILIES: dict[str, Callable[..., Codec]] = dict.fromkeys(
-    ("fc_residual", "fc_lstm", "conv_autoencoder", "conv_residual", "conv_lstm"), IterativeCodec
-)
+FAMILIES: dict[str, Callable[..., Codec]] = {
+    **dict.fromkeys(
+        ("fc_residual", "fc_lstm", "conv_autoencoder", "conv_residual", "conv_lstm"), IterativeCodec
+    ),
+    "embedded": EmbeddedCodec,
+}
 """Manifest's family to the codec that runs it: ``(artifact, *, device) -> Codec``."""
 
 

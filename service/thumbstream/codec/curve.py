@@ -76,7 +76,7 @@ class RateCurve:
 
 
 def measure_curve(codec: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes) -> RateCurve:
-    """The curve of ``stream``, which ``codec`` made of ``pixels`` ``(H, W, 3)``.
+    """The curve of ``stream``, which ``codec`` made of ``pixels`` ``(H, W, 3 or 4)``.
 
     Raises `ValueError` when the stream is of a picture of another shape, and `BitstreamError`.
     """

@@ -17,31 +17,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.codes import HALVES, Grid, half_planes
-from thumbstream.codec.errors import ArtifactError
-from thumbstream.codec.rangecoder import PROBABILITY_BITS
+from thumbstream.codec.tables import (
+    HIDDEN_MAX,
+    LOGIT_SHIFT,
+    TABLE_SIZE,
+    check_sums,
+    checked,
+    wrong_shapes,
+)
 
 SOURCES = 3
 """Iterations that a context sees: this one and the two before."""
 TAPS = 9
 """Cells of a 3x3 neighbourhood, in raster order."""
-HIDDEN_MAX = 255
-LOGIT_SHIFT = 3
-TABLE_SIZE = 2048
-"""Entries of the probability table; the middle one stands for even odds."""
-_TYPES = {
+_TYPES: dict[str, np.dtype[Any]] = {
     "w1": np.dtype(np.int8),
     "b1": np.dtype(np.int16),
     "w2": np.dtype(np.int8),
     "b2": np.dtype(np.int32),
     "probability": np.dtype(np.uint16),
 }
-_EXACT = 1 << 24
-"""float32 holds every integer up to here."""
 
 Float = NDArray[np.float32]
 
@@ -55,12 +56,7 @@ class ContextModel:
         ``w1`` int8 (T, 3, planes, 9, hidden), ``b1`` int16 (T, 2 planes, hidden), ``w2`` int8
         (T, 2 planes, hidden), ``b2`` int32 (T, 2 planes), ``probability`` uint16 (2048,).
         """
-        for name, dtype in _TYPES.items():
-            if name not in tables:
-                raise ArtifactError(f"the entropy tables lack {name!r}")
-            if tables[name].dtype != dtype:
-                raise ArtifactError(f"entropy table {name} is {tables[name].dtype}, not {dtype}")
-        w1, b1, w2, b2, probability = (tables[name].astype(np.int64) for name in _TYPES)
+        w1, b1, w2, b2, probability = checked(tables, _TYPES)
         iterations, sources, planes, taps, hidden = w1.shape if w1.ndim == 5 else (0,) * 5
         steps = (iterations, planes * HALVES)
         if (
@@ -69,15 +65,12 @@ class ContextModel:
             or b1.shape != (*steps, hidden)
             or w2.shape != (*steps, hidden)
             or b2.shape != steps
-            or probability.shape != (TABLE_SIZE,)
         ):
-            raise ArtifactError("the shapes of the entropy tables do not fit each other")
-        if probability.min() < 1 or probability.max() >= 1 << PROBABILITY_BITS:
-            raise ArtifactError("a probability of the entropy tables is zero or one")
-        largest_sum = np.abs(w1).sum(axis=(1, 2, 3)).max() + np.abs(b1).max()
-        largest_logit = HIDDEN_MAX * np.abs(w2).sum(axis=-1).max() + np.abs(b2).max()
-        if max(largest_sum, largest_logit) >= _EXACT:
-            raise ArtifactError("the entropy tables allow sums that float32 does not hold exactly")
+            raise wrong_shapes()
+        check_sums(
+            np.abs(w1).sum(axis=(1, 2, 3)).max() + np.abs(b1).max(),
+            HIDDEN_MAX * np.abs(w2).sum(axis=-1).max() + np.abs(b2).max(),
+        )
         self.iterations = int(iterations)
         self.planes = int(planes)
         self.w1: Float = w1.astype(np.float32)

@@ -28,7 +28,10 @@ from thumbstream.codec.codes import Grid, grid_of
 from thumbstream.codec.codestream import CodeTrace, CodeWriter, DecodedCodes
 from thumbstream.codec.entropy import ContextModel
 from thumbstream.codec.errors import ArtifactError, BitstreamError
+from thumbstream.codec.facts import header_facts, unknown_picture
+from thumbstream.codec.layouts import IterativeLayout
 from thumbstream.codec.networks import Float
+from thumbstream.codec.samples import to_network, to_pixels
 from thumbstream.codec.search import shortest_prefix
 from thumbstream.codec.stopping import Courses, Iterations, with_stops
 from thumbstream.codec.targets import BYTES, Target
@@ -36,9 +39,6 @@ from thumbstream.codec.transforms import COLOURS, Analysis, State, Synthesis
 
 Cells: TypeAlias = NDArray[np.bool_]
 """``(rows, columns)``: which cells."""
-
-UNKNOWN_PICTURE = 128
-"""Value of every sample while the stream is too short to say which model reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,9 @@ class _Drawing:
 class IterativeCodec:
     """Codec of all five families of the paper. Thread-safe: nothing changes after construction."""
 
+    alpha = False
+    """They code colours only."""
+
     def __init__(self, artifact: Artifact, *, device: str = "auto") -> None:
         """Open the networks and tables of ``artifact``.
 
@@ -62,17 +65,18 @@ class IterativeCodec:
         self.model_id = artifact.model_id
         self.bitstream_id = artifact.bitstream_id
         self.manifest = artifact.manifest
+        layout = IterativeLayout.of(artifact)
         self._stride = artifact.stride
-        self._planes = artifact.planes
-        self._additive = artifact.reconstruction == "additive"
-        self._cell_stops = artifact.cell_stops
-        self._gains = np.asarray(artifact.residual_gains, np.float32)
+        self._planes = layout.planes
+        self._additive = layout.reconstruction == "additive"
+        self._cell_stops = layout.cell_stops
+        self._gains = np.asarray(layout.residual_gains, np.float32)
         self._context_model = ContextModel(artifact.arrays("entropy.npz"))
         model = self._context_model
-        if (model.iterations, model.planes) != (artifact.iterations, artifact.planes):
+        if (model.iterations, model.planes) != (layout.iterations, layout.planes):
             raise ArtifactError(f"{self.model_id}: tables and manifest disagree")
-        self._analysis = Analysis(artifact, device)
-        self._synthesis = Synthesis(artifact, device)
+        self._analysis = Analysis(artifact, layout, device)
+        self._synthesis = Synthesis(artifact, layout, device)
         self.providers = self._synthesis.providers
 
     def encode(
@@ -81,6 +85,7 @@ class IterativeCodec:
         *,
         max_bytes: int | None = None,
         target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
     ) -> bytes:
         """Stream of a picture, most important bytes first.
 
@@ -90,7 +95,8 @@ class IterativeCodec:
 
         With ``target`` it is the shortest prefix that reaches the goal, measured by decoding, or
         the whole stream where none does; of a goal in bytes, the best stream of so many bytes.
-        Where cells may stop, their iterations are spent where they help most.
+        Where cells may stop, their iterations are spent where they help most. ``aspect`` changes
+        nothing: no header of this family says more of it than the pixels do.
 
         Raises `ValueError`, also for ``max_bytes`` and ``target`` together.
         """
@@ -117,7 +123,7 @@ class IterativeCodec:
         """
         header = parse_header(stream)
         if header.bitstream_id is None:
-            return _unknown(header)
+            return unknown_picture(header)
         trace = self._trace(header, stream)
         return next(self._drawings(header, iter([trace.whole()])))
 
@@ -132,7 +138,7 @@ class IterativeCodec:
         for header, group in groupby(lengths, lambda n: parse_header(stream[:n])):
             alike = list(group)
             if header.bitstream_id is None:
-                yield from (_unknown(header) for _ in alike)
+                yield from (unknown_picture(header) for _ in alike)
             else:
                 trace = self._trace(header, stream[: alike[-1]])
                 found = trace.prefixes([n - header.length for n in alike])
@@ -142,12 +148,33 @@ class IterativeCodec:
         """The codes that ``stream`` determines; raises `BitstreamError`."""
         return self._trace(parse_header(stream), stream).whole()
 
+    def inspect(self, stream: bytes) -> dict[str, Any]:
+        """What ``stream`` says about itself; raises `BitstreamError`.
+
+        Beside what every family tells: ``codes`` (how many the bytes determine),
+        ``codes_per_iteration`` (of all cells), ``iterations`` (begun), ``stopped_cells`` (which get
+        no further iterations) and ``raw_length``, the bytes that the same codes would take without
+        entropy coding.
+        """
+        header, found = parse_header(stream), self.read_codes(stream)
+        return {
+            **header_facts(self.model_id, header, len(stream)),
+            "cells": found.active[0].size,
+            "codes": found.known,
+            "codes_per_iteration": found.codes[0].size,
+            "iterations": len(found.codes) if found.known else 0,
+            "stopped_cells": found.stopped,
+            "raw_length": header.length + -(-found.known // 8),
+        }
+
     def _trace(self, header: Header, stream: bytes) -> CodeTrace:
         if header.bitstream_id is not None and header.bitstream_id != self.bitstream_id:
             raise BitstreamError(
                 f"the stream is of bitstream {header.bitstream_id}; "
                 f"{self.model_id} reads bitstream {self.bitstream_id}"
             )
+        if header.alpha and header.bitstream_id is not None:
+            raise BitstreamError(f"bitstream {header.bitstream_id} has no alpha")
         grid = grid_of(header.height, header.width, self._stride)
         payload = stream[header.length :]
         return CodeTrace(payload, self._context_model, grid, stops=self._cell_stops)
@@ -157,7 +184,7 @@ class IterativeCodec:
     ) -> Iterator[NDArray[np.uint8]]:
         """The picture of each of growing ``prefixes``; what they share is drawn once."""
         drawing, done = self._blank(grid_of(header.height, header.width, self._stride)), 0
-        pixels, known = _unknown(header), -1
+        pixels, known = unknown_picture(header), -1
         for found in prefixes:
             if found.known > known:
                 last = len(found.codes) - 1
@@ -165,7 +192,7 @@ class IterativeCodec:
                     drawing = self._draw(drawing, t, found.codes[t], found.active[t])
                 cut = self._draw(drawing, last, found.codes[last], found.active[last])
                 done, known = last, found.known
-                pixels = _to_pixels(cut.x_hat, header.height, header.width)
+                pixels = to_pixels(cut.x_hat[0], header.height, header.width)
             yield pixels
 
     def _encode_plain(self, pixels: NDArray[np.uint8], max_bytes: int | None) -> bytes:
@@ -174,7 +201,7 @@ class IterativeCodec:
         header = write_header(self.bitstream_id, width, height)
         grid = grid_of(height, width, self._stride)
         writer = CodeWriter(self._context_model, grid, stops=self._cell_stops)
-        for codes, _ in self._iterate(_to_network(pixels, grid, self._stride), grid):
+        for codes, _ in self._iterate(to_network(pixels[None], grid, self._stride), grid):
             writer.write(codes)
             if max_bytes is not None and len(header) + writer.settled() >= max_bytes:
                 break
@@ -208,7 +235,7 @@ class IterativeCodec:
         """What stopping cells can choose from: every iteration of every cell."""
         height, width, _ = pixels.shape
         grid = grid_of(height, width, self._stride)
-        steps = list(self._iterate(_to_network(pixels, grid, self._stride), grid))
+        steps = list(self._iterate(to_network(pixels[None], grid, self._stride), grid))
         codes = [codes for codes, _ in steps]
         last = self._draw(steps[-1][1], len(steps) - 1, codes[-1])
         drawings = [*(drawing for _, drawing in steps[1:]), last]
@@ -219,28 +246,10 @@ class IterativeCodec:
                 writer.write(codes[t], iterations > t)
             return write_header(self.bitstream_id, width, height) + writer.finish()
 
-        x_hats = [_to_pixels(drawing.x_hat, height, width) for drawing in drawings]
+        x_hats = [to_pixels(drawing.x_hat[0], height, width) for drawing in drawings]
         return Courses(pixels, np.stack(x_hats), self._stride, self._planes, write)
 
 
 def _spread(cells: NDArray[np.generic], stride: int) -> NDArray[Any]:
     """``(rows, columns)`` to samples: every cell ``stride`` times in either direction."""
     return cells.repeat(stride, 0).repeat(stride, 1)
-
-
-def _unknown(header: Header) -> NDArray[np.uint8]:
-    return np.full((header.height, header.width, COLOURS), UNKNOWN_PICTURE, np.uint8)
-
-
-def _to_pixels(x_hat: Float, height: int, width: int) -> NDArray[np.uint8]:
-    pixels = np.clip(np.rint((x_hat[0] + 1) * 127.5), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(pixels.transpose(1, 2, 0)[:height, :width])
-
-
-def _to_network(pixels: NDArray[np.uint8], grid: Grid, stride: int) -> Float:
-    """``(1, 3, H', W')`` float32 in [-1, 1], its edges repeated out to whole cells."""
-    height, width, _ = pixels.shape
-    below, right = grid.rows * stride - height, grid.columns * stride - width
-    padded = np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
-    x = padded.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(127.5) - 1
-    return np.ascontiguousarray(x, np.float32)

@@ -43,10 +43,35 @@ class RangeEncoder:
             if self._low >= _TOP:
                 self._low -= _TOP
                 self._carry()
-        while self._range < _BOTTOM:
-            self._out.append(self._low >> 24)
-            self._low = (self._low & _LOW_MASK) << 8
-            self._range <<= 8
+        if self._range < _BOTTOM:
+            self._normalise()
+
+    def encode_ternary(
+        self, digits: Sequence[int], nonzero: Sequence[int], positive: Sequence[int]
+    ) -> None:
+        """Code digits of -1, 0 and +1: for each whether it is not 0, and if so whether it is +1.
+
+        The same as so many calls of `encode`, but without one for each 0: most digits are.
+        """
+        out, low, width = self._out, self._low, self._range
+        for i, digit in enumerate(digits):
+            split = (width * nonzero[i]) >> PROBABILITY_BITS
+            if digit:
+                self._low, self._range = low, split
+                self._normalise()
+                self.encode(digit > 0, positive[i])
+                low, width = self._low, self._range
+                continue
+            low += split
+            width -= split
+            if low >= _TOP:
+                low -= _TOP
+                self._carry()
+            while width < _BOTTOM:
+                out.append(low >> 24)
+                low = (low & _LOW_MASK) << 8
+                width <<= 8
+        self._low, self._range = low, width
 
     def settled(self) -> int:
         """Bytes that no later decision can change (a lower bound)."""
@@ -63,6 +88,12 @@ class RangeEncoder:
             value -= _TOP
             self._carry()
         return bytes(self._out) + value.to_bytes(_CODE_BYTES, "big")[: _CODE_BYTES - missing]
+
+    def _normalise(self) -> None:
+        while self._range < _BOTTOM:
+            self._out.append(self._low >> 24)
+            self._low = (self._low & _LOW_MASK) << 8
+            self._range <<= 8
 
     def _carry(self) -> None:
         # The interval never leaves [0, 1) as a fraction, so a byte below 255 always precedes.
@@ -101,10 +132,39 @@ class RangeDecoder:
         else:
             self._range = split
             bit = True
-        while self._range < _BOTTOM:
-            self._range <<= 8
-            self._shift_in()
+        if self._range < _BOTTOM:
+            self._normalise()
         return bit
+
+    def decode_ternary(
+        self, nonzero: Sequence[int], positive: Sequence[int]
+    ) -> tuple[int, list[int], list[int]]:
+        """The next digits of -1, 0 and +1, as `RangeEncoder.encode_ternary` codes them.
+
+        Returns how many the data determine, which of these are not 0, and their values. A digit
+        whose sign is not determined is not known, and nothing behind it is.
+        """
+        places: list[int] = []
+        signs: list[int] = []
+        code, width = self._code, self._range
+        for i, chance in enumerate(nonzero):
+            split = (width * chance) >> PROBABILITY_BITS
+            if code >= split:  # the digit is 0
+                code -= split
+                width -= split
+                if width < _BOTTOM:
+                    self._code, self._range = code, width
+                    self._normalise()
+                    code, width = self._code, self._range
+                continue
+            self._code, self._range = code, width
+            if self.decode(chance) is None or (sign := self.decode(positive[i])) is None:
+                return i, places, signs
+            places.append(i)
+            signs.append(1 if sign else -1)
+            code, width = self._code, self._range
+        self._code, self._range = code, width
+        return len(nonzero), places, signs
 
     def may_decide(self, length: int) -> bool:
         """Whether the next decision surely needs no byte behind the first ``length``."""
@@ -121,6 +181,11 @@ class RangeDecoder:
         other = copy.copy(self)
         other._data = self._data[:length]
         return other
+
+    def _normalise(self) -> None:
+        while self._range < _BOTTOM:
+            self._range <<= 8
+            self._shift_in()
 
     def _uncertainty(self) -> int:
         return 1 << (8 * self._missing)

@@ -15,6 +15,7 @@ import numpy as np
 from thumbstream.codec.artifact import Artifact
 from thumbstream.codec.codes import Grid
 from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.layouts import IterativeLayout
 from thumbstream.codec.networks import Float, Network
 
 COLOURS = 3
@@ -26,12 +27,16 @@ State: TypeAlias = tuple[Float, ...]
 class _Transform:
     """A network for every iteration, opened and held against the manifest."""
 
-    def __init__(self, artifact: Artifact, name: str, channels: int, device: str) -> None:
+    def __init__(
+        self, artifact: Artifact, layout: IterativeLayout, name: str, channels: int, device: str
+    ) -> None:
         """``channels`` are those of the value that goes in beside the state."""
-        self._states = artifact.states[name]
+        self._states = layout.states[name]
         named = [(state.name, state.channels) for state in self._states]
-        stages = artifact.iterations if artifact.weights == "per_stage" else 1
-        self._stages = [Network(artifact.network(name, t), device) for t in range(stages)]
+        stages = layout.iterations if layout.weights == "per_stage" else 1
+        self._stages = [
+            Network(artifact.file(layout.file_of(name, t)), device) for t in range(stages)
+        ]
         for network in self._stages:
             value, *carried = network.channels.items()
             if value[1] != channels or carried != named:
@@ -58,18 +63,18 @@ class _Transform:
         return output, tuple(following)
 
 
-def _slots(artifact: Artifact) -> int:
+def _slots(layout: IterativeLayout) -> int:
     """Iterations that share the code channels of one network."""
-    return artifact.iterations if artifact.weights == "shared" else 1
+    return layout.iterations if layout.weights == "shared" else 1
 
 
 class Analysis(_Transform):
     """Encoder and binarizer: a residual to codes."""
 
-    def __init__(self, artifact: Artifact, device: str) -> None:
+    def __init__(self, artifact: Artifact, layout: IterativeLayout, device: str) -> None:
         """Raises `ArtifactError` or `DeviceError`."""
-        super().__init__(artifact, "analysis", COLOURS, device)
-        self._planes, self._slots = artifact.planes, _slots(artifact)
+        super().__init__(artifact, layout, "analysis", COLOURS, device)
+        self._planes, self._slots = layout.planes, _slots(layout)
 
     def __call__(self, iteration: int, residual: Float, state: State) -> tuple[Float, State]:
         """``(1, 3, H, W)`` to ``(planes, rows, columns)`` of -1 and +1."""
@@ -82,10 +87,10 @@ class Analysis(_Transform):
 class Synthesis(_Transform):
     """Decoder: codes to a picture, or to what is added to one."""
 
-    def __init__(self, artifact: Artifact, device: str) -> None:
+    def __init__(self, artifact: Artifact, layout: IterativeLayout, device: str) -> None:
         """Raises `ArtifactError` or `DeviceError`."""
-        self._planes, self._slots = artifact.planes, _slots(artifact)
-        super().__init__(artifact, "synthesis", self._planes * self._slots, device)
+        self._planes, self._slots = layout.planes, _slots(layout)
+        super().__init__(artifact, layout, "synthesis", self._planes * self._slots, device)
 
     def __call__(self, iteration: int, codes: Float, state: State) -> tuple[Float, State]:
         """``(planes, rows, columns)`` in [-1, 1] to ``(1, 3, H, W)``."""

@@ -1,0 +1,254 @@
+"""Integer context model of the embedded family: chances of a step's symbols, before it is read.
+
+One small network with integer weights looks at all latents of a cell and of its four neighbours,
+each at the level to which it is known. Its first layer is shared by all steps and kept up to date
+as groups are refined; a channel also looks at its own state directly::
+
+    s = state clipped to -4 .. 4; of every channel: |s|, s, and the neighbours' sums of both
+        --> x a, or b where this plane has refined the group; + b1[plane, group]
+        --> >> shifts[0] --> clip to 0..255  = h
+    h   --> x m + bm[group] --> >> shifts[1] --> clip to 0..255  = k
+    logit = b2[plane] + w2 . h + w3 . k + own . (the channel's own five features)
+        --> >> shifts[2] --> clip to -1024..1023
+        --> table of 16-bit chances: that a digit is not 0, and if so that it is +1
+
+All sums stay below 2^24 (checked when the tables are opened), so float32 holds them exactly; and a
+shift is a product with a power of two, which float32 does exactly as well, followed by `floor`.
+Normative text: docs/bitstream.md, "Context model of bitstream 7".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream.codec.codes import Grid
+from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.nested import Nesting, Step
+from thumbstream.codec.networks import Float
+from thumbstream.codec.tables import HIDDEN_MAX, TABLE_SIZE, check_sums, checked, wrong_shapes
+
+CLIP = 4
+"""Larger states look like this one."""
+FEATURES = 4
+"""Of every channel: ``|s|``, ``s``, and the sums of both over the four neighbours."""
+LARGEST_SHIFT = 16
+DECISIONS = 2
+"""Of a symbol: whether it is not 0, and if so whether it is +1."""
+_TYPES: dict[str, np.dtype[Any]] = {
+    "a": np.dtype(np.int8),
+    "b": np.dtype(np.int8),
+    "b1": np.dtype(np.int32),
+    "m": np.dtype(np.int8),
+    "bm": np.dtype(np.int32),
+    "w2": np.dtype(np.int8),
+    "w3": np.dtype(np.int8),
+    "own": np.dtype(np.int16),
+    "b2": np.dtype(np.int32),
+    "probability": np.dtype(np.uint16),
+    "shifts": np.dtype(np.uint8),
+}
+_REACH = np.array([CLIP, CLIP, 4 * CLIP, 4 * CLIP])
+"""Largest magnitude of each feature."""
+_OWN = ((0, 4), (0, 0), (0, 2), (1, 1), (1, 3))
+"""Decision and feature of each row of ``own``; a fifth feature is whether ``|s| > 0``."""
+_OWN_REACH = np.array([1, CLIP, 4 * CLIP, CLIP, 4 * CLIP])
+_SEEN = FEATURES + 1
+_MIDDLE = TABLE_SIZE // 2
+
+Chances: TypeAlias = NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """Of one step, ready to be multiplied from the left; all are scaled by their shift."""
+
+    b1: Float
+    """``(hidden, 1)``"""
+    bm: Float
+    """``(second, 1)``"""
+    w: Float
+    """``(2 width, hidden + second)``: first all chances of not 0, then all of +1."""
+    own: Float
+    """``(2 width, 5 channels of the group)``, almost empty."""
+    b2: Float
+    """``(2 width, 1)``, with the middle of the probability table added."""
+
+
+class EmbeddedContextModel:
+    """The integer tables of one published model, checked and ready to use."""
+
+    def __init__(self, tables: Mapping[str, NDArray[np.generic]], nesting: Nesting) -> None:
+        """Check and take ``tables``; raises `ArtifactError` when they do not fit.
+
+        ``a``, ``b`` int8 (4 channels, hidden): row ``4 c + f`` is feature ``f`` of channel ``c``;
+        ``b1`` int32 (planes, groups, hidden), ``m`` int8 (hidden, second), ``bm`` int32 (groups,
+        second), ``w2`` int8 (2, channels, hidden), ``w3`` int8 (2, channels, second), ``own`` int16
+        (5, channels), ``b2`` int32 (planes, 2, channels), ``probability`` uint16 (2048,),
+        ``shifts`` uint8 (3,).
+        """
+        a, b, b1, m, bm, w2, w3, own, b2, probability, shifts = checked(tables, _TYPES)
+        layout = nesting.layout
+        channels, groups = layout.channels, len(layout.groups)
+        hidden, second = m.shape if m.ndim == 2 else (0, 0)
+        if (
+            not m.size
+            or not a.shape == b.shape == (FEATURES * channels, hidden)
+            or b1.shape != (layout.planes, groups, hidden)
+            or bm.shape != (groups, second)
+            or w2.shape != (DECISIONS, channels, hidden)
+            or w3.shape != (DECISIONS, channels, second)
+            or own.shape != (len(_OWN), channels)
+            or b2.shape != (layout.planes, DECISIONS, channels)
+            or shifts.shape != (3,)
+        ):
+            raise wrong_shapes()
+        if shifts.max() > LARGEST_SHIFT:
+            raise ArtifactError(f"a shift of the entropy tables is over {LARGEST_SHIFT}")
+        reach = np.tile(_REACH, channels)[:, None]
+        of_heads = np.abs(w2).sum(-1) + np.abs(w3).sum(-1)  # (2, channels)
+        of_own = np.zeros_like(of_heads)
+        for (decision, _), weights, largest in zip(_OWN, own, _OWN_REACH, strict=True):
+            of_own[decision] += np.abs(weights) * largest
+        check_sums(
+            (np.maximum(np.abs(a), np.abs(b)) * reach).sum(0).max() + np.abs(b1).max(),
+            HIDDEN_MAX * np.abs(m).sum(0).max() + np.abs(bm).max(),
+            (HIDDEN_MAX * of_heads + of_own).max() + np.abs(b2).max() + (_MIDDLE << shifts[2]),
+        )
+        self.nesting = nesting
+        self.hidden, self.second = int(hidden), int(second)
+        self.probability: Chances = probability.astype(np.uint16)
+        scales = np.exp2(-shifts).astype(np.float32)
+        self.a, self.b = (_first_layer(table, channels) * scales[0] for table in (a, b))
+        """``(hidden, 5 channels)``, scaled; nothing comes of the fifth feature here."""
+        self.m = np.ascontiguousarray(m.T, np.float32) * scales[1]
+        heads = np.concatenate([w2, w3], -1)
+        diagonal = _own_layer(own)
+        self.steps = [
+            _Weights(
+                _column(b1[step.plane, step.group]) * scales[0],
+                _column(bm[step.group]) * scales[1],
+                _by_decision(heads[:, step.channels]) * scales[2],
+                _by_decision(diagonal[:, step.channels, step.block]) * scales[2],
+                _column(b2[step.plane][:, step.channels]) * scales[2] + np.float32(_MIDDLE),
+            )
+            for step in nesting.steps
+        ]
+
+
+def _first_layer(table: NDArray[np.int64], channels: int) -> Float:
+    """``(4 channels, hidden)`` to ``(hidden, 5 channels)``, with 0 for every fifth feature."""
+    wide = np.zeros((channels, _SEEN, table.shape[1]), np.float32)
+    wide[:, :FEATURES] = table.reshape(channels, FEATURES, -1)
+    return np.ascontiguousarray(wide.reshape(channels * _SEEN, -1).T)
+
+
+def _own_layer(own: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``(5, channels)`` to ``(2, channels, channels, 5)``: a channel's features are its own."""
+    channels = own.shape[1]
+    diagonal = np.zeros((DECISIONS, channels, channels, _SEEN), np.int64)
+    every = np.arange(channels)
+    for (decision, feature), weights in zip(_OWN, own, strict=True):
+        diagonal[decision, every, every, feature] = weights
+    return diagonal
+
+
+def _by_decision(table: NDArray[np.int64]) -> Float:
+    """``(2, width, ...)`` to ``(2 width, n)``."""
+    rows = DECISIONS * table.shape[1]
+    return np.ascontiguousarray(table.reshape(rows, -1), np.float32)
+
+
+def _column(table: NDArray[np.int64]) -> Float:
+    return table.reshape(-1, 1).astype(np.float32)
+
+
+class EmbeddedContext:
+    """What the chances of a picture's symbols follow from, so far."""
+
+    def __init__(self, model: EmbeddedContextModel, layers: int, grid: Grid) -> None:
+        """``layers`` are pictures in lockstep, each with contexts of its own."""
+        channels, rows, columns = model.nesting.layout.channels, grid.rows, grid.columns
+        self._model, self._layers, self._grid = model, layers, grid
+        self._plane = 0
+        # Magnitudes and clipped states with a border of zeros: outside the grid is nothing.
+        self._seen = seen = np.zeros((layers, channels, 2, rows + 2, columns + 2), np.float32)
+        self._here = seen[..., 1:-1, 1:-1]
+        self._above, self._below = seen[..., :-2, 1:-1], seen[..., 2:, 1:-1]
+        self._left, self._right = seen[..., 1:-1, :-2], seen[..., 1:-1, 2:]
+        self._features = np.zeros((layers, channels, _SEEN, rows, columns), np.float32)
+        self._inputs = self._features.reshape(layers, channels * _SEEN, grid.cells)
+        self._sums = np.zeros((layers, model.hidden, grid.cells), np.float32)
+        self._units = np.empty((layers, model.hidden + model.second, grid.cells), np.float32)
+
+    def copy(self) -> EmbeddedContext:
+        """Another one that knows the same."""
+        other = EmbeddedContext(self._model, self._layers, self._grid)
+        other._plane = self._plane
+        other._seen[:] = self._seen
+        other._features[:] = self._features
+        other._sums[:] = self._sums
+        return other
+
+    def chances(self, step: Step) -> tuple[Chances, Chances]:
+        """Of 2^16, that each digit is not 0, and that it is +1 if it is not 0.
+
+        Both ``(layers, step.width * cells)``, in the order of channels and then of cells.
+        """
+        self._enter(step.plane)
+        model, weights = self._model, self._model.steps[step.index]
+        first, second = self._units[:, : model.hidden], self._units[:, model.hidden :]
+        np.add(self._sums, weights.b1, out=first)
+        _clip(first)
+        np.matmul(model.m, first, out=second)
+        second += weights.bm
+        _clip(second)
+        logits = weights.w @ self._units
+        logits += weights.own @ self._inputs[:, _inputs_of(step)]
+        logits += weights.b2
+        entries = logits.astype(np.intp)  # cuts towards zero: what is negative is clipped anyway
+        chances = model.probability.take(entries, mode="clip")
+        chances = chances.reshape(len(entries), DECISIONS, -1)
+        return chances[:, 0], chances[:, 1]
+
+    def learn(self, step: Step, states: Float) -> None:
+        """Take in the states ``(layers, channels, cells)`` behind ``step``.
+
+        Steps come in their order; those in which nothing changes may be left out.
+        """
+        self._enter(step.plane)
+        model, block, inputs = self._model, step.block, _inputs_of(step)
+        self._sums -= model.a[:, inputs] @ self._inputs[:, inputs]
+        here, features = self._here[:, block], self._features[:, block]
+        magnitude, signed = here[:, :, 0], here[:, :, 1]
+        np.maximum(states[:, block].reshape(signed.shape), -CLIP, out=signed)
+        np.minimum(signed, CLIP, out=signed)
+        np.abs(signed, out=magnitude)
+        features[:, :, :2] = here
+        around = features[:, :, 2:FEATURES]
+        np.add(self._above[:, block], self._below[:, block], out=around)
+        around += self._left[:, block]
+        around += self._right[:, block]
+        np.minimum(magnitude, 1, out=features[:, :, FEATURES])
+        self._sums += model.b[:, inputs] @ self._inputs[:, inputs]
+
+    def _enter(self, plane: int) -> None:
+        if plane != self._plane:  # no group is refined yet in the new one
+            self._plane = plane
+            np.matmul(self._model.a, self._inputs, out=self._sums)
+
+
+def _inputs_of(step: Step) -> slice:
+    """Where the features of the step's group are."""
+    return slice(_SEEN * step.block.start, _SEEN * step.block.stop)
+
+
+def _clip(units: Float) -> None:
+    """Scaled sums to whole hidden units, in place."""
+    np.maximum(units, 0, out=units)
+    np.minimum(units, HIDDEN_MAX, out=units)
+    np.floor(units, out=units)

@@ -1,0 +1,198 @@
+"""A small system of the embedded family, made without training: waves in place of weights.
+
+The analysis projects each cell onto a few waves, the synthesis adds up what is known of them, so
+that bytes really buy quality. The integer tables are random: contexts matter.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from codec_folders import entry
+from codec_systems import COLOURS, STRIDE, onnx_model, onnx_value
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from thumbstream.codec.layouts import EmbeddedLayout
+
+PLANES = 4
+GROUPS = (2, 4, 6)
+STARTS = (0, 0, 0, 1, 1, 1, 1, 2, 1, 2, 2, 3)
+"""One group whose channels that have begun lie apart."""
+BASE_STEP = 2.0
+"""The first plane cuts [-1, 1] in three."""
+LAYOUT = EmbeddedLayout(len(STARTS), PLANES, GROUPS, STARTS, BASE_STEP)
+HIDDEN = 5
+SECOND = 3
+TYPES = {
+    "a": np.int8,
+    "b": np.int8,
+    "b1": np.int32,
+    "m": np.int8,
+    "bm": np.int32,
+    "w2": np.int8,
+    "w3": np.int8,
+    "own": np.int16,
+    "b2": np.int32,
+    "probability": np.uint16,
+    "shifts": np.uint8,
+}
+"""Of the tables."""
+
+
+def embedded_folder(
+    folder: Path, layout: EmbeddedLayout = LAYOUT, *, search: bool = False, **changes: Any
+) -> Path:
+    """A published folder; ``changes`` are keys of its manifest."""
+    files = {
+        "analysis.onnx": _analysis(layout.channels),
+        "synthesis.onnx": _synthesis(layout.channels),
+        "entropy.npz": _archive(embedded_tables(layout)),
+    }
+    if search:
+        files["search.onnx"] = _search(layout.channels)
+        files["search.npz"] = _archive(search_tables(layout))
+    manifest = {
+        "format": 1,
+        "model_id": "tiny-embedded",
+        "family": "embedded",
+        "bitstream_id": 7,
+        "stride": STRIDE,
+        "channels": layout.channels,
+        "planes": layout.planes,
+        "groups": list(layout.groups),
+        "starts": list(layout.starts),
+        "base_step": layout.base_step,
+        "files": {name: entry(data) for name, data in files.items()},
+        "training": {},
+        "measured": {},
+        **changes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def embedded_tables(
+    layout: EmbeddedLayout = LAYOUT, hidden: int = HIDDEN, second: int = SECOND, seed: int = 7
+) -> dict[str, NDArray[np.generic]]:
+    """Integer tables at random; later groups and planes are more often 0."""
+    rng = np.random.default_rng(seed)
+    groups, channels, planes = len(layout.groups), layout.channels, layout.planes
+    odds = (np.arange(2048) - 1023.5) / 128
+    chance = np.clip(np.rint(65536 / (1 + np.exp(-odds))), 1, 65535)
+    b2 = rng.integers(-900, 900, (planes, 2, channels))
+    b2[:, 0] -= 90 * np.arange(channels) * 12 // channels
+    tables: dict[str, NDArray[Any]] = {
+        "a": rng.integers(-60, 61, (4 * channels, hidden)),
+        "b": rng.integers(-60, 61, (4 * channels, hidden)),
+        "b1": rng.integers(-80, 360, (planes, groups, hidden)),
+        "m": rng.integers(-30, 31, (hidden, second)),
+        "bm": rng.integers(-20, 900, (groups, second)),
+        "w2": rng.integers(-9, 10, (2, channels, hidden)),
+        "w3": rng.integers(-9, 10, (2, channels, second)),
+        "own": rng.integers(-300, 301, (5, channels)),
+        "b2": b2,
+        "probability": chance,
+        "shifts": np.array([2, 4, 3]),
+    }
+    return {name: array.astype(TYPES[name]) for name, array in tables.items()}
+
+
+def _archive(tables: dict[str, NDArray[np.generic]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **tables)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _waves(channels: int) -> NDArray[np.float32]:
+    """``(channels, 3, 8, 8)``, orthogonal: light, two colours, and finer and finer waves."""
+    u = (np.arange(STRIDE) + 0.5) * np.pi / STRIDE
+    wave = [np.cos(k * u) for k in range(STRIDE)]
+    colours = np.array([[1, 1, 1], [1, 0, -1], [0.5, -1, 0.5]])
+    kinds = [
+        (y + x + 1.5 * (colour > 0), y, x, colour)
+        for y in range(STRIDE)
+        for x in range(STRIDE)
+        for colour in range(3)
+    ]
+    return np.stack(
+        [
+            colours[colour][:, None, None] * np.outer(wave[y], wave[x])
+            for _, y, x, colour in sorted(kinds)[:channels]
+        ]
+    ).astype(np.float32)
+
+
+def _analysis(channels: int) -> bytes:
+    waves = _waves(channels)
+    kernel = waves / np.square(waves).sum((1, 2, 3), keepdims=True)
+    node = helper.make_node("Conv", ["pixels", "kernel"], ["latents"], strides=[STRIDE] * 2)
+    return onnx_model(
+        [node],
+        [onnx_value("pixels", COLOURS)],
+        [onnx_value("latents", channels)],
+        {"kernel": kernel},
+    )
+
+
+def _synthesis(channels: int) -> bytes:
+    inputs = [onnx_value("values", channels), onnx_value("levels", channels)]
+    outputs = [onnx_value("x_hat", COLOURS)]
+    return onnx_model(_drawing(), inputs, outputs, _constants(channels))
+
+
+def _drawing() -> list[onnx.NodeProto]:
+    """A value known to level L counts 1 - 0.1 / (L + 1) times: levels matter, too."""
+    return [
+        helper.make_node("Add", ["levels", "one"], ["above"]),
+        helper.make_node("Div", ["tenth", "above"], ["doubt"]),
+        helper.make_node("Sub", ["one", "doubt"], ["trust"]),
+        helper.make_node("Mul", ["values", "trust"], ["trusted"]),
+        helper.make_node("ConvTranspose", ["trusted", "kernel"], ["x_hat"], strides=[STRIDE] * 2),
+    ]
+
+
+def _constants(channels: int) -> dict[str, NDArray[np.float32]]:
+    return {
+        "one": np.array(1, np.float32),
+        "tenth": np.array(0.1, np.float32),
+        "kernel": _waves(channels),
+    }
+
+
+def _search(channels: int) -> bytes:
+    """Squared error of what is drawn, and its gradient."""
+    nodes = [
+        *_drawing(),
+        helper.make_node("Sub", ["x_hat", "pixels"], ["error"]),
+        helper.make_node("ReduceSumSquare", ["error", "axes"], ["distortion"], keepdims=0),
+        helper.make_node("Conv", ["error", "kernel"], ["slope"], strides=[STRIDE] * 2),
+        helper.make_node("Mul", ["slope", "trust"], ["half"]),
+        helper.make_node("Mul", ["half", "two"], ["gradient"]),
+    ]
+    names = {"values": channels, "levels": channels, "pixels": COLOURS}
+    distortion = helper.make_tensor_value_info("distortion", TensorProto.FLOAT, ["batch"])
+    weights = {**_constants(channels), "two": np.array(2, np.float32)}
+    return onnx_model(
+        nodes,
+        [onnx_value(name, count) for name, count in names.items()],
+        [distortion, onnx_value("gradient", channels)],
+        weights,
+        {"axes": np.array([1, 2, 3], np.int64)},
+    )
+
+
+def search_tables(layout: EmbeddedLayout = LAYOUT) -> dict[str, NDArray[np.generic]]:
+    """Exact curvature, and slopes as at a high rate: error falls by a factor of 4 for a bit."""
+    energy = np.square(_waves(layout.channels)).sum((1, 2, 3))
+    widths = layout.base_step / 3.0 ** np.arange(1, layout.planes + 1)
+    slopes = 12 / (2 * np.log(2) * widths**2 * energy.mean())
+    return {"curvature": (2 * energy).astype(np.float32), "slopes": slopes.astype(np.float32)}

@@ -1,0 +1,442 @@
+"""The embedded codec with a small system: shapes, prefixes, transparency, hostile bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from codec_embedded import BASE_STEP, PLANES, STARTS, embedded_folder
+from codec_folders import entry
+from codec_pictures import Pixels, cut_out, photo_like, psnr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thumbstream.codec import embedded
+from thumbstream.codec.bitstream import parse_header, write_header
+from thumbstream.codec.codec import open_codec
+from thumbstream.codec.embedded import EmbeddedCodec
+from thumbstream.codec.errors import ArtifactError, BitstreamError
+from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.targets import Target
+
+SHAPES = [(32, 32), (8, 8), (8, 1), (1, 8), (24, 32), (32, 21), (40, 24), (24, 40), (17, 64)]
+"""Height, width."""
+SMALL = [(8, 8), (1, 8), (16, 11), (24, 16)]
+quick = settings(deadline=None, max_examples=80)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return embedded_folder(tmp_path_factory.mktemp("zoo") / "tiny-embedded")
+
+
+@pytest.fixture(scope="module")
+def codec(folder: Path) -> EmbeddedCodec:
+    codec = open_codec(folder, device="cpu")
+    assert isinstance(codec, EmbeddedCodec)
+    return codec
+
+
+def picture(shape: tuple[int, int], alpha: bool, seed: int = 0) -> Pixels:
+    return cut_out(seed, *shape) if alpha else photo_like(seed, *shape)
+
+
+with_and_without_alpha = pytest.mark.parametrize("alpha", [False, True], ids=["opaque", "alpha"])
+
+
+@with_and_without_alpha
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_shapes_come_back(codec: EmbeddedCodec, shape: tuple[int, int], alpha: bool) -> None:
+    stream = codec.encode(picture(shape, alpha))
+    header = parse_header(stream)
+    assert (header.height, header.width, header.alpha) == (*shape, alpha)
+    assert stream.startswith(write_header(codec.bitstream_id, *shape[::-1], alpha=alpha))
+    x_hat = codec.decode(stream)
+    assert x_hat.shape == (*shape, 3 + alpha)
+    assert x_hat.dtype == np.uint8
+    assert x_hat.flags.c_contiguous
+
+
+@with_and_without_alpha
+@pytest.mark.parametrize("shape", SMALL, ids=str)
+def test_every_prefix(codec: EmbeddedCodec, shape: tuple[int, int], alpha: bool) -> None:
+    """One by one, in one pass, and as ``max_bytes`` makes it."""
+    pixels = picture(shape, alpha)
+    stream = codec.encode(pixels)
+    lengths = [1, *range(1, len(stream) + 1), len(stream) + 5]
+    for n, x_hat in zip(lengths, codec.decode_prefixes(stream, lengths), strict=True):
+        np.testing.assert_array_equal(x_hat, codec.decode(stream[:n]))
+        header = parse_header(stream[:n])
+        assert x_hat.shape == (header.height, header.width, 3 + alpha)
+    for n in range(1, len(stream) + 3):
+        assert codec.encode(pixels, max_bytes=n) == stream[:n]
+
+
+@pytest.mark.parametrize("batch_pixels", [1, 3 * 16 * 16, 1 << 20])
+def test_batches_do_not_matter(
+    codec: EmbeddedCodec, monkeypatch: pytest.MonkeyPatch, batch_pixels: int
+) -> None:
+    stream = codec.encode(picture((16, 11), True))
+    expected = [codec.decode(stream[:n]) for n in range(1, len(stream) + 1)]
+    monkeypatch.setattr(embedded, "BATCH_PIXELS", batch_pixels)
+    found = codec.decode_prefixes(stream, range(1, len(stream) + 1))
+    for x_hat, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(x_hat, other)
+
+
+def test_equal_prefixes_are_drawn_once(
+    codec: EmbeddedCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, drawn = codec.encode(photo_like(1, 8, 8)), []
+    draw = EmbeddedCodec._draw
+    monkeypatch.setattr(
+        EmbeddedCodec, "_draw", lambda self, batch: drawn.append(len(batch)) or draw(self, batch)
+    )
+    pictures = list(
+        codec.decode_prefixes(stream + bytes(30), [len(stream)] * 5 + [len(stream) + 30])
+    )
+    assert sum(drawn) == 1
+    pictures[0][:] = 0  # each is the caller's own
+    assert pictures[1].any()
+
+
+def test_pictures_come_as_they_are_asked_for(codec: EmbeddedCodec) -> None:
+    """A search that has found its prefix leaves the rest undone."""
+    asked: list[int] = []
+
+    class Lengths(list[int]):
+        def __iter__(self) -> Any:
+            for n in super().__iter__():
+                asked.append(n)
+                yield n
+
+    stream = codec.encode(photo_like(2, 128, 128))
+    next(codec.decode_prefixes(stream, list(range(3, 40))))
+    found = codec._trace(parse_header(stream), stream).prefixes(Lengths(range(3, 40)))
+    next(codec._drawings(parse_header(stream), found))
+    assert len(asked) < 20
+
+
+def test_lengths_that_fall(codec: EmbeddedCodec) -> None:
+    with pytest.raises(ValueError, match="must not fall"):
+        next(codec.decode_prefixes(codec.encode(photo_like(1, 8, 8)), [4, 3]))
+
+
+@with_and_without_alpha
+def test_bytes_buy_quality(codec: EmbeddedCodec, alpha: bool) -> None:
+    for seed in range(4):
+        pixels = picture((32, 32), alpha, seed)
+        stream = codec.encode(pixels)
+        lengths = [len(stream) // 16, len(stream) // 4, len(stream)]
+        seen = pixels[..., 3] > 0 if alpha else np.ones((32, 32), bool)
+        quality = [
+            psnr(pixels[seen][None], x_hat[seen][None])
+            for x_hat in codec.decode_prefixes(stream, lengths)
+        ]
+        assert quality[0] < quality[1] < quality[2]
+        assert quality[2] > quality[0] + 2
+
+
+def test_an_opaque_picture_with_alpha_decodes_opaque(codec: EmbeddedCodec) -> None:
+    pixels = np.dstack([photo_like(5, 16, 16), np.full((16, 16), 255, np.uint8)])
+    x_hat = codec.decode(codec.encode(pixels))
+    assert (x_hat[..., 3] > 240).all()
+
+
+def test_hidden_colours_change_no_byte(codec: EmbeddedCodec) -> None:
+    pixels = cut_out(6, 32, 32)
+    other = pixels.copy()
+    other[pixels[..., 3] == 0, :3] = 255
+    assert codec.encode(pixels) == codec.encode(other)
+
+
+def test_a_true_aspect_ratio_costs_nothing(codec: EmbeddedCodec) -> None:
+    pixels = photo_like(7, 21, 32)
+    plain, exact = codec.encode(pixels), codec.encode(pixels, aspect=(3000, 2000))
+    assert plain[1:] == exact[1:]
+    assert codec.inspect(exact)["aspect_ratio"] == (3, 2)
+    assert codec.inspect(plain)["aspect_ratio"] == (32, 21)
+    np.testing.assert_array_equal(codec.decode(plain), codec.decode(exact))
+
+
+@with_and_without_alpha
+@pytest.mark.parametrize("goal", ["psnr:20", "ssim:0.6"])
+def test_the_shortest_prefix_that_reaches_a_goal(
+    codec: EmbeddedCodec, goal: str, alpha: bool
+) -> None:
+    pixels, target = picture((32, 32), alpha, 8), Target.parse(goal)
+    stream, whole = codec.encode(pixels, target=target), codec.encode(pixels)
+    assert whole.startswith(stream)
+    assert len(stream) < len(whole)
+    assert target.reached(pixels, codec.decode(stream))
+    assert not target.reached(pixels, codec.decode(stream[:-1]))
+
+
+def test_a_goal_out_of_reach_takes_everything(codec: EmbeddedCodec) -> None:
+    pixels = photo_like(9, 16, 16)
+    assert codec.encode(pixels, target=Target.parse("psnr:99")) == codec.encode(pixels)
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 16, 10**6])
+def test_a_goal_in_bytes(codec: EmbeddedCodec, budget: int) -> None:
+    pixels = photo_like(10, 32, 32)
+    stream = codec.encode(pixels, target=Target("bytes", budget))
+    assert len(stream) <= budget
+    assert len(stream) == min(budget, len(codec.encode(pixels)))
+
+
+def test_the_same_picture_gives_the_same_bytes(codec: EmbeddedCodec, folder: Path) -> None:
+    again = open_codec(folder, device="cpu")
+    for alpha in (False, True):
+        pixels = picture((24, 32), alpha)
+        stream = codec.encode(pixels)
+        assert again.encode(np.asfortranarray(pixels)) == stream
+        np.testing.assert_array_equal(again.decode(stream), codec.decode(stream))
+
+
+def test_pictures_beside_each_other_in_threads(codec: EmbeddedCodec) -> None:
+    pictures = [picture(shape, bool(i % 2), i) for i, shape in enumerate(SHAPES)] * 2
+    streams = [codec.encode(pixels) for pixels in pictures]
+    x_hats = [codec.decode(stream[: 3 + len(stream) // 2]) for stream in streams]
+    with ThreadPoolExecutor(4) as pool:
+        encoding = [pool.submit(codec.encode, pixels) for pixels in pictures]
+        decoding = [pool.submit(codec.decode, s[: 3 + len(s) // 2]) for s in streams]
+        assert [job.result() for job in encoding] == streams
+        for expected, job in zip(x_hats, decoding, strict=True):
+            np.testing.assert_array_equal(job.result(), expected)
+
+
+@with_and_without_alpha
+def test_what_a_stream_says_about_itself(codec: EmbeddedCodec, alpha: bool) -> None:
+    stream = codec.encode(picture((24, 16), alpha))
+    everything = 6 * (1 + alpha) * sum(PLANES - start for start in STARTS)
+    whole = codec.inspect(stream)
+    assert whole == {
+        "model": "tiny-embedded",
+        "bitstream_id": 7,
+        "width": 16,
+        "height": 24,
+        "alpha": alpha,
+        "aspect_ratio": (16, 24),
+        "length": len(stream),
+        "header_length": 3,
+        "bits_per_pixel": round(8 * len(stream) / 384, 4),
+        "cells": 6,
+        "symbols": everything,
+        "planes": PLANES,
+        "step": None,
+    }
+    facts = [codec.inspect(stream[:n]) for n in range(3, len(stream) + 1)]
+    assert facts[0]["symbols"] == facts[0]["planes"] == 0
+    assert facts[0]["step"] == {"plane": 0, "group": 0}
+    for a, b in pairwise(facts):
+        assert a["symbols"] <= b["symbols"]
+        assert a["planes"] <= b["planes"]
+    assert {fact["planes"] for fact in facts} == set(range(PLANES + 1))
+
+
+@pytest.mark.parametrize(
+    ("stream", "shape"),
+    [
+        (b"\xc3", (32, 32, 4)),
+        (b"\xe1", (16, 16, 3)),
+        (b"\xe1\x87", (16, 16, 3)),
+        (b"\xc1\x07", (16, 16, 4)),
+        (b"\xa1", (16, 16, 3)),
+        (b"\x7e", (21, 32, 3)),
+    ],
+    ids=lambda value: value.hex() if isinstance(value, bytes) else None,
+)
+def test_cut_headers(codec: EmbeddedCodec, stream: bytes, shape: tuple[int, ...]) -> None:
+    x_hat, facts = codec.decode(stream), codec.inspect(stream)
+    assert x_hat.shape == shape
+    assert facts["symbols"] == 0
+    assert (facts["model"] is None) == (facts["bitstream_id"] is None)
+    if facts["model"] is None:
+        assert (x_hat == 128).all()
+
+
+# What is no picture, no stream or no model.
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((32, 32), np.uint8),
+        ((32, 32, 1), np.uint8),
+        ((32, 32, 5), np.uint8),
+        ((1, 32, 32, 3), np.uint8),
+        ((32, 32, 3), np.float32),
+        ((32, 32, 4), np.int64),
+    ],
+    ids=str,
+)
+def test_arrays_that_are_no_pictures(
+    codec: EmbeddedCodec, shape: tuple[int, ...], dtype: type
+) -> None:
+    with pytest.raises(ValueError, match="pixels must be"):
+        codec.encode(np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize("shape", [(33, 20), (7, 7), (264, 10), (0, 32), (0, 0)], ids=str)
+def test_shapes_that_are_not_on_the_grid(codec: EmbeddedCodec, shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"multiple of 8|nothing to code"):
+        codec.encode(np.zeros((*shape, 3), np.uint8))
+
+
+def test_bounds_that_are_none(codec: EmbeddedCodec) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    for max_bytes in (0, -1):
+        with pytest.raises(ValueError, match="max_bytes must be 1 or more"):
+            codec.encode(pixels, max_bytes=max_bytes)
+    with pytest.raises(ValueError, match="exclude each other"):
+        codec.encode(pixels, max_bytes=9, target=Target("bytes", 9))
+    with pytest.raises(ValueError, match="aspect ratio"):
+        codec.encode(pixels, aspect=(0, 3))
+
+
+READERS: dict[str, Callable[[EmbeddedCodec, bytes], object]] = {
+    "decode": lambda codec, stream: codec.decode(stream),
+    "decode_prefixes": lambda codec, stream: list(codec.decode_prefixes(stream, [len(stream)])),
+    "inspect": lambda codec, stream: codec.inspect(stream),
+}
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("stream", [b"", b"\x96", b"\xa3\x00", b"\xe0\x07\x03", b"\xc0\x07\x09"])
+def test_bytes_that_are_no_stream(codec: EmbeddedCodec, read: str, stream: bytes) -> None:
+    with pytest.raises(BitstreamError):
+        READERS[read](codec, stream)
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("stream", [b"\x00", b"\xe1\x05", b"\xe0\x08\x03abc", b"\xc0\x08\x03"])
+def test_streams_of_another_model(codec: EmbeddedCodec, read: str, stream: bytes) -> None:
+    with pytest.raises(BitstreamError, match="reads bitstream 7"):
+        READERS[read](codec, stream)
+
+
+@quick
+@given(st.binary(max_size=60))
+def test_any_bytes(folder: Path, stream: bytes) -> None:
+    codec = _kept(folder)
+    try:
+        header = parse_header(stream)
+    except BitstreamError:
+        header = None
+    if header is None or header.bitstream_id not in (None, 7):
+        for read in READERS.values():
+            with pytest.raises(BitstreamError):
+                read(codec, stream)
+    else:
+        x_hat = codec.decode(stream)
+        assert x_hat.shape == (header.height, header.width, 3 + header.alpha)
+        assert codec.inspect(stream)["symbols"] >= 0
+
+
+@quick
+@given(st.integers(0x3F, 0x95), st.binary(max_size=200), st.integers(0, 200))
+def test_any_bytes_behind_a_header(folder: Path, first: int, payload: bytes, cut: int) -> None:
+    codec, stream = _kept(folder), bytes([first]) + payload
+    n = min(1 + cut, len(stream))
+    short, whole = codec.decode_prefixes(stream, [n, len(stream)])
+    np.testing.assert_array_equal(short, codec.decode(stream[:n]))
+    np.testing.assert_array_equal(whole, codec.decode(stream))
+
+
+@quick
+@given(st.data())
+def test_streams_that_are_spoilt(folder: Path, data: st.DataObject) -> None:
+    """A changed byte changes nothing that the bytes before it determine."""
+    codec = _kept(folder)
+    stream = codec.encode(picture((16, 8), data.draw(st.booleans())))
+    place = data.draw(st.integers(3, len(stream) - 1))
+    spoilt = bytearray(stream)
+    spoilt[place] ^= data.draw(st.integers(1, 255))
+    tail = data.draw(st.binary(max_size=20))
+    before, _ = codec.decode_prefixes(bytes(spoilt) + tail, [place, len(spoilt) + len(tail)])
+    np.testing.assert_array_equal(before, codec.decode(stream[:place]))
+
+
+_KEPT: dict[Path, EmbeddedCodec] = {}
+
+
+def _kept(folder: Path) -> EmbeddedCodec:
+    """The codec for tests that hypothesis calls again and again."""
+    if folder not in _KEPT:
+        opened = open_codec(folder, device="cpu")
+        assert isinstance(opened, EmbeddedCodec)
+        _KEPT[folder] = opened
+    return _KEPT[folder]
+
+
+@with_and_without_alpha
+def test_the_largest_picture_in_so_few_bytes(codec: EmbeddedCodec, alpha: bool) -> None:
+    header = write_header(7, 256, 256, alpha=alpha)
+    for payload in (b"", b"\x5a", b"\xff" * 500):
+        assert codec.decode(header + payload).shape == (256, 256, 3 + alpha)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": 11, "groups": [2, 4, 5], "starts": list(STARTS[:11])}, "shapes of the"),
+        ({"groups": [12]}, "shapes of the"),
+        ({"planes": PLANES + 1}, "shapes of the"),
+        ({"starts": [0] * 11}, "first plane"),
+        ({"base_step": 0}, "factor"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_manifests_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        open_codec(embedded_folder(tmp_path, **changes))
+
+
+def open_manifest(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("name", ["analysis.onnx", "synthesis.onnx"])
+def test_networks_in_each_others_place(folder: Path, tmp_path: Path, name: str) -> None:
+    other = {"analysis.onnx": "synthesis.onnx", "synthesis.onnx": "analysis.onnx"}[name]
+    data = (folder / other).read_bytes()
+    copied = embedded_folder(tmp_path)
+    (copied / name).write_bytes(data)
+    manifest = open_manifest(copied)
+    manifest["files"][name] = entry(data)
+    write_manifest(copied, manifest)
+    with pytest.raises(ArtifactError, match="networks and the manifest disagree"):
+        open_codec(copied)
+
+
+def test_an_analysis_of_too_many_latents(tmp_path: Path) -> None:
+    more = EmbeddedLayout(13, PLANES, (2, 4, 7), (*STARTS, 3), BASE_STEP)
+    data = (embedded_folder(tmp_path / "more", more) / "analysis.onnx").read_bytes()
+    copied = embedded_folder(tmp_path / "copied")
+    (copied / "analysis.onnx").write_bytes(data)
+    manifest = open_manifest(copied)
+    manifest["files"]["analysis.onnx"] = entry(data)
+    write_manifest(copied, manifest)
+    with pytest.raises(ArtifactError, match="networks and the manifest disagree"):
+        open_codec(copied)
+
+
+def test_no_tables(tmp_path: Path) -> None:
+    copied = embedded_folder(tmp_path)
+    manifest = open_manifest(copied)
+    del manifest["files"]["entropy.npz"]
+    write_manifest(copied, manifest)
+    with pytest.raises(ArtifactError, match=r"lists no entropy\.npz"):
+        open_codec(copied)

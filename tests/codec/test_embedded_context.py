@@ -1,0 +1,223 @@
+"""Chances of the embedded family: the same integers as its slow twin, and tables that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import codec_embedded_twins as twins
+import numpy as np
+import pytest
+from codec_embedded import GROUPS, LAYOUT, PLANES, STARTS, embedded_tables
+from numpy.typing import NDArray
+
+from thumbstream.codec.codes import Grid
+from thumbstream.codec.embedded_context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.nested import Nesting
+
+EXACT = 1 << 24
+Tables = dict[str, NDArray[np.generic]]
+NESTING = Nesting(LAYOUT)
+
+
+def twin_of(tables: Tables) -> twins.Model:
+    plain = {name: table.tolist() for name, table in tables.items()}
+    return twins.Model(plain, list(GROUPS), list(STARTS), PLANES)
+
+
+def assert_same_chances(tables: Tables, layers: int, grid: Grid, seed: int) -> None:
+    """At every step, when the states before it are any that there are."""
+    context = EmbeddedContext(EmbeddedContextModel(tables, NESTING), layers, grid)
+    twin, rng = twin_of(tables), np.random.default_rng(seed)
+    states = np.zeros((layers, len(STARTS), grid.cells), np.float32)
+    for step in NESTING.steps:
+        nonzero, positive = context.chances(step)
+        assert nonzero.shape == positive.shape == (layers, step.width * grid.cells)
+        plain = states.astype(int).reshape(*states.shape[:2], grid.rows, grid.columns).tolist()
+        expected = [
+            twin.chances(
+                step.plane, step.group, plain, (layer, channel, *divmod(cell, grid.columns))
+            )
+            for layer in range(layers)
+            for channel in np.arange(len(STARTS))[step.channels].tolist()
+            for cell in range(grid.cells)
+        ]
+        found = zip(nonzero.reshape(-1).tolist(), positive.reshape(-1).tolist(), strict=True)
+        assert list(found) == expected
+        digits = rng.integers(-1, 2, (layers, step.width, grid.cells))
+        states[:, step.channels] = 3 * states[:, step.channels] + digits
+        context.learn(step, states)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 2)], ids=str)
+def test_the_twin_computes_the_same(shape: tuple[int, int], layers: int) -> None:
+    assert_same_chances(embedded_tables(seed=layers), layers, Grid(*shape), 5)
+
+
+@pytest.mark.parametrize("shifts", [(0, 0, 0), (7, 1, 5), (16, 16, 13)], ids=str)
+def test_shifts_round_down(shifts: tuple[int, int, int]) -> None:
+    """Sums of both signs, at every shift from nothing to everything."""
+    tables = {**embedded_tables(seed=2), "shifts": np.array(shifts, np.uint8)}
+    assert_same_chances(tables, 1, Grid(2, 2), 4)
+
+
+def test_at_the_edge_of_what_float32_holds() -> None:
+    """Biases that leave just enough room for all the weights, everywhere."""
+    rng = np.random.default_rng(1)
+    tables = embedded_tables(hidden=64, second=40)
+    for name in ("a", "b", "m", "w2", "w3"):
+        tables[name] = rng.choice(np.array([-128, 127, 3], np.int8), tables[name].shape)
+    tables["own"] = rng.choice(np.array([-(2**15), 2**15 - 1], np.int16), tables["own"].shape)
+    tables["shifts"] = np.array([16, 13, 13], np.uint8)
+    for name, least in (("b1", 128 * 40 * 12), ("bm", 255 * 128 * 64), ("b2", 2**23 + 2**22)):
+        most = EXACT - 1 - least - (99 if name != "b2" else 0)
+        drawn = most - rng.integers(0, 99, tables[name].shape)
+        tables[name] = (drawn * rng.choice([-1, 1], drawn.shape)).astype(np.int32)
+    assert_same_chances(tables, 1, Grid(2, 2), 3)
+
+
+@pytest.mark.parametrize("b2", range(-17, 18))
+def test_logits_are_rounded_down(b2: int) -> None:
+    context = EmbeddedContext(biased(b2), 1, Grid(1, 1))
+    nonzero, positive = context.chances(NESTING.steps[0])
+    expected = int(embedded_tables()["probability"][1024 + b2 // 8])
+    assert set(nonzero.reshape(-1).tolist()) == set(positive.reshape(-1).tolist()) == {expected}
+
+
+@pytest.mark.parametrize(("b2", "entry"), [(-(2**20), 0), (-8193, 0), (8192, -1), (2**20, -1)])
+def test_logits_beyond_the_table_end_at_its_ends(b2: int, entry: int) -> None:
+    nonzero, _ = EmbeddedContext(biased(b2), 1, Grid(1, 1)).chances(NESTING.steps[0])
+    expected = int(embedded_tables()["probability"][entry])
+    assert set(nonzero.reshape(-1).tolist()) == {expected}
+
+
+def biased(b2: int) -> EmbeddedContextModel:
+    """Nothing but the last bias makes the chances."""
+    tables = embedded_tables()
+    for name in ("w2", "w3", "own"):
+        tables[name] = np.zeros_like(tables[name])
+    return EmbeddedContextModel({**tables, "b2": np.full_like(tables["b2"], b2)}, NESTING)
+
+
+def test_groups_start_again_in_every_plane() -> None:
+    """Tables that tell refined groups from those that are not: a plane's first step sees none."""
+    tables = embedded_tables()
+    tables["a"], tables["b"] = np.zeros_like(tables["a"]), np.full_like(tables["b"], 100)
+    context = EmbeddedContext(EmbeddedContextModel(tables, NESTING), 1, Grid(2, 2))
+    states = np.zeros((1, len(STARTS), 4), np.float32)
+    twin = twin_of(tables)
+    for step in NESTING.steps:
+        nonzero, _ = context.chances(step)
+        channel = int(np.arange(len(STARTS))[step.channels][0])
+        plain = states.astype(int).reshape(1, -1, 2, 2).tolist()
+        assert (
+            int(nonzero[0, 0]) == twin.chances(step.plane, step.group, plain, (0, channel, 0, 0))[0]
+        )
+        states[:, step.channels] = 4
+        context.learn(step, states)
+
+
+NAMES = tuple(embedded_tables())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_table(name: str) -> None:
+    tables = embedded_tables()
+    del tables[name]
+    with pytest.raises(ArtifactError, match=name):
+        EmbeddedContextModel(tables, NESTING)
+
+
+RESHAPED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "one shorter": lambda table: table.reshape(-1)[:-1] if table.ndim < 2 else table[:-1],
+    "empty": lambda table: table.reshape(-1)[:0],
+    "one dimension more": lambda table: table[None],
+    "flat": lambda table: table.reshape(-1, 1),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("how", RESHAPED)
+def test_a_table_of_another_shape(name: str, how: str) -> None:
+    tables = embedded_tables()
+    tables[name] = RESHAPED[how](tables[name])
+    with pytest.raises(ArtifactError, match="shape"):
+        EmbeddedContextModel(tables, NESTING)
+
+
+def test_tables_of_another_layout() -> None:
+    for layout in (
+        EmbeddedLayout(12, 5, GROUPS, STARTS, 2.0),
+        EmbeddedLayout(12, 4, (6, 6), STARTS, 2.0),
+        EmbeddedLayout(11, 4, (2, 4, 5), STARTS[:11], 2.0),
+    ):
+        with pytest.raises(ArtifactError, match="shape"):
+            EmbeddedContextModel(embedded_tables(), Nesting(layout))
+
+
+def test_no_hidden_units() -> None:
+    for sizes in ({"hidden": 0}, {"second": 0}):
+        with pytest.raises(ArtifactError, match="shape"):
+            EmbeddedContextModel(embedded_tables(**sizes), NESTING)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "bool", "uint64", "U3", "O"])
+def test_a_table_that_is_not_of_its_integers(name: str, dtype: str) -> None:
+    tables = embedded_tables()
+    tables[name] = tables[name].astype(dtype)
+    with pytest.raises(ArtifactError, match=name):
+        EmbeddedContextModel(tables, NESTING)
+
+
+def test_a_probability_of_zero() -> None:
+    tables = embedded_tables()
+    tables["probability"][77] = 0  # type: ignore[call-overload]
+    with pytest.raises(ArtifactError, match="zero or one"):
+        EmbeddedContextModel(tables, NESTING)
+
+
+def room(tables: Tables) -> dict[str, int]:
+    """By table of biases: the largest magnitude that the other tables leave for it."""
+    table = {name: np.abs(values.astype(int)) for name, values in tables.items()}
+    reach = np.tile([4, 4, 16, 16], len(STARTS))[:, None]
+    own = np.array([1, 4, 16, 4, 16])[:, None] * table["own"]
+    of_own = np.stack([own[:3].sum(0), own[3:].sum(0)])
+    heads = 255 * (table["w2"].sum(-1) + table["w3"].sum(-1)) + of_own
+    others = {
+        "b1": (np.maximum(table["a"], table["b"]) * reach).sum(0).max(),
+        "bm": 255 * table["m"].sum(0).max(),
+        "b2": heads.max() + 1024 * 8,
+    }
+    return {name: EXACT - 1 - int(most) for name, most in others.items()}
+
+
+@pytest.mark.parametrize("name", ["b1", "bm", "b2"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_sums_beyond_float32(name: str, sign: int) -> None:
+    tables = embedded_tables()
+    most = room(tables)[name]
+    EmbeddedContextModel({**tables, name: np.full_like(tables[name], sign * most)}, NESTING)
+    with pytest.raises(ArtifactError, match="float32"):
+        EmbeddedContextModel(
+            {**tables, name: np.full_like(tables[name], sign * (most + 1))}, NESTING
+        )
+
+
+@pytest.mark.parametrize("name", ["b1", "bm", "b2"])
+def test_the_least_int32_is_no_way_around_the_limit(name: str) -> None:
+    tables = embedded_tables()
+    with pytest.raises(ArtifactError, match="float32"):
+        EmbeddedContextModel({**tables, name: np.full_like(tables[name], -(2**31))}, NESTING)
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_shift_that_is_too_far(place: int) -> None:
+    for shift in (17, 255):
+        shifts = np.array([2, 4, 3], np.uint8)
+        shifts[place] = shift
+        with pytest.raises(ArtifactError, match=r"over 16|float32"):
+            EmbeddedContextModel({**embedded_tables(), "shifts": shifts}, NESTING)

@@ -1,0 +1,116 @@
+"""Golden streams of the published models of the embedded family."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import codec_embedded_twins as twins
+import codec_vectors
+import numpy as np
+import pytest
+from codec_embedded import embedded_folder
+from codec_folders import ZOO
+
+from thumbstream import zoo
+from thumbstream.codec.artifact import Artifact, open_artifact
+from thumbstream.codec.bitstream import parse_header, write_header
+from thumbstream.codec.codes import grid_of
+from thumbstream.codec.embedded_context import EmbeddedContextModel
+from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.nested import Nesting
+from thumbstream.codec.symbolstream import SymbolTrace, write_symbols
+
+PUBLISHED = [
+    model_id for model_id in zoo.available() if zoo.describe(model_id)["family"] == "embedded"
+]
+
+
+def read_and_write(artifact: Artifact, vector: dict[str, Any]) -> None:
+    """States to the stream, and the stream to states: whole, with a tail, and at every byte."""
+    nesting = Nesting(EmbeddedLayout.of(artifact))
+    model = EmbeddedContextModel(artifact.arrays("entropy.npz"), nesting)
+    stream = bytes.fromhex(vector["hex"])
+    header, alpha = parse_header(stream), vector["alpha"]
+    assert (header.width, header.height) == (vector["width"], vector["height"])
+    assert header.alpha == alpha
+    grid = grid_of(header.height, header.width, artifact.stride)
+    states = codec_vectors.states_of(vector["states"])
+    assert states.shape == (1 + alpha, nesting.layout.channels, grid.cells)
+    start = write_header(artifact.bitstream_id, header.width, header.height, alpha=alpha)
+    assert start + write_symbols(model, states, grid) == stream
+
+    known = vector["known"]
+    assert len(known) == len(stream) + 1
+    assert known == sorted(known)
+    payload = stream[header.length :]
+    finest = states.astype(np.float32) * nesting.intervals[-1]
+    for data in (payload, payload + b"\xa5" * 9):
+        found = SymbolTrace(data, model, 1 + alpha, grid).whole()
+        assert (found.known, found.step) == (known[-1], None)
+        np.testing.assert_array_equal(found.values.reshape(states.shape), finest)
+    trace = SymbolTrace(payload, model, 1 + alpha, grid)
+    for found, expected in zip(
+        trace.prefixes(range(len(payload) + 1)), known[header.length :], strict=True
+    ):
+        assert found.known == expected
+
+
+def read_as_the_twin(artifact: Artifact, vector: dict[str, Any]) -> None:
+    """Published tables, in integers of any size."""
+    tables = {name: table.tolist() for name, table in artifact.arrays("entropy.npz").items()}
+    layout = EmbeddedLayout.of(artifact)
+    twin = twins.Model(tables, list(layout.groups), list(layout.starts), layout.planes)
+    stream = bytes.fromhex(vector["hex"])
+    header = parse_header(stream)
+    grid = grid_of(header.height, header.width, artifact.stride)
+    states = codec_vectors.states_of(vector["states"])
+    plain = states.reshape(*states.shape[:2], grid.rows, grid.columns).tolist()
+    assert twins.write(twin, plain) == stream[header.length :]
+
+
+def cases(vectors: dict[str, dict[str, Any]]) -> list[Any]:
+    return [
+        pytest.param(model_id, vector, id=f"{model_id}: {vector['name']}")
+        for model_id, golden in vectors.items()
+        for vector in golden["vectors"]
+    ]
+
+
+GOLDEN = {model_id: codec_vectors.read(model_id) for model_id in PUBLISHED}
+
+
+@pytest.mark.parametrize("model_id", PUBLISHED)
+def test_vectors_are_of_the_tables_that_are_published(model_id: str) -> None:
+    tables = (ZOO / model_id / "entropy.npz").read_bytes()
+    assert GOLDEN[model_id]["tables_sha256"] == hashlib.sha256(tables).hexdigest()
+    assert GOLDEN[model_id]["bitstream_id"] == zoo.describe(model_id)["bitstream_id"]
+    assert GOLDEN[model_id]["model"] == model_id
+
+
+@pytest.mark.parametrize(("model_id", "vector"), cases(GOLDEN))
+def test_golden_streams(model_id: str, vector: dict[str, Any]) -> None:
+    read_and_write(open_artifact(ZOO / model_id), vector)
+
+
+@pytest.mark.parametrize("model_id", PUBLISHED)
+def test_the_twin_writes_the_same_streams(model_id: str) -> None:
+    """The shortest vector."""
+    vector = min(GOLDEN[model_id]["vectors"], key=lambda vector: len(vector["hex"]))
+    read_as_the_twin(open_artifact(ZOO / model_id), vector)
+
+
+def test_vectors_can_be_made_of_any_model(tmp_path: Path) -> None:
+    """Also of one that is not published: the program's own vectors keep what is promised."""
+    sys.path.insert(0, str(codec_vectors.FOLDER))
+    import embedded_vectors
+
+    artifact = open_artifact(embedded_folder(tmp_path))
+    vectors = embedded_vectors.model_vectors(artifact)
+    assert len({vector["name"] for vector in vectors["vectors"]}) == len(vectors["vectors"])
+    for vector in vectors["vectors"]:
+        read_and_write(artifact, vector)
+    for vector in sorted(vectors["vectors"], key=lambda vector: len(vector["hex"]))[:4]:
+        read_as_the_twin(artifact, vector)

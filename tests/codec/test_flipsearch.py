@@ -1,0 +1,154 @@
+"""The search for better digits: what it promises, and what it must never do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from codec_embedded import PLANES, embedded_folder, search_tables
+from codec_folders import entry
+from codec_pictures import Pixels, cut_out, photo_like, psnr
+from test_embedded import open_manifest, write_manifest
+
+from thumbstream.codec.codec import open_codec
+from thumbstream.codec.embedded import EmbeddedCodec
+from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.targets import Target
+
+PICTURES = [photo_like(i, *shape) for i, shape in enumerate([(32, 32), (24, 32), (8, 8), (32, 21)])]
+SIZES = (8, 16, 32, 64)
+
+
+def opened(folder: Path, **options: Any) -> EmbeddedCodec:
+    codec = open_codec(embedded_folder(folder, **options), device="cpu")
+    assert isinstance(codec, EmbeddedCodec)
+    return codec
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedCodec:
+    return opened(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def searching(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedCodec:
+    return opened(tmp_path_factory.mktemp("searching"), search=True)
+
+
+def test_searched_streams_are_ordinary_streams(
+    plain: EmbeddedCodec, searching: EmbeddedCodec
+) -> None:
+    """Who knows nothing of the search decodes them, whole and cut."""
+    for pixels in (*PICTURES, cut_out(9, 16, 24)):
+        stream = searching.encode(pixels)
+        assert stream != plain.encode(pixels)
+        assert plain.inspect(stream)["step"] is None
+        for n in range(1, len(stream) + 1, 5):
+            np.testing.assert_array_equal(plain.decode(stream[:n]), searching.decode(stream[:n]))
+            assert searching.encode(pixels, max_bytes=n) == stream[:n]
+
+
+def quality(codec: EmbeddedCodec, size: int, *, target: bool) -> float:
+    total = 0.0
+    for pixels in PICTURES:
+        stream = codec.encode(pixels, **({"target": Target("bytes", size)} if target else {}))
+        total += psnr(pixels, codec.decode(stream[:size]))
+    return total / len(PICTURES)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_search_for_a_size_is_worth_it(
+    plain: EmbeddedCodec, searching: EmbeddedCodec, size: int
+) -> None:
+    nearest = quality(plain, size, target=True)
+    assert nearest == quality(plain, size, target=False)
+    assert quality(searching, size, target=True) > nearest
+    assert quality(searching, size, target=True) >= quality(searching, size, target=False)
+
+
+def test_a_search_for_all_sizes_is_worth_it(plain: EmbeddedCodec, searching: EmbeddedCodec) -> None:
+    nearest = [quality(plain, size, target=False) for size in SIZES]
+    found = [quality(searching, size, target=False) for size in SIZES]
+    assert np.mean(found) > np.mean(nearest)
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 4, 5, 16, 10**6])
+def test_sizes(searching: EmbeddedCodec, budget: int) -> None:
+    for pixels in (PICTURES[3], cut_out(2, 16, 16)):
+        stream = searching.encode(pixels, target=Target("bytes", budget))
+        assert len(stream) == min(budget, len(stream))
+        assert len(stream) <= budget
+        assert searching.decode(stream).shape[2] == pixels.shape[2]
+    everything = searching.encode(pixels, target=Target("bytes", 10**6))
+    assert everything == searching.encode(pixels)
+
+
+def test_a_goal_of_quality(searching: EmbeddedCodec, plain: EmbeddedCodec) -> None:
+    target = Target("psnr", 24)
+    lengths = {
+        name: sum(len(codec.encode(pixels, target=target)) for pixels in PICTURES)
+        for name, codec in (("searching", searching), ("plain", plain))
+    }
+    assert lengths["searching"] < lengths["plain"]
+
+
+def test_the_same_picture_gives_the_same_bytes(searching: EmbeddedCodec) -> None:
+    pixels: Pixels = PICTURES[0]
+    for options in ({}, {"target": Target("bytes", 40)}):
+        assert searching.encode(pixels, **options) == searching.encode(pixels.copy(), **options)
+
+
+def test_planes_of_slope_0_are_not_searched(tmp_path: Path, plain: EmbeddedCodec) -> None:
+    codec = opened_with(tmp_path, {**search_tables(), "slopes": np.zeros(PLANES, np.float32)})
+    for pixels in PICTURES:
+        assert codec.encode(pixels) == plain.encode(pixels)
+
+
+def test_where_bits_count_for_nothing_pictures_are_not_worse(
+    tmp_path: Path, plain: EmbeddedCodec
+) -> None:
+    """Up to what rounding and clipping of samples do, which the search does not see."""
+    slopes = np.full(PLANES, 1e9, np.float32)
+    codec = opened_with(tmp_path, {**search_tables(), "slopes": slopes})
+    for pixels in PICTURES:
+        found = psnr(pixels, codec.decode(codec.encode(pixels)))
+        assert found > psnr(pixels, plain.decode(plain.encode(pixels))) - 0.05
+
+
+def opened_with(folder: Path, tables: dict[str, np.ndarray]) -> EmbeddedCodec:
+    embedded_folder(folder, search=True)
+    np.savez(folder / "search.npz", **tables)
+    manifest = open_manifest(folder)
+    manifest["files"]["search.npz"] = entry((folder / "search.npz").read_bytes())
+    write_manifest(folder, manifest)
+    codec = open_codec(folder, device="cpu")
+    assert isinstance(codec, EmbeddedCodec)
+    return codec
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"curvature": np.ones(11, np.float32)},
+        {"slopes": np.ones(PLANES + 1, np.float32)},
+        {"slopes": np.ones(PLANES)},
+        {"more": np.ones(1, np.float32)},
+    ],
+    ids=["channels", "planes", "type", "more"],
+)
+def test_tables_that_do_not_fit(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ArtifactError, match="search does not fit"):
+        opened_with(tmp_path, {**search_tables(), **change})
+
+
+def test_another_network_in_its_place(tmp_path: Path) -> None:
+    embedded_folder(tmp_path, search=True)
+    data = (tmp_path / "synthesis.onnx").read_bytes()
+    (tmp_path / "search.onnx").write_bytes(data)
+    manifest = open_manifest(tmp_path)
+    manifest["files"]["search.onnx"] = entry(data)
+    write_manifest(tmp_path, manifest)
+    with pytest.raises(ArtifactError, match="search does not fit"):
+        open_codec(tmp_path)

@@ -1,0 +1,9 @@
+"""Modules that only these tests share, and the small systems of the codec's tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "codec")]

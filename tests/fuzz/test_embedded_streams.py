@@ -1,0 +1,244 @@
+"""The invariant for the embedded family: any bytes give an image or a `BitstreamError`.
+
+A few seconds of it run with the tests. Millions of streams, of a published model::
+
+    python tests/fuzz/test_embedded_streams.py --model NAME --streams 10000000
+
+Every stream is read to the last symbol that it determines; one in `DRAWN` is drawn by the synthesis
+network, too. Prints how many were images and how many errors, how long the slowest took and by how
+much the memory grew; of a failure, the bytes and the seed that lead to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "codec"))  # as a program, too
+
+from codec_embedded import embedded_folder
+from fuzz_mutations import MUTATIONS
+
+from thumbstream import zoo
+from thumbstream.codec.bitstream import parse_header, write_header
+from thumbstream.codec.codec import Codec, open_codec
+from thumbstream.codec.errors import BitstreamError
+
+PUBLISHED = [name for name in zoo.available() if zoo.describe(name)["family"] == "embedded"]
+STREAMS = 3000
+"""Streams that a run of the tests tries."""
+DRAWN = 32
+"""One stream in so many is drawn: the network is the same for all, the bytes are not."""
+LARGEST = 64
+"""Pixels of the longest side; the largest pictures have a test of their own."""
+MAX_SECONDS = 60
+"""For one stream of the largest size: far above what it takes, to tell slow from endless."""
+MAX_BYTES_OF_MEMORY = 128 << 20
+"""Above what the model holds, that Python and numpy may take for 256 x 256 pixels with alpha."""
+
+
+@dataclass
+class Tally:
+    """What the streams came to."""
+
+    images: int = 0
+    errors: int = 0
+    slowest: float = 0.0
+    """Seconds."""
+    slowest_stream: bytes = b""
+    kinds: set[tuple[str, bool]] = field(default_factory=set)
+    """Ways of spoiling, and whether an image came of it."""
+
+    def count(self, name: str, stream: bytes, image: bool, seconds: float) -> None:
+        self.images += image
+        self.errors += not image
+        self.kinds.add((name, image))
+        if seconds > self.slowest:
+            self.slowest, self.slowest_stream = seconds, stream
+
+
+def check(codec: Codec, stream: bytes, *, draw: bool) -> bool:
+    """Read, and on request draw, a stream; returns whether it was an image. All else raises."""
+    try:
+        header = parse_header(stream)
+        readable = header.bitstream_id in (None, codec.bitstream_id)
+    except BitstreamError:
+        readable = False
+    try:
+        facts = codec.inspect(stream)
+    except BitstreamError:
+        assert not readable
+        if draw:
+            with pytest.raises(BitstreamError):
+                codec.decode(stream)
+        return False
+    assert readable
+    layers, planes = 1 + header.alpha, codec.manifest["planes"]
+    most = layers * facts["cells"] * sum(planes - s for s in codec.manifest["starts"])
+    assert 0 <= facts["symbols"] <= most
+    assert (facts["step"] is None) == (facts["symbols"] == most)
+    if draw:
+        x_hat = codec.decode(stream)
+        assert x_hat.dtype == np.uint8
+        assert x_hat.shape == (header.height, header.width, 3 + header.alpha)
+    return True
+
+
+def spoilt_streams(codec: Codec, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Streams of pictures of all shapes up to `LARGEST`, spoilt in every way; never ends."""
+    rng = random.Random(seed)
+    pixels = np.random.default_rng(seed)
+    valid: list[bytes] = []
+    names = list(MUTATIONS)
+    while True:
+        if len(valid) < 64 or not rng.randrange(5000):
+            valid = [*valid[-63:], _valid(codec, rng, pixels)]
+        name = rng.choice(names)
+        stream = MUTATIONS[name](rng, bytearray(rng.choice(valid)))
+        if rng.random() < 0.3:  # the bytes as they are behind another header
+            name, stream = "another header", _header(codec, rng) + stream[3:]
+        if is_small(stream):
+            yield name, stream
+
+
+def _valid(codec: Codec, rng: random.Random, pixels: np.random.Generator) -> bytes:
+    """Of a picture between noise and one colour, cut where previews are cut."""
+    header = parse_header(_header(codec, rng))
+    shape = header.height, header.width, 3 + header.alpha
+    noise = pixels.integers(0, 256, shape).astype(np.uint8)
+    noise //= rng.choice((1, 1, 4, 64, 255))
+    stream = codec.encode(noise)
+    return stream[: rng.choice((8, 16, 24, 32, 64, 128, len(stream)))]
+
+
+def _header(codec: Codec, rng: random.Random) -> bytes:
+    long = 8 * rng.choice((1, 1, 1, 1, 1, 2, 2, 4, 4, rng.randint(1, LARGEST // 8)))
+    sides = (long, rng.randint(1, long))
+    alpha = rng.random() < 0.3
+    return write_header(codec.bitstream_id, *rng.choice((sides, sides[::-1])), alpha=alpha)
+
+
+def is_small(stream: bytes) -> bool:
+    """Whether its header asks for no more than `LARGEST`, or is none."""
+    try:
+        header = parse_header(stream)
+    except BitstreamError:
+        return True
+    return max(header.width, header.height) <= LARGEST
+
+
+def run(codec: Codec, seed: int, streams: int, seconds: float) -> Tally:
+    """Check streams until there were so many or the time is up."""
+    tally, end = Tally(), time.monotonic() + seconds
+    for i, (name, stream) in enumerate(spoilt_streams(codec, seed)):
+        begin = time.monotonic()
+        if i >= streams or begin > end:
+            break
+        try:
+            image = check(codec, stream, draw=i % DRAWN == 0)
+        except BaseException:
+            print(f"seed {seed}, {name}: {stream.hex()}", file=sys.stderr)
+            raise
+        tally.count(name, stream, image, time.monotonic() - begin)
+    return tally
+
+
+@pytest.fixture(scope="module", params=["small", *PUBLISHED])
+def codec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    if request.param == "small":
+        return open_codec(embedded_folder(tmp_path_factory.mktemp("small")), device="cpu")
+    return zoo.load(request.param, device="cpu")
+
+
+def test_spoilt_streams(codec: Codec) -> None:
+    tally = run(codec, 20240611, STREAMS, MAX_SECONDS)
+    assert tally.images + tally.errors == STREAMS
+    always = {(name, True) for name in (*MUTATIONS, "another header")}
+    assert always <= tally.kinds
+    assert {("random", False), ("shifted", False), ("backwards", False)} <= tally.kinds
+
+
+def test_every_first_byte(codec: Codec) -> None:
+    for first in range(256):
+        image = check(codec, bytes([first]), draw=True)
+        assert image == (0x3F <= first < 0x96 or (first >= 0xA0 and first != 0xA3))
+
+
+@pytest.mark.parametrize("first", [0xC0, 0xE0, 0xE3])
+def test_every_second_byte_of_a_long_header(codec: Codec, first: int) -> None:
+    for second in range(256):
+        portrait = second == codec.bitstream_id | 0x80
+        fits = portrait and first != 0xE3 if first >= 0xE0 else second & 0x7F == codec.bitstream_id
+        assert check(codec, bytes([first, second]), draw=True) == fits
+
+
+def test_the_largest_stream_is_bounded_in_time_and_memory(codec: Codec) -> None:
+    """Three bytes of header may ask for 65,536 pixels with alpha, and no payload for more."""
+    header = write_header(codec.bitstream_id, 256, 256, alpha=True)
+    codec.decode(header)  # what is made once and kept is not counted
+    for payload in (random.Random(1).randbytes(1 << 20), bytes(1 << 20), b"\xff" * (1 << 20)):
+        tracemalloc.start()
+        try:
+            begin = time.monotonic()
+            x_hat = codec.decode(header + payload)
+            assert time.monotonic() - begin < MAX_SECONDS
+            assert tracemalloc.get_traced_memory()[1] < MAX_BYTES_OF_MEMORY
+        finally:
+            tracemalloc.stop()
+        assert x_hat.shape == (256, 256, 4)
+
+
+def test_a_tail_costs_nothing(codec: Codec) -> None:
+    """Ten megabytes behind the end of a stream are not even looked at."""
+    stream = codec.encode(np.full((8, 8, 3), 90, np.uint8))
+    begin = time.monotonic()
+    found = codec.decode(stream + bytes(10 << 20))
+    assert time.monotonic() - begin < 1
+    np.testing.assert_array_equal(found, codec.decode(stream))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Read spoilt streams of the embedded family.")
+    parser.add_argument(
+        "--model", choices=PUBLISHED, help="a published model (default: a small one)"
+    )
+    parser.add_argument("--streams", type=int, default=10**9, help="stop after so many")
+    parser.add_argument("--seconds", type=float, default=10.0**9, help="stop after this time")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        small = embedded_folder(Path(folder)) if args.model is None else None
+        codec = zoo.load(args.model, device="cpu") if small is None else open_codec(small)
+        run(codec, args.seed, 2000, 60)  # what is made once and kept
+        before, begin = peak_memory(), time.monotonic()
+        tally = run(codec, args.seed + 1, args.streams, args.seconds)
+    count = tally.images + tally.errors
+    print(
+        f"seed {args.seed}, {codec.model_id}: {count} streams in {time.monotonic() - begin:.0f} s"
+    )
+    print(f"{tally.images} images, {tally.errors} errors, nothing else")
+    print(f"slowest: {tally.slowest * 1e3:.1f} ms, {len(tally.slowest_stream)} bytes", end=" ")
+    print(tally.slowest_stream.hex())
+    print(f"memory: {(peak_memory() - before) / 2**20:.1f} MiB more than after the first streams")
+    return 0
+
+
+def peak_memory() -> int:
+    """Bytes that the process has held at most."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    sys.exit(main())
