@@ -12,6 +12,7 @@ from thumbstream.budgeting import Budgeting
 from thumbstream.codec.targets import Target as CodecTarget
 from thumbstream.httprules import matches_any
 from thumbstream.ids import is_id
+from thumbstream.ingest import Alpha
 from thumbstream.negotiation import preferred_format
 from thumbstream.openapi import problem_response
 from thumbstream.parameters import (
@@ -27,6 +28,7 @@ from thumbstream.parameters import (
     Scale,
     Size,
     Target,
+    Transparency,
 )
 from thumbstream.pictures import MEDIA_TYPES, PictureFormat
 from thumbstream.pipeline import Order
@@ -63,6 +65,7 @@ class Api:
         max_bytes: MaxBytes = None,
         target: Target = None,
         model: Model = None,
+        alpha: Transparency = Alpha.KEEP,
     ) -> Response:
         """A picture in, a stream out: kept durably under its content id.
 
@@ -72,7 +75,8 @@ class Api:
         service.catalogue.name(model)  # an unknown model is refused before the body is read
         goal = _target(target, max_bytes)
         picture = await service.uploads.picture(request)
-        order = Order(picture, size or service.settings.default_size, max_bytes, goal, model)
+        side = size or service.settings.default_size
+        order = Order(picture, side, max_bytes, goal, model, alpha)
         receipt = await unless_gone(request.receive, service.pipeline.compress(order))
         answer = compressed(receipt)
         return JSONResponse(

@@ -30,20 +30,29 @@ class PictureCodec(Protocol):
     def providers(self) -> tuple[str, ...]:
         """Execution providers that are really in use."""
 
+    @property
+    def alpha(self) -> bool:
+        """Whether it can code transparency."""
+
     def encode(
         self,
         pixels: NDArray[np.uint8],
         *,
         max_bytes: int | None = None,
         target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
     ) -> bytes:
-        """Pixels (H, W, 3) uint8 RGB on the grid to a stream.
+        """Pixels (H, W, 3), or (H, W, 4) with transparency, uint8 on the grid to a stream.
 
         Whole, or of at most ``max_bytes`` bytes, or the shortest that reaches ``target``.
+        ``aspect``: width and height of the original.
         """
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
-        """A stream or a prefix of one to pixels (H, W, 3) uint8. Raises `BitstreamError`."""
+        """A stream or a prefix of one to pixels uint8, (H, W, 4) where it has alpha, else 3.
+
+        Raises `BitstreamError`.
+        """
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """``decode(stream[:n])`` for every ``n`` of growing ``lengths``."""

@@ -20,6 +20,7 @@ from thumbstream import zoo
 from thumbstream.codec.bitstream import check_side
 from thumbstream.codec.errors import ThumbstreamError
 from thumbstream.codec.targets import Target
+from thumbstream.ingest import Alpha
 from thumbstream.library import DEFAULT_SIZE, encode_towards
 from thumbstream.pictures import PictureFormat, write_picture
 
@@ -72,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_target,
         metavar="GOAL",
         help="ssim:0.85 or psnr:28: the fewest bytes that reach it; bytes:64: the best so long",
+    )
+    encode.add_argument(
+        "--alpha",
+        choices=list(map(str, Alpha)),
+        default=str(Alpha.KEEP),
+        help="keep transparency where the model can, or flatten it over white (default: keep)",
     )
     encode.add_argument("--model", help="model id (default: the first of `thumbstream models`)")
 
@@ -174,9 +181,11 @@ def _encode_one(name: str, args: argparse.Namespace) -> bytes:
     picture = _read(name) if name == STANDARD else Path(name)
     if args.target is None:
         return thumbstream.encode(
-            picture, size=args.size, max_bytes=args.max_bytes, model=args.model
+            picture, size=args.size, max_bytes=args.max_bytes, model=args.model, alpha=args.alpha
         )
-    stream, reached = encode_towards(picture, args.target, size=args.size, model=args.model)
+    stream, reached = encode_towards(
+        picture, args.target, size=args.size, model=args.model, alpha=args.alpha
+    )
     if not reached:
         goal = f"{args.target.measure} {args.target.goal:g}"
         tqdm.write(f"thumbstream: {name}: the whole stream stays below {goal}", file=sys.stderr)
@@ -211,8 +220,14 @@ def _inspect(args: argparse.Namespace) -> int:
         print(json.dumps(facts))
     else:
         for name, value in facts.items():
-            print(f"{name:20} {value}")
+            print(f"{name:20} {_told(name, value)}")
     return 0
+
+
+def _told(name: str, value: object) -> object:
+    if name == "aspect_ratio" and isinstance(value, tuple):
+        return ":".join(map(str, value))
+    return value
 
 
 def _truncate(args: argparse.Namespace) -> int:

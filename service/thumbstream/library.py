@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from thumbstream import zoo
-from thumbstream.codec.bitstream import check_side, parse_header
+from thumbstream.codec.bitstream import check_side
+from thumbstream.codec.codec import Codec
 from thumbstream.codec.targets import Target
-from thumbstream.ingest import Thumbnail, reduce_to_grid, thumbnail
+from thumbstream.ingest import Alpha, Thumbnail, reduce_to_grid, thumbnail
 
 DEFAULT_SIZE = 32
 """Pixels of the long side."""
@@ -32,6 +33,7 @@ def encode(
     max_bytes: int | None = None,
     target: str | Target | None = None,
     model: str | None = None,
+    alpha: str = Alpha.KEEP,
 ) -> bytes:
     """The progressive stream of a picture.
 
@@ -41,7 +43,9 @@ def encode(
     ``target``: ``"ssim:0.85"`` or ``"psnr:28"``, the fewest bytes that reach this quality against
     the picture at its reduced size, or the whole stream where none do; ``"bytes:64"``, the best
     stream of at most so many bytes. It takes many decodings, and excludes ``max_bytes``.
-    ``model``: id of a published model (default: the default one).
+    ``model``: id of a published model (default: the default one). ``alpha``: ``"keep"`` codes
+    transparency where the picture has some and the model can (its codec's ``alpha``);
+    ``"flatten"``, and a model that cannot, composite it over white.
 
     Raises `ValueError` for arguments out of range, `TypeError` for something that is no picture,
     a subclass of `thumbstream.ingest.IngestError` for a file that cannot be read,
@@ -50,24 +54,33 @@ def encode(
     check_side(size)
     goal = Target.parse(target) if isinstance(target, str) else target
     codec = zoo.load(model)
-    return codec.encode(_on_grid(image, size).pixels, max_bytes=max_bytes, target=goal)
+    small = _on_grid(image, size, codec, alpha)
+    aspect = small.width, small.height
+    return codec.encode(small.pixels, max_bytes=max_bytes, target=goal, aspect=aspect)
 
 
 def encode_towards(
-    image: Picture, target: Target, *, size: int = DEFAULT_SIZE, model: str | None = None
+    image: Picture,
+    target: Target,
+    *,
+    size: int = DEFAULT_SIZE,
+    model: str | None = None,
+    alpha: str = Alpha.KEEP,
 ) -> tuple[bytes, bool]:
     """What `encode` returns for ``target``, and whether it reaches the goal."""
     check_side(size)
-    codec, pixels = zoo.load(model), _on_grid(image, size).pixels
-    stream = codec.encode(pixels, target=target)
-    return stream, target.reached(pixels, codec.decode(stream))
+    codec = zoo.load(model)
+    small = _on_grid(image, size, codec, alpha)
+    stream = codec.encode(small.pixels, target=target, aspect=(small.width, small.height))
+    return stream, target.reached(small.pixels, codec.decode(stream))
 
 
 def decode(stream: bytes, *, model: str | None = None) -> NDArray[np.uint8]:
     """The picture of a stream or of any prefix of one: ``(H, W, 3)`` uint8 RGB.
 
-    ``model`` is only needed to insist on one; the stream names its own. Raises
-    `thumbstream.BitstreamError` for bytes that are no stream, or not one of ``model``.
+    ``(H, W, 4)`` with straight alpha where the stream codes transparency. ``model`` is only needed
+    to insist on one; the stream names its own. Raises `thumbstream.BitstreamError` for bytes that
+    are no stream, or not one of ``model``.
     """
     data = bytes(memoryview(stream))  # bytes(5) would be five zeros, and a stream
     codec = zoo.load(model) if model is not None else zoo.decoder_for(data)
@@ -77,47 +90,42 @@ def decode(stream: bytes, *, model: str | None = None) -> NDArray[np.uint8]:
 def inspect(stream: bytes) -> dict[str, Any]:
     """What a stream or a prefix of one says about itself.
 
-    ``model``, ``bitstream_id`` (None in a header that is cut before it), ``width`` and ``height``
-    in pixels, ``length`` and ``header_length`` in bytes, ``codes`` (how many the bytes determine),
-    ``codes_per_iteration`` (of all cells), ``iterations`` (begun), ``cells``, ``stopped_cells``
-    (which get no further iterations), ``bits_per_pixel``, and ``raw_length``: the bytes that the
-    same codes would take without entropy coding. Raises `thumbstream.BitstreamError`.
+    ``model`` and ``bitstream_id`` (None in a header that is cut before it), ``width`` and
+    ``height`` in pixels, ``alpha`` (whether it codes transparency), ``aspect_ratio`` (width to
+    height of what is shown: exact where the header names a ratio, else that of the pixels),
+    ``length`` and ``header_length`` in bytes, ``bits_per_pixel``, ``cells``.
+
+    Models of the paper add ``codes`` (how many the bytes determine), ``codes_per_iteration`` (of
+    all cells), ``iterations`` (begun), ``stopped_cells`` (which get no further iterations), and
+    ``raw_length``: the bytes that the same codes would take without entropy coding. Embedded models
+    add ``symbols`` (how many the bytes determine), ``planes`` (complete) and ``step``: where the
+    bytes end. Raises `thumbstream.BitstreamError`.
     """
     data = bytes(memoryview(stream))  # bytes(5) would be five zeros, and a stream
-    header = parse_header(data)
-    codec = zoo.decoder_for(data)
-    found = codec.read_codes(data)
-    per_iteration = found.codes[0].size
-    return {
-        "model": codec.model_id if header.bitstream_id is not None else None,
-        "bitstream_id": header.bitstream_id,
-        "width": header.width,
-        "height": header.height,
-        "length": len(data),
-        "header_length": header.length,
-        "codes": found.known,
-        "codes_per_iteration": per_iteration,
-        "iterations": len(found.codes) if found.known else 0,
-        "cells": found.active[0].size,
-        "stopped_cells": found.stopped,
-        "bits_per_pixel": round(8 * len(data) / (header.width * header.height), 4),
-        "raw_length": header.length + -(-found.known // 8),
-    }
+    return zoo.decoder_for(data).inspect(data)
 
 
-def _on_grid(image: Picture, size: int) -> Thumbnail:
+def _on_grid(image: Picture, size: int, codec: Codec, alpha: str) -> Thumbnail:
+    keep = _checked(alpha) is Alpha.KEEP and codec.alpha
     if isinstance(image, Image.Image):
-        return reduce_to_grid(image, size)
+        return reduce_to_grid(image, size, alpha=keep)
     if isinstance(image, np.ndarray):
-        return reduce_to_grid(_from_array(image), size)
+        return reduce_to_grid(_from_array(image), size, alpha=keep)
     if isinstance(image, str | os.PathLike):
         with Path(image).open("rb") as file:
-            return thumbnail(file, size)
+            return thumbnail(file, size, alpha=keep)
     if isinstance(image, bytes | bytearray | memoryview):
-        return thumbnail(bytes(image), size)
+        return thumbnail(bytes(image), size, alpha=keep)
     if hasattr(image, "read"):
-        return thumbnail(image, size)
+        return thumbnail(image, size, alpha=keep)
     raise TypeError(f"cannot read a picture from {type(image).__name__}")
+
+
+def _checked(alpha: str) -> Alpha:
+    try:
+        return Alpha(alpha)
+    except ValueError:
+        raise ValueError(f"alpha must be {' or '.join(Alpha)}, not {alpha!r}") from None
 
 
 def _from_array(pixels: NDArray[np.uint8]) -> Image.Image:

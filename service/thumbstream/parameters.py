@@ -8,6 +8,7 @@ from fastapi import Path, Query
 
 from thumbstream.asked import MAX_BYTES
 from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_STEP
+from thumbstream.ingest import Alpha
 from thumbstream.openapi import EXAMPLE_ID
 from thumbstream.pictures import PictureFormat
 from thumbstream.schemas import BudgetRequest
@@ -28,6 +29,13 @@ MaxBytes = Annotated[
 ]
 Model = Annotated[
     str | None, Query(min_length=1, max_length=64, description="A model of GET /models.")
+]
+Transparency = Annotated[
+    Alpha,
+    Query(
+        description="`keep`: coded where the picture has some and the model can. `flatten`, and "
+        "with a model that cannot: composited over white."
+    ),
 ]
 Target = Annotated[
     str | None,

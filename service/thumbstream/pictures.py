@@ -32,10 +32,11 @@ MEDIA_TYPES = {
 
 
 def write_picture(pixels: NDArray[np.uint8], form: PictureFormat, scale: int = 1) -> bytes:
-    """``pixels`` (H, W, 3) uint8 RGB as a file of ``scale`` times its sides.
+    """``pixels`` (H, W, 3) or (H, W, 4) uint8 as a file of ``scale`` times its sides.
 
-    Enlarged with Lanczos-3: smooth, as a preview that stands in for a large picture should be. The
-    ``data:`` URL holds a PNG, which every mail program shows.
+    Enlarged with Lanczos-3: smooth, as a preview that stands in for a large picture should be, and
+    premultiplied where there is alpha. Every format keeps alpha. The ``data:`` URL holds a PNG,
+    which every mail program shows.
     """
     image = Image.fromarray(pixels)
     if scale != 1:

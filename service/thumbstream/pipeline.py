@@ -21,7 +21,7 @@ from thumbstream.codec.errors import ThumbstreamError
 from thumbstream.codec.search import SHORTEST
 from thumbstream.codec.targets import Target
 from thumbstream.ids import curve_key, identify
-from thumbstream.ingest import Limits, thumbnail
+from thumbstream.ingest import Alpha, Limits, thumbnail
 from thumbstream.metrics import Metrics
 from thumbstream.pictures import PictureFormat, write_picture
 from thumbstream.store import Store, StoreUnavailableError
@@ -60,6 +60,7 @@ class Order:
     target: Target | None = None
     """Instead of ``max_bytes``."""
     model: str | None = None
+    alpha: Alpha = Alpha.KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class Drawn:
     height: int
     thumb_width: int
     thumb_height: int
+    alpha: bool
+    """Whether transparency was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +145,22 @@ class Pipeline:
 
     def _draw(self, codec: PictureCodec, order: Order) -> Drawn:
         with self._metrics.encode_seconds.time():
-            small = thumbnail(order.picture, order.size, self._limits.ingest)
-            stream = codec.encode(small.pixels, max_bytes=order.max_bytes, target=order.target)
+            alpha = order.alpha is Alpha.KEEP and codec.alpha
+            small = thumbnail(order.picture, order.size, self._limits.ingest, alpha=alpha)
+            stream = codec.encode(
+                small.pixels,
+                max_bytes=order.max_bytes,
+                target=order.target,
+                aspect=(small.width, small.height),
+            )
             curve = None
             if self._limits.curves and len(stream) >= SHORTEST:  # below, a header may be cut
                 with self._metrics.curve_seconds.time():
                     curve = measure_curve(codec, small.pixels, stream)
-        thumb_height, thumb_width = small.pixels.shape[:2]
-        return Drawn(stream, curve, small.width, small.height, thumb_width, thumb_height)
+        thumb_height, thumb_width, channels = small.pixels.shape
+        return Drawn(
+            stream, curve, small.width, small.height, thumb_width, thumb_height, channels == 4
+        )
 
     def _show(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
         with self._metrics.decode_seconds.time():

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.curve import RateCurve
 from thumbstream.hotpath import TIERS
 from thumbstream.ids import ID_PATTERN
 from thumbstream.pipeline import Receipt
+from thumbstream.zoo import DEFAULT_MODEL
 
 PREVIEW_BYTES = 32
 """The prefix that an upload's answer carries, to be inlined where the picture is listed."""
@@ -31,6 +33,11 @@ class Compressed(BaseModel):
     height: int = Field(description="Pixels of the upright original.")
     thumb_width: int = Field(description="Pixels of the thumbnail grid.")
     thumb_height: int = Field(description="Pixels of the thumbnail grid.")
+    alpha: bool = Field(description="Whether the stream codes transparency.")
+    aspect_ratio: tuple[int, int] = Field(
+        description="Width to height as the stream tells it to who holds nothing else: exact where "
+        "its header names a ratio, else that of the grid."
+    )
     model: str = Field(description="The model that made the stream.")
     url: str = Field(description="Path of the stream; add ?bytes=N for a prefix.")
     tiers: dict[str, str] = Field(
@@ -53,7 +60,9 @@ class Compressed(BaseModel):
                     "height": 512,
                     "thumb_width": 32,
                     "thumb_height": 21,
-                    "model": "conv-lstm-1",
+                    "alpha": False,
+                    "aspect_ratio": [3, 2],
+                    "model": DEFAULT_MODEL,
                     "url": f"/thumb/{_ID}",
                     "tiers": {str(tier): f"/t/{_ID}/{tier}" for tier in TIERS[:5]},
                     "preview": "F3qL0d1UO3mJv2kRr0a7cQ2nYb6WlE8sTg9XhZ4uKiM=",
@@ -193,6 +202,8 @@ def compressed(receipt: Receipt) -> Compressed:
         height=drawn.height,
         thumb_width=drawn.thumb_width,
         thumb_height=drawn.thumb_height,
+        alpha=drawn.alpha,
+        aspect_ratio=parse_header(drawn.stream).aspect,
         model=receipt.model,
         url=f"/thumb/{key}",
         tiers={str(tier): f"/t/{key}/{tier}" for tier in tiers},

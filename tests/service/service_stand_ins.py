@@ -33,6 +33,8 @@ class StandInCodec:
     """Streams of STREAM_LENGTH bytes that begin with a real header; decodes to one grey."""
 
     providers = ("StandInProvider",)
+    alpha = False
+    """A test may say True: it then takes pixels with alpha, and decodes them half transparent."""
 
     def __init__(self, model_id: str, bitstream_id: int) -> None:
         self.model_id = model_id
@@ -41,6 +43,7 @@ class StandInCodec:
         self.gate.set()
         self.encoded = 0
         self.targets: list[Target] = []
+        self.aspects: list[tuple[int, int] | None] = []
 
     def encode(
         self,
@@ -48,11 +51,15 @@ class StandInCodec:
         *,
         max_bytes: int | None = None,
         target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
     ) -> bytes:
         assert self.gate.wait(20), "a test forgot to open the gate"
         self.encoded += 1
-        height, width = pixels.shape[:2]
-        header = write_header(self.bitstream_id, width, height)
+        self.aspects.append(aspect)
+        height, width, channels = pixels.shape
+        assert self.alpha or channels == 3
+        alpha = channels == 4
+        header = write_header(self.bitstream_id, width, height, alpha=alpha, aspect=aspect)
         payload = shake_128(pixels.tobytes()).digest(STREAM_LENGTH - len(header))
         if target is not None:
             self.targets.append(target)
@@ -62,7 +69,10 @@ class StandInCodec:
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         assert self.gate.wait(20), "a test forgot to open the gate"
         header = parse_header(stream)
-        return np.full((header.height, header.width, 3), min(255, len(stream)), np.uint8)
+        pixels = np.full((header.height, header.width, 3), min(255, len(stream)), np.uint8)
+        if header.alpha:
+            return np.dstack([pixels, np.full(pixels.shape[:2], 128, np.uint8)])
+        return pixels
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         return (self.decode(stream[:length]) for length in lengths)
@@ -148,10 +158,19 @@ class MemoryStore:
             raise RuntimeError("a bug with a secret in its text")
 
 
-def photo(width: int = 64, height: int = 48, seed: int = 0, form: str = "PNG") -> bytes:
-    """A picture file of smooth colours, different for each seed."""
+def photo(
+    width: int = 64,
+    height: int = 48,
+    seed: int = 0,
+    form: str = "PNG",
+    *,
+    transparent: bool = False,
+) -> bytes:
+    """A picture file of smooth colours, different for each seed; or one that fades upwards."""
     noise = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
     image = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+    if transparent:
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
     out = io.BytesIO()
     image.save(out, form)
     return out.getvalue()

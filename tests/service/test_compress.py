@@ -12,6 +12,7 @@ from service_harness import Running, Start, problem, until
 from service_stand_ins import STREAM_LENGTH, TARGET_LENGTH, StandInZoo, photo
 
 from thumbstream.app import create_app
+from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.curve import RateCurve
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.codec.targets import Target
@@ -41,6 +42,8 @@ async def test_a_picture_becomes_a_durable_stream(running: Running) -> None:
         "height": 48,
         "thumb_width": 32,
         "thumb_height": 24,
+        "alpha": False,
+        "aspect_ratio": [32, 24],
         "model": "stand-in-1",
         "url": f"/thumb/{key}",
         "tiers": {str(tier): f"/t/{key}/{tier}" for tier in (16, 32, 64, 128, 256)},
@@ -411,3 +414,74 @@ async def test_uploads_are_not_for_pages_of_other_hosts(running: Running) -> Non
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
     assert "access-control-allow-origin" not in answer.headers
     problem(await running.http.options("/compress"), 405, "method_not_allowed")
+
+
+# Transparency and aspect ratio
+
+
+async def compress(running: Running, picture: bytes, **query: Any) -> dict[str, Any]:
+    answer = await running.http.post("/compress", content=picture, headers=PNG, params=query)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_transparency_is_kept_where_the_model_can(running: Running) -> None:
+    running.zoo.codecs["stand-in-2"].alpha = True
+    answer = await compress(running, photo(transparent=True), model="stand-in-2")
+    assert answer["alpha"] is True
+    assert parse_header(running.store.streams[answer["id"]]).alpha
+    assert answer["curve"][-1][0] == STREAM_LENGTH
+
+
+async def test_the_curve_is_of_what_is_seen(running: Running) -> None:
+    running.zoo.codecs["stand-in-2"].alpha = True
+    answer = await compress(running, photo(transparent=True), model="stand-in-2")
+    small = thumbnail(photo(transparent=True), 32, alpha=True).pixels
+    stream, codec = running.store.streams[answer["id"]], running.zoo.codecs["stand-in-2"]
+    for length, similarity, noise in answer["curve"]:
+        shown = codec.decode(stream[:length])
+        assert similarity == pytest.approx(float(ssim(small, shown)), abs=1e-4)
+        assert noise == pytest.approx(float(psnr(small, shown)), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model", "alpha", "transparent"),
+    [
+        ("stand-in-1", "keep", True),
+        ("stand-in-1", "flatten", True),
+        ("stand-in-2", "flatten", True),
+        ("stand-in-2", "keep", False),
+    ],
+)
+async def test_transparency_is_flattened_else(
+    running: Running, model: str, alpha: str, transparent: bool
+) -> None:
+    running.zoo.codecs["stand-in-2"].alpha = True
+    picture = photo(transparent=transparent)
+    answer = await compress(running, picture, model=model, alpha=alpha)
+    assert answer["alpha"] is False
+    assert not parse_header(running.store.streams[answer["id"]]).alpha
+    flat = running.zoo.codecs[model].encode(thumbnail(picture, 32).pixels)
+    assert running.store.streams[answer["id"]] == flat
+
+
+async def test_another_choice_of_alpha_is_refused(running: Running) -> None:
+    answer = await running.http.post(
+        "/compress?alpha=perhaps", content=photo(transparent=True), headers=PNG
+    )
+    problem(answer, 400, "bad_request")
+    assert running.zoo.load().encoded == 1  # the warm-up
+
+
+async def test_the_true_aspect_ratio_reaches_the_codec(running: Running) -> None:
+    answer = await compress(running, photo(300, 200))
+    assert running.zoo.load().aspects[-1] == (300, 200)
+    assert answer["aspect_ratio"] == [32, 21]
+
+
+async def test_the_answer_tells_the_ratio_that_the_header_names(running: Running) -> None:
+    running.zoo.codecs["stand-in-2"].bitstream_id = 7
+    answer = await compress(running, photo(300, 200), model="stand-in-2")
+    assert answer["aspect_ratio"] == [3, 2]
+    assert (answer["thumb_width"], answer["thumb_height"]) == (32, 21)

@@ -99,7 +99,7 @@ async def test_enlargement_is_smooth(running: Running) -> None:
     assert len(middle) > 4  # a ramp, not two colours
 
 
-@pytest.mark.parametrize("stream", [b"\x3f", b"\xdf123", b"\xe3\x00\x10"])
+@pytest.mark.parametrize("stream", [b"\x96", b"\x9f123", b"\xe3\x00\x10"])
 async def test_bytes_that_are_no_stream(running: Running, stream: bytes) -> None:
     problem(await running.http.post("/decode", content=stream), 400, "bad_stream")
 
@@ -166,9 +166,37 @@ async def test_decoding_has_the_bounded_queue_too(start: Start) -> None:
 
 
 async def test_pages_of_other_hosts_may_decode(running: Running) -> None:
-    answer: httpx.Response = await running.http.post("/decode", content=b"\x3f")
+    answer: httpx.Response = await running.http.post("/decode", content=b"\x96")
     assert answer.headers["access-control-allow-origin"] == "*"
     for path, methods in (("/decode", "POST, OPTIONS"), ("/decode/x", "GET, HEAD, OPTIONS")):
         preflight = await running.http.options(path)
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-methods"] == methods
+
+
+@pytest.mark.parametrize(("form", "kind"), [("png", "PNG"), ("webp", "WEBP"), ("data", "PNG")])
+@pytest.mark.parametrize("scale", [1, 4])
+async def test_transparency_comes_back(running: Running, form: str, kind: str, scale: int) -> None:
+    running.zoo.codecs["stand-in-2"].alpha = True
+    answer = await running.http.post(
+        "/compress?model=stand-in-2",
+        content=photo(transparent=True),
+        headers={"Content-Type": "image/png"},
+    )
+    key, query = answer.json()["id"], {"format": form, "scale": scale, "bytes": 100}
+    got = await running.http.get(f"/decode/{key}", params=query)
+    posted = await running.http.post("/decode", params=query, content=running.store.streams[key])
+    for body in (got.content, posted.content):
+        image = picture(base64.b64decode(body.partition(b",")[2]) if form == "data" else body)
+        assert (image.format, image.mode, image.size) == (kind, "RGBA", (32 * scale, 24 * scale))
+        red, _, _, alpha = image.getpixel((5, 5))
+        assert (abs(red - 100) <= 3, alpha) == (True, 128)
+
+
+async def test_a_stream_with_alpha_that_is_cut_before_its_model(running: Running) -> None:
+    running.zoo.codecs["stand-in-2"].alpha = True
+    stream = write_header(5, 32, 16, alpha=True) + b"codes"
+    for length in (1, 2, 3, 8):
+        answer = await running.http.post("/decode", content=stream[:length])
+        assert answer.status_code == 200
+        assert picture(answer.content).mode == "RGBA"

@@ -28,9 +28,34 @@ for (const [name, a, b, similarity, noise] of CASES) {
   });
 }
 
-test("alpha is not looked at", () => {
-  const a = texture(16, 16, 1);
-  const b = draw(16, 16, (x, y) => [...a.data.slice(4 * (y * 16 + x), 4 * (y * 16 + x) + 3), 7]);
+const rgb = ({ width, data }, x, y) => data.slice(4 * (y * width + x), 4 * (y * width + x) + 3);
+const faded = (picture, alpha) =>
+  draw(picture.width, picture.height, (x, y) => [...rgb(picture, x, y), alpha(x, y)]);
+
+const WITH_ALPHA = [
+  ["two transparent textures", faded(texture(16, 16, 1), (x) => 16 * x),
+    faded(texture(16, 16, 2), (x, y) => 17 * y), -0.0725570285487902, 9.699560972227573],
+  ["opaque against transparent", ramp(24, 16), faded(ramp(24, 16), (x) => 10 * x),
+    0.49537590930244474, 9.015270882384165],
+];
+
+for (const [name, a, b, similarity, noise] of WITH_ALPHA) {
+  test(name, () => {
+    assert.ok(Math.abs(ssim(a.data, b.data, a.width, a.height) - similarity) < 1e-9);
+    assert.ok(Math.abs(psnr(a.data, b.data) - noise) < 1e-9);
+  });
+}
+
+test("what alpha hides counts nothing", () => {
+  const hidden = (picture) => faded(picture, (x) => (x < 4 ? 0 : 255));
+  const a = hidden(texture(16, 16, 1));
+  const b = { ...a, data: a.data.map((sample, i) => (a.data[i | 3] === 0 && i % 4 < 3 ? 9 : sample)) };
+  assert.notDeepEqual(a.data, b.data);
   assert.equal(psnr(a.data, b.data), 100);
   assert.ok(Math.abs(ssim(a.data, b.data, 16, 16) - 1) < 1e-12);
+});
+
+test("alpha that nobody sees through is opaque", () => {
+  const a = texture(16, 16, 1);
+  assert.equal(psnr(a.data, faded(a, () => 251).data), 100);
 });

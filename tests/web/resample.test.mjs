@@ -32,6 +32,30 @@ for (const [[width, height], [w, h], hex] of PILLOW) {
   });
 }
 
+test("what alpha hides does not bleed", () => {
+  const disc = (hidden) =>
+    draw(60, 60, (x, y) =>
+      Math.hypot(x - 29.5, y - 29.5) < 22 ? [210, 40, 30, 255] : [...hidden, 0],
+    );
+  const [black, green] = [[0, 0, 0], [0, 255, 0]].map((hidden) => resample(disc(hidden), 16, 16));
+  assert.deepEqual(black, green);
+  let edge = 0;
+  for (let i = 0; i < black.length; i += 4) {
+    const alpha = black[i + 3];
+    if (alpha === 0) continue;
+    edge += alpha < 250;
+    const seen = [...black.slice(i, i + 3)];
+    assert.ok(seen.every((sample, c) => Math.abs(sample - [210, 40, 30][c]) <= 1), `${seen}`);
+  }
+  assert.ok(edge > 10);
+});
+
+test("a transparent picture keeps its mean alpha", () => {
+  const picture = draw(40, 30, (x, y) => [9, 99, 199, (x * 6 + y) % 256]);
+  const mean = (data) => data.reduce((sum, v, i) => sum + (i % 4 === 3 ? v : 0), 0) / (data.length / 4);
+  assert.ok(Math.abs(mean(resample(picture, 8, 6)) - mean(picture.data)) < 2);
+});
+
 test("the same size gives the same pixels", () => {
   const picture = texture(9, 7, 1);
   assert.deepEqual(resample(picture, 9, 7), picture.data);

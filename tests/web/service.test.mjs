@@ -19,6 +19,7 @@ async function serving(answers, run) {
     requests.push({
       line: `${request.method} ${request.url}`,
       type: request.headers["content-type"],
+      authorization: request.headers.authorization,
       body: Buffer.concat(chunks).toString(),
     });
     const [status, type, body, headers = {}] = answers.shift();
@@ -45,8 +46,23 @@ test("compress posts the file as it is, under its media type", async () => {
     const answer = await compress(picture(), 64, live());
     assert.deepEqual(answer, { id: "x", length: 241 });
     assert.deepEqual(requests, [
-      { line: "POST /compress?size=64", type: "image/jpeg", body: "pixels" },
+      {
+        line: "POST /compress?size=64",
+        type: "image/jpeg",
+        authorization: undefined,
+        body: "pixels",
+      },
     ]);
+  });
+});
+
+test("compress shows a token where there is one", async () => {
+  const answers = [[201, "application/json", "{}"], [201, "application/json", "{}"]];
+  await serving(answers, async (requests) => {
+    await compress(picture(), 64, live(), { token: "secret" });
+    await compress(picture(), 64, live(), { token: "" });
+    const shown = requests.map(({ authorization }) => authorization);
+    assert.deepEqual(shown, ["Bearer secret", undefined]);
   });
 });
 
@@ -82,7 +98,9 @@ test("a busy service is asked once more, after the time it names", async () => {
   await serving([busy, [201, "application/json", '{"id": "x"}']], async (requests) => {
     const waits = [];
     const begin = performance.now();
-    const answer = await compress(picture(), 32, live(), (seconds) => waits.push(seconds));
+    const answer = await compress(picture(), 32, live(), {
+      onBusy: (seconds) => waits.push(seconds),
+    });
     assert.deepEqual(answer, { id: "x" });
     assert.ok(performance.now() - begin >= 45);
     assert.deepEqual(waits, [0.05]);
@@ -105,7 +123,8 @@ test("a service that stays busy, or for long, is reported", async () => {
 test("waiting for a busy service can be given up", async () => {
   const controller = new AbortController();
   await serving([[429, PROBLEM, "{}", { "Retry-After": "9" }]], async () => {
-    const waiting = compress(picture(), 32, controller.signal, () => controller.abort());
+    const onBusy = () => controller.abort();
+    const waiting = compress(picture(), 32, controller.signal, { onBusy });
     await assert.rejects(waiting, { name: "AbortError" });
   });
 });

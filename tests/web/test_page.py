@@ -24,6 +24,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 import thumbstream
+from thumbstream.codec import quality
 from thumbstream_models import metrics
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -169,6 +170,21 @@ def png(width: int = 96, height: int = 64) -> bytes:
     return buffer.getvalue()
 
 
+def ball(width: int = 96, height: int = 64) -> Image.Image:
+    """The disk of `png` alone; around it nothing."""
+    y, x = np.mgrid[0:height, 0:width]
+    picture = Image.open(io.BytesIO(png(width, height))).convert("RGBA")
+    away = np.hypot(x - width * 0.6, y - height * 0.45) - height * 0.3
+    picture.putalpha(Image.fromarray((255 * np.clip(0.5 - away / 4, 0, 1)).astype(np.uint8)))
+    return picture
+
+
+def file_of(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def choose(page: Page, body: bytes, name: str = "disk.png", media_type: str = "image/png") -> None:
     page.set_input_files("#file", {"name": name, "mimeType": media_type, "buffer": body})
 
@@ -185,6 +201,11 @@ def numbers(page: Page, panel: str) -> list[str]:
 
 def pixels_of(page: Page, panel: str) -> NDArray[np.uint8]:
     """What a panel shows: (H, W, 3) uint8."""
+    return rgba_of(page, panel)[..., :3]
+
+
+def rgba_of(page: Page, panel: str) -> NDArray[np.uint8]:
+    """The same with its alpha: (H, W, 4) uint8."""
     width, height, samples = page.evaluate(
         """(panel) => {
           const canvas = document.querySelector(`#${panel} canvas`);
@@ -194,7 +215,7 @@ def pixels_of(page: Page, panel: str) -> NDArray[np.uint8]:
         }""",
         panel,
     )
-    return np.array(samples, np.uint8).reshape(height, width, 4)[..., :3]
+    return np.array(samples, np.uint8).reshape(height, width, 4)
 
 
 def line(page: Page, name: str) -> str:
@@ -412,3 +433,93 @@ def test_moving_the_slider_moves_nothing_else(open_page: Open) -> None:
         page.get_by_role("button", name=name).click()
         expect(page.locator("#stream[aria-busy=false]")).to_be_visible()
         assert page.evaluate(places) == before
+
+
+def test_transparency_that_is_kept_shows(open_page: Open) -> None:
+    """With answers as a model with alpha gives them: what comes back has alpha, and is measured."""
+    page = open_page()
+    page.route("**/compress*", lambda route: _as_with_alpha(route))
+    shown = file_of(ball(32, 21))
+    page.route("**/decode/*", lambda route: route.fulfill(body=shown, content_type="image/png"))
+    compared(page, file_of(ball()))
+    expect(page.locator(".panels")).to_have_class("panels transparent")
+    reference = rgba_of(page, "original")
+    assert (reference[..., 3] == 0).sum() > 200
+    assert reference[..., 3].max() == 255
+    for panel in ("stream", "webp"):
+        seen = rgba_of(page, panel)
+        assert seen[0, 0, 3] == 0, panel
+        assert seen[..., 3].max() == 255, panel
+        assert numbers(page, panel)[1:] == [
+            f"{float(quality.ssim(reference, seen)):.3f}",
+            f"{float(quality.psnr(reference, seen)):.1f}",
+        ], panel
+    assert rgba_of(page, "thumbhash")[0, 0, 3] < 128
+
+
+def _as_with_alpha(route: Route) -> None:
+    response = route.fetch()
+    route.fulfill(response=response, json={**response.json(), "alpha": True})
+
+
+def test_transparency_that_is_not_kept_lies_on_white(open_page: Open) -> None:
+    page = open_page()
+    page.route(
+        "**/compress*", lambda route: route.continue_(url=f"{route.request.url}&alpha=flatten")
+    )
+    compared(page, file_of(ball()))
+    expect(page.locator(".panels")).to_have_class("panels")
+    for panel in ("original", "stream", "thumbhash", "webp"):
+        assert (rgba_of(page, panel)[..., 3] == 255).all(), panel
+    assert (pixels_of(page, "original")[-1, 0] == 255).all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (90, 90), (300, 60)])
+def test_panels_have_the_aspect_ratio_of_the_picture(
+    open_page: Open, width: int, height: int
+) -> None:
+    """And not that of its few pixels."""
+    page = open_page()
+    with page.expect_response("**/compress*") as answer:
+        compared(page, png(width, height))
+    across, down = answer.value.json()["aspect_ratio"]
+    for panel in ("original", "stream", "thumbhash", "webp"):
+        box = page.locator(f"#{panel} canvas").bounding_box()
+        frame = page.locator(f"#{panel} .frame").bounding_box()
+        assert box is not None
+        assert frame is not None
+        assert box["width"] / box["height"] == pytest.approx(across / down, rel=0.01)
+        fills = box["width"] / frame["width"], box["height"] / frame["height"]
+        assert max(fills) == pytest.approx(1, abs=0.01)
+
+
+def test_a_token_can_be_given_where_one_is_asked_for(open_page: Open) -> None:
+    page = open_page()
+    shown: list[str | None] = []
+
+    def guarded(route: Route) -> None:
+        shown.append(route.request.headers.get("authorization"))
+        if shown[-1] == "Bearer secret":
+            return route.continue_()
+        problem = {"title": "Unauthorized", "detail": "A token is needed.", "code": "unauthorized"}
+        return route.fulfill(status=401, json=problem)
+
+    page.route("**/compress*", guarded)
+    field = page.get_by_label("Token")
+    expect(field).to_be_hidden()
+    choose(page, png())
+    expect(page.get_by_role("alert")).to_contain_text("A token is needed.")
+    expect(field).to_be_focused()
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        box = field.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= width
+    field.fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("A token is needed.")
+    field.fill("secret")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(FINISHED)
+    expect(page.locator("#alert")).to_be_hidden()
+    assert shown == [None, "Bearer wrong", "Bearer secret"]

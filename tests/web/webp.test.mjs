@@ -35,6 +35,21 @@ test("profile and metadata are taken out", () => {
   assert.deepEqual(Buffer.from(bare(file)), container(["VP8 ", 71]));
 });
 
+test("of a lossy file with alpha three chunks are kept", () => {
+  const file = container(["VP8X", 10], ["ICCP", 455], ["ALPH", 33], ["VP8 ", 71], ["EXIF", 9]);
+  file[20] = 0x10 | 0x20 | 0x08; // alpha, profile, metadata
+  const out = Buffer.from(bare(file));
+  const expected = container(["VP8X", 10], ["ALPH", 33], ["VP8 ", 71]);
+  expected[20] = 0x10;
+  assert.deepEqual(out, expected);
+  assert.equal(file[20], 0x38); // the file itself is left alone
+});
+
+test("a lossless file holds its alpha in its one chunk", () => {
+  const file = container(["VP8X", 10], ["ICCP", 455], ["VP8L", 71]);
+  assert.deepEqual(Buffer.from(bare(file)), container(["VP8L", 71]));
+});
+
 test("a file without a picture is an error", () => {
   assert.throws(() => bare(container(["ICCP", 12])), RangeError);
   assert.throws(() => bare(Buffer.from("RIFF")), RangeError);

@@ -9,7 +9,7 @@
 import * as chart from "./chart.js";
 import { Frames } from "./frames.js";
 import { Panel, countBytes } from "./panel.js";
-import { gridOf, open, read, reduce, webpEncoder } from "./pictures.js";
+import { gridOf, isTransparent, open, read, reduce, webpEncoder } from "./pictures.js";
 import { psnr, ssim } from "./quality.js";
 import { ticks } from "./scale.js";
 import { compress, decode } from "./service.js";
@@ -51,25 +51,25 @@ export class Comparison {
   }
 
   /** Show what needs no service, post the picture, and return when the stream is there. */
-  async start(onBusy) {
+  async start({ onBusy, token }) {
     const { signal } = this.#abort;
     for (const panel of Object.values(this.panels)) panel.clear();
     const bitmap = await open(this.file).catch(() => null);
     signal.throwIfAborted();
-    if (bitmap) this.#refer(bitmap, gridOf(bitmap, this.size));
+    if (bitmap) this.#refer(bitmap, gridOf(bitmap, this.size), true);
     else this.#referToNothing();
     try {
-      this.answer = await compress(this.file, this.size, signal, onBusy);
+      this.answer = await compress(this.file, this.size, signal, { onBusy, token });
     } catch (error) {
       if (!signal.aborted) this.panels.stream.say("No stream.");
       throw error;
     }
+    const { alpha, aspect_ratio: aspect } = this.answer;
     const grid = { width: this.answer.thumb_width, height: this.answer.thumb_height };
     const guess = this.#reference;
-    if (guess && (guess.width !== grid.width || guess.height !== grid.height)) {
-      this.#refer(bitmap, grid);
-    }
+    if (guess && !this.#fits(guess, grid, alpha)) this.#refer(bitmap, grid, alpha);
     bitmap?.close();
+    this.#frame(aspect[0] / aspect[1], alpha);
     this.#frames = new Frames(
       (bytes, stop) => this.#loadFrame(bytes, stop),
       (bytes, frame) => this.#showFrame(bytes, frame),
@@ -134,15 +134,30 @@ export class Comparison {
     };
   }
 
-  #refer(bitmap, grid) {
-    this.#reference = reduce(bitmap, grid);
-    const ratio = Math.min(2, grid.width / grid.height);
-    this.section.querySelector(".panels").style.setProperty("--ratio", ratio);
+  /** Whether what was guessed before the service answered is what it says. */
+  #fits(guess, grid, alpha) {
+    return (
+      guess.width === grid.width &&
+      guess.height === grid.height &&
+      isTransparent(guess) === alpha
+    );
+  }
+
+  /** The shape of the panels, and what shows through the pictures. */
+  #frame(aspect, alpha) {
+    const panels = this.section.querySelector(".panels");
+    panels.style.setProperty("--aspect", aspect);
+    panels.classList.toggle("transparent", alpha);
+  }
+
+  #refer(bitmap, grid, alpha) {
+    this.#reference = reduce(bitmap, grid, alpha);
+    this.#frame(bitmap.width / bitmap.height, isTransparent(this.#reference));
     this.panels.original.show(this.#reference, {
       bytes: this.file.size.toLocaleString("en"),
       note: `on a grid of ${grid.width} \u00d7 ${grid.height}`,
     });
-    const input = reduce(bitmap, gridOf(bitmap, thumbhash.MAX_SIDE));
+    const input = reduce(bitmap, gridOf(bitmap, thumbhash.MAX_SIDE), alpha);
     this.#showThumbhash(thumbhash.encode(input.width, input.height, input.data), grid);
     this.#measureWebp(this.#reference);
   }

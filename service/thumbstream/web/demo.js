@@ -15,10 +15,12 @@ import { ServiceError } from "./service.js";
 import * as sources from "./sources.js";
 
 const FIRST_LOOK = 64; // bytes shown first
+const UNAUTHORIZED = 401;
 
 const element = (id) => document.getElementById(id);
 const [slider, count, tickRow, play] = ["bytes", "count", "ticks", "play"].map(element);
 const [alertBox, status, resultsSection] = ["alert", "status", "results"].map(element);
+const [access, token] = ["access", "token"].map(element);
 
 let file = null;
 let comparison = null;
@@ -90,6 +92,10 @@ function wireControls() {
   });
   element("size").addEventListener("change", () => file && load(file));
   element("rendering").addEventListener("change", showRendering);
+  access.addEventListener("submit", (event) => {
+    event.preventDefault();
+    load(file);
+  });
   showRendering(); // a reload may have kept the choice
 }
 
@@ -126,8 +132,10 @@ async function load(picture) {
   const current = new Comparison(element("compare"), file, chosenSize(), complain);
   comparison = current;
   try {
-    await current.start((seconds) => {
-      announce(`The service is busy; trying again in ${Math.ceil(seconds)} seconds`);
+    await current.start({
+      token: token.value, // kept nowhere but in this field
+      onBusy: (seconds) =>
+        announce(`The service is busy; trying again in ${Math.ceil(seconds)} seconds`),
     });
     if (comparison !== current) return;
     ready();
@@ -138,7 +146,15 @@ async function load(picture) {
     resultsSection.hidden = true;
     if (!current.hasReference) setEmpty(true); // nothing here that could be compared
     complain(error);
+    if (error.status === UNAUTHORIZED) askForToken();
   }
+}
+
+/** The service takes pictures from holders of a token only; with one, the same picture goes again. */
+function askForToken() {
+  access.hidden = false;
+  token.select();
+  token.focus();
 }
 
 function setEmpty(empty) {

@@ -1,18 +1,17 @@
 /**
- * Pictures in and out of the browser. A picture is an ImageData: opaque RGBA, width * height * 4.
+ * Pictures in and out of the browser. A picture is an ImageData: RGBA, width * height * 4, alpha not
+ * premultiplied.
  */
 
+import { flatten, isOpaque } from "./alpha.js";
 import { resample } from "./resample.js";
 
 const REDUCING_GAP = 8; // halve on the canvas down to 8 times the grid, then filter once
-const BACKGROUND = "#fff"; // what the service, too, puts behind transparent pixels
 
 function context(width, height) {
   const canvas = new OffscreenCanvas(width, height);
   const paper = canvas.getContext("2d", { willReadFrequently: true });
   paper.imageSmoothingQuality = "high";
-  paper.fillStyle = BACKGROUND;
-  paper.fillRect(0, 0, width, height);
   return paper;
 }
 
@@ -36,8 +35,11 @@ export function gridOf({ width, height }, size) {
   };
 }
 
-/** Reduce (or enlarge) a bitmap: halved in steps, so that no pixel is skipped, then Lanczos. */
-export function reduce(bitmap, { width, height }) {
+/**
+ * Reduce (or enlarge) a bitmap: halved in steps, so that no pixel is skipped, then Lanczos.
+ * Without `alpha` it is laid over white first.
+ */
+export function reduce(bitmap, { width, height }, alpha) {
   let source = bitmap;
   let size = { width: bitmap.width, height: bitmap.height };
   while (size.width > 2 * REDUCING_GAP * width && size.height > 2 * REDUCING_GAP * height) {
@@ -45,6 +47,7 @@ export function reduce(bitmap, { width, height }) {
     source = drawn(source, size).canvas;
   }
   const pixels = drawn(source, size).getImageData(0, 0, size.width, size.height);
+  if (!alpha) pixels.data.set(flatten(pixels.data));
   return new ImageData(resample(pixels, width, height), width, height);
 }
 
@@ -63,6 +66,9 @@ export function webpEncoder(picture) {
   // Unlike toBlob() of a canvas on the page, this does not wait for the page to be idle.
   return (quality) => paper.canvas.convertToBlob({ type: "image/webp", quality });
 }
+
+/** Whether something shows through a picture. */
+export const isTransparent = (picture) => !isOpaque(picture.data);
 
 /** Show a picture on a canvas of the page, pixel by pixel. */
 export function paint(canvas, picture) {

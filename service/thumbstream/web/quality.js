@@ -4,8 +4,12 @@
  * SSIM: Wang et al. 2004, Gaussian window of 11 x 11 and sigma 1.5, K1 = 0.01, K2 = 0.03, windows
  * that lie wholly inside the picture, mean over the three RGB channels. On a side shorter than
  * the window, the window shrinks to the largest odd length that fits. PSNR: over all RGB samples.
- * Pictures are RGBA, 0..255; alpha is not looked at.
+ * Pictures are RGBA, 0..255, alpha not premultiplied. Where there is alpha, what is measured is what
+ * is seen: both pictures are laid over black and over white; SSIM is the mean of the two, PSNR that
+ * of their mean squared error.
  */
+
+import { isOpaque } from "./alpha.js";
 
 const WINDOW = 11; // pixels
 const SIGMA = 1.5; // pixels
@@ -46,6 +50,19 @@ function blur(plane, width, height, columns, rows) {
   return out;
 }
 
+/** The pairs of opaque pictures whose likeness counts. */
+function seen(a, b) {
+  if (isOpaque(a) && isOpaque(b)) return [[a, b]];
+  return [0, 255].map((background) => [a, b].map((picture) => laidOver(background, picture)));
+}
+
+function laidOver(background, picture) {
+  return Float64Array.from(picture, (sample, i) => {
+    const alpha = picture[i | 3] / 255;
+    return background + (sample - background) * alpha;
+  });
+}
+
 /**
  * Structural similarity; 1 if equal.
  * @param {ArrayLike<number>} a width * height * 4 samples
@@ -54,6 +71,11 @@ function blur(plane, width, height, columns, rows) {
  * @param {number} height
  */
 export function ssim(a, b, width, height) {
+  const scores = seen(a, b).map(([x, y]) => similarity(x, y, width, height));
+  return scores.reduce((sum, score) => sum + score, 0) / scores.length;
+}
+
+function similarity(a, b, width, height) {
   const columns = taps(width);
   const rows = taps(height);
   const mean = (plane) => blur(plane, width, height, columns, rows);
@@ -88,10 +110,13 @@ export function ssim(a, b, width, height) {
  * @param {ArrayLike<number>} b as long as `a`
  */
 export function psnr(a, b) {
+  const pairs = seen(a, b);
   let sum = 0;
-  for (let i = 0; i < a.length; i++) {
-    if (i % 4 !== 3) sum += (a[i] - b[i]) ** 2;
+  for (const [x, y] of pairs) {
+    for (let i = 0; i < x.length; i++) {
+      if (i % 4 !== 3) sum += (x[i] - y[i]) ** 2;
+    }
   }
-  const mse = sum / ((a.length / 4) * 3);
+  const mse = sum / ((a.length / 4) * 3 * pairs.length);
   return Math.min(20 * Math.log10(255) - 10 * Math.log10(mse), MAX_PSNR);
 }

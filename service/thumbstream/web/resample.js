@@ -2,8 +2,11 @@
  * Antialiased Lanczos-3 resampling, the filter with which the service reduces an upload.
  *
  * Browsers differ in how they shrink a picture; measuring against a reference that was reduced in
- * another way than the service's would charge the difference to the codec.
+ * another way than the service's would charge the difference to the codec. Transparent pictures are
+ * premultiplied before and divided again behind, so that what alpha hides does not bleed.
  */
+
+import { isOpaque } from "./alpha.js";
 
 const LOBES = 3;
 
@@ -42,23 +45,35 @@ function pass(source, target, lines, sourceLine, sourceStep, targetLine, targetS
         for (let k = 0; k < weights.length; k++) {
           sum += weights[k] * source[from + k * sourceStep + channel];
         }
-        target[to + channel] = sum; // a clamped array rounds and limits to 0..255
+        target[to + channel] = sum; // an array of bytes rounds and limits to 0..255
       }
     });
   }
 }
 
 /**
- * @param {{width: number, height: number, data: Uint8ClampedArray}} picture RGBA
+ * @param {{width: number, height: number, data: Uint8ClampedArray}} picture RGBA, not premultiplied
  * @param {number} width
  * @param {number} height
  * @returns {Uint8ClampedArray<ArrayBuffer>} width * height * 4 samples
  */
 export function resample(picture, width, height) {
-  const narrow = new Uint8ClampedArray(width * picture.height * 4);
-  pass(picture.data, narrow, picture.height, picture.width * 4, 4, width * 4, 4,
-    plan(picture.width, width));
-  const out = new Uint8ClampedArray(width * height * 4);
+  if (isOpaque(picture.data)) return filtered(picture, picture.data, width, height, Uint8ClampedArray);
+  const light = Float64Array.from(picture.data, (sample, i) =>
+    i % 4 === 3 ? sample : (sample * picture.data[i | 3]) / 255,
+  );
+  const sums = filtered(picture, light, width, height, Float64Array);
+  return Uint8ClampedArray.from(sums, (sum, i) => {
+    // Below half a level alpha is 0 and the colour hidden; nothing is clipped before it is divided.
+    return i % 4 === 3 ? sum : (255 * sum) / Math.max(sums[i | 3], 0.5);
+  });
+}
+
+/** Both passes, in samples of `Samples`: bytes round between them, as the service's do. */
+function filtered(picture, data, width, height, Samples) {
+  const narrow = new Samples(width * picture.height * 4);
+  pass(data, narrow, picture.height, picture.width * 4, 4, width * 4, 4, plan(picture.width, width));
+  const out = new Samples(width * height * 4);
   pass(narrow, out, width, 4, width * 4, 4, width * 4, plan(picture.height, height));
   return out;
 }

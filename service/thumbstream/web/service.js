@@ -84,11 +84,16 @@ export function mediaType(file) {
   return file.type || TYPES_BY_SUFFIX[suffix] || "application/octet-stream";
 }
 
-/** Post a picture; the answer is the JSON of POST /compress. */
-export async function compress(file, size, signal, onBusy) {
+/**
+ * Post a picture; the answer is the JSON of POST /compress.
+ * @param {{onBusy?: (seconds: number) => void, token?: string}} [options] token: where one is asked for
+ */
+export async function compress(file, size, signal, { onBusy, token } = {}) {
+  const headers = { "Content-Type": mediaType(file) };
+  if (token) headers.Authorization = `Bearer ${token}`;
   const response = await request(
     `/compress?size=${size}`,
-    { method: "POST", body: file, headers: { "Content-Type": mediaType(file) }, signal },
+    { method: "POST", body: file, headers, signal },
     onBusy,
   );
   return response.json();

@@ -8,6 +8,7 @@
 
 const RIFF_HEADER = 12; // bytes: "RIFF", length of the rest, "WEBP"
 const CHUNK_HEADER = 8; // bytes: name, length
+const ALPHA_FLAG = 0x10; // of the extended header's first byte
 
 /** 0, 0.01, .. 0.99; at 1 some browsers switch to lossless coding. */
 export const QUALITIES = Array.from({ length: 100 }, (_, i) => i / 100);
@@ -32,27 +33,46 @@ export async function ladder(encode, qualities = QUALITIES) {
   return [...byLength.values()].sort((a, b) => a.bytes - b.bytes);
 }
 
-/**
- * The file without what a thumbnail does not need: some browsers add a colour profile of several
- * hundred bytes (RFC 9649: RIFF chunks, padded to even length). An opaque picture needs one chunk.
- * @param {Uint8Array} file @returns {Uint8Array<ArrayBuffer>}
- */
-export function bare(file) {
+/** The chunks of a file by name, each with its header and padding (RFC 9649). */
+function chunksOf(file) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const chunks = new Map();
   for (let at = RIFF_HEADER; at + CHUNK_HEADER <= file.length; ) {
     const name = String.fromCharCode(...file.subarray(at, at + 4));
     const size = CHUNK_HEADER + view.getUint32(at + 4, true);
-    const padded = size + (size % 2);
-    if (name === "VP8 " || name === "VP8L") {
-      const out = new Uint8Array(RIFF_HEADER + padded);
-      out.set(file.subarray(0, RIFF_HEADER));
-      out.set(file.subarray(at, at + padded), RIFF_HEADER);
-      new DataView(out.buffer).setUint32(4, out.length - 8, true); // what follows the first 8 bytes
-      return out;
-    }
-    at += padded;
+    const end = at + size + (size % 2);
+    chunks.set(name, file.subarray(at, end));
+    at = end;
   }
-  throw new RangeError("no picture in this WebP file");
+  return chunks;
+}
+
+/**
+ * The file without what a thumbnail does not need: some browsers add a colour profile of several
+ * hundred bytes. An opaque picture needs one chunk; a lossy one with alpha needs the extended
+ * header, the alpha and the colours.
+ * @param {Uint8Array} file @returns {Uint8Array<ArrayBuffer>}
+ */
+export function bare(file) {
+  const chunks = chunksOf(file);
+  const picture = chunks.get("VP8 ") ?? chunks.get("VP8L");
+  if (!picture) throw new RangeError("no picture in this WebP file");
+  const kept = [picture];
+  if (chunks.has("ALPH")) {
+    const header = Uint8Array.from(chunks.get("VP8X"));
+    header[CHUNK_HEADER] = ALPHA_FLAG; // and no other: the rest of what it announces is left out
+    kept.unshift(header, chunks.get("ALPH"));
+  }
+  const length = kept.reduce((sum, chunk) => sum + chunk.length, RIFF_HEADER);
+  const out = new Uint8Array(length);
+  out.set(file.subarray(0, RIFF_HEADER));
+  new DataView(out.buffer).setUint32(4, length - 8, true); // what follows the first 8 bytes
+  let at = RIFF_HEADER;
+  for (const chunk of kept) {
+    out.set(chunk, at);
+    at += chunk.length;
+  }
+  return out;
 }
 
 /** The longest file of at most `budget` bytes; if there is none, the shortest file of all. */
