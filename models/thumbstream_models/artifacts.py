@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from thumbstream.codec.artifact import FORMAT, MANIFEST, StateTensor
-from thumbstream_models import export, networks
+from thumbstream_models import export, networks, runs
 from thumbstream_models.train import Run
 
 BITSTREAM_IDS = {
@@ -28,6 +28,7 @@ BITSTREAM_IDS = {
     "conv-autoencoder-1": 4,
     "conv-residual-1": 5,
     "conv-residual-shared-1": 6,
+    "thumbstream-1": 7,
 }
 """Bitstream id of every published model: written on the wire, never reused (docs/bitstream.md)."""
 
@@ -43,6 +44,51 @@ def _states(states: tuple[StateTensor, ...]) -> list[dict[str, Any]]:
     return [{"name": s.name, "channels": s.channels, "scale": s.scale} for s in states]
 
 
+def common(model_id: str, family: str, files: dict[str, bytes]) -> dict[str, Any]:
+    """What every manifest says, whatever the family."""
+    return {
+        "format": FORMAT,
+        "model_id": model_id,
+        "family": family,
+        "bitstream_id": BITSTREAM_IDS[model_id],
+        "stride": networks.STRIDE,
+        "files": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            for name, data in sorted(files.items())
+        },
+    }
+
+
+def trained(
+    run: runs.Run[Any, Any], *, commit: str, pictures: int, parameters: int
+) -> dict[str, Any]:
+    """What a manifest says about the training."""
+    return {
+        "config": run.config.to_dict(),
+        "commit": commit,
+        "data_sha256": run.data_sha256,
+        "pictures": pictures,
+        "steps": run.step,
+        "hours": round(run.seconds / 3600, 2),
+        "parameters": parameters,
+        "machine": f"{platform.machine()}, torch {torch.__version__}",
+        "curve": run.curve,
+    }
+
+
+def write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
+    """Write a published folder, all but the model card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest alone."""
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
 def write_folder(
     folder: Path,
     run: Run,
@@ -52,15 +98,11 @@ def write_folder(
     commit: str,
     pictures: int,
 ) -> dict[str, Any]:
-    """Write the published folder (all but the model card) and return its manifest."""
+    """Write the folder of one of the paper's systems and return its manifest."""
     config, net = run.config, run.net
     manifest: dict[str, Any] = {
-        "format": FORMAT,
-        "model_id": config.model_id,
-        "family": config.model.family,
+        **common(config.model_id, config.model.family, files),
         "paper": "arXiv 1511.06085",
-        "bitstream_id": BITSTREAM_IDS[config.model_id],
-        "stride": networks.STRIDE,
         "planes": config.model.code_planes,
         "iterations": net.iterations,
         "reconstruction": config.model.reconstruction,
@@ -71,25 +113,13 @@ def write_folder(
             "analysis": _states(net.encoder.states),
             "synthesis": _states(net.decoder.states),
         },
-        "files": {
-            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-            for name, data in sorted(files.items())
-        },
-        "training": {
-            "config": config.to_dict(),
-            "commit": commit,
-            "data_sha256": run.data_sha256,
-            "pictures": pictures,
-            "steps": run.step,
-            "hours": round(run.seconds / 3600, 2),
-            "parameters": sum(p.numel() for p in net.parameters()),
-            "machine": f"{platform.machine()}, torch {torch.__version__}",
-            "curve": run.curve,
-        },
+        "training": trained(
+            run,
+            commit=commit,
+            pictures=pictures,
+            parameters=sum(p.numel() for p in net.parameters()),
+        ),
         "measured": measured,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write(folder, manifest, files)
     return manifest

@@ -8,10 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from thumbstream import zoo
 from thumbstream.codec.targets import Target
 from thumbstream_models import config as configs
-from thumbstream_models import evaluate, pictures, targets
+from thumbstream_models import evaluate, pictures, tables, targets
+from thumbstream_models.embedded import config as embedded
+from thumbstream_models.embedded.config import STAGES
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -42,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--steps", type=int, help="instead of the configuration's number of steps")
     train.add_argument("--max-minutes", type=float, help="stop cleanly after so many minutes")
     train.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    train.add_argument(
+        "--stage", choices=STAGES, help="of the embedded family (default: the first)"
+    )
 
     search = commands.add_parser("search", help="try learning rates in short trainings")
     search.set_defaults(command=_search)
@@ -59,9 +66,35 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--pictures", type=int, default=20_000, help="crops for the context model")
     publish.add_argument("--entropy-steps", type=int, default=500, help="steps an iteration")
     publish.add_argument(
+        "--tables",
+        type=Path,
+        help="entropy.npz that `context` made (embedded family, which says the two above in its "
+        "configuration)",
+    )
+    publish.add_argument(
         "--sources", type=Path, default=Path("models/SOURCES.md"), help="text about the pictures"
     )
     publish.add_argument("--notes", default="", help="for the model card")
+
+    context = commands.add_parser("context", help="fit the context model of the embedded family")
+    context.set_defaults(command=_context)
+    context.add_argument("checkpoint", type=Path)
+    context.add_argument("data", type=Path, nargs="+", help="the pictures it was trained on")
+    context.add_argument("--out", type=Path, required=True, help="the tables: an .npz file")
+
+    ablate = commands.add_parser("ablate", help="what each part of the embedded family brings")
+    ablate.set_defaults(command=_ablate)
+    ablate.add_argument("model", type=Path, help="folder of a published model")
+    ablate.add_argument("pictures", type=Path, nargs="+", help="folders, tars or .npz of pictures")
+    ablate.add_argument("--checkpoints", type=Path, nargs="*", default=[], help="of its stages")
+    ablate.add_argument("--size", type=int, default=32, help="side of the squares (default 32)")
+    ablate.add_argument("--limit", type=int, default=48, help="pictures (default 48)")
+
+    scaling = commands.add_parser("scaling", help="validation curves of trainings side by side")
+    scaling.set_defaults(command=_scaling)
+    scaling.add_argument("checkpoints", type=Path, nargs="+", help="of the embedded family")
+    scaling.add_argument("--out", type=Path, required=True, help="JSON file")
+    scaling.add_argument("--measure", default="ssim_32px_64", help="column to print")
 
     layouts = commands.add_parser("layouts", help="time step graphs against one unrolled graph")
     layouts.set_defaults(command=_layouts)
@@ -83,17 +116,37 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from thumbstream_models.train import train  # torch is only needed by some commands
+    out = args.out
+    if embedded.is_embedded(configs.read_toml(args.config)):
+        from thumbstream_models.embedded import stages  # torch is only needed by some commands
+
+        product = embedded.load(args.config)
+        stage = args.stage or STAGES[0]
+        if args.steps is not None:
+            steps = dataclasses.replace(getattr(product, stage), steps=args.steps)
+            product = dataclasses.replace(product, **{stage: steps})
+        stages.train(
+            product,
+            args.data,
+            out / product.model_id if out == Path("runs") else out,
+            stage=stage,
+            resume=args.resume,
+            max_minutes=args.max_minutes,
+            device_name=args.device,
+        )
+        return 0
+    if args.stage is not None:
+        raise ValueError("only the embedded family is trained in stages")
+    from thumbstream_models.train import train
 
     config = configs.load(args.config)
     if args.steps is not None:
-        steps = dataclasses.replace(config.training, steps=args.steps)
-        config = dataclasses.replace(config, training=steps)
-    out = args.out / config.model_id if args.out == Path("runs") else args.out
+        training = dataclasses.replace(config.training, steps=args.steps)
+        config = dataclasses.replace(config, training=training)
     train(
         config,
         args.data,
-        out,
+        out / config.model_id if out == Path("runs") else out,
         resume=args.resume,
         max_minutes=args.max_minutes,
         device_name=args.device,
@@ -119,18 +172,51 @@ def _search(args: argparse.Namespace) -> int:
 
 
 def _publish(args: argparse.Namespace) -> int:
+    from thumbstream_models import runs
+    from thumbstream_models.embedded import publish as product
     from thumbstream_models.publish import publish
 
-    folder = publish(
-        args.checkpoint,
-        args.data,
-        args.zoo,
-        pictures=args.pictures,
-        entropy_steps=args.entropy_steps,
-        notes=args.notes,
-        sources_text=args.sources.read_text(encoding="utf-8"),
-    )
+    told = {"notes": args.notes, "sources_text": args.sources.read_text(encoding="utf-8")}
+    if embedded.is_embedded(runs.config_of(args.checkpoint)):
+        folder = product.publish(args.checkpoint, args.data, args.zoo, tables=args.tables, **told)
+    else:
+        folder = publish(
+            args.checkpoint,
+            args.data,
+            args.zoo,
+            pictures=args.pictures,
+            entropy_steps=args.entropy_steps,
+            **told,
+        )
     print(f"published {folder}")
+    return 0
+
+
+def _context(args: argparse.Namespace) -> int:
+    from thumbstream_models import artifacts, data
+    from thumbstream_models.embedded import publish
+
+    run, layout = publish.ready(args.checkpoint)
+    taken = data.load(args.data, run.config.data)
+    fitted = publish.fit_tables(run, layout, taken.training)
+    args.out.write_bytes(artifacts.npz_bytes(fitted))
+    print(f"a client fetches {publish.client_size(run, fitted)} bytes, gzipped")
+    return 0
+
+
+def _ablate(args: argparse.Namespace) -> int:
+    from thumbstream_models.embedded import ablation
+
+    taken = pictures.spread(pictures.load(args.pictures, args.size, "crop"), args.limit)
+    rows = ablation.ablate(args.model, np.stack(taken.pixels), checkpoints=args.checkpoints)
+    print(tables.markdown(ablation.table(rows)))
+    return 0
+
+
+def _scaling(args: argparse.Namespace) -> int:
+    from thumbstream_models.embedded import scaling
+
+    print(tables.markdown(scaling.table(scaling.write(args.checkpoints, args.out), args.measure)))
     return 0
 
 

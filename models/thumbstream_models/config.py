@@ -69,17 +69,24 @@ class DataConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingConfig:
-    """How the network is trained."""
+class Schedule:
+    """What every training says: how long, how fast, from which seed."""
 
     steps: int
-    batch_size: int
     learning_rate: float
     final_learning_rate: float
     warmup_steps: int
     gradient_clip: float
     ema_decay: float
     seed: int
+    validate_every: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig(Schedule):
+    """How a network of the paper is trained."""
+
+    batch_size: int
     loss: str
     """``l2``: mean squared residual; ``log_l2``: mean over pictures of its logarithm."""
     curriculum: float
@@ -91,7 +98,6 @@ class TrainingConfig:
     """Batches are unrolled for ``min + (max - min) * u ** power`` iterations, ``u ~ U(0, 1)``."""
     deterministic_from: float
     """From this fraction of the steps on, binarize by sign as at inference, without noise."""
-    validate_every: int
     whole_codes: float = 0.25
     """Part of the pictures of a batch whose last iteration is not cut. 1: nothing is ever cut, as
     for a network of one fixed rate."""
@@ -113,29 +119,36 @@ class Config:
 
 def from_dict(values: dict[str, Any]) -> Config:
     """Build a `Config` from nested dictionaries; raises `ConfigError`."""
-    _check_keys(Config, values)
+    check_keys(Config, values)
     return Config(
         model_id=values["model_id"],
-        model=_section(ModelConfig, values["model"]),
-        data=_section(DataConfig, values["data"]),
-        training=_section(TrainingConfig, values["training"]),
+        model=section(ModelConfig, values["model"]),
+        data=section(DataConfig, values["data"]),
+        training=section(TrainingConfig, values["training"]),
     )
 
 
 def load(path: Path) -> Config:
     """Read a `Config` from a TOML file; raises `ConfigError`."""
+    return from_dict(read_toml(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; raises `ConfigError`."""
     try:
-        return from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _section(cls: type[_T], values: dict[str, Any]) -> _T:
-    _check_keys(cls, values)
+def section(cls: type[_T], values: dict[str, Any]) -> _T:
+    """A frozen dataclass from a table; raises `ConfigError`."""
+    check_keys(cls, values)
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
-def _check_keys(cls: type[Any], values: object) -> None:
+def check_keys(cls: type[Any], values: object) -> None:
+    """Raise `ConfigError` unless ``values`` has the fields of a dataclass, and no others."""
     if not isinstance(values, dict):
         raise ConfigError(f"{cls.__name__} must be a table, not {values!r}")
     fields = dataclasses.fields(cls)

@@ -11,9 +11,10 @@ import hashlib
 import io
 import math
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -152,7 +153,15 @@ def prefetched_batches(
     threads: int = 2,
     ahead: int = 8,
 ) -> Iterator[NDArray[np.uint8]]:
-    """`training_batch` for every step of ``steps``, made ahead of time in threads.
+    """`training_batch` for every step of ``steps``, made ahead of time in threads."""
+    make = partial(training_batch, pictures, config, batch, seed)
+    return prefetched(make, steps, threads=threads, ahead=ahead)
+
+
+def prefetched(
+    make: Callable[[int], NDArray[np.uint8]], steps: range, *, threads: int = 2, ahead: int = 8
+) -> Iterator[NDArray[np.uint8]]:
+    """``make(step)`` for every step, made ahead of time in threads.
 
     Pillow releases the interpreter lock while it resamples, so threads are enough and the decoded
     pictures are shared.
@@ -160,7 +169,7 @@ def prefetched_batches(
     with ThreadPoolExecutor(threads, thread_name_prefix="crops") as pool:
         pending = []
         for step in steps:
-            pending.append(pool.submit(training_batch, pictures, config, batch, seed, step))
+            pending.append(pool.submit(make, step))
             if len(pending) > ahead:
                 yield pending.pop(0).result()
         for future in pending:

@@ -18,8 +18,9 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from thumbstream.codec.codes import HALVES
-from thumbstream.codec.entropy import HIDDEN_MAX, LOGIT_SHIFT, SOURCES, TABLE_SIZE, TAPS
+from thumbstream.codec.entropy import SOURCES, TAPS
 from thumbstream.codec.rangecoder import PROBABILITY_BITS
+from thumbstream.codec.tables import HIDDEN_MAX, LOGIT_SHIFT, TABLE_SIZE
 from thumbstream_models import networks
 
 HIDDEN = 32

@@ -16,6 +16,7 @@ from pathlib import Path
 from thumbstream import zoo
 from thumbstream_models import (
     cache,
+    goals,
     measure,
     pages,
     pictures,
@@ -94,6 +95,8 @@ def main(args: argparse.Namespace) -> int:
         kept = "" if args.no_cache else f": the same command goes on from {args.cache}"
         raise SystemExit(f"evaluate: stopped{kept}") from None
     print(tables.plain(result))
+    if len(reached := goals.goals(result)) > 1:
+        print(f"\n{tables.aligned(reached)}")
     if args.out:
         _write(args.out, result)
     return 0

@@ -8,7 +8,7 @@ half precision, which ONNX Runtime widens once when it opens the file.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ class SynthesisStep(nn.Module):
 
 
 @torch.no_grad()
-def round_weights(net: networks.Compressor) -> None:
+def round_weights(net: nn.Module) -> None:
     """Replace every weight that is published in half precision by its rounded value."""
     for parameter in net.parameters():
         if parameter.numel() >= HALF_FROM:
@@ -116,8 +116,12 @@ def export_bytes(
     inputs: list[str] | None = None,
     outputs: list[str] | None = None,
     axes: dict[str, dict[int, str]] | None = None,
+    store: Callable[[onnx.ModelProto], None] | None = None,
 ) -> bytes:
-    """``module`` as a checked ONNX file; the same weights give the same bytes."""
+    """``module`` as a checked ONNX file; the same weights give the same bytes.
+
+    ``store`` puts the weights into the form that is published (None: large ones as float16).
+    """
     buffer = io.BytesIO()
     torch.onnx.export(
         module.eval(),
@@ -130,7 +134,7 @@ def export_bytes(
         dynamo=False,
     )
     model = onnx.load_from_string(buffer.getvalue())
-    _store_half(model)
+    (store or _store_half)(model)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -193,7 +197,7 @@ def parity(
     worst = 0.0
     for rows, columns in ((4, 4), (1, 1), (1, 7), (8, 5), (3, 2)):
         shape = (2, 3, rows * networks.STRIDE, columns * networks.STRIDE)
-        x = torch.from_numpy(_smooth_noise(rng, shape))
+        x = torch.from_numpy(smooth_noise(rng, shape))
         encoder = net.encoder.zero_state(2, rows, columns, x)
         decoder = net.decoder.zero_state(2, rows, columns, x)
         r, x_hat = x, torch.zeros_like(x)
@@ -226,7 +230,8 @@ def _differences(got: list[Tensor], wanted: list[Tensor]) -> Iterator[float]:
         yield float((a - b).abs().max())
 
 
-def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Soft colours with some grain, ``shape`` (B, 3, H, W), in [-1, 1]."""
     noise = torch.from_numpy(rng.uniform(-1, 1, (shape[0], 3, 6, 6)).astype(np.float32))
     smooth = nn.functional.interpolate(noise, shape[2:], mode="bilinear")
     grain = torch.from_numpy(rng.normal(0, 0.1, shape).astype(np.float32))

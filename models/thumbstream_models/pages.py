@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from thumbstream_models.claims import claims
+from thumbstream_models.goals import PRODUCT, goals
 from thumbstream_models.results import Results
 from thumbstream_models.tables import (
     CHARGED,
@@ -98,6 +99,11 @@ def _result(name: str, result: Results) -> list[str]:
             markdown(quality_rows(result, names, budgets, measures=("psnr_hvs_m", "flip"))),
             f"Mean SSIM / PSNR in dB. {CHARGED['whole']}",
             markdown(quality_rows(result, names, budgets, "whole")),
+        ]
+    if (reached := goals(result)) and len(reached) > 1:
+        parts += [
+            f"What `{PRODUCT}` is to reach, its header counted, against the payload of the others:",
+            markdown(reached, numbers=False),
         ]
     if result.get("comparison"):
         parts += _comparison(result)

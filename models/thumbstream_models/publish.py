@@ -7,7 +7,6 @@ load -> useful iterations -> half precision -> codes of training pictures -> fit
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from thumbstream.codec.artifact import MANIFEST
 from thumbstream.codec.codec import open_codec
-from thumbstream_models import artifacts, card, data, entropy, export, metrics, train
+from thumbstream_models import artifacts, card, data, entropy, export, metrics, runs, train
 from thumbstream_models.config import DataConfig
 
 CODE_SIZES = (32, 64)
@@ -71,9 +69,7 @@ def publish(
     if difference > export.PARITY_TOLERANCE:
         raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
     files["entropy.npz"] = artifacts.npz_bytes(tables)
-    folder = zoo / config.model_id
-    if folder.exists():
-        shutil.rmtree(folder)
+    folder = emptied(zoo / config.model_id)
     manifest = artifacts.write_folder(
         folder,
         run,
@@ -82,14 +78,21 @@ def publish(
             "parity": float(f"{difference:.2g}"),
             "bits_per_code": [round(b, 4) for b in bits_per_code],
         },
-        commit=train.commit_hash(),
+        commit=runs.commit_hash(),
         pictures=len(loaded.training),
     )
     manifest["measured"]["held_out"] = measure(folder, held_out)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    artifacts.write_manifest(folder, manifest)
     (folder / "MODEL_CARD.md").write_text(
         card.model_card(manifest, notes, sources_text), encoding="utf-8"
     )
+    return folder
+
+
+def emptied(folder: Path) -> Path:
+    """The same folder, without what was published there before."""
+    if folder.exists():
+        shutil.rmtree(folder)
     return folder
 
 
@@ -99,9 +102,9 @@ def useful_iterations(run: train.Run, pictures: NDArray[np.uint8]) -> int:
 
     More bytes must not cost quality, and the last iterations are the ones trained least.
     """
-    x = train.to_tensor(pictures, torch.device("cpu"))
+    x = runs.to_tensor(pictures, torch.device("cpu"))
     _, reconstructions = run.net(x, run.config.model.iterations)
-    quality = [metrics.psnr(pictures, train.to_pixels(x_hat)).mean() for x_hat in reconstructions]
+    quality = [metrics.psnr(pictures, runs.to_pixels(x_hat)).mean() for x_hat in reconstructions]
     return int(np.argmax(quality)) + 1
 
 
@@ -130,7 +133,7 @@ def _crops(
     bar = tqdm(steps, unit="batch", desc=f"codes at {size} pixels")
     batches = data.prefetched_batches(large, config, _CODE_BATCH, size, steps)
     for batch, _ in zip(batches, bar, strict=True):
-        yield train.to_tensor(batch, torch.device("cpu")).contiguous(
+        yield runs.to_tensor(batch, torch.device("cpu")).contiguous(
             memory_format=torch.channels_last
         )
 

@@ -12,7 +12,7 @@ from thumbstream_models import metrics
 from thumbstream_models.baselines import Codec, Coding
 from thumbstream_models.measure import merits
 
-BUDGETS = (16, 32, 64, 128)
+BUDGETS = (16, 24, 32, 64, 128, 256)
 CELL = 128
 """Pixels of the long side of a drawn thumbnail."""
 _GAP = 8

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ class Thumbstream:
     device: str = "auto"
     counted: str = (
         "One stream for each picture; at each budget the prefix of that length. Payload: all bytes "
-        "but the header's one or three."
+        "but the header's one, two or three."
     )
     kind: str = "model"
     progressive: bool = True
@@ -51,7 +53,15 @@ class Thumbstream:
         wanted = {min(b + free, len(stream)) for b in budgets for free in (0, header)}
         lengths = sorted(n for n in wanted if n > header)
         for n, decoded in zip(lengths, codec.decode_prefixes(stream, lengths), strict=True):
-            yield Coding(n - header, n, decoded, codec.read_codes(stream[:n]).known)
+            yield Coding(n - header, n, decoded, raw_bits(codec.inspect(stream[:n])))
+
+
+def raw_bits(facts: Mapping[str, Any]) -> int:
+    """Bits that the symbols of a prefix take when all their values are held to be equally likely.
+
+    ``facts``: what `Codec.inspect` says. Binary codes take one bit, ternary digits log2(3).
+    """
+    return int(facts["codes"]) if "codes" in facts else round(facts["symbols"] * math.log2(3))
 
 
 def runtime(device: str) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""The product codec: one transform for all rates, embedded ternary planes, integer contexts."""

@@ -1,0 +1,147 @@
+"""The model card of the product codec: what a person should know before relying on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thumbstream_models.embedded.config import STAGES
+
+
+def model_card(manifest: dict[str, Any], notes: str, sources: str) -> str:
+    """Markdown text for ``manifest``.
+
+    ``notes`` tells what else should be known of this training, ``sources`` where the pictures come
+    from.
+    """
+    training, measured = manifest["training"], manifest["measured"]
+    config, stride = training["config"], manifest["stride"]
+    return f"""# {manifest["model_id"]}
+
+thumbstream's own codec: a learned transform to {manifest["channels"]} latents per cell of
+{stride} x {stride} pixels, cut into {manifest["planes"]} ternary planes and
+{len(manifest["groups"])} groups of channels, an integer context model, and a small network that
+draws every state.
+
+{_sizes(manifest)}
+
+## Use
+
+Previews of 8 to 256 pixels in 8 to 512 bytes, with transparency where there is any.
+Not a codec for pictures that must be exact: text, faces and small marks in a preview of some
+dozen bytes are the network's guess.
+
+## Training
+
+{training["hours"]:.1f} hours, {training["steps"]:,} steps in three stages: {_stages(config)}.
+{notes}
+
+Trained on {training["pictures"]:,} pictures. {sources.strip()}
+No picture is part of this repository; the hash of the files that were read is in the manifest.
+
+Held-out pictures during training, SSIM / PSNR in dB at some numbers of bytes (moving-average
+weights, rates by the training's own rate model, no header):
+
+{_curve(training["curve"])}
+
+## Measured
+
+{_measured(measured)}
+
+Largest difference between PyTorch and ONNX Runtime: {measured["parity"]:.1g} (samples in [-1, 1]).
+The public test sets are in docs/benchmark.md.
+
+## Limits
+
+{_slope(training["curve"])}
+Trained on crops of {_listed(config["transform"]["sizes"])} pixels: larger grids work, but
+spend their bytes less well.
+"""
+
+
+def _sizes(manifest: dict[str, Any]) -> str:
+    """Parameters and bytes, on the server and in a client."""
+    training, client = manifest["training"], manifest["measured"]["client_gzipped_bytes"]
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    bits = training["config"]["embedding"]["weight_bits"]
+    return (
+        f"{training['analysis_parameters']:,} parameters for the analysis, "
+        f"{training['synthesis_parameters']:,} for the synthesis.\n"
+        f"{size / 1e6:.1f} MB on the server; {client / 1000:.0f} KB gzipped for a client:\n"
+        f"synthesis weights of {bits} bits, and the tables of the context model."
+    )
+
+
+def _listed(numbers: list[int]) -> str:
+    return " and ".join(map(str, sorted(numbers)))
+
+
+def _stages(config: dict[str, Any]) -> str:
+    first, second, third = (config[stage]["steps"] for stage in STAGES)
+    crops = " or ".join(
+        f"{batch} crops of {size} pixels"
+        for size, batch in zip(
+            config["transform"]["sizes"], config["transform"]["batch_sizes"], strict=True
+        )
+    )
+    return (
+        f"the transform at all\nrates at once (laid out for {first:,} steps of {crops}), then on "
+        f"states of cut streams\n(up to step {second:,}), then the synthesis network alone (up to "
+        f"step {third:,})"
+    )
+
+
+def _columns(point: dict[str, Any]) -> list[str]:
+    """Sizes and bytes that a point of the curve tells of, like ``32px_64``."""
+    return [key.removeprefix("ssim_") for key in point if key.startswith("ssim_")]
+
+
+def _curve(points: list[dict[str, Any]]) -> str:
+    """The validation curve as a table."""
+    if not points:
+        return "(The training ended before its first validation.)"
+    columns = list(dict.fromkeys(column for point in points for column in _columns(point)))
+    heads = [f"{c.split('px_')[0]} px, {c.split('px_')[1]} B" for c in columns]
+    lines = [f"| stage | step | hours | {' | '.join(heads)} |", "|---" * (len(heads) + 3) + "|"]
+    for p in points:
+        cells = [
+            f"{p[f'ssim_{c}']:.3f} / {p[f'psnr_{c}']:.2f}" if f"ssim_{c}" in p else "-"
+            for c in columns
+        ]
+        told = f"| {p['stage']} | {p['step']} | {p['minutes'] / 60:.2f} "
+        lines.append(f"{told}| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _measured(measured: dict[str, Any]) -> str:
+    """A table for every size of held-out pictures."""
+    parts = []
+    for name, found in measured.items():
+        if not name.startswith("held_out"):
+            continue
+        rows = "\n".join(
+            f"| {p['bytes']} | {p['ssim']:.3f} | {p['psnr']:.2f} |" for p in found["points"]
+        )
+        parts.append(
+            f"Real streams of {found['pictures']} held-out pictures at {found['size'][1]} x "
+            f"{found['size'][0]}, one for each picture, cut, header\n"
+            f"counted; whole streams take {found['mean_length']} bytes on average.\n\n"
+            f"| bytes | SSIM | PSNR dB |\n|---|---|---|\n{rows}"
+        )
+    return "\n\n".join(parts)
+
+
+def _slope(points: list[dict[str, Any]]) -> str:
+    """What the end of the training still brought, where there is a curve to tell."""
+    if len(points) < 2 or points[-2]["stage"] != points[-1]["stage"]:
+        return ""
+    before, last = points[-2:]
+    both = [c for c in _columns(last) if f"ssim_{c}" in before]
+    told = ", ".join(
+        f"{last[f'ssim_{c}'] - before[f'ssim_{c}']:+.4f} at {c.split('px_')[1]} bytes"
+        for c in both
+        if c.startswith("32px")
+    )
+    return (
+        f"The last {last['step'] - before['step']:,} steps, at the end of the learning-rate\n"
+        f"schedule, changed the mean SSIM at 32 x 32 by {told}."
+    )

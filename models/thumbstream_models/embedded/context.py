@@ -1,0 +1,248 @@
+"""Fits the integer context model of the embedded family to the digits of training pictures.
+
+The model is that of `thumbstream.codec.embedded_context`. It is fitted in floating point first;
+then every weight stands on the integer grid of the published tables (with a straight-through
+gradient), and the loss at the end is the rate that the range coder will pay.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from thumbstream.codec.embedded_context import CLIP, DECISIONS, FEATURES
+from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.tables import HIDDEN_MAX, TABLE_SIZE
+from thumbstream_models.embedded.config import ContextConfig
+from thumbstream_models.embedded.layout import ladder
+from thumbstream_models.entropy import probability_table
+
+OWN = 5
+"""Weights on a channel's own features: three for the first decision, two for the second."""
+FIRST_STEPS, WEIGHT_STEPS, UNIT_STEPS, LOGIT_STEPS = 16, 32, 16, 128
+"""Integers per unit: of the first layer's weights, which are most of what a client fetches, of the
+others, of hidden units, and entries of the probability table per nat."""
+SHIFTS = tuple(
+    int(math.log2(steps))
+    for steps in (
+        FIRST_STEPS // UNIT_STEPS,
+        WEIGHT_STEPS,
+        WEIGHT_STEPS * UNIT_STEPS // LOGIT_STEPS,
+    )
+)
+"""Of the first layer's sums, the second's and the logits."""
+ROUNDED_FROM = 0.6
+"""From this fraction of the steps on, weights stand on their grid."""
+_INT8, _INT16 = 127, 2**15 - 1
+_MOST = HIDDEN_MAX / UNIT_STEPS
+_LARGEST_ODDS = TABLE_SIZE / 2 / LOGIT_STEPS
+_WARMUP_STEPS = 50
+_FINAL_RATE = 0.01
+"""Learning rate of the last step, as a part of the first one's."""
+_GRADIENT_CLIP = 20.0
+_EMA_DECAY = 0.99
+_RAREST = 1e-3
+"""Chances that the fit starts from are no nearer to 0 and 1."""
+_SMALL_CELLS = 16
+"""Cells of a picture of 32 x 32: batches of larger ones have fewer pictures."""
+_SUM_STEPS = WEIGHT_STEPS * UNIT_STEPS
+_GRIDS = {
+    "a": (FIRST_STEPS, _INT8, np.int8),
+    "b": (FIRST_STEPS, _INT8, np.int8),
+    "b1": (FIRST_STEPS, 2**20, np.int32),
+    "m": (WEIGHT_STEPS, _INT8, np.int8),
+    "bm": (_SUM_STEPS, 2**20, np.int32),
+    "w2": (WEIGHT_STEPS, _INT8, np.int8),
+    "w3": (WEIGHT_STEPS, _INT8, np.int8),
+    "own": (_SUM_STEPS, _INT16, np.int16),
+    "b2": (_SUM_STEPS, 2**20, np.int32),
+}
+"""By the name of a table: integers per unit, the largest, and how they are stored."""
+
+
+class ContextNetworks(nn.Module):
+    """The context model in floating point that stands for integers."""
+
+    def __init__(self, layout: EmbeddedLayout, hidden: int, middle: int) -> None:
+        super().__init__()
+        self.layout, self.rounded = layout, False
+        groups, planes, channels = len(layout.groups), layout.planes, layout.channels
+        inputs = FEATURES * channels
+
+        def normal(*shape: int, spread: float) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape) * spread)
+
+        self.a = normal(inputs, hidden, spread=0.5 / math.sqrt(inputs))
+        self.b = nn.Parameter(self.a.detach().clone())
+        self.b1 = nn.Parameter(torch.zeros(planes, groups, hidden))
+        self.m = normal(hidden, middle, spread=1 / math.sqrt(hidden))
+        self.bm = nn.Parameter(torch.zeros(groups, middle))
+        self.w2 = normal(DECISIONS, channels, hidden, spread=0.02)
+        self.w3 = normal(DECISIONS, channels, middle, spread=0.02)
+        self.own = nn.Parameter(torch.zeros(OWN, channels))
+        self.b2 = nn.Parameter(torch.zeros(planes, DECISIONS, channels))
+
+    def forward(self, states: list[Tensor]) -> Tensor:
+        """Bits of each channel in each plane, over all pictures and cells: ``(planes, C)``.
+
+        ``states``: the `ladder` of a batch.
+        """
+        table = {name: self._on_grid(name) for name in _GRIDS}
+        seen = [features(q) for q in states]
+        starts = torch.tensor(self.layout.starts)
+        planes = []
+        for plane in range(self.layout.planes):
+            odds = torch.cat(list(self._odds(table, seen, plane)), 2)
+            odds = odds.clamp(-_LARGEST_ODDS, _LARGEST_ODDS)
+            digits = _rows(states[plane + 1] - 3 * states[plane])
+            planes.append(_bits(odds, digits).sum(0) * (starts <= plane))
+        return torch.stack(planes)
+
+    def _odds(self, table: dict[str, Tensor], seen: list[Tensor], plane: int) -> Iterator[Tensor]:
+        """Log odds of both decisions in a plane, group after group: ``(2, cells, group)``."""
+        before, behind = seen[plane], seen[plane + 1]
+        sums = before.flatten(1) @ table["a"]
+        first = 0
+        for group, size in enumerate(self.layout.groups):
+            own = slice(first, first + size)
+            rows = slice(FEATURES * first, FEATURES * (first + size))
+            unit = floored(sums + table["b1"][plane, group], self.rounded).clamp(0, _MOST)
+            middle = unit @ table["m"] + table["bm"][group]
+            middle = floored(middle, self.rounded).clamp(0, _MOST)
+            odds = unit @ table["w2"][:, own].mT + middle @ table["w3"][:, own].mT
+            odds = odds + table["b2"][plane, :, None, own]
+            yield odds + _own(before[:, own], table["own"][:, own])
+            refined = behind[:, own].flatten(1) @ table["b"][rows]
+            sums = sums - before[:, own].flatten(1) @ table["a"][rows] + refined
+            first += size
+
+    @torch.no_grad()
+    def start_from(self, states: list[Tensor]) -> None:
+        """Begin with the chances that the digits of each plane and channel have by themselves."""
+        for plane in range(self.layout.planes):
+            digits = _rows(states[plane + 1] - 3 * states[plane])
+            nonzero = (digits != 0).float().mean(0)
+            positive = (digits > 0).float().mean(0) / nonzero.clamp_min(_RAREST)
+            self.b2[plane] = torch.logit(torch.stack([nonzero, positive]), _RAREST)
+
+    @torch.no_grad()
+    def tables(self) -> dict[str, NDArray[np.generic]]:
+        """The published integers, by their names in entropy.npz."""
+        whole: dict[str, NDArray[np.generic]] = {}
+        for name, (steps, most, dtype) in _GRIDS.items():
+            value = (getattr(self, name) * steps).round().clamp(-most, most)
+            whole[name] = value.numpy().astype(dtype)
+        return whole | {
+            "probability": probability_table(),
+            "shifts": np.array(SHIFTS, np.uint8),
+        }
+
+    def _on_grid(self, name: str) -> Tensor:
+        steps, most, _ = _GRIDS[name]
+        value: Tensor = getattr(self, name)
+        if not self.rounded:
+            return value
+        grid = (value * steps).round().clamp(-most, most) / steps
+        return value + (grid - value).detach()
+
+
+def features(states: Tensor) -> Tensor:
+    """What the model sees of states ``(B, C, h, w)``: ``(B h w, C, 4)``.
+
+    The magnitude of the clipped state, the state, and the sums of both over the four neighbours.
+    """
+    own = states.clamp(-CLIP, CLIP)
+    seen = torch.stack([own.abs(), own], 2)
+    wide = functional.pad(seen, (1, 1, 1, 1))
+    above, below = wide[..., :-2, 1:-1], wide[..., 2:, 1:-1]
+    left, right = wide[..., 1:-1, :-2], wide[..., 1:-1, 2:]
+    every = torch.cat([seen, above + below + left + right], 2)
+    return every.permute(0, 3, 4, 1, 2).flatten(0, 2)
+
+
+def floored(sums: Tensor, rounded: bool) -> Tensor:
+    """Sums as the shift to hidden units leaves them; gradients go straight through."""
+    if not rounded:
+        return sums
+    # The sums are exact multiples but for float32's last bits, which must not cross the edge.
+    grid = torch.floor(sums * UNIT_STEPS + 1e-3) / UNIT_STEPS
+    return sums + (grid - sums).detach()
+
+
+def fit(
+    latents: list[Tensor],
+    layout: EmbeddedLayout,
+    config: ContextConfig,
+    *,
+    quiet: bool = False,
+) -> ContextNetworks:
+    """Networks fitted to latents ``(B, C, h, w)``, one tensor for each size of pictures.
+
+    Channels are in the published order. The steps take the sizes in turn; what comes out is the
+    moving average of the weights.
+    """
+    torch.manual_seed(config.seed)
+    model = ContextNetworks(layout, config.hidden, config.middle)
+    model.start_from(ladder(latents[0], layout))
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    average = {name: value.detach().clone() for name, value in model.named_parameters()}
+    weights = torch.tensor(config.plane_weights)[:, None]
+    for step in tqdm(range(config.steps), unit="step", desc="context model", disable=quiet):
+        model.rounded = step >= ROUNDED_FROM * config.steps
+        y = latents[step % len(latents)]
+        count = max(1, config.batch_size * _SMALL_CELLS // (y.shape[2] * y.shape[3]))
+        batch = y[torch.randint(len(y), (count,))]
+        spent = model(ladder(batch, layout)) / 8 / (count * y.shape[2] * y.shape[3] / _SMALL_CELLS)
+        loss = (spent * weights).sum()
+        for group in optimizer.param_groups:
+            group["lr"] = _rate(config, step)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), _GRADIENT_CLIP)
+        optimizer.step()
+        decay = min(_EMA_DECAY, (step + 1) / (step + 11))
+        for name, value in model.named_parameters():
+            average[name].lerp_(value.detach(), 1 - decay)
+    model.load_state_dict(average)
+    model.rounded = True
+    return model
+
+
+@torch.no_grad()
+def bits_by_step(model: ContextNetworks, latents: Tensor) -> Tensor:
+    """Mean bits of a picture in each plane and group: ``(planes, groups)``."""
+    spent = model(ladder(latents, model.layout)) / len(latents)
+    return torch.stack([part.sum(1) for part in spent.split(list(model.layout.groups), 1)], 1)
+
+
+def _rate(config: ContextConfig, step: int) -> float:
+    swing = (1 + math.cos(math.pi * step / config.steps)) / 2
+    warm = min(1.0, (step + 1) / _WARMUP_STEPS)
+    return config.learning_rate * warm * (_FINAL_RATE + (1 - _FINAL_RATE) * swing)
+
+
+def _own(seen: Tensor, weights: Tensor) -> Tensor:
+    """What a channel's own features ``(n, C, 4)`` add to its log odds: ``(2, n, C)``."""
+    magnitude, state, magnitudes, states = seen.unbind(2)
+    nonzero = weights[0] * (magnitude > 0) + weights[1] * magnitude + weights[2] * magnitudes
+    return torch.stack([nonzero, weights[3] * state + weights[4] * states])
+
+
+def _rows(x: Tensor) -> Tensor:
+    """``(B, C, h, w)`` to ``(B h w, C)``."""
+    return x.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _bits(odds: Tensor, digits: Tensor) -> Tensor:
+    """Bits of ternary digits ``(n, C)`` under log odds ``(2, n, C)``."""
+    nonzero, positive = (digits != 0).float(), (digits > 0).float()
+    loss = functional.softplus(odds[0]) - nonzero * odds[0]
+    loss = loss + nonzero * (functional.softplus(odds[1]) - positive * odds[1])
+    return loss / math.log(2)

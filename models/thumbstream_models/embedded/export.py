@@ -1,0 +1,185 @@
+"""The trained transform to ONNX graphs, and the proof that nothing was lost.
+
+``analysis``: pixels to latents, weights in half precision. ``synthesis``: values and levels to a
+picture, weights as small integers and float16 scales that are multiplied when the graph is opened.
+``search``: what a server needs to choose symbols (`search`). All put the channels in the published
+order, and all take any batch and any grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from thumbstream_models import export
+from thumbstream_models.embedded import weights
+from thumbstream_models.embedded.config import STRIDE
+from thumbstream_models.embedded.layout import Layout
+from thumbstream_models.embedded.networks import COLOURS, Synthesis, Transform, width_of
+from thumbstream_models.embedded.search import Differentiated
+
+_GRIDS = ((4, 4), (1, 1), (1, 7), (8, 5), (3, 2))
+"""Rows and columns of cells that parity is measured on."""
+
+
+class Drawing(nn.Module):
+    """``values, levels -> x_hat``: the synthesis network as a decoder calls it."""
+
+    def __init__(self, synthesis: Synthesis, base_step: float) -> None:
+        super().__init__()
+        self.synthesis = synthesis
+        self.start, self.slope = 0.5 * math.log(base_step), -0.5 * math.log(3)
+
+    def forward(self, values: Tensor, levels: Tensor) -> Tensor:
+        """Each ``(B, C, h, w)``. What `width_of` says of ``base_step / 3^level`` is a line."""
+        drawn: Tensor = self.synthesis(values, levels * self.slope + self.start)
+        return drawn
+
+
+@torch.no_grad()
+def in_order(net: Transform, layout: Layout) -> Transform:
+    """Put latent ``layout.order[i]`` in place i of analysis and synthesis, in the published scale.
+
+    The rate model is left as it is: it is no part of what is published.
+    """
+    order, scales = torch.tensor(layout.order), torch.tensor(layout.scales)
+    last = net.analysis.net[-1]
+    assert isinstance(last, nn.Conv2d)
+    for conv in (net.analysis.linear, last):
+        assert conv.bias is not None
+        conv.weight.copy_(conv.weight[order] * scales[:, None, None, None])
+        conv.bias.copy_(conv.bias[order] * scales)
+    for conv in (net.synthesis.input, net.synthesis.linear):
+        copies = conv.in_channels // len(order)
+        places = torch.cat([order + i * len(order) for i in range(copies)])
+        conv.weight.copy_(conv.weight[:, places].clone())
+        conv.weight[:, : len(order)] /= scales[:, None, None]
+    widths = net.synthesis.input.weight[:, len(order) :, 0, 0]
+    assert net.synthesis.input.bias is not None
+    net.synthesis.input.bias += widths @ width_of(1 / scales)  # what the levels no longer say
+    return net
+
+
+@torch.no_grad()
+def round_weights(net: Transform, bits: int) -> None:
+    """Replace every weight by what is published of it. The channels must be in order."""
+    export.round_weights(net.analysis)
+    weights.round_weights(net.synthesis, bits)
+
+
+def to_onnx(net: Transform, base_step: float, bits: int) -> dict[str, bytes]:
+    """Both graphs by file name; the network is left on the CPU in float32."""
+    net = net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    channels = net.synthesis.linear.in_channels
+    pixels = torch.zeros(2, COLOURS, 3 * STRIDE, 5 * STRIDE)
+    latents = torch.zeros(2, channels, 3, 5)
+    return {
+        "analysis.onnx": export.export_bytes(
+            net.analysis, (pixels,), ["pixels"], ["latents"], _any_size("pixels", "latents")
+        ),
+        "synthesis.onnx": export.export_bytes(
+            Drawing(net.synthesis, base_step),
+            (latents, latents),
+            ["values", "levels"],
+            ["x_hat"],
+            _any_size("values", "levels", "x_hat"),
+            store=_integer_storage(net.synthesis, bits),
+        ),
+    }
+
+
+def search_graph(differentiated: Differentiated, bits: int | None = None) -> bytes:
+    """The graph of an encoder that searches: the distortion of a state and its gradient.
+
+    With ``bits`` the weights, which are rounded then, are stored as in ``synthesis``.
+    """
+    latents = torch.zeros(2, differentiated.synthesis.linear.in_channels, 3, 5)
+    pixels = torch.zeros(2, COLOURS, 3 * STRIDE, 5 * STRIDE)
+    axes = _any_size("values", "levels", "pixels", "gradient") | {"distortion": {0: "batch"}}
+    return export.export_bytes(
+        differentiated,
+        (latents, latents, pixels),
+        ["values", "levels", "pixels"],
+        ["distortion", "gradient"],
+        axes,
+        store=None if bits is None else _integer_storage(differentiated.synthesis, bits),
+    )
+
+
+def _any_size(*names: str) -> dict[str, dict[int, str]]:
+    """Which dimensions of these inputs and outputs are free."""
+    kinds = {"pixels": "pixel_", "x_hat": "pixel_"}
+    return {
+        name: {0: "batch", 2: f"{kinds.get(name, '')}rows", 3: f"{kinds.get(name, '')}columns"}
+        for name in names
+    }
+
+
+def _integer_storage(synthesis: Synthesis, bits: int) -> Callable[[onnx.ModelProto], None]:
+    """What stores the weights of a graph with this network as they are published."""
+    integers = {
+        f"synthesis.{name}": weights.quantised(value, bits)
+        for name, value in synthesis.named_parameters()
+        if name.endswith("weight")
+    }
+    return lambda model: _store_integers(model, integers)
+
+
+def _store_integers(model: onnx.ModelProto, integers: dict[str, tuple[Tensor, Tensor]]) -> None:
+    """Store weights as int8 and float16 scales, where no bit is lost by it."""
+    graph = model.graph
+    nodes = []
+    for tensor in graph.initializer:
+        if tensor.name not in integers:
+            continue
+        name = tensor.name
+        whole, scale = integers[name]
+        across = scale.view(-1, *([1] * (whole.ndim - 1)))
+        if not np.array_equal(numpy_helper.to_array(tensor), (whole * across).numpy()):
+            raise ValueError(f"{name} is not rounded to the integers that are published")
+        tensor.CopyFrom(numpy_helper.from_array(whole.numpy().astype(np.int8), f"{name}_int8"))
+        half = numpy_helper.from_array(across.numpy().astype(np.float16), f"{name}_scale")
+        graph.initializer.append(half)
+        for stored, wide in ((tensor.name, f"{name}_whole"), (half.name, f"{name}_factor")):
+            nodes.append(onnx.helper.make_node("Cast", [stored], [wide], to=onnx.TensorProto.FLOAT))
+        nodes.append(onnx.helper.make_node("Mul", [f"{name}_whole", f"{name}_factor"], [name]))
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
+
+
+@torch.no_grad()
+def parity(net: Transform, files: dict[str, bytes], layout: Layout, *, seed: int = 0) -> float:
+    """Largest absolute difference between PyTorch and ONNX Runtime over random pictures and sizes.
+
+    Of samples in [-1, 1]; of latents as a part of the largest of them.
+    """
+    rng = np.random.default_rng(seed)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    analysis, synthesis = (
+        onnxruntime.InferenceSession(files[name], options, ["CPUExecutionProvider"])
+        for name in ("analysis.onnx", "synthesis.onnx")
+    )
+    drawing = Drawing(net.synthesis, layout.base_step)
+    worst = 0.0
+    for rows, columns in _GRIDS:
+        x = torch.from_numpy(
+            export.smooth_noise(rng, (2, COLOURS, rows * STRIDE, columns * STRIDE))
+        )
+        latents = net.analysis(x)
+        (found,) = analysis.run(None, {"pixels": x.numpy()})
+        largest = float(latents.abs().max())
+        worst = max(worst, float((torch.from_numpy(found) - latents).abs().max()) / largest)
+        levels = torch.from_numpy(rng.integers(0, layout.planes + 1, latents.shape)).float()
+        step = layout.base_step / torch.pow(3.0, levels)
+        values = torch.round(latents / step) * step
+        (drawn,) = synthesis.run(None, {"values": values.numpy(), "levels": levels.numpy()})
+        worst = max(worst, float((torch.from_numpy(drawn) - drawing(values, levels)).abs().max()))
+    return worst

@@ -1,0 +1,97 @@
+"""How the latents of a trained transform become embedded symbols.
+
+The channels are sorted by how much they vary, and each is given its first plane. Weak ones may lag
+behind by planes, which is a scale of their latents. The networks keep their own order and scale of
+channels while they are trained; `Layout.order` leads from the published order to theirs, and only
+the export puts the weights in order and to scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thumbstream.codec.layouts import EmbeddedLayout
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the second stage adds to the networks."""
+
+    planes: int
+    groups: tuple[int, ...]
+    """Sizes of the groups of channels that share a step, in the published order."""
+    starts: tuple[int, ...]
+    """First plane of every channel, in the published order."""
+    base_step: float
+    order: tuple[int, ...]
+    """Channel of the networks that is published in each place."""
+    scales: tuple[float, ...]
+    """Published latents are so many times those of the networks, in the published order."""
+    shares: tuple[tuple[float, ...], ...]
+    """For each plane the part of its bits that is spent behind each group: growing up to 1."""
+
+    def published(self) -> EmbeddedLayout:
+        """What a manifest says."""
+        return EmbeddedLayout(
+            channels=len(self.starts),
+            planes=self.planes,
+            groups=self.groups,
+            starts=self.starts,
+            base_step=self.base_step,
+        )
+
+    def slices(self) -> list[slice]:
+        """Channels of each group, in the published order."""
+        ends = list(accumulate(self.groups))
+        return [slice(end - size, end) for end, size in zip(ends, self.groups, strict=True)]
+
+    def group_of(self) -> Tensor:
+        """Group of each channel in the published order: ``(C,)`` int64."""
+        return torch.repeat_interleave(torch.arange(len(self.groups)), torch.tensor(self.groups))
+
+    def rank(self) -> Tensor:
+        """Published place of each channel of the networks: ``(C,)`` int64."""
+        return torch.tensor(self.order).argsort()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for a checkpoint."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Layout:
+        """What `to_dict` wrote."""
+        return cls(**values)
+
+
+def ladder(y: Tensor, layout: EmbeddedLayout) -> list[Tensor]:
+    """Integer states of latents ``(B, C, h, w)`` at level 0, 1, ..., planes: float32 each.
+
+    Channels are in the published order. The finest state is the nearest that the channel's digits
+    reach; a coarser one is what the finer one refines. As `thumbstream.codec.nested.Nesting`.
+    """
+    starts = torch.tensor(layout.starts, device=y.device, dtype=torch.float32)
+    most = ((torch.pow(3.0, layout.planes - starts) - 1) / 2)[:, None, None]
+    finest = torch.round(y / (layout.base_step / 3.0**layout.planes))
+    states = [torch.minimum(torch.maximum(finest, -most), most)]
+    for _ in range(layout.planes):
+        states.append(torch.round(states[-1] / 3))
+    return states[::-1]
+
+
+def chosen_starts(y: Tensor, planes: int, base_step: float, covered: float) -> tuple[int, ...]:
+    """The latest first plane of each channel that holds the part ``covered`` of the pictures.
+
+    ``y`` ``(B, C, h, w)`` are latents of training crops.
+    """
+    largest = torch.quantile(y.abs().amax((2, 3)), covered, dim=0)
+    reach = [base_step / 3.0**level / 2 for level in range(planes)]
+    return tuple(
+        max((level for level in range(planes) if reach[level] >= most), default=0)
+        for most in largest.tolist()
+    )

@@ -1,0 +1,176 @@
+"""The networks of the product codec.
+
+::
+
+    pixels --> Analysis --> latents y, a cell per 8 x 8 pixels
+                              |  quantised: y_hat, with the width of what is left open
+                              +--> RateModel --> bits of each latent (first stage only)
+                              +--> Synthesis --> pixels
+
+The transform of a mean-scale hyperprior (Minnen et al. 2018) without the hyperprior: groups of
+channels tell each other's mean and scale (Minnen and Singh 2020), and the quantisation step is an
+input of rate and synthesis, so that one set of weights serves every rate (Choi et al. 2019).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from thumbstream_models.embedded.config import STRIDE, ModelConfig
+
+COLOURS = 3
+GAIN = 4.0
+"""Latents are this many times what the analysis network says: their standard deviation is then of
+the order of the quantisation steps in use."""
+SMALLEST_SCALE = 0.12
+"""Smallest standard deviation that the rate model may claim, in steps."""
+_LEAST = 1e-8
+"""Smallest probability of a latent."""
+
+
+class Residual(nn.Module):
+    """``x + conv(relu(conv(relu(x))))``, 3 x 3; close to the identity at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        assert self.second.bias is not None
+        nn.init.zeros_(self.second.bias)
+        self.second.weight.data.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, channels, h, w)`` to the same."""
+        change: Tensor = self.second(functional.relu(self.first(functional.relu(x))))
+        return x + change
+
+
+class Separable(nn.Module):
+    """``x + pointwise(relu(depthwise(x)))``: a block that costs little in weights and time."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, channels, h, w)`` to the same."""
+        change: Tensor = self.pointwise(functional.relu(self.depthwise(x)))
+        return x + change
+
+
+class Analysis(nn.Module):
+    """Pixels to latents: a linear 16 x 16 transform, and what a residual network adds to it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.linear = nn.Conv2d(COLOURS, config.channels, 16, stride=8, padding=4)
+        layers: list[nn.Module] = []
+        before = COLOURS
+        for filters, blocks in zip(config.analysis_filters, config.analysis_blocks, strict=True):
+            layers += [nn.PixelUnshuffle(2), nn.Conv2d(4 * before, filters, 3, padding=1)]
+            layers += [*(Residual(filters) for _ in range(blocks)), nn.ReLU()]
+            before = filters
+        self.net = nn.Sequential(*layers, nn.Conv2d(before, config.channels, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, 3, 8 h, 8 w)`` in [-1, 1] to ``(B, channels, h, w)``."""
+        latents: Tensor = self.linear(x) + self.net(x)
+        return GAIN * latents.float()
+
+
+class Synthesis(nn.Module):
+    """Quantised latents and the widths of their intervals to pixels.
+
+    A linear map from each cell to its 8 x 8 pixels, and what a residual network adds to it.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        first, *others = config.synthesis_filters
+        self.input = nn.Conv2d(2 * config.channels, first, 1)
+        self.linear = nn.Conv2d(config.channels, COLOURS * STRIDE**2, 1)
+        assert self.linear.bias is not None
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        layers: list[nn.Module] = []
+        channels = first
+        for filters, blocks in zip((*others, None), config.synthesis_blocks, strict=True):
+            layers += [*(Separable(channels) for _ in range(blocks)), nn.ReLU()]
+            if filters is not None:
+                layers += [nn.Conv2d(channels, 4 * filters, 1), nn.PixelShuffle(2)]
+                channels = filters
+        self.net = nn.Sequential(*layers, nn.Conv2d(channels, COLOURS, 3, padding=1))
+
+    def forward(self, y_hat: Tensor, width: Tensor) -> Tensor:
+        """Values and `width_of` their steps, each ``(B, channels, h, w)``, to ``(B, 3, 8 h, 8 w)``.
+
+        The picture is in [-1, 1], or slightly outside.
+        """
+        y_hat = y_hat / GAIN
+        linear = functional.pixel_shuffle(self.linear(y_hat), STRIDE)
+        drawn: Tensor = self.net(self.input(torch.cat([y_hat, width], 1))) + linear
+        return drawn.float()
+
+
+class RateModel(nn.Module):
+    """Bits of latents under conditional Gaussians, group after group of channels.
+
+    A group's means and scales come from the steps of all channels and from the values of the groups
+    before, in the 3 x 3 cells around. It measures the rate in training; streams are coded with the
+    integer context model.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.groups = config.rate_groups
+        hidden, known = config.rate_hidden, 0
+        self.features, self.heads = nn.ModuleList(), nn.ModuleList()
+        for group in self.groups:
+            inputs = config.channels + 2 * known
+            self.features.append(nn.Conv2d(inputs, hidden, 3, padding=1))
+            self.heads.append(
+                nn.Sequential(
+                    nn.Conv2d(hidden, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 2 * group, 1)
+                )
+            )
+            known += group
+
+    def forward(self, y: Tensor, y_hat: Tensor, step: Tensor) -> Tensor:
+        """Bits of each noisy latent ``y`` in steps ``step``, given ``y_hat``: all of one shape."""
+        width = width_of(step)
+        value, sign = y_hat / GAIN, torch.tanh(y_hat / step * 0.7)
+        means, scales, known = [], [], 0
+        for group, features, head in zip(self.groups, self.features, self.heads, strict=True):
+            seen = torch.cat([width, value[:, :known], sign[:, :known]], 1)
+            mean, scale = head(functional.relu(features(seen))).float().chunk(2, 1)
+            means.append(mean)
+            scales.append(scale)
+            known += group
+        mu = GAIN * torch.cat(means, 1)
+        sigma = torch.exp(torch.cat(scales, 1).clamp(-8, 8)).maximum(step * SMALLEST_SCALE)
+        off = (y - mu).abs()
+        probability = _normal((0.5 * step - off) / sigma) - _normal((-0.5 * step - off) / sigma)
+        return -torch.log2(probability.clamp_min(_LEAST))
+
+
+class Transform(nn.Module):
+    """The three networks together, as a checkpoint holds them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.analysis = Analysis(config)
+        self.synthesis = Synthesis(config)
+        self.rate = RateModel(config)
+
+
+def width_of(step: Tensor) -> Tensor:
+    """How rate model and synthesis are told a quantisation step."""
+    return 0.5 * torch.log(step)
+
+
+def _normal(z: Tensor) -> Tensor:
+    """The normal distribution function."""
+    return 0.5 * torch.erfc(-z * 0.5**0.5)

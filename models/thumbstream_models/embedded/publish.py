@@ -1,0 +1,162 @@
+"""A checkpoint of the product codec to a published model, step by step.
+
+load -> channels in order -> published weights -> latents of training pictures -> fit the context
+model -> ONNX -> parity -> what a searching encoder needs -> folder -> measure real streams of
+held-out pictures -> manifest and card.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thumbstream_models import artifacts, data, runs
+from thumbstream_models.config import ConfigError
+from thumbstream_models.embedded import card, context, export, search, stages, weights
+from thumbstream_models.embedded.config import FAMILY, EmbeddedConfig
+from thumbstream_models.embedded.layout import Layout
+from thumbstream_models.embedded.networks import Transform
+from thumbstream_models.embedded.training import Run
+from thumbstream_models.export import PARITY_TOLERANCE
+from thumbstream_models.publish import emptied, measure
+
+CLIENT_LIMIT = 150_000
+"""Most bytes, gzipped, of what a browser must fetch: synthesis weights and entropy tables."""
+SIZES = (32, 64)
+"""Sides of the pictures that the context model is fitted on, and that are measured."""
+_CURVATURE_CROPS = 64
+
+
+def publish(
+    checkpoint: Path,
+    sources: list[Path],
+    zoo: Path,
+    *,
+    tables: Path | None = None,
+    notes: str,
+    sources_text: str,
+) -> Path:
+    """Write ``zoo/<model-id>`` anew and return it.
+
+    ``tables`` is an ``entropy.npz`` that was fitted to this checkpoint before; without it the
+    context model is fitted here. Raises `ValueError` when ONNX Runtime and PyTorch disagree, and
+    when a client would have to fetch too much.
+    """
+    run, layout = ready(checkpoint)
+    config = run.config
+    pictures = data.load(sources, config.data)
+    arrays = load_tables(tables) if tables else fit_tables(run, layout, pictures.training)
+    files = export.to_onnx(run.net, layout.base_step, config.embedding.weight_bits)
+    difference = export.parity(run.net, files, layout)
+    if difference > PARITY_TOLERANCE:
+        raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
+    client = client_size(run, arrays)
+    if client > CLIENT_LIMIT:
+        raise ValueError(f"a client would fetch {client} bytes, more than {CLIENT_LIMIT}")
+    files["entropy.npz"] = artifacts.npz_bytes(arrays)
+    files |= search_files(run, layout, pictures.training)
+    folder = emptied(zoo / config.model_id)
+    manifest = manifest_of(run, layout, files, len(pictures.training))
+    manifest["measured"] = {"parity": float(f"{difference:.2g}"), "client_gzipped_bytes": client}
+    artifacts.write(folder, manifest, files)
+    for size in (s for s in SIZES if s <= config.data.size):
+        held_out = data.validation_batch(pictures.validation, size)
+        name = "held_out" if size == SIZES[0] else f"held_out_{size}px"
+        manifest["measured"][name] = measure(folder, held_out)
+    artifacts.write_manifest(folder, manifest)
+    (folder / "MODEL_CARD.md").write_text(
+        card.model_card(manifest, notes, sources_text), encoding="utf-8"
+    )
+    return folder
+
+
+def ready(checkpoint: Path) -> tuple[Run, Layout]:
+    """Averaged weights as they are published, channels in order; raises `ConfigError`."""
+    run, stage = stages.restore(checkpoint, torch.device("cpu"))
+    if (layout := stage.layout) is None:
+        raise ConfigError(
+            f"{checkpoint} is of the transform stage: train the embedding stage on it"
+        )
+    run.net.load_state_dict(run.ema)
+    run.net.eval()
+    export.round_weights(export.in_order(run.net, layout), run.config.embedding.weight_bits)
+    return run, layout
+
+
+def fit_tables(
+    run: Run, layout: Layout, pictures: list[NDArray[np.uint8]]
+) -> dict[str, NDArray[np.generic]]:
+    """The integer context model of a `ready` run, fitted to crops of training pictures."""
+    return context.fit(
+        training_latents(run.net, run.config, pictures), layout.published(), run.config.context
+    ).tables()
+
+
+def training_latents(
+    net: Transform, config: EmbeddedConfig, pictures: list[NDArray[np.uint8]]
+) -> list[Tensor]:
+    """Latents of crops of each of `SIZES` that the configuration allows: as many cells of each."""
+    out = []
+    for size in (s for s in SIZES if s <= config.data.size):
+        count = config.context.pictures * SIZES[0] ** 2 // size**2
+        batches = stages.crops(pictures, config, size, count)
+        out.append(stages.latents_of(net, batches, torch.device("cpu")))
+    return out
+
+
+def load_tables(path: Path) -> dict[str, NDArray[np.generic]]:
+    """The arrays of an ``.npz`` file."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def search_files(run: Run, layout: Layout, pictures: list[NDArray[np.uint8]]) -> dict[str, bytes]:
+    """`search.onnx` and `search.npz` of a `ready` run; curvatures are those of training crops."""
+    config = run.config.embedding
+    differentiated = search.Differentiated(run.net.synthesis, layout.base_step, config.ssim_weight)
+    pixels = next(stages.crops(pictures, run.config, min(config.sizes), _CURVATURE_CROPS))
+    x = runs.to_tensor(pixels, torch.device("cpu"))
+    with torch.no_grad():
+        latents = run.net.analysis(x)
+    arrays: dict[str, NDArray[np.generic]] = {
+        "curvature": search.curvatures(differentiated, x, latents, layout),
+        "slopes": search.slopes(layout),
+    }
+    return {
+        "search.onnx": export.search_graph(differentiated, config.weight_bits),
+        "search.npz": artifacts.npz_bytes(arrays),
+    }
+
+
+def client_size(run: Run, tables: dict[str, NDArray[np.generic]]) -> int:
+    """Gzipped bytes of synthesis weights and entropy tables."""
+    bits = run.config.embedding.weight_bits
+    return weights.gzipped_size(weights.packed(run.net.synthesis, bits, tables))
+
+
+def manifest_of(run: Run, layout: Layout, files: dict[str, bytes], pictures: int) -> dict[str, Any]:
+    """The manifest, without what is measured."""
+    networks = {"analysis": run.net.analysis, "synthesis": run.net.synthesis}
+    parameters = {
+        name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
+    }
+    return {
+        **artifacts.common(run.config.model_id, FAMILY, files),
+        "channels": len(layout.starts),
+        "planes": layout.planes,
+        "groups": list(layout.groups),
+        "starts": list(layout.starts),
+        "base_step": layout.base_step,
+        "training": artifacts.trained(
+            run,
+            commit=runs.commit_hash(),
+            pictures=pictures,
+            parameters=sum(parameters.values()),
+        )
+        | {f"{name}_parameters": count for name, count in parameters.items()},
+    }

@@ -1,0 +1,192 @@
+"""The stages of the training from end to end: ``thumbstream-models train CONFIG DATA...``.
+
+The first makes a transform that is good at every rate; the second goes on with it, optimizer and
+all, on truncation states of the embedded stream; the third lets the synthesis network alone go on,
+from the moving average of the others, so that a context model can be fitted meanwhile.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thumbstream_models import data, runs
+from thumbstream_models.config import ConfigError, DataConfig
+from thumbstream_models.embedded import context, training
+from thumbstream_models.embedded.config import STAGES, EmbeddedConfig, StageConfig, from_dict
+from thumbstream_models.embedded.layout import Layout, chosen_starts
+from thumbstream_models.embedded.networks import Transform
+from thumbstream_models.embedded.training import Run, Stage
+
+SORTING_CROPS = 8192
+"""Training crops that decide the order and the first planes of the channels."""
+SHARES_STEPS = 250
+"""Steps of the context model whose bits tell how far into a plane each group lies."""
+_SIZE_STREAM = 7
+"""The sizes of the batches are drawn from a stream of their own."""
+
+
+def new_run(config: EmbeddedConfig, device: torch.device) -> Run:
+    """A run at step 0 of the first stage."""
+    torch.manual_seed(config.transform.seed)
+    net = Transform(config.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return runs.start(config, net, config.transform)
+
+
+def save(run: Run, path: Path, stage: Stage) -> None:
+    """Write a checkpoint."""
+    layout = None if stage.layout is None else stage.layout.to_dict()
+    runs.save(run, path, stage=stage.name, layout=layout)
+
+
+def restore(
+    path: Path, device: torch.device, config: EmbeddedConfig | None = None
+) -> tuple[Run, Stage]:
+    """Read a checkpoint; ``config`` may change all but the networks."""
+    saved = torch.load(path, map_location=device, weights_only=True)
+    before = from_dict(saved["config"])
+    config = config or before
+    if config.model != before.model:
+        raise ConfigError(f"{path} holds another network than the configuration asks for")
+    run = new_run(config, device)
+    runs.fill(run, saved)
+    layout = Layout.from_dict(saved["layout"]) if saved["layout"] else None
+    return run, Stage(saved["stage"], layout)
+
+
+def batch_of(
+    pictures: list[NDArray[np.uint8]], config: DataConfig, stage: StageConfig, step: int
+) -> NDArray[np.uint8]:
+    """Batch number ``step``: ``(batch, size, size, 3)`` uint8 of one of the stage's sizes."""
+    drawn = np.random.default_rng((stage.seed, step, _SIZE_STREAM)).random()
+    # The last size takes what rounding leaves of the chances.
+    chosen = int(np.searchsorted(np.cumsum(stage.size_chances[:-1]), drawn, side="right"))
+    config = dataclasses.replace(config, size=stage.sizes[chosen])
+    return data.training_batch(pictures, config, stage.batch_sizes[chosen], stage.seed, step)
+
+
+@torch.no_grad()
+def latents_of(
+    net: Transform, batches: Iterator[NDArray[np.uint8]], device: torch.device
+) -> Tensor:
+    """Latents ``(B, C, h, w)`` of pictures of one size, in the networks' order of channels."""
+    return torch.cat([net.analysis(runs.to_tensor(b, device)).float().cpu() for b in batches])
+
+
+def crops(
+    pictures: list[NDArray[np.uint8]], config: EmbeddedConfig, size: int, count: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Batches of ``count`` crops of ``size`` pixels, other ones than the stages train on."""
+    data_config = dataclasses.replace(config.data, size=size)
+    batch = min(256, count)
+    seed = config.context.seed
+    return data.prefetched_batches(pictures, data_config, batch, seed, range(-(-count // batch)))
+
+
+def make_layout(run: Run, pictures: list[NDArray[np.uint8]], device: torch.device) -> Layout:
+    """Order, first planes and shares of the channels, by latents of training crops."""
+    e = run.config.embedding
+    with runs.averaged_weights(run) as net:
+        side = min(e.sizes)
+        y = latents_of(net, crops(pictures, run.config, side, SORTING_CROPS), device)
+    by_spread = y.std((0, 2, 3)).argsort(descending=True)
+    order = torch.cat([by_spread[r : r + n] for r, n in zip(e.ranks, e.groups, strict=True)])
+    scales = torch.repeat_interleave(torch.pow(3.0, -torch.tensor(e.lags)), torch.tensor(e.groups))
+    y = y[:, order] * scales[:, None, None]
+    layout = Layout(
+        planes=e.planes,
+        groups=e.groups,
+        starts=chosen_starts(y, e.planes, e.base_step, e.covered),
+        base_step=e.base_step,
+        order=tuple(order.tolist()),
+        scales=tuple(scales.tolist()),
+        shares=(),
+    )
+    few = dataclasses.replace(run.config.context, steps=SHARES_STEPS)
+    model = context.fit([y], layout.published(), few, quiet=True)
+    spent = context.bits_by_step(model, y[:1024]).cumsum(1)
+    shares = spent / spent[:, -1:].clamp_min(1e-9)
+    return dataclasses.replace(layout, shares=tuple(map(tuple, shares.tolist())))
+
+
+def train(
+    config: EmbeddedConfig | None,
+    sources: list[Path],
+    out: Path,
+    *,
+    stage: str,
+    resume: Path | None = None,
+    max_minutes: float | None = None,
+    device_name: str | None = None,
+) -> Run:
+    """Train one of the `STAGES` until its last step, ``max_minutes`` or a signal.
+
+    Each stage goes on from a checkpoint of its own or of the stage before; the first may start from
+    nothing. Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``.
+    """
+    device = runs.device_of(device_name)
+    out.mkdir(parents=True, exist_ok=True)
+    if resume is not None:
+        run, before = restore(resume, device, config)
+    elif config is not None:
+        run, before = new_run(config, device), Stage(STAGES[0], None)
+    else:
+        raise ConfigError("a training needs a configuration or a checkpoint")
+    if resume is None and stage != before.name:
+        raise ConfigError(f"the {stage} stage goes on from a checkpoint")
+    if STAGES.index(stage) - STAGES.index(before.name) not in (0, 1):
+        raise ConfigError(f"the {stage} stage cannot follow the {before.name} stage of {resume}")
+    pictures = data.load(sources, run.config.data)
+    run.data_sha256 = pictures.sha256
+    now = entered(run, before, stage, pictures.training, device)
+    schedule = now.schedule(run.config)
+    held_out = {
+        side: data.validation_batch(pictures.validation, side)
+        for side in training.BUDGETS
+        if side <= run.config.data.size
+    }
+
+    def point() -> dict[str, Any]:
+        about = {"step": run.step, "minutes": round(run.seconds / 60, 1), "stage": stage}
+        return about | training.validate(run, now, held_out, device)
+
+    make = partial(batch_of, pictures.training, run.config.data, schedule)
+    with runs.stop_requests() as stop:
+        runs.loop(
+            run,
+            schedule,
+            data.prefetched(make, range(run.step, schedule.steps)),
+            step=lambda pixels: training.train_step(run, now, pixels, device),
+            validate=point,
+            checkpoint=lambda path: save(run, path, now),
+            out=out,
+            stop=stop,
+            max_minutes=max_minutes,
+        )
+    return run
+
+
+def entered(
+    run: Run,
+    before: Stage,
+    name: str,
+    pictures: list[NDArray[np.uint8]],
+    device: torch.device,
+) -> Stage:
+    """The stage ``name`` of a run that was in ``before``; prepares the run for it."""
+    if name == before.name:
+        return before
+    if before.layout is None:
+        return Stage(name, make_layout(run, pictures, device))
+    # What stays as it is from here on is what will be published.
+    fixed = {key: run.ema[key] for key in run.ema if not key.startswith("synthesis.")}
+    run.net.load_state_dict(run.net.state_dict() | fixed)
+    return Stage(name, before.layout)

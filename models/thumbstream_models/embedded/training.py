@@ -1,0 +1,200 @@
+"""One optimizer step, and one look at held-out pictures: the same in all stages.
+
+Every picture of a batch has a quality of its own, which sets how finely its latents are known and
+the weight of its distortion. The rate model sees latents with uniform noise of one step (Balle et
+al. 2017), the synthesis network rounded ones with a straight-through gradient (Theis et al. 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thumbstream_models import runs
+from thumbstream_models.embedded import weights
+from thumbstream_models.embedded.config import (
+    STAGES,
+    STRIDE,
+    EmbeddedConfig,
+    EmbeddingConfig,
+    StageConfig,
+    SynthesisConfig,
+)
+from thumbstream_models.embedded.distortion import (
+    balanced,
+    distortion,
+    lagrangian,
+    squared_error,
+    ssim,
+)
+from thumbstream_models.embedded.layout import Layout
+from thumbstream_models.embedded.networks import Transform, width_of
+from thumbstream_models.embedded.states import Quantiser, Truncated, Uniform
+
+Run: TypeAlias = runs.Run[EmbeddedConfig, Transform]
+
+BUDGETS = {32: (24, 32, 64, 128, 256), 64: (64, 128, 256)}
+"""Bytes at which held-out pictures of each size are looked at."""
+VALIDATION_PICTURES = {32: 256, 64: 64}
+_VALIDATION_QUALITIES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A batch as the transform codes it."""
+
+    bits: Tensor
+    """``(B,)``, by the rate model."""
+    x_hat: Tensor
+    """``(B, 3, H, W)``."""
+
+
+def coded(
+    net: Transform,
+    x: Tensor,
+    quality: Tensor,
+    quantiser: Quantiser,
+    *,
+    noisy: bool = False,
+    weight_bits: int | None = None,
+    rated: bool = True,
+) -> Coded:
+    """Code pictures ``(B, 3, H, W)`` at qualities ``(B,)``.
+
+    The rate is that of ``noisy`` latents, or of the rounded ones that streams hold. With
+    ``weight_bits`` the synthesis weights are rounded as published. Who does not want to be
+    ``rated`` saves the rate model's time and gets no bits.
+    """
+    with torch.autocast(x.device.type, torch.bfloat16):
+        y = net.analysis(x)
+        step = quantiser.steps(quality, y)
+        y_hat = quantiser.rounded(y, step)
+        sent = y + (torch.rand_like(y) - 0.5) * step if noisy else y_hat
+        bits = y.new_zeros(len(x))
+        if rated:
+            bits = net.rate(sent, y_hat, step).sum((1, 2, 3))
+        inputs = y_hat, width_of(step)
+        if weight_bits is None:
+            return Coded(bits, net.synthesis(*inputs))
+        scales = quantiser.weight_scales()
+        drawn = weights.straight_through(net.synthesis, weight_bits, *inputs, scales=scales)
+        return Coded(bits, drawn)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Which part of the training a run is in, and what that part has found out."""
+
+    name: str
+    """One of `STAGES`."""
+    layout: Layout | None
+    """None in the first."""
+
+    def schedule(self, config: EmbeddedConfig) -> StageConfig:
+        """Its section of a configuration."""
+        section: StageConfig = getattr(config, self.name)
+        return section
+
+    def quantiser(self, device: torch.device) -> Quantiser:
+        """What makes its latents coarse."""
+        return Uniform() if self.layout is None else Truncated(self.layout, device)
+
+    def weight_bits(self, run: Run) -> int | None:
+        """Bits that the synthesis weights are rounded to at the run's step; None: not yet."""
+        config = self.schedule(run.config)
+        if not isinstance(config, EmbeddingConfig | SynthesisConfig):
+            return None
+        rounded = run.step >= config.quantise_from * config.steps
+        return run.config.embedding.weight_bits if rounded else None
+
+    @contextmanager
+    def learning(self, net: Transform) -> Iterator[None]:
+        """Only what this stage trains gets gradients."""
+        fixed = (net.analysis, net.rate) if self.name == STAGES[-1] else ()
+        for module in fixed:
+            module.requires_grad_(False)
+        try:
+            yield
+        finally:
+            net.requires_grad_(True)
+
+
+def train_step(run: Run, stage: Stage, pixels: NDArray[np.uint8], device: torch.device) -> float:
+    """One optimizer step on one batch; returns the loss."""
+    config = stage.schedule(run.config)
+    runs.step_rng(config.seed, run.step)
+    x = runs.to_tensor(pixels, device)
+    quality = qualities(config, len(x)).to(device)
+    with stage.learning(run.net):
+        result = coded(
+            run.net,
+            x,
+            quality,
+            stage.quantiser(device),
+            noisy=True,
+            weight_bits=stage.weight_bits(run),
+            rated=stage.name != STAGES[-1],
+        )
+        bytes_per_cell = result.bits / 8 / (x.shape[-1] * x.shape[-2] / STRIDE**2)
+        weight = lagrangian(quality)
+        cost = bytes_per_cell + weight * distortion(x, result.x_hat, config.ssim_weight)
+        return runs.learn(run, balanced(cost, weight).mean(), config)
+
+
+def qualities(config: StageConfig, count: int) -> Tensor:
+    """Qualities of the pictures of a batch, drawn at random: ``(count,)``."""
+    (low, high), (common_low, common_high) = config.qualities, config.common_qualities
+    drawn, among = torch.rand(2, count)
+    common = common_low + (common_high - common_low) * among
+    return torch.where(drawn < config.common_chance, common, low + (high - low) * among)
+
+
+@torch.no_grad()
+def validate(
+    run: Run, stage: Stage, held_out: dict[int, NDArray[np.uint8]], device: torch.device
+) -> dict[str, Any]:
+    """Quality at some numbers of bytes, by the rate model's own likelihood."""
+    config = stage.schedule(run.config)
+    grid = np.linspace(*config.qualities, _VALIDATION_QUALITIES)
+    bits, quantiser = stage.weight_bits(run), stage.quantiser(device)
+    point: dict[str, Any] = {}
+    with runs.averaged_weights(run) as net, torch.random.fork_rng():
+        torch.manual_seed(1)
+        for size, pixels in held_out.items():
+            x = runs.to_tensor(pixels[: VALIDATION_PICTURES[size]], device)
+            rows = []
+            for quality in grid:
+                each = torch.full((len(x),), float(quality), device=device)
+                result = coded(net, x, each, quantiser, weight_bits=bits)
+                rows.append(measured(x, result.x_hat) | {"bytes": float(result.bits.mean() / 8)})
+            point |= at_budgets(rows, size)
+    return point
+
+
+def measured(x: Tensor, x_hat: Tensor) -> dict[str, float]:
+    """Mean ``ssim`` and ``psnr`` over the pictures."""
+    psnr = 10 * torch.log10(255**2 / squared_error(x, x_hat))
+    return {"ssim": float(ssim(x, x_hat).mean()), "psnr": float(psnr.mean())}
+
+
+def at_budgets(rows: list[dict[str, float]], size: int) -> dict[str, float]:
+    """Qualities at the bytes of `BUDGETS` that the mean rates reach, by interpolation.
+
+    Keys like ``ssim_32px_64``: at 64 bytes for pictures of 32 x 32.
+    """
+    rows = sorted(rows, key=lambda row: row["bytes"])
+    rates = [row["bytes"] for row in rows]
+    point = {}
+    for name, digits in (("ssim", 4), ("psnr", 3)):
+        for budget in BUDGETS[size]:
+            if rates[0] <= budget <= rates[-1]:
+                value = np.interp(np.log(budget), np.log(rates), [row[name] for row in rows])
+                point[f"{name}_{size}px_{budget}"] = round(float(value), digits)
+    return point

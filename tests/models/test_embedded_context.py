@@ -1,0 +1,135 @@
+"""The context model as it is fitted is the one that the codec reads and writes streams with."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from thumbstream.codec.codes import Grid
+from thumbstream.codec.embedded_context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.nested import Latents, Nesting
+from thumbstream.codec.symbolstream import write_symbols
+from thumbstream_models.embedded import context
+from thumbstream_models.embedded.config import ContextConfig
+from thumbstream_models.embedded.layout import ladder
+
+LAYOUT = EmbeddedLayout(
+    channels=6, planes=4, groups=(2, 1, 3), starts=(0, 0, 1, 1, 2, 3), base_step=27.0
+)
+CONFIG = ContextConfig(
+    hidden=10,
+    middle=6,
+    steps=160,
+    batch_size=16,
+    learning_rate=0.02,
+    plane_weights=(1.0,) * 4,
+    pictures=0,
+    seed=1,
+)
+
+
+def latents(batch: int, seed: int = 0, rows: int = 3, columns: int = 2) -> torch.Tensor:
+    """Neighbours are alike, and loud cells are loud in all channels."""
+    generator = torch.Generator().manual_seed(seed)
+    loud = torch.exp(1.5 * torch.randn(batch, 1, 1, 1, generator=generator))
+    noise = torch.randn(batch, 6, rows, columns, generator=generator)
+    shared = torch.randn(batch, 6, 1, 1, generator=generator)
+    scale = torch.tensor([20.0, 12, 8, 6, 3, 1])[:, None, None]
+    return loud * scale * (shared + 0.5 * noise)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> context.ContextNetworks:
+    return context.fit([latents(600), latents(300, 1, 4, 4)], LAYOUT, CONFIG, quiet=True)
+
+
+def test_the_codec_computes_the_chances_that_were_fitted(fitted: context.ContextNetworks) -> None:
+    nesting, grid = Nesting(LAYOUT), Grid(3, 2)
+    model = EmbeddedContextModel(fitted.tables(), nesting)
+    y = latents(1, seed=7)
+    states = ladder(y, LAYOUT)
+    fitted_bits = fitted(states).detach()
+    seen, known = EmbeddedContext(model, 1, grid), Latents(nesting, (1, 3, 2))
+    digits = nesting.digits(nesting.nearest(y.numpy().reshape(1, 6, 6)))
+    for step in nesting.steps:
+        nonzero, positive = (c.reshape(step.width, 6) / 65536 for c in seen.chances(step))
+        own = digits[step.plane][0, step.channels]
+        spent = -np.log2(np.where(own == 0, 1 - nonzero, nonzero))
+        spent -= np.where(own == 0, 0, np.log2(np.where(own > 0, positive, 1 - positive)))
+        expected = fitted_bits[step.plane, step.channels].numpy()
+        # All integers are the same; the table knows log odds to half of one in 128.
+        allowed = 6 * 2 * 0.5 / context.LOGIT_STEPS / math.log(2) + 1e-3 * expected
+        assert (np.abs(spent.sum(1) - expected) <= allowed + 0.01).all()
+        known.refine(step, digits[step.plane][:, step.channels].astype(np.float32))
+        seen.learn(step, known.states)
+
+
+def test_fitting_saves_bytes_in_real_streams(fitted: context.ContextNetworks) -> None:
+    static = context.ContextNetworks(LAYOUT, hidden=1, middle=1)
+    with torch.no_grad():
+        for parameter in static.parameters():
+            parameter.zero_()
+    static.start_from(ladder(latents(600), LAYOUT))
+    nesting, sizes = Nesting(LAYOUT), []
+    held_out = latents(40, seed=9)
+    for networks in (fitted, static):
+        model = EmbeddedContextModel(networks.tables(), nesting)
+        states = nesting.nearest(held_out.numpy().reshape(40, 6, 6))
+        sizes.append(sum(len(write_symbols(model, q[None], Grid(3, 2))) for q in states) / 40)
+    spent = float(context.bits_by_step(fitted, held_out).sum()) / 8
+    assert sizes[0] < 0.93 * sizes[1]
+    assert spent == pytest.approx(sizes[0], abs=1.0)
+
+
+def test_tables_are_what_the_loss_was_paid_for(fitted: context.ContextNetworks) -> None:
+    """Weights that stand on the integers themselves cost the same."""
+    tables = fitted.tables()
+    with torch.no_grad():
+        on_grid = context.ContextNetworks(LAYOUT, CONFIG.hidden, CONFIG.middle)
+        for name, parameter in on_grid.named_parameters():
+            steps = context.WEIGHT_STEPS if name in ("m", "w2", "w3") else context.FIRST_STEPS
+            if name in ("bm", "own", "b2"):
+                steps = context.WEIGHT_STEPS * context.UNIT_STEPS
+            parameter.copy_(torch.from_numpy(tables[name].astype(np.float32)) / steps)
+    on_grid.rounded = True
+    y = latents(50, seed=3)
+    found, expected = (context.bits_by_step(m, y) for m in (on_grid, fitted))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_plane_before_the_first_costs_nothing(fitted: context.ContextNetworks) -> None:
+    bits = fitted(ladder(latents(9), LAYOUT))
+    for channel, start in enumerate(LAYOUT.starts):
+        assert bits[:start, channel].tolist() == [0] * start
+        assert (bits[start:, channel] > 0).all()
+
+
+def test_the_start_is_the_digits_own_entropy() -> None:
+    states = ladder(latents(800), LAYOUT)
+    model = context.ContextNetworks(LAYOUT, 4, 3)
+    with torch.no_grad():
+        model.w2.zero_()
+        model.w3.zero_()
+    model.start_from(states)
+    digits = (states[1] - 3 * states[0])[:, 0]
+    chances = torch.stack([(digits == t).float().mean() for t in (-1, 0, 1)])
+    entropy = -(chances * chances.log2()).sum() * digits.numel()
+    assert model(states)[0, 0].item() == pytest.approx(float(entropy), rel=1e-4)
+
+
+def test_features_stop_at_the_edge() -> None:
+    states = torch.tensor([[[[1.0, -9.0], [2.0, 0.0]]]])
+    seen = context.features(states)[:, 0].tolist()
+    assert seen == [[1, 1, 6, -2], [4, -4, 1, 1], [2, 2, 1, 1], [0, 0, 6, -2]]
+
+
+def test_the_seed_decides_the_fit() -> None:
+    few = dataclasses.replace(CONFIG, steps=4)
+    one, other = (context.fit([latents(50)], LAYOUT, few, quiet=True).tables() for _ in range(2))
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])

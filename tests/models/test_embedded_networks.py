@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from thumbstream.codec import quality
+from thumbstream_models import runs
+from thumbstream_models.embedded import distortion
+from thumbstream_models.embedded.config import EmbeddedConfig
+from thumbstream_models.embedded.networks import Transform, width_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def net(product: EmbeddedConfig) -> Transform:
+    torch.manual_seed(0)
+    return Transform(product.model).eval()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 5), (4, 4)])
+def test_any_grid(net: Transform, rows: int, columns: int) -> None:
+    x = torch.rand(2, 3, 8 * rows, 8 * columns) * 2 - 1
+    y = net.analysis(x)
+    assert y.shape == (2, 8, rows, columns)
+    step = torch.full_like(y, 0.5)
+    assert net.synthesis(y, width_of(step)).shape == x.shape
+    assert net.rate(y, y, step).shape == y.shape
+
+
+def test_an_analysis_without_its_network_is_linear(net: Transform) -> None:
+    x = torch.rand(1, 3, 16, 16)
+    nonlinear = net.analysis.net(x)
+    linear = net.analysis(x) - 4 * nonlinear
+    torch.testing.assert_close(linear, 4 * net.analysis.linear(x))
+
+
+def test_a_new_synthesis_has_no_linear_part(product: EmbeddedConfig) -> None:
+    fresh = Transform(product.model).synthesis
+    y = torch.rand(1, 8, 2, 2)
+    torch.testing.assert_close(fresh(y, y), fresh.net(fresh.input(torch.cat([y / 4, y], 1))))
+    with torch.no_grad():
+        fresh.linear.weight[0, 0] = 4.0  # of the first colour, the first of 8 x 8 pixels
+    changed = fresh(y, y) - fresh.net(fresh.input(torch.cat([y / 4, y], 1)))
+    torch.testing.assert_close(changed[:, 0, ::8, ::8], y[:, 0])
+    changed[:, 0, ::8, ::8] = 0
+    assert changed.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("step", [0.2, 1.0, 30.0])
+def test_the_chances_of_all_values_add_up_to_one(net: Transform, step: float) -> None:
+    """Of a first group's latent, whatever network predicts it."""
+    values = torch.arange(-4000, 4001) * step
+    y = torch.zeros(len(values), 8, 1, 1)
+    y[:, 0, 0, 0] = values
+    steps = torch.full_like(y, step)
+    with torch.no_grad():
+        bits = net.rate(y, y, steps)[:, 0, 0, 0]
+    # Probabilities under 1e-8 are told as 1e-8: 8,001 of them at most.
+    assert float((2.0 ** -bits.double()).sum()) == pytest.approx(1, abs=2e-4)
+
+
+def test_a_group_knows_the_groups_before_it_only(net: Transform) -> None:
+    y, step = torch.rand(1, 8, 3, 3), torch.ones(1, 8, 3, 3)
+    with torch.no_grad():
+        before = net.rate(y, y, step)
+        later = y.clone()
+        later[:, 4:] += 2
+        after = net.rate(y, later, step)
+        earlier = y.clone()
+        earlier[:, :2] += 2
+        other = net.rate(y, earlier, step)
+    assert torch.equal(before, after)
+    assert torch.equal(before[:, :2], other[:, :2])
+    assert not torch.equal(before[:, 2:], other[:, 2:])
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (16, 40)])
+def test_ssim_is_the_published_measure(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    a = rng.integers(0, 256, (3, *shape, 3), np.uint8)
+    b = np.clip(a + rng.normal(0, 30, a.shape), 0, 255).astype(np.uint8)
+    x, x_hat = runs.to_tensor(a, CPU), runs.to_tensor(b, CPU)
+    np.testing.assert_allclose(distortion.ssim(x, x_hat), quality.ssim(a, b), atol=2e-5)
+    error = distortion.squared_error(x, x_hat)
+    np.testing.assert_allclose(10 * np.log10(255**2 / error.numpy()), quality.psnr(a, b), atol=1e-3)
+
+
+def test_the_lagrangian_grows_with_quality() -> None:
+    weights = distortion.lagrangian(torch.tensor([-1.3, 0.0, 1.0]))
+    torch.testing.assert_close(weights, 0.05 * torch.tensor([math.exp(-4.29), 1, math.exp(3.3)]))
+    torch.testing.assert_close(distortion.balanced(torch.ones(3), weights), 1 / (1 + 150 * weights))

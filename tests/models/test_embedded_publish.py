@@ -1,0 +1,304 @@
+"""From checkpoints to a published folder that the service's codec reads, and what it is worth."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from thumbstream.codec.artifact import open_artifact
+from thumbstream.codec.codec import open_codec
+from thumbstream.codec.embedded import EmbeddedCodec
+from thumbstream.codec.networks import Network
+from thumbstream_models import cli
+from thumbstream_models.config import ConfigError
+from thumbstream_models.embedded import ablation, card, export, publish, scaling, stages, weights
+from thumbstream_models.embedded.config import EmbeddedConfig
+from thumbstream_models.embedded.networks import width_of
+from thumbstream_models.embedded.states import Truncated
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+NOTES, SOURCES = "Trained by a test.", "Synthetic pictures."
+
+
+@pytest.fixture(scope="module")
+def checkpoints(
+    product: EmbeddedConfig, picture_folder: Path, tmp_path_factory: Any
+) -> tuple[Path, Path]:
+    """Of both stages."""
+    out = tmp_path_factory.mktemp("checkpoints")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "SORTING_CROPS", 32)
+        patch.setattr(stages, "SHARES_STEPS", 5)
+        first, second = out / "first", out / "second"
+        stages.train(product, [picture_folder], first, stage="transform", device_name="cpu")
+        resume = first / "checkpoint.pt"
+        stages.train(
+            None, [picture_folder], second, stage="embedding", resume=resume, device_name="cpu"
+        )
+    return first / "checkpoint.pt", second / "checkpoint.pt"
+
+
+@pytest.fixture(scope="module")
+def published(checkpoints: tuple[Path, Path], picture_folder: Path, tmp_path_factory: Any) -> Path:
+    zoo = tmp_path_factory.mktemp("zoo")
+    return publish.publish(checkpoints[1], [picture_folder], zoo, notes=NOTES, sources_text=SOURCES)
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return content
+
+
+def squares(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return np.stack([pixels[:24, :24] for pixels in pictures[:4]])
+
+
+def test_the_codec_reads_it(published: Path, smooth_pictures: list[NDArray[np.uint8]]) -> None:
+    codec = open_codec(published, device="cpu")
+    picture = smooth_pictures[0][:16, :24]
+    stream = codec.encode(picture)
+    assert codec.decode(stream).shape == picture.shape
+    assert codec.inspect(stream)["planes"] == 4
+    for length in range(1, len(stream)):
+        assert codec.decode(stream[:length]).shape[2] == 3
+
+
+def test_the_manifest_is_that_of_the_family(published: Path, product: EmbeddedConfig) -> None:
+    manifest = manifest_of(published)
+    schema = json.loads((ROOT / "docs" / "artifact.schema.json").read_text())
+    jsonschema.validate(manifest, schema)
+    assert manifest["family"] == "embedded"
+    assert manifest["bitstream_id"] == 7
+    assert manifest["groups"] == list(product.embedding.groups)
+    assert len(manifest["starts"]) == manifest["channels"] == 8
+    assert manifest["training"]["config"] == json.loads(json.dumps(product.to_dict()))
+    assert manifest["measured"]["parity"] < 1e-4
+    assert manifest["measured"]["held_out"]["size"] == [32, 32]
+    names = {"analysis.onnx", "synthesis.onnx", "entropy.npz", "search.onnx", "search.npz"}
+    assert set(manifest["files"]) == names
+
+
+def test_the_graphs_have_the_channels_in_order_and_to_scale(
+    published: Path, checkpoints: tuple[Path, Path]
+) -> None:
+    """Against the checkpoint's own networks, as the last stage trains them."""
+    run, stage = stages.restore(checkpoints[1], CPU)
+    layout = stage.layout
+    assert layout is not None
+    assert layout.order != tuple(range(8))
+    assert min(layout.scales) < 1
+    run.net.load_state_dict(run.ema)
+    artifact, order = open_artifact(published), list(layout.order)
+    scales = torch.tensor(layout.scales)[:, None, None]
+    analysis = Network(artifact.file("analysis.onnx"), "cpu")
+    synthesis = Network(artifact.file("synthesis.onnx"), "cpu")
+    x = torch.rand(2, 3, 16, 24) * 2 - 1
+    with torch.no_grad():
+        y = run.net.eval().analysis(x)
+    found = analysis.run({"pixels": x.numpy()})[0]
+    np.testing.assert_allclose(found, y[:, order] * scales, atol=0.01)  # half-precision weights
+    levels = torch.randint(0, 5, y.shape).float()
+    widths = width_of(layout.base_step / 3**levels / scales[layout.rank()])
+    truncated = Truncated(layout, CPU)
+    with torch.no_grad():
+        x_hat = weights.straight_through(
+            run.net.synthesis,
+            run.config.embedding.weight_bits,
+            y,
+            widths,
+            scales=truncated.weight_scales(),
+        )
+    inputs = {"values": (y[:, order] * scales).numpy(), "levels": levels[:, order].numpy()}
+    np.testing.assert_allclose(synthesis.run(inputs)[0], x_hat, atol=0.002)  # and biases
+
+
+@pytest.mark.parametrize("name", ["synthesis.onnx", "search.onnx"])
+def test_synthesis_weights_are_stored_as_integers(
+    published: Path, checkpoints: tuple[Path, Path], name: str
+) -> None:
+    run, _ = publish.ready(checkpoints[1])
+    stored = {t.name: t for t in onnx.load(published / name).graph.initializer}
+    parameters = dict(run.net.synthesis.named_parameters())
+    for parameter, value in parameters.items():
+        if parameter.endswith("weight"):
+            whole = numpy_helper.to_array(stored[f"synthesis.{parameter}_int8"])
+            scale = numpy_helper.to_array(stored[f"synthesis.{parameter}_scale"])
+            assert (whole.dtype, scale.dtype) == (np.int8, np.float16)
+            assert np.abs(whole).max() <= 31, "6 bits"
+            np.testing.assert_array_equal(whole * scale.astype(np.float32), value.detach())
+
+
+def test_weights_that_are_not_rounded_are_not_exported(checkpoints: tuple[Path, Path]) -> None:
+    run, stage = stages.restore(checkpoints[1], CPU)
+    layout = stage.layout
+    assert layout is not None
+    with pytest.raises(ValueError, match="not rounded"):
+        export.to_onnx(run.net, layout.base_step, 6)
+
+
+def test_the_size_of_a_client_is_measured(published: Path, checkpoints: tuple[Path, Path]) -> None:
+    run, _ = publish.ready(checkpoints[1])
+    tables = publish.load_tables(published / "entropy.npz")
+    packed = weights.packed(run.net.synthesis, 6, tables)
+    parameters = sum(p.numel() for p in run.net.synthesis.parameters())
+    assert len(packed) > parameters + sum(t.nbytes for t in tables.values())
+    size = manifest_of(published)["measured"]["client_gzipped_bytes"]
+    assert size == weights.gzipped_size(packed) < len(packed)
+
+
+def test_a_client_that_is_too_large_is_refused(
+    checkpoints: tuple[Path, Path],
+    published: Path,
+    picture_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publish, "CLIENT_LIMIT", 1000)
+    with pytest.raises(ValueError, match="more than 1000"):
+        publish.publish(
+            checkpoints[1],
+            [picture_folder],
+            tmp_path,
+            tables=published / "entropy.npz",
+            notes="",
+            sources_text="",
+        )
+
+
+def test_a_transform_alone_is_not_published(
+    checkpoints: tuple[Path, Path], picture_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="of the transform stage"):
+        publish.publish(checkpoints[0], [picture_folder], tmp_path, notes="", sources_text="")
+
+
+def test_the_commands_fit_publish_and_measure(
+    checkpoints: tuple[Path, Path],
+    published: Path,
+    picture_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    checkpoint, pictures = str(checkpoints[1]), str(picture_folder)
+    tables, sources = tmp_path / "entropy.npz", tmp_path / "SOURCES.md"
+    sources.write_text(SOURCES)
+    assert cli.main(["context", checkpoint, pictures, "--out", str(tables)]) == 0
+    assert "bytes, gzipped" in capsys.readouterr().out
+    arguments = ["publish", checkpoint, pictures, "--zoo", str(tmp_path / "zoo")]
+    assert cli.main([*arguments, "--tables", str(tables), "--sources", str(sources)]) == 0
+    again = tmp_path / "zoo" / "thumbstream-1"
+    for name in ("analysis.onnx", "synthesis.onnx", "entropy.npz", "search.onnx", "search.npz"):
+        assert (again / name).read_bytes() == (published / name).read_bytes(), name
+
+    curve = tmp_path / "curve.json"
+    capsys.readouterr()
+    assert cli.main(["scaling", *map(str, checkpoints), "--out", str(curve)]) == 0
+    assert len(json.loads(curve.read_text())["trainings"]) == 2
+
+    limit = ["--size", "24", "--limit", "2"]
+    assert cli.main(["ablate", str(published), pictures, *limit]) == 0
+    assert "and search for each budget" in capsys.readouterr().out
+
+
+def test_the_card_tells_what_a_person_must_know(published: Path) -> None:
+    manifest = manifest_of(published)
+    text = (published / "MODEL_CARD.md").read_text()
+    assert text == card.model_card(manifest, NOTES, SOURCES)
+    for expected in (
+        NOTES,
+        SOURCES,
+        "## Limits",
+        "| 64 |",
+        "| transform | 4 |",
+        "| embedding | 8 |",
+    ):
+        assert expected in text
+    manifest["training"]["curve"] = []
+    assert "before its first validation" in card.model_card(manifest, "", SOURCES)
+
+
+# What each part brings
+
+
+def test_the_ablation_has_a_row_for_each_part(
+    published: Path,
+    checkpoints: tuple[Path, Path],
+    smooth_pictures: list[NDArray[np.uint8]],
+) -> None:
+    rows = ablation.ablate(
+        published, squares(smooth_pictures), checkpoints=checkpoints, budgets=(16, 400)
+    )
+    assert list(rows) == [
+        "transform alone, likelihood",
+        "embedded states, likelihood",
+        "streams, uniform chances",
+        "streams, fixed chances",
+        "streams, context model",
+        "and search for all prefixes",
+        "and search for each budget",
+    ]
+    for name in list(rows)[2:]:
+        assert set(rows[name]) == {16, 400}
+    table = ablation.table(rows, (16, 400))
+    assert table[0] == ["", "16 B", "400 B"]
+    assert all(len(row) == 3 for row in table)
+
+
+def test_tables_that_see_nothing_still_decode_every_symbol(
+    published: Path, smooth_pictures: list[NDArray[np.uint8]]
+) -> None:
+    artifact, pictures = open_artifact(published), squares(smooth_pictures)
+    files = {name: artifact.files[name] for name in ablation.DECODING}
+    artifact = dataclasses.replace(artifact, files=files)
+    plain = EmbeddedCodec(artifact, device="cpu")
+    fixed = ablation.with_tables(artifact, ablation.fixed_to(artifact, pictures))
+    uniform = ablation.with_tables(artifact, ablation.uniform)
+    lengths = []
+    for codec in (plain, fixed, uniform):
+        streams = [codec.encode(pixels) for pixels in pictures]
+        lengths.append(sum(map(len, streams)))
+        for stream, pixels in zip(streams, pictures, strict=True):
+            np.testing.assert_array_equal(codec.decode(stream), plain.decode(plain.encode(pixels)))
+    assert lengths[1] < lengths[2]
+
+
+def test_quality_is_looked_up_between_points() -> None:
+    points = [(16.0, 0.4, 18.0), (64.0, 0.8, 22.0)]
+    row = ablation._interpolated(points, (8, 16, 32, 64, 128))
+    assert row == {16: (0.4, 18.0), 32: (pytest.approx(0.6), 20.0), 64: (0.8, 22.0)}
+
+
+def test_scaling_counts_crops_and_parameters(
+    checkpoints: tuple[Path, Path], tmp_path: Path, product: EmbeddedConfig
+) -> None:
+    found = scaling.write(list(checkpoints[::-1]), tmp_path / "a" / "curve.json")
+    assert found == json.loads((tmp_path / "a" / "curve.json").read_text())
+    assert {len(run["points"]) for run in found["trainings"]} == {2, 4}
+    whole = max(found["trainings"], key=lambda run: len(run["points"]))
+    run, _ = stages.restore(checkpoints[1], CPU)
+    assert whole["synthesis_parameters"] == sum(p.numel() for p in run.net.synthesis.parameters())
+    # A quarter of the batches has one crop, the others have three.
+    assert [point["crops"] for point in whole["points"]] == [5, 10, 15, 20]
+    key = next(name for name in whole["points"][-1] if name.startswith("ssim"))
+    table = scaling.table(found, key)
+    assert table[0][-1] == key
+    assert len(table) > 1
+
+
+def test_search_arrays(published: Path) -> None:
+    with np.load(io.BytesIO((published / "search.npz").read_bytes())) as arrays:
+        assert arrays["curvature"].shape == (8,)
+        assert arrays["slopes"].shape == (4,)
+        assert arrays["curvature"].dtype == arrays["slopes"].dtype == np.float32

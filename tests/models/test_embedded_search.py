@@ -1,0 +1,115 @@
+"""The written-out gradient is the one that PyTorch would compute."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from thumbstream.codec import quality
+from thumbstream_models import runs
+from thumbstream_models.embedded import distortion, export, search
+from thumbstream_models.embedded.config import EmbeddedConfig
+from thumbstream_models.embedded.layout import Layout
+from thumbstream_models.embedded.networks import Transform, width_of
+
+LAYOUT = Layout(
+    planes=4,
+    groups=(3, 1, 4),
+    starts=(0,) * 8,
+    base_step=40.0,
+    order=tuple(range(8)),
+    scales=(1.0,) * 8,
+    shares=((0.4, 0.5, 1.0),) * 4,
+)
+GRIDS = [(2, 2), (4, 3), (1, 5), (1, 1)]
+
+
+@pytest.fixture(scope="module")
+def net(product: EmbeddedConfig) -> Transform:
+    torch.manual_seed(4)
+    net = Transform(product.model).eval()
+    with torch.no_grad():
+        net.synthesis.linear.weight.normal_(0, 0.05)
+    return net
+
+
+@pytest.fixture(scope="module")
+def differentiated(net: Transform) -> search.Differentiated:
+    return search.Differentiated(net.synthesis, LAYOUT.base_step, 200.0).eval()
+
+
+def inputs(rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(rows + 10 * columns)
+    values = torch.randn(2, 8, rows, columns, generator=generator) * 4
+    levels = torch.randint(0, 5, values.shape, generator=generator).float()
+    pixels = torch.rand(2, 3, 8 * rows, 8 * columns, generator=generator) * 2 - 1
+    return values, levels, pixels
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2), (4, 3)])
+def test_distortion_and_gradient(
+    net: Transform, differentiated: search.Differentiated, rows: int, columns: int
+) -> None:
+    values, levels, pixels = inputs(rows, columns)
+    values.requires_grad_()
+    x_hat = net.synthesis(values, width_of(LAYOUT.base_step / 3**levels))
+    expected = distortion.distortion(pixels, x_hat, 200.0) * rows * columns
+    (slope,) = torch.autograd.grad(expected.sum(), values)
+    found, gradient = differentiated(values.detach(), levels, pixels)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(gradient, slope, rtol=1e-3, atol=1e-3)
+
+
+def test_tiny_pictures_have_the_published_ssim() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 256, (3, 8, 24, 3), np.uint8)
+    b = np.clip(a + rng.normal(0, 20, a.shape), 0, 255).astype(np.uint8)
+    x, x_hat = (runs.to_tensor(p, torch.device("cpu")) for p in (a, b))
+    found, _ = search._distortion(x, x_hat, 200.0)
+    error = distortion.squared_error(x, x_hat).numpy()
+    np.testing.assert_allclose(found, 0.5 * error + 200 * (1 - quality.ssim(a, b)), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "columns"), GRIDS)
+def test_the_graph_takes_any_grid(
+    differentiated: search.Differentiated, rows: int, columns: int
+) -> None:
+    graph = export.search_graph(differentiated)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    values, levels, pixels = inputs(rows, columns)
+    feed = {"values": values.numpy(), "levels": levels.numpy(), "pixels": pixels.numpy()}
+    found, gradient = session.run(["distortion", "gradient"], feed)
+    expected, slope = differentiated(values, levels, pixels)
+    np.testing.assert_allclose(found, expected.detach(), rtol=1e-4)
+    np.testing.assert_allclose(gradient, slope.detach(), rtol=1e-3, atol=1e-3)
+
+
+def test_curvatures_are_second_derivatives(
+    net: Transform, differentiated: search.Differentiated
+) -> None:
+    """Of a network that is linear and a distortion that is a squared error, exactly."""
+    plain = search.Differentiated(net.synthesis, LAYOUT.base_step, 0.0)
+    zeroed = list(net.synthesis.net.parameters())
+    before = [p.detach().clone() for p in zeroed]
+    with torch.no_grad():
+        for parameter in zeroed:
+            parameter.zero_()
+    _, _, pixels = inputs(2, 2)
+    found = search.curvatures(plain, pixels, torch.randn(2, 8, 2, 2), LAYOUT)
+    with torch.no_grad():
+        for parameter, value in zip(zeroed, before, strict=True):
+            parameter.copy_(value)
+    weight = net.synthesis.linear.weight[:, :, 0, 0].detach()
+    # 0.5 MSE over 192 samples a cell: W^T W 127.5^2 / 192, by values that are a quarter.
+    expected = weight.square().sum(0) * 127.5**2 / 192 / 16
+    np.testing.assert_allclose(found, expected, rtol=2e-2)
+
+
+def test_distortion_is_worth_more_bits_at_finer_levels() -> None:
+    worth = search.slopes(LAYOUT)
+    assert worth.shape == (4,)
+    assert (np.diff(worth) > 0).all()
+    u = -np.log(40.0 / 3) / 1.9
+    assert worth[0] == pytest.approx(8 * 0.05 * np.exp(3.3 * u), rel=1e-4)

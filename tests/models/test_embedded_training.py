@@ -1,0 +1,329 @@
+"""The stages learn, can be stopped, and go on where the one before ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from thumbstream_models import cli, data, runs
+from thumbstream_models.config import ConfigError, DataConfig
+from thumbstream_models.embedded import config as configs
+from thumbstream_models.embedded import stages, training
+from thumbstream_models.embedded.config import EmbeddedConfig
+from thumbstream_models.embedded.layout import Layout, chosen_starts
+
+CPU = torch.device("cpu")
+CONFIG = Path(__file__).resolve().parents[2] / "models" / "configs" / "thumbstream-1.toml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_crops() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "SORTING_CROPS", 32)
+        patch.setattr(stages, "SHARES_STEPS", 5)
+        yield
+
+
+@pytest.fixture(scope="module")
+def first(product: EmbeddedConfig, picture_folder: Path, tmp_path_factory: Any) -> Path:
+    out: Path = tmp_path_factory.mktemp("transform")
+    stages.train(product, [picture_folder], out, stage="transform", device_name="cpu")
+    return out
+
+
+@pytest.fixture(scope="module")
+def second(first: Path, picture_folder: Path, tmp_path_factory: Any) -> Path:
+    out: Path = tmp_path_factory.mktemp("embedding")
+    checkpoint = first / "checkpoint.pt"
+    stages.train(
+        None, [picture_folder], out, stage="embedding", resume=checkpoint, device_name="cpu"
+    )
+    return out
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# Configuration
+
+
+def test_the_published_configuration_can_be_trained() -> None:
+    config = configs.load(CONFIG)
+    assert config.model_id == CONFIG.stem
+    assert configs.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    run = stages.new_run(config, CPU)
+    assert sum(p.numel() for p in run.net.synthesis.parameters()) < 200_000
+    assert config.transform.steps <= config.embedding.steps < config.synthesis.steps
+    assert config.embedding.warmup_steps <= config.transform.steps
+    assert config.data.size == max(config.transform.sizes)
+    assert 0 < config.embedding.quantise_from <= 1
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "why"),
+    [
+        ("model", "family", "conv_lstm", "family"),
+        ("model", "rate_groups", [1], "rate_groups"),
+        ("transform", "size_chances", [1.0], "an entry for each size"),
+        ("transform", "size_chances", [0.5, 0.6], "add up to 1"),
+        ("transform", "sizes", [12, 32], "multiples of 8"),
+        ("embedding", "groups", [1], "an entry for each group"),
+        ("embedding", "ranks", [0, 1, 2], "every channel once"),
+        ("context", "hiden", 3, "hiden"),
+        ("context", "plane_weights", [1.0], "plane_weights"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    product: EmbeddedConfig, section: str, key: str, value: Any, why: str
+) -> None:
+    values = product.to_dict()
+    values[section][key] = value
+    with pytest.raises(ConfigError, match=why):
+        configs.from_dict(values)
+
+
+# Batches
+
+
+def test_batches_have_all_sizes(
+    product: EmbeddedConfig, smooth_pictures: list[NDArray[np.uint8]]
+) -> None:
+    large = [pixels for pixels in smooth_pictures if min(pixels.shape[:2]) >= 32]
+    stage = product.transform
+    shapes = [stages.batch_of(large, product.data, stage, step).shape for step in range(60)]
+    assert set(shapes) == {(1, 32, 32, 3), (3, 16, 16, 3)}
+    assert 5 <= sum(shape[0] == 1 for shape in shapes) <= 25, "a quarter"
+    again = stages.batch_of(large, product.data, stage, 11)
+    assert np.array_equal(again, stages.batch_of(large, product.data, stage, 11))
+    crop = dataclasses.replace(product.data, size=again.shape[1])
+    np.testing.assert_array_equal(
+        again, data.training_batch(large, crop, len(again), stage.seed, 11)
+    )
+
+
+# Learning
+
+
+LAYOUT = Layout(
+    planes=4,
+    groups=(3, 1, 4),
+    starts=(0,) * 8,
+    base_step=40.0,
+    order=(3, 1, 2, 0, 7, 6, 5, 4),
+    scales=(1.0, 1.0, 1.0, 1 / 3, 1.0, 1.0, 1.0, 1.0),
+    shares=((0.4, 0.5, 1.0),) * 4,
+)
+
+
+@pytest.mark.parametrize("layout", [None, LAYOUT], ids=["transform", "embedding"])
+def test_training_learns_to_draw(
+    product: EmbeddedConfig, changed: Callable[..., EmbeddedConfig], layout: Layout | None
+) -> None:
+    """Dark and light pictures: whoever does not say which stays near 9 dB (mid grey)."""
+    name = "embedding" if layout else "transform"
+    stage = training.Stage(name, layout)
+    config = changed(
+        product, name, steps=80, learning_rate=1e-2, warmup_steps=1, qualities=(0.5, 1.0)
+    )
+    config = changed(config, name, common_chance=0.0, ema_decay=0.5)
+    run = stages.new_run(config, CPU)
+    pixels = np.stack([np.full((16, 16, 3), value, np.uint8) for value in (30, 225) * 4])
+    x, quality = runs.to_tensor(pixels, CPU), torch.full((8,), 0.75)
+
+    def found() -> tuple[float, float]:
+        with runs.averaged_weights(run) as net, torch.no_grad():
+            result = training.coded(net, x, quality, stage.quantiser(CPU))
+        return training.measured(x, result.x_hat)["psnr"], float(result.bits.mean())
+
+    assert found()[0] < 11
+    for _ in range(stage.schedule(config).steps):
+        assert math.isfinite(training.train_step(run, stage, pixels, CPU))
+    assert found()[0] > 15
+
+
+def test_synthesis_weights_are_rounded_at_the_end(second: Path) -> None:
+    run, stage = stages.restore(second / "checkpoint.pt", CPU)
+    found = []
+    for step in (0, 5, 6, 8):
+        run.step = step
+        found.append(stage.weight_bits(run))
+    assert found == [None, None, 6, 6]
+    assert training.Stage("transform", None).weight_bits(run) is None
+    run.step = 0
+    assert training.Stage("synthesis", stage.layout).weight_bits(run) == 6
+
+
+def test_qualities_are_drawn_as_the_configuration_says(
+    product: EmbeddedConfig, changed: Callable[..., EmbeddedConfig]
+) -> None:
+    torch.manual_seed(0)
+    wide = {"qualities": (-2.0, 2.0), "common_qualities": (0.5, 1.0)}
+    stage = changed(product, "transform", common_chance=0.6, **wide).transform
+    drawn = training.qualities(stage, 20_000)
+    assert -2 <= drawn.min() < -1.99
+    assert 1.99 < drawn.max() <= 2
+    common = ((drawn > 0.5) & (drawn < 1)).float().mean()
+    assert float(common) == pytest.approx(0.6 + 0.4 / 8, abs=0.02)
+
+
+def test_rates_and_qualities_are_looked_up_between_points() -> None:
+    rows = [{"bytes": 16.0, "ssim": 0.4, "psnr": 18.0}, {"bytes": 64.0, "ssim": 0.8, "psnr": 22.0}]
+    assert training.at_budgets(rows[::-1], 32) == {
+        "ssim_32px_24": pytest.approx(0.4 + 0.4 * math.log(1.5) / math.log(4), abs=1e-4),
+        "ssim_32px_32": 0.6,
+        "ssim_32px_64": 0.8,
+        "psnr_32px_24": pytest.approx(18 + 4 * math.log(1.5) / math.log(4), abs=1e-3),
+        "psnr_32px_32": 20.0,
+        "psnr_32px_64": 22.0,
+    }
+
+
+# Stages
+
+
+def test_the_second_stage_goes_on_with_the_first(first: Path, second: Path) -> None:
+    one, before = stages.restore(first / "checkpoint.pt", CPU)
+    other, stage = stages.restore(second / "checkpoint.pt", CPU)
+    layout = stage.layout
+    assert before == training.Stage("transform", None)
+    assert stage.name == "embedding"
+    assert (one.step, other.step) == (4, 8)
+    assert [point["stage"] for point in other.curve] == ["transform"] * 2 + ["embedding"] * 2
+    assert other.curve[:2] == one.curve
+    assert other.seconds > one.seconds
+    assert int(other.optimizer.state_dict()["state"][0]["step"]) == 8
+    assert layout is not None
+    assert sorted(layout.order) == list(range(8))
+    for share in layout.shares:
+        assert len(share) == 3
+        assert list(share) == sorted(share)
+
+
+def test_the_layout_follows_the_latents(
+    first: Path, smooth_pictures: list[NDArray[np.uint8]]
+) -> None:
+    run, _ = stages.restore(first / "checkpoint.pt", CPU)
+    large = [pixels for pixels in smooth_pictures if min(pixels.shape[:2]) >= 32]
+    layout = stages.make_layout(run, large, CPU)
+    run.net.load_state_dict(run.ema)
+    y = stages.latents_of(run.net, stages.crops(large, run.config, 16, 32), CPU)
+    by_spread = y.std((0, 2, 3)).argsort(descending=True).tolist()
+    strong, weakest, weak = by_spread[:3], by_spread[7:], by_spread[3:7]
+    assert list(layout.order) == [*strong, *weakest, *weak]
+    assert layout.scales == pytest.approx((1, 1, 1, 1 / 3, 1, 1, 1, 1))
+    e = run.config.embedding
+    y = y[:, list(layout.order)] * torch.tensor(layout.scales)[:, None, None]
+    assert layout.starts == chosen_starts(y, e.planes, e.base_step, e.covered)
+
+
+@pytest.mark.parametrize("stage", ["transform", "embedding"])
+def test_stopping_and_resuming_changes_no_bit(
+    first: Path,
+    second: Path,
+    product: EmbeddedConfig,
+    picture_folder: Path,
+    tmp_path: Path,
+    stage: str,
+) -> None:
+    resume = first / "checkpoint.pt" if stage == "embedding" else None
+    run = stages.train(
+        product, [picture_folder], tmp_path, stage=stage, resume=resume, max_minutes=0
+    )
+    assert run.step == (5 if stage == "embedding" else 1)
+    torch.manual_seed(99)  # whatever else the process did
+    run = stages.train(
+        None, [picture_folder], tmp_path, stage=stage, resume=tmp_path / "checkpoint.pt"
+    )
+    folder = second if stage == "embedding" else first
+    straight, found = stages.restore(folder / "checkpoint.pt", CPU)
+    assert same(run.net.state_dict(), straight.net.state_dict())
+    assert same(run.ema, straight.ema)
+    assert stages.restore(tmp_path / "checkpoint.pt", CPU)[1] == found
+    assert [p["loss"] for p in run.curve][-1] > 0
+
+
+def test_the_third_stage_changes_the_synthesis_only(
+    second: Path, picture_folder: Path, tmp_path: Path
+) -> None:
+    before, _ = stages.restore(second / "checkpoint.pt", CPU)
+    resume = second / "checkpoint.pt"
+    run = stages.train(None, [picture_folder], tmp_path, stage="synthesis", resume=resume)
+    assert run.step == 10
+    assert [point["stage"] for point in run.curve[-1:]] == ["synthesis"]
+    for name, value in run.net.state_dict().items():
+        if name.startswith("synthesis."):
+            assert not torch.equal(value, before.ema[name]), name
+        else:  # the moving average, which stays where it is, too
+            assert torch.equal(value, before.ema[name]), name
+            torch.testing.assert_close(run.ema[name], value)
+
+
+def test_stages_out_of_order_are_refused(
+    product: EmbeddedConfig, first: Path, second: Path, picture_folder: Path, tmp_path: Path
+) -> None:
+    def begin(config: EmbeddedConfig | None, stage: str, resume: Path | None) -> None:
+        stages.train(config, [picture_folder], tmp_path, stage=stage, resume=resume)
+
+    with pytest.raises(ConfigError, match="embedding stage goes on from a checkpoint"):
+        begin(product, "embedding", None)
+    with pytest.raises(ConfigError, match="cannot follow the embedding stage"):
+        begin(None, "transform", second / "checkpoint.pt")
+    with pytest.raises(ConfigError, match="cannot follow the transform stage"):
+        begin(None, "synthesis", first / "checkpoint.pt")
+    with pytest.raises(ConfigError, match="a configuration or a checkpoint"):
+        begin(None, "transform", None)
+    wider = dataclasses.replace(product.model, rate_hidden=7)
+    with pytest.raises(ConfigError, match="another network"):
+        begin(dataclasses.replace(product, model=wider), "transform", first / "checkpoint.pt")
+
+
+def test_checkpoints_say_which_family_they_are_of(second: Path) -> None:
+    assert configs.is_embedded(runs.config_of(second / "checkpoint.pt"))
+    assert not configs.is_embedded({"model": {"family": "conv_lstm"}})
+
+
+def test_the_command_trains_both_stages(
+    tmp_path: Path, picture_folder: Path, product: EmbeddedConfig
+) -> None:
+    def table(name: str, values: dict[str, Any]) -> str:
+        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        return "\n".join([f"[{name}]", *lines, ""])
+
+    values = product.to_dict()
+    path, out = tmp_path / "tiny.toml", tmp_path / "out"
+    path.write_text(
+        f'model_id = "{values.pop("model_id")}"\n'
+        + "\n".join(table(name, section) for name, section in values.items())
+    )
+    arguments = ["train", str(path), str(picture_folder), "--out", str(out), "--device", "cpu"]
+    assert cli.main([*arguments, "--steps", "1"]) == 0
+    checkpoint = str(out / "checkpoint.pt")
+    more = ["--stage", "embedding", "--resume", checkpoint, "--steps", "2"]
+    assert cli.main([*arguments, *more]) == 0
+    run, stage = stages.restore(out / "checkpoint.pt", CPU)
+    assert run.step == 2
+    assert isinstance(stage.layout, Layout)
+    assert cli.main([*arguments, "--stage", "embedding"]) == 1
+
+
+def test_the_papers_systems_have_no_stages(
+    tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paper = str(CONFIG.with_name("conv-lstm-1.toml"))
+    assert cli.main(["train", paper, str(picture_folder), "--stage", "transform"]) == 1
+    assert "only the embedded family" in capsys.readouterr().err
+
+
+def test_crops_need_pictures_that_are_large_enough(product: EmbeddedConfig) -> None:
+    assert isinstance(product.data, DataConfig)
+    assert product.data.size >= max(product.transform.sizes + product.embedding.sizes)

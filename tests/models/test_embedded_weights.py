@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from thumbstream_models.embedded import weights
+
+
+@pytest.fixture
+def net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 2, 1))
+
+
+@pytest.mark.parametrize("bits", [4, 7, 8])
+def test_weights_are_integers_times_half_precision_scales(bits: int) -> None:
+    weight = torch.randn(6, 4, 3, 3) * torch.logspace(-1.5, 1, 6)[:, None, None, None]
+    integers, scale = weights.quantised(weight, bits)
+    most = 2 ** (bits - 1) - 1
+    assert torch.equal(integers, integers.round())
+    assert integers.abs().amax((1, 2, 3)).tolist() == [most] * 6
+    assert torch.equal(scale, scale.half().float())
+    product = integers.double() * scale.double()[:, None, None, None]
+    assert torch.equal(product.float().double(), product), "exact in float32"
+    assert ((product - weight).abs() <= 0.51 * scale[:, None, None, None]).all()
+
+
+def test_a_channel_of_zeros_has_a_scale() -> None:
+    integers, scale = weights.quantised(torch.zeros(2, 3), 7)
+    assert not integers.any()
+    assert (scale > 0).all()
+
+
+def test_rounding_is_what_training_saw(net: nn.Sequential) -> None:
+    x = torch.rand(1, 3, 6, 6)
+    trained = weights.straight_through(net, 6, x, scales={})
+    trained.sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+    assert not torch.allclose(trained, net(x), atol=1e-4)
+    weights.round_weights(net, 6)
+    torch.testing.assert_close(net(x), trained)
+    once = [p.clone() for p in net.parameters()]
+    weights.round_weights(net, 6)
+    assert all(map(torch.equal, once, net.parameters())), "rounding again changes nothing"
+
+
+def test_what_a_client_fetches(net: nn.Sequential) -> None:
+    tables = {"b": np.array([1, 2], np.int32), "a": np.array([-1], np.int8)}
+    data = weights.packed(net, 7, tables)
+    parameters, channels = 3 * 5 * 9 + 5 * 2, 5 + 2
+    assert len(data) == parameters + 2 * (2 * channels) + 9
+    first, _ = weights.quantised(net[0].weight, 7)
+    assert data[:135] == first.to(torch.int8).numpy().tobytes()
+    assert data[-9:] == b"\xff\x01\0\0\0\x02\0\0\0"
+    size = weights.gzipped_size(bytes(5000))
+    assert size == weights.gzipped_size(bytes(5000)) == len(gzip.compress(bytes(5000), 9)) < 60
