@@ -30,7 +30,7 @@ CONTAINERS = $(VENV)/.containers
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
 
-CONFIG = models/configs/conv-lstm-1.toml
+CONFIG = models/configs/thumbstream-1.toml
 
 # `make bench-rd pictures/` is `make bench-rd DIR=pictures/`, and the same for bench-http.
 ifneq (,$(filter bench-rd bench-http,$(firstword $(MAKECMDGOALS))))

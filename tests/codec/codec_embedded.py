@@ -195,4 +195,8 @@ def search_tables(layout: EmbeddedLayout = LAYOUT) -> dict[str, NDArray[np.gener
     energy = np.square(_waves(layout.channels)).sum((1, 2, 3))
     widths = layout.base_step / 3.0 ** np.arange(1, layout.planes + 1)
     slopes = 12 / (2 * np.log(2) * widths**2 * energy.mean())
-    return {"curvature": (2 * energy).astype(np.float32), "slopes": slopes.astype(np.float32)}
+    return {
+        "curvature": (2 * energy).astype(np.float32),
+        "slopes": slopes.astype(np.float32),
+        "everywhere": np.ones(layout.planes, np.bool_),
+    }

@@ -100,8 +100,10 @@ def test_the_same_picture_gives_the_same_bytes(searching: EmbeddedCodec) -> None
         assert searching.encode(pixels, **options) == searching.encode(pixels.copy(), **options)
 
 
-def test_planes_of_slope_0_are_not_searched(tmp_path: Path, plain: EmbeddedCodec) -> None:
-    codec = opened_with(tmp_path, {**search_tables(), "slopes": np.zeros(PLANES, np.float32)})
+def test_only_planes_that_the_model_names_are_searched(
+    tmp_path: Path, plain: EmbeddedCodec
+) -> None:
+    codec = opened_with(tmp_path, {**search_tables(), "everywhere": np.zeros(PLANES, np.bool_)})
     for pixels in PICTURES:
         assert codec.encode(pixels) == plain.encode(pixels)
 
@@ -134,9 +136,10 @@ def opened_with(folder: Path, tables: dict[str, np.ndarray]) -> EmbeddedCodec:
         {"curvature": np.ones(11, np.float32)},
         {"slopes": np.ones(PLANES + 1, np.float32)},
         {"slopes": np.ones(PLANES)},
+        {"everywhere": np.ones(PLANES, np.uint8)},
         {"more": np.ones(1, np.float32)},
     ],
-    ids=["channels", "planes", "type", "more"],
+    ids=["channels", "planes", "type", "flags", "more"],
 )
 def test_tables_that_do_not_fit(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
     with pytest.raises(ArtifactError, match="search does not fit"):

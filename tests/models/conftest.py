@@ -89,6 +89,7 @@ PRODUCT = embedded.EmbeddedConfig(
         covered=0.999,
         quantise_from=0.75,
         weight_bits=6,
+        searched=(1, 2),
         **SCHEDULE,
     ),
     synthesis=embedded.SynthesisConfig(steps=10, quantise_from=0.0, **SCHEDULE),

@@ -301,4 +301,5 @@ def test_search_arrays(published: Path) -> None:
     with np.load(io.BytesIO((published / "search.npz").read_bytes())) as arrays:
         assert arrays["curvature"].shape == (8,)
         assert arrays["slopes"].shape == (4,)
+        assert arrays["everywhere"].tolist() == [False, True, True, False]
         assert arrays["curvature"].dtype == arrays["slopes"].dtype == np.float32

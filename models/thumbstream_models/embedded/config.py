@@ -96,6 +96,8 @@ class EmbeddingConfig(StageConfig):
     """From this fraction of the steps on, the synthesis weights are rounded as published."""
     weight_bits: int
     """Bits of a published synthesis weight; each output channel has a scale of its own."""
+    searched: tuple[int, ...]
+    """Planes whose digits the encoder chooses in every stream."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ def search_files(run: Run, layout: Layout, pictures: list[NDArray[np.uint8]]) ->
     arrays: dict[str, NDArray[np.generic]] = {
         "curvature": search.curvatures(differentiated, x, latents, layout),
         "slopes": search.slopes(layout),
+        "everywhere": np.isin(np.arange(layout.planes), config.searched),
     }
     return {
         "search.onnx": export.search_graph(differentiated, config.weight_bits),

@@ -9,6 +9,8 @@ share of them each time, and the best state that was seen is kept::
     promise = slope (gradient delta + curvature delta^2 / 2) + change of bits
 
 Coarse planes are searched first and stay; the digits of finer ones are the nearest to what is left.
+Where a stream will be cut is known for some streams only. The others are searched in planes where
+that helps longer streams, too: a digit that is moved early leaves more to do later.
 The encoder is free in all of this, and every decoder reads the result.
 """
 
@@ -74,39 +76,47 @@ class FlipSearch:
         """Open its network and tables; raises `ArtifactError` or `DeviceError`.
 
         The network: ``values``, ``levels`` and the true ``pixels`` to ``distortion`` ``(1,)`` and
-        ``gradient``, of the shape of ``values``. The tables: ``curvature`` float32 (channels,), and
-        ``slopes`` float32 (planes,), bits that a unit of distortion is worth behind each plane; 0:
-        the plane is not searched.
+        ``gradient``, of the shape of ``values``. The tables: ``curvature`` float32 (channels,),
+        ``slopes`` float32 (planes,), bits that a unit of distortion is worth behind each plane, and
+        ``everywhere`` bool (planes,), which planes are searched whatever the stream is for.
         """
         layout = model.nesting.layout
         self._model, self._nesting = model, model.nesting
         self._network = Network(artifact.file(NETWORK), device)
         tables = artifact.arrays(TABLES)
-        floats = {name: table.shape for name, table in tables.items() if table.dtype == np.float32}
+        found = {name: (table.dtype, *table.shape) for name, table in tables.items()}
+        expected = {
+            "curvature": (np.dtype(np.float32), layout.channels),
+            "slopes": (np.dtype(np.float32), layout.planes),
+            "everywhere": (np.dtype(np.bool_), layout.planes),
+        }
         taken = {"values": layout.channels, "levels": layout.channels, "pixels": 3}
         if (
-            floats != {"curvature": (layout.channels,), "slopes": (layout.planes,)}
+            found != expected
             or self._network.channels != taken
             or self._network.outputs != ("distortion", "gradient")
         ):
             raise ArtifactError(f"{artifact.model_id}: the search does not fit the model")
         self._curvature = tables["curvature"].astype(np.float32)[:, None]
         self._slopes = tables["slopes"].astype(np.float32)
+        self._everywhere = frozenset(np.flatnonzero(tables["everywhere"]).tolist())
 
     def everywhere(self, subject: Subject) -> Integers:
         """Finest states of a stream that may be cut anywhere."""
-        return self._states(subject, self._nesting.steps[-1], SHARES)
+        return self._states(subject, self._nesting.steps[-1], self._everywhere, SHARES)
 
     def towards(self, subject: Subject, end: Step) -> Integers:
         """Finest states of a stream that will be cut in ``end`` or near it."""
-        return self._states(subject, end, LAST_SHARES)
+        return self._states(subject, end, self._everywhere | {end.plane}, LAST_SHARES)
 
     def distortion(self, subject: Subject, values: Float, levels: Float) -> float:
         """Of what ``values`` and ``levels`` ``(layers, channels, rows, columns)`` draw."""
         return self._measure(subject, values, levels)[0]
 
-    def _states(self, subject: Subject, end: Step, shares: tuple[float, ...]) -> Integers:
-        """Search plane by plane up to ``end``, with ``shares`` in the last; then the nearest."""
+    def _states(
+        self, subject: Subject, end: Step, planes: frozenset[int], shares: tuple[float, ...]
+    ) -> Integers:
+        """Search ``planes`` up to ``end``, with ``shares`` in the last one; then the nearest."""
         layers, nesting = len(subject.latents), self._nesting
         context = EmbeddedContext(self._model, layers, subject.grid)
         states: Float = np.zeros(subject.latents.shape, np.float32)
@@ -114,7 +124,7 @@ class FlipSearch:
             children = nesting.children(states, subject.latents, plane)
             steps = tuple(step for step in nesting.steps if step.plane == plane)
             free = tuple(step for step in steps if step.index <= end.index)
-            if free and self._slopes[plane] > 0:
+            if free and plane in planes:
                 part = self._plane(context, states, free, len(free) / len(steps))
                 found = self._search(subject, part, children, shares if end in free else SHARES)
                 children[:, part.channels] = found[:, part.channels]
