@@ -35,10 +35,14 @@ class Goal(NamedTuple):
 
 def goals(result: Results) -> Rows:
     """A header and a row for each goal that ``result`` can say something about."""
-    if result.get("reference") != PRODUCT:
+    if PRODUCT not in result["codecs"]:
         return []
     small = result["pictures"]["size"] == min(SSIM_AT)
-    found = [*_fewer_bytes(result), *(_equal(result) if BEST in result["codecs"] else ())]
+    compared = result.get("reference") == PRODUCT
+    found = [
+        *(_fewer_bytes(result) if compared else ()),
+        *(_equal(result) if BEST in result["codecs"] else ()),
+    ]
     if small and result["pictures"]["grid"] == "crop":
         found = [*_qualities(result), *found, *_thumbhash(result)]
     found += _double(result)

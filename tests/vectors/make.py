@@ -266,6 +266,8 @@ def _stopped(codes: NDArray[np.float32], ends: NDArray[np.intp]) -> NDArray[np.f
 def model_vectors(model_id: str) -> Vector:
     """Whole streams of codes or symbols under the tables of a published model."""
     artifact = open_artifact(ZOO / model_id)
+    if artifact.family == "embedded":
+        return embedded_vectors.model_vectors(artifact)
     layout = IterativeLayout.of(artifact)
     model = ContextModel(artifact.arrays("entropy.npz"))
     rng = np.random.default_rng(1511)
