@@ -1,0 +1,95 @@
+"""What the published weights of the embedded family do: shapes, prefixes, transparency, search."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from codec_pictures import PICTURES, Pixels, cut_out, photo_like, real_pictures
+
+from thumbstream import zoo
+from thumbstream.codec.artifact import open_artifact
+from thumbstream.codec.bitstream import parse_header
+from thumbstream.codec.embedded import EmbeddedCodec
+from thumbstream.codec.flipsearch import NETWORK
+from thumbstream.codec.quality import psnr
+
+ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"
+MODELS = [name for name in zoo.available() if zoo.describe(name)["family"] == "embedded"]
+SHAPES = [(32, 32), (32, 21), (8, 32), (1, 8), (40, 64), (256, 3)]
+"""Height, width."""
+LARGEST_FALL_DB = 0.02
+"""By how much the mean PSNR of a set may fall from a byte to the next."""
+LEAST_RISE_DB = 8.0
+LONGEST = 320
+"""Bytes up to which every prefix is measured."""
+REAL_SET = 100
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def codec(request: pytest.FixtureRequest) -> EmbeddedCodec:
+    return EmbeddedCodec(open_artifact(ZOO / request.param), device="cpu")
+
+
+def synthetic_pictures() -> list[Pixels]:
+    sizes = [(32, 32), (24, 32), (32, 21), (32, 32)]
+    return [photo_like(100 + i, *sizes[i % 4]) for i in range(40)]
+
+
+SETS = {"synthetic": synthetic_pictures}
+if os.environ.get(PICTURES):
+    SETS["real"] = lambda: real_pictures(32, REAL_SET)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_mean_quality_never_falls(codec: EmbeddedCodec, name: str) -> None:
+    """At every byte; also on real pictures where there are some."""
+    curves = []
+    for pixels in SETS[name]():
+        stream = codec.encode(pixels, max_bytes=LONGEST)
+        assert len(stream) == LONGEST
+        x_hats = np.stack(list(codec.decode_prefixes(stream, range(1, LONGEST + 1))))
+        curves.append(psnr(pixels, x_hats))
+    quality = np.mean(curves, axis=0).tolist()
+    falls = {n: a - b for n, (a, b) in enumerate(pairwise(quality), start=2)}
+    worst = max(falls, key=falls.__getitem__)
+    assert falls[worst] <= LARGEST_FALL_DB, f"byte {worst} costs {falls[worst]:.3f} dB"
+    assert quality[-1] - quality[0] >= LEAST_RISE_DB
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_prefixes_together_are_each(codec: EmbeddedCodec, shape: tuple[int, int]) -> None:
+    """A batch of the synthesis network draws what it draws one by one."""
+    stream = codec.encode(photo_like(3, *shape), max_bytes=200)
+    header = parse_header(stream)
+    assert (header.height, header.width) == shape
+    assert header.length == (1 if max(shape) == 32 else 3 if shape[0] > shape[1] else 2)
+    lengths = [1, 2, 3, *range(4, len(stream), 23), len(stream)]
+    for n, x_hat in zip(lengths, codec.decode_prefixes(stream, lengths), strict=True):
+        np.testing.assert_array_equal(x_hat, codec.decode(stream[:n]))
+
+
+def test_transparency(codec: EmbeddedCodec) -> None:
+    pixels = cut_out(5, 32, 32)
+    stream = codec.encode(pixels)
+    assert parse_header(stream).alpha
+    found = [codec.decode(stream[:n])[..., 3].astype(int) for n in (24, 64, 256)]
+    errors = [float(np.abs(alpha - pixels[..., 3]).mean()) for alpha in found]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 8
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_the_search_is_worth_its_time(codec: EmbeddedCodec, size: int) -> None:
+    artifact = open_artifact(ZOO / codec.model_id)
+    files = {name: data for name, data in artifact.files.items() if name != NETWORK}
+    plain = EmbeddedCodec(dataclasses.replace(artifact, files=files), device="cpu")
+    gains = []
+    for pixels in synthetic_pictures():
+        searched, nearest = (c.encode(pixels, max_bytes=size) for c in (codec, plain))
+        gains.append(psnr(pixels, codec.decode(searched)) - psnr(pixels, codec.decode(nearest)))
+    assert np.mean(gains) > 0
