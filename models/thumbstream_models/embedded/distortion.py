@@ -63,7 +63,7 @@ def lagrangian(quality: Tensor) -> Tensor:
 def balanced(loss: Tensor, weight: Tensor) -> Tensor:
     """``loss`` of pictures coded at different Lagrangians, brought to one scale.
 
-    With a smaller factor the high rates outweigh the low ones: the transform then gets better above
-    100 bytes and worse below.
+    With a smaller factor the distortion of high rates, which falls by so much more, outweighs all
+    that low rates can gain.
     """
     return loss / (1 + _BALANCE * weight)

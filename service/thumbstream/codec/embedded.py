@@ -36,7 +36,7 @@ from thumbstream.codec.networks import Float, Network
 from thumbstream.codec.samples import to_network, to_pixels
 from thumbstream.codec.search import shortest_prefix
 from thumbstream.codec.symbolstream import DecodedSymbols, SymbolTrace, write_symbols
-from thumbstream.codec.targets import BYTES, Target
+from thumbstream.codec.targets import BYTES, Target, check_limits
 
 COLOURS = 3
 BATCH_PIXELS = 1 << 14
@@ -91,7 +91,8 @@ class EmbeddedCodec:
 
         Raises `ValueError`, also for ``max_bytes`` and ``target`` together.
         """
-        _check(pixels, max_bytes, target)
+        _check(pixels)
+        check_limits(max_bytes, target)
         height, width, channels = pixels.shape
         header = write_header(
             self.bitstream_id, width, height, alpha=channels > COLOURS, aspect=aspect
@@ -225,12 +226,8 @@ class EmbeddedCodec:
         return x_hat.reshape(len(batch), -1, *x_hat.shape[1:])
 
 
-def _check(pixels: NDArray[np.uint8], max_bytes: int | None, target: Target | None) -> None:
+def _check(pixels: NDArray[np.uint8]) -> None:
     if pixels.ndim != 3 or pixels.shape[2] not in (COLOURS, COLOURS + 1):
         raise ValueError(f"pixels must be (H, W, 3) or (H, W, 4), not {pixels.shape}")
     if pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be uint8, not {pixels.dtype}")
-    if max_bytes is not None and target is not None:
-        raise ValueError("max_bytes and a target exclude each other: bytes:N is a target")
-    if max_bytes is not None and max_bytes < 1:
-        raise ValueError("max_bytes must be 1 or more")

@@ -34,7 +34,7 @@ from thumbstream.codec.networks import Float
 from thumbstream.codec.samples import to_network, to_pixels
 from thumbstream.codec.search import shortest_prefix
 from thumbstream.codec.stopping import Courses, Iterations, with_stops
-from thumbstream.codec.targets import BYTES, Target
+from thumbstream.codec.targets import BYTES, Target, check_limits
 from thumbstream.codec.transforms import COLOURS, Analysis, State, Synthesis
 
 Cells: TypeAlias = NDArray[np.bool_]
@@ -102,10 +102,7 @@ class IterativeCodec:
         """
         if pixels.ndim != 3 or pixels.shape[2] != COLOURS or pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}")
-        if max_bytes is not None and target is not None:
-            raise ValueError("max_bytes and a target exclude each other: bytes:N is a target")
-        if max_bytes is not None and max_bytes < 1:
-            raise ValueError("max_bytes must be 1 or more")
+        check_limits(max_bytes, target)
         if target is None:
             return self._encode_plain(pixels, max_bytes)
         if self._cell_stops:

@@ -50,3 +50,11 @@ class Target:
     def reached(self, pixels: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> bool:
         """Whether ``x_hat`` is as good a copy of ``pixels`` as this asks; of bytes it asks none."""
         return self.measure == BYTES or float(MEASURES[self.measure](pixels, x_hat)) >= self.goal
+
+
+def check_limits(max_bytes: int | None, target: Target | None) -> None:
+    """Raise `ValueError` unless a stream can be asked for with both of these."""
+    if max_bytes is not None and target is not None:
+        raise ValueError("max_bytes and a target exclude each other: bytes:N is a target")
+    if max_bytes is not None and max_bytes < 1:
+        raise ValueError("max_bytes must be 1 or more")
