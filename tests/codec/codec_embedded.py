@@ -39,8 +39,11 @@ TYPES = {
     "w3": np.int8,
     "own": np.int16,
     "b2": np.int32,
+    "predictor": np.int8,
+    "gain": np.int16,
     "probability": np.uint16,
     "shifts": np.uint8,
+    "prediction_shifts": np.uint8,
 }
 """Of the tables."""
 
@@ -100,8 +103,11 @@ def embedded_tables(
         "w3": rng.integers(-9, 10, (2, channels, second)),
         "own": rng.integers(-300, 301, (5, channels)),
         "b2": b2,
+        "predictor": rng.integers(-40, 41, (2 * channels, channels)),
+        "gain": rng.integers(-9, 10, (planes, 2, channels)),
         "probability": chance,
         "shifts": np.array([2, 4, 3]),
+        "prediction_shifts": np.arange(planes)[::-1] + 4,
     }
     return {name: array.astype(TYPES[name]) for name, array in tables.items()}
 

@@ -59,6 +59,15 @@ class Model:
         f0, f1, f2, f3 = features(states[layer][channel], row, column)
         own = [int(weights[channel]) for weights in tables["own"]]
         beside = [own[0] * (f0 > 0) + own[1] * f0 + own[2] * f2, own[3] * f1 + own[4] * f3]
+        predicted = 0
+        for c, of_channel in enumerate(states[layer]):
+            # A state before its channel's first plane is 0, in whatever unit.
+            finest = 3 ** (self.planes - plane - (c < refined))
+            for i, value in enumerate(values(of_channel, row, column)):
+                predicted += int(tables["predictor"][2 * c + i][channel]) * value * finest
+        off = limited(predicted >> int(tables["prediction_shifts"][plane]), -127, 127)
+        for d, told in enumerate((abs(off), off)):
+            beside[d] += int(tables["gain"][plane][d][channel]) * told
         nonzero, positive = (
             int(tables["b2"][plane][d][channel])
             + dot(tables["w2"][d][channel], h)
@@ -76,13 +85,23 @@ class Model:
 def features(of_channel: Plane, row: int, column: int) -> tuple[int, int, int, int]:
     """Magnitude, state, and the sums of both over the neighbours."""
 
-    def seen(row: int, column: int) -> int:
-        inside = 0 <= row < len(of_channel) and 0 <= column < len(of_channel[0])
-        return limited(of_channel[row][column], -4, 4) if inside else 0
-
-    own = seen(row, column)
-    around = [seen(row + dy, column + dx) for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+    own, *around = (limited(state, -4, 4) for state in cross(of_channel, row, column))
     return abs(own), own, sum(map(abs, around)), sum(around)
+
+
+def values(of_channel: Plane, row: int, column: int) -> tuple[int, int]:
+    """State, and the sum over the neighbours."""
+    own, *around = cross(of_channel, row, column)
+    return own, sum(around)
+
+
+def cross(of_channel: Plane, row: int, column: int) -> list[int]:
+    """States of a cell and of its neighbours; outside is 0."""
+    places = [(row + dy, column + dx) for dy, dx in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))]
+    return [
+        of_channel[y][x] if 0 <= y < len(of_channel) and 0 <= x < len(of_channel[0]) else 0
+        for y, x in places
+    ]
 
 
 def limited(value: int, least: int, most: int) -> int:

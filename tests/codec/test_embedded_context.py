@@ -71,8 +71,11 @@ def test_at_the_edge_of_what_float32_holds() -> None:
     for name in ("a", "b", "m", "w2", "w3"):
         tables[name] = rng.choice(np.array([-128, 127, 3], np.int8), tables[name].shape)
     tables["own"] = rng.choice(np.array([-(2**15), 2**15 - 1], np.int16), tables["own"].shape)
+    tables["predictor"] = rng.choice(np.array([-128, 127, 3], np.int8), tables["predictor"].shape)
+    tables["gain"] = rng.choice(np.array([-9000, 9000], np.int16), tables["gain"].shape)
     tables["shifts"] = np.array([16, 13, 13], np.uint8)
-    for name, least in (("b1", 128 * 40 * 12), ("bm", 255 * 128 * 64), ("b2", 2**23 + 2**22)):
+    last = 2**23 + 2**22 + 2**20
+    for name, least in (("b1", 128 * 40 * 12), ("bm", 255 * 128 * 64), ("b2", last)):
         most = EXACT - 1 - least - (99 if name != "b2" else 0)
         drawn = most - rng.integers(0, 99, tables[name].shape)
         tables[name] = (drawn * rng.choice([-1, 1], drawn.shape)).astype(np.int32)
@@ -97,7 +100,7 @@ def test_logits_beyond_the_table_end_at_its_ends(b2: int, entry: int) -> None:
 def biased(b2: int) -> EmbeddedContextModel:
     """Nothing but the last bias makes the chances."""
     tables = embedded_tables()
-    for name in ("w2", "w3", "own"):
+    for name in ("w2", "w3", "own", "gain"):
         tables[name] = np.zeros_like(tables[name])
     return EmbeddedContextModel({**tables, "b2": np.full_like(tables["b2"], b2)}, NESTING)
 
@@ -187,6 +190,7 @@ def room(tables: Tables) -> dict[str, int]:
     own = np.array([1, 4, 16, 4, 16])[:, None] * table["own"]
     of_own = np.stack([own[:3].sum(0), own[3:].sum(0)])
     heads = 255 * (table["w2"].sum(-1) + table["w3"].sum(-1)) + of_own
+    heads = heads + 127 * table["gain"].max(0)
     others = {
         "b1": (np.maximum(table["a"], table["b"]) * reach).sum(0).max(),
         "bm": 255 * table["m"].sum(0).max(),
@@ -207,6 +211,26 @@ def test_sums_beyond_float32(name: str, sign: int) -> None:
         )
 
 
+def test_predictions_beyond_float32() -> None:
+    """Values of 9 planes reach 9,841, and those of four neighbours four times as much."""
+    layout = EmbeddedLayout(12, 9, (12,), (0,) * 12, 2.0)
+    nesting, tables = Nesting(layout), embedded_tables(layout)
+    tables["predictor"] = np.full((24, 12), 28, np.int8)  # 28 * 12 * 5 * 9,841 < 2^24
+    tables["prediction_shifts"] = np.full(9, 12, np.uint8)
+    EmbeddedContextModel(tables, nesting)
+    tables["predictor"][:, 4] = 29
+    with pytest.raises(ArtifactError, match="float32"):
+        EmbeddedContextModel(tables, nesting)
+
+
+@pytest.mark.parametrize("shift", [0, 3, 16])
+def test_predictions_round_down_and_are_limited(shift: int) -> None:
+    tables = embedded_tables(seed=5)
+    tables["prediction_shifts"] = np.full(4, shift, np.uint8)
+    tables["gain"] *= 8
+    assert_same_chances(tables, 2, Grid(2, 3), 4)
+
+
 @pytest.mark.parametrize("name", ["b1", "bm", "b2"])
 def test_the_least_int32_is_no_way_around_the_limit(name: str) -> None:
     tables = embedded_tables()
@@ -221,3 +245,11 @@ def test_a_shift_that_is_too_far(place: int) -> None:
         shifts[place] = shift
         with pytest.raises(ArtifactError, match=r"over 16|float32"):
             EmbeddedContextModel({**embedded_tables(), "shifts": shifts}, NESTING)
+
+
+@pytest.mark.parametrize("plane", range(4))
+def test_a_shift_of_predictions_that_is_too_far(plane: int) -> None:
+    shifts = np.full(4, 5, np.uint8)
+    shifts[plane] = 17
+    with pytest.raises(ArtifactError, match="over 16"):
+        EmbeddedContextModel({**embedded_tables(), "prediction_shifts": shifts}, NESTING)

@@ -177,7 +177,7 @@ def test_layers_have_contexts_of_their_own() -> None:
 
 def test_the_likeliest_symbols_travel_first_and_ties_keep_their_order() -> None:
     tables = embedded_tables()
-    for name in ("w2", "w3", "own", "b2"):  # so that channels alone make the chances
+    for name in ("w2", "w3", "own", "b2", "gain"):  # so that channels alone make the chances
         tables[name] = np.zeros_like(tables[name])
     tables["b2"][0, 0, :2] = -80, 80  # type: ignore[index]
     model = EmbeddedContextModel(tables, Nesting(LAYOUT))

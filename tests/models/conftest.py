@@ -74,6 +74,8 @@ PRODUCT = embedded.EmbeddedConfig(
         synthesis_blocks=(1, 0, 1, 1),
         rate_groups=(2, 2, 4),
         rate_hidden=6,
+        lean_hidden=5,
+        lean_middle=3,
     ),
     data=DataConfig(
         size=32, min_crop=0.5, whole_fraction=0.4, max_aspect=1.5, validation_pictures=3
@@ -84,8 +86,9 @@ PRODUCT = embedded.EmbeddedConfig(
         planes=4,
         groups=(3, 1, 4),
         ranks=(0, 7, 3),
-        lags=(0, 1, 0),
+        lags=(0.0, 1.0, -0.25),
         base_step=40.0,
+        handover=(5, 7),
         covered=0.999,
         quantise_from=0.75,
         weight_bits=6,
@@ -100,6 +103,8 @@ PRODUCT = embedded.EmbeddedConfig(
         batch_size=4,
         learning_rate=0.01,
         plane_weights=(1.0, 2.0, 1.0, 0.5),
+        fine_from=3,
+        fine_chance=0.5,
         pictures=8,
         seed=5,
     ),

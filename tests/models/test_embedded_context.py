@@ -28,6 +28,8 @@ CONFIG = ContextConfig(
     batch_size=16,
     learning_rate=0.02,
     plane_weights=(1.0,) * 4,
+    fine_from=3,
+    fine_chance=0.5,
     pictures=0,
     seed=1,
 )
@@ -92,10 +94,8 @@ def test_tables_are_what_the_loss_was_paid_for(fitted: context.ContextNetworks) 
     with torch.no_grad():
         on_grid = context.ContextNetworks(LAYOUT, CONFIG.hidden, CONFIG.middle)
         for name, parameter in on_grid.named_parameters():
-            steps = context.WEIGHT_STEPS if name in ("m", "w2", "w3") else context.FIRST_STEPS
-            if name in ("bm", "own", "b2"):
-                steps = context.WEIGHT_STEPS * context.UNIT_STEPS
-            parameter.copy_(torch.from_numpy(tables[name].astype(np.float32)) / steps)
+            whole = torch.from_numpy(tables[name].astype(np.float32))
+            parameter.copy_(whole / context.GRIDS[name][0])
     on_grid.rounded = True
     y = latents(50, seed=3)
     found, expected = (context.bits_by_step(m, y) for m in (on_grid, fitted))
@@ -133,3 +133,27 @@ def test_the_seed_decides_the_fit() -> None:
     one, other = (context.fit([latents(50)], LAYOUT, few, quiet=True).tables() for _ in range(2))
     for name in one:
         np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_a_prediction_tells_of_what_is_smooth() -> None:
+    """Where neighbours tell what is between them, a linear model knows digits to come."""
+    generator = torch.Generator().manual_seed(3)
+    smooth = torch.randn(500, 6, 2, 2, generator=generator) * 25
+    y = torch.nn.functional.interpolate(smooth, (5, 5), mode="bilinear", align_corners=True)
+    spent = []
+    for without in (False, True):
+        model = context.ContextNetworks(LAYOUT, 4, 3)
+        model.start_from(ladder(y, LAYOUT))
+        model.requires_grad_(False)
+        for parameter in (model.predictor, model.gain, model.b2):
+            parameter.requires_grad_()
+        if without:
+            model.gain.requires_grad_(False).zero_()
+        learnt = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(learnt, 0.03)
+        for _ in range(60):
+            optimizer.zero_grad()
+            model(ladder(y, LAYOUT)).sum().backward()
+            optimizer.step()
+        spent.append(float(context.bits_by_step(model, y)[-1].sum()))
+    assert spent[0] < 0.8 * spent[1]

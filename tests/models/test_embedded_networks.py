@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from thumbstream.codec import quality
 from thumbstream_models import runs
@@ -18,7 +21,12 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def net(product: EmbeddedConfig) -> Transform:
     torch.manual_seed(0)
-    return Transform(product.model).eval()
+    return Transform(product.model, product.embedding.groups).eval()
+
+
+def rates(net: Transform) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """Both rate models; the lean one with channels in their own order."""
+    return net.rate, partial(net.lean, order=torch.arange(8))
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 5), (4, 4)])
@@ -28,7 +36,8 @@ def test_any_grid(net: Transform, rows: int, columns: int) -> None:
     assert y.shape == (2, 8, rows, columns)
     step = torch.full_like(y, 0.5)
     assert net.synthesis(y, width_of(step)).shape == x.shape
-    assert net.rate(y, y, step).shape == y.shape
+    for bits in rates(net):
+        assert bits(y, y, step).shape == y.shape
 
 
 def test_an_analysis_without_its_network_is_linear(net: Transform) -> None:
@@ -39,7 +48,7 @@ def test_an_analysis_without_its_network_is_linear(net: Transform) -> None:
 
 
 def test_a_new_synthesis_has_no_linear_part(product: EmbeddedConfig) -> None:
-    fresh = Transform(product.model).synthesis
+    fresh = Transform(product.model, product.embedding.groups).synthesis
     y = torch.rand(1, 8, 2, 2)
     torch.testing.assert_close(fresh(y, y), fresh.net(fresh.input(torch.cat([y / 4, y], 1))))
     with torch.no_grad():
@@ -51,31 +60,44 @@ def test_a_new_synthesis_has_no_linear_part(product: EmbeddedConfig) -> None:
 
 
 @pytest.mark.parametrize("step", [0.2, 1.0, 30.0])
-def test_the_chances_of_all_values_add_up_to_one(net: Transform, step: float) -> None:
+@pytest.mark.parametrize("model", [0, 1], ids=["large", "lean"])
+def test_the_chances_of_all_values_add_up_to_one(net: Transform, model: int, step: float) -> None:
     """Of a first group's latent, whatever network predicts it."""
     values = torch.arange(-4000, 4001) * step
     y = torch.zeros(len(values), 8, 1, 1)
     y[:, 0, 0, 0] = values
     steps = torch.full_like(y, step)
     with torch.no_grad():
-        bits = net.rate(y, y, steps)[:, 0, 0, 0]
+        bits = rates(net)[model](y, y, steps)[:, 0, 0, 0]
     # Probabilities under 1e-8 are told as 1e-8: 8,001 of them at most.
     assert float((2.0 ** -bits.double()).sum()) == pytest.approx(1, abs=2e-4)
 
 
-def test_a_group_knows_the_groups_before_it_only(net: Transform) -> None:
+@pytest.mark.parametrize(("model", "first"), [(0, 2), (1, 3)], ids=["large", "lean"])
+def test_a_group_knows_the_groups_before_it_only(net: Transform, model: int, first: int) -> None:
     y, step = torch.rand(1, 8, 3, 3), torch.ones(1, 8, 3, 3)
+    bits = rates(net)[model]
     with torch.no_grad():
-        before = net.rate(y, y, step)
+        net.lean.predictor.normal_()
+        before = bits(y, y, step)
         later = y.clone()
         later[:, 4:] += 2
-        after = net.rate(y, later, step)
+        after = bits(y, later, step)
         earlier = y.clone()
-        earlier[:, :2] += 2
-        other = net.rate(y, earlier, step)
+        earlier[:, :first] += 2
+        other = bits(y, earlier, step)
     assert torch.equal(before, after)
-    assert torch.equal(before[:, :2], other[:, :2])
-    assert not torch.equal(before[:, 2:], other[:, 2:])
+    assert torch.equal(before[:, :first], other[:, :first])
+    assert not torch.equal(before[:, first:], other[:, first:])
+
+
+def test_the_lean_rate_model_takes_channels_in_their_order(net: Transform) -> None:
+    y, step = torch.randn(2, 8, 2, 3), torch.full((2, 8, 2, 3), 0.5)
+    order = torch.tensor([7, 1, 0, 2, 6, 5, 3, 4])
+    with torch.no_grad():
+        bits = net.lean(y, y, step, order)
+        sorted_before = net.lean(y[:, order], y[:, order], step, torch.arange(8))
+    assert torch.equal(bits, sorted_before)
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (16, 40)])

@@ -29,7 +29,7 @@ GRIDS = [(2, 2), (4, 3), (1, 5), (1, 1)]
 @pytest.fixture(scope="module")
 def net(product: EmbeddedConfig) -> Transform:
     torch.manual_seed(4)
-    net = Transform(product.model).eval()
+    net = Transform(product.model, product.embedding.groups).eval()
     with torch.no_grad():
         net.synthesis.linear.weight.normal_(0, 0.05)
     return net
@@ -69,7 +69,8 @@ def test_tiny_pictures_have_the_published_ssim() -> None:
     x, x_hat = (runs.to_tensor(p, torch.device("cpu")) for p in (a, b))
     found, _ = search._distortion(x, x_hat, 200.0)
     error = distortion.squared_error(x, x_hat).numpy()
-    np.testing.assert_allclose(found, 0.5 * error + 200 * (1 - quality.ssim(a, b)), rtol=1e-4)
+    expected = distortion.ERROR_WEIGHT * error + 200 * (1 - quality.ssim(a, b))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "columns"), GRIDS)
@@ -102,8 +103,9 @@ def test_curvatures_are_second_derivatives(
         for parameter, value in zip(zeroed, before, strict=True):
             parameter.copy_(value)
     weight = net.synthesis.linear.weight[:, :, 0, 0].detach()
-    # 0.5 MSE over 192 samples a cell: W^T W 127.5^2 / 192, by values that are a quarter.
-    expected = weight.square().sum(0) * 127.5**2 / 192 / 16
+    # MSE over 192 samples a cell: 2 W^T W 127.5^2 / 192, by values that are a quarter.
+    squared = 2 * weight.square().sum(0) * 127.5**2 / 192 / 16
+    expected = distortion.ERROR_WEIGHT * squared
     np.testing.assert_allclose(found, expected, rtol=2e-2)
 
 

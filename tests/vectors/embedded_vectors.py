@@ -89,8 +89,11 @@ def _tables(rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         "w3": rng.integers(-15, 16, (2, channels, second)).astype(np.int8),
         "own": rng.integers(-400, 401, (5, channels)).astype(np.int16),
         "b2": rng.integers(-1500, 900, (SMALL.planes, 2, channels)).astype(np.int32),
+        "predictor": rng.integers(-40, 41, (2 * channels, channels)).astype(np.int8),
+        "gain": rng.integers(-9, 10, (SMALL.planes, 2, channels)).astype(np.int16),
         "probability": np.clip(np.rint(65536 / (1 + np.exp(-odds))), 1, 65535).astype(np.uint16),
         "shifts": np.array([2, 4, 3], np.uint8),
+        "prediction_shifts": np.arange(SMALL.planes, dtype=np.uint8)[::-1] + 4,
     }
 
 

@@ -77,11 +77,8 @@ def by_likelihood(checkpoint: Path, pictures: Pixels, budgets: Sequence[int]) ->
     """The name of a checkpoint's stage, and what its rate model says."""
     device = torch.device("cpu")
     run, stage = stages.restore(checkpoint, device)
-    config, quantiser, bits = (
-        stage.schedule(run.config),
-        stage.quantiser(device),
-        stage.weight_bits(run),
-    )
+    config, quantiser = stage.schedule(run.config), stage.quantiser(device)
+    bits, rated = stage.weight_bits(run), stage.rate(run)
     points = []
     with runs.averaged_weights(run) as net, torch.random.fork_rng():
         torch.manual_seed(0)
@@ -90,7 +87,7 @@ def by_likelihood(checkpoint: Path, pictures: Pixels, budgets: Sequence[int]) ->
             for first in range(0, len(pictures), _BATCH):
                 x = runs.to_tensor(pictures[first : first + _BATCH], device)
                 each = torch.full((len(x),), float(quality))
-                result = training.coded(net, x, each, quantiser, weight_bits=bits)
+                result = training.coded(net, x, each, quantiser, weight_bits=bits, rate=rated)
                 rate.append(result.bits)
                 drawn.append(runs.to_pixels(result.x_hat))
             found = np.concatenate(drawn)

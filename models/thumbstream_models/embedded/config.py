@@ -37,6 +37,10 @@ class ModelConfig:
     rate_groups: tuple[int, ...]
     """Channels that the rate model of the first stage predicts at once, group after group."""
     rate_hidden: int
+    lean_hidden: int
+    """Units of the first layer of the second stage's rate model."""
+    lean_middle: int
+    """Units of its second layer."""
 
     def __post_init__(self) -> None:
         if self.family != FAMILY:
@@ -86,10 +90,14 @@ class EmbeddingConfig(StageConfig):
     """Channels coded together, in the order of the stream."""
     ranks: tuple[int, ...]
     """Of each group: the place of its first channel among all, by how much they vary."""
-    lags: tuple[int, ...]
-    """Planes by which each group is behind: its steps are ``3^lag`` times as wide."""
+    lags: tuple[float, ...]
+    """Planes by which each group is behind: its steps are ``3^lag`` times as wide. Groups that
+    come late in a plane are ahead by what they wait: -0.2 for one at a fifth of the plane."""
     base_step: float
     """Quantisation step of level 0; each plane has a third of the one before."""
+    handover: tuple[int, int]
+    """From the first of these steps to the second the lean rate model takes over from the large
+    one; before, it learns beside."""
     covered: float
     """Part of the training crops whose largest value of a channel its first plane must hold."""
     quantise_from: float
@@ -124,6 +132,10 @@ class ContextConfig:
     learning_rate: float
     plane_weights: tuple[float, ...]
     """How much a byte of each plane counts: most in those that people's bytes pay for."""
+    fine_from: int
+    """Planes from here on are looked at in some of the steps only."""
+    fine_chance: float
+    """So many of the steps; what they cost counts by so much more."""
     pictures: int
     """Crops of 32 x 32, and as many cells again of 64 x 64."""
     seed: int
@@ -150,8 +162,13 @@ class EmbeddedConfig:
         )
         if taken != list(range(self.model.channels)):
             raise ConfigError("groups and their ranks must take every channel once")
-        if len(self.context.plane_weights) != self.embedding.planes:
+        if not 0 <= e.handover[0] < e.handover[1]:
+            raise ConfigError("handover begins before it ends")
+        c = self.context
+        if len(c.plane_weights) != e.planes:
             raise ConfigError("plane_weights has an entry for each plane")
+        if not 0 < c.fine_from <= e.planes or not 0 < c.fine_chance <= 1:
+            raise ConfigError("fine_from is a plane, and fine_chance a chance")
 
     def to_dict(self) -> dict[str, Any]:
         """As nested plain dictionaries, for a checkpoint or a manifest."""

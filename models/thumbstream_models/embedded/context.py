@@ -8,7 +8,7 @@ gradient), and the loss at the end is the rate that the range coder will pay.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from thumbstream.codec.embedded_context import CLIP, DECISIONS, FEATURES
+from thumbstream.codec.embedded_context import CLIP, DECISIONS, FEATURES, OFF_MAX, VALUES
 from thumbstream.codec.layouts import EmbeddedLayout
 from thumbstream.codec.tables import HIDDEN_MAX, TABLE_SIZE
 from thumbstream_models.embedded.config import ContextConfig
@@ -38,6 +38,9 @@ SHIFTS = tuple(
     )
 )
 """Of the first layer's sums, the second's and the logits."""
+PREDICTOR_STEPS, OFF_STEPS = 64, 32
+"""Integers per unit of the predictor's weights; and at least so many, and up to twice as many, per
+interval of a latent that it says to be off."""
 ROUNDED_FROM = 0.6
 """From this fraction of the steps on, weights stand on their grid."""
 _INT8, _INT16 = 127, 2**15 - 1
@@ -53,7 +56,7 @@ _RAREST = 1e-3
 _SMALL_CELLS = 16
 """Cells of a picture of 32 x 32: batches of larger ones have fewer pictures."""
 _SUM_STEPS = WEIGHT_STEPS * UNIT_STEPS
-_GRIDS = {
+GRIDS = {
     "a": (FIRST_STEPS, _INT8, np.int8),
     "b": (FIRST_STEPS, _INT8, np.int8),
     "b1": (FIRST_STEPS, 2**20, np.int32),
@@ -63,6 +66,8 @@ _GRIDS = {
     "w3": (WEIGHT_STEPS, _INT8, np.int8),
     "own": (_SUM_STEPS, _INT16, np.int16),
     "b2": (_SUM_STEPS, 2**20, np.int32),
+    "predictor": (PREDICTOR_STEPS, _INT8, np.int8),
+    "gain": (_SUM_STEPS / OFF_STEPS, _INT16, np.int16),
 }
 """By the name of a table: integers per unit, the largest, and how they are stored."""
 
@@ -88,27 +93,50 @@ class ContextNetworks(nn.Module):
         self.w3 = normal(DECISIONS, channels, middle, spread=0.02)
         self.own = nn.Parameter(torch.zeros(OWN, channels))
         self.b2 = nn.Parameter(torch.zeros(planes, DECISIONS, channels))
+        self.predictor = nn.Parameter(torch.zeros(VALUES * channels, channels))
+        self.gain = nn.Parameter(torch.zeros(planes, DECISIONS, channels))
+        with torch.no_grad():
+            self.gain[:, 1] = 4  # so that the predictor's weights stay within their grid
 
-    def forward(self, states: list[Tensor]) -> Tensor:
+    def forward(self, states: list[Tensor], planes: Sequence[int] | None = None) -> Tensor:
         """Bits of each channel in each plane, over all pictures and cells: ``(planes, C)``.
 
-        ``states``: the `ladder` of a batch.
+        ``states``: the `ladder` of a batch. Without ``planes``: all.
         """
-        table = {name: self._on_grid(name) for name in _GRIDS}
-        seen = [features(q) for q in states]
+        chosen = range(self.layout.planes) if planes is None else planes
+        levels = sorted({level for plane in chosen for level in (plane, plane + 1)})
+        table = {name: self._on_grid(name) for name in GRIDS}
+        seen = {level: features(states[level]) for level in levels}
+        valued = {level: self.values(states[level], level) for level in levels}
         starts = torch.tensor(self.layout.starts)
-        planes = []
-        for plane in range(self.layout.planes):
-            odds = torch.cat(list(self._odds(table, seen, plane)), 2)
+        bits = []
+        for plane in chosen:
+            odds = torch.cat(list(self._odds(table, seen, valued, plane)), 2)
             odds = odds.clamp(-_LARGEST_ODDS, _LARGEST_ODDS)
             digits = _rows(states[plane + 1] - 3 * states[plane])
-            planes.append(_bits(odds, digits).sum(0) * (starts <= plane))
-        return torch.stack(planes)
+            bits.append(_bits(odds, digits).sum(0) * (starts <= plane))
+        return torch.stack(bits)
 
-    def _odds(self, table: dict[str, Tensor], seen: list[Tensor], plane: int) -> Iterator[Tensor]:
+    def values(self, states: Tensor, level: int) -> Tensor:
+        """``(B h w, C, 2)``: states at a level in finest units, and sums over the neighbours."""
+        value = states * 3.0 ** (self.layout.planes - level)
+        return _cells(torch.stack([value, _around(value)], 2))
+
+    def _odds(
+        self,
+        table: dict[str, Tensor],
+        seen: dict[int, Tensor],
+        valued: dict[int, Tensor],
+        plane: int,
+    ) -> Iterator[Tensor]:
         """Log odds of both decisions in a plane, group after group: ``(2, cells, group)``."""
         before, behind = seen[plane], seen[plane + 1]
         sums = before.flatten(1) @ table["a"]
+        # In integers' steps, which float32 holds exactly where the weights are on their grid.
+        predictor = table["predictor"] * PREDICTOR_STEPS
+        predicted = valued[plane].flatten(1) @ predictor
+        changes = valued[plane + 1] - valued[plane]
+        scale = 2.0 ** -prediction_shift(self.layout.planes, plane)
         first = 0
         for group, size in enumerate(self.layout.groups):
             own = slice(first, first + size)
@@ -118,7 +146,12 @@ class ContextNetworks(nn.Module):
             middle = floored(middle, self.rounded).clamp(0, _MOST)
             odds = unit @ table["w2"][:, own].mT + middle @ table["w3"][:, own].mT
             odds = odds + table["b2"][plane, :, None, own]
-            yield odds + _own(before[:, own], table["own"][:, own])
+            odds = odds + _own(before[:, own], table["own"][:, own])
+            off = floored(predicted[:, own] * scale, self.rounded, steps=1)
+            off = off.clamp(-OFF_MAX, OFF_MAX) / OFF_STEPS
+            yield odds + torch.stack([off.abs(), off]) * table["gain"][plane, :, None, own]
+            told = slice(VALUES * first, VALUES * (first + size))
+            predicted = predicted + changes[:, own].flatten(1) @ predictor[told]
             refined = behind[:, own].flatten(1) @ table["b"][rows]
             sums = sums - before[:, own].flatten(1) @ table["a"][rows] + refined
             first += size
@@ -136,21 +169,25 @@ class ContextNetworks(nn.Module):
     def tables(self) -> dict[str, NDArray[np.generic]]:
         """The published integers, by their names in entropy.npz."""
         whole: dict[str, NDArray[np.generic]] = {}
-        for name, (steps, most, dtype) in _GRIDS.items():
+        for name, (steps, most, dtype) in GRIDS.items():
             value = (getattr(self, name) * steps).round().clamp(-most, most)
             whole[name] = value.numpy().astype(dtype)
         return whole | {
             "probability": probability_table(),
             "shifts": np.array(SHIFTS, np.uint8),
+            "prediction_shifts": np.array(
+                [prediction_shift(self.layout.planes, p) for p in range(self.layout.planes)],
+                np.uint8,
+            ),
         }
 
     def _on_grid(self, name: str) -> Tensor:
-        steps, most, _ = _GRIDS[name]
+        steps, most, _ = GRIDS[name]
         value: Tensor = getattr(self, name)
+        value = value.clamp(-most / steps, most / steps)  # what lies beyond it could not be told
         if not self.rounded:
             return value
-        grid = (value * steps).round().clamp(-most, most) / steps
-        return value + (grid - value).detach()
+        return value + ((value * steps).round() / steps - value).detach()
 
 
 def features(states: Tensor) -> Tensor:
@@ -160,19 +197,20 @@ def features(states: Tensor) -> Tensor:
     """
     own = states.clamp(-CLIP, CLIP)
     seen = torch.stack([own.abs(), own], 2)
-    wide = functional.pad(seen, (1, 1, 1, 1))
-    above, below = wide[..., :-2, 1:-1], wide[..., 2:, 1:-1]
-    left, right = wide[..., 1:-1, :-2], wide[..., 1:-1, 2:]
-    every = torch.cat([seen, above + below + left + right], 2)
-    return every.permute(0, 3, 4, 1, 2).flatten(0, 2)
+    return _cells(torch.cat([seen, _around(seen)], 2))
 
 
-def floored(sums: Tensor, rounded: bool) -> Tensor:
-    """Sums as the shift to hidden units leaves them; gradients go straight through."""
+def prediction_shift(planes: int, plane: int) -> int:
+    """What leaves `OFF_STEPS` to an interval of a plane, or up to twice as many."""
+    return math.ceil((planes - plane) * math.log2(3) + math.log2(PREDICTOR_STEPS / OFF_STEPS / 2))
+
+
+def floored(sums: Tensor, rounded: bool, steps: int = UNIT_STEPS) -> Tensor:
+    """Sums as the shift to whole ``steps`` a unit leaves them; gradients go straight through."""
     if not rounded:
         return sums
     # The sums are exact multiples but for float32's last bits, which must not cross the edge.
-    grid = torch.floor(sums * UNIT_STEPS + 1e-3) / UNIT_STEPS
+    grid = torch.floor(sums * steps + 1e-3) / steps
     return sums + (grid - sums).detach()
 
 
@@ -194,13 +232,16 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     average = {name: value.detach().clone() for name, value in model.named_parameters()}
     weights = torch.tensor(config.plane_weights)[:, None]
+    weights[config.fine_from :] /= config.fine_chance
     for step in tqdm(range(config.steps), unit="step", desc="context model", disable=quiet):
         model.rounded = step >= ROUNDED_FROM * config.steps
         y = latents[step % len(latents)]
         count = max(1, config.batch_size * _SMALL_CELLS // (y.shape[2] * y.shape[3]))
         batch = y[torch.randint(len(y), (count,))]
-        spent = model(ladder(batch, layout)) / 8 / (count * y.shape[2] * y.shape[3] / _SMALL_CELLS)
-        loss = (spent * weights).sum()
+        fine = bool(torch.rand(()) < config.fine_chance)
+        planes = range(layout.planes if fine else config.fine_from)
+        spent = model(ladder(batch, layout), planes) / 8
+        loss = (spent * weights[: len(planes)]).sum() / (count * y[0, 0].numel() / _SMALL_CELLS)
         for group in optimizer.param_groups:
             group["lr"] = _rate(config, step)
         optimizer.zero_grad()
@@ -233,6 +274,18 @@ def _own(seen: Tensor, weights: Tensor) -> Tensor:
     magnitude, state, magnitudes, states = seen.unbind(2)
     nonzero = weights[0] * (magnitude > 0) + weights[1] * magnitude + weights[2] * magnitudes
     return torch.stack([nonzero, weights[3] * state + weights[4] * states])
+
+
+def _around(x: Tensor) -> Tensor:
+    """Sums over the four neighbours of ``(..., h, w)``; outside is 0."""
+    wide = functional.pad(x, (1, 1, 1, 1))
+    above, below = wide[..., :-2, 1:-1], wide[..., 2:, 1:-1]
+    return above + below + wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]
+
+
+def _cells(x: Tensor) -> Tensor:
+    """``(B, C, n, h, w)`` to ``(B h w, C, n)``."""
+    return x.permute(0, 3, 4, 1, 2).flatten(0, 2)
 
 
 def _rows(x: Tensor) -> Tensor:

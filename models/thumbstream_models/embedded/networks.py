@@ -4,7 +4,7 @@
 
     pixels --> Analysis --> latents y, a cell per 8 x 8 pixels
                               |  quantised: y_hat, with the width of what is left open
-                              +--> RateModel --> bits of each latent (first stage only)
+                              +--> RateModel, LeanRateModel --> bits of each latent (training only)
                               +--> Synthesis --> pixels
 
 The transform of a mean-scale hyperprior (Minnen et al. 2018) without the hyperprior: groups of
@@ -28,6 +28,10 @@ SMALLEST_SCALE = 0.12
 """Smallest standard deviation that the rate model may claim, in steps."""
 _LEAST = 1e-8
 """Smallest probability of a latent."""
+_SIGN_SLOPE = 0.7
+"""Of the tangent that tells a rate model about values of few steps."""
+_LEAN_FEATURES = 6
+"""Of each channel: value, sign and magnitude, and the sums of each over the four neighbours."""
 
 
 class Residual(nn.Module):
@@ -119,8 +123,8 @@ class RateModel(nn.Module):
     """Bits of latents under conditional Gaussians, group after group of channels.
 
     A group's means and scales come from the steps of all channels and from the values of the groups
-    before, in the 3 x 3 cells around. It measures the rate in training; streams are coded with the
-    integer context model.
+    before, in the 3 x 3 cells around. It measures the rate in the first stage; streams are coded
+    with the integer context model.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -141,7 +145,7 @@ class RateModel(nn.Module):
     def forward(self, y: Tensor, y_hat: Tensor, step: Tensor) -> Tensor:
         """Bits of each noisy latent ``y`` in steps ``step``, given ``y_hat``: all of one shape."""
         width = width_of(step)
-        value, sign = y_hat / GAIN, torch.tanh(y_hat / step * 0.7)
+        value, sign = y_hat / GAIN, torch.tanh(y_hat / step * _SIGN_SLOPE)
         means, scales, known = [], [], 0
         for group, features, head in zip(self.groups, self.features, self.heads, strict=True):
             seen = torch.cat([width, value[:, :known], sign[:, :known]], 1)
@@ -149,26 +153,109 @@ class RateModel(nn.Module):
             means.append(mean)
             scales.append(scale)
             known += group
-        mu = GAIN * torch.cat(means, 1)
-        sigma = torch.exp(torch.cat(scales, 1).clamp(-8, 8)).maximum(step * SMALLEST_SCALE)
-        off = (y - mu).abs()
-        probability = _normal((0.5 * step - off) / sigma) - _normal((-0.5 * step - off) / sigma)
-        return -torch.log2(probability.clamp_min(_LEAST))
+        return _bits(y, GAIN * torch.cat(means, 1), torch.cat(scales, 1), step)
+
+
+class LeanRateModel(nn.Module):
+    """`RateModel` for the second stage, as small as the integer context model of the streams.
+
+    What depends on what in the latents is for the rate model to find out: with a large one in the
+    training the transform relies on more than a client can afford to know. This one has what
+    `thumbstream.codec.embedded_context` has: a first layer that all groups share over a cell and
+    the sums of its four neighbours, and a second; and linear predictions of the means.
+    """
+
+    earlier: Tensor
+    """``(C, C, 1)``: 1 where the second channel's group comes before the first one's."""
+
+    def __init__(self, config: ModelConfig, groups: tuple[int, ...]) -> None:
+        super().__init__()
+        channels, hidden, middle = config.channels, config.lean_hidden, config.lean_middle
+        self.groups = groups
+        self.widths = nn.Linear(channels, hidden)
+        self.first = nn.Parameter(
+            torch.randn(hidden, channels, _LEAN_FEATURES) * 0.3 / (_LEAN_FEATURES * channels) ** 0.5
+        )
+        self.first_bias = nn.Parameter(torch.zeros(len(groups), hidden))
+        self.second = nn.Linear(hidden, middle)
+        self.second_bias = nn.Parameter(torch.zeros(len(groups), middle))
+        self.heads_first = nn.Parameter(torch.randn(2, channels, hidden) * 0.02)
+        self.heads_second = nn.Parameter(torch.randn(2, channels, middle) * 0.02)
+        self.heads_bias = nn.Parameter(torch.zeros(2, channels))
+        self.by_width = nn.Parameter(torch.zeros(channels))
+        self.predictor = nn.Parameter(torch.zeros(channels, channels, 2))
+        group = torch.repeat_interleave(torch.arange(len(groups)), torch.tensor(groups))
+        earlier = (group[:, None] > group).float()[..., None]
+        self.register_buffer("earlier", earlier, persistent=False)
+
+    def forward(self, y: Tensor, y_hat: Tensor, step: Tensor, order: Tensor) -> Tensor:
+        """As `RateModel`; ``order`` ``(C,)`` tells which channel is in each place of the groups."""
+        y, y_hat, step = y[:, order], y_hat[:, order], step[:, order]
+        width, seen = width_of(step), self._seen(y_hat, step)
+        predicted = functional.linear(
+            seen[:, :, [0, 3]].flatten(1), (self.predictor * self.earlier).flatten(1)
+        )
+        sums = self.widths(_by_cell(width))
+        parts, known = [], 0
+        for group, size in enumerate(self.groups):
+            unit = functional.relu(sums + self.first_bias[group])
+            middle = functional.relu(self.second(unit) + self.second_bias[group])
+            own = slice(known, known + size)
+            heads = unit @ self.heads_first[:, own].mT + middle @ self.heads_second[:, own].mT
+            parts.append(heads.float())
+            news = seen[:, own].flatten(1), self.first[:, own].flatten(1)
+            sums = sums + functional.linear(*news)
+            known += size
+        means, scales = torch.cat(parts, 2) + self.heads_bias[:, None]
+        mu = GAIN * _by_channel(means + predicted.float(), y)
+        wider = self.by_width[:, None, None] * width
+        return _bits(y, mu, _by_channel(scales, y) + wider, step)
+
+    def _seen(self, y_hat: Tensor, step: Tensor) -> Tensor:
+        """What the model is told of every channel: ``(B h w, C, 6)``."""
+        sign = torch.tanh(y_hat / step * _SIGN_SLOPE)
+        own = torch.stack([y_hat / GAIN, sign, sign.abs()], 2)
+        wide = functional.pad(own.flatten(1, 2), (1, 1, 1, 1))
+        around = wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1]
+        around = around + wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]
+        both = torch.cat([own, around.view_as(own)], 2)
+        return both.permute(0, 3, 4, 1, 2).flatten(0, 2)
 
 
 class Transform(nn.Module):
-    """The three networks together, as a checkpoint holds them."""
+    """The networks together, as a checkpoint holds them."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, groups: tuple[int, ...]) -> None:
+        """``groups``: sizes of the groups of channels of the embedded stream."""
         super().__init__()
         self.analysis = Analysis(config)
         self.synthesis = Synthesis(config)
         self.rate = RateModel(config)
+        self.lean = LeanRateModel(config, groups)
 
 
 def width_of(step: Tensor) -> Tensor:
     """How rate model and synthesis are told a quantisation step."""
     return 0.5 * torch.log(step)
+
+
+def _bits(y: Tensor, mu: Tensor, log_scale: Tensor, step: Tensor) -> Tensor:
+    """Bits of intervals of width ``step`` around ``y`` under Gaussians."""
+    sigma = torch.exp(log_scale.clamp(-8, 8)).maximum(step * SMALLEST_SCALE)
+    off = (y - mu).abs()
+    probability = _normal((0.5 * step - off) / sigma) - _normal((-0.5 * step - off) / sigma)
+    return -torch.log2(probability.clamp_min(_LEAST))
+
+
+def _by_cell(x: Tensor) -> Tensor:
+    """``(B, C, h, w)`` to ``(B h w, C)``."""
+    return x.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _by_channel(x: Tensor, like: Tensor) -> Tensor:
+    """``(B h w, C)`` to ``(B, C, h, w)``, the shape of ``like``."""
+    batch, channels, rows, columns = like.shape
+    return x.view(batch, rows, columns, channels).permute(0, 3, 1, 2)
 
 
 def _normal(z: Tensor) -> Tensor:

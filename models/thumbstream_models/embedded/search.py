@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thumbstream_models.embedded.config import STRIDE
-from thumbstream_models.embedded.distortion import SIGMA, WINDOW, lagrangian
+from thumbstream_models.embedded.distortion import ERROR_WEIGHT, SIGMA, WINDOW, lagrangian
 from thumbstream_models.embedded.layout import Layout
 from thumbstream_models.embedded.networks import GAIN, Separable, Synthesis, width_of
 from thumbstream_models.embedded.states import STEP_SLOPE
@@ -116,8 +116,8 @@ def _distortion(x: Tensor, x_hat: Tensor, ssim_weight: float) -> tuple[Tensor, T
     off = x_hat - x
     part = share.new_ones(1) / (torch.ones_like(x[0]).sum())
     squared = (off * 127.5).square().sum((1, 2, 3)) * part
-    gradient = off * (127.5**2 * part) - ssim_weight * slope / 2
-    return 0.5 * squared + ssim_weight * (1 - ssim), gradient
+    gradient = off * (2 * ERROR_WEIGHT * 127.5**2 * part) - ssim_weight * slope / 2
+    return ERROR_WEIGHT * squared + ssim_weight * (1 - ssim), gradient
 
 
 def slopes(layout: Layout) -> NDArray[np.float32]:

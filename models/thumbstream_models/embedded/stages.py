@@ -37,7 +37,9 @@ _SIZE_STREAM = 7
 def new_run(config: EmbeddedConfig, device: torch.device) -> Run:
     """A run at step 0 of the first stage."""
     torch.manual_seed(config.transform.seed)
-    net = Transform(config.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = Transform(config.model, config.embedding.groups).to(
+        device, memory_format=torch.channels_last
+    )  # type: ignore[call-overload]
     return runs.start(config, net, config.transform)
 
 

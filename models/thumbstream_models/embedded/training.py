@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Module
 
 from thumbstream_models import runs
 from thumbstream_models.embedded import weights
@@ -46,6 +47,13 @@ VALIDATION_PICTURES = {32: 256, 64: 64}
 _VALIDATION_QUALITIES = 16
 
 
+class Rate(Protocol):
+    """What measures the rate of latents."""
+
+    def __call__(self, sent: Tensor, y_hat: Tensor, step: Tensor) -> Tensor:
+        """Bits ``(B,)`` of latents as they are sent, given rounded ones: ``(B, C, h, w)`` each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A batch as the transform codes it."""
@@ -64,22 +72,19 @@ def coded(
     *,
     noisy: bool = False,
     weight_bits: int | None = None,
-    rated: bool = True,
+    rate: Rate | None = None,
 ) -> Coded:
     """Code pictures ``(B, 3, H, W)`` at qualities ``(B,)``.
 
-    The rate is that of ``noisy`` latents, or of the rounded ones that streams hold. With
-    ``weight_bits`` the synthesis weights are rounded as published. Who does not want to be
-    ``rated`` saves the rate model's time and gets no bits.
+    The ``rate`` is that of ``noisy`` latents, or of the rounded ones that streams hold; without one
+    there are no bits. With ``weight_bits`` the synthesis weights are rounded as published.
     """
     with torch.autocast(x.device.type, torch.bfloat16):
         y = net.analysis(x)
         step = quantiser.steps(quality, y)
         y_hat = quantiser.rounded(y, step)
         sent = y + (torch.rand_like(y) - 0.5) * step if noisy else y_hat
-        bits = y.new_zeros(len(x))
-        if rated:
-            bits = net.rate(sent, y_hat, step).sum((1, 2, 3))
+        bits = y.new_zeros(len(x)) if rate is None else rate(sent, y_hat, step)
         inputs = y_hat, width_of(step)
         if weight_bits is None:
             return Coded(bits, net.synthesis(*inputs))
@@ -106,6 +111,30 @@ class Stage:
         """What makes its latents coarse."""
         return Uniform() if self.layout is None else Truncated(self.layout, device)
 
+    def rate(self, run: Run) -> Rate:
+        """The rate model of the run's step.
+
+        A large one in the first stage. In the second, where the order of the channels is known, the
+        lean one learns beside it and then takes over, so that it never leads the transform astray.
+        """
+        net = run.net
+        if self.layout is None:
+            return lambda *latents: _summed(net.rate(*latents))
+        order = torch.tensor(self.layout.order)
+        first, last = run.config.embedding.handover
+        part = min(1.0, max(0.0, (run.step - first) / (last - first)))
+
+        def handing_over(sent: Tensor, y_hat: Tensor, step: Tensor) -> Tensor:
+            if part == 0:
+                beside = _summed(net.lean(sent.detach(), y_hat.detach(), step, order))
+                return _summed(net.rate(sent, y_hat, step)) + (beside - beside.detach())
+            bits = part * _summed(net.lean(sent, y_hat, step, order))
+            if part < 1:
+                bits = bits + (1 - part) * _summed(net.rate(sent, y_hat, step))
+            return bits
+
+        return handing_over
+
     def weight_bits(self, run: Run) -> int | None:
         """Bits that the synthesis weights are rounded to at the run's step; None: not yet."""
         config = self.schedule(run.config)
@@ -117,13 +146,22 @@ class Stage:
     @contextmanager
     def learning(self, net: Transform) -> Iterator[None]:
         """Only what this stage trains gets gradients."""
-        fixed = (net.analysis, net.rate) if self.name == STAGES[-1] else ()
+        fixed: tuple[Module, ...] = ()
+        if self.name == STAGES[1]:
+            fixed = (net.rate,)
+        elif self.name == STAGES[2]:
+            fixed = (net.analysis, net.rate, net.lean)
         for module in fixed:
             module.requires_grad_(False)
         try:
             yield
         finally:
             net.requires_grad_(True)
+
+
+def _summed(bits: Tensor) -> Tensor:
+    """Bits of latents ``(B, C, h, w)`` to those of pictures ``(B,)``."""
+    return bits.sum((1, 2, 3))
 
 
 def train_step(run: Run, stage: Stage, pixels: NDArray[np.uint8], device: torch.device) -> float:
@@ -140,7 +178,7 @@ def train_step(run: Run, stage: Stage, pixels: NDArray[np.uint8], device: torch.
             stage.quantiser(device),
             noisy=True,
             weight_bits=stage.weight_bits(run),
-            rated=stage.name != STAGES[-1],
+            rate=None if stage.name == STAGES[-1] else stage.rate(run),
         )
         bytes_per_cell = result.bits / 8 / (x.shape[-1] * x.shape[-2] / STRIDE**2)
         weight = lagrangian(quality)
@@ -163,7 +201,7 @@ def validate(
     """Quality at some numbers of bytes, by the rate model's own likelihood."""
     config = stage.schedule(run.config)
     grid = np.linspace(*config.qualities, _VALIDATION_QUALITIES)
-    bits, quantiser = stage.weight_bits(run), stage.quantiser(device)
+    bits, quantiser, rate = stage.weight_bits(run), stage.quantiser(device), stage.rate(run)
     point: dict[str, Any] = {}
     with runs.averaged_weights(run) as net, torch.random.fork_rng():
         torch.manual_seed(1)
@@ -172,7 +210,7 @@ def validate(
             rows = []
             for quality in grid:
                 each = torch.full((len(x),), float(quality), device=device)
-                result = coded(net, x, each, quantiser, weight_bits=bits)
+                result = coded(net, x, each, quantiser, weight_bits=bits, rate=rate)
                 rows.append(measured(x, result.x_hat) | {"bytes": float(result.bits.mean() / 8)})
             point |= at_budgets(rows, size)
     return point

@@ -2,13 +2,17 @@
 
 One small network with integer weights looks at all latents of a cell and of its four neighbours,
 each at the level to which it is known. Its first layer is shared by all steps and kept up to date
-as groups are refined; a channel also looks at its own state directly::
+as groups are refined, and so is a linear prediction of every latent from the values of all; a
+channel also looks at its own state directly::
 
+    v = state in units of the finest interval; of every channel: v, and the neighbours' sum
+        --> x predictor --> >> prediction_shifts[plane] --> clip to -127..127 = o, how far off it is
     s = state clipped to -4 .. 4; of every channel: |s|, s, and the neighbours' sums of both
         --> x a, or b where this plane has refined the group; + b1[plane, group]
         --> >> shifts[0] --> clip to 0..255  = h
     h   --> x m + bm[group] --> >> shifts[1] --> clip to 0..255  = k
     logit = b2[plane] + w2 . h + w3 . k + own . (the channel's own five features)
+            + gain[plane] (|o|, or o for the sign)
         --> >> shifts[2] --> clip to -1024..1023
         --> table of 16-bit chances: that a digit is not 0, and if so that it is +1
 
@@ -36,6 +40,10 @@ CLIP = 4
 """Larger states look like this one."""
 FEATURES = 4
 """Of every channel: ``|s|``, ``s``, and the sums of both over the four neighbours."""
+VALUES = 2
+"""Of every channel: its value in units of the finest interval, and the neighbours' sum."""
+OFF_MAX = 127
+"""How far off a prediction says that a value is, at most."""
 LARGEST_SHIFT = 16
 DECISIONS = 2
 """Of a symbol: whether it is not 0, and if so whether it is +1."""
@@ -49,8 +57,11 @@ _TYPES: dict[str, np.dtype[Any]] = {
     "w3": np.dtype(np.int8),
     "own": np.dtype(np.int16),
     "b2": np.dtype(np.int32),
+    "predictor": np.dtype(np.int8),
+    "gain": np.dtype(np.int16),
     "probability": np.dtype(np.uint16),
     "shifts": np.dtype(np.uint8),
+    "prediction_shifts": np.dtype(np.uint8),
 }
 _REACH = np.array([CLIP, CLIP, 4 * CLIP, 4 * CLIP])
 """Largest magnitude of each feature."""
@@ -58,6 +69,8 @@ _OWN = ((0, 4), (0, 0), (0, 2), (1, 1), (1, 3))
 """Decision and feature of each row of ``own``; a fifth feature is whether ``|s| > 0``."""
 _OWN_REACH = np.array([1, CLIP, 4 * CLIP, CLIP, 4 * CLIP])
 _SEEN = FEATURES + 1
+_AROUND = np.array([1, 4])
+"""Cells that tell each of `VALUES`."""
 _MIDDLE = TABLE_SIZE // 2
 
 Chances: TypeAlias = NDArray[np.uint16]
@@ -77,6 +90,10 @@ class _Weights:
     """``(2 width, 5 channels of the group)``, almost empty."""
     b2: Float
     """``(2 width, 1)``, with the middle of the probability table added."""
+    gain: Float
+    """``(2, width, 1)``"""
+    off_scale: np.float32
+    """Of the sums that predict."""
 
 
 class EmbeddedContextModel:
@@ -88,10 +105,14 @@ class EmbeddedContextModel:
         ``a``, ``b`` int8 (4 channels, hidden): row ``4 c + f`` is feature ``f`` of channel ``c``;
         ``b1`` int32 (planes, groups, hidden), ``m`` int8 (hidden, second), ``bm`` int32 (groups,
         second), ``w2`` int8 (2, channels, hidden), ``w3`` int8 (2, channels, second), ``own`` int16
-        (5, channels), ``b2`` int32 (planes, 2, channels), ``probability`` uint16 (2048,),
-        ``shifts`` uint8 (3,).
+        (5, channels), ``b2`` int32 (planes, 2, channels), ``predictor`` int8 (2 channels,
+        channels): rows ``2 c`` and ``2 c + 1`` are what channel ``c`` and its neighbours tell,
+        ``gain`` int16 (planes, 2, channels), ``probability`` uint16 (2048,), ``shifts`` uint8 (3,),
+        ``prediction_shifts`` uint8 (planes,).
         """
-        a, b, b1, m, bm, w2, w3, own, b2, probability, shifts = checked(tables, _TYPES)
+        a, b, b1, m, bm, w2, w3, own, b2, predictor, gain, probability, shifts, off_shifts = (
+            checked(tables, _TYPES)
+        )
         layout = nesting.layout
         channels, groups = layout.channels, len(layout.groups)
         hidden, second = m.shape if m.ndim == 2 else (0, 0)
@@ -104,20 +125,28 @@ class EmbeddedContextModel:
             or w3.shape != (DECISIONS, channels, second)
             or own.shape != (len(_OWN), channels)
             or b2.shape != (layout.planes, DECISIONS, channels)
+            or predictor.shape != (VALUES * channels, channels)
+            or gain.shape != (layout.planes, DECISIONS, channels)
             or shifts.shape != (3,)
+            or off_shifts.shape != (layout.planes,)
         ):
             raise wrong_shapes()
-        if shifts.max() > LARGEST_SHIFT:
+        if max(shifts.max(), off_shifts.max()) > LARGEST_SHIFT:
             raise ArtifactError(f"a shift of the entropy tables is over {LARGEST_SHIFT}")
         reach = np.tile(_REACH, channels)[:, None]
         of_heads = np.abs(w2).sum(-1) + np.abs(w3).sum(-1)  # (2, channels)
         of_own = np.zeros_like(of_heads)
         for (decision, _), weights, largest in zip(_OWN, own, _OWN_REACH, strict=True):
             of_own[decision] += np.abs(weights) * largest
+        of_gain = OFF_MAX * np.abs(gain).max(0)
+        farthest = nesting.finest.astype(np.int64) * _AROUND  # of values and of neighbours' sums
         check_sums(
             (np.maximum(np.abs(a), np.abs(b)) * reach).sum(0).max() + np.abs(b1).max(),
             HIDDEN_MAX * np.abs(m).sum(0).max() + np.abs(bm).max(),
-            (HIDDEN_MAX * of_heads + of_own).max() + np.abs(b2).max() + (_MIDDLE << shifts[2]),
+            (HIDDEN_MAX * of_heads + of_own + of_gain).max()
+            + np.abs(b2).max()
+            + (_MIDDLE << shifts[2]),
+            (np.abs(predictor) * farthest.reshape(-1, 1)).sum(0).max(),
         )
         self.nesting = nesting
         self.hidden, self.second = int(hidden), int(second)
@@ -126,6 +155,8 @@ class EmbeddedContextModel:
         self.a, self.b = (_first_layer(table, channels) * scales[0] for table in (a, b))
         """``(hidden, 5 channels)``, scaled; nothing comes of the fifth feature here."""
         self.m = np.ascontiguousarray(m.T, np.float32) * scales[1]
+        self.predictor = np.ascontiguousarray(predictor.T, np.float32)
+        """``(channels, 2 channels)``, not scaled."""
         heads = np.concatenate([w2, w3], -1)
         diagonal = _own_layer(own)
         self.steps = [
@@ -135,6 +166,8 @@ class EmbeddedContextModel:
                 _by_decision(heads[:, step.channels]) * scales[2],
                 _by_decision(diagonal[:, step.channels, step.block]) * scales[2],
                 _column(b2[step.plane][:, step.channels]) * scales[2] + np.float32(_MIDDLE),
+                gain[step.plane][:, step.channels, None].astype(np.float32) * scales[2],
+                np.exp2(-off_shifts[step.plane]).astype(np.float32),
             )
             for step in nesting.steps
         ]
@@ -183,6 +216,14 @@ class EmbeddedContext:
         self._features = np.zeros((layers, channels, _SEEN, rows, columns), np.float32)
         self._inputs = self._features.reshape(layers, channels * _SEEN, grid.cells)
         self._sums = np.zeros((layers, model.hidden, grid.cells), np.float32)
+        # Values in units of the finest interval, with such a border, too; each and its neighbours'
+        # sum; and what all of them predict.
+        self._placed = placed = np.zeros((layers, channels, rows + 2, columns + 2), np.float32)
+        self._value = placed[..., 1:-1, 1:-1]
+        self._value_above, self._value_below = placed[..., :-2, 1:-1], placed[..., 2:, 1:-1]
+        self._value_left, self._value_right = placed[..., 1:-1, :-2], placed[..., 1:-1, 2:]
+        self._values = np.zeros((layers, channels, VALUES, rows, columns), np.float32)
+        self._predicted = np.zeros((layers, channels, grid.cells), np.float32)
         self._units = np.empty((layers, model.hidden + model.second, grid.cells), np.float32)
 
     def copy(self) -> EmbeddedContext:
@@ -192,6 +233,9 @@ class EmbeddedContext:
         other._seen[:] = self._seen
         other._features[:] = self._features
         other._sums[:] = self._sums
+        other._placed[:] = self._placed
+        other._values[:] = self._values
+        other._predicted[:] = self._predicted
         return other
 
     def chances(self, step: Step) -> tuple[Chances, Chances]:
@@ -210,6 +254,12 @@ class EmbeddedContext:
         logits = weights.w @ self._units
         logits += weights.own @ self._inputs[:, _inputs_of(step)]
         logits += weights.b2
+        off = self._predicted[:, step.channels] * weights.off_scale
+        np.floor(off, out=off)
+        np.maximum(off, -OFF_MAX, out=off)
+        np.minimum(off, OFF_MAX, out=off)
+        logits[:, step.width :] += off * weights.gain[1]
+        logits[:, : step.width] += np.abs(off, out=off) * weights.gain[0]
         entries = logits.astype(np.intp)  # cuts towards zero: what is negative is clipped anyway
         chances = model.probability.take(entries, mode="clip")
         chances = chances.reshape(len(entries), DECISIONS, -1)
@@ -235,6 +285,23 @@ class EmbeddedContext:
         around += self._right[:, block]
         np.minimum(magnitude, 1, out=features[:, :, FEATURES])
         self._sums += model.b[:, inputs] @ self._inputs[:, inputs]
+        self._predict(step, states)
+
+    def _predict(self, step: Step, states: Float) -> None:
+        """Take in the values behind ``step``; what has not begun is 0 in any unit."""
+        model, block = self._model, step.block
+        value = self._value[:, block]
+        finest = np.float32(3 ** (model.nesting.layout.planes - step.plane - 1))
+        np.multiply(states[:, block].reshape(value.shape), finest, out=value)
+        news = np.empty_like(self._values[:, block])
+        news[:, :, 0] = value
+        np.add(self._value_above[:, block], self._value_below[:, block], out=news[:, :, 1])
+        news[:, :, 1] += self._value_left[:, block]
+        news[:, :, 1] += self._value_right[:, block]
+        change = (news - self._values[:, block]).reshape(len(news), -1, self._grid.cells)
+        told = slice(VALUES * block.start, VALUES * block.stop)
+        self._predicted += model.predictor[:, told] @ change
+        self._values[:, block] = news
 
     def _enter(self, plane: int) -> None:
         if plane != self._plane:  # no group is refined yet in the new one
