@@ -43,7 +43,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run develop test test-python test-web check check-containers format \
+.PHONY: help install run develop test test-python test-web check check-client check-containers format \
 	wheel bench-rd bench-http train clean
 
 help: ## Tell what can be made
@@ -71,6 +71,14 @@ check: $(DEVELOPER) ## Lint, check formatting, types and import contracts
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+check-client: ## Check that the client's built files are what its sources give, and its types
+	@.ci/need clang-19 clang-19
+	@.ci/need lld-19 wasm-ld-19
+	sh service/thumbstream/web/client/build.sh --check
+	sh service/thumbstream/web/client/bundle.sh --check
+	sh service/thumbstream/web/client/element_bundle.sh --check
+	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs tests/web/element-module.test.mjs
 
 check-containers: $(CONTAINERS) ## Check Dockerfile, compose file and nginx configuration
 	$(VENV)/bin/hadolint Dockerfile

@@ -22,6 +22,7 @@ from thumbstream import __version__, server
 from thumbstream import zoo as published_models
 from thumbstream.api import Api
 from thumbstream.catalogue import Zoo
+from thumbstream.clientfiles import ClientFiles
 from thumbstream.codec.errors import ThumbstreamError
 from thumbstream.cors import PublicReads
 from thumbstream.hotpath import HotPath
@@ -117,9 +118,14 @@ def _fastapi(service: Service) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    pages = Pages()
+    pages, client = Pages(), ClientFiles()
     app.include_router(Api(service).router())
-    for path, page in (("/", pages.index), ("/web/{path:path}", pages.asset)):
+    for path, page in (
+        ("/", pages.index),
+        ("/web/{path:path}", pages.asset),
+        ("/client/{name}", client.newest),
+        ("/client/{version}/{name}", client.file),
+    ):
         app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
     _tell_errors(app, service.settings.retry_after_seconds)
     _document_hot_paths(app)

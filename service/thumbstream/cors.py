@@ -1,4 +1,4 @@
-"""CORS for what every page may read on the FastAPI side: previews, budgets, the list of models.
+"""CORS for what every page may read on the FastAPI side: previews, budgets, models, the client.
 
 Uploads are left out on purpose: pages of other hosts have no business to store pictures here.
 """
@@ -42,6 +42,6 @@ class PublicReads:
 def _methods(path: str) -> str | None:
     if path in ("/decode", "/budget"):
         return "POST, OPTIONS"
-    if path == "/models" or path.startswith("/decode/"):
+    if path == "/models" or path.startswith(("/decode/", "/client/")):
         return "GET, HEAD, OPTIONS"
     return None

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import gzip
-
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -46,15 +43,3 @@ def test_rounding_is_what_training_saw(net: nn.Sequential) -> None:
     once = [p.clone() for p in net.parameters()]
     weights.round_weights(net, 6)
     assert all(map(torch.equal, once, net.parameters())), "rounding again changes nothing"
-
-
-def test_what_a_client_fetches(net: nn.Sequential) -> None:
-    tables = {"b": np.array([1, 2], np.int32), "a": np.array([-1], np.int8)}
-    data = weights.packed(net, 7, tables)
-    parameters, channels = 3 * 5 * 9 + 5 * 2, 5 + 2
-    assert len(data) == parameters + 2 * (2 * channels) + 9
-    first, _ = weights.quantised(net[0].weight, 7)
-    assert data[:135] == first.to(torch.int8).numpy().tobytes()
-    assert data[-9:] == b"\xff\x01\0\0\0\x02\0\0\0"
-    size = weights.gzipped_size(bytes(5000))
-    assert size == weights.gzipped_size(bytes(5000)) == len(gzip.compress(bytes(5000), 9)) < 60

@@ -53,7 +53,8 @@ def check_installation() -> None:
     assert home == packages / "thumbstream", f"{home} is not the installed package"
     for absent in ("torch", "thumbstream_models", "onnx", "pytest"):
         assert importlib.util.find_spec(absent) is None, f"{absent} is importable"
-    for shipped in ("py.typed", "_zoo", "web/index.html"):
+    client = ("element.min.js", "thumbstream.min.js", "client.bin")
+    for shipped in ("py.typed", "_zoo", "web/index.html", *(f"web/client/{n}" for n in client)):
         assert (home / shipped).exists(), f"{shipped} is not in the wheel"
     print(f"thumbstream {thumbstream.__version__} from {home}")
 

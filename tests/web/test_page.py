@@ -4,123 +4,29 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
-import thumbstream
 from thumbstream.codec import quality
 from thumbstream_models import metrics
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 15.0
 PATIENCE_MS = 60_000
 """For whatever the page has to do: a busy machine is slow, and a wrong page fails anyway."""
 
-SERVE = """
-from thumbstream.app import serve
-from thumbstream.settings import load_settings
-serve(load_settings())
-"""
+CLIENT = "thumbstream-1"
+"""A model whose streams the browser decodes."""
+
 FINISHED = (
     "body:has(#bytes:enabled):has(#stream[aria-busy=false])"
     ":has(#thumbhash[aria-busy=false]):has(#webp[aria-busy=false])"
 )
-
-
-def chromium() -> str:
-    found = next((path for path in map(shutil.which, CHROMIUM_NAMES) if path), None)
-    if found is None:
-        reason = f"no Chromium on the PATH (looked for {', '.join(CHROMIUM_NAMES)})"
-        if os.environ.get("CI"):
-            pytest.fail(f"{reason}, and CI is set")
-        pytest.skip(reason)
-    return found
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The origin of a running service."""
-    folder = tmp_path_factory.mktemp("service")
-    port = free_port()
-    source = str(Path(thumbstream.__file__).parents[1])
-    environment = {
-        **{
-            name: value for name, value in os.environ.items() if not name.startswith("THUMBSTREAM_")
-        },
-        "PYTHONPATH": os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH")))),
-        "THUMBSTREAM_STORE": f"sqlite:///{folder / 'streams.db'}",
-        "THUMBSTREAM_PORT": str(port),
-    }
-    origin = f"http://127.0.0.1:{port}"
-    log = folder / "service.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE], env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not answers(f"{origin}/readyz"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the service did not start:\n{log.read_text()}")
-            time.sleep(0.1)
-        yield origin
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
-        yield launched
-        launched.close()
 
 
 Open = Callable[..., Page]
@@ -245,7 +151,7 @@ def test_pictures_and_numbers_are_true(open_page: Open, service: str) -> None:
     identity = line(page, "id")
     with urllib.request.urlopen(f"{service}/decode/{identity}?bytes=64&format=png") as response:
         decoded = np.asarray(Image.open(io.BytesIO(response.read())).convert("RGB"))
-    np.testing.assert_array_equal(pixels_of(page, "stream"), decoded)
+    np.testing.assert_allclose(pixels_of(page, "stream"), decoded.astype(float), atol=1)
     reference = pixels_of(page, "original")
     for panel in ("stream", "thumbhash", "webp"):
         shown = pixels_of(page, panel)
@@ -253,6 +159,26 @@ def test_pictures_and_numbers_are_true(open_page: Open, service: str) -> None:
             f"{float(metrics.ssim(reference, shown)):.3f}",
             f"{float(metrics.psnr(reference, shown)):.1f}",
         ], panel
+
+
+def test_streams_that_the_client_knows_are_decoded_in_the_browser(
+    open_page: Open, service: str
+) -> None:
+    page = open_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.route(
+        "**/compress*", lambda route: route.continue_(url=f"{route.request.url}&model={CLIENT}")
+    )
+    compared(page)
+    page.locator("#ticks button").last.click()
+    expect(page.locator("#stream dd").first).to_have_text(str(length_of(page)))
+    expect(page.locator("#stream[aria-busy=false]")).to_be_visible()
+    assert asked.count(f"/thumb/{line(page, 'id')}") == 1
+    assert not any(path.startswith("/decode") for path in asked)
+    with urllib.request.urlopen(f"{service}/decode/{line(page, 'id')}?format=png") as response:
+        decoded = np.asarray(Image.open(io.BytesIO(response.read())).convert("RGB"))
+    np.testing.assert_allclose(pixels_of(page, "stream"), decoded.astype(float), atol=1)
 
 
 def test_the_lines_to_copy_work(open_page: Open, service: str) -> None:
@@ -438,6 +364,7 @@ def test_moving_the_slider_moves_nothing_else(open_page: Open) -> None:
 def test_transparency_that_is_kept_shows(open_page: Open) -> None:
     """With answers as a model with alpha gives them: what comes back has alpha, and is measured."""
     page = open_page()
+    page.route("**/client/**", lambda route: route.abort())  # so that the service decodes
     page.route("**/compress*", lambda route: _as_with_alpha(route))
     shown = file_of(ball(32, 21))
     page.route("**/decode/*", lambda route: route.fulfill(body=shown, content_type="image/png"))

@@ -60,13 +60,13 @@ spend their bytes less well.
 
 def _sizes(manifest: dict[str, Any]) -> str:
     """Parameters and bytes, on the server and in a client."""
-    training, client = manifest["training"], manifest["measured"]["client_gzipped_bytes"]
+    training, client = manifest["training"], manifest["measured"]["client_bytes"]
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     bits = training["config"]["embedding"]["weight_bits"]
     return (
         f"{training['analysis_parameters']:,} parameters for the analysis, "
         f"{training['synthesis_parameters']:,} for the synthesis.\n"
-        f"{size / 1e6:.1f} MB on the server; {client / 1000:.0f} KB gzipped for a client:\n"
+        f"{size / 1e6:.1f} MB on the server; {client / 1000:.0f} KB, compressed, for a client:\n"
         f"synthesis weights of {bits} bits, and the tables of the context model."
     )
 

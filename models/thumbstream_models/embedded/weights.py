@@ -7,12 +7,9 @@ client that multiplies them out hold the same values to the bit.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -61,34 +58,6 @@ def round_weights(net: nn.Module, bits: int) -> None:
     """Replace every parameter by its published value."""
     for name, value in net.named_parameters():
         value.copy_(published(name, value, bits))
-
-
-def packed(net: nn.Module, bits: int, tables: Mapping[str, NDArray[np.generic]]) -> bytes:
-    """What a client must have: integers, scales and biases of ``net``, then the entropy tables.
-
-    The tensors follow each other by name, integers as int8, scales and biases as little-endian
-    float16, tables as they are: whoever knows the shapes can take it apart. Gzip does the rest.
-    """
-    integers: list[bytes] = []
-    halves: list[bytes] = []
-    for name, value in sorted(net.named_parameters()):
-        if name.endswith("bias"):
-            halves.append(_half(value))
-        else:
-            whole, scale = quantised(value, bits)
-            integers.append(whole.to(torch.int8).numpy().tobytes())
-            halves.append(_half(scale))
-    entropy = [tables[name].astype(tables[name].dtype.newbyteorder("<")) for name in sorted(tables)]
-    return b"".join([*integers, *halves, *(table.tobytes() for table in entropy)])
-
-
-def gzipped_size(data: bytes) -> int:
-    """Bytes that cross the wire; the same at every call."""
-    return len(gzip.compress(data, 9, mtime=0))
-
-
-def _half(value: Tensor) -> bytes:
-    return value.detach().numpy().astype("<f2").tobytes()
 
 
 def _across(scale: Tensor, weight: Tensor) -> Tensor:

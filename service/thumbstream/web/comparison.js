@@ -12,7 +12,8 @@ import { Panel, countBytes } from "./panel.js";
 import { gridOf, isTransparent, open, read, reduce, webpEncoder } from "./pictures.js";
 import { psnr, ssim } from "./quality.js";
 import { ticks } from "./scale.js";
-import { compress, decode } from "./service.js";
+import { compress } from "./service.js";
+import { previewsOf } from "./streams.js";
 import * as thumbhash from "./thumbhash.js";
 import * as webp from "./webp.js";
 
@@ -70,8 +71,9 @@ export class Comparison {
     if (guess && !this.#fits(guess, grid, alpha)) this.#refer(bitmap, grid, alpha);
     bitmap?.close();
     this.#frame(aspect[0] / aspect[1], alpha);
+    const previewOf = previewsOf(this.answer.id, this.answer.length);
     this.#frames = new Frames(
-      (bytes, stop) => this.#loadFrame(bytes, stop),
+      async (bytes, stop) => this.#measured(bytes, await previewOf(bytes, stop)),
       (bytes, frame) => this.#showFrame(bytes, frame),
       (error) => {
         this.panels.stream.wait(false);
@@ -180,8 +182,7 @@ export class Comparison {
     });
   }
 
-  async #loadFrame(bytes, stop) {
-    const picture = await read(await decode(this.answer.id, bytes, stop));
+  #measured(bytes, picture) {
     const quality = this.#measure(picture);
     if (quality) this.#streamPoints.set(bytes, quality.ssim);
     this.#drawChart();

@@ -1,0 +1,194 @@
+"""What a browser needs of a published model of the embedded family, in one small file.
+
+layout, integer tables, synthesis weights -> bytes, one kind of number after the other -> zlib.
+`client_colour` makes the same of the first steps of a stream alone, to tell a colour before the
+file is there. All of it follows from the published folder. Normative text: docs/client.md.
+
+``python -m thumbstream_models.embedded.client models/zoo/thumbstream-1 FOLDER`` writes both files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream.codec.artifact import Artifact, open_artifact
+from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream_models.embedded import client_colour
+from thumbstream_models.embedded.client_packing import Section, halves, integers, wide
+from thumbstream_models.embedded.client_packing import packed as zipped
+from thumbstream_models.embedded.client_synthesis import Drawing, Layer, drawing_of
+
+MAGIC = b"THSC"
+FORMAT = 1
+CLIENT, PUBLISHED = "client.bin", "published.js"
+"""Names of the two files that `write` makes."""
+_WIDE = ("own", "gain", "b1", "bm", "b2")
+"""Tables of 16 and 32 bits, in the order of the file."""
+_BY_PLANE = ("gain", "b1", "b2")
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What is in the file."""
+
+    layout: EmbeddedLayout
+    tables: dict[str, NDArray[np.generic]]
+    """As in ``entropy.npz``."""
+    steps: int
+    """How many steps of a stream it reads."""
+    drawing: Drawing
+
+    @property
+    def planes(self) -> int:
+        """How many planes these steps have."""
+        return client_colour.steps_of(self.layout)[self.steps - 1].plane + 1
+
+
+def client_of(artifact: Artifact) -> Client:
+    """Everything that a browser needs of ``artifact``; raises `ValueError` for other networks."""
+    layout, tables = EmbeddedLayout.of(artifact), artifact.arrays("entropy.npz")
+    return client_from(layout, tables, artifact.file("synthesis.onnx"))
+
+
+def client_from(
+    layout: EmbeddedLayout, tables: dict[str, NDArray[np.generic]], synthesis: bytes
+) -> Client:
+    """The same from its parts; ``synthesis`` is the published graph."""
+    return Client(layout, tables, len(client_colour.steps_of(layout)), drawing_of(synthesis))
+
+
+def colour_of(artifact: Artifact) -> Client:
+    """What tells the mean colour of a picture from its first bytes."""
+    layout = EmbeddedLayout.of(artifact)
+    lead = client_colour.lead_of(layout)
+    part, tables = client_colour.part_of(layout, artifact.arrays("entropy.npz"), lead)
+    return Client(part, tables, len(lead), client_colour.fitted(artifact, lead))
+
+
+def client_file(artifact: Artifact) -> bytes:
+    """``client.bin`` of a published model: the same bytes whenever zlib is the same."""
+    return file_of(client_of(artifact), artifact.model_id, artifact.bitstream_id)
+
+
+def file_of(client: Client, model_id: str, bitstream_id: int) -> bytes:
+    """The file for a model of this name and id."""
+    name = model_id.encode("ascii")
+    head = MAGIC + bytes([FORMAT, bitstream_id, len(name)]) + name
+    return head + zipped(sections(client))
+
+
+def payload(client: Client) -> bytes:
+    """What `client_file` holds, before it is compressed."""
+    return b"".join(section.data for section in sections(client))
+
+
+def sections(client: Client) -> list[Section]:
+    """Arrays in the order of the file; each is compressed with a code of its own where it pays."""
+    return [*_layout(client), *_halves(client), *_bytes(client), *_words(client)]
+
+
+def write(artifact: Artifact, folder: Path) -> None:
+    """Write `CLIENT` and `PUBLISHED`, which tells the hash of the one and holds the colour."""
+    data = client_file(artifact)
+    (folder / CLIENT).write_bytes(data)
+    (folder / PUBLISHED).write_text(published_js(artifact, data), encoding="ascii")
+
+
+def published_js(artifact: Artifact, data: bytes) -> str:
+    """The module that a JavaScript client knows its model from."""
+    colour = payload(colour_of(artifact))
+    text = json.dumps("".join(chr((byte + _SHIFT) % 256) for byte in colour))
+    lines = {
+        "MODEL": json.dumps(artifact.model_id),
+        "BITSTREAM_ID": str(artifact.bitstream_id),
+        "SHA256": json.dumps(hashlib.sha256(data).hexdigest()),
+        "COLOUR": text.replace("\\u00", "\\x"),
+    }
+    title = (
+        f"/** What was published of {artifact.model_id}: written by client.py, docs/client.md. */"
+    )
+    return "\n".join([title, *(f"export const {k} = {v};" for k, v in lines.items()), ""])
+
+
+_SHIFT = 80
+"""Most bytes are small integers: with this added they are letters, which compress as well."""
+
+
+def _layout(client: Client) -> Iterable[Section]:
+    """One line of JSON."""
+    layout, tables, drawing = client.layout, client.tables, client.drawing
+    hidden, second = tables["m"].shape
+    values = {
+        "planes": client.planes,
+        "finest": layout.planes,
+        "groups": layout.groups,
+        "starts": layout.starts,
+        "steps": client.steps,
+        "hidden": hidden,
+        "second": second,
+        "shifts": tables["shifts"].tolist(),
+        "predictionShifts": tables["prediction_shifts"][: client.planes].tolist(),
+        "baseStep": layout.base_step,
+        "valueScale": drawing.value_scale,
+        "levelScale": drawing.level_scale,
+        "levelOffset": drawing.level_offset,
+        "detail": drawing.detail,
+        "layers": [_described(layer) for layer in drawing.layers],
+    }
+    yield Section(json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n")
+
+
+def _described(layer: Layer) -> dict[str, int]:
+    outs, ins, taps = layer.weight.shape
+    return {"kind": layer.kind, "outs": outs, "ins": ins, "taps": taps, "relu": int(layer.relu)}
+
+
+def _halves(client: Client) -> Iterable[Section]:
+    """Scales of all outputs, then biases."""
+    for name in ("scale", "bias"):
+        values = [getattr(layer, name) for layer in client.drawing.layers]
+        yield from halves(np.concatenate(values))
+
+
+def _bytes(client: Client) -> Iterable[Section]:
+    """Integers of 8 bits, all of an input together: inputs differ more than outputs."""
+    tables, channels = client.tables, client.layout.channels
+    for name in ("a", "b", "predictor"):
+        by_feature = tables[name].reshape(channels, -1, tables[name].shape[1]).transpose(1, 0, 2)
+        yield from (Section(integers(feature)) for feature in by_feature)
+    yield Section(integers(tables["m"]))
+    yield from (Section(integers(tables[name].transpose(2, 0, 1))) for name in ("w2", "w3"))
+    for layer in client.drawing.layers:
+        yield Section(integers(layer.weight.transpose(1, 2, 0)))
+
+
+def _words(client: Client) -> Iterable[Section]:
+    """Wider integers; of the chances, which grow evenly, the changes of their growth."""
+    for name in _WIDE:
+        table = client.tables[name]
+        yield from wide(table[: client.planes] if name in _BY_PLANE else table)
+    chances = client.tables["probability"].astype(np.int64)
+    yield from wide(np.diff(np.concatenate([[0, 0], chances]), n=2))
+
+
+def main() -> int:
+    """Write the files of one model into one folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="folder of a published model")
+    parser.add_argument("folder", type=Path, help="where to write client.bin and published.js")
+    args = parser.parse_args()
+    write(open_artifact(args.model), args.folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

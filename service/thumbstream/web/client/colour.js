@@ -1,0 +1,33 @@
+/**
+ * The mean colour of a picture: of its pixels, or told by the first bytes of its stream.
+ *
+ * The latter needs no network and nothing but this code: published.js has a small part of the
+ * tables, enough to read the strongest latents to the bit, and a linear map from these to a colour.
+ * It is the decoder of a picture with one sample per cell.
+ */
+
+import { decoderOf } from "./decoder.js";
+import { Kernels } from "./kernels.js";
+import { BITSTREAM_ID, COLOUR, MODEL } from "./published.js";
+import { readWeights } from "./weights.js";
+
+const SHIFT = 80; // published.js: what was added to each byte
+
+let decoder;
+
+/**
+ * The mean colour of the picture of a stream, as far as its first bytes tell: an estimate, which
+ * stays the same from some 12 bytes on. Grey while no byte behind the header is there.
+ *
+ * @param {Uint8Array} stream of one byte or more
+ * @returns {string} as CSS takes it: `#rrggbb`, or with alpha `#rrggbbaa`
+ * @throws {import("./errors.js").BitstreamError}
+ */
+export function averageColor(stream) {
+  decoder ??= decoderOf(
+    readWeights(Uint8Array.from(COLOUR, (letter) => letter.charCodeAt(0) - SHIFT)),
+    { modelId: MODEL, bitstreamId: BITSTREAM_ID },
+    new Kernels(),
+  );
+  return decoder.decode(stream).averageColor;
+}

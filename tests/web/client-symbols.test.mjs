@@ -1,0 +1,101 @@
+/** Symbols: the shared golden vectors, whole, cut at every byte, with tails, mutated. */
+
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+
+import { parseHeader } from "../../service/thumbstream/web/client/bitstream.js";
+import { BitstreamError, load } from "../../service/thumbstream/web/client/index.js";
+import {
+  KERNELS, bytesOf, coarser, headerOf, numbers, smallDecoder, vectorsOf,
+} from "./client-vectors.mjs";
+
+const SMALL = vectorsOf("embedded");
+const PUBLISHED = vectorsOf("thumbstream-1");
+const MUTATIONS = 12; // of each vector
+
+/** That what is known agrees with the finest states, and that as much is known as must be. */
+function assertKnown({ latents, known }, states, planes, wanted, message) {
+  assert.equal(known, wanted, message);
+  assert.equal(latents.length, states.length, message);
+  latents.forEach((layer, i) => {
+    const finest = states[i].flat();
+    assert.equal(layer.states.length, finest.length, message);
+    finest.forEach((state, place) => {
+      const expected = coarser(state, layer.levels[place], planes);
+      if (layer.states[place] !== expected) assert.equal(layer.states[place], expected, message);
+    });
+  });
+}
+
+for (const [name, kernels] of Object.entries(KERNELS)) {
+  test(`the small model, ${name}: every cut and every tail`, () => {
+    const decoder = smallDecoder(SMALL, kernels());
+    const { planes } = SMALL.layout;
+    for (const vector of SMALL.vectors) {
+      const header = headerOf(vector);
+      const data = bytesOf(vector.hex);
+      for (let n = 0; n <= data.length; n++) {
+        const found = decoder.symbols(Uint8Array.of(...header, ...data.subarray(0, n)));
+        assertKnown(found, vector.states, planes, vector.known[n], `${vector.name}, ${n} bytes`);
+      }
+      for (const tail of [[0], [255, 255], [1, 2, 3, 4, 5, 6, 7, 8]]) {
+        const found = decoder.symbols(Uint8Array.of(...header, ...data, ...tail));
+        assertKnown(found, vector.states, planes, vector.known.at(-1), `${vector.name}, tail`);
+      }
+    }
+  });
+}
+
+const decoders = {};
+
+before(async () => {
+  decoders.wasm = await load();
+  decoders.plain = await load({ wasm: false });
+});
+
+for (const vector of PUBLISHED.vectors) {
+  const data = bytesOf(vector.hex);
+
+  test(`${PUBLISHED.model}: ${vector.name}`, () => {
+    const planes = depth(decoders.wasm.symbols(data));
+    const header = parseHeader(data).length;
+    for (let n = 1; n < header; n++) {
+      assert.equal(decoders.wasm.symbols(data.subarray(0, n)).known, vector.known[n], `${n} bytes`);
+    }
+    for (let n = header; n <= data.length; n++) {
+      const found = decoders.wasm.symbols(data.subarray(0, n));
+      assertKnown(found, vector.states, planes, vector.known[n], `${n} bytes`);
+    }
+    const whole = vector.known.at(-1);
+    for (const tail of [[0], [255, 255, 255]]) {
+      const found = decoders.wasm.symbols(Uint8Array.of(...data, ...tail));
+      assertKnown(found, vector.states, planes, whole, "tail");
+    }
+    for (const n of [1, 2, 16, 33, 64, 128, data.length]) {
+      const [one, other] = [decoders.wasm, decoders.plain].map((d) => d.symbols(data.subarray(0, n)));
+      assert.deepEqual(one, other, `${n} bytes, plain JavaScript`);
+    }
+  });
+
+  test(`${PUBLISHED.model}: ${vector.name}, mutated`, () => {
+    const next = numbers(data.length);
+    for (let i = 0; i < MUTATIONS; i++) {
+      const mutated = data.slice(0, Math.min(data.length, 200));
+      for (let k = 0; k <= i % 3; k++) mutated[next() % mutated.length] = next() & 255;
+      let found;
+      try {
+        found = decoders.wasm.decode(mutated);
+      } catch (error) {
+        assert.ok(error instanceof BitstreamError, error);
+        continue;
+      }
+      assert.equal(found.data.length, 4 * found.width * found.height);
+      assert.deepEqual(decoders.plain.symbols(mutated), decoders.wasm.symbols(mutated));
+    }
+  });
+}
+
+/** How many planes a stream has, whose symbols are all known. */
+function depth({ latents }) {
+  return Math.max(...latents[0].levels);
+}

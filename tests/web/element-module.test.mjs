@@ -1,0 +1,88 @@
+/** The element where there is no page: importing it, its types, its size, the built module. */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+import { decode } from "../../service/thumbstream/web/client/index.js";
+import * as element from "../../service/thumbstream/web/client/element.js";
+import * as built from "../../service/thumbstream/web/client/element.min.js";
+
+const CLIENT = new URL("../../service/thumbstream/web/client/", import.meta.url);
+const USAGE = fileURLToPath(new URL("element-usage.ts", import.meta.url));
+const NAMES = [
+  "ResponseError", "ThumbStream", "decodeInBackground", "fetchThumb", "fetchThumbs", "prefixes",
+];
+const STREAM = Uint8Array.of(0x7e, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10); // any bytes are a picture
+const MOST = { "element.min.js": 3900, "worker.js": 300 }; // bytes, gzipped
+
+const text = (name) => readFileSync(new URL(name, CLIENT), "utf8");
+
+test("importing it on a server does nothing", () => {
+  assert.deepEqual(Object.keys(element).sort(), NAMES);
+  assert.deepEqual(Object.keys(built).sort(), NAMES);
+  assert.equal(globalThis.customElements, undefined);
+  assert.ok(element.ThumbStream.observedAttributes.includes("src"));
+});
+
+test("attributes are properties", () => {
+  const declared = text("element.d.ts").match(/^ {2}get \w+/gm).map((line) => line.slice(6));
+  assert.deepEqual(declared.sort(), [...element.ThumbStream.observedAttributes].sort());
+  const attributes = text("element.d.ts").match(/^ {2}\w+\?:/gm).map((line) => line.slice(2, -2));
+  assert.deepEqual(attributes.sort(), declared);
+  const own = { getAttribute: (name) => (name === "alt" ? "A lake" : null), set: [] };
+  own.setAttribute = (...pair) => own.set.push(pair);
+  own.removeAttribute = (name) => own.set.push([name]);
+  Object.setPrototypeOf(own, element.ThumbStream.prototype);
+  assert.deepEqual([own.alt, own.src], ["A lake", ""]);
+  own.bytes = 64;
+  own.full = null;
+  own.srcset = undefined;
+  assert.deepEqual(own.set, [["bytes", 64], ["full"], ["srcset"]]);
+});
+
+for (const module of [element, built]) {
+  const name = module === built ? "the built module" : "the module";
+  test(`where there are no workers, ${name} decodes by itself, one after the other`, async () => {
+    const streams = Array.from({ length: 5 }, (_, i) => STREAM.subarray(0, 3 + i));
+    const order = [];
+    const pictures = await Promise.all(
+      streams.map((stream, i) =>
+        module.decodeInBackground(stream).then((picture) => (order.push(i), picture)),
+      ),
+    );
+    assert.deepEqual(order, [0, 1, 2, 3, 4]);
+    assert.deepEqual(pictures, await Promise.all(streams.map(decode)));
+  });
+
+  test(`an error of one stream stops no other, in ${name}`, async () => {
+    const broken = module.decodeInBackground(Uint8Array.of(0, 1));
+    const whole = module.decodeInBackground(STREAM);
+    await assert.rejects(broken, { name: "BitstreamError" });
+    assert.equal((await whole).data.length, 4 * (await whole).width * (await whole).height);
+  });
+}
+
+for (const [name, most] of Object.entries(MOST)) {
+  test(`${name} has at most ${most} bytes, gzipped`, (context) => {
+    const size = gzipSync(text(name), { level: 9 }).length;
+    context.diagnostic(`${name}: ${size} bytes, gzipped`);
+    assert.ok(size <= most, `${size} bytes`);
+  });
+}
+
+// For example TSC="npx --yes -p typescript@5.9.3 tsc".
+const [program, ...rest] = (process.env.TSC ?? "tsc").split(" ");
+const there = spawnSync(program, [...rest, "--version"]).status === 0;
+
+test("TypeScript understands the element", { skip: !there && "no compiler (TSC)" }, () => {
+  const options = [
+    "--noEmit", "--strict", "--noUncheckedIndexedAccess", "--target", "es2022",
+    "--module", "nodenext", "--lib", "es2022,dom,dom.iterable",
+  ];
+  const { status, stdout } = spawnSync(program, [...rest, ...options, USAGE], { encoding: "utf8" });
+  assert.equal(status, 0, stdout);
+});
