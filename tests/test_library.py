@@ -333,11 +333,17 @@ def test_the_fewest_bytes_that_reach_a_quality(
     assert thumbstream.encode(pixels, target=f"{measure}:{goal.goal!r}") == found
 
 
-def test_a_target_in_bytes_is_a_prefix_of_a_model_without_stops(
-    pixels: Pixels, stream: bytes
-) -> None:
+def test_a_target_in_bytes_is_a_prefix_of_a_model_without_stops(pixels: Pixels) -> None:
+    stream = thumbstream.encode(pixels, model=PAPER)
     for count in (1, 16, 64, 10**6):
-        assert thumbstream.encode(pixels, target=f"bytes:{count}") == stream[:count]
+        found = thumbstream.encode(pixels, target=f"bytes:{count}", model=PAPER)
+        assert found == stream[:count]
+
+
+def test_a_target_in_bytes_is_met_to_the_byte(pixels: Pixels) -> None:
+    """By a stream that was searched for this length, of which no other prefix is asked for."""
+    for count in (1, 16, 64):
+        assert len(thumbstream.encode(pixels, target=f"bytes:{count}")) == count
 
 
 def test_a_quality_that_no_prefix_reaches(pixels: Pixels, stream: bytes) -> None:

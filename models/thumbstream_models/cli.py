@@ -82,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     context.add_argument("data", type=Path, nargs="+", help="the pictures it was trained on")
     context.add_argument("--out", type=Path, required=True, help="the tables: an .npz file")
 
+    compact = commands.add_parser("compact", help="make a checkpoint small, to be kept")
+    compact.set_defaults(command=_compact)
+    compact.add_argument("checkpoint", type=Path)
+    compact.add_argument("out", type=Path)
+
     ablate = commands.add_parser("ablate", help="what each part of the embedded family brings")
     ablate.set_defaults(command=_ablate)
     ablate.add_argument("model", type=Path, help="folder of a published model")
@@ -194,13 +199,23 @@ def _publish(args: argparse.Namespace) -> int:
 
 def _context(args: argparse.Namespace) -> int:
     from thumbstream_models import artifacts, data
-    from thumbstream_models.embedded import publish
+    from thumbstream_models.embedded import export, publish
 
     run, layout = publish.ready(args.checkpoint)
     taken = data.load(args.data, run.config.data)
     fitted = publish.fit_tables(run, layout, taken.training)
     args.out.write_bytes(artifacts.npz_bytes(fitted))
-    print(f"a client fetches {publish.client_size(run, fitted)} bytes, gzipped")
+    graphs = export.to_onnx(run.net, layout.base_step, run.config.embedding.weight_bits)
+    size = publish.client_size(run.config.model_id, layout, fitted, graphs["synthesis.onnx"])
+    print(f"a client fetches {size} bytes")
+    return 0
+
+
+def _compact(args: argparse.Namespace) -> int:
+    from thumbstream_models import runs
+
+    runs.compact(args.checkpoint, args.out)
+    print(f"{args.out}: {args.out.stat().st_size} of {args.checkpoint.stat().st_size} bytes")
     return 0
 
 

@@ -83,6 +83,25 @@ def save(run: Run[C, N], path: Path, **more: Any) -> None:
     partial.replace(path)
 
 
+def compact(path: Path, out: Path) -> None:
+    """Write a checkpoint as a third of its size, to be kept and to go on from.
+
+    The weights are the moving averages, in half precision; the optimizer's moments have the range
+    of float32 and eight bits (bfloat16). A training goes on from there, but not exactly there.
+    """
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved["ema"] = {name: _narrow(value, torch.half) for name, value in saved["ema"].items()}
+    saved["net"] = saved["ema"]  # stored once
+    for moments in saved["optimizer"]["state"].values():
+        moments |= {name: _narrow(value, torch.bfloat16) for name, value in moments.items()}
+    torch.save(saved, out)
+
+
+def _narrow(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """Fractions as ``dtype``; whole numbers and single values, like steps, as they are."""
+    return value.to(dtype) if value.is_floating_point() and value.ndim else value
+
+
 def config_of(path: Path) -> dict[str, Any]:
     """The configuration in a checkpoint, as nested dictionaries."""
     saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -93,7 +112,7 @@ def config_of(path: Path) -> dict[str, Any]:
 def fill(run: Run[C, N], saved: dict[str, Any]) -> None:
     """Give a fresh run what a checkpoint holds."""
     run.net.load_state_dict(saved["net"])
-    run.ema = saved["ema"]
+    run.ema = {name: value.to(run.ema[name].dtype) for name, value in saved["ema"].items()}
     run.optimizer.load_state_dict(saved["optimizer"])
     run.step, run.seconds = saved["step"], saved["seconds"]
     run.data_sha256, run.curve = saved["data_sha256"], saved["curve"]

@@ -16,7 +16,7 @@ from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.codec import Codec, open_codec
 from thumbstream.codec.errors import ArtifactError, BitstreamError, UnknownModelError
 
-DEFAULT_MODEL = "conv-lstm-1"
+DEFAULT_MODEL = "thumbstream-1"
 
 _PACKAGE = Path(__file__).resolve().parent
 _PLACES = (_PACKAGE / "_zoo", _PACKAGE.parents[1] / "models" / "zoo")

@@ -79,8 +79,11 @@ def test_the_published_configuration_can_be_trained() -> None:
         ("transform", "sizes", [12, 32], "multiples of 8"),
         ("embedding", "groups", [1], "an entry for each group"),
         ("embedding", "ranks", [0, 1, 2], "every channel once"),
+        ("embedding", "handover", [7, 7], "begins before it ends"),
         ("context", "hiden", 3, "hiden"),
         ("context", "plane_weights", [1.0], "plane_weights"),
+        ("context", "fine_from", 5, "fine_from"),
+        ("context", "fine_chance", 0.0, "fine_chance"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(
@@ -142,13 +145,51 @@ def test_training_learns_to_draw(
 
     def found() -> tuple[float, float]:
         with runs.averaged_weights(run) as net, torch.no_grad():
-            result = training.coded(net, x, quality, stage.quantiser(CPU))
+            result = training.coded(net, x, quality, stage.quantiser(CPU), rate=stage.rate(run))
         return training.measured(x, result.x_hat)["psnr"], float(result.bits.mean())
 
     assert found()[0] < 11
     for _ in range(stage.schedule(config).steps):
         assert math.isfinite(training.train_step(run, stage, pixels, CPU))
     assert found()[0] > 15
+
+
+def test_the_lean_rate_model_takes_over(second: Path) -> None:
+    """What the transform is told of the rate: by the large one, by both, by the lean one."""
+    run, stage = stages.restore(second / "checkpoint.pt", CPU)
+    x, quality = torch.rand(2, 3, 16, 16) * 2 - 1, torch.tensor([0.0, 0.5])
+    told = []
+    for step in (0, 6, 8):
+        run.step = step
+        run.net.zero_grad()
+        result = training.coded(
+            run.net, x, quality, stage.quantiser(CPU), noisy=True, rate=stage.rate(run)
+        )
+        result.bits.sum().backward()
+        assert run.net.lean.heads_bias.grad is not None  # it always learns
+        told.append(run.net.rate.heads[0][0].bias.grad is not None)
+    assert told == [True, True, False]
+    with stage.learning(run.net):
+        assert not any(p.requires_grad for p in run.net.rate.parameters())
+
+
+def test_going_on_from_a_compact_checkpoint(second: Path, tmp_path: Path) -> None:
+    whole, small = second / "checkpoint.pt", tmp_path / "compact.pt"
+    assert cli.main(["compact", str(whole), str(small)]) == 0
+    (before, stage), (after, same) = (stages.restore(path, CPU) for path in (whole, small))
+    assert same == stage
+    assert after.step == before.step
+    assert all(value.dtype == torch.float32 for value in after.ema.values())
+    for name, value in after.net.state_dict().items():
+        torch.testing.assert_close(value, before.ema[name], rtol=1e-3, atol=1e-4)
+        assert torch.equal(value, after.ema[name])
+    kept, moments = (run.optimizer.state_dict()["state"] for run in (before, after))
+    assert moments.keys() == kept.keys() != set()
+    for place, of in moments.items():
+        for name, value in of.items():
+            torch.testing.assert_close(value, kept[place][name], rtol=1e-2, atol=1e-30)
+    pixels = np.zeros((2, 16, 16, 3), np.uint8)
+    assert math.isfinite(training.train_step(after, same, pixels, CPU))
 
 
 def test_synthesis_weights_are_rounded_at_the_end(second: Path) -> None:
@@ -220,7 +261,7 @@ def test_the_layout_follows_the_latents(
     by_spread = y.std((0, 2, 3)).argsort(descending=True).tolist()
     strong, weakest, weak = by_spread[:3], by_spread[7:], by_spread[3:7]
     assert list(layout.order) == [*strong, *weakest, *weak]
-    assert layout.scales == pytest.approx((1, 1, 1, 1 / 3, 1, 1, 1, 1))
+    assert layout.scales == pytest.approx((1, 1, 1, 1 / 3, *[3**0.25] * 4))
     e = run.config.embedding
     y = y[:, list(layout.order)] * torch.tensor(layout.scales)[:, None, None]
     assert layout.starts == chosen_starts(y, e.planes, e.base_step, e.covered)

@@ -1,0 +1,153 @@
+"""Milliseconds of one core to encode and to decode a thumbnail, beside AVIF in the same run.
+
+Each picture is coded by every contender in turn, so that a machine that gets slower gets slower for
+all. AVIF is Pillow's, with the fewest bytes that its quality setting gives: the codec that comes
+nearest to these sizes, in a container of some 300 bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import uploads
+from thumbstream.codec.codec import Codec, open_codec
+from thumbstream.codec.flipsearch import NETWORK, TABLES
+from thumbstream.codec.targets import Target
+from thumbstream.ingest import IngestError, thumbnail
+
+BUDGETS = (16, 32, 64, 128, 256)
+PUBLISHED, PEER = "as published", "AVIF (Pillow)"
+_MODEL = Path("models/zoo/thumbstream-1")
+_SYNTHETIC = 20
+
+Times = dict[str, list[float]]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print and write; returns the exit status."""
+    args = _arguments().parse_args(argv)
+    pictures = list(_thumbnails(args.pictures, args.size))
+    with tempfile.TemporaryDirectory() as folder:
+        codecs = _codecs(args.model, Path(folder))
+        encoding, decoding = _measured(codecs, pictures, args.rounds)
+    report = {
+        "pictures": len(pictures),
+        "size": args.size,
+        "model": codecs[PUBLISHED].model_id,
+        "encode_ms": _medians(encoding),
+        "decode_ms": _medians(decoding),
+    }
+    print(f"{len(pictures)} pictures, long side {args.size}, model {report['model']}, one core")
+    for title, times in (("encode", report["encode_ms"]), ("decode", report["decode_ms"])):
+        for name, value in times.items():
+            print(f"{title:7} {name:22} {value:7.2f} ms  {value / times[PEER]:6.2f} x {PEER}")
+    if args.out:
+        args.out.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def _codecs(source: Path, folder: Path) -> dict[str, Codec]:
+    """The model as it is published, and one whose encoder does not search, if it ever does."""
+    codecs = {PUBLISHED: open_codec(source, device="cpu")}
+    manifest = json.loads((source / "manifest.json").read_text())
+    if NETWORK in manifest["files"]:
+        plain = folder / source.name
+        shutil.copytree(source, plain)
+        for name in (NETWORK, TABLES):
+            del manifest["files"][name]
+            (plain / name).unlink()
+        (plain / "manifest.json").write_text(json.dumps(manifest))
+        codecs["without a search"] = open_codec(plain, device="cpu")
+    return codecs
+
+
+def _measured(
+    codecs: dict[str, Codec], pictures: list[NDArray[np.uint8]], rounds: int
+) -> tuple[Times, Times]:
+    encoding: Times = defaultdict(list)
+    decoding: Times = defaultdict(list)
+    goal = Target("bytes", BUDGETS[2])
+    published = codecs[PUBLISHED]
+    for_a_goal = partial(published.encode, target=goal)
+    for number in range(rounds + 1):
+        if number == 1:  # the first round has warmed up
+            encoding.clear()
+            decoding.clear()
+        for pixels in pictures:
+            streams = [
+                _timed(encoding[name], codec.encode, pixels) for name, codec in codecs.items()
+            ]
+            _timed(encoding[f"for {goal.goal:.0f} bytes"], for_a_goal, pixels)
+            avif = _timed(encoding[PEER], _avif, pixels)
+            for budget in BUDGETS:
+                _timed(decoding[f"{budget} bytes"], published.decode, streams[0][:budget])
+            _timed(decoding[PEER], _from_avif, avif)
+    return encoding, decoding
+
+
+def _timed(times: list[float], work: Callable[[Any], Any], given: object) -> Any:
+    started = time.perf_counter()
+    done = work(given)
+    times.append(1e3 * (time.perf_counter() - started))
+    return done
+
+
+def _medians(times: Times) -> dict[str, float]:
+    return {name: round(statistics.median(values), 3) for name, values in times.items()}
+
+
+def _avif(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "AVIF", quality=0, max_threads=1)
+    return buffer.getvalue()
+
+
+def _from_avif(data: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def _thumbnails(folder: Path | None, size: int) -> Iterator[NDArray[np.uint8]]:
+    if folder is None:
+        for seed in range(_SYNTHETIC):
+            yield thumbnail(uploads.synthetic(320, 240, seed), size).pixels
+        return
+    found = False
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            pixels = thumbnail(path.read_bytes(), size).pixels
+        except IngestError:
+            continue  # no picture
+        found = True
+        yield pixels
+    if not found:
+        raise SystemExit(f"bench_codec: no pictures in {folder}")
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("bench_codec.py", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("pictures", type=Path, nargs="?", help="a folder (default: synthetic ones)")
+    parser.add_argument("--size", type=int, default=32, help="long side in pixels (default 32)")
+    parser.add_argument("--model", type=Path, default=_MODEL, help=f"a folder (default {_MODEL})")
+    parser.add_argument("--rounds", type=int, default=3, help="turns for each picture (default 3)")
+    parser.add_argument("--out", type=Path, help="write the medians to this JSON file, too")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
