@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +14,8 @@ from thumbstream import zoo
 from thumbstream.codec.artifact import open_artifact
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.embedded import EmbeddedCodec
-from thumbstream.codec.flipsearch import NETWORK
 from thumbstream.codec.quality import psnr
+from thumbstream.codec.targets import Target
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"
 MODELS = [name for name in zoo.available() if zoo.describe(name)["family"] == "embedded"]
@@ -85,11 +84,10 @@ def test_transparency(codec: EmbeddedCodec) -> None:
 
 @pytest.mark.parametrize("size", [64, 128])
 def test_the_search_is_worth_its_time(codec: EmbeddedCodec, size: int) -> None:
-    artifact = open_artifact(ZOO / codec.model_id)
-    files = {name: data for name, data in artifact.files.items() if name != NETWORK}
-    plain = EmbeddedCodec(dataclasses.replace(artifact, files=files), device="cpu")
+    """Of a stream for so many bytes, beside as much of one that may be cut anywhere."""
     gains = []
     for pixels in synthetic_pictures():
-        searched, nearest = (c.encode(pixels, max_bytes=size) for c in (codec, plain))
+        searched = codec.encode(pixels, target=Target("bytes", size))
+        nearest = codec.encode(pixels, max_bytes=size)
         gains.append(psnr(pixels, codec.decode(searched)) - psnr(pixels, codec.decode(nearest)))
     assert np.mean(gains) > 0

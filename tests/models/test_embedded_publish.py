@@ -199,7 +199,7 @@ def test_the_commands_fit_publish_and_measure(
     tables, sources = tmp_path / "entropy.npz", tmp_path / "SOURCES.md"
     sources.write_text(SOURCES)
     assert cli.main(["context", checkpoint, pictures, "--out", str(tables)]) == 0
-    assert "bytes, gzipped" in capsys.readouterr().out
+    assert "a client fetches" in capsys.readouterr().out
     arguments = ["publish", checkpoint, pictures, "--zoo", str(tmp_path / "zoo")]
     assert cli.main([*arguments, "--tables", str(tables), "--sources", str(sources)]) == 0
     again = tmp_path / "zoo" / "thumbstream-1"
