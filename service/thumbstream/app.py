@@ -122,6 +122,7 @@ def _fastapi(service: Service) -> FastAPI:
     app.include_router(Api(service).router())
     for path, page in (
         ("/", pages.index),
+        ("/gallery", pages.gallery),
         ("/web/{path:path}", pages.asset),
         ("/client/{name}", client.newest),
         ("/client/{version}/{name}", client.file),

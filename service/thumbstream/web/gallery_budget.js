@@ -1,0 +1,37 @@
+/** How the bytes of the page are split between its pictures. */
+
+/**
+ * The same for each, which is what remains possible without curves.
+ * @param {{id: string, length: number}[]} streams length: bytes of the whole stream
+ * @param {number} total bytes of the page
+ * @returns {Map<string, number>} id to bytes
+ */
+export function equalShares(streams, total) {
+  const each = Math.floor(total / Math.max(1, streams.length));
+  return new Map(streams.map(({ id, length }) => [id, Math.min(each, length)]));
+}
+
+/**
+ * As the service's `POST /budget` says; equal shares where it has no curves for all of them, or
+ * does not answer.
+ * @param {{id: string, length: number}[]} streams
+ * @param {number} total bytes of the page
+ * @param {AbortSignal} signal
+ * @returns {Promise<{bytes: Map<string, number>, planned: boolean}>}
+ */
+export async function split(streams, total, signal) {
+  const ids = streams.map(({ id }) => id);
+  const shares = { bytes: equalShares(streams, total), planned: false };
+  try {
+    const body = JSON.stringify({ ids, total_bytes: total });
+    const response = await fetch("/budget", { method: "POST", body, signal });
+    if (!response.ok) return shares;
+    const { thumbs } = await response.json();
+    if (!ids.every((id) => thumbs[id])) return shares;
+    return { bytes: new Map(ids.map((id) => [id, thumbs[id].bytes])), planned: true };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof TypeError || error instanceof SyntaxError) return shares; // no answer
+    throw error;
+  }
+}

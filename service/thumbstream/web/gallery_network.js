@@ -1,0 +1,50 @@
+/**
+ * A slow network, simulated in the page: everything is here already, and is held back for as long as
+ * one link of so many kbit/s would need for it, one thing after another. Latency, header fields and
+ * competition for the link are left out.
+ */
+
+/** kbit/s by the name of the choice. */
+export const RATES = { none: Infinity, fast: 1600, slow: 400, "very-slow": 50 };
+
+/**
+ * When each of some things has arrived completely.
+ * @param {number[]} sizes bytes @param {number} rate kbit/s
+ * @returns {number[]} milliseconds, never falling
+ */
+export function arrivals(sizes, rate) {
+  let at = 0;
+  return sizes.map((bytes) => (at += (8 * bytes) / rate)); // 1 kbit/s is 1 bit/ms
+}
+
+/**
+ * Let things arrive; rejects with the signal's reason when it is told to stop.
+ * @param {number[]} sizes bytes @param {number} rate kbit/s
+ * @param {(index: number) => void} arrive
+ * @param {AbortSignal} signal
+ */
+export function transmit(sizes, rate, arrive, signal) {
+  const times = arrivals(sizes, rate);
+  return new Promise((done, fail) => {
+    const start = performance.now();
+    let next = 0;
+    let timer;
+    const stop = () => {
+      clearTimeout(timer);
+      fail(signal.reason);
+    };
+    const advance = () => {
+      const now = performance.now() - start;
+      while (next < times.length && times[next] <= now) arrive(next++);
+      if (next < times.length) {
+        timer = setTimeout(advance, times[next] - now);
+      } else {
+        signal.removeEventListener("abort", stop);
+        done();
+      }
+    };
+    if (signal.aborted) return stop();
+    signal.addEventListener("abort", stop, { once: true });
+    advance();
+  });
+}

@@ -1,0 +1,25 @@
+/** Drawn pictures of different shapes, for those who have no folder at hand. */
+
+import { sample } from "./sample.js";
+
+const SHAPES = [3 / 2, 3 / 4, 1, 4 / 3, 2 / 3]; // width to height
+const QUALITY = 0.85;
+
+/** @param {number} seed @returns {Promise<File>} a JPEG of 640 pixels' height */
+async function drawn(seed) {
+  const whole = await createImageBitmap(await sample(seed));
+  const height = whole.height;
+  const width = Math.round(height * SHAPES[seed % SHAPES.length]);
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d").drawImage(whole, (width - whole.width) / 2, 0);
+  whole.close();
+  const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
+  return new File([blob], `drawn-${seed}.jpg`, { type: "image/jpeg" });
+}
+
+/** One after another, so that the page can show them as they come. */
+export async function* samples(count) {
+  for (let seed = 0; seed < count; seed++) yield drawn(seed);
+}
+
+export const shapeOf = (seed) => SHAPES[seed % SHAPES.length];

@@ -1,0 +1,162 @@
+/**
+ * What is seen of the pictures and what is measured: three ways to preview them, one budget.
+ *
+ * Each way is loaded alone, one after the other, so that none waits for another's decoding. Every
+ * new order ends the one before.
+ */
+
+import { split } from "./gallery_budget.js";
+import { transmit } from "./gallery_network.js";
+
+export const WAYS = ["stream", "hash", "webp"];
+
+const total = (numbers) => numbers.reduce((sum, number) => sum + number, 0);
+
+/** @returns {number | null} null of nothing */
+export const mean = (numbers) => (numbers.length ? total(numbers) / numbers.length : null);
+
+/** Settles as the promise does, or rejects when it is told to stop. */
+function unless(signal, promise) {
+  return new Promise((done, fail) => {
+    signal.throwIfAborted();
+    signal.addEventListener("abort", () => fail(signal.reason), { once: true });
+    promise.then(done, fail);
+  });
+}
+
+export class Show {
+  tiles = [];
+  #shares = new Map(); // id to bytes
+  #stop = new AbortController();
+
+  /**
+   * @param {(way: string, figures: object) => void} tell `bytes`, `first` and `all` (milliseconds),
+   *   `ssim`; null is unknown
+   * @param {(stream: Uint8Array) => Promise<{data: ArrayLike<number>}>} decode
+   */
+  constructor(tell, decode) {
+    this.tell = tell;
+    this.decode = decode;
+  }
+
+  clear() {
+    this.stop();
+    for (const tile of this.tiles) tile.close();
+    this.tiles = [];
+  }
+
+  stop() {
+    this.#stop.abort();
+    this.#stop = new AbortController();
+    return this.#stop.signal;
+  }
+
+  /**
+   * Split so many bytes between the pictures.
+   * @returns {Promise<boolean>} whether by their curves, not in equal shares
+   */
+  async budget(bytes) {
+    const signal = this.stop();
+    const pictures = this.tiles.map(({ picture }) => picture);
+    const { bytes: shares, planned } = await split(pictures, bytes, signal);
+    this.#shares = shares;
+    return planned;
+  }
+
+  /** Show what the budget buys at once. Rejects with the abort when something else is ordered. */
+  async show() {
+    const signal = this.stop();
+    const ways = this.#ways();
+    for (const way of WAYS) this.#tellBytes(way, ways[way]);
+    const shown = WAYS.flatMap((way) => ways[way].map((view) => view.show()));
+    await unless(signal, Promise.all(shown));
+    await this.#measure(ways, signal);
+  }
+
+  /**
+   * Load the page anew over a link of so many kbit/s.
+   * @param {{rate: number, full: boolean}} network full: the pictures themselves follow
+   */
+  async play({ rate, full }) {
+    const signal = this.stop();
+    const ways = this.#ways();
+    for (const tile of this.tiles) tile.blank();
+    for (const way of WAYS) this.#tellBytes(way, ways[way]);
+    for (const way of WAYS) await this.#load(way, ways[way], rate, signal);
+    const measured = this.#measure(ways, signal);
+    if (full) await this.#loadFull(rate, signal);
+    await measured;
+  }
+
+  async #load(way, views, rate, signal) {
+    const start = performance.now();
+    const painted = [];
+    let first = null;
+    const sizes = views.map(({ bytes }) => bytes);
+    await transmit(sizes, rate, (index) => {
+      const done = Promise.resolve(views[index].show()).then(() => {
+        if (views[index].bytes) first ??= performance.now() - start;
+      });
+      done.catch(() => {}); // it is awaited below
+      painted.push(done);
+    }, signal);
+    await unless(signal, Promise.all(painted));
+    this.tell(way, { first, all: first && performance.now() - start });
+  }
+
+  #loadFull(rate, signal) {
+    const tiles = this.tiles.filter(({ picture }) => picture.full);
+    const sizes = tiles.map(({ picture }) => picture.full.size);
+    return transmit(sizes, rate, (index) => tiles[index].showFull(), signal);
+  }
+
+  /** For each way the views that it has: `{bytes, counts, show, score}`. */
+  #ways() {
+    const ways = { stream: [], hash: [], webp: [] };
+    for (const tile of this.tiles) {
+      const { picture } = tile;
+      const bytes = Math.min(this.#shares.get(picture.id) ?? 0, picture.stream.length);
+      ways.stream.push({
+        bytes,
+        counts: picture.isMeasured,
+        show: () => tile.preview(bytes),
+        // As in the service's plans, a picture without bytes is like nothing.
+        score: () => bytes && picture.score(`stream ${bytes}`,
+          () => this.decode(picture.stream.subarray(0, bytes))),
+      });
+      if (!picture.isMeasured) continue;
+      ways.hash.push({
+        bytes: picture.hash.length,
+        counts: true,
+        show: () => tile.paint("hash", picture.hash.length, picture.drawHash()),
+        score: () => picture.score("hash", () => picture.drawHash()),
+      });
+      const file = picture.webpOf(bytes);
+      if (!file) continue;
+      ways.webp.push({
+        bytes: file.bytes,
+        counts: true,
+        show: async () => tile.paint("webp", file.bytes, await picture.drawWebp(file)),
+        score: () => picture.score(`webp ${file.bytes}`, () => picture.drawWebp(file)),
+      });
+    }
+    return ways;
+  }
+
+  #tellBytes(way, views) {
+    const sizes = views.filter(({ counts }) => counts).map(({ bytes }) => bytes);
+    const bytes = sizes.length ? total(sizes) : null;
+    this.tell(way, { bytes, first: null, all: null, ssim: null });
+  }
+
+  async #measure(ways, signal) {
+    for (const way of WAYS) {
+      const scores = [];
+      for (const view of ways[way].filter(({ counts }) => counts)) {
+        scores.push(await view.score());
+        signal.throwIfAborted();
+      }
+      this.tell(way, { ssim: mean(scores) });
+    }
+  }
+}
