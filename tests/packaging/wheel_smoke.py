@@ -54,7 +54,8 @@ def check_installation() -> None:
     for absent in ("torch", "thumbstream_models", "onnx", "pytest"):
         assert importlib.util.find_spec(absent) is None, f"{absent} is importable"
     client = ("element.min.js", "thumbstream.min.js", "client.bin")
-    for shipped in ("py.typed", "_zoo", "web/index.html", *(f"web/client/{n}" for n in client)):
+    pages = ("web/index.html", "web/gallery.html", "web/gallery.js", "web/gallery.css")
+    for shipped in ("py.typed", "_zoo", *pages, *(f"web/client/{n}" for n in client)):
         assert (home / shipped).exists(), f"{shipped} is not in the wheel"
     print(f"thumbstream {thumbstream.__version__} from {home}")
 

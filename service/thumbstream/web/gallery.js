@@ -207,7 +207,10 @@ async function decorate() {
 
 async function takeSamples() {
   const files = [];
-  for await (const file of samples(SAMPLES_TAKEN)) files.push(file);
+  for await (const file of samples(SAMPLES_TAKEN)) {
+    files.push(file);
+    say(`Drawing ${files.length} of ${SAMPLES_TAKEN} pictures`);
+  }
   take(files);
 }
 
