@@ -59,7 +59,7 @@ class Page:
 
 
 class Pages:
-    """Files by path below ``/web/``; ``index.html`` is also ``/``, ``gallery.html`` ``/gallery``."""
+    """Files by path below ``/web/``; ``index.html`` also at ``/``, the gallery's at its own."""
 
     def __init__(self, root: Traversable | None = None) -> None:
         folder = files("thumbstream") / "web" if root is None else root

@@ -57,8 +57,10 @@ async def test_nothing_else_is_served(pages: Pages, path: str) -> None:
         await pages.asset(ask(path))
 
 
-async def test_the_published_page_is_served(running: Running) -> None:
-    answer = await running.http.get("/")
+@pytest.mark.parametrize("path", ["/", "/gallery"])
+async def test_the_published_pages_are_served(running: Running, path: str) -> None:
+    answer = await running.http.get(path)
+    assert "<!doctype html>" in answer.text
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
