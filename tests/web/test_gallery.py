@@ -150,6 +150,21 @@ def test_dropped_files_are_taken_and_others_left(gallery: Gallery) -> None:
     assert not gallery.page.is_visible("#alert")
 
 
+def test_a_picture_that_comes_twice_is_shown_once(gallery: Gallery) -> None:
+    same = base64.b64encode(picture(0)).decode()
+    gallery.ask(DROP, [["a.png", "b.png"], [same, same]])
+    gallery.rest()
+    assert gallery.ask("document.querySelectorAll('.tile').length") == 1
+    assert gallery.page.inner_text("#status") == "1 picture; 1 came more than once"
+
+
+def test_streams_that_do_not_come_are_said(gallery: Gallery) -> None:
+    gallery.answer("**/thumbs?*", status=503)
+    gallery.take(2)
+    assert "The previews cannot be shown" in gallery.page.inner_text("#alert")
+    assert gallery.page.is_disabled("#budget")
+
+
 def test_the_slider_spends_more_and_less(gallery: Gallery) -> None:
     gallery.take(6)
     usual = gallery.figures()["stream"]

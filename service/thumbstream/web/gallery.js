@@ -8,7 +8,7 @@
 import { decodeInBackground, fetchThumbs } from "/client/element.min.js";
 
 import { budgetText, failureLines, writer } from "./gallery_figures.js";
-import { MOST, picturesOf, wire } from "./gallery_files.js";
+import { MOST, isPicture, picturesOf, wire } from "./gallery_files.js";
 import { Masonry } from "./gallery_masonry.js";
 import { RATES } from "./gallery_network.js";
 import { Picture } from "./gallery_picture.js";
@@ -40,6 +40,7 @@ let each = FIRST_BUDGET;
 let resting;
 
 const chosen = (name) => document.querySelector(`[name=${name}]:checked`).value;
+const counted = (number) => `${number} ${number === 1 ? "picture" : "pictures"}`;
 const say = (text) => (status.textContent = text);
 
 /** Do what was ordered; what a later order ended is no error. */
@@ -47,7 +48,9 @@ async function order(work) {
   try {
     await work();
   } catch (error) {
-    if (error.name !== "AbortError") complain("The previews cannot be shown", [error.message]);
+    if (error.name === "AbortError") return;
+    document.body.dataset.state = "shown";
+    complain("The previews cannot be shown", [error.message]);
   }
 }
 
@@ -91,7 +94,8 @@ function take(files) {
   if (!pictures.length) return complain("There is no picture", [`among ${files.length} files`]);
   show.clear();
   masonry.clear();
-  upload(pictures, files.length > MOST ? [`Only the first ${MOST} are taken.`] : []);
+  const isTooMany = files.filter(isPicture).length > MOST;
+  upload(pictures, isTooMany ? [`Only the first ${MOST} are taken.`] : []);
 }
 
 async function upload(files, remarks = []) {
@@ -109,8 +113,9 @@ async function upload(files, remarks = []) {
     progress.hidden = false;
     Object.assign(progress, { value: done, max: files.length });
   };
-  tell(`Uploading ${files.length} pictures`);
+  tell(`Uploading ${counted(files.length)}`);
   const seen = new Set(show.tiles.map(({ picture }) => picture.id));
+  const before = seen.size;
   const failures = await forEach(files, AT_ONCE, async (file) => {
     try {
       const picture = await Picture.of(file, signal, { token: token.value });
@@ -120,19 +125,19 @@ async function upload(files, remarks = []) {
       if (error.status === UNAUTHORIZED) uploading.abort(error); // the others would fail as well
       throw error;
     } finally {
-      if (!signal.aborted) tell(`${++done} of ${files.length} pictures`);
+      if (!signal.aborted) tell(`${++done} of ${counted(files.length)}`);
     }
   }, signal);
   if (signal.aborted && signal.reason.status === UNAUTHORIZED) return askForToken(files);
   if (signal.aborted) return;
   failed = failures.map(({ item }) => item);
   if (failures.length) {
-    const title = `${failures.length} of ${files.length} pictures could not be uploaded`;
+    const title = `${failures.length} of ${counted(files.length)} could not be uploaded`;
     complain(title, [...failureLines(failures), ...remarks]);
   } else if (remarks.length) {
     complain("There are more pictures", remarks);
   }
-  await order(() => ready(signal));
+  await order(() => ready(signal, files.length - failures.length - (seen.size - before)));
 }
 
 function add(picture, seen) {
@@ -143,11 +148,14 @@ function add(picture, seen) {
   tile.preview(picture.stream.length).catch(() => {}); // told when the page is shown as a whole
 }
 
-/** All pictures are there: their streams come, and the page is shown at the first budget. */
-async function ready(signal) {
+/**
+ * All pictures are there: their streams come, and the page is shown at the first budget.
+ * @param {number} twice how many had the stream of another, with which they are shown
+ */
+async function ready(signal, twice) {
   progress.hidden = true;
   const pictures = show.tiles.map(({ picture }) => picture);
-  say(`${pictures.length} pictures`);
+  say(`${counted(pictures.length)}${twice ? `; ${twice} came more than once` : ""}`);
   if (!pictures.length) return (document.body.dataset.state = "shown");
   const streams = await fetchThumbs(pictures.map(({ id }) => id), {}, { signal });
   for (const picture of pictures) picture.stream = streams.get(picture.id) ?? picture.stream;
