@@ -77,7 +77,6 @@ check-client: ## Check that the client's built files are what its sources give, 
 	@.ci/need lld-19 wasm-ld-19
 	sh service/thumbstream/web/client/build.sh --check
 	sh service/thumbstream/web/client/bundle.sh --check
-	sh service/thumbstream/web/client/element_bundle.sh --check
 	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs tests/web/element-module.test.mjs
 
 check-containers: $(CONTAINERS) ## Check Dockerfile, compose file and nginx configuration

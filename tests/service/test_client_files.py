@@ -42,7 +42,7 @@ async def get(running: Running, name: str, **headers: str) -> httpx.Response:
     [
         ("thumbstream.min.js", "text/javascript; charset=utf-8"),
         ("element.min.js", "text/javascript; charset=utf-8"),
-        ("worker.js", "text/javascript; charset=utf-8"),
+        ("worker.min.js", "text/javascript; charset=utf-8"),
         ("client.bin", "application/octet-stream"),
         ("kernels.wasm", "application/wasm"),
     ],

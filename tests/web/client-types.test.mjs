@@ -22,7 +22,9 @@ test("TypeScript understands the client", { skip: !there && "no compiler (TSC)" 
 });
 
 test("what is declared is there, and nothing else", () => {
-  const names = ["BitstreamError", "WeightsError", "aspectRatio", "averageColor", "decode", "load",
-    "toDataURL"];
+  const names = [
+    "BitstreamError", "ResponseError", "WeightsError", "aspectRatio", "averageColor", "decode",
+    "fetchThumb", "fetchThumbs", "load", "toDataURL",
+  ];
   assert.deepEqual(Object.keys(client).sort(), names);
 });

@@ -1,7 +1,8 @@
 /** How TypeScript code uses the client: the compiler checks it, nothing runs it. */
 
 import {
-  BitstreamError, WeightsError, aspectRatio, averageColor, decode, load, toDataURL,
+  BitstreamError, ResponseError, WeightsError, aspectRatio, averageColor, decode, fetchThumb,
+  fetchThumbs, load, toDataURL,
 } from "../../service/thumbstream/web/client/index.js";
 import type { Decoder, LoadOptions, Picture } from "../../service/thumbstream/web/client/index.js";
 import { png, pngDataURL } from "../../service/thumbstream/web/client/png.js";
@@ -14,6 +15,15 @@ export async function show(stream: Uint8Array, context: CanvasRenderingContext2D
   const { width, height, data }: Picture = await decode(stream);
   context.putImageData(new ImageData(data, width, height), 0, 0);
   return `${style.backgroundColor} ${await toDataURL(stream)}`;
+}
+
+export async function fetched(url: URL, ids: string[], signal: AbortSignal): Promise<number> {
+  try {
+    const all: Map<string, Uint8Array> = await fetchThumbs(ids, 4096, { signal });
+    return all.size + (await fetchThumb(url, { bytes: 64, signal })).length;
+  } catch (error) {
+    return error instanceof ResponseError ? error.status : 0;
+  }
 }
 
 export async function many(streams: Uint8Array[], signal: AbortSignal): Promise<number> {

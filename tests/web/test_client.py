@@ -113,7 +113,7 @@ PAINTED = "it.shadowRoot.querySelector('canvas').style.background"
 def colour_of(shown: Shown, stream: bytes, count: int) -> str:
     """The mean colour that a prefix tells, as the browser writes it."""
     colour: str = shown.ask(
-        """(text) => import("/client/thumbstream.min.js").then(({ averageColor }) => {
+        """(text) => import("/client/element.min.js").then(({ averageColor }) => {
           const box = document.createElement("i");
           box.style.background = averageColor(
             Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
@@ -401,7 +401,7 @@ def test_one_worker_decodes_for_the_whole_page(show: ShowPage, stream: bytes) ->
     shown = show(body).complete()
     assert len(shown.page.workers) == 1
     paths = [path for path, _ in shown.asked]
-    for name in ("client.bin", "worker.js"):
+    for name in ("client.bin", "worker.min.js"):
         assert sum(path.endswith(f"/{name}") for path in paths) == 1, name
     assert not any("plain_kernels" in path for path in paths)
     assert sum(event.endswith(" load") for event in shown.events()) == 30
@@ -411,7 +411,7 @@ def test_a_worker_that_does_not_start_is_done_without(
     show: ShowPage, service: str, receipt: dict[str, Any]
 ) -> None:
     shown = show()
-    shown.answer("**/worker.js", status=404)
+    shown.answer("**/worker.min.js", status=404)
     many = "".join(element(f"e{i}", src=receipt["url"], bytes=40 + i) for i in range(5))
     shown.open(element(src=receipt["url"]) + many).complete()
     assert close(shown.pixels("it"), decoded(service, receipt, 128))
@@ -447,7 +447,7 @@ def test_a_worker_without_webassembly_paints_the_same(
         answer = route.fetch()
         route.fulfill(response=answer, headers={**answer.headers, **policy})
 
-    shown.page.route("**/worker.js", strict)
+    shown.page.route("**/worker.min.js", strict)
     shown.open(element(src=receipt["url"])).complete()
     assert any("plain_kernels" in path for path, _ in shown.asked)
     assert len(shown.page.workers) == 1

@@ -14,8 +14,8 @@ const CLIENT = "/client/";
  */
 export function previewsOf(id, length) {
   const open = async () => {
-    const { decodeInBackground, fetchThumb } = await import(`${CLIENT}element.min.js`);
-    const { averageColor } = await import(`${CLIENT}thumbstream.min.js`);
+    const client = await import(`${CLIENT}element.min.js`);
+    const { averageColor, decodeInBackground, fetchThumb } = client;
     const stream = await fetchThumb(`/thumb/${id}`);
     if (stream.length < length) return null; // the answer broke off
     averageColor(stream); // refuses other models before the weights are fetched

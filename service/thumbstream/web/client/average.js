@@ -1,5 +1,7 @@
 /** The mean colour of a picture, as CSS takes it. */
 
+import { hex } from "./text.js";
+
 /**
  * @param {Uint8ClampedArray} data RGBA, not premultiplied
  * @param {number} width of what is shown, in samples; those of the last column and row may lie
@@ -21,7 +23,3 @@ export function averageOf(data, width, height) {
   const colour = sums.map((sum) => Math.round(sum / (weight || 1)));
   return `#${hex(alpha < 255 ? [...colour, alpha] : colour)}`;
 }
-
-/** Two hexadecimal digits for each byte. */
-export const hex = (bytes) =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

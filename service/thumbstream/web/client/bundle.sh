@@ -1,6 +1,12 @@
 #!/bin/sh
-# Makes what a page loads: thumbstream.min.js, and two modules that it fetches only when it needs
-# them. published.js and client.bin stay as they are, so other weights need no other bundle.
+# Makes what a page loads. Each of these is all that its page needs:
+#
+#   thumbstream.min.js  index.js and its modules: for pages that decode
+#   element.min.js      element.js and its modules, index.js among them: for pages with
+#                       <thumb-stream>; worker.min.js, which its worker runs, is a few lines more
+#
+# and some modules are fetched only when they are needed. published.js and client.bin stay as they
+# are, so other weights need no other bundle.
 #
 #   sh bundle.sh          writes the modules
 #   sh bundle.sh --check  exits with 1 if they would change
@@ -12,9 +18,16 @@ TERSER=${TERSER:-npx --yes terser@5.44.0} # takes another 7 % off, gzipped
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-# shellcheck disable=SC2086 # commands with arguments
-$ESBUILD thumbstream.min=index.js --bundle --splitting --minify --format=esm --target=es2022 \
-  --external:./published.js '--chunk-names=[name].min' --outdir="$out" --log-level=warning
+for entry in thumbstream=index element; do
+  # shellcheck disable=SC2086 # commands with arguments
+  $ESBUILD "${entry%=*}.min=${entry#*=}.js" --bundle --splitting --minify --charset=utf8 \
+    --format=esm --target=es2022 --external:./published.js '--chunk-names=[name].min' \
+    --outdir="$out" --log-level=warning
+done
+cp worker.js "$out/worker.min.js"
+# Built modules know each other by their own names.
+sed -i 's|"\./index\.js"|"./element.min.js"|' "$out/worker.min.js"
+sed -i 's|"\./worker\.js"|"./worker.min.js"|g' "$out/element.min.js"
 
 for file in "$out"/*.js; do
   # shellcheck disable=SC2086

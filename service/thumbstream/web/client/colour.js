@@ -9,6 +9,7 @@
 import { decoderOf } from "./decoder.js";
 import { Kernels } from "./kernels.js";
 import { BITSTREAM_ID, COLOUR, MODEL } from "./published.js";
+import { bytesOf } from "./text.js";
 import { readWeights } from "./weights.js";
 
 const SHIFT = 80; // published.js: what was added to each byte
@@ -25,7 +26,7 @@ let decoder;
  */
 export function averageColor(stream) {
   decoder ??= decoderOf(
-    readWeights(Uint8Array.from(COLOUR, (letter) => letter.charCodeAt(0) - SHIFT)),
+    readWeights(bytesOf(COLOUR, SHIFT)),
     { modelId: MODEL, bitstreamId: BITSTREAM_ID },
     new Kernels(),
   );

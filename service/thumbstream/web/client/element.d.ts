@@ -1,7 +1,7 @@
 /** `<thumb-stream>`: an image that its first bytes already show. Importing this defines it. */
 
-export { ResponseError, fetchThumb, fetchThumbs, prefixes } from "./fetch.js";
-export type { ThumbOptions } from "./fetch.js";
+export * from "./index.js";
+export { prefixes } from "./fetch.js";
 export { decodeInBackground } from "./pool.js";
 
 /** Attributes as properties: strings, empty where the attribute is missing; null removes it. */

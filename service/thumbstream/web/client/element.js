@@ -10,8 +10,8 @@ import { prefixes } from "./fetch.js";
 import { aspectRatio, averageColor } from "./index.js";
 import { decodeInBackground, inTurn } from "./pool.js";
 
-export { ResponseError, fetchThumb, fetchThumbs, prefixes } from "./fetch.js";
-export { decodeInBackground };
+export * from "./index.js";
+export { decodeInBackground, prefixes };
 
 const STREAM = ["src", "stream"];
 const FULL = ["full", "srcset"];

@@ -7,12 +7,17 @@
 
 import { NONE, ResponseError, addressOf, growing, keep, kept, latest } from "./fetch_kept.js";
 
-export { fetchThumbs } from "./fetch_many.js";
 export { ResponseError };
 
 /** @type {import("./fetch.js").fetchThumb} */
 export async function fetchThumb(url, options = {}) {
   return latest(prefixes(url, options), options.signal);
+}
+
+/** @type {import("./fetch.js").fetchThumbs} */
+export async function fetchThumbs(...request) {
+  const { fetchMany } = await import("./fetch_many.js"); // most pages never need it
+  return fetchMany({ ResponseError, addressOf, growing, keep, latest }, ...request);
 }
 
 /** @type {import("./fetch.js").prefixes} */

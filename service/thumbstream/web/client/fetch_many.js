@@ -1,18 +1,27 @@
 /**
  * Streams of a whole page in few answers: `POST /budget` says how many bytes of each are worth it,
- * `GET /thumbs` brings them. docs/http.md of the service.
+ * `GET /thumbs` brings them. docs/http.md of the service. It is fetched when it is first needed, and
+ * handed what it shares with fetch.js, so that built modules keep one memory of what has come.
  */
-
-import { ResponseError, addressOf, growing, keep, latest } from "./fetch_kept.js";
 
 const BATCH = 64; // ids that a service takes in one request unless it is told otherwise
 
-/** @type {import("./fetch.js").fetchThumbs} */
-export async function fetchThumbs(ids, budget, { base = "/", signal } = {}) {
+/**
+ * As `fetchThumbs` of fetch.js.
+ *
+ * @param {typeof import("./fetch_kept.js")} shared
+ */
+export async function fetchMany(shared, ids, budget, { base = "/", signal } = {}) {
+  const { ResponseError, addressOf, growing, keep, latest } = shared;
+  const answer = async (url, options) => {
+    const response = await fetch(url, options);
+    if (!response.ok) throw new ResponseError(response);
+    return response;
+  };
   const home = addressOf(base);
   const paths = typeof budget === "number" && ids.length
-    ? await planned(ids, budget, home, signal)
-    : shared(ids, budget?.bytes);
+    ? await planned(ids, budget, home, answer, signal)
+    : alike(ids, budget?.bytes);
   const thumbs = new Map();
   await Promise.all(paths.map(async (path) => {
     const url = new URL(path, home);
@@ -33,26 +42,20 @@ export async function fetchThumbs(ids, budget, { base = "/", signal } = {}) {
 }
 
 /** Paths of the batches that spend a budget where it shows most. */
-async function planned(ids, total, home, signal) {
+async function planned(ids, total, home, answer, signal) {
   const body = JSON.stringify({ ids, total_bytes: total });
   const response = await answer(new URL("budget", home), { method: "POST", body, signal });
   const { urls, without_curve: unmeasured } = await response.json();
-  if (unmeasured.length) return shared(ids, Math.floor(total / ids.length));
+  if (unmeasured.length) return alike(ids, Math.floor(total / ids.length));
   return urls.map((path) => path.slice(1)); // relative to where the service is
 }
 
 /** Paths of batches with the same bytes for each; without a number, whole streams. */
-function shared(ids, bytes) {
+function alike(ids, bytes) {
   const each = [...new Set(ids)];
   const paths = [];
   for (let i = 0; bytes !== 0 && i < each.length; i += BATCH) {
     paths.push(`thumbs?ids=${each.slice(i, i + BATCH)}${bytes ? `&bytes=${bytes}` : ""}`);
   }
   return paths;
-}
-
-async function answer(url, options) {
-  const response = await fetch(url, options);
-  if (!response.ok) throw new ResponseError(response);
-  return response;
 }

@@ -1,5 +1,8 @@
 /** thumbstream in the browser, and in Node: pictures from streams and from any prefix of them. */
 
+export { ResponseError, fetchThumb, fetchThumbs } from "./fetch.js";
+export type { ThumbOptions } from "./fetch.js";
+
 /** A decoded picture. */
 export interface Picture {
   /** Pixels. */

@@ -10,6 +10,7 @@ import { load } from "./load.js";
 
 export { averageColor } from "./colour.js";
 export { BitstreamError, WeightsError } from "./errors.js";
+export { ResponseError, fetchThumb, fetchThumbs } from "./fetch.js";
 export { load };
 
 let loading;

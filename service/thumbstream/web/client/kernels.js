@@ -26,11 +26,15 @@ export class Kernels {
   mix(out, x, w, stride, bias, outs, ins, n, keep, least) {
     const f = this.f;
     for (let o = 0; o < outs; o++) {
-      for (let p = 0; p < n; p++) {
-        const at = out + o * n + p;
-        let sum = f[bias + o] + (keep ? f[at] : 0);
-        for (let i = 0; i < ins; i++) sum += f[w + i * stride + o] * f[x + i * n + p];
-        f[at] = Math.max(sum, least);
+      for (let p = 0; p < n; p += 4, out += 4) {
+        let a = f[bias + o], b = a, c = a, d = a;
+        if (keep) a += f[out], b += f[out + 1], c += f[out + 2], d += f[out + 3];
+        for (let i = 0, seen = x + p, weight = w + o; i < ins; i++, seen += n, weight += stride) {
+          const k = f[weight];
+          a += k * f[seen], b += k * f[seen + 1], c += k * f[seen + 2], d += k * f[seen + 3];
+        }
+        f[out] = a > least ? a : least, f[out + 1] = b > least ? b : least;
+        f[out + 2] = c > least ? c : least, f[out + 3] = d > least ? d : least;
       }
     }
   }

@@ -4,11 +4,11 @@
  * docs/client.md, "Format".
  */
 
-import { hex } from "./average.js";
 import { decoderOf } from "./decoder.js";
 import { WeightsError } from "./errors.js";
 import { Kernels } from "./kernels.js";
 import { SHA256 } from "./published.js";
+import { hex } from "./text.js";
 import { WasmKernels } from "./wasm.js";
 import { readWeights } from "./weights.js";
 

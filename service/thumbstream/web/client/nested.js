@@ -6,9 +6,8 @@
 
 /**
  * @param {{planes: number, groups: number[], starts: number[]}} layout
- * @returns {{plane: number, group: number, first: number, end: number, channels: number[]}[]} the
- *   steps in their order: all channels of the group are `first` to `end` - 1; `channels` are those
- *   that have begun
+ * @returns {{plane: number, group: number, channels: number[]}[]} the steps in their order, with
+ *   those channels of the group that have begun
  */
 export function stepsOf({ planes, groups, starts }) {
   const steps = [];
@@ -17,9 +16,8 @@ export function stepsOf({ planes, groups, starts }) {
     groups.forEach((size, group) => {
       const first = end;
       end += size;
-      const channels = [];
-      for (let c = first; c < end; c++) if (starts[c] <= plane) channels.push(c);
-      if (channels.length) steps.push({ plane, group, first, end, channels });
+      const channels = [...starts.keys()].filter((c) => c >= first && c < end && starts[c] <= plane);
+      if (channels.length) steps.push({ plane, group, channels });
     });
   }
   return steps;

@@ -28,7 +28,7 @@ export function readSymbols(model, stream, position, layers, { rows, columns }) 
   for (const step of model.steps) {
     for (let layer = 0; layer < layers; layer++) {
       const { states, levels } = latents[layer];
-      const [nonzero, positive] = contexts[layer].chances(step);
+      const [nonzero, positive] = contexts[layer](step, states);
       for (const symbol of byFallingChance(nonzero)) {
         let digit = decode(nonzero[symbol]);
         const sign = digit > 0 ? decode(positive[symbol]) : digit;
@@ -40,16 +40,13 @@ export function readSymbols(model, stream, position, layers, { rows, columns }) 
         known++;
       }
     }
-    contexts.forEach((context, layer) => context.learn(step, latents[layer].states));
   }
   return { latents, known };
 }
 
 /** Indices of chances, the largest first; of equal ones in their order. */
-function byFallingChance(chances) {
-  const keys = new Float64Array(chances.length);
-  for (let i = 0; i < keys.length; i++) keys[i] = i - chances[i] * PLACES;
-  keys.sort();
-  for (let i = 0; i < keys.length; i++) keys[i] -= Math.floor(keys[i] / PLACES) * PLACES;
-  return keys;
-}
+const byFallingChance = (chances) =>
+  new Float64Array(chances)
+    .map((chance, i) => i - chance * PLACES)
+    .sort()
+    .map((key) => key & (PLACES - 1));

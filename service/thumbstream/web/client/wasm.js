@@ -6,27 +6,24 @@
 
 import { Kernels } from "./kernels.js";
 import { WASM } from "./kernels_wasm.js";
+import { bytesOf } from "./text.js";
 
 const PAGE = 65536;
+export const SHIFT = 40; // build.sh: what was added to each byte
 
 /** @throws where WebAssembly or its SIMD is missing, or a content security policy refuses it */
 export class WasmKernels extends Kernels {
-  #memory;
-
   constructor() {
     super();
-    const code = Uint8Array.from(atob(WASM), (letter) => letter.charCodeAt(0));
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code));
-    this.#memory = exports.memory;
-    this.mix = exports.mix;
-    this.conv3 = exports.conv3;
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytesOf(WASM, SHIFT)));
+    Object.assign(this, exports); // `memory`, and the methods of kernels.c
     this.reserve(0);
   }
 
-  /** As `PlainKernels.reserve`. */
+  /** As `Kernels.reserve`. */
   reserve(count) {
-    const missing = 4 * count - this.#memory.buffer.byteLength;
-    if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE));
-    this.f = new Float32Array(this.#memory.buffer);
+    const missing = 4 * count - this.memory.buffer.byteLength;
+    if (missing > 0) this.memory.grow(Math.ceil(missing / PAGE));
+    this.f = new Float32Array(this.memory.buffer);
   }
 }

@@ -20,24 +20,21 @@ export function readWeights(payload) {
   const end = payload.indexOf(NEWLINE);
   const layout = JSON.parse(String.fromCharCode(...payload.subarray(0, end)));
   let position = end + 1;
-  const take = (count) => payload.subarray(position, (position += count));
-  const integers = (count) => new Float32Array(new Int8Array(take(count).slice().buffer));
+  /** Numbers of so many bytes: first the lowest bytes of all, then those above. */
+  const numbers = (count, size) => {
+    const found = new Int32Array(count);
+    for (let shift = 0; shift < 8 * size; shift += 8) {
+      for (let i = 0; i < count; i++) found[i] |= payload[position++] << shift;
+    }
+    return found;
+  };
+  const integers = (count) => new Float32Array(new Int8Array(numbers(count, 1)));
+  // The exponent of binary16 is 112 smaller than that of the float of the same bits.
   const halves = (count) => {
-    const [low, high] = [take(count), take(count)];
-    return new Float32Array(count).map((_, i) => {
-      const exponent = (high[i] >> 2) & 31;
-      const fraction = low[i] + (high[i] & 3) * 256;
-      const size = exponent ? (1024 + fraction) * 2 ** (exponent - 25) : fraction * 2 ** -24;
-      return high[i] > 127 ? -size : size;
-    });
+    const bits = numbers(count, 2).map((half) => (half >> 15 << 31) | ((half & 0x7fff) << 13));
+    return new Float32Array(bits.buffer).map((tiny) => tiny * 2 ** 112);
   };
-  const wide = (count) => {
-    const [low, middle, high] = [take(count), take(count), take(count)];
-    return new Int32Array(count).map((_, i) => {
-      const coded = low[i] + middle[i] * 256 + high[i] * 65536;
-      return coded & 1 ? ~(coded >> 1) : coded >> 1;
-    });
-  };
+  const wide = (count) => numbers(count, 3).map((coded) => (coded >> 1) ^ -(coded & 1));
 
   const { planes, hidden, second, layers } = layout;
   const channels = layout.starts.length;

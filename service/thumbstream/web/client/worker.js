@@ -1,12 +1,8 @@
-/** What the shared worker of pool.js runs. It is loaded as it is, and so names the built module. */
+/** What the shared worker of pool.js runs. */
 
-import { decode } from "./thumbstream.min.js";
+import { decode } from "./index.js";
 
-addEventListener("message", async ({ data: { number, stream } }) => {
-  try {
-    const picture = await decode(stream);
-    postMessage({ number, picture }, [picture.data.buffer]);
-  } catch ({ name, message }) {
-    postMessage({ number, error: { name, message } });
-  }
-});
+onmessage = async ({ data: { number, stream } }) => {
+  const { name, message, ...picture } = await decode(stream).catch((error) => error);
+  postMessage(name ? { number, error: { name, message } } : { number, picture });
+};
