@@ -11,9 +11,9 @@ import { bytesOf, vectorsOf } from "./client-vectors.mjs";
 
 const CLIENT = new URL("../../service/thumbstream/web/client/", import.meta.url);
 const MOST = { // bytes, gzipped
-  "thumbstream.min.js": 6800, // all that a page loads that decodes and fetches
-  "plain_kernels.min.js": 650, // only without WebAssembly
-  "png.min.js": 650, // only for data URLs
+  "thumbstream.min.js": 6700, // all that a page loads that decodes and fetches
+  "plain_kernels.min.js": 600, // only without WebAssembly
+  "png.min.js": 600, // only for data URLs
   "fetch_many.min.js": 650, // only for many streams at once
   "published.js": 6000,
 };

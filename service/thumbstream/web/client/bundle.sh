@@ -20,9 +20,9 @@ trap 'rm -rf "$out"' EXIT
 
 for entry in thumbstream=index element; do
   # shellcheck disable=SC2086 # commands with arguments
-  $ESBUILD "${entry%=*}.min=${entry#*=}.js" --bundle --splitting --minify --charset=utf8 \
-    --format=esm --target=es2022 --external:./published.js '--chunk-names=[name].min' \
-    --outdir="$out" --log-level=warning
+  $ESBUILD "${entry%=*}.min=${entry#*=}.js" --bundle --splitting --minify --format=esm \
+    --target=es2022 --external:./published.js '--chunk-names=[name].min' --outdir="$out" \
+    --log-level=warning
 done
 cp worker.js "$out/worker.min.js"
 # Built modules know each other by their own names.
@@ -31,7 +31,8 @@ sed -i 's|"\./worker\.js"|"./worker.min.js"|g' "$out/element.min.js"
 
 for file in "$out"/*.js; do
   # shellcheck disable=SC2086
-  $TERSER "$file" --module --ecma 2022 --compress passes=3 --mangle --output "$file"
+  $TERSER "$file" --module --ecma 2022 --mangle --format ascii_only=true --output "$file" \
+    --compress passes=3,pure_getters,unsafe_arrows,unsafe_methods,keep_fargs=false
   name=$(basename "$file")
   if [ "${1:-}" = --check ]; then
     cmp "$file" "$name"

@@ -26,7 +26,7 @@ export async function load({ url, bytes, sha256 = SHA256, wasm = true, signal } 
   const source = url ?? new URL("./client.bin", import.meta.url);
   const data = new Uint8Array(bytes ?? (await fetched(source, { signal, integrity })));
   const checked = sha256 === null || (subtle ? (await hashOf(data, subtle)) === sha256 : !bytes);
-  if (!checked) throw new WeightsError("the weights do not have the hash of those that were published");
+  if (!checked) throw new WeightsError("these are not the weights that were published");
   const text = (from, to) => String.fromCharCode(...data.subarray(from, to));
   if (text(0, MAGIC.length) !== MAGIC) throw new WeightsError("these are no weights of format 1");
   const [bitstreamId, length] = data.subarray(MAGIC.length, NAME);
@@ -43,7 +43,7 @@ async function fetched(url, options) {
     return process.getBuiltinModule("node:fs").readFileSync(new URL(url));
   }
   const response = await fetch(url, options);
-  if (!response.ok) throw new WeightsError(`the weights cannot be had: status ${response.status}`);
+  if (!response.ok) throw new WeightsError(`no weights: status ${response.status}`);
   return response.arrayBuffer();
 }
 
