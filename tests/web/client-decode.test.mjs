@@ -116,6 +116,18 @@ test("the mean colour is that of the pixels, and told beforehand to some levels"
   assert.ok(mean < 20, `off by ${mean} levels on average`);
 });
 
+test("a decoder tells the same whatever it has decoded before", async () => {
+  const shapes = vectors.map(({ hex }) => bytesOf(hex).subarray(0, 40)).slice(0, 12);
+  const used = await load({ bytes: WEIGHTS, sha256: null });
+  const there = shapes.map((stream) => [used.decode(stream), averageColor(stream)]);
+  const back = [...shapes].reverse().map((stream) => [used.decode(stream), averageColor(stream)]);
+  assert.deepEqual(back.reverse(), there);
+  for (const [i, stream] of shapes.entries()) {
+    const fresh = await load({ bytes: WEIGHTS, sha256: null });
+    assert.deepEqual(fresh.decode(stream), there[i][0]);
+  }
+});
+
 test("the colour stops changing when its digits are read", () => {
   const colours = Array.from(SQUARE, (_, i) => averageColor(SQUARE.subarray(0, i + 1)));
   assert.notEqual(colours[0], colours[40]);
