@@ -118,6 +118,7 @@ class FlipSearch:
     ) -> Integers:
         """Search ``planes`` up to ``end``, with ``shares`` in the last one; then the nearest."""
         layers, nesting = len(subject.latents), self._nesting
+        last = max(planes, default=-1)  # behind it nobody asks the context any more
         context = EmbeddedContext(self._model, layers, subject.grid)
         states: Float = np.zeros(subject.latents.shape, np.float32)
         for plane in range(nesting.layout.planes):
@@ -128,8 +129,9 @@ class FlipSearch:
                 part = self._plane(context, states, free, len(free) / len(steps))
                 found = self._search(subject, part, children, shares if end in free else SHARES)
                 children[:, part.channels] = found[:, part.channels]
-            for step in steps:
-                context.learn(step, children)
+            if plane < last:
+                for step in steps:
+                    context.learn(step, children)
             states = children
         return states.astype(np.int32)
 
