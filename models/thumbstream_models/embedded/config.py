@@ -66,7 +66,8 @@ class StageConfig(Schedule):
     that people use."""
     common_qualities: tuple[float, float]
     ssim_weight: float
-    """Distortion is half the squared error (0 to 255) plus so much times 1 - SSIM."""
+    """Distortion is `distortion.ERROR_WEIGHT` times the squared error (0 to 255) plus so much times
+    1 - SSIM."""
 
     def __post_init__(self) -> None:
         if not len(self.sizes) == len(self.size_chances) == len(self.batch_sizes) > 0:
