@@ -20,19 +20,19 @@ from starlette.types import Receive, Scope, Send
 
 from thumbstream import __version__, server
 from thumbstream import zoo as published_models
-from thumbstream.api import Api
 from thumbstream.catalogue import Zoo
-from thumbstream.clientfiles import ClientFiles
 from thumbstream.codec.errors import ThumbstreamError
-from thumbstream.cors import PublicReads
-from thumbstream.hotpath import HotPath
+from thumbstream.http.api import Api
+from thumbstream.http.clientfiles import ClientFiles
+from thumbstream.http.cors import PublicReads
+from thumbstream.http.hotpath import HotPath
+from thumbstream.http.observe import Observed
+from thumbstream.http.openapi import hot_paths
+from thumbstream.http.pages import Pages
+from thumbstream.http.problems import Problem, problem, problem_for
+from thumbstream.http.refusals import RefusedError
+from thumbstream.http.service import Service
 from thumbstream.logs import configure_logging
-from thumbstream.observe import Observed
-from thumbstream.openapi import hot_paths
-from thumbstream.pages import Pages
-from thumbstream.problems import Problem, problem, problem_for
-from thumbstream.refusals import RefusedError
-from thumbstream.service import Service
 from thumbstream.settings import Settings
 from thumbstream.store import Store, open_store
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from service_harness import Running
 
-from thumbstream.hotpath import TIERS
-from thumbstream.problems import ANSWERS, INTERNAL
+from thumbstream.http.hotpath import TIERS
+from thumbstream.http.problems import ANSWERS, INTERNAL
 from thumbstream.settings import NOT_SETTINGS, Settings, variable
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -8,7 +8,7 @@ import pytest
 from service_harness import FOR_EVER, UNKNOWN, Running, Start, problem
 from service_stand_ins import STREAM_LENGTH
 
-from thumbstream.hotpath import TIERS
+from thumbstream.http.hotpath import TIERS
 
 
 @pytest.fixture

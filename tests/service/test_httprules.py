@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbstream.httprules import matches_any, parse_range
-from thumbstream.negotiation import preferred_format
+from thumbstream.http.httprules import matches_any, parse_range
+from thumbstream.http.negotiation import preferred_format
 
 WHOLE = None
 

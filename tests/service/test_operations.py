@@ -195,7 +195,7 @@ async def test_a_bug_is_logged_with_its_request_and_told_without_its_text(
         headers={"Content-Type": "image/png", "X-Request-ID": "find-me"},
     )
     assert "secret" not in problem(answer, 500, "internal")["detail"]
-    [record] = [r for r in caplog.records if r.name == "thumbstream.observe"]
+    [record] = [r for r in caplog.records if r.name == "thumbstream.http.observe"]
     assert record.request_id == "find-me"
     assert record.exc_info is not None
     assert "a bug with a secret" in caplog.text
@@ -204,9 +204,9 @@ async def test_a_bug_is_logged_with_its_request_and_told_without_its_text(
 async def test_the_access_log_is_a_choice(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     await (await start()).http.get("/healthz")
-    assert not [r for r in caplog.records if r.name == "thumbstream.observe"]
+    assert not [r for r in caplog.records if r.name == "thumbstream.http.observe"]
     await (await start(access_log=True)).http.get("/healthz", headers={"X-Request-ID": "me"})
-    [record] = [r for r in caplog.records if r.name == "thumbstream.observe"]
+    [record] = [r for r in caplog.records if r.name == "thumbstream.http.observe"]
     line = json.loads(JsonFormatter().format(record))
     assert (line["request_id"], line["route"], line["status"]) == ("me", "/healthz", 200)
     assert line["level"] == "info"

@@ -6,8 +6,8 @@ import pytest
 from service_harness import Running
 from starlette.requests import Request
 
-from thumbstream.pages import CONTENT_SECURITY_POLICY, Pages
-from thumbstream.refusals import NotFoundError
+from thumbstream.http.pages import CONTENT_SECURITY_POLICY, Pages
+from thumbstream.http.refusals import NotFoundError
 
 
 def ask(path: str, **headers: str) -> Request:

@@ -12,9 +12,9 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from thumbstream.http.problems import problem_for
+from thumbstream.http.replies import Header, Reply, encode_headers
 from thumbstream.metrics import Metrics
-from thumbstream.problems import problem_for
-from thumbstream.replies import Header, Reply, encode_headers
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from starlette.requests import Request
 
 from thumbstream.budget import Plan, Shown, plan
 from thumbstream.curves import read_curve
-from thumbstream.refusals import BadRequestError
-from thumbstream.schemas import BudgetRequest, BudgetShare, EqualShares, PageBudget
-from thumbstream.service import Service
+from thumbstream.http.refusals import BadRequestError
+from thumbstream.http.schemas import BudgetRequest, BudgetShare, EqualShares, PageBudget
+from thumbstream.http.service import Service
 
 BODY_BYTES_PER_ID = 64
 """Room for an id of 22 characters, its quotation marks, comma and indentation."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from thumbstream.asked import Wanted, WantedBatch
 from thumbstream.codec.targets import Target
 from thumbstream.curves import read_curve
+from thumbstream.http.asked import Wanted, WantedBatch
+from thumbstream.http.refusals import NotFoundError
 from thumbstream.ids import is_id
 from thumbstream.metrics import Metrics
-from thumbstream.refusals import NotFoundError
 from thumbstream.shelf import Shelf
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from thumbstream.refusals import ClientGoneError
+from thumbstream.http.refusals import ClientGoneError
 
 T = TypeVar("T")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from thumbstream.auth import Doorkeeper
 from thumbstream.cache import StreamCache
 from thumbstream.catalogue import Catalogue, Zoo
+from thumbstream.http.auth import Doorkeeper
+from thumbstream.http.refusals import NotReadyError
+from thumbstream.http.uploads import Uploads
 from thumbstream.ingest import Limits
 from thumbstream.metrics import Metrics
 from thumbstream.pipeline import Limitations, Pipeline
-from thumbstream.refusals import NotReadyError
 from thumbstream.settings import Settings
 from thumbstream.shelf import Shelf
 from thumbstream.store import Store, StoreError
-from thumbstream.uploads import Uploads
 from thumbstream.workers import Workers
 
 log = logging.getLogger(__name__)

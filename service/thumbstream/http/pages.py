@@ -15,8 +15,8 @@ from importlib.resources.abc import Traversable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from thumbstream.httprules import matches_any
-from thumbstream.refusals import NotFoundError
+from thumbstream.http.httprules import matches_any
+from thumbstream.http.refusals import NotFoundError
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",

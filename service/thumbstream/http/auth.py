@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Iterable
 from hashlib import sha256
 
-from thumbstream.refusals import UnauthorizedError
+from thumbstream.http.refusals import UnauthorizedError
 
 CHALLENGE = 'Bearer realm="thumbstream"'
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thumbstream.replies import Reply, cors_headers, encode_headers, preflight_headers
+from thumbstream.http.replies import Reply, cors_headers, encode_headers, preflight_headers
 
 
 class PublicReads:

@@ -21,13 +21,12 @@ from time import perf_counter
 
 from starlette.types import Receive, Scope, Send
 
-from thumbstream.asked import Wanted, wanted_batch, wanted_prefix
-from thumbstream.httprules import matches_any, parse_range
-from thumbstream.metrics import Metrics
-from thumbstream.prefixes import Prefix, Prefixes
-from thumbstream.problems import NEGATIVE_CACHE, problem_for
-from thumbstream.refusals import MethodNotAllowedError, NotFoundError, RangeNotSatisfiableError
-from thumbstream.replies import (
+from thumbstream.http.asked import Wanted, wanted_batch, wanted_prefix
+from thumbstream.http.httprules import matches_any, parse_range
+from thumbstream.http.prefixes import Prefix, Prefixes
+from thumbstream.http.problems import NEGATIVE_CACHE, problem_for
+from thumbstream.http.refusals import MethodNotAllowedError, NotFoundError, RangeNotSatisfiableError
+from thumbstream.http.replies import (
     FOR_EVER,
     Asked,
     Header,
@@ -37,6 +36,7 @@ from thumbstream.replies import (
     preflight_headers,
     read_request,
 )
+from thumbstream.metrics import Metrics
 from thumbstream.shelf import Shelf
 
 log = logging.getLogger(__name__)

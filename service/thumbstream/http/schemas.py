@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.curve import RateCurve
-from thumbstream.hotpath import TIERS
+from thumbstream.http.hotpath import TIERS
 from thumbstream.ids import ID_PATTERN
 from thumbstream.pipeline import Receipt
 from thumbstream.zoo import DEFAULT_MODEL

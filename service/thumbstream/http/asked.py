@@ -13,8 +13,8 @@ from urllib.parse import parse_qs
 
 from thumbstream.codec.quality import MEASURES
 from thumbstream.codec.targets import Target
+from thumbstream.http.refusals import BadRequestError
 from thumbstream.ids import is_id
-from thumbstream.refusals import BadRequestError
 
 MAX_BYTES = 999_999
 """Far above every stream's length; bounds the digits that are turned into a number."""

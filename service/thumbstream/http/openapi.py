@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from thumbstream.hotpath import BATCH_TYPE, STREAM_TYPE, TIERS
+from thumbstream.http.hotpath import BATCH_TYPE, STREAM_TYPE, TIERS
+from thumbstream.http.problems import MEDIA_TYPE
 from thumbstream.ids import ID_PATTERN
-from thumbstream.problems import MEDIA_TYPE
 
 EXAMPLE_ID = "q0Zr2vYx3m1Ck7Ht5sNwAQ"
 

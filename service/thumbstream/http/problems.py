@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from thumbstream import ingest, refusals, store
+from thumbstream import ingest, store
 from thumbstream.codec import errors
+from thumbstream.http import refusals
 from thumbstream.pipeline import PreviewTooLargeError, TooSlowError
 from thumbstream.workers import OverloadedError
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query
 
-from thumbstream.asked import MAX_BYTES
 from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_STEP
+from thumbstream.http.asked import MAX_BYTES
+from thumbstream.http.openapi import EXAMPLE_ID
+from thumbstream.http.schemas import BudgetRequest
 from thumbstream.ingest import Alpha
-from thumbstream.openapi import EXAMPLE_ID
 from thumbstream.pictures import PictureFormat
-from thumbstream.schemas import BudgetRequest
 
 MAX_SCALE = 16
 

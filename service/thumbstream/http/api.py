@@ -7,15 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
-from thumbstream.asked import MAX_BYTES
-from thumbstream.budgeting import Budgeting
 from thumbstream.codec.targets import Target as CodecTarget
-from thumbstream.httprules import matches_any
-from thumbstream.ids import is_id
-from thumbstream.ingest import Alpha
-from thumbstream.negotiation import preferred_format
-from thumbstream.openapi import problem_response
-from thumbstream.parameters import (
+from thumbstream.http.asked import MAX_BYTES
+from thumbstream.http.budgeting import Budgeting
+from thumbstream.http.httprules import matches_any
+from thumbstream.http.negotiation import preferred_format
+from thumbstream.http.openapi import problem_response
+from thumbstream.http.parameters import (
     BUDGET_BODY,
     PICTURE_BODY,
     PREVIEW,
@@ -30,12 +28,10 @@ from thumbstream.parameters import (
     Target,
     Transparency,
 )
-from thumbstream.pictures import MEDIA_TYPES, PictureFormat
-from thumbstream.pipeline import Order
-from thumbstream.presence import unless_gone
-from thumbstream.refusals import BadRequestError, NotFoundError
-from thumbstream.replies import FOR_EVER
-from thumbstream.schemas import (
+from thumbstream.http.presence import unless_gone
+from thumbstream.http.refusals import BadRequestError, NotFoundError
+from thumbstream.http.replies import FOR_EVER
+from thumbstream.http.schemas import (
     Compressed,
     Health,
     ModelList,
@@ -44,7 +40,11 @@ from thumbstream.schemas import (
     Ready,
     compressed,
 )
-from thumbstream.service import Service
+from thumbstream.http.service import Service
+from thumbstream.ids import is_id
+from thumbstream.ingest import Alpha
+from thumbstream.pictures import MEDIA_TYPES, PictureFormat
+from thumbstream.pipeline import Order
 
 
 class Api:

@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from thumbstream.refusals import (
+from thumbstream.http.refusals import (
     BadRequestError,
     BodyTooLargeError,
     ClientGoneError,

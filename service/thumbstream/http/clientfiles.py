@@ -21,10 +21,10 @@ from importlib.resources.abc import Traversable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from thumbstream.httprules import matches_any
-from thumbstream.pages import MEDIA_TYPES
-from thumbstream.refusals import NotFoundError
-from thumbstream.replies import FOR_EVER
+from thumbstream.http.httprules import matches_any
+from thumbstream.http.pages import MEDIA_TYPES
+from thumbstream.http.refusals import NotFoundError
+from thumbstream.http.replies import FOR_EVER
 
 SERVED = (".js", ".wasm", ".bin")
 """What a browser loads; sources, types and package metadata are for npm."""
