@@ -61,6 +61,7 @@ test: test-python test-web ## Install what the tests need and run them all
 test-python: $(DEVELOPER) ## Run pytest (PYTEST="-k name" to choose)
 	@.ci/need chromium chromium chromium-browser google-chrome \
 	  || echo "Until then the tests of the page are skipped." >&2
+	@.ci/need nginx-light nginx || echo "Until then the tests of the cache are skipped." >&2
 	$(VENV)/bin/python -m pytest $(PYTEST)
 
 test-web: $(DEVELOPER) ## Run the JavaScript tests
@@ -79,11 +80,9 @@ check-client: ## Check that the client's built files are what its sources give, 
 	sh service/thumbstream/web/client/bundle.sh --check
 	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs tests/web/element-module.test.mjs
 
-check-containers: $(CONTAINERS) ## Check Dockerfile, compose file and nginx configuration
+check-containers: $(CONTAINERS) ## Check Dockerfile and compose file
 	$(VENV)/bin/hadolint Dockerfile
 	$(VENV)/bin/docker-compose --file docker-compose.yml config --quiet
-	@.ci/need nginx-light nginx
-	$(VENV)/bin/python tests/packaging/nginx_smoke.py
 
 format: $(DEVELOPER) ## Format the code and mend what can be mended safely
 	$(VENV)/bin/ruff check --fix .

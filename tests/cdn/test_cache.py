@@ -1,0 +1,236 @@
+"""What a cache in front makes of the service: nginx from the distribution, as it is deployed."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from cdn_servers import Nginx, Service, Upload
+
+STATUS = "x-cache-status"
+FOR_EVER = "public, max-age=31536000, immutable"
+NEGATIVE_SECONDS = 10
+
+
+@pytest.fixture
+def key(kept: Service, upload: Upload) -> str:
+    return upload(kept.url)
+
+
+def test_the_service_sees_each_address_once(
+    cdn: httpx.Client, kept: Service, upload: Upload
+) -> None:
+    keys = [upload(kept.url) for _ in range(12)]
+    chance = random.Random(5)
+    popularity = [1 / rank for rank in range(1, len(keys) + 1)]
+    asked = [
+        f"/t/{key}/{chance.choice((16, 32, 64))}" for key in chance.choices(keys, popularity, k=400)
+    ]
+    before = kept.asked("/t/{id}/{tier}")
+    hits = sum(cdn.get(path).headers[STATUS] == "HIT" for path in asked)
+    assert kept.asked("/t/{id}/{tier}") - before == len(set(asked))
+    assert hits == len(asked) - len(set(asked))
+    assert hits / len(asked) > 0.9
+
+
+def test_clients_that_miss_at_once_are_one_request(
+    cdn: httpx.Client, kept: Service, key: str
+) -> None:
+    before = kept.asked("/thumb/{id}")
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(cdn.get, [f"/thumb/{key}"] * 16))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert kept.asked("/thumb/{id}") - before == 1
+
+
+def test_one_kept_stream_serves_every_prefix_by_range(
+    cdn: httpx.Client, kept: Service, key: str
+) -> None:
+    before = kept.asked("/thumb/{id}")
+    first = cdn.get(f"/thumb/{key}", headers={"Range": "bytes=0-31"})  # on an empty cache
+    assert first.status_code == 206
+    whole = cdn.get(f"/thumb/{key}")
+    assert whole.headers[STATUS] == "HIT"
+    assert whole.headers["cache-control"] == FOR_EVER
+    assert first.content == whole.content[:32]
+    length = len(whole.content)
+    for start, stop in ((0, 16), (16, 32), (32, 64), (64, length), (length - 1, length)):
+        part = cdn.get(f"/thumb/{key}", headers={"Range": f"bytes={start}-{stop - 1}"})
+        assert (part.status_code, part.headers[STATUS]) == (206, "HIT")
+        assert part.headers["content-range"] == f"bytes {start}-{stop - 1}/{length}"
+        assert part.content == whole.content[start:stop]
+    beyond = cdn.get(f"/thumb/{key}", headers={"Range": f"bytes={length}-"})
+    assert beyond.status_code == 416
+    assert kept.asked("/thumb/{id}") - before == 1
+
+
+def test_a_client_revalidates_without_the_service(
+    cdn: httpx.Client, kept: Service, key: str
+) -> None:
+    path = f"/t/{key}/32"
+    etag = cdn.get(path).headers["etag"]
+    before = kept.asked("/t/{id}/{tier}")
+    again = cdn.get(path, headers={"If-None-Match": etag})
+    assert (again.status_code, again.content, again.headers[STATUS]) == (304, b"", "HIT")
+    assert cdn.get(path, headers={"If-None-Match": '"another"'}).status_code == 200
+    assert kept.asked("/t/{id}/{tier}") == before
+
+
+def test_what_may_be_kept_for_seconds_is_asked_for_again(
+    cdn: httpx.Client, folder: Path, kept: Service, upload: Upload
+) -> None:
+    # A stream without a curve, asked for by quality: whole, and only for ten seconds.
+    uncurved = Service(
+        folder,
+        {"THUMBSTREAM_STORE": f"sqlite:///{folder}/uncurved.db", "THUMBSTREAM_CURVES": "false"},
+    )
+    uncurved.start()
+    other = Nginx(folder / "other", [uncurved])
+    try:
+        other_url, path = other.url, f"/thumb/{upload(uncurved.url)}?ssim=0.5"
+        other.start()
+        early = httpx.get(other_url + path)
+        unknown = secrets.token_urlsafe(16)
+        missing = f"/thumb/{unknown}"
+        assert cdn.get(missing).status_code == 404
+        before = kept.asked("/thumb/{id}")
+        assert (cdn.get(missing).status_code, kept.asked("/thumb/{id}")) == (404, before)
+        assert (early.status_code, early.headers[STATUS]) == (200, "MISS")
+        assert httpx.get(other_url + path).headers[STATUS] == "HIT"
+
+        time.sleep(NEGATIVE_SECONDS + 1.5)
+        # The body does not cross the wire again: the service says 304, and the kept one is sent.
+        served = uncurved.asked("/thumb/{id}")
+        late = [httpx.get(other_url + path) for _ in range(3)]
+        assert {answer.content for answer in late} == {early.content}
+        deadline = time.monotonic() + 20
+        while 'status="304"' not in httpx.get(f"{uncurved.url}/metrics").text:
+            assert time.monotonic() < deadline, "never revalidated"
+            time.sleep(0.05)
+        assert uncurved.asked("/thumb/{id}") == served + 1
+
+        # A stale 404 is not served for ever: the stream that came meanwhile is found.
+        cdn.get(missing)
+        assert kept.asked("/thumb/{id}") > before
+    finally:
+        other.stop()
+        uncurved.stop()
+
+
+POISON = (
+    {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https", "X-Host": "evil.example"},
+    {"X-Original-URL": "/thumb/other", "X-Rewrite-URL": "/metrics"},
+    {"X-HTTP-Method-Override": "DELETE", "X-Method": "POST"},
+    {"Origin": "https://evil.example", "Referer": "https://evil.example"},
+    {"Host": "evil.example"},
+    {"Accept": "text/html", "Accept-Encoding": "gzip", "Accept-Language": "de"},
+    {"Cookie": "session=1", "Authorization": "Bearer wrong"},
+    {"Range": "bytes=0-0", "If-Range": '"x"'},
+    {"If-None-Match": "*"},
+    {"Content-Type": "application/json", "X-Request-ID": "chosen"},
+)
+
+
+@pytest.mark.parametrize("headers", POISON, ids=lambda headers: "+".join(headers))
+def test_nothing_that_is_no_part_of_the_address_changes_what_is_kept(
+    cdn: httpx.Client, kept: Service, key: str, headers: dict[str, str]
+) -> None:
+    path = f"/thumb/{key}?bytes=48"
+    clean = httpx.get(kept.url + path)
+    cdn.get(path, headers=headers)  # the first request: what it brings is what is kept
+    served = cdn.get(path)
+    assert (served.status_code, served.content) == (200, clean.content)
+    for name in ("content-type", "etag", "cache-control", "access-control-allow-origin"):
+        assert served.headers[name] == clean.headers[name]
+    assert "evil" not in str(served.headers)
+    assert "set-cookie" not in served.headers
+
+
+def test_another_address_is_another_answer_or_the_same_bytes(
+    cdn: httpx.Client, kept: Service, key: str
+) -> None:
+    whole = cdn.get(f"/thumb/{key}").content
+    for query in ("bytes=16", "bytes=16&bytes=32", "bytes=16#f", "x=1", "BYTES=16", "bytes=%31%36"):
+        through, direct = (get(f"/thumb/{key}?{query}") for get in (cdn.get, _at(kept.url)))
+        assert (through.status_code, through.content) == (direct.status_code, direct.content)
+    for path in (
+        f"//thumb/{key}", f"/thumb/../thumb/{key}", f"/thumb/{key}/", f"/thumb/{key};x",
+        f"/t/{key}/16/../32", f"/t/{key}%2F16", f"/THUMB/{key}", f"/thumb/{key}%00",
+    ):  # fmt: skip
+        through = cdn.get(path)
+        assert through.status_code in (400, 404) or whole.startswith(through.content)
+    assert cdn.get(f"/thumb/{key}").content == whole
+
+
+def _at(base: str) -> Callable[[str], httpx.Response]:
+    return lambda path: httpx.get(base + path)
+
+
+def test_head_get_and_post_do_not_stand_in_for_each_other(
+    cdn: httpx.Client, kept: Service, key: str
+) -> None:
+    assert cdn.head(f"/thumb/{key}").content == b""
+    stream = cdn.get(f"/thumb/{key}").content
+    assert stream == httpx.get(f"{kept.url}/thumb/{key}").content
+    for data in (stream, stream[:32]):
+        decoded = cdn.post("/decode", content=data)
+        assert decoded.content == httpx.post(f"{kept.url}/decode", content=data).content
+    before = kept.asked("/decode")
+    cdn.post("/decode", content=stream)
+    assert kept.asked("/decode") == before + 1
+
+
+def test_a_preview_is_kept_for_each_format_that_clients_accept(cdn: httpx.Client, key: str) -> None:
+    for _ in range(2):
+        for accept in ("image/webp", "image/png"):
+            answer = cdn.get(f"/decode/{key}", headers={"Accept": accept})
+            assert answer.headers["content-type"] == accept
+    assert answer.headers[STATUS] == "HIT"
+
+
+def test_errors_are_not_kept(cdn: httpx.Client, kept: Service, key: str) -> None:
+    for path in (f"/thumb/{key}?bytes=0", f"/thumbs?ids={key}:0"):
+        before = sum(map(kept.asked, ("/thumb/{id}", "/thumbs")))
+        assert [cdn.get(path).status_code for _ in range(2)] == [400, 400]
+        assert sum(map(kept.asked, ("/thumb/{id}", "/thumbs"))) == before + 2
+
+
+def test_a_body_beyond_what_the_proxy_takes_is_told_as_the_service_tells_it(
+    cdn: httpx.Client,
+) -> None:
+    answer = cdn.post("/compress", content=bytes(25 * 2**20), headers={"Content-Type": "image/png"})
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "body_too_large"
+
+
+def test_streams_outlive_the_service(folder: Path, upload: Upload) -> None:
+    service = Service(folder, {"THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db"})
+    service.start()
+    nginx = Nginx(folder / "nginx", [service])
+    nginx.start()
+    try:
+        with httpx.Client(base_url=nginx.url, timeout=30) as cdn:
+            seen, unseen = upload(service.url), upload(service.url)
+            stream = cdn.get(f"/thumb/{seen}").content
+            service.stop()
+            kept = cdn.get(f"/thumb/{seen}", headers={"Range": "bytes=0-31"})
+            assert (kept.status_code, kept.content) == (206, stream[:32])
+            for path in (f"/thumb/{unseen}", "/models"):
+                answer = cdn.get(path)
+                assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert answer.headers["cache-control"] == "no-store"
+                assert answer.headers["retry-after"] == "1"
+            service.start()
+            assert cdn.get(f"/thumb/{unseen}").status_code == 200  # the outage was not kept
+    finally:
+        nginx.stop()
+        service.stop()
