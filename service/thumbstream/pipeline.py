@@ -16,12 +16,10 @@ from typing import TypeVar
 
 from thumbstream.catalogue import Catalogue, PictureCodec
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.curve import RateCurve, measure_curve
 from thumbstream.codec.errors import ThumbstreamError
-from thumbstream.codec.search import SHORTEST
-from thumbstream.codec.targets import Target
-from thumbstream.ids import curve_key, identify
-from thumbstream.ingest import Alpha, Limits, thumbnail
+from thumbstream.drawing import Drawn, Order, draw
+from thumbstream.ids import identify
+from thumbstream.ingest import Limits
 from thumbstream.metrics import Metrics
 from thumbstream.pictures import PictureFormat, write_picture
 from thumbstream.store import Store, StoreUnavailableError
@@ -48,33 +46,6 @@ class Limitations:
     preview_pixels: int
     work_timeout: float
     store_timeout: float
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One upload: the picture's file and what is wanted of it."""
-
-    picture: bytes
-    size: int
-    max_bytes: int | None = None
-    target: Target | None = None
-    """Instead of ``max_bytes``."""
-    model: str | None = None
-    alpha: Alpha = Alpha.KEEP
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A picture on its way: the stream, its curve, the sides (pixels) before and on the grid."""
-
-    stream: bytes
-    curve: RateCurve | None
-    width: int
-    height: int
-    thumb_width: int
-    thumb_height: int
-    alpha: bool
-    """Whether transparency was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,22 +116,13 @@ class Pipeline:
 
     def _draw(self, codec: PictureCodec, order: Order) -> Drawn:
         with self._metrics.encode_seconds.time():
-            alpha = order.alpha is Alpha.KEEP and codec.alpha
-            small = thumbnail(order.picture, order.size, self._limits.ingest, alpha=alpha)
-            stream = codec.encode(
-                small.pixels,
-                max_bytes=order.max_bytes,
-                target=order.target,
-                aspect=(small.width, small.height),
+            return draw(
+                codec,
+                order,
+                self._limits.ingest,
+                curves=self._limits.curves,
+                measuring=self._metrics.curve_seconds.time(),
             )
-            curve = None
-            if self._limits.curves and len(stream) >= SHORTEST:  # below, a header may be cut
-                with self._metrics.curve_seconds.time():
-                    curve = measure_curve(codec, small.pixels, stream)
-        thumb_height, thumb_width, channels = small.pixels.shape
-        return Drawn(
-            stream, curve, small.width, small.height, thumb_width, thumb_height, channels == 4
-        )
 
     def _show(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
         with self._metrics.decode_seconds.time():
@@ -171,9 +133,7 @@ class Pipeline:
         # Put at the same time, so that a store that shares commits needs one for both. A curve
         # whose stream got lost on the way says nothing to anybody; a stream whose curve did was
         # not acknowledged, and the next upload of the picture mends it.
-        puts = [self._store.put(key, drawn.stream)]
-        if drawn.curve is not None:
-            puts.append(self._store.put(curve_key(key), drawn.curve.to_bytes()))
+        puts = [self._store.put(*entry) for entry in drawn.entries(key)]
         try:
             async with asyncio.timeout(self._limits.store_timeout):
                 new, *_ = await asyncio.gather(*puts)

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.ingest.limits import Limits
 
 PREFIX = "THUMBSTREAM_"
 
@@ -81,6 +82,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part for part in (part.strip() for part in value.split(",")) if part)
         return value
+
+    @property
+    def picture_limits(self) -> Limits:
+        """What one picture may cost."""
+        return Limits(self.max_upload_bytes, self.max_pixels, self.max_side)
 
     @property
     def threads(self) -> int:

@@ -16,9 +16,9 @@ from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.curve import RateCurve
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.codec.targets import Target
+from thumbstream.drawing import Order
 from thumbstream.ids import curve_key, identify
 from thumbstream.ingest import thumbnail
-from thumbstream.pipeline import Order
 from thumbstream.settings import Settings
 from thumbstream.store.sqlite import SQLiteStore
 

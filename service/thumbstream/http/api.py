@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from thumbstream.codec.targets import Target as CodecTarget
+from thumbstream.drawing import Order
 from thumbstream.http.asked import MAX_BYTES
 from thumbstream.http.budgeting import Budgeting
 from thumbstream.http.httprules import matches_any
@@ -44,7 +45,6 @@ from thumbstream.http.service import Service
 from thumbstream.ids import is_id
 from thumbstream.ingest import Alpha
 from thumbstream.pictures import MEDIA_TYPES, PictureFormat
-from thumbstream.pipeline import Order
 
 
 class Api:

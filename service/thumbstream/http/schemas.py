@@ -9,13 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.curve import RateCurve
+from thumbstream.drawing import PREVIEW_BYTES
 from thumbstream.http.hotpath import TIERS
 from thumbstream.ids import ID_PATTERN
 from thumbstream.pipeline import Receipt
 from thumbstream.zoo import DEFAULT_MODEL
-
-PREVIEW_BYTES = 32
-"""The prefix that an upload's answer carries, to be inlined where the picture is listed."""
 
 MAX_TOTAL_BYTES = 999_999_999
 """Of a page's budget: far above what any page shows."""

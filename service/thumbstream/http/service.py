@@ -10,7 +10,6 @@ from thumbstream.catalogue import Catalogue, Zoo
 from thumbstream.http.auth import Doorkeeper
 from thumbstream.http.refusals import NotReadyError
 from thumbstream.http.uploads import Uploads
-from thumbstream.ingest import Limits
 from thumbstream.metrics import Metrics
 from thumbstream.pipeline import Limitations, Pipeline
 from thumbstream.settings import Settings
@@ -43,11 +42,7 @@ class Service:
             store,
             self.metrics,
             Limitations(
-                ingest=Limits(
-                    max_bytes=settings.max_upload_bytes,
-                    max_pixels=settings.max_pixels,
-                    max_side=settings.max_side,
-                ),
+                ingest=settings.picture_limits,
                 curves=settings.curves,
                 preview_pixels=settings.decode_max_pixels,
                 work_timeout=settings.work_timeout_seconds,
