@@ -52,5 +52,11 @@ class Store(Protocol):
         as the store can make it. A second put of a key never changes its stream.
         """
 
+    async def put_many(self, entries: Sequence[tuple[str, bytes]]) -> list[bool]:
+        """`put` of every ``(key, value)``, in few round trips and commits; which of them are new.
+
+        Returns when all are durable. Where it raises, some may be, and putting all again is safe.
+        """
+
     async def ping(self) -> None:
         """Return if the store answers."""

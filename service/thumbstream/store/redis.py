@@ -45,6 +45,9 @@ HEALTH_CHECK_S = 30.0
 MAX_CONNECTIONS = 32
 """Connections to a server; operations beyond wait for one. Redis works on one at a time anyway."""
 
+PIPELINED = 256
+"""Puts sent in one go: some 150 KB, a fraction of `DEADLINE_S` where each is synced to disk."""
+
 RETRIES = 2
 """Tries after the first; SET NX is safe to repeat, values being immutable."""
 
@@ -98,6 +101,17 @@ class RedisStore:
         async with self._operation() as client:
             new = await client.set(KEY_PREFIX + key, value, nx=True)
         return bool(new)
+
+    async def put_many(self, entries: Sequence[tuple[str, bytes]]) -> list[bool]:
+        """`put` of every entry, `PIPELINED` of them a round trip (in a Cluster one a node)."""
+        news: list[bool] = []
+        for start in range(0, len(entries), PIPELINED):
+            async with self._operation() as client:
+                pipeline = client.pipeline(transaction=False)
+                for key, value in entries[start : start + PIPELINED]:
+                    pipeline.set(KEY_PREFIX + key, value, nx=True)
+                news += map(bool, await pipeline.execute())
+        return news
 
     async def ping(self) -> None:
         """Return if the server answers a read (a server that is loading its data does not)."""

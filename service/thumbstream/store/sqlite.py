@@ -114,6 +114,10 @@ class SQLiteStore:
             self._committing = asyncio.create_task(self._commit_waiting())
         return await done
 
+    async def put_many(self, entries: Sequence[tuple[str, bytes]]) -> list[bool]:
+        """`put` of every entry: they wait together, so one commit takes up to `MAX_BATCH`."""
+        return await asyncio.gather(*(self.put(key, value) for key, value in entries))
+
     async def ping(self) -> None:
         """Return if the table can be read."""
         await self._read(_SELECT_ONE, "")
