@@ -1,4 +1,4 @@
-"""The command line: ``thumbstream encode | decode | inspect | truncate | models | serve``.
+"""The command line: ``thumbstream encode | compress-all | decode | inspect | truncate | ...``.
 
 ``-`` stands for standard input or output everywhere. Exit status: 0 done, 1 an input could not be
 used (the message names it), 2 the command line itself is wrong, 130 interrupted.
@@ -17,10 +17,9 @@ from tqdm import tqdm
 
 import thumbstream
 from thumbstream import zoo
-from thumbstream.codec.bitstream import check_side
+from thumbstream.cli import compress_all
+from thumbstream.cli.arguments import STORE_HELP, add_encoding_options, positive
 from thumbstream.codec.errors import ThumbstreamError
-from thumbstream.codec.targets import Target
-from thumbstream.ingest import Alpha
 from thumbstream.library import DEFAULT_SIZE, encode_towards
 from thumbstream.pictures import PictureFormat, write_picture
 
@@ -63,30 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "-o", "--output", help="stream file or -; with several pictures a folder (default: beside)"
     )
-    encode.add_argument(
-        "--size", type=_side, default=DEFAULT_SIZE, help="long side in pixels (default: 32)"
-    )
-    length = encode.add_mutually_exclusive_group()
-    length.add_argument("--max-bytes", type=_positive, help="longest stream")
-    length.add_argument(
-        "--target",
-        type=_target,
-        metavar="GOAL",
-        help="ssim:0.85 or psnr:28: the fewest bytes that reach it; bytes:64: the best so long",
-    )
-    encode.add_argument(
-        "--alpha",
-        choices=list(map(str, Alpha)),
-        default=str(Alpha.KEEP),
-        help="keep transparency where the model can, or flatten it over white (default: keep)",
-    )
-    encode.add_argument("--model", help="model id (default: the first of `thumbstream models`)")
+    add_encoding_options(encode, size=DEFAULT_SIZE)
+
+    bulk = _command(commands, "compress-all", compress_all.run, compress_all.TEXT)
+    compress_all.add_arguments(bulk)
 
     decode = _command(commands, "decode", _decode, "a stream, or a prefix of one, to a picture")
     _stream_argument(decode)
     decode.add_argument("-o", "--output", required=True, help="PNG or WebP file, or - (then PNG)")
-    decode.add_argument("--bytes", type=_positive, help="use only so many bytes of the stream")
-    decode.add_argument("--scale", type=_positive, default=1, help="enlarge smoothly (default: 1)")
+    decode.add_argument("--bytes", type=positive, help="use only so many bytes of the stream")
+    decode.add_argument("--scale", type=positive, default=1, help="enlarge smoothly (default: 1)")
 
     inspect = _command(commands, "inspect", _inspect, "what a stream says about itself")
     _stream_argument(inspect)
@@ -94,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
     truncate = _command(commands, "truncate", _truncate, "the first bytes of a stream")
     _stream_argument(truncate)
-    truncate.add_argument("--bytes", type=_positive, required=True, help="how many")
+    truncate.add_argument("--bytes", type=positive, required=True, help="how many")
     truncate.add_argument("-o", "--output", default=STANDARD, help="file (default: -)")
 
     models = _command(commands, "models", _models, "the published models")
@@ -103,9 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = _command(commands, "serve", _serve, "the HTTP service and its demo page")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", type=int, help="port (default: 8000)")
-    serve.add_argument(
-        "--store", help="sqlite:///path, redis://..., rediss://..., redis+cluster://"
-    )
+    serve.add_argument("--store", help=STORE_HELP)
     return parser
 
 
@@ -122,27 +105,6 @@ def _command(
 
 def _stream_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stream", metavar="STREAM", help="stream file, or -")
-
-
-def _side(text: str) -> int:
-    try:
-        return check_side(int(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
-
-
-def _target(text: str) -> Target:
-    try:
-        return Target.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _read(name: str) -> bytes:
