@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,15 @@ def stored(path: Path) -> dict[str, bytes]:
             return dict(reader.execute("SELECT id, stream FROM thumb"))
         except sqlite3.OperationalError:  # not set up yet
             return {}
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports of loopback that nobody listens on."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:

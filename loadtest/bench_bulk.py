@@ -1,0 +1,248 @@
+"""Pictures a second of ``thumbstream compress-all``, beside decoding and reducing the same files.
+
+Everything takes turns, round by round, so that a machine that gets slower gets slower for all; the
+first round warms up. Pools of processes are started before the clock. A run is a whole one: files
+are read, streams and curves go into a new SQLite store, the journal is written. Beside it:
+
+* the same in as many threads, which is why there are processes;
+* the loop alone, with work that takes no time: what one process can keep, however many work for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import uploads
+from thumbstream import zoo
+from thumbstream.bulk.engine import Engine
+from thumbstream.bulk.jobs import Outcome, Recipe, make
+from thumbstream.bulk.journal import Entry, Journal
+from thumbstream.bulk.keeper import Keeper
+from thumbstream.bulk.processes import Processes
+from thumbstream.bulk.runner import BATCH, Runner
+from thumbstream.bulk.walk import Found, look, pictures_below
+from thumbstream.ids import curve_key, identify
+from thumbstream.ingest import thumbnail
+from thumbstream.store import open_store
+
+Rates = dict[str, list[float]]
+YARDSTICK = "decode and reduce, {} process"
+SIZE = 32
+WORKERS = (1, 2)
+VARIANTS = 16
+"""Different synthetic pictures of each kind."""
+LARGE = 4_000_000
+"""Pixels of a picture of which half as many do."""
+WRITTEN = 20_000
+"""Pictures that the loop alone is given."""
+
+
+class InThreads:
+    """An engine of threads."""
+
+    crashes: tuple[type[BaseException], ...] = ()
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers)
+
+    def room(self) -> int:
+        """As `Processes` have."""
+        return 2 * self._workers
+
+    def submit(self, recipe: Recipe, batch: Sequence[Found]) -> Future[list[Outcome]]:
+        """Begin the work."""
+        return self._pool.submit(make, recipe, batch)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+class Ready(InThreads):
+    """An engine that has the answer: what one picture gave, under another id for each."""
+
+    def __init__(self, like: Outcome) -> None:
+        super().__init__(1)
+        self._like = like
+
+    def submit(self, recipe: Recipe, batch: Sequence[Found]) -> Future[list[Outcome]]:
+        """Answer at once."""
+        future: Future[list[Outcome]] = Future()
+        future.set_result([self._outcome(found) for found in batch])
+        return future
+
+    def _outcome(self, found: Found) -> Outcome:
+        assert self._like.entry.made is not None
+        key = identify(found.path.encode())
+        keys = (key, curve_key(key))
+        values = [(key, value) for key, (_, value) in zip(keys, self._like.values, strict=False)]
+        return Outcome(Entry(found, self._like.entry.made._replace(id=key)), values)
+
+
+class Silent:
+    """A report to nobody."""
+
+    def skipped(self, pictures: int) -> None:
+        """Nothing."""
+
+    def settled(self, entries: Sequence[Entry]) -> None:
+        """Nothing."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print and write; returns the exit status."""
+    args = _arguments().parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = {}
+        for kind, paths in _kinds(args, Path(folder)).items():
+            rates = _measured(paths, args.rounds, Path(folder))
+            _print(kind, len(paths), rates)
+            kinds[kind] = {"pictures": len(paths), "rates": _told(rates)}
+        alone = _loop_alone(paths[0], Path(folder))
+        print(f"the loop alone: {alone}")
+    report = {"model": zoo.DEFAULT_MODEL, "size": SIZE, "kinds": kinds, "loop_alone": alone}
+    if args.out:
+        args.out.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def _measured(paths: list[str], rounds: int, folder: Path) -> Rates:
+    """Pictures a second of every contender in every round but the first."""
+    rates: Rates = defaultdict(list)
+    with ExitStack() as stack:
+        contenders: dict[str, Callable[[], object]] = {}
+        for workers in WORKERS:
+            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+            stack.callback(pool.shutdown)
+            contenders[YARDSTICK.format(workers)] = partial(_reduce_all, pool, paths)
+            for name, engine in (("process", Processes(workers)), ("thread", InThreads(workers))):
+                stack.enter_context(closing(engine))
+                for curves in (True, False):
+                    if name == "process" or (workers > 1 and curves):
+                        title = f"{'with' if curves else 'without'} curves, {workers} {name}"
+                        recipe = Recipe(zoo.DEFAULT_MODEL, SIZE, curves=curves)
+                        contenders[title] = partial(_run, recipe, engine, paths, folder)
+        for number in range(rounds + 1):
+            for name, work in contenders.items():
+                started = time.perf_counter()
+                work()
+                if number:  # the first round has warmed up
+                    rates[name].append(len(paths) / (time.perf_counter() - started))
+    return rates
+
+
+def _run(recipe: Recipe, engine: Engine, paths: Sequence[str], folder: Path) -> tuple[int, int]:
+    """A whole run into a new store with a new journal; bytes of both files afterwards."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        store, journal = Path(place, "streams.db"), Path(place, "journal")
+        with closing(Journal(journal, recipe.facts())) as notes:
+            keeper = Keeper(open_store(f"sqlite:///{store}"), lambda: False)
+            with closing(keeper):
+                keeper.open()
+                runner = Runner(recipe, engine, keeper, notes, Silent())
+                runner.run(paths)
+        if runner.tally.made != len(paths):
+            raise SystemExit(f"bench_bulk: {runner.tally.failed} pictures failed")
+        return store.stat().st_size, journal.stat().st_size
+
+
+def _reduce_all(pool: Executor, paths: Sequence[str]) -> None:
+    batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
+    for _ in pool.map(_reduce, batches):
+        pass
+
+
+def _reduce(paths: Sequence[str]) -> None:
+    for path in paths:
+        with Path(path).open("rb") as file:
+            thumbnail(file, SIZE)
+
+
+def _loop_alone(path: str, folder: Path) -> dict[str, float]:
+    """The same file under many names (so that nothing is done already), made in no time."""
+    recipe = Recipe(zoo.DEFAULT_MODEL, SIZE)
+    (like,) = make(recipe, [look(path)])
+    engine = Ready(like)
+    names = Path(folder, "names")
+    names.mkdir()
+    for number in range(WRITTEN):
+        (names / f"{number}.jpg").symlink_to(path)
+    paths = list(pictures_below(str(names), lambda *_: None))
+    started = time.perf_counter()
+    store, journal = _run(recipe, engine, paths, folder)
+    seconds = time.perf_counter() - started
+    return {
+        "pictures": WRITTEN,
+        "pictures_per_second": round(WRITTEN / seconds),
+        "stream_and_curve_bytes": sum(len(value) for _, value in like.values),
+        "store_bytes_per_picture": round(store / WRITTEN),
+        "journal_bytes_per_picture": round(journal / WRITTEN),
+    }
+
+
+def _told(rates: Rates) -> dict[str, dict[str, float]]:
+    told = {}
+    for name, values in rates.items():
+        yardstick = rates[YARDSTICK.format(name.split()[-2])]
+        ratios = [value / beside for value, beside in zip(values, yardstick, strict=True)]
+        told[name] = {
+            "pictures_per_second": round(statistics.median(values), 1),
+            "ratio": round(statistics.median(ratios), 3),
+            "lowest": round(min(ratios), 3),
+            "highest": round(max(ratios), 3),
+        }
+    return told
+
+
+def _print(kind: str, pictures: int, rates: Rates) -> None:
+    print(f"{pictures} x {kind}; ratios to decoding and reducing in as many processes")
+    for name, told in _told(rates).items():
+        spread = f"{told['lowest']:.2f} .. {told['highest']:.2f}"
+        print(f"  {name:32} {told['pictures_per_second']:7.1f}/s  {told['ratio']:.2f} ({spread})")
+
+
+def _kinds(args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
+    """Files by a name to print."""
+    if args.pictures:
+        paths = sorted(pictures_below(str(args.pictures), lambda *_: None))
+        if not paths:
+            raise SystemExit(f"bench_bulk: no pictures in {args.pictures}")
+        return {f"pictures of {args.pictures.name}": paths}
+    kinds = {}
+    for number, (kind, (width, height)) in enumerate(uploads.SIZES.items()):
+        place = folder / str(number)
+        place.mkdir()
+        drawn = [folder / f"{number}-{seed}" for seed in range(VARIANTS)]
+        for seed, path in enumerate(drawn):
+            path.write_bytes(uploads.synthetic(width, height, seed))
+        count = args.count if width * height < LARGE else args.count // 2
+        for name in range(count):  # a file under many names is read and encoded each time
+            (place / f"{name}.jpg").symlink_to(drawn[name % VARIANTS])
+        kinds[kind] = list(pictures_below(str(place), lambda *_: None))
+    return kinds
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("bench_bulk.py", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("pictures", type=Path, nargs="?", help="a folder (default: synthetic ones)")
+    parser.add_argument("--count", type=int, default=128, help="synthetic pictures (default 128)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns for each (default 3)")
+    parser.add_argument("--out", type=Path, help="write the results to this JSON file, too")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
