@@ -17,14 +17,31 @@ PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
 def _commands(capsys: pytest.CaptureFixture[str]) -> set[str]:
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    return set(re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE))
+    return set(re.findall(r"^    ([a-z-]+) ", capsys.readouterr().out, re.MULTILINE))
 
 
 def test_every_command_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
     commands = _commands(capsys)
-    assert {"encode", "decode", "inspect", "truncate", "models", "serve"} <= commands
+    assert {
+        "encode",
+        "compress-all",
+        "decode",
+        "inspect",
+        "truncate",
+        "models",
+        "serve",
+    } <= commands
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert not [name for name in commands if f"thumbstream {name}" not in readme]
+
+
+def test_every_option_of_compress_all_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["compress-all", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--print0"}
+    assert {"--store", "--journal", "--scheduler", "--no-curves"} <= options
+    page = (ROOT / "docs" / "bulk.md").read_text(encoding="utf-8")
+    assert not [name for name in options if f"`{name}" not in page]
 
 
 def test_the_three_functions_are_in_the_readme() -> None:

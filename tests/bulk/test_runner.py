@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
@@ -94,14 +94,13 @@ class StandInStore:
         return [self.values.get(key) for key in keys]
 
     async def put(self, key: str, value: bytes) -> bool:
-        return (await self.put_many([(key, value)]))[0]
+        raise AssertionError("one by one would be a commit for each")
 
-    async def put_many(self, entries: Sequence[tuple[str, bytes]]) -> list[bool]:
+    async def put_many(self, values: Mapping[str, bytes]) -> None:
         self.puts += 1
         if self.failures:
             raise self.failures.pop(0)
-        self.values.update(entries)
-        return [True for _ in entries]
+        self.values.update(values)
 
 
 class Lines:

@@ -149,8 +149,9 @@ class MemoryStore:
         self.streams[key] = value
         return True
 
-    async def put_many(self, entries: Sequence[tuple[str, bytes]]) -> list[bool]:
-        return [await self.put(key, value) for key, value in entries]
+    async def put_many(self, values: Mapping[str, bytes]) -> None:
+        for key, value in values.items():
+            await self.put(key, value)
 
     async def ping(self) -> None:
         if self.delay:

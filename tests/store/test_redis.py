@@ -47,6 +47,8 @@ async def test_a_full_server_is_a_full_store(start_redis: StartRedis, cluster: b
         await fill()
     assert await store.get("0") == bytes(100_000)
     assert await store.get("199") is None
+    with pytest.raises(StoreFullError):
+        await store.put_many({f"many-{i}": bytes(100_000) for i in range(20)})
     await store.close()
     server.stop()
 
@@ -64,6 +66,7 @@ async def test_a_dead_server_is_unavailable_until_it_is_back(
         lambda: store.get("k"),
         lambda: store.get_many(["k"]),
         lambda: store.put("x", b""),
+        lambda: store.put_many({"y": b"", "z": b""}),
         store.ping,
     ):
         before = time.monotonic()

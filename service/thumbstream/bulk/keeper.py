@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from thumbstream.bulk.journal import Kept
@@ -38,7 +38,7 @@ class Keeper:
         self._loop.run(self._store.open())
         self._loop.run(self._store.ping())
 
-    def put_many(self, values: Sequence[tuple[str, bytes]]) -> None:
+    def put_many(self, values: Mapping[str, bytes]) -> None:
         """Return when all are durable. Raises `StoreError`."""
         self._patiently(lambda: self._store.put_many(values))
 

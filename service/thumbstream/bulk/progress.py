@@ -19,14 +19,21 @@ LINE_S = 30.0
 """Between two lines where no bar can be drawn, seconds."""
 
 
+REDRAW_S = 0.2
+"""Between two pictures of the bar, seconds."""
+
+
 class Progress:
     """A `Report` to standard error."""
 
     def __init__(self) -> None:
-        self._bar = tqdm(unit=" pictures", smoothing=0, disable=not sys.stderr.isatty())
+        self._bar = tqdm(
+            unit=" pictures", smoothing=0, mininterval=REDRAW_S, disable=not sys.stderr.isatty()
+        )
         self._started = self._told = time.monotonic()
         self._settled = self._skipped = 0
-        self._total: int | None = None
+        self.total: int | None = None
+        """Pictures in all, once they are counted."""
 
     def count(self, everything: Callable[[], Iterable[object]]) -> None:
         """Learn in the background how many there are."""
@@ -55,10 +62,10 @@ class Progress:
 
     def _count(self, everything: Callable[[], Iterable[object]]) -> None:
         try:
-            self._total = sum(1 for _ in everything())
+            self.total = sum(1 for _ in everything())
         except (OSError, ValueError):  # whoever does the work meets it as well, and tells it
             return
-        self._bar.total = self._total
+        self._bar.total = self.total
 
     def _draw(self) -> None:
         if not self._bar.disable:
@@ -76,7 +83,7 @@ class Progress:
         return str(
             tqdm.format_meter(
                 self._skipped + self._settled,
-                self._total,
+                self.total,
                 elapsed,
                 initial=self._skipped,
                 unit=" pictures",

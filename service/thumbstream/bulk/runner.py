@@ -158,7 +158,7 @@ class Runner:
                 outcomes += self._after_crash(work)
             else:
                 failure = failure or error
-        if values := [value for outcome in outcomes for value in outcome.values]:
+        if values := dict(value for outcome in outcomes for value in outcome.values):
             self._keeper.put_many(values)
         self._note([outcome.entry for outcome in outcomes])
         if failure is not None:

@@ -10,8 +10,6 @@ could not go on, 128 and the signal's number when it was stopped; the same comma
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +26,7 @@ from thumbstream.bulk.processes import Processes
 from thumbstream.bulk.progress import Progress
 from thumbstream.bulk.runner import Runner
 from thumbstream.bulk.signals import kindly
-from thumbstream.bulk.walk import Complain, paths_listed, pictures_below
+from thumbstream.bulk.source import Source
 from thumbstream.cli.arguments import STORE_HELP, add_encoding_options, positive
 from thumbstream.ingest import Alpha
 from thumbstream.store import open_store
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 
 TEXT = "the pictures of a folder or a list into a store; goes on where it was stopped"
 JOURNAL = "compress-all.journal"
-STANDARD_INPUT = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         keeper = Keeper(store, lambda: runner.stopping)
         runner = Runner(recipe, engine, keeper, journal, progress, verify=args.verify)
         caught = _work(
-            runner, keeper, progress, _Source(args.pictures, b"\0" if args.null else b"\n")
+            runner, keeper, progress, Source(args.pictures, b"\0" if args.null else b"\n")
         )
         if not caught:
             journal.adopt("store", told)
@@ -114,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if runner.tally.failed else 0
 
 
-def _work(runner: Runner, keeper: Keeper, progress: Progress, source: _Source) -> int:
+def _work(runner: Runner, keeper: Keeper, progress: Progress, source: Source) -> int:
     """Run to the end, or to a signal, whose number is returned then (else 0)."""
 
     def stop() -> None:
@@ -138,26 +135,6 @@ def _work(runner: Runner, keeper: Keeper, progress: Progress, source: _Source) -
         tally = runner.tally
         then = "" if finished else "; stopped: the same command goes on from here"
         progress.say(f"{tally.made} made, {tally.skipped} done before, {tally.failed} failed{then}")
-
-
-class _Source:
-    """Where paths come from."""
-
-    def __init__(self, name: str, separator: bytes) -> None:
-        self._name = name
-        self._separator = separator
-        self.countable = name != STANDARD_INPUT
-        """Whether the paths may be gone through a second time, to know how many there are."""
-
-    def paths(self, complain: Complain) -> Iterator[str]:
-        """The paths, from the first one. Raises `OSError` and `ValueError`."""
-        if self._name == STANDARD_INPUT:
-            yield from paths_listed(sys.stdin.buffer, self._separator)
-        elif Path(self._name).is_dir():
-            yield from pictures_below(self._name, complain)
-        else:
-            with Path(self._name).open("rb") as file:
-                yield from paths_listed(file, self._separator)
 
 
 def _settings(args: argparse.Namespace) -> Settings:

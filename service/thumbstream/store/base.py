@@ -6,7 +6,7 @@ the stream; under ``~`` and the id, its rate-distortion curve.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from thumbstream.codec.errors import ThumbstreamError
@@ -52,10 +52,10 @@ class Store(Protocol):
         as the store can make it. A second put of a key never changes its stream.
         """
 
-    async def put_many(self, entries: Sequence[tuple[str, bytes]]) -> list[bool]:
-        """`put` of every ``(key, value)``, in few round trips and commits; which of them are new.
+    async def put_many(self, values: Mapping[str, bytes]) -> None:
+        """`put` of each, in few round trips and commits; returns when all are durable.
 
-        Returns when all are durable. Where it raises, some may be, and putting all again is safe.
+        After an error some are kept and some are not; putting all again is safe.
         """
 
     async def ping(self) -> None:

@@ -13,8 +13,9 @@ Every operation ends within `DEADLINE_S`, retries and waiting for a connection i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any
 
 from redis.asyncio import Redis
@@ -102,16 +103,15 @@ class RedisStore:
             new = await client.set(KEY_PREFIX + key, value, nx=True)
         return bool(new)
 
-    async def put_many(self, entries: Sequence[tuple[str, bytes]]) -> list[bool]:
-        """`put` of every entry, `PIPELINED` of them a round trip (in a Cluster one a node)."""
-        news: list[bool] = []
-        for start in range(0, len(entries), PIPELINED):
+    async def put_many(self, values: Mapping[str, bytes]) -> None:
+        """`put` of each, `PIPELINED` of them a round trip (in a Cluster one a node)."""
+        rest = iter(values.items())
+        while some := list(islice(rest, PIPELINED)):
             async with self._operation() as client:
                 pipeline = client.pipeline(transaction=False)
-                for key, value in entries[start : start + PIPELINED]:
+                for key, value in some:
                     pipeline.set(KEY_PREFIX + key, value, nx=True)
-                news += map(bool, await pipeline.execute())
-        return news
+                await pipeline.execute()
 
     async def ping(self) -> None:
         """Return if the server answers a read (a server that is loading its data does not)."""

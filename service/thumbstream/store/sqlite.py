@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -114,9 +114,9 @@ class SQLiteStore:
             self._committing = asyncio.create_task(self._commit_waiting())
         return await done
 
-    async def put_many(self, entries: Sequence[tuple[str, bytes]]) -> list[bool]:
-        """`put` of every entry: they wait together, so one commit takes up to `MAX_BATCH`."""
-        return await asyncio.gather(*(self.put(key, value) for key, value in entries))
+    async def put_many(self, values: Mapping[str, bytes]) -> None:
+        """`put` of each: they wait together, so one commit takes up to `MAX_BATCH`."""
+        await asyncio.gather(*(self.put(key, value) for key, value in values.items()))
 
     async def ping(self) -> None:
         """Return if the table can be read."""
