@@ -104,6 +104,21 @@ def check_commands(folder: Path) -> None:
     print(f"command line: {stream.stat().st_size} bytes, and back")
 
 
+def check_bulk(folder: Path) -> None:
+    """The installed program starts workers of its own kind."""
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    picture().save(pictures / "a.png")
+    picture().rotate(180).save(pictures / "b.png")
+    manifest = folder / "all.jsonl"
+    where = ["--store", f"sqlite:///{folder / 'bulk.db'}", "--journal", str(folder / "journal")]
+    run(folder, "compress-all", str(pictures), *where, "--manifest", str(manifest))
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png"]
+    assert all((row["width"], row["height"]) == (96, 64) for row in rows)
+    print(f"bulk: {[row['id'] for row in rows]}")
+
+
 def run(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [COMMAND, *arguments],
@@ -188,6 +203,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         check_commands(folder)
+        check_bulk(folder)
         check_service(folder)
         check_home(folder)
     print(f"wheel: passed on Python {sys.version.split()[0]}")
