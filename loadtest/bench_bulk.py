@@ -44,6 +44,8 @@ VARIANTS = 16
 """Different synthetic pictures of each kind."""
 LARGE = 4_000_000
 """Pixels of a picture of which half as many do."""
+MANY = 32
+"""Workers that the loop alone seems to have: it writes what comes from all of them together."""
 WRITTEN = 20_000
 """Pictures that the loop alone is given."""
 
@@ -74,7 +76,7 @@ class Ready(InThreads):
     """An engine that has the answer: what one picture gave, under another id for each."""
 
     def __init__(self, like: Outcome) -> None:
-        super().__init__(1)
+        super().__init__(MANY)
         self._like = like
 
     def submit(self, recipe: Recipe, batch: Sequence[Found]) -> Future[list[Outcome]]:

@@ -19,7 +19,7 @@ from thumbstream import cli
 from thumbstream.ids import identify
 from thumbstream.store import open_store
 
-PICTURES = 100
+PICTURES = 80
 
 
 async def values(url: str, keys: list[str]) -> list[bytes | None]:
@@ -47,7 +47,7 @@ def test_a_cluster_that_loses_a_worker_in_the_middle(bulk: Bulk, tmp_path: Path)
             for name in ("doomed", "steady")
         ]
         process = bulk.begin("in", "--scheduler", address, "--manifest", "out.jsonl")
-        until(lambda: keys_in(bulk.store) > 40)
+        until(lambda: keys_in(bulk.store) > 20)
         doomed.kill()
         assert process.poll() is None
         _, errors = process.communicate(timeout=TIMEOUT_S)

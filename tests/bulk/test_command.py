@@ -24,7 +24,7 @@ from thumbstream.codec.search import SHORTEST
 from thumbstream.ids import CURVE_MARK
 from thumbstream.settings import Settings
 
-ENOUGH = 150
+ENOUGH = 110
 """Pictures that keep two processes busy for some seconds."""
 
 
@@ -118,7 +118,7 @@ def test_verify_fills_another_store(bulk: Bulk) -> None:
 def begun(bulk: Bulk, **options: Any) -> tuple[subprocess.Popen[str], list[int]]:
     """A run with two workers, some way in; their process ids."""
     process = bulk.begin("in", "--workers", 2, **options)
-    until(lambda: len(stored(bulk.folder / "streams.db")) > 40)
+    until(lambda: len(stored(bulk.folder / "streams.db")) > 20)
     assert process.poll() is None
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}

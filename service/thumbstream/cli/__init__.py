@@ -1,4 +1,6 @@
-"""The command line: ``thumbstream encode | compress-all | decode | inspect | truncate | ...``.
+"""The command line: ``thumbstream encode | decode | inspect | truncate | models | serve``.
+
+``thumbstream compress-all`` has a module of its own.
 
 ``-`` stands for standard input or output everywhere. Exit status: 0 done, 1 an input could not be
 used (the message names it), 2 the command line itself is wrong, 130 interrupted.
