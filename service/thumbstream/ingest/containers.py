@@ -1,9 +1,12 @@
-"""What Pillow does not bound, or misreads, inside PNG and JPEG containers.
+"""What Pillow does not bound, or misreads, inside PNG, JPEG and AVIF containers.
 
 * PNG text chunks and colour profiles are compressed: a few kilobytes may inflate to megabytes. Text
   is never needed here, so it is cut out before Pillow sees it; a profile that inflates beyond its
-  bound is cut out likewise, which costs the profile and not the picture.
+  bound is cut out likewise, which costs the profile and not the picture. So is every profile after
+  the first: a file has one, and thousands that are just small enough take minutes to inflate.
 * A progressive JPEG may repeat scans that are ten bytes long and cost a pass over the picture each.
+* The boxes that describe an AVIF may name 65,535 parts and more, and the decoder looks each of them
+  up among all: three megabytes keep it busy for ten seconds.
 * The transparent colour of a PNG is given in the depth of the file, while Pillow has already
   brought the samples to 8 bits.
 """
@@ -28,29 +31,41 @@ MAX_ICC_BYTES = 1 << 20
 MAX_JPEG_SCANS = 100
 """Encoders write about 10; the format has no bound, and each scan is a pass over the picture."""
 
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
-"""A marker that is not a stuffed byte and not a restart: what ends entropy-coded data."""
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
+"""A marker that is not a stuffed byte and not a restart: what ends entropy-coded data.
+
+Of fill bytes before it the last one is enough; a pattern for all would try them again from each.
+"""
 
 _SOS, _EOI, _SOI = 0xDA, 0xD9, 0xD8
+
+MAX_AVIF_BOXES = 256 << 10
+"""Longest description of an AVIF, bytes: a picture in 4,096 tiles takes 180 KB, others 300 bytes."""
+
+AVIF_DESCRIPTIONS = frozenset({b"meta", b"moov"})
 
 _COLOUR_KEY_SCALE = {"L;2": 255 // 3, "L;4": 255 // 15}
 """Factor that brings a grey sample of 2 or 4 bits to 8 bits."""
 
 
 def without_png_bombs(source: bytes) -> bytes:
-    """The PNG file ``source`` without text and oversized profiles; unchanged if it has none.
+    """The PNG file ``source`` without text and all but one small profile; unchanged if it has none.
 
     Orientation in an ``eXIf`` chunk stays; what old tools hid in text chunks is lost, as it is in
     browsers. Damage is left for the decoder to find.
     """
     kept: list[bytes] = []
+    profiles = 0
     start = position = len(PNG_SIGNATURE)
     while position + PNG_CHUNK_OVERHEAD <= len(source):
         length = int.from_bytes(source[position : position + 4], "big")
         kind = source[position + 4 : position + 8]
         end = position + PNG_CHUNK_OVERHEAD + length
         data = slice(position + 8, position + 8 + length)
-        if kind in PNG_TEXT or (kind == b"iCCP" and not _is_small_profile(source[data])):
+        profiles += kind == b"iCCP"
+        if kind in PNG_TEXT or (
+            kind == b"iCCP" and (profiles > 1 or not _is_small_profile(source[data]))
+        ):
             kept.append(source[start:position])
             start = end
         position = end
@@ -84,6 +99,21 @@ def jpeg_scans(source: bytes) -> int:
         scans += marker == _SOS
         position += int.from_bytes(source[position : position + 2], "big")
     return scans
+
+
+def avif_boxes(source: bytes) -> int:
+    """Bytes of the boxes that describe the AVIF file ``source``; what they say is not read."""
+    described = position = 0
+    while position + 8 <= len(source):
+        length = int.from_bytes(source[position : position + 4], "big")
+        if length == 1:  # the true length follows, as 64 bits
+            length = int.from_bytes(source[position + 8 : position + 16], "big")
+        left = len(source) - position
+        length = left if length == 0 else min(max(length, 8), left)  # 0: to the end
+        if source[position + 4 : position + 8] in AVIF_DESCRIPTIONS:
+            described += length
+        position += length
+    return described
 
 
 def mend_colour_key(image: ImageFile.ImageFile) -> None:

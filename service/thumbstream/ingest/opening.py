@@ -28,7 +28,9 @@ from PIL import (
 )
 
 from thumbstream.ingest.containers import (
+    MAX_AVIF_BOXES,
     MAX_JPEG_SCANS,
+    avif_boxes,
     jpeg_scans,
     mend_colour_key,
     without_png_bombs,
@@ -89,6 +91,10 @@ def open_picture(data: bytes, limits: Limits) -> ImageFile.ImageFile:
         Image.MAX_IMAGE_PIXELS = limits.max_pixels
     if name == "PNG":
         data = without_png_bombs(data)
+    if name == "AVIF" and avif_boxes(data) > MAX_AVIF_BOXES:
+        raise UndecodablePictureError(
+            f"the AVIF file is described in more than {MAX_AVIF_BOXES} bytes"
+        )
     factory, _ = Image.OPEN[name]
     image = factory(io.BytesIO(data), "")
     limits.check_size(*image.size)
