@@ -27,7 +27,7 @@ from thumbstream.http.clientfiles import ClientFiles
 from thumbstream.http.cors import PublicReads
 from thumbstream.http.hotpath import HotPath
 from thumbstream.http.observe import Observed
-from thumbstream.http.openapi import hot_paths
+from thumbstream.http.openapi import complete
 from thumbstream.http.pages import Pages
 from thumbstream.http.problems import Problem, problem, problem_for
 from thumbstream.http.refusals import RefusedError
@@ -129,7 +129,7 @@ def _fastapi(service: Service) -> FastAPI:
     ):
         app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
     _tell_errors(app, service.settings.retry_after_seconds)
-    _document_hot_paths(app)
+    _document(app, tokens=bool(service.settings.tokens))
     return app
 
 
@@ -173,7 +173,7 @@ def _response(answer: Problem) -> Response:
     return Response(answer.body, answer.status, answer.headers)
 
 
-def _document_hot_paths(app: FastAPI) -> None:
+def _document(app: FastAPI, *, tokens: bool) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = get_openapi(
@@ -182,8 +182,7 @@ def _document_hot_paths(app: FastAPI) -> None:
                 description=app.description,
                 routes=app.routes,
             )
-            schema["paths"] |= hot_paths()
-            app.openapi_schema = schema
+            app.openapi_schema = complete(schema, tokens=tokens)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

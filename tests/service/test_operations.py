@@ -151,7 +151,11 @@ async def test_openapi_describes_every_route(running: Running) -> None:
     assert {"200", "201", "400", "401", "413", "415", "422", "429", "503", "507"} <= set(
         compress["responses"]
     )
-    assert set(compress["requestBody"]["content"]) == {"image/*", "multipart/form-data"}
+    assert set(compress["requestBody"]["content"]) == {
+            "image/*",
+            "application/octet-stream",
+            "multipart/form-data",
+        }
     assert document["components"]["schemas"]["Compressed"]["examples"]
     budget = document["paths"]["/budget"]["post"]
     body = budget["requestBody"]["content"]["application/json"]["schema"]

@@ -16,6 +16,7 @@ from thumbstream.http.negotiation import preferred_format
 from thumbstream.http.openapi import problem_response
 from thumbstream.http.parameters import (
     BUDGET_BODY,
+    METRICS,
     PICTURE_BODY,
     PREVIEW,
     STREAM_BODY,
@@ -190,7 +191,11 @@ class Api:
             self.decode_stored,
             tags=["pictures"],
             response_class=Response,
-            responses={200: PREVIEW, **_errors(400, 404, 429, 503)},
+            responses={
+                200: PREVIEW,
+                304: {"description": "If-None-Match names the current ETag."},
+                **_errors(400, 404, 429, 503),
+            },
         )
         router.add_api_route(
             "/budget",
@@ -211,7 +216,14 @@ class Api:
             response_model=Ready,
             responses=_errors(503),
         )
-        _get(router, "/metrics", self.metrics, tags=["service"], response_class=Response)
+        _get(
+            router,
+            "/metrics",
+            self.metrics,
+            tags=["service"],
+            response_class=Response,
+            responses={200: METRICS},
+        )
         return router
 
 

@@ -1,9 +1,10 @@
-"""The OpenAPI document's part on the hot path, which FastAPI does not route and cannot see."""
+"""The OpenAPI document's part on what FastAPI cannot see: the hot path, and who may upload."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from thumbstream.http.asked import MAX_BYTES
 from thumbstream.http.hotpath import BATCH_TYPE, STREAM_TYPE, TIERS
 from thumbstream.http.problems import MEDIA_TYPE
 from thumbstream.ids import ID_PATTERN
@@ -17,6 +18,16 @@ def problem_response(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
+def complete(document: dict[str, Any], *, tokens: bool) -> dict[str, Any]:
+    """``document`` of the FastAPI routes with all that is served; ``tokens``: uploads need one."""
+    document["paths"] |= hot_paths()
+    if tokens:
+        schemes = document["components"].setdefault("securitySchemes", {})
+        schemes[_BEARER] = {"type": "http", "scheme": "bearer"}
+        document["paths"]["/compress"]["post"]["security"] = [{_BEARER: []}]
+    return document
+
+
 def hot_paths() -> dict[str, Any]:
     """``paths`` members of the four routes."""
     return {
@@ -25,24 +36,24 @@ def hot_paths() -> dict[str, Any]:
             "Exactly min(bytes, length) bytes; or the fewest that reach a quality, as measured at "
             "the upload. For ever cacheable. A single Range is honoured, so that a client that "
             "holds 32 bytes can fetch the rest.",
-            [_ID, _BYTES, _SSIM, _PSNR, _RANGE],
+            [_ID, _BYTES, _SSIM, _PSNR, _RANGE, _IF_RANGE, _IF_NONE_MATCH],
             STREAM_TYPE,
-            {"206": _binary("The part asked for.", STREAM_TYPE)},
+            {"206": _binary("The part asked for.", STREAM_TYPE, "Content-Range")},
             ("400", "404", "416", "503"),
         ),
         "/t/{id}/{tier}": _get(
             "A prefix under a path without a query",
             "The CDN-friendly form of /thumb/{id}?bytes={tier}.",
-            [_ID, _TIER, _RANGE],
+            [_ID, _TIER, _RANGE, _IF_RANGE, _IF_NONE_MATCH],
             STREAM_TYPE,
-            {"206": _binary("The part asked for.", STREAM_TYPE)},
+            {"206": _binary("The part asked for.", STREAM_TYPE, "Content-Range")},
             ("404", "416", "503"),
         ),
         "/thumbs": _get(
             "Many prefixes in one answer",
             "For each id, in order: the length as 16 bits, big-endian, then so many bytes. "
             "Length 0: unknown.",
-            [_IDS, _BYTES, _SSIM, _PSNR],
+            [_IDS, _BYTES, _SSIM, _PSNR, _IF_NONE_MATCH],
             BATCH_TYPE,
             {},
             ("400", "503"),
@@ -50,7 +61,7 @@ def hot_paths() -> dict[str, Any]:
         "/thumbs.json": _get(
             "Many prefixes as JSON",
             "`{thumbs: {id: base64 or null}}`; null: unknown.",
-            [_IDS, _BYTES, _SSIM, _PSNR],
+            [_IDS, _BYTES, _SSIM, _PSNR, _IF_NONE_MATCH],
             "application/json",
             {},
             ("400", "503"),
@@ -58,6 +69,7 @@ def hot_paths() -> dict[str, Any]:
     }
 
 
+_BEARER = "bearer"
 _ERRORS = {
     "400": "`bad_request`: a parameter is malformed.",
     "404": "`not_found`: no such stream or tier.",
@@ -77,41 +89,57 @@ _TIER = _parameter("tier", "path", {"type": "integer", "enum": list(TIERS)}, exa
 _BYTES = _parameter(
     "bytes",
     "query",
-    {"type": "integer", "minimum": 1},
+    {"type": "integer", "minimum": 1, "maximum": MAX_BYTES},
     example=64,
     description="At most so many bytes; without it, all.",
 )
 _SSIM = _parameter(
     "ssim",
     "query",
-    {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "multipleOf": 1e-6},
     example=0.8,
-    description="The shortest measured prefix with this SSIM; the whole stream if none has it.",
+    description="The shortest measured prefix with this SSIM; the whole stream if none has it. At "
+    "most six decimals, no exponent.",
 )
 _PSNR = _parameter(
     "psnr",
     "query",
-    {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
-    example=28,
-    description="The same by PSNR in dB. Only one of the two.",
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 100, "multipleOf": 1e-6},
+    # No example: pages that fill in all of them would ask for both, which is refused.
+    description="The same by PSNR in dB, such as 28. Only one of the two.",
 )
+_NAMED = f"{ID_PATTERN.pattern}(:[1-9][0-9]{{0,5}})?"
 _IDS = _parameter(
     "ids",
     "query",
-    {"type": "string"},
+    {"type": "string", "pattern": f"^{_NAMED}(,{_NAMED})*$"},
     example=f"{EXAMPLE_ID}:48",
     description="Ids, separated by commas; `id:48` for at most 48 bytes of that one.",
 ) | {"required": True}
 _RANGE = _parameter("Range", "header", {"type": "string"}, example="bytes=32-")
+_IF_RANGE = _parameter(
+    "If-Range",
+    "header",
+    {"type": "string"},
+    description="The ETag of any prefix of the same stream; with another one the whole is sent.",
+)
+_IF_NONE_MATCH = _parameter("If-None-Match", "header", {"type": "string"})
 
 
-def _binary(description: str, media_type: str) -> dict[str, Any]:
+def _binary(description: str, media_type: str, *fields: str) -> dict[str, Any]:
     schema = (
         {"type": "object"}
         if media_type.endswith("json")
         else {"type": "string", "format": "binary"}
     )
-    return {"description": description, "content": {media_type: {"schema": schema}}}
+    return {
+        "description": description,
+        "headers": {
+            name: {"required": True, "schema": {"type": "string"}}
+            for name in ("ETag", "Cache-Control", *fields)
+        },
+        "content": {media_type: {"schema": schema}},
+    }
 
 
 def _get(

@@ -10,10 +10,17 @@ from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_STEP
 from thumbstream.http.asked import MAX_BYTES
 from thumbstream.http.openapi import EXAMPLE_ID
 from thumbstream.http.schemas import BudgetRequest
+from thumbstream.http.uploads import FORM_FIELDS
+from thumbstream.ids import ID_PATTERN
 from thumbstream.ingest import Alpha
 from thumbstream.pictures import PictureFormat
 
 MAX_SCALE = 16
+
+TARGET_PATTERN = (
+    r"^(ssim:(0\.[0-9]*[1-9][0-9]*|1)|psnr:([1-9][0-9]?(\.[0-9]+)?|100)|bytes:[1-9][0-9]{0,5})$"
+)
+"""How a target is best written. Told, not checked: `thumbstream.codec.targets` says what is wrong."""
 
 Size = Annotated[
     int | None,
@@ -43,6 +50,7 @@ Target = Annotated[
         min_length=1,
         max_length=32,
         examples=["ssim:0.85"],
+        json_schema_extra={"pattern": TARGET_PATTERN},
         description="Keep the shortest prefix that reaches `ssim:0.85` or `psnr:28` (dB), as "
         "measured by decoding it; or `bytes:64`, the best stream of so many bytes.",
     ),
@@ -55,19 +63,29 @@ Format = Annotated[
     Query(alias="format", description="Without it, the Accept field decides; else PNG."),
 ]
 Scale = Annotated[int, Query(ge=1, le=MAX_SCALE, description="Enlarge the sides so many times.")]
-Id = Annotated[str, Path(alias="id", examples=[EXAMPLE_ID])]
+Id = Annotated[
+    str,
+    # Told, not checked: what is no id is no stream's, and so not found.
+    Path(
+        alias="id",
+        examples=[EXAMPLE_ID],
+        json_schema_extra={"pattern": f"^{ID_PATTERN.pattern}$"},
+    ),
+]
 
-_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
 PICTURE_BODY = {
     "requestBody": {
         "required": True,
         "content": {
             "image/*": _BINARY,
+            "application/octet-stream": _BINARY,
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
                     "properties": {"file": _BINARY["schema"]},
+                    "maxProperties": 1 + FORM_FIELDS,
                 }
             },
         },
@@ -89,4 +107,8 @@ PREVIEW: dict[str, Any] = {
         "image/webp": _BINARY,
         "text/plain": {"example": "data:image/png;base64,iVBORw0KGgo"},
     },
+}
+METRICS: dict[str, Any] = {
+    "description": "The counters.",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.curve import RateCurve
@@ -71,13 +71,20 @@ class Compressed(BaseModel):
     )
 
 
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 128.0 is as good as 128."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class BudgetRequest(BaseModel):
     """A page and the bytes that its thumbnails may take."""
 
     ids: list[Annotated[str, Field(pattern=f"^{ID_PATTERN.pattern}$")]] = Field(
         min_length=1, description="The streams that the page shows, repeats included."
     )
-    total_bytes: int = Field(ge=1, le=MAX_TOTAL_BYTES, description="Of streams, for all together.")
+    total_bytes: Annotated[int, BeforeValidator(_whole)] = Field(
+        ge=1, le=MAX_TOTAL_BYTES, description="Of streams, for all together."
+    )
     measure: Literal["ssim", "psnr"] = Field(
         "ssim", description="The quality whose sum is to be highest."
     )
