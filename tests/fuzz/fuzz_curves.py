@@ -1,0 +1,50 @@
+"""Target `curves`: any bytes are a rate-distortion curve or a `CurveError`, and curves have plans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from thumbstream.budget import Shown, plan
+from thumbstream.codec.curve import RateCurve
+from thumbstream.codec.errors import CurveError
+from thumbstream.curves import read_curve
+
+LONGEST = 120
+"""Bytes of an input: 20 points; a measured curve has 10 to 30."""
+WORDS = (b"\0\1", b"\xff\xff")
+BUDGETS = (1, 40, 999_999_999)
+
+
+def check(data: bytes) -> bool:
+    """Hold the invariant for a stored curve; whether it was one."""
+    try:
+        curve = RateCurve.from_bytes(data)
+    except CurveError:
+        assert read_curve(data) is None
+        return False
+    assert curve.to_bytes() == data
+    assert read_curve(data) == curve
+    for measure, qualities in (("ssim", curve.ssim), ("psnr", curve.psnr)):
+        for goal in (0.0, qualities[0], max(qualities)):
+            reached = curve.shortest(measure, goal)
+            assert reached in curve.lengths
+        shown = [Shown(curve.lengths, qualities), Shown(curve.lengths, qualities[::-1], 3)]
+        for total in BUDGETS:
+            found = plan(shown, total)
+            assert found.best.bytes <= total
+            assert found.best.mean >= found.equal.mean >= 0
+    return True
+
+
+def mended(data: bytes) -> bytes:
+    """``data`` as it is."""
+    return data
+
+
+def seeds() -> Iterator[tuple[str, bytes]]:
+    """Curves of one point, of some, and of the steepest."""
+    yield "one-point", RateCurve((1,), (0.5,), (20.0,)).to_bytes()
+    lengths = (4, 9, 20, 48, 110)
+    yield "rising", RateCurve(lengths, (0.1, 0.3, 0.5, 0.7, 0.9), (15, 18, 21, 25, 30)).to_bytes()
+    yield "steepest", RateCurve((1, 0xFFFF), (0.0, 1.0), (0.0, 100.0)).to_bytes()
+    yield "falling", RateCurve((3, 5, 7), (0.9, 0.2, 0.4), (30, 10, 20)).to_bytes()
