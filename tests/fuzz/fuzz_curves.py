@@ -1,4 +1,4 @@
-"""Target `curves`: any bytes are a rate-distortion curve or a `CurveError`, and curves have plans."""
+"""Target `curves`: any bytes are a curve or a `CurveError`, and every curve has its plans."""
 
 from __future__ import annotations
 

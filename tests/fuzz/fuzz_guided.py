@@ -8,7 +8,7 @@ The engine is Google's atheris: libFuzzer with the coverage of Python's own byte
 the only engine of the kind whose corpora are plain files that any other tool reads. It sees the
 service's code and Pillow's Python; inside Pillow's C libraries it is as blind as any mutator.
 
-Each target has a process of its own, whose corpus is the committed one in ``corpus/TARGET`` and what
+Each target has a process of its own; its corpus is the committed one in ``corpus/TARGET`` and what
 was found since in ``build/fuzz/TARGET``. An input that breaks the invariant, takes longer than
 `SLOWEST` or more memory than `MOST_MEMORY` stops it, and is kept there as well: put it into the
 committed corpus once it is mended, and every run of the tests tries it again.

@@ -37,8 +37,7 @@ def check(data: bytes) -> bool:
         warnings.simplefilter("ignore")  # Pillow's, about damaged metadata
         try:
             found = thumbnail(data, SIZE, LIMITS, alpha=bool(zlib.crc32(data) & 1))
-        except IngestError as error:
-            assert str(error), "an error that says nothing"
+        except IngestError:
             return False
     assert isinstance(found, Thumbnail)
     assert found.pixels.dtype == np.uint8

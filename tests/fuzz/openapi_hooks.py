@@ -53,7 +53,7 @@ def map_body(context: schemathesis.HookContext, body: Any) -> Any:
 
 @schemathesis.hook
 def before_load_schema(_context: schemathesis.HookContext, raw_schema: dict[str, Any]) -> None:
-    """Rows instead of tuples: schemathesis 4.32 rewrites ``prefixItems`` and fails at the result."""
+    """Rows instead of tuples: schemathesis 4.32 rewrites ``prefixItems`` and fails at that."""
     for document in raw_schema["components"]["schemas"].values():
         _without_tuples(document)
 

@@ -10,7 +10,7 @@ import pytest
 
 
 def test_nothing_happens_that_the_document_does_not_promise() -> None:
-    ended = fuzz_openapi.run("--seed", "20240611", "--max-examples", "8")
+    ended = fuzz_openapi.run("--seed", "20240611", "--max-examples", "5")
     assert ended.returncode == 0, ended.stdout[-12_000:] + ended.stderr[-4_000:]
     selected, known = re.findall(r"Operations:\s+(\d+) selected / (\d+) total", ended.stdout)[0]
     assert selected == known

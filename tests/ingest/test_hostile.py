@@ -299,8 +299,7 @@ def total(data: bytes) -> Thumbnail | None:
     tracemalloc.start()
     try:
         found = thumbnail(data, 8)
-    except IngestError as error:
-        assert str(error)
+    except IngestError:
         return None
     finally:
         peak = tracemalloc.get_traced_memory()[1]

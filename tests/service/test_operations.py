@@ -152,10 +152,10 @@ async def test_openapi_describes_every_route(running: Running) -> None:
         compress["responses"]
     )
     assert set(compress["requestBody"]["content"]) == {
-            "image/*",
-            "application/octet-stream",
-            "multipart/form-data",
-        }
+        "image/*",
+        "application/octet-stream",
+        "multipart/form-data",
+    }
     assert document["components"]["schemas"]["Compressed"]["examples"]
     budget = document["paths"]["/budget"]["post"]
     body = budget["requestBody"]["content"]["application/json"]["schema"]

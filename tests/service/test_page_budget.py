@@ -165,3 +165,16 @@ async def test_pages_of_other_hosts_may_ask(running: Running) -> None:
     answer = await running.http.post("/budget", json={"ids": [UNKNOWN], "total_bytes": 5})
     assert answer.headers["access-control-allow-origin"] == "*"
     problem(await running.http.get("/budget"), 405, "method_not_allowed")
+
+
+async def test_whole_numbers_may_be_written_with_a_point(running: Running) -> None:
+    """JSON has one kind of number; what is no whole one is refused all the same."""
+    key = (await running.upload())["id"]
+    plans = [
+        await running.http.post("/budget", content=f'{{"ids": ["{key}"], "total_bytes": {total}}}')
+        for total in ("40", "40.0")
+    ]
+    assert plans[0].json() == plans[1].json()
+    for total in ("40.5", "true", '"40"', "1e999"):
+        body = f'{{"ids": ["{key}"], "total_bytes": {total}}}'
+        problem(await running.http.post("/budget", content=body), 400, "bad_request")

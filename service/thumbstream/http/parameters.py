@@ -20,7 +20,7 @@ MAX_SCALE = 16
 TARGET_PATTERN = (
     r"^(ssim:(0\.[0-9]*[1-9][0-9]*|1)|psnr:([1-9][0-9]?(\.[0-9]+)?|100)|bytes:[1-9][0-9]{0,5})$"
 )
-"""How a target is best written. Told, not checked: `thumbstream.codec.targets` says what is wrong."""
+"""How a target is best written. Told, not checked: `codec.targets` says what is wrong."""
 
 Size = Annotated[
     int | None,

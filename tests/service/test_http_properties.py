@@ -1,0 +1,134 @@
+"""Ranges, ETags and queries for every input that hypothesis thinks of, against plain twins."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from thumbstream.codec.targets import Target
+from thumbstream.http.asked import (
+    MAX_BYTES,
+    USUAL_QUERY,
+    Wanted,
+    wanted_batch,
+    wanted_prefix,
+)
+from thumbstream.http.httprules import matches_any, parse_range
+from thumbstream.http.negotiation import preferred_format
+from thumbstream.http.refusals import BadRequestError
+from thumbstream.ids import identify
+from thumbstream.pictures import PictureFormat
+
+streams = st.binary(min_size=1, max_size=200)
+ids = st.binary(max_size=8).map(identify)
+counts = st.integers(1, MAX_BYTES)
+ETAG_CHARACTERS = st.characters(min_codepoint=0x23, max_codepoint=0x7E)
+MAX_IDS = 64
+
+
+@given(streams, st.integers(0, 250), st.none() | st.integers(0, 10**18 - 1))
+def test_a_range_is_the_bytes_that_it_names(stream: bytes, first: int, last: int | None) -> None:
+    span = parse_range(f"bytes={first}-{'' if last is None else last}", len(stream))
+    if last is not None and last < first:
+        assert span is None
+        return
+    named = [byte for place, byte in enumerate(stream) if first <= place <= (last or 0)]
+    if last is None:
+        named = list(stream[first:])
+    assert span is not None
+    assert list(stream[span.start : span.stop]) == named
+
+
+@given(streams, st.integers(0, 250))
+def test_a_suffix_is_the_last_bytes(stream: bytes, count: int) -> None:
+    span = parse_range(f"bytes=-{count}", len(stream))
+    assert span is not None
+    assert stream[span.start : span.stop] == (stream[-count:] if count else b"")
+
+
+@given(streams, st.lists(st.integers(1, 200), max_size=6))
+def test_ranges_fetched_one_after_the_other_are_the_stream(stream: bytes, cuts: list[int]) -> None:
+    held = b""
+    for cut in sorted({*cuts, len(stream)}):
+        span = parse_range(f"bytes={len(held)}-{cut - 1}", len(stream))
+        if span is not None and span.start < span.stop:
+            held += stream[span.start : span.stop]
+    assert held == stream
+
+
+@given(st.text(max_size=60), st.integers(1, 10**6))
+def test_any_range_field_is_inside_or_nothing(field: str, length: int) -> None:
+    span = parse_range(field, length)
+    assert span is None or 0 <= span.start <= span.stop <= length
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.text(ETAG_CHARACTERS, max_size=12)), max_size=5),
+    st.text(ETAG_CHARACTERS, min_size=1, max_size=12),
+    st.booleans(),
+)
+def test_an_etag_matches_when_it_is_listed(
+    listed: list[tuple[bool, str]], own: str, weak: bool
+) -> None:
+    # A comma in a tag would be read as the end of it. None is ever sent.
+    listed = [(mark, tag.replace(",", "")) for mark, tag in listed]
+    own = own.replace(",", ".")
+    field = ", ".join(f'{"W/" * mark}"{tag}"' for mark, tag in listed)
+    etag = f'{"W/" * weak}"{own}"'
+    assert matches_any(field, etag) == (own in {tag for _, tag in listed})
+    assert matches_any(f"{field}, {etag}", etag)
+
+
+@given(st.text(max_size=60))
+def test_any_field_is_answered(field: str) -> None:
+    assert isinstance(matches_any(field, '"a.3"'), bool)
+    assert preferred_format(field) in PictureFormat
+
+
+@given(st.binary(max_size=2 * USUAL_QUERY))
+@example(b"bytes=1&bytes=1")
+@example(b"bytes=%31")
+@example("bytes=\u0661".encode())
+def test_any_query_is_a_prefix_or_a_bad_request(query: bytes) -> None:
+    try:
+        wanted = wanted_prefix(query)
+    except BadRequestError:
+        wanted = None
+    else:
+        assert 1 <= wanted.limit <= MAX_BYTES
+    # The same behind so much else that nothing is remembered: the slow way is the fast one's twin.
+    try:
+        slow = wanted_prefix(query + b"&x=" + b"y" * USUAL_QUERY)
+    except BadRequestError:
+        slow = None
+    assert slow == wanted
+
+
+@given(counts, st.sampled_from(["ssim", "psnr"]), st.integers(1, 10**6))
+def test_a_query_says_what_it_was_made_of(count: int, measure: str, millionths: int) -> None:
+    goal = f"{millionths / 10**6:.6f}"
+    query = f"bytes={count}&{measure}={goal}".encode()
+    assert wanted_prefix(query) == Wanted(count, Target(measure, float(goal)))
+
+
+@given(st.dictionaries(ids, st.none() | counts, min_size=1, max_size=9), st.none() | counts)
+def test_a_batch_says_what_it_was_made_of(named: dict[str, int | None], most: int | None) -> None:
+    text = ",".join(key if count is None else f"{key}:{count}" for key, count in named.items())
+    query = f"ids={quote(text)}" + ("" if most is None else f"&bytes={most}")
+    batch = wanted_batch(query.encode(), MAX_IDS)
+    assert batch.keys == list(named)
+    ceiling = most or MAX_BYTES
+    assert batch.limits == [min(count or MAX_BYTES, ceiling) for count in named.values()]
+    assert batch.goal is None
+
+
+@given(st.binary(max_size=120))
+def test_any_batch_is_one_or_a_bad_request(text: bytes) -> None:
+    for query in (text, b"ids=" + text):
+        try:
+            batch = wanted_batch(query, MAX_IDS)
+        except BadRequestError:
+            continue
+        assert 1 <= len(batch.keys) == len(batch.limits) <= MAX_IDS
