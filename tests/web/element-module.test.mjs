@@ -73,12 +73,13 @@ test(`the code of a page with elements has at most ${MOST} bytes, gzipped`, (con
 
 test("built modules find each other, and nothing else", () => {
   const built = ["element.min.js", "worker.min.js", "thumbstream.min.js"];
-  const lazy = ["fetch_many.min.js", "plain_kernels.min.js", "png.min.js"];
+  const lazy = ["fetch_many.min.js", "plain_kernels.min.js", "png.min.js", "remote.min.js"];
   const known = new Set([...built, ...lazy, "published.js", "client.bin"]);
   for (const name of [...built, ...lazy]) {
     const named = [...text(name).matchAll(/"\.\/([\w.]+)"/g)].map(([, file]) => file);
     assert.deepEqual(named.filter((file) => !known.has(file)), [], name);
   }
+  assert.doesNotMatch(text("element.min.js"), /"(\.\/)?(worker|index|element)\.js"/); // the sources
   assert.match(text("element.min.js"), /new URL\("\.\/worker\.min\.js",import\.meta\.url\)/);
   assert.match(text("worker.min.js"), /from"\.\/element\.min\.js"/);
 });

@@ -10,12 +10,13 @@ export async function show(url: string, signal: AbortSignal): Promise<ThumbStrea
   element.src = url;
   element.bytes = 64;
   element.full = null;
+  element.decoder = "https://thumbs.example/decode";
   element.alt = "A lake";
   element.addEventListener("error", (event) => console.error((event as ErrorEvent).error));
   await element.decode();
   const options: ThumbOptions = { bytes: 32, signal };
   for await (const stream of prefixes(url, options)) {
-    const { width }: { width: number } = await decodeInBackground(stream);
+    const { width }: { width: number } = await decodeInBackground(stream, { decoder: element.decoder, signal });
     element.width = width;
   }
   return element.complete ? element : document.querySelector("thumb-stream")!;

@@ -54,7 +54,7 @@ export function parseHeader(stream) {
     bitstreamId = flags === undefined ? null : flags & 127;
     const shorter = long === SHORT_FORM_SIDE && (bitstreamId === 0 || bitstreamId === PRODUCT);
     if (!alpha && (shorter || (size > 2 && flags === PRODUCT))) {
-      throw new BitstreamError("a longer header where a shorter form exists");
+      throw new BitstreamError("a header has a shorter form");
     }
     if (size <= stream.length) {
       short = stream[size - 1] + 1;
@@ -62,7 +62,7 @@ export function parseHeader(stream) {
     }
   }
   if (short > long || (portrait && short === long)) {
-    throw new BitstreamError(`impossible shape: short side ${short}, long side ${long}`);
+    throw new BitstreamError(`impossible shape: ${short} to ${long}`);
   }
   const [width, height] = portrait ? [short, long] : [long, short];
   const [across, down] = ratio ?? [long, short];

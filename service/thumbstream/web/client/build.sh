@@ -11,7 +11,7 @@ CLANG=${CLANG:-clang-19}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-"$CLANG" --target=wasm32 -msimd128 -Os -ffreestanding -nostdlib -std=c11 \
+"$CLANG" --target=wasm32 -msimd128 -Os -mllvm -disable-lsr -ffreestanding -nostdlib -std=c11 \
   -Wall -Wextra -Werror -fuse-ld=lld \
   -Wl,--no-entry -Wl,--strip-all -Wl,-z,stack-size=0 -Wl,--initial-memory=65536 \
   -o "$out/kernels.wasm" kernels.c

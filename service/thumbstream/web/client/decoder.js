@@ -15,8 +15,7 @@ import { synthesisOf } from "./synthesis.js";
 
 const CELL = 8; // pixels
 const PRODUCT = 7; // bitstreams before it are those of the paper's models
-const OPAQUE = 255;
-const UNKNOWN_SAMPLE = 128; // while the stream is too short to say which model reads it
+const UNKNOWN = () => 0; // a sample, while the stream is too short to say which model reads it
 
 /**
  * @param {object} weights what `readWeights` gives
@@ -47,36 +46,29 @@ export function decoderOf(weights, model, kernels) {
     }));
   };
 
-  const decode = (stream) => {
-    const header = parseHeader(stream);
-    const [wide, high] = [header.width, header.height].map((side) => (side * detail) / CELL);
-    const [width, height] = [Math.ceil(wide), Math.ceil(high)];
-    const data = new Uint8ClampedArray(4 * width * height).fill(UNKNOWN_SAMPLE);
-    if (header.bitstreamId !== null) {
-      const { latents, grid } = symbols(stream);
-      const [colours, grey] = latents.map((layer) => draw(layer, grid));
-      paint(data, colours, grey, width, grid.columns * detail);
-    } else if (!header.alpha) {
-      for (let i = 3; i < data.length; i += 4) data[i] = OPAQUE;
-    }
-    const averageColor = averageOf(data, wide, high);
-    return { width, height, aspectRatio: header.aspectRatio, averageColor, data };
-  };
+  const decode = (stream) =>
+    memory.borrow(() => {
+      const { bitstreamId, alpha, aspectRatio, width: across, height: down } = parseHeader(stream);
+      const [wide, high] = [across, down].map((side) => (side * detail) / CELL);
+      const [width, height] = [Math.ceil(wide), Math.ceil(high)];
+      const data = new Uint8ClampedArray(4 * width * height);
+      let colours = UNKNOWN, grey = alpha && UNKNOWN;
+      if (bitstreamId !== null) {
+        const { latents, grid } = symbols(stream);
+        [colours, grey] = latents.map((layer) => draw(layer, grid));
+      }
+      for (let y = 0, i = 0; y < height; y++) {
+        for (let x = 0; x < width; x++, i += 4) {
+          let opacity = grey ? 0 : 1;
+          for (let c = 0; c < 3; c++) {
+            data[i + c] = (colours(c, y, x) + 1) * 127.5;
+            if (grey) opacity += grey(c, y, x) / 3;
+          }
+          data[i + 3] = (opacity + 1) * 127.5;
+        }
+      }
+      return { width, height, aspectRatio, averageColor: averageOf(data, wide, high), data };
+    });
 
   return { ...model, decode, symbols };
-}
-
-/** Samples in [-1, 1] to RGBA, rounded and limited: of each row of `across` the first `width`. */
-function paint(data, colours, grey, width, across) {
-  const plane = colours.length / 3;
-  for (let i = 0, p = 0; i < data.length; p += across - width) {
-    for (const end = i + 4 * width; i < end; i += 4, p++) {
-      let alpha = 0;
-      for (let c = 0; c < 3; c++) {
-        data[i + c] = (colours[p + c * plane] + 1) * 127.5;
-        if (grey) alpha += grey[p + c * plane];
-      }
-      data[i + 3] = grey ? (alpha / 3 + 1) * 127.5 : OPAQUE;
-    }
-  }
 }

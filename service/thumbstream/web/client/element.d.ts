@@ -15,6 +15,8 @@ export interface ThumbStreamAttributes {
   stream?: string;
   /** How many of them to fetch: a number, or `all`. By default 16 to 128, as the connection is. */
   bytes?: number | "all" | (string & {});
+  /** A service's `/decode`, which is asked where the stream's model has no browser weights. */
+  decoder?: string;
   /** The picture itself, which takes the place of the preview. */
   full?: string;
   /** As of `<img>`, for `full`. */
@@ -52,6 +54,8 @@ export class ThumbStream extends HTMLElement {
   set stream(value: Reflected);
   get bytes(): string;
   set bytes(value: Reflected);
+  get decoder(): string;
+  set decoder(value: Reflected);
   get full(): string;
   set full(value: Reflected);
   get srcset(): string;

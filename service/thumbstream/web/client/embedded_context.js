@@ -34,7 +34,6 @@ export function contextModel(weights, { kernels, take, place }) {
   const channels = starts.length;
   const [a, b, predictor, m, w2, w3, b1, bm, b2] = TABLES.map((name) => place(weights[name]));
   const zeros = take(hidden + second + channels);
-  const opening = []; // by cells: chances of the first step, of which nothing depends on a stream
 
   return (rows, columns) => {
     const cells = rows * columns;
@@ -88,21 +87,16 @@ export function contextModel(weights, { kernels, take, place }) {
     };
 
     return (step, states) => {
-      if (!before && opening[cells]) {
-        before = step;
-        return opening[cells];
-      }
       const { plane, group, channels: begun } = step;
       const [first] = begun;
       const width = begun.at(-1) + 1 - first;
       if (before) learn(before, states, plane > before.plane);
-      const isFirst = !before;
       before = step;
       const bias = b1 + (plane * groups.length + group) * hidden;
       kernels.squash(units, sums, bias, hidden, n, 2 ** -shifts[0]);
       kernels.mix(middle, units, m, second, bm + group * second, second, hidden, n, 0, ANY);
       kernels.squash(middle, middle, zeros, second, n, 2 ** -shifts[1]);
-      const both = [0, 1].map((sign) => {
+      return [0, 1].map((sign) => {
         const row = sign * channels + first;
         const stride = 2 * channels;
         const bias = b2 + plane * stride + row;
@@ -129,8 +123,6 @@ export function contextModel(weights, { kernels, take, place }) {
         });
         return chances;
       });
-      if (isFirst) opening[cells] = both;
-      return both;
     };
   };
 }

@@ -65,15 +65,27 @@ export interface LoadOptions {
  */
 export function load(options?: LoadOptions): Promise<Decoder>;
 
+/** What to do with streams of models without weights for browsers. */
+export interface DecodeOptions {
+  /**
+   * The address of a service's `/decode`: it is sent such streams, and only these. Without it they
+   * are a `BitstreamError`.
+   */
+  decoder?: string | URL;
+  /** Gives up asking the service. */
+  signal?: AbortSignal;
+}
+
 /**
- * The picture of a stream or of any prefix of one. Fetches the weights when it is first called.
+ * The picture of a stream or of any prefix of one. Fetches the weights when they are first needed.
  *
- * Rejects with `BitstreamError`, and as `load` does.
+ * Rejects with `BitstreamError`, and as `load` does; where a service is asked, with `ResponseError`
+ * and as `fetch` does.
  */
-export function decode(stream: Uint8Array): Promise<Picture>;
+export function decode(stream: Uint8Array, options?: DecodeOptions): Promise<Picture>;
 
 /** The same as the data URL of a PNG file, written in memory: for `src`, `blurDataURL`, e-mail. */
-export function toDataURL(stream: Uint8Array): Promise<string>;
+export function toDataURL(stream: Uint8Array, options?: DecodeOptions): Promise<string>;
 
 /**
  * The mean colour as far as the first bytes tell, at once and without the weights: `#rrggbb`, or

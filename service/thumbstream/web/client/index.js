@@ -6,34 +6,19 @@
  */
 
 import { parseHeader } from "./bitstream.js";
-import { load } from "./load.js";
+import { decode } from "./decode.js";
 
 export { averageColor } from "./colour.js";
 export { BitstreamError, WeightsError } from "./errors.js";
 export { ResponseError, fetchThumb, fetchThumbs } from "./fetch.js";
-export { load };
-
-let loading;
+export { load } from "./load.js";
+export { decode };
 
 /** @type {import("./index.js").aspectRatio} */
 export const aspectRatio = (stream) => parseHeader(stream).aspectRatio;
 
-/** @type {import("./index.js").decode} */
-export async function decode(stream) {
-  return (await decoder()).decode(stream);
-}
-
 /** @type {import("./index.js").toDataURL} */
-export async function toDataURL(stream) {
+export async function toDataURL(stream, options) {
   const { pngDataURL } = await import("./png.js");
-  return pngDataURL(await decode(stream));
-}
-
-/** The decoder of the published weights; after a failure it is tried again. */
-function decoder() {
-  loading ??= load().catch((error) => {
-    loading = undefined;
-    throw error;
-  });
-  return loading;
+  return pngDataURL(await decode(stream, options));
 }

@@ -1,8 +1,8 @@
 /*
- * Where the time of decoding goes: two loops over planes of samples, four of them at once.
+ * Where the time of decoding goes: one loop over planes of samples, eight of them at once.
  *
- * plain_kernels.js has their twins in plain JavaScript. Arguments that name an array are its place
- * in the memory, counted in floats. No library, no data, no stack.
+ * plain_kernels.js has its twin in plain JavaScript. Arguments that name an array are its place in
+ * the memory, counted in floats. No library, no data, no stack.
  */
 
 #include <wasm_simd128.h>
@@ -17,56 +17,37 @@ static inline v128_t plus_product(v128_t sum, v128_t a, v128_t b) {
   return wasm_f32x4_add(sum, wasm_f32x4_mul(a, b));
 }
 
-/* out = max(least, (keep ? out : 0) + bias + w x): the matrix product of a 1 x 1 convolution. */
+/*
+ * out = max(least, (keep ? out : 0) + bias + w x): a convolution, 1 x 1, or, where columns are
+ * given, 3 x 3 of padded planes: of all, or, apart, of each into its own.
+ */
 EXPORT(mix)(int out, int x, int w, int stride, int bias, int outs, int ins, int n, int keep,
-            float least) {
-  for (int o = 0; o < outs; o += 2) {
-    int next = o + 1 < outs; /* behind the last row it is taken again */
-    for (int p = 0; p < n; p += 8) {
-      float *top = at(out + o * n + p), *below = top + next * n;
-      v128_t a = many(*at(bias + o)), b = a, c = many(*at(bias + o + next)), d = c;
-      if (keep) {
-        a = wasm_f32x4_add(a, wasm_v128_load(top));
-        b = wasm_f32x4_add(b, wasm_v128_load(top + 4));
-        c = wasm_f32x4_add(c, wasm_v128_load(below));
-        d = wasm_f32x4_add(d, wasm_v128_load(below + 4));
-      }
-      const float *seen = at(x + p), *weight = at(w + o);
-      for (int i = 0; i < ins; i++, seen += n, weight += stride) {
-        v128_t left = wasm_v128_load(seen), right = wasm_v128_load(seen + 4);
-        v128_t first = wasm_v128_load32_splat(weight);
-        v128_t second = wasm_v128_load32_splat(weight + next);
-        a = plus_product(a, first, left);
-        b = plus_product(b, first, right);
-        c = plus_product(c, second, left);
-        d = plus_product(d, second, right);
-      }
-      wasm_v128_store(top, wasm_f32x4_max(a, many(least)));
-      wasm_v128_store(top + 4, wasm_f32x4_max(b, many(least)));
-      wasm_v128_store(below, wasm_f32x4_max(c, many(least)));
-      wasm_v128_store(below + 4, wasm_f32x4_max(d, many(least)));
-    }
-  }
-}
-
-/* A 3 x 3 convolution of padded planes: of all, or, apart, of each into its own. */
-EXPORT(conv3)(int out, int x, int w, int bias, int outs, int ins, int rows, int columns, int n,
-              int apart, float least) {
-  int width = columns + 2, plane = width * (rows + 2);
+            float least, int columns, int rows, int apart) {
+  int border = columns ? 2 : 0;
+  if (!columns) columns = n, rows = 1;
+  int width = columns + border, plane = width * (rows + border);
   for (int o = 0; o < outs; o++, out += n, x += apart ? plane : 0) {
     for (int row = 0; row < rows; row++) {
-      for (int column = 0; column < columns; column += 4) { /* too much is overwritten later */
-        v128_t sum = many(*at(bias + o));
-        const float *weight = at(w + o);
-        for (int i = 0; i < ins; i++) {
-          const float *seen = at(x + i * plane + row * width + column);
-          for (int k = 0; k < 3; k++, seen += width) {
-            for (int l = 0; l < 3; l++, weight += outs) {
-              sum = plus_product(sum, wasm_v128_load32_splat(weight), wasm_v128_load(seen + l));
+      for (int column = 0; column < columns; column += 8) { /* too much is overwritten later */
+        float *sums = at(out + row * columns + column);
+        v128_t left = many(*at(bias + o)), right = left;
+        if (keep) {
+          left = wasm_f32x4_add(left, wasm_v128_load(sums));
+          right = wasm_f32x4_add(right, wasm_v128_load(sums + 4));
+        }
+        int corner = x + row * width + column, tap = w + o;
+        for (int k = 0; k <= border; k++, corner += width) {
+          for (int l = 0; l <= border; l++, tap += outs) {
+            const float *seen = at(corner + l), *weight = at(tap);
+            for (int i = 0; i < ins; i++, seen += plane, weight += stride) {
+              v128_t factor = wasm_v128_load32_splat(weight);
+              left = plus_product(left, factor, wasm_v128_load(seen));
+              right = plus_product(right, factor, wasm_v128_load(seen + 4));
             }
           }
         }
-        wasm_v128_store(at(out + row * columns + column), wasm_f32x4_max(sum, many(least)));
+        wasm_v128_store(sums, wasm_f32x4_max(left, many(least)));
+        wasm_v128_store(sums + 4, wasm_f32x4_max(right, many(least)));
       }
     }
   }

@@ -16,11 +16,12 @@ const MAGIC = "THSC\x01"; // and the version of the format
 const NAME = 7; // where the model's name begins
 
 /**
- * @param {import("./index.js").LoadOptions} [options]
+ * @param {import("./index.js").LoadOptions} [options] and `plain`, the module plain_kernels.js where
+ *   it is there already
  * @returns {Promise<import("./index.js").Decoder>}
  * @throws {WeightsError} what was fetched is not what was published
  */
-export async function load({ url, bytes, sha256 = SHA256, wasm = true, signal } = {}) {
+export async function load({ url, bytes, sha256 = SHA256, wasm = true, plain, signal } = {}) {
   const subtle = globalThis.crypto?.subtle; // not on pages that came over plain http
   const integrity = sha256 !== null && !subtle ? `sha256-${base64Of(sha256)}` : "";
   const source = url ?? new URL("./client.bin", import.meta.url);
@@ -35,7 +36,7 @@ export async function load({ url, bytes, sha256 = SHA256, wasm = true, signal } 
     .stream()
     .pipeThrough(new DecompressionStream("deflate"));
   const payload = new Uint8Array(await new Response(unpacked).arrayBuffer());
-  return decoderOf(readWeights(payload), model, await kernelsOf(wasm));
+  return decoderOf(readWeights(payload), model, await kernelsOf(wasm, plain));
 }
 
 async function fetched(url, options) {
@@ -52,11 +53,11 @@ const hashOf = async (data, subtle) => hex(new Uint8Array(await subtle.digest("S
 const base64Of = (digits) =>
   btoa(digits.replace(/../g, (two) => String.fromCharCode(parseInt(two, 16))));
 
-async function kernelsOf(wasm) {
+async function kernelsOf(wasm, plain) {
   try {
     if (wasm) return new WasmKernels();
   } catch {
     // It is not to be had here: its twin does the same.
   }
-  return Object.assign(new Kernels(), await import("./plain_kernels.js"));
+  return Object.assign(new Kernels(), plain ?? (await import("./plain_kernels.js")));
 }

@@ -3,8 +3,9 @@
  * methods for `Kernels`.
  */
 
-/** As `Kernels.mix`, but two rows of four samples at a time. */
-export function mix(out, x, w, stride, bias, outs, ins, n, keep, least) {
+/** As `mix` of kernels.c; two rows of four samples at a time. */
+export function mix(out, x, w, stride, bias, outs, ins, n, keep, least, columns, rows, apart) {
+  if (columns) return conv3.call(this, out, x, w, bias, outs, ins, rows, columns, n, apart, least);
   const f = this.f;
   for (let o = 0; o < outs; o += 2) {
     const next = o + 1 < outs ? 1 : 0; // behind the last row it is taken again
@@ -35,7 +36,7 @@ export function mix(out, x, w, stride, bias, outs, ins, n, keep, least) {
  * A 3 x 3 convolution of padded planes: of all, or, `apart`, of each into its own. The weight of
  * tap `k` of input `i` in output `o` lies at `w + (9 i + k) outs + o`.
  */
-export function conv3(out, x, w, bias, outs, ins, rows, columns, n, apart, least) {
+function conv3(out, x, w, bias, outs, ins, rows, columns, n, apart, least) {
   const f = this.f;
   const width = columns + 2;
   const plane = width * (rows + 2);

@@ -2,31 +2,32 @@
  * Decoding away from the page's thread: one worker for the whole page, which has the weights.
  *
  * Where module workers are missing or a content security policy refuses them, the page's own thread
- * decodes, a few milliseconds at a time, and does other things in between.
+ * decodes, a few milliseconds at a time, and does other things in between. It also tries what the
+ * worker could not do: whoever asked is told what is wrong by an error of this thread's classes.
  */
 
-import { BitstreamError, WeightsError, decode } from "./index.js";
+import { decode, isForeign } from "./decode.js";
 
 const SLICE = 8; // ms: how long the page's own thread is kept busy at a stretch
-const ERRORS = { BitstreamError, WeightsError };
 
-let worker; // null: cannot be had
+let worker; // 0: cannot be had
 let turn = Promise.resolve();
 let ready; // of this thread's decoder
 let since = 0; // when the page's thread last had time for others
 let count = 0;
 
-/** Streams that the worker has not answered yet, by number: `{stream, done, fail}`. */
+/** What waits for the worker, by number: it is given the picture, or nothing. */
 const waiting = new Map();
 
 /** @type {import("./pool.js").decodeInBackground} */
-export function decodeInBackground(stream) {
-  if (worker === undefined) worker = start();
+export async function decodeInBackground(stream, options) {
+  if (isForeign(stream)) return decode(stream, options); // a service does it, or it is an error
+  worker ??= start();
   if (!worker) return here(stream);
-  return new Promise((done, fail) => {
-    const copy = stream.slice(); // of these bytes alone, which may lie in a large buffer
-    waiting.set(++count, { stream: copy, done, fail });
-    worker.postMessage({ number: count, stream: copy });
+  const copy = stream.slice(); // of these bytes alone, which may lie in a large buffer
+  return new Promise((done) => {
+    waiting.set(++count, (picture) => done(picture ?? here(copy)));
+    worker.postMessage([count, copy]);
   });
 }
 
@@ -34,34 +35,30 @@ function start() {
   const home = import.meta.url;
   try {
     // Written out, so that bundlers see it. A worker of another origin begins as one of this page.
-    const made = new URL(home).origin === location.origin
+    const made = home.startsWith(`${location.origin}/`)
       ? new Worker(new URL("./worker.js", import.meta.url), { type: "module" })
       : new Worker(importing(new URL("worker.js", home).href), { type: "module" });
-    made.onmessage = ({ data }) => settle(data);
+    made.onmessage = ({ data }) => settle(...data);
     made.onerror = giveUp;
     return made;
   } catch {
-    return null;
+    return 0;
   }
 }
 
 const importing = (href) =>
   URL.createObjectURL(new Blob([`import ${JSON.stringify(href)}`], { type: "text/javascript" }));
 
-function settle({ number, picture, error }) {
-  const { done, fail } = waiting.get(number);
+function settle(number, picture) {
+  waiting.get(number)(picture);
   waiting.delete(number);
-  if (picture) return done(picture);
-  const { name, message } = error;
-  fail(Object.assign(new (ERRORS[name] ?? Error)(message), { name }));
 }
 
 /** The worker did not start: what it was asked is done here, and so is all that follows. */
 function giveUp(event) {
   event.preventDefault();
-  worker = null;
-  for (const { stream, done, fail } of waiting.values()) here(stream).then(done, fail);
-  waiting.clear();
+  worker = 0;
+  for (const number of waiting.keys()) settle(number);
 }
 
 /** Behind the weights, for which nobody waits in the line. */

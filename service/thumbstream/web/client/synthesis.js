@@ -19,10 +19,11 @@ const [UP, APART, ADD] = [1, 2, 3]; // kinds of convolutions; 0 goes on with wha
  * @param {object} weights what `readWeights` gives
  * @param {object} memory what `memoryOf` gives
  * @returns {(latents: {states: Int32Array, levels: Uint8Array},
- *   grid: {rows: number, columns: number}) => Float32Array} what draws whole cells: three planes of
- *   samples, in [-1, 1] or slightly outside
+ *   grid: {rows: number, columns: number}) => (colour: number, y: number, x: number) => number} what
+ *   draws a picture, and then tells its samples, in [-1, 1] or slightly outside. It keeps memory,
+ *   which its caller borrows
  */
-export function synthesisOf(weights, { kernels, take, place, borrow }) {
+export function synthesisOf(weights, { kernels, take, place }) {
   const { planes, baseStep, valueScale, levelScale, levelOffset, detail } = weights;
   const [linear, ...layers] = weights.layers.map((layer) => ({
     ...layer,
@@ -44,13 +45,12 @@ export function synthesisOf(weights, { kernels, take, place, borrow }) {
       const { kind, outs, ins, taps, w, bias, least } = layer;
       const n = planeOf(rows * columns);
       if (taps > 1) {
-        const planes = kind === APART ? outs : ins;
+        const apart = kind === APART;
+        const planes = apart ? outs : ins;
         const padded = take(planes * (rows + 2) * (columns + 2));
-        const out = take(outs * n);
         kernels.pad(padded, x, planes, rows, columns, n);
-        const apart = kind === APART ? 1 : 0;
-        kernels.conv3(out, padded, w, bias, outs, ins, rows, columns, n, apart, least);
-        x = out;
+        x = take(outs * n);
+        kernels.mix(x, padded, w, taps * outs, bias, outs, ins, n, 0, least, columns, rows, apart);
       } else if (kind === ADD) {
         x = before = mix(layer, x, n, before, 1);
       } else {
@@ -81,26 +81,18 @@ export function synthesisOf(weights, { kernels, take, place, borrow }) {
     return inputs;
   };
 
-  return (latents, { rows, columns }) =>
-    borrow(() => {
-      const n = planeOf(rows * columns);
-      const inputs = inputsOf(latents, rows * columns, n);
-      const cells = mix(linear, inputs, n, take(linear.outs * n), 0);
-      const drawn = layers.length ? net(inputs, rows, columns) : null;
-      const [height, width] = [rows * detail, columns * detail];
-      const wide = planeOf(height * width);
+  return (latents, { rows, columns }) => {
+    const n = planeOf(rows * columns);
+    const inputs = inputsOf(latents, rows * columns, n);
+    const cells = mix(linear, inputs, n, take(linear.outs * n), 0);
+    const drawn = layers.length ? net(inputs, rows, columns) : 0;
+    const width = columns * detail;
+    const wide = planeOf(rows * detail * width);
+    return (colour, y, x) => {
       const { f } = kernels;
-      const samples = new Float32Array(COLOURS * height * width);
-      for (let colour = 0, i = 0; colour < COLOURS; colour++) {
-        for (let y = 0; y < height; y++) {
-          const row = cells + Math.floor(y / detail) * columns;
-          const place = (colour * detail + (y % detail)) * detail;
-          for (let x = 0; x < width; x++, i++) {
-            samples[i] = f[row + (place + (x % detail)) * n + Math.floor(x / detail)];
-            if (drawn !== null) samples[i] += f[drawn + colour * wide + y * width + x];
-          }
-        }
-      }
-      return samples;
-    });
+      const place = (colour * detail + (y % detail)) * detail + (x % detail);
+      const cell = Math.floor(y / detail) * columns + Math.floor(x / detail);
+      return f[cells + place * n + cell] + (drawn && f[drawn + colour * wide + y * width + x]);
+    };
+  };
 }
