@@ -76,12 +76,13 @@ check: $(DEVELOPER) ## Lint, check formatting, types and import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-check-client: ## Check that the client's built files are what its sources give, and its types
+check-client: $(DEVELOPER) ## Check the client's built files, its types, and that bundlers find all of it
 	@.ci/need clang-19 clang-19
 	@.ci/need lld-19 wasm-ld-19
 	sh service/thumbstream/web/client/build.sh --check
 	sh service/thumbstream/web/client/bundle.sh --check
 	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs tests/web/element-module.test.mjs
+	$(VENV)/bin/python tests/packaging/bundlers_smoke.py
 
 check-containers: $(CONTAINERS) ## Check Dockerfile and compose file
 	$(VENV)/bin/hadolint Dockerfile
