@@ -334,6 +334,77 @@ def test_another_family_is_a_clear_error(show: ShowPage) -> None:
     assert MODEL in message[1]
 
 
+PAPER = "conv-lstm-1"
+"""A model of which browsers have no weights."""
+
+
+@pytest.fixture(scope="session")
+def foreign(service: str) -> dict[str, Any]:
+    """What the service says about `picture`, made by that model."""
+    request = urllib.request.Request(
+        f"{service}/compress?model={PAPER}", picture(), {"Content-Type": "image/png"}
+    )
+    with urllib.request.urlopen(request, timeout=120) as response:
+        answer: dict[str, Any] = json.load(response)
+        return answer
+
+
+def test_a_service_decodes_what_the_browser_cannot(
+    show: ShowPage, service: str, foreign: dict[str, Any]
+) -> None:
+    """The page is of another host, and its policy is as strict as it can be."""
+    shown = show()
+    shown.origin = "http://elsewhere.test"
+    policy = f"default-src 'none'; script-src {service}; connect-src {service}"
+    body = element(src=f"{service}{foreign['url']}", bytes=64, decoder=f"{service}/decode")
+    shown.open(body, client=f"{service}/client", csp=policy).complete()
+    assert shown.pixels("it") == decoded(service, foreign, 64)
+    assert shown.events()[-1] == "it load"
+    assert shown.ask("[it.naturalWidth, it.naturalHeight]") == [32, 21]
+    assert "/decode?format=png" in [path for path, _ in shown.asked]
+    assert not any("client.bin" in path or "worker" in path for path, _ in shown.asked)
+
+
+def test_a_decoder_is_not_asked_for_what_the_browser_can(
+    show: ShowPage, service: str, receipt: dict[str, Any]
+) -> None:
+    shown = show(element(src=receipt["url"], decoder="/decode")).complete()
+    assert close(shown.pixels("it"), decoded(service, receipt, 128))
+    assert not any("decode" in path for path, _ in shown.asked)
+
+
+def test_a_decoder_that_fails_is_an_error_until_there_is_another(
+    show: ShowPage, service: str, foreign: dict[str, Any]
+) -> None:
+    shown = show()
+    shown.answer("**/busy?*", status=503)
+    shown.open(element(src=foreign["url"], decoder="/busy", bytes=40)).complete()
+    assert shown.events() == ["it error"]
+    why = shown.ask("it.decode().catch(({ name }) => name)")
+    assert why == "EncodingError"
+    shown.ask("it.decoder = '/decode'")
+    shown.until("it.naturalWidth > 0")
+    assert shown.complete().pixels("it") == decoded(service, foreign, 40)
+    assert shown.ranges(foreign["url"]) == ["bytes=0-39"]
+
+
+def test_what_leaves_the_page_stops_asking_the_decoder(
+    show: ShowPage, foreign: dict[str, Any]
+) -> None:
+    shown = show()
+    release = shown.hold("**/decode?*")
+    failed: list[str] = []
+    shown.page.on("requestfailed", lambda request: failed.append(request.url))
+    shown.open(element(src=foreign["url"], decoder="/decode", bytes=40))
+    while not any("/decode?" in path for path, _ in shown.asked):
+        shown.page.wait_for_timeout(20)
+    shown.ask("it.remove()")
+    while not failed:
+        shown.page.wait_for_timeout(20)
+    release()
+    assert shown.events() == []
+
+
 FADING = "it.shadowRoot.getAnimations().map(({ effect }) => effect.getTiming().duration)"
 
 

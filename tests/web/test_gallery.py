@@ -258,6 +258,18 @@ def test_a_phone_has_two_columns_and_nothing_beside_the_page(gallery: Gallery) -
     assert gallery.shifts() == []
 
 
+def test_streams_of_models_without_browser_weights_are_shown(gallery: Gallery) -> None:
+    def with_model(route: Route) -> None:
+        route.continue_(url=f"{route.request.url}&model=conv-lstm-1")
+
+    gallery.page.route("**/compress?*", with_model)
+    gallery.take(3)
+    assert gallery.ask(PAINTED) == 3
+    assert gallery.ask("document.getElementById('alert').hidden") is True
+    assert gallery.number("stream", "ssim") > 0.3
+    assert any(path == "/decode?format=png" for path, _ in gallery.asked)
+
+
 def test_before_an_upload_there_are_drawn_pictures(gallery: Gallery, service: str) -> None:
     gallery.until("document.querySelectorAll('.drawn').length === 8")
     assert [url for url, _ in gallery.asked if "compress" in url] == []

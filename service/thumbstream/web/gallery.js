@@ -15,7 +15,7 @@ import { Picture } from "./gallery_picture.js";
 import { forEach } from "./gallery_pool.js";
 import { samples, shapeOf } from "./gallery_samples.js";
 import { Show } from "./gallery_show.js";
-import { Tile } from "./gallery_tile.js";
+import { DECODER, Tile } from "./gallery_tile.js";
 import { POSITIONS, afterKey, bytesAt, positionOf } from "./scale.js";
 
 const AT_ONCE = 3; // uploads
@@ -30,7 +30,8 @@ const [slider, count, split, again] = ["budget", "count", "split", "again"].map(
 const [alertBox, status, progress] = ["alert", "status", "progress"].map(element);
 const [access, token] = ["access", "token"].map(element);
 
-const show = new Show(writer(element("figures")), decodeInBackground);
+const decode = (stream) => decodeInBackground(stream, { decoder: DECODER });
+const show = new Show(writer(element("figures")), decode);
 const masonry = new Masonry(element("grid"));
 
 let uploading = new AbortController();

@@ -2,6 +2,9 @@
 
 import { paint } from "./pictures.js";
 
+/** Decodes what the service's models made that the browser has no weights of. */
+export const DECODER = "/decode";
+
 function make(name, properties = {}, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
@@ -60,7 +63,7 @@ export class Tile {
   preview(bytes) {
     this.#say("stream", bytes);
     const stream = toBase64(this.picture.stream.subarray(0, bytes));
-    const element = make("thumb-stream", { alt: this.picture.name });
+    const element = make("thumb-stream", { alt: this.picture.name, decoder: DECODER });
     this.#element = element;
     const painted = new Promise((done, fail) => {
       element.addEventListener("preview", () => done(dropBefore(element)), { once: true });
