@@ -24,12 +24,11 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
-CLIENT = ROOT / "service" / "thumbstream" / "web" / "client"
-sys.path.insert(0, str(ROOT / "tests" / "web"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "web"))
 
 from conftest import CHROMIUM_FLAGS, chromium
 
+CLIENT = Path(__file__).resolve().parents[2] / "service" / "thumbstream" / "web" / "client"
 ESBUILD = os.environ.get("ESBUILD", "npx --yes esbuild@0.25.10")
 VITE = os.environ.get("VITE", "npx --yes vite@7.1.12")
 PATIENCE_MS = 60_000
@@ -47,7 +46,8 @@ import { ThumbStream } from "thumbstream/element";
 window.results = async () => {
   const element = document.querySelector("thumb-stream");
   await element.decode();
-  const { width, height } = await decode(Uint8Array.from(atob(element.stream), (c) => c.charCodeAt(0)));
+  const bytes = Uint8Array.from(atob(element.stream), (letter) => letter.charCodeAt(0));
+  const { width, height } = await decode(bytes);
   const url = await toDataURL(Uint8Array.of(0x7e, 1, 2, 3));
   return [element instanceof ThumbStream, element.naturalWidth, width, height, url.slice(0, 22)];
 };
@@ -77,7 +77,7 @@ def with_vite(work: Path) -> Path:
 
 
 class Strict(SimpleHTTPRequestHandler):
-    """Files of a folder; below ``/plain/`` the same ones, without WebAssembly."""
+    """Files of a folder, under a policy; to who has the cookie ``plain``, without WebAssembly."""
 
     def end_headers(self) -> None:
         wasm = "" if "plain" in self.headers.get("Cookie", "") else " 'wasm-unsafe-eval'"
@@ -133,9 +133,7 @@ def main() -> None:
         (work / "index.html").write_text(PAGE)
         (work / "main.js").write_text(MAIN)
         shutil.copytree(CLIENT, work / "node_modules" / "thumbstream")
-        browser = playwright.chromium.launch(
-            executable_path=chromium(), args=list(CHROMIUM_FLAGS)
-        )
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_FLAGS))
         for build in (with_esbuild, with_vite):
             folder = build(work)
             for wasm in (True, False):

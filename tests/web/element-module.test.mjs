@@ -1,11 +1,10 @@
-/** The element where there is no page: importing it, its types, its size, the built module. */
+/** The element where there is no page: importing it, its types, the built module. */
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
 
 import * as client from "../../service/thumbstream/web/client/index.js";
 import * as element from "../../service/thumbstream/web/client/element.js";
@@ -15,7 +14,6 @@ const CLIENT = new URL("../../service/thumbstream/web/client/", import.meta.url)
 const USAGE = fileURLToPath(new URL("element-usage.ts", import.meta.url));
 const NAMES = [...Object.keys(client), "ThumbStream", "decodeInBackground", "prefixes"].sort();
 const STREAM = Uint8Array.of(0x7e, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10); // any bytes are a picture
-const MOST = 9300; // bytes of what a page with elements loads, gzipped; without weights
 
 const text = (name) => readFileSync(new URL(name, CLIENT), "utf8");
 
@@ -63,13 +61,6 @@ for (const module of [element, built]) {
     assert.equal((await whole).data.length, 4 * (await whole).width * (await whole).height);
   });
 }
-
-test(`the code of a page with elements has at most ${MOST} bytes, gzipped`, (context) => {
-  const names = ["element.min.js", "worker.min.js"];
-  const sizes = names.map((name) => gzipSync(text(name), { level: 9 }).length);
-  context.diagnostic(`${names}: ${sizes} bytes, gzipped`);
-  assert.ok(sizes[0] + sizes[1] <= MOST, `${sizes} bytes`);
-});
 
 test("built modules find each other, and nothing else", () => {
   const built = ["element.min.js", "worker.min.js", "thumbstream.min.js"];
