@@ -25,11 +25,16 @@ export class Kernels {
    */
   mix(out, x, w, stride, bias, outs, ins, n, keep, least) {
     const f = this.f;
-    for (let o = 0; o < outs; o++, w++, out += n) {
-      for (let p = 0; p < n; p++) {
-        let sum = f[bias + o] + (keep && f[out + p]);
-        for (let i = 0; i < ins; i++) sum += f[w + i * stride] * f[x + p + i * n];
-        f[out + p] = sum > least ? sum : least;
+    for (let o = 0; o < outs; o++) {
+      for (let p = 0; p < n; p += 4, out += 4) {
+        let a = f[bias + o], b = a, c = a, d = a;
+        if (keep) a += f[out], b += f[out + 1], c += f[out + 2], d += f[out + 3];
+        for (let i = 0, seen = x + p, weight = w + o; i < ins; i++, seen += n, weight += stride) {
+          const k = f[weight];
+          a += k * f[seen], b += k * f[seen + 1], c += k * f[seen + 2], d += k * f[seen + 3];
+        }
+        f[out] = a > least ? a : least, f[out + 1] = b > least ? b : least;
+        f[out + 2] = c > least ? c : least, f[out + 3] = d > least ? d : least;
       }
     }
   }
@@ -37,9 +42,10 @@ export class Kernels {
   /** `out = floor of (x + bias) scale`, limited to 0 .. 255. */
   squash(out, x, bias, rows, n, scale) {
     const f = this.f;
-    for (let i = 0; i < rows * n; i++) {
-      const shifted = (f[x + i] + f[bias + Math.floor(i / n)]) * scale;
-      f[out + i] = Math.floor(Math.min(Math.max(shifted, 0), 255));
+    for (let row = 0; row < rows; row++) {
+      for (let p = row * n; p < (row + 1) * n; p++) {
+        f[out + p] = Math.floor(Math.min(Math.max((f[x + p] + f[bias + row]) * scale, 0), 255));
+      }
     }
   }
 
@@ -48,10 +54,11 @@ export class Kernels {
     const f = this.f;
     const width = columns + 2;
     f.fill(0, out, out + planes * width * (rows + 2));
-    for (; planes--; x += n, out += 2 * width) {
-      for (let row = 0; row < rows; row++, out += width) {
+    for (let plane = 0; plane < planes; plane++, x += n, out += width * (rows + 2)) {
+      for (let row = 0; row < rows; row++) {
+        const to = out + (row + 1) * width + 1;
         const from = x + row * columns;
-        for (let p = 0; p < columns; p++) f[out + width + 1 + p] = f[from + p];
+        for (let column = 0; column < columns; column++) f[to + column] = f[from + column];
       }
     }
   }
@@ -59,11 +66,13 @@ export class Kernels {
   /** Four planes into one of twice the side: plane `2 i + j` has the samples of row i, column j. */
   shuffle(out, x, channels, rows, columns, n, wide) {
     const f = this.f;
-    for (; channels--; x += 4 * n, out += wide) {
+    for (let channel = 0; channel < channels; channel++) {
       for (let row = 0; row < 2 * rows; row++) {
-        const from = x + 2 * (row & 1) * n + (row >> 1) * columns;
-        for (let p = 0; p < 2 * columns; p++) {
-          f[out + 2 * row * columns + p] = f[from + (p & 1) * n + (p >> 1)];
+        const from = x + (4 * channel + 2 * (row & 1)) * n + (row >> 1) * columns;
+        const to = out + channel * wide + row * 2 * columns;
+        for (let column = 0; column < columns; column++) {
+          f[to + 2 * column] = f[from + column];
+          f[to + 2 * column + 1] = f[from + n + column];
         }
       }
     }

@@ -50,7 +50,7 @@ const importing = (href) =>
   URL.createObjectURL(new Blob([`import ${JSON.stringify(href)}`], { type: "text/javascript" }));
 
 function settle(number, picture) {
-  waiting.get(number)(picture);
+  waiting.get(number)?.(picture);
   waiting.delete(number);
 }
 
