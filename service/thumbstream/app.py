@@ -83,7 +83,9 @@ def create_app(
     ``zoo`` and ``store`` stand in for the published models and for ``settings.store``.
     """
     if store is None:
-        store = open_store(settings.store)
+        store = open_store(
+            settings.store, cache=settings.cache, allow_eviction=settings.allow_eviction
+        )
     return Application(Service(settings, zoo=zoo, store=store))
 
 

@@ -7,6 +7,8 @@ create a time series.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -17,7 +19,11 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
+from thumbstream.store.tiered import TieredStore
 from thumbstream.workers import Workers
 
 REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -114,6 +120,34 @@ class Metrics:
         running = Gauge("thumbstream_jobs_running", "Jobs in threads.", registry=self.registry)
         running.set_function(lambda: workers.running)
 
+    def watch_tiers(self, store: TieredStore) -> None:
+        """Shows how the cache in front of the store does, read at the time of each scrape."""
+        self.registry.register(_Tiers(store))
+
     def page(self) -> bytes:
         """All numbers in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _Tiers(Collector):
+    """The counters of a `TieredStore`."""
+
+    def __init__(self, store: TieredStore) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "thumbstream_shared_cache_hits",
+            "Streams and curves found in the cache in front of the store.",
+            value=self._store.hits,
+        )
+        yield CounterMetricFamily(
+            "thumbstream_shared_cache_misses",
+            "Streams and curves that the durable store was asked for.",
+            value=self._store.misses,
+        )
+        yield GaugeMetricFamily(
+            "thumbstream_shared_cache_usable",
+            "1, or 0 while the cache does not answer and is left alone.",
+            value=self._store.cache_usable,
+        )

@@ -38,6 +38,8 @@ class Settings(BaseSettings):
 
     # Where
     store: str = "sqlite:///thumbstream.db"
+    cache: str = ""
+    allow_eviction: bool = False
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     cors_origin: str = Field("*", pattern=r"^(\*|https?://[^\s/,]+)?$")

@@ -11,6 +11,8 @@ from service_harness import Running
 from thumbstream.http.hotpath import TIERS
 from thumbstream.http.problems import ANSWERS, INTERNAL
 from thumbstream.settings import NOT_SETTINGS, Settings, variable
+from thumbstream.store.redis import RedisStore
+from thumbstream.store.tiered import TieredStore
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text()
@@ -23,7 +25,7 @@ TABLE = dict(re.findall(r"^\| `(THUMBSTREAM_\w+)` \| (.*?) \|", CONFIGURATION, r
 def test_every_setting_is_documented_with_its_default(field: str) -> None:
     default = Settings.model_fields[field].default
     text = str(default).lower() if isinstance(default, bool) else str(default)
-    shown = "(empty)" if default == () else f"`{text}`"
+    shown = "(empty)" if default in ((), "") else f"`{text}`"
     assert TABLE[variable(field)] == shown
 
 
@@ -50,6 +52,7 @@ def test_every_error_is_documented_with_its_status() -> None:
 
 async def test_every_metric_is_documented(running: Running) -> None:
     await running.upload()
+    running.app.service.metrics.watch_tiers(TieredStore(running.store, RedisStore("redis://x")))
     text = (await running.http.get("/metrics")).text
     types = re.findall(r"^# TYPE (thumbstream_\w+) \w+$", text, re.MULTILINE)
     families = {name for name in types if not name.endswith("_created")}

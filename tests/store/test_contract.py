@@ -1,41 +1,29 @@
-"""What every store promises, shown of each of them: SQLite, Redis, Redis Cluster."""
+"""What every store promises, shown of each of them; see ``every_store`` of conftest.py."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from thumbstream.ids import curve_key
-from thumbstream.store import Store, StoreUnavailableError, open_store
+from thumbstream.store import Store, StoreUnavailableError
 
-NAMES = {"sqlite": "sqlite", "redis": "redis", "redis_cluster": "redis+cluster"}
-
-
-@pytest.fixture(params=NAMES)
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/deep/er/thumbs.db"
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
+NewStore = Callable[[], Store]
 
 
 @pytest.fixture
-async def store(store_url: str) -> AsyncIterator[Store]:
-    store = open_store(store_url)
+async def store(new_store: NewStore) -> AsyncIterator[Store]:
+    store = new_store()
     await store.open()
     yield store
     await store.close()
 
 
 async def test_name(store: Store, request: pytest.FixtureRequest) -> None:
-    assert store.name in NAMES.values()
-    assert f"[{next(k for k, v in NAMES.items() if v == store.name)}]" in request.node.name
+    assert f"[{store.name}]" in request.node.name
 
 
 async def test_put_then_get(store: Store, new_key: Callable[[], str]) -> None:
@@ -117,9 +105,9 @@ async def test_many_operations_at_once(store: Store, new_key: Callable[[], str])
 
 
 async def test_two_stores_see_each_other(
-    store: Store, store_url: str, new_key: Callable[[], str]
+    store: Store, new_store: NewStore, new_key: Callable[[], str]
 ) -> None:
-    other = open_store(store_url)
+    other = new_store()
     await other.open()
     key = new_key()
     assert await store.put(key, b"seen") is True
@@ -129,13 +117,15 @@ async def test_two_stores_see_each_other(
     assert await store.get(key) == b"seen"
 
 
-async def test_streams_outlive_the_store_object(store_url: str, new_key: Callable[[], str]) -> None:
+async def test_streams_outlive_the_store_object(
+    new_store: NewStore, new_key: Callable[[], str]
+) -> None:
     key = new_key()
-    first = open_store(store_url)
+    first = new_store()
     await first.open()
     await first.put(key, b"kept")
     await first.close()
-    second = open_store(store_url)
+    second = new_store()
     await second.open()
     assert await second.get(key) == b"kept"
     assert await second.put(key, b"other") is False
@@ -165,46 +155,3 @@ async def test_a_closed_store_says_so(store: Store, new_key: Callable[[], str]) 
     ):
         with pytest.raises(StoreUnavailableError, match="not open"):
             await operation
-
-
-KEY = st.integers(0, 5)
-OPERATION = st.one_of(
-    st.tuples(st.just("put"), KEY, st.binary(max_size=40)),
-    st.tuples(st.just("get"), KEY, st.none()),
-    st.tuples(st.just("get_many"), st.lists(KEY, max_size=8), st.none()),
-    st.tuples(st.just("reopen"), st.none(), st.none()),
-)
-
-
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(operations=st.lists(OPERATION, max_size=30))
-def test_it_behaves_like_a_dict_of_first_values(
-    store_url: str, operations: list[tuple[str, object, object]]
-) -> None:
-    prefix = secrets.token_urlsafe(8)
-
-    async def run() -> None:
-        model: dict[str, bytes] = {}
-        store = open_store(store_url)
-        await store.open()
-        for operation, subject, value in operations:
-            if operation == "put":
-                key = f"{prefix}{subject}"
-                assert isinstance(value, bytes)
-                assert await store.put(key, value) is (key not in model)
-                model.setdefault(key, value)
-            elif operation == "get":
-                assert await store.get(f"{prefix}{subject}") == model.get(f"{prefix}{subject}")
-            elif operation == "get_many":
-                assert isinstance(subject, list)
-                keys = [f"{prefix}{index}" for index in subject]
-                assert await store.get_many(keys) == [model.get(key) for key in keys]
-            else:
-                await store.close()
-                store = open_store(store_url)
-                await store.open()
-        await store.close()
-
-    asyncio.run(run())

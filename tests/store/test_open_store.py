@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from thumbstream.store import open_store
-from thumbstream.store.redis import RedisClusterStore, RedisStore
+from thumbstream.store.redis import RedisStore
+from thumbstream.store.redis_cluster import RedisClusterStore
 from thumbstream.store.sqlite import SQLiteStore
 
 

@@ -15,7 +15,8 @@ import redis
 import trustme
 
 from thumbstream.store import StoreFullError, StoreUnavailableError, open_store
-from thumbstream.store import redis as redis_store
+from thumbstream.store.redis import STORE_PATIENCE, Patience, RedisStore
+from thumbstream.store.redis_cluster import RedisClusterStore
 
 StartRedis = Callable[..., Any]
 
@@ -72,7 +73,7 @@ async def test_a_dead_server_is_unavailable_until_it_is_back(
         before = time.monotonic()
         with pytest.raises(StoreUnavailableError):
             await operation()
-        assert time.monotonic() - before < redis_store.DEADLINE_S + 1
+        assert time.monotonic() - before < STORE_PATIENCE.deadline + 1
     server.start()
     await store.ping()
     assert await store.put("k", b"new life") is True
@@ -122,7 +123,7 @@ async def test_tls_is_spoken_and_certificates_are_checked(
     front.close()
 
 
-async def test_open_asks_nothing_of_the_server() -> None:
+async def test_a_server_that_is_not_there_yet_does_not_stop_the_start() -> None:
     store = open_store("redis://127.0.0.1:1")
     await store.open()
     with pytest.raises(StoreUnavailableError):
@@ -132,12 +133,12 @@ async def test_open_asks_nothing_of_the_server() -> None:
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
 async def test_a_silent_server_is_given_up_in_time(
-    monkeypatch: pytest.MonkeyPatch, scheme: str
+    scheme: str,
 ) -> None:
-    monkeypatch.setattr(redis_store, "DEADLINE_S", 0.3)
     silence = await asyncio.start_server(lambda _, __: asyncio.sleep(60), "127.0.0.1", 0)
     port = silence.sockets[0].getsockname()[1]
-    store = open_store(f"{scheme}://127.0.0.1:{port}")
+    kind = RedisStore if scheme == "redis" else RedisClusterStore
+    store = kind(f"{scheme}://127.0.0.1:{port}", may_evict=True, patience=Patience(0.3, 1, 1, 0))
     await store.open()
     before = time.monotonic()
     with pytest.raises(StoreUnavailableError, match="no answer in time"):
@@ -145,6 +146,23 @@ async def test_a_silent_server_is_given_up_in_time(
     assert time.monotonic() - before < 2
     await store.close()
     silence.close()
+
+
+async def test_whatever_the_client_fails_with_the_store_is_unavailable(redis_url: str) -> None:
+    class Closed:
+        async def get(self, _: str) -> None:
+            raise AttributeError("'NoneType' object has no attribute 'writelines'")
+
+        async def aclose(self) -> None:
+            pass
+
+    store = RedisStore(redis_url)
+    await store.open()
+    await store._client.aclose()
+    store._client = Closed()
+    with pytest.raises(StoreUnavailableError, match="writelines"):
+        await store.get("k")
+    await store.close()
 
 
 async def test_a_server_of_another_kind_is_unavailable() -> None:

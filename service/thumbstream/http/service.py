@@ -15,6 +15,7 @@ from thumbstream.pipeline import Limitations, Pipeline
 from thumbstream.settings import Settings
 from thumbstream.shelf import Shelf
 from thumbstream.store import Store, StoreError
+from thumbstream.store.tiered import TieredStore
 from thumbstream.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ class Service:
         self.metrics = Metrics()
         self.workers = Workers(settings.threads, settings.encode_queue)
         self.metrics.watch_workers(self.workers)
+        if isinstance(store, TieredStore):
+            self.metrics.watch_tiers(store)
         self.catalogue = Catalogue(zoo, chosen=settings.models, device=settings.device)
         self.shelf = Shelf(
             store,

@@ -1,11 +1,23 @@
 """Where streams live: one small protocol, `Store`, and what speaks it.
 
-``sqlite`` is the embedded default, ``redis`` one server or a Cluster; `open_store` chooses by URL.
+``sqlite`` is the embedded default, ``redis`` one server or a Cluster, ``tiered`` one of them with a
+Redis as a cache in front; `open_store` chooses by URL.
 """
 
 from __future__ import annotations
 
-from thumbstream.store.base import Store, StoreError, StoreFullError, StoreUnavailableError
+from typing import TYPE_CHECKING, Any
+
+from thumbstream.store.base import (
+    PartialReadError,
+    Store,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from thumbstream.store.redis import RedisStore
 
 URL_FORMS = (
     "sqlite:///relative/path, sqlite:////absolute/path, redis://host:port/db, rediss://... (TLS), "
@@ -13,17 +25,31 @@ URL_FORMS = (
 )
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, cache: str = "", allow_eviction: bool = False) -> Store:
     """The store that ``url`` names, not opened yet: ``await store.open()`` comes next.
 
-    ValueError if ``url`` has none of the `URL_FORMS`; the message never repeats the URL, which may
-    hold a password.
+    ``cache`` is the URL of a Redis that is put in front of it, empty for none; ``allow_eviction``
+    takes a Redis that may drop streams for a store. ValueError if a URL has none of the
+    `URL_FORMS`; the message never repeats it, since it may hold a password.
     """
+    store = _open_durable(url, allow_eviction)
+    if not cache:
+        return store
+    from thumbstream.store.redis import CACHE_PATIENCE
+    from thumbstream.store.tiered import TieredStore
+
+    scheme = cache.partition("://")[0]
+    if "://" not in cache or scheme.removesuffix("+cluster") not in ("redis", "rediss"):
+        raise ValueError("the cache's URL must be one of Redis: redis://host:port/db, rediss://...")
+    return TieredStore(store, _redis(scheme, cache, may_evict=True, patience=CACHE_PATIENCE))
+
+
+def _open_durable(url: str, allow_eviction: bool) -> Store:
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite":
         return _sqlite(rest)
     if separator and scheme.removesuffix("+cluster") in ("redis", "rediss"):
-        return _redis(scheme, url)
+        return _redis(scheme, url, may_evict=allow_eviction)
     raise ValueError(f"the store's URL must have one of these forms: {URL_FORMS}")
 
 
@@ -40,17 +66,20 @@ def _sqlite(rest: str) -> Store:
     return SQLiteStore(path)
 
 
-def _redis(scheme: str, url: str) -> Store:
+def _redis(scheme: str, url: str, **options: Any) -> RedisStore:
     # Imported here: who keeps streams in SQLite starts faster, and does not need redis-py.
-    from thumbstream.store.redis import RedisClusterStore, RedisStore
+    from thumbstream.store.redis import RedisStore
+    from thumbstream.store.redis_cluster import RedisClusterStore
 
+    kind = RedisClusterStore if scheme.endswith("+cluster") else RedisStore
     try:
-        return RedisClusterStore(url) if scheme.endswith("+cluster") else RedisStore(url)
+        return kind(url, **options)
     except ValueError as error:
-        raise ValueError(f"the store's {scheme} URL cannot be read") from error
+        raise ValueError(f"the {scheme} URL cannot be read") from error
 
 
 __all__ = [
+    "PartialReadError",
     "Store",
     "StoreError",
     "StoreFullError",

@@ -24,6 +24,17 @@ class StoreFullError(StoreError):
     """A store that has no room for another stream."""
 
 
+class PartialReadError(StoreUnavailableError):
+    """Some of the keys of one ``get_many`` could not be read; ``found`` has the answers of others.
+
+    A Cluster that lost a primary still has the rest, and so has a cache without its store.
+    """
+
+    def __init__(self, reason: str, found: Mapping[str, bytes | None]) -> None:
+        super().__init__(reason)
+        self.found = found
+
+
 class Store(Protocol):
     """Where streams live. One object serves one event loop; several processes may share a store.
 
@@ -43,7 +54,10 @@ class Store(Protocol):
         """The stream under ``key``, or None."""
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The streams under ``keys``, None for those unknown: one answer a key, in their order."""
+        """The streams under ``keys``, None for those unknown: one answer a key, in their order.
+
+        May raise `PartialReadError`.
+        """
 
     async def put(self, key: str, value: bytes) -> bool:
         """Keep ``value`` under ``key`` unless there is one: True if it is new.

@@ -1,44 +1,62 @@
-"""Streams in Redis, Valkey or whatever else speaks their protocol; one server or a Cluster.
+"""Streams in Redis, Valkey or whatever else speaks their protocol; one server here.
 
-``put`` is ``SET key value NX``, ``get_many`` is MGET (in a Cluster one MGET a slot, pipelined).
+``put`` is ``SET key value NX``, ``get_many`` is MGET. A Cluster: ``redis_cluster``.
 
 How durable an acknowledged stream is, the server decides: with ``appendonly yes`` and
 ``appendfsync always`` it is on disk; with ``everysec`` a crash may take the last second; without
-AOF, everything since the last snapshot. The server must run ``maxmemory-policy noeviction`` (the
-default): a full one then refuses, where another policy would drop streams that were acknowledged.
+AOF, everything since the last snapshot. Replication is asynchronous: a failover may take what the
+lost primary had acknowledged and not yet passed on. A server that would drop streams to make room
+is refused (``eviction``), unless it is a cache or was chosen knowingly.
 
-Every operation ends within `DEADLINE_S`, retries and waiting for a connection included.
+Every operation ends within `Patience.deadline`, retries and waiting for a connection included.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from thumbstream.store.base import StoreFullError, StoreUnavailableError
+from thumbstream.store.base import StoreError, StoreFullError, StoreUnavailableError
+from thumbstream.store.eviction import EvictingStoreError, policies_of, refuse_eviction
+
+log = logging.getLogger(__name__)
 
 KEY_PREFIX = "thumb:"
 """Before every id, so that the store can share a server."""
 
-DEADLINE_S = 5.0
-"""The longest that an operation may take in all, seconds."""
 
-CONNECT_TIMEOUT_S = 2.0
-"""The longest that a server may take to accept a connection, seconds."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long, in seconds, and how often a server is waited for."""
 
-SOCKET_TIMEOUT_S = 2.0
-"""The longest that a server may take to answer, seconds; a stream is read in under 1 ms."""
+    deadline: float
+    """The longest that an operation may take in all."""
+    connect: float
+    """The longest that a server may take to accept a connection."""
+    answer: float
+    """The longest that a server may take to answer. Less than ``deadline``: a connection whose
+    other end vanished without a word is noticed only by this, and a new one must find time too."""
+    retries: int
+    """Tries after the first; SET NX is safe to repeat, values being immutable."""
+
+
+STORE_PATIENCE = Patience(deadline=5.0, connect=2.0, answer=3.0, retries=2)
+"""For the only copy: slow is better than 503."""
+
+CACHE_PATIENCE = Patience(deadline=0.25, connect=0.2, answer=0.2, retries=1)
+"""For a copy: the durable store has it as well. A stream is read in under 1 ms."""
 
 HEALTH_CHECK_S = 30.0
 """A connection idle for longer is tried with PING before it is used, seconds."""
@@ -47,10 +65,7 @@ MAX_CONNECTIONS = 32
 """Connections to a server; operations beyond wait for one. Redis works on one at a time anyway."""
 
 PIPELINED = 256
-"""Puts sent in one go: some 150 KB, a fraction of `DEADLINE_S` where each is synced to disk."""
-
-RETRIES = 2
-"""Tries after the first; SET NX is safe to repeat, values being immutable."""
+"""Puts sent in one go: some 150 KB, a fraction of the deadline where each is synced to disk."""
 
 BACKOFF_BASE_S = 0.02
 BACKOFF_CAP_S = 0.2
@@ -59,21 +74,38 @@ BACKOFF_CAP_S = 0.2
 class RedisStore:
     """A `Store` on the one server that ``url`` names: ``redis://`` or ``rediss://`` (TLS).
 
-    ValueError if ``url`` cannot be read. Nothing is asked of the server before the first operation.
+    ``may_evict``: the server may drop streams to make room. Otherwise `open` and the first ``put``
+    or ``ping`` that reach it raise `EvictingStoreError` if it would. ValueError if ``url`` cannot
+    be read.
     """
 
     name = "redis"
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, *, may_evict: bool = False, patience: Patience = STORE_PATIENCE
+    ) -> None:
         parse_url(url)
         self._url = url
+        self._patience = patience
         self._client: Any = None
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._trusted = may_evict  # whether the eviction policy is known, or does not matter
 
     async def open(self) -> None:
-        """Make the client; it connects when it is first used, and again whenever it has to."""
-        if self._client is None:
-            self._client = self._connect(self._url, _options())
+        """Make the client; it connects when it is first used, and again whenever it has to.
+
+        A server that cannot be reached yet is no error. Raises `EvictingStoreError`.
+        """
+        if self._client is not None:
+            return
+        self._client = self._connect(self._url, connection_options(self._patience))
+        try:
+            await self._check_eviction()
+        except EvictingStoreError:
+            await self.close()
+            raise
+        except StoreUnavailableError as error:
+            log.warning("the store is not there yet: %s", error)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -92,39 +124,66 @@ class RedisStore:
         if not keys:
             return []
         async with self._operation() as client:
-            return await self._mget(client, [KEY_PREFIX + key for key in keys])
+            return await self._mget(client, keys)
 
     async def put(self, key: str, value: bytes) -> bool:
         """Keep ``value`` under ``key`` unless there is one; returns when the server says so.
 
         A put that is repeated because its answer was lost may say False although it is new.
         """
+        await self._check_eviction()
         async with self._operation() as client:
             new = await client.set(KEY_PREFIX + key, value, nx=True)
         return bool(new)
 
     async def put_many(self, values: Mapping[str, bytes]) -> None:
         """`put` of each, `PIPELINED` of them a round trip (in a Cluster one a node)."""
+        await self._check_eviction()
         rest = iter(values.items())
-        while some := list(islice(rest, PIPELINED)):
+        while some := dict(islice(rest, PIPELINED)):
             async with self._operation() as client:
-                pipeline = client.pipeline(transaction=False)
-                for key, value in some:
-                    pipeline.set(KEY_PREFIX + key, value, nx=True)
-                await pipeline.execute()
+                await self._set_many(client, some)
 
     async def ping(self) -> None:
         """Return if the server answers a read (a server that is loading its data does not)."""
-        await self.get("")
+        await self._check_eviction()
+        async with self._operation() as client:
+            await self._ping(client)
+
+    async def _check_eviction(self) -> None:
+        """Ask for the policy until it is known to keep streams."""
+        if self._trusted:
+            return
+        async with self._operation() as client:
+            policies = await policies_of(await self._nodes(client))
+        refuse_eviction(policies)
+        self._trusted = True
+
+    @staticmethod
+    async def _nodes(client: Any) -> dict[str, Any]:
+        """Everything that takes a command, by the name that a message may give it."""
+        return {"the server": client}
 
     @staticmethod
     def _connect(url: str, options: dict[str, Any]) -> Any:
-        return Redis.from_url(url, **options)
+        # READONLY says that this connection leads to a former primary: a new one finds the next.
+        return Redis.from_url(url, retry_on_error=[ReadOnlyError], **options)
 
     @staticmethod
-    async def _mget(client: Any, names: list[str]) -> list[bytes | None]:
-        values: list[bytes | None] = await client.mget(names)
+    async def _mget(client: Any, keys: Sequence[str]) -> list[bytes | None]:
+        values: list[bytes | None] = await client.mget([KEY_PREFIX + key for key in keys])
         return values
+
+    @staticmethod
+    async def _set_many(client: Any, values: Mapping[str, bytes]) -> None:
+        pipeline = client.pipeline(transaction=False)
+        for key, value in values.items():
+            pipeline.set(KEY_PREFIX + key, value, nx=True)
+        await pipeline.execute()
+
+    @staticmethod
+    async def _ping(client: Any) -> None:
+        await client.get(KEY_PREFIX)
 
     @asynccontextmanager
     async def _operation(self) -> AsyncIterator[Any]:
@@ -132,48 +191,33 @@ class RedisStore:
         if self._client is None:
             raise StoreUnavailableError("the store is not open")
         try:
-            async with asyncio.timeout(DEADLINE_S), self._connections:
+            async with asyncio.timeout(self._patience.deadline), self._connections:
                 yield self._client
+        except StoreError:
+            raise
         except OutOfMemoryError as error:
             raise StoreFullError("the store is full") from error
-        except (RedisError, RedisClusterException, OSError) as error:  # TimeoutError is an OSError.
+        except Exception as error:
+            # RedisError and OSError (TimeoutError is one) as a rule; and AttributeError and the
+            # like, where redis-py closes a connection that another command is about to use.
             reason = str(error) or "no answer in time"
             raise StoreUnavailableError(f"the store cannot be used: {reason}") from error
 
 
-class RedisClusterStore(RedisStore):
-    """A `Store` on a Redis Cluster of which ``url`` names one node.
-
-    ``redis+cluster://`` or ``rediss+cluster://`` (TLS). ValueError if ``url`` cannot be read.
-    """
-
-    name = "redis+cluster"
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url.replace("+cluster://", "://", 1))
-
-    @staticmethod
-    def _connect(url: str, options: dict[str, Any]) -> Any:
-        return RedisCluster.from_url(url, **options)
-
-    @staticmethod
-    async def _mget(client: Any, names: list[str]) -> list[bytes | None]:
-        # Keys of different slots in one MGET are an error; one name twice would be one answer.
-        distinct = list(dict.fromkeys(names))
-        found = dict(zip(distinct, await client.mget_nonatomic(distinct), strict=True))
-        return [found[name] for name in names]
-
-
-def _options() -> dict[str, Any]:
-    """What both clients are made with. The URL's query may override any of it."""
+def connection_options(patience: Patience) -> dict[str, Any]:
+    """What both kinds of client are made with. The URL's query may override any of it."""
     backoff = ExponentialWithJitterBackoff(base=BACKOFF_BASE_S, cap=BACKOFF_CAP_S)
     return {
         "decode_responses": False,
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": SOCKET_TIMEOUT_S,
+        # Nothing here needs RESP3, and a new connection saves the round trips of HELLO and of
+        # CLIENT SETINFO: a slow server is then not made slower by every reconnection.
+        "protocol": 2,
+        "driver_info": None,
+        "socket_connect_timeout": patience.connect,
+        "socket_timeout": patience.answer,
         "health_check_interval": HEALTH_CHECK_S,
         "max_connections": MAX_CONNECTIONS,
-        "retry": Retry(backoff, RETRIES),
+        "retry": Retry(backoff, patience.retries),
         # A service of one vendor's cloud; elsewhere it costs a refused command a connection.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
