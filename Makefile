@@ -33,6 +33,10 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
 
 SECONDS = 60
+FAULT_ROUNDS = 20
+STORE_EXAMPLES = 50
+STORE_STEPS = 50
+
 CONFIG = models/configs/thumbstream-1.toml
 
 # `make bench-rd pictures/` is `make bench-rd DIR=pictures/`, and the same for bench-http.
@@ -46,8 +50,8 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run develop test test-python test-web check check-client check-containers fuzz audit \
-	format 	wheel bench-rd bench-http train clean
+.PHONY: help install run develop test test-python test-web faults check check-client check-containers \
+	fuzz audit format wheel bench-rd bench-http train clean
 
 help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +70,10 @@ test-python: $(DEVELOPER) ## Run pytest (PYTEST="-k name" to choose)
 	  || echo "Until then the tests of the page are skipped." >&2
 	@.ci/need nginx-light nginx || echo "Until then the tests of the cache are skipped." >&2
 	$(VENV)/bin/python -m pytest $(PYTEST)
+
+faults: $(DEVELOPER) ## Kill stores and services again and again (FAULT_ROUNDS=20 STORE_EXAMPLES=50 STORE_STEPS=50)
+	FAULT_ROUNDS=$(FAULT_ROUNDS) STORE_EXAMPLES=$(STORE_EXAMPLES) STORE_STEPS=$(STORE_STEPS) \
+	  $(VENV)/bin/python -m pytest -rP tests/faults tests/store/test_stateful.py $(PYTEST)
 
 test-web: $(DEVELOPER) ## Run the JavaScript tests
 	$(NODE) --test $(sort $(wildcard tests/web/*.test.js tests/web/*.test.mjs))

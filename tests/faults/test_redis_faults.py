@@ -1,0 +1,257 @@
+"""One Redis that dies, hangs, is slow, full or read-only under load."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import redis
+from fault_proxy import FaultProxy
+from fault_service import Users, service, until
+
+from thumbstream.store import StoreUnavailableError
+from thumbstream.store.eviction import EvictingStoreError
+from thumbstream.store.redis import Patience, RedisStore
+
+StartRedis = Callable[..., Any]
+
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+async def both_refused(users: Users) -> None:
+    """Until a read and a write have been answered with a problem."""
+    reads, uploads = users.refused_reads, users.refused_uploads
+    await until(lambda: users.refused_reads > reads and users.refused_uploads > uploads)
+
+
+async def both_served(users: Users) -> None:
+    """Until some reads and writes have succeeded."""
+    reads, uploads = users.served_reads, len(users.acknowledged)
+    await until(lambda: users.served_reads > reads + 5 and len(users.acknowledged) > uploads + 5)
+
+
+def fill(plain: redis.Redis) -> None:
+    """Leave no room, not even for a small stream."""
+    for size in (50_000, 1_000, 10):
+        with suppress(redis.exceptions.OutOfMemoryError):
+            for number in itertools.count():
+                plain.set(f"ballast-{size}-{number}", bytes(size))
+
+
+async def test_killed_and_restarted_under_load_nothing_acknowledged_is_lost(
+    start_redis: StartRedis, fault_rounds: int
+) -> None:
+    server = start_redis(options=DURABLE)
+    async with service(server.url) as users:
+        async with users.load():
+            for _ in range(fault_rounds):
+                await both_served(users)
+                server.stop()
+                await both_refused(users)
+                assert await users.healthy()
+                assert not await users.ready()
+                await asyncio.to_thread(server.start)
+                back = time.monotonic()
+                await both_served(users)
+                print(f"reads and writes {time.monotonic() - back:.2f} s after Redis was back")
+                assert await users.ready()
+        lost = await users.lost()
+        print(f"{len(lost)} of {len(users.acknowledged)} acknowledged streams lost")
+        assert lost == []
+    server.stop()
+
+
+async def test_a_redis_that_is_not_there_at_the_start_is_used_when_it_comes(
+    start_redis: StartRedis,
+) -> None:
+    server = start_redis(options=DURABLE)
+    server.stop()
+    async with service(server.url) as users:
+        assert await users.healthy()
+        assert not await users.ready()
+        assert not await users.upload()
+        await asyncio.to_thread(server.start)
+        await until(users.ready)
+        assert await users.upload()
+    server.stop()
+
+
+EVICTS = ("--maxmemory", "16mb", "--maxmemory-policy", "allkeys-lru")
+
+
+async def test_a_redis_that_would_evict_stops_the_start(start_redis: StartRedis) -> None:
+    server = start_redis(options=EVICTS)
+    with pytest.raises(EvictingStoreError, match="allkeys-lru"):
+        async with service(server.url):
+            pass
+    async with service(server.url, allow_eviction=True) as users:
+        assert await users.upload()
+        assert await users.ready()
+    server.stop()
+
+
+async def test_a_redis_that_comes_later_and_would_evict_is_not_ready(
+    start_redis: StartRedis,
+) -> None:
+    server = start_redis(options=EVICTS)
+    server.stop()
+    async with service(server.url) as users:
+        await asyncio.to_thread(server.start)
+        assert not await users.ready()
+        assert not await users.upload()
+        with redis.Redis(port=server.port) as plain:
+            plain.config_set("maxmemory-policy", "noeviction")
+        assert await users.ready()
+        assert await users.upload()
+    server.stop()
+
+
+async def test_a_primary_that_may_not_write_alone_refuses(start_redis: StartRedis) -> None:
+    server = start_redis(options=("--min-replicas-to-write", "1"))
+    async with service(server.url) as users:
+        assert not await users.upload()
+        assert await users.ready()
+    server.stop()
+
+
+async def test_connections_that_are_reset_are_made_anew_unseen(redis_url: str) -> None:
+    port = int(redis_url.rpartition(":")[2])
+    async with FaultProxy(port) as proxy, service(f"redis://127.0.0.1:{proxy.port}") as users:
+        for _ in range(20):
+            assert await users.upload()
+            proxy.reset()
+            assert await users.read(users.acknowledged[-1])
+        assert await users.lost() == []
+
+
+async def test_half_open_connections_cost_one_patience(redis_url: str) -> None:
+    port = int(redis_url.rpartition(":")[2])
+    async with FaultProxy(port) as proxy, service(f"redis://127.0.0.1:{proxy.port}") as users:
+        assert await users.upload()
+        proxy.half_open()
+        assert await users.read(users.acknowledged[0])
+        assert await users.upload()
+
+
+async def test_a_black_hole_is_a_problem_in_time_and_recovers(redis_url: str) -> None:
+    port = int(redis_url.rpartition(":")[2])
+    async with (
+        FaultProxy(port) as proxy,
+        service(f"redis://127.0.0.1:{proxy.port}", store_timeout_seconds=0.5) as users,
+    ):
+        async with users.load():
+            await both_served(users)
+            proxy.black_hole = True
+            await both_refused(users)
+            assert await users.healthy()
+            assert not await users.ready()
+            proxy.heal()
+            await both_served(users)
+        assert await users.lost() == []
+
+
+async def test_two_seconds_of_latency_are_borne(redis_url: str) -> None:
+    port = int(redis_url.rpartition(":")[2])
+    async with FaultProxy(port) as proxy, service(f"redis://127.0.0.1:{proxy.port}") as users:
+        for _ in range(20):
+            assert await users.upload()
+        proxy.delay = 1.0  # there and back
+        connections = proxy.accepted
+        readers = [
+            asyncio.create_task(users.read(users.acknowledged[number % 20]))
+            for number in range(1000)
+        ]
+        while not all(reader.done() for reader in readers):
+            before = time.monotonic()
+            assert await users.healthy()
+            assert time.monotonic() - before < 1, "the event loop is held up"
+            await asyncio.sleep(0.05)
+        assert all(reader.result() for reader in readers)
+        assert proxy.accepted - connections <= 1  # twenty keys, one read
+        assert await users.upload()
+
+
+async def test_answers_cut_in_the_middle_are_asked_again(redis_url: str) -> None:
+    port = int(redis_url.rpartition(":")[2])
+    async with FaultProxy(port) as proxy, service(f"redis://127.0.0.1:{proxy.port}") as users:
+        for _ in range(10):
+            assert await users.upload()
+        proxy.cut_after = 100  # less than a stream
+        assert not await users.read(users.acknowledged[0])
+        proxy.heal()
+        assert await users.lost() == []
+
+
+async def test_an_answer_that_comes_too_late_is_nobody_elses(redis_url: str) -> None:
+    port = int(redis_url.rpartition(":")[2])
+    async with FaultProxy(port) as proxy:
+        store = RedisStore(
+            f"redis://127.0.0.1:{proxy.port}", patience=Patience(3, 3, 0.5, retries=0)
+        )
+        await store.open()
+        values = {f"late-{number}": b"%d" % number for number in range(6)}
+        for key, value in values.items():
+            await store.put(key, value)
+        for number, key in enumerate(values):
+            proxy.delay = 0.3  # the answer comes after 0.6 s
+            with pytest.raises(StoreUnavailableError):
+                await store.get(key)
+            proxy.delay = 0.0
+            other = f"late-{(number * 5 + 1) % 6}"
+            assert await store.get(other) == values[other]
+        await store.close()
+
+
+async def test_a_read_only_replica_serves_reads_and_refuses_writes(start_redis: StartRedis) -> None:
+    server = start_redis()
+    async with service(server.url) as users:
+        assert await users.upload()
+        with redis.Redis(port=server.port) as plain:
+            plain.replicaof("127.0.0.1", 1)  # a primary that nobody reaches
+            assert not await users.upload()
+            assert await users.read(users.acknowledged[0])
+            assert await users.healthy()
+            plain.replicaof("NO", "ONE")
+        assert await users.upload()
+    server.stop()
+
+
+async def test_a_primary_that_became_a_replica_is_left_for_the_new_one(
+    start_redis: StartRedis,
+) -> None:
+    old, new = start_redis(), start_redis()
+    async with FaultProxy(old.port) as proxy, service(f"redis://127.0.0.1:{proxy.port}") as users:
+        for _ in range(5):
+            assert await users.upload()
+        with redis.Redis(port=old.port) as was, redis.Redis(port=new.port) as is_now:
+            is_now.replicaof("127.0.0.1", old.port)
+            await until(lambda: is_now.dbsize() == 5)
+            is_now.replicaof("NO", "ONE")
+            was.replicaof("127.0.0.1", new.port)
+            proxy.server_port = new.port  # the old connections live on
+            assert await users.upload()
+            assert is_now.dbsize() == 6
+        assert await users.lost() == []
+    old.stop()
+    new.stop()
+
+
+async def test_a_full_redis_is_507_until_there_is_room(start_redis: StartRedis) -> None:
+    server = start_redis(options=("--maxmemory", "3mb"))
+    async with service(server.url) as users:
+        assert await users.upload()
+        with redis.Redis(port=server.port) as plain:
+            fill(plain)
+            assert not await users.upload()
+            assert users.full == 1
+            assert await users.read(users.acknowledged[0])
+            assert await users.ready()
+            plain.delete(*plain.keys("ballast*"))
+        assert await users.upload()
+        assert await users.lost() == []
+    server.stop()
