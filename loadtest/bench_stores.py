@@ -1,0 +1,75 @@
+r"""What a read and a write cost in each kind of store: ``python loadtest/bench_stores.py URL...``.
+
+    python loadtest/bench_stores.py sqlite:////tmp/a.db redis://localhost \
+        "sqlite:////tmp/b.db behind redis://localhost/1"
+
+Processor time is this process's alone, without the server's; the first store is the unit of the
+ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+
+from thumbstream.store import Store, open_store
+
+STREAM_BYTES = 450
+"""About a stream of 32x32 pixels."""
+KEYS = 2000
+BATCH = 50
+SETTLE_S = 1.0
+"""For what is cached behind a put."""
+
+
+async def timed(count: int, operation: Callable[[int], Awaitable[object]]) -> tuple[float, float]:
+    """Microseconds of one operation of ``count``, one after another: elapsed, and on a core."""
+    wall, core = time.perf_counter(), time.process_time()
+    for number in range(count):
+        await operation(number)
+    return (
+        (time.perf_counter() - wall) / count * 1e6,
+        (time.process_time() - core) / count * 1e6,
+    )
+
+
+async def measure(url: str) -> dict[str, tuple[float, float]]:
+    """The costs of ``url``, which may be ``store behind cache``."""
+    durable, _, cache = url.partition(" behind ")
+    store: Store = open_store(durable, cache=cache)
+    await store.open()
+    keys = [secrets.token_urlsafe(16) for _ in range(KEYS)]
+    value = bytes(STREAM_BYTES)
+    wall, core = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(store.put(key, value) for key in keys))
+    put = (
+        (time.perf_counter() - wall) / KEYS * 1e6,
+        (time.process_time() - core) / KEYS * 1e6,
+    )
+    await asyncio.sleep(SETTLE_S)
+    await store.get_many(keys)
+    one = await timed(KEYS, lambda n: store.get_many([keys[n]]))
+    many = await timed(KEYS // BATCH, lambda n: store.get_many(keys[n * BATCH : (n + 1) * BATCH]))
+    await store.close()
+    return {"read of one": one, f"read of {BATCH}": many, f"put, {KEYS} at once": put}
+
+
+def main() -> None:
+    """Measure each store and print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("stores", nargs="+", metavar="URL", help='or "URL behind URL"')
+    stores = parser.parse_args().stores
+    costs = [asyncio.run(measure(url)) for url in stores]
+    for what, first in costs[0].items():
+        print(what)
+        for url, cost in zip(stores, costs, strict=True):
+            wall, core = cost[what]
+            ratio = f"{wall / first[0]:6.1f} x elapsed, {core / first[1]:6.1f} x on a core"
+            print(f"  {wall:9.0f} us, {core:9.0f} us on a core ({ratio})  {url}")
+
+
+if __name__ == "__main__":
+    main()
