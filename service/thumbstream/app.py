@@ -1,7 +1,8 @@
 """create_app() and serve(): all the wiring.
 
-scope -> hot path (raw ASGI)            /thumb /t /thumbs /thumbs.json
--> Observed -> CORS -> FastAPI    everything else, and the life of the process
+scope -> signed reads, where there are keys
+      -> hot path (raw ASGI)            /thumb /t /thumbs /thumbs.json
+      -> Observed -> CORS -> FastAPI    everything else, and the life of the process
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from thumbstream import __version__, server
 from thumbstream import zoo as published_models
@@ -24,14 +26,17 @@ from thumbstream.catalogue import Zoo
 from thumbstream.codec.errors import ThumbstreamError
 from thumbstream.http.api import Api
 from thumbstream.http.clientfiles import ClientFiles
+from thumbstream.http.connections import Bounds, guarded
 from thumbstream.http.cors import PublicReads
 from thumbstream.http.hotpath import HotPath
 from thumbstream.http.observe import Observed
 from thumbstream.http.openapi import complete
 from thumbstream.http.pages import Pages
 from thumbstream.http.problems import Problem, problem, problem_for
-from thumbstream.http.refusals import RefusedError
+from thumbstream.http.refusals import BusyError, RefusedError
+from thumbstream.http.replies import Reply, encode_headers
 from thumbstream.http.service import Service
+from thumbstream.http.signedreads import SignedReads
 from thumbstream.logs import configure_logging
 from thumbstream.settings import Settings
 from thumbstream.store import Store, open_store
@@ -43,6 +48,13 @@ DESCRIPTION = (
     "buy. POST a picture to /compress, GET prefixes of its stream from /thumb or /t, and decode "
     "them in the browser or with /decode."
 )
+
+
+ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""However many requests are in work: an overloaded service must not look like a dead one."""
+
+TURNED_AWAY = "turned_away"
+"""What /metrics calls the route of requests that were too many."""
 
 
 class Application:
@@ -58,15 +70,47 @@ class Application:
             cors_origin=settings.cors_origin,
             retry_after=settings.retry_after_seconds,
         )
-        self._rest = Observed(
+        self._rest: ASGIApp = Observed(
             PublicReads(_fastapi(service), settings.cors_origin),
             service.metrics,
             access_log=settings.access_log,
             retry_after=settings.retry_after_seconds,
         )
+        if settings.forwarded_allow_ips:  # the hot path does not care who asks
+            trusted = list(settings.forwarded_allow_ips)
+            self._rest = ProxyHeadersMiddleware(self._rest, trusted)  # type: ignore[arg-type, assignment]
+        self._within: ASGIApp = self._dispatch
+        if service.read_keys is not None:
+            self._within = SignedReads(
+                self._dispatch,
+                service.read_keys,
+                service.doorkeeper,
+                service.metrics,
+                cors_origin=settings.cors_origin,
+            )
+        self._requests = 0  # in work
+        self._max_requests = settings.max_requests
+        self._retry_after = settings.retry_after_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI)."""
+        """Serve one connection (ASGI), or say that there are too many."""
+        if scope["type"] != "http":
+            await self._within(scope, receive, send)
+            return
+        if self._requests >= self._max_requests and scope["path"] not in ALWAYS_ANSWERED:
+            error = BusyError("too many requests at once")
+            status, headers, body = problem_for(error, retry_after=self._retry_after)
+            self.service.metrics.answered(TURNED_AWAY, status, 0.0)
+            headers["Connection"] = "close"  # its body, if it has one, is not read
+            await Reply(status, encode_headers(headers), body).send(send, scope["method"])
+            return
+        self._requests += 1
+        try:
+            await self._within(scope, receive, send)
+        finally:
+            self._requests -= 1
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             route = self._hotpath.route(scope["path"])
             if route is not None:
@@ -96,7 +140,17 @@ def serve(settings: Settings, *, zoo: Zoo = published_models, store: Store | Non
     """
     configure_logging(settings.log_level, settings.log_format)
     app = create_app(settings, zoo=zoo, store=store)
-    return server.run(app, settings, on_drain=app.service.drain)
+    bounds = Bounds(
+        connections=settings.max_connections,
+        url_bytes=settings.max_url_bytes,
+        header_bytes=settings.max_header_bytes,
+        header_fields=settings.max_header_fields,
+        head_seconds=settings.header_timeout_seconds,
+        send_seconds=settings.send_timeout_seconds,
+        retry_after=settings.retry_after_seconds,
+    )
+    protocol = guarded(bounds, app.service.metrics)
+    return server.run(app, settings, protocol=protocol, on_drain=app.service.drain)
 
 
 def _fastapi(service: Service) -> FastAPI:

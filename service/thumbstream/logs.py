@@ -9,7 +9,7 @@ import warnings
 from datetime import UTC, datetime
 from typing import Literal
 
-FIELDS = ("request_id", "method", "route", "status", "milliseconds")
+FIELDS = ("request_id", "method", "route", "status", "milliseconds", "token")
 """Members that a record may carry (``extra=``) and that both forms show."""
 
 

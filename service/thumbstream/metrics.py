@@ -86,6 +86,20 @@ class Metrics:
             "Bytes of streams not sent because a prefix was asked for.",
             registry=registry,
         )
+        self._tokens = Counter(
+            "thumbstream_token_requests",
+            "Requests that carried a valid token, by its name.",
+            ("token",),
+            registry=registry,
+        )
+        self.connections = Gauge("thumbstream_connections", "Open connections.", registry=registry)
+        self._refused = Counter(
+            "thumbstream_connections_refused",
+            "Connections closed by a limit ahead of a request, by the problem's code; idle and "
+            "slow_reader are told nothing.",
+            ("reason",),
+            registry=registry,
+        )
         by_quality = Counter(
             "thumbstream_by_quality",
             "Prefixes asked for by quality: from a stored curve, or whole for the want of one.",
@@ -108,6 +122,14 @@ class Metrics:
         if timer is None:
             timer = self._timed[route] = self._seconds.labels(route)
         timer.observe(seconds)
+
+    def token(self, name: str) -> None:
+        """Counts a request of a token; ``name`` is one of those configured."""
+        self._tokens.labels(name).inc()
+
+    def refused(self, reason: str) -> None:
+        """Counts a connection closed by a limit; ``reason`` is one of a fixed few."""
+        self._refused.labels(reason).inc()
 
     def by_quality(self, *, measured: bool) -> None:
         """Counts one prefix that was asked for by quality; ``measured``: its curve was there."""

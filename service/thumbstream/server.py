@@ -9,9 +9,11 @@ with status 0: it was asked to.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -23,13 +25,24 @@ from thumbstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
+OTHER_DESCRIPTORS = 512
+"""Files and sockets beside those of clients: the store's, the models', uvicorn's own."""
 
-def run(app: ASGIApp, settings: Settings, *, on_drain: Callable[[], None]) -> bool:
+
+def run(
+    app: ASGIApp,
+    settings: Settings,
+    *,
+    on_drain: Callable[[], None],
+    protocol: type[asyncio.Protocol] | None = None,
+) -> bool:
     """Serves ``app`` until a signal stops it; False when it could not start.
 
-    ``on_drain`` is called from a signal handler when the first step begins.
+    ``on_drain`` is called from a signal handler when the first step begins. ``protocol`` speaks
+    HTTP on each connection; without one, uvicorn's own does, which has few limits.
     """
-    server = DrainingServer(_config(app, settings), settings.drain_seconds, on_drain)
+    _allow_descriptors(settings.max_connections + OTHER_DESCRIPTORS)
+    server = DrainingServer(_config(app, settings, protocol), settings.drain_seconds, on_drain)
     try:
         server.run()
     except SystemExit:  # uvicorn leaves like this when the lifespan or the port fails
@@ -37,12 +50,34 @@ def run(app: ASGIApp, settings: Settings, *, on_drain: Callable[[], None]) -> bo
     return server.started
 
 
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _allow_descriptors(wanted: int) -> None:
+    """Let the process open so many files and sockets, as far as the system permits."""
+    if sys.platform == "win32":  # has no such limit
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning(
+            "the system permits %d open files; THUMBSTREAM_MAX_CONNECTIONS needs %d",
+            allowed,
+            wanted,
+        )
+
+
+def _config(
+    app: ASGIApp, settings: Settings, protocol: type[asyncio.Protocol] | None
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         # "auto" for loop and http: uvloop and httptools where they are installed.
+        http=protocol or "auto",
         lifespan="on",
         ws="none",
         log_config=None,

@@ -8,10 +8,11 @@ ignored is no limit. Nothing else in the package reads the environment.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from thumbstream.codec.errors import ThumbstreamError
@@ -23,6 +24,9 @@ NOT_SETTINGS = frozenset({"THUMBSTREAM_PICTURES"})
 """Variables with the prefix that belong to the benchmarks and tests, not to the service."""
 
 MIB = 1024 * 1024
+
+LEAST_KEY_BYTES = 16
+"""A shorter read key could be found by trying."""
 
 
 class SettingsError(ThumbstreamError):
@@ -46,6 +50,19 @@ class Settings(BaseSettings):
 
     # Who
     tokens: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    read_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    rate_limit: str = Field("", pattern=r"^([1-9][0-9]{0,6}/(second|minute|hour|day))?$")
+    rate_limit_store: SecretStr = Field(SecretStr(""))
+    forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode] = ()
+
+    # What a connection may take
+    max_connections: int = Field(4096, ge=2)
+    max_requests: int = Field(1024, ge=1)
+    max_url_bytes: int = Field(8192, ge=256)
+    max_header_bytes: int = Field(32_768, ge=1024)
+    max_header_fields: int = Field(100, ge=8)
+    header_timeout_seconds: float = Field(10.0, gt=0)
+    send_timeout_seconds: float = Field(30.0, gt=0)
 
     # What is accepted
     max_upload_bytes: int = Field(20 * MIB, ge=1)
@@ -78,12 +95,35 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(2.0, ge=0)
     shutdown_seconds: int = Field(7, ge=1)
 
-    @field_validator("tokens", "models", mode="before")
+    @field_validator("tokens", "read_keys", "forwarded_allow_ips", "models", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part for part in (part.strip() for part in value.split(",")) if part)
         return value
+
+    @field_validator("read_keys")
+    @classmethod
+    def _long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value().encode()) < LEAST_KEY_BYTES for key in keys):
+            raise ValueError(f"a key has at least {LEAST_KEY_BYTES} bytes")
+        return keys
+
+    @field_validator("rate_limit_store")
+    @classmethod
+    def _redis_or_memory(cls, url: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"|rediss?://.+", url.get_secret_value()):
+            raise ValueError("redis://host:port/db, rediss://.., or empty")
+        return url
+
+    @model_validator(mode="after")
+    def _leave_places(self) -> Self:
+        # Or a flood of requests would hold every connection, and /healthz would get none.
+        if self.max_requests >= self.max_connections:
+            raise ValueError(
+                f"{variable('max_requests')} must be below {variable('max_connections')}"
+            )
+        return self
 
     @property
     def picture_limits(self) -> Limits:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +62,20 @@ class Launched:
 
 
 Launch = Callable[..., Launched]
+
+
+def open_connection(server: Launched, *, seconds: float = 30) -> socket.socket:
+    """A connection to a service."""
+    return socket.create_connection(("127.0.0.1", server.port), timeout=seconds)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Everything that the service sends until it closes the connection."""
+    received = b""
+    with suppress(ConnectionError):
+        while chunk := connection.recv(65536):
+            received += chunk
+    return received
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

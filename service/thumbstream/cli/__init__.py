@@ -1,4 +1,4 @@
-"""The command line: ``thumbstream encode | decode | inspect | truncate | models | serve``.
+"""The command line: ``thumbstream encode | decode | inspect | truncate | models | sign | serve``.
 
 ``thumbstream compress-all`` has a module of its own.
 
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,6 +30,8 @@ SUFFIX = ".ths"
 """File name ending of a stored stream."""
 STANDARD = "-"
 _PICTURE_SUFFIXES = {".png": PictureFormat.PNG, ".webp": PictureFormat.WEBP}
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -87,6 +90,25 @@ def _parser() -> argparse.ArgumentParser:
     models = _command(commands, "models", _models, "the published models")
     models.add_argument("--json", action="store_true", help="their whole manifests")
 
+    sign = _command(commands, "sign", _sign, "a URL that may be read where reads are signed")
+    sign.add_argument(
+        "url", metavar="URL", help="/thumb/ID, /t/ID/64, /thumbs?ids=ID,ID, or * for every stream"
+    )
+    sign.add_argument(
+        "--expires",
+        type=_duration,
+        required=True,
+        metavar="TIME",
+        help="from now: 90s, 15m, 1h, 7d",
+    )
+    sign.add_argument(
+        "--round",
+        type=_duration,
+        default=1,
+        metavar="TIME",
+        help="end on a whole one of these, so that URLs stay the same (and cached) for as long",
+    )
+
     serve = _command(commands, "serve", _serve, "the HTTP service and its demo page")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", type=int, help="port (default: 8000)")
@@ -107,6 +129,13 @@ def _command(
 
 def _stream_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stream", metavar="STREAM", help="stream file, or -")
+
+
+def _duration(text: str) -> int:
+    count, unit = text[:-1], text[-1:]
+    if unit not in _SECONDS or not count.isdecimal() or not count.isascii() or int(count) < 1:
+        raise argparse.ArgumentTypeError("must be a number and s, m, h or d, such as 15m")
+    return int(count) * _SECONDS[unit]
 
 
 def _read(name: str) -> bytes:
@@ -212,6 +241,18 @@ def _models(args: argparse.Namespace) -> int:
             f"{manifest['model_id']:20} bitstream {manifest['bitstream_id']}, "
             f"{manifest['family']}, {size / 1e6:.1f} MB"
         )
+    return 0
+
+
+def _sign(args: argparse.Namespace) -> int:
+    from thumbstream.http.signing import ReadKeys
+    from thumbstream.settings import load_settings
+
+    keys = [key.get_secret_value() for key in load_settings().read_keys]
+    if not keys:
+        raise ValueError("THUMBSTREAM_READ_KEYS has no key to sign with")
+    expires = -(-(int(time.time()) + args.expires) // args.round) * args.round
+    print(ReadKeys(keys).sign(args.url, expires))
     return 0
 
 

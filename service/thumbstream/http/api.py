@@ -55,10 +55,6 @@ class Api:
         self._service = service
         self._budgeting = Budgeting(service)
 
-    async def admit(self, request: Request) -> None:
-        """Checks the bearer token, where one is configured."""
-        self._service.doorkeeper.admit(request.headers.get("authorization"))
-
     async def compress(
         self,
         request: Request,
@@ -161,6 +157,7 @@ class Api:
 
     def router(self) -> APIRouter:
         """The routes, with what OpenAPI says of them."""
+        gate = self._service.gate
         router = APIRouter()
         router.add_api_route(
             "/compress",
@@ -169,7 +166,7 @@ class Api:
             tags=["pictures"],
             status_code=201,
             response_model=Compressed,
-            dependencies=[Depends(self.admit)],
+            dependencies=[Depends(gate.upload)],
             openapi_extra=PICTURE_BODY,
             responses={
                 200: {"model": Compressed, "description": "The same stream was there already."},
@@ -182,6 +179,7 @@ class Api:
             methods=["POST"],
             tags=["pictures"],
             response_class=Response,
+            dependencies=[Depends(gate.work)],
             openapi_extra=STREAM_BODY,
             responses={200: PREVIEW, **_errors(400, 408, 413, 422, 429, 503)},
         )
@@ -194,7 +192,7 @@ class Api:
             responses={
                 200: PREVIEW,
                 304: {"description": "If-None-Match names the current ETag."},
-                **_errors(400, 404, 429, 503),
+                **_errors(400, 403, 404, 429, 503),
             },
         )
         router.add_api_route(
@@ -203,8 +201,9 @@ class Api:
             methods=["POST"],
             tags=["streams"],
             response_model=PageBudget,
+            dependencies=[Depends(gate.work)],
             openapi_extra=BUDGET_BODY,
-            responses=_errors(400, 408, 413, 429, 503),
+            responses=_errors(400, 403, 408, 413, 429, 503),
         )
         _get(router, "/models", self.models, tags=["service"], response_model=ModelList)
         _get(router, "/healthz", self.healthz, tags=["service"], response_model=Health)
@@ -251,12 +250,13 @@ def _picture(body: bytes, form: PictureFormat, headers: dict[str, str]) -> Respo
 _DESCRIPTIONS = {
     400: "A parameter, the body or the stream is malformed.",
     401: "A bearer token is needed.",
+    403: "Reads are signed here, and this one is not, or no longer.",
     404: "No such stream.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "Not a picture of a supported format.",
     422: "The picture cannot be decoded or has too many pixels; or the model is unknown.",
-    429: "The queue is full; see Retry-After.",
+    429: "The queue is full, or this client has asked too often; see Retry-After.",
     503: "The service or its store cannot answer now; see Retry-After.",
     507: "The store is full.",
 }

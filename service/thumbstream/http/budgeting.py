@@ -20,6 +20,8 @@ from thumbstream.curves import read_curve
 from thumbstream.http.refusals import BadRequestError
 from thumbstream.http.schemas import BudgetRequest, BudgetShare, EqualShares, PageBudget
 from thumbstream.http.service import Service
+from thumbstream.http.signedreads import may_read, split_query
+from thumbstream.http.signing import Grant
 
 BODY_BYTES_PER_ID = 64
 """Room for an id of 22 characters, its quotation marks, comma and indentation."""
@@ -40,19 +42,32 @@ class Budgeting:
     async def answer(self, request: Request) -> PageBudget:
         """The plan for the body of ``request``.
 
-        Raises `BadRequestError`, `RequestValidationError`, what `Uploads.raw` raises,
+        Raises `BadRequestError`, `BadSignatureError`, `ExpiredError`, `UnauthorizedError`,
+        `RequestValidationError`, what `Uploads.raw` raises,
         `OverloadedError`, `TooSlowError` and `StoreError`.
         """
         asked = await self._read(request)
+        grant = self._granted(request, asked)
         page = Counter(asked.ids)  # in the order of first appearance
         keys = list(page)
         streams, curves = await self._service.shelf.get_with_curves(keys)
         known = {key for key, stream in zip(keys, streams, strict=True) if stream is not None}
         stored = dict(zip(keys, curves, strict=True))
         urls_of = self._service.settings.max_ids
-        return await self._service.pipeline.work(
+        answer = await self._service.pipeline.work(
             lambda: _answer(asked, page, known, stored, urls_of)
         )
+        if grant is not None:  # who may ask for the plan may fetch what it names
+            answer.urls = [grant.sign(url) for url in answer.urls]
+        return answer
+
+    def _granted(self, request: Request, asked: BudgetRequest) -> Grant | None:
+        """Checks the signature of the ids, where reads are signed and no token came along."""
+        keys = self._service.read_keys
+        if keys is None or may_read(self._service.doorkeeper, request.scope):
+            return None
+        _, exp, sig = split_query(request.scope["query_string"])
+        return keys.check(",".join(asked.ids), exp, sig)
 
     async def _read(self, request: Request) -> BudgetRequest:
         limit = BODY_BYTES + BODY_BYTES_PER_ID * self._max_ids

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from thumbstream.http.gate import FIELDS, TOKEN
 from thumbstream.http.problems import problem_for
 from thumbstream.http.replies import Header, Reply, encode_headers
 from thumbstream.metrics import Metrics
@@ -63,6 +64,8 @@ class Observed:
                 "status": status,
                 "milliseconds": round(seconds * 1000, 1),
             }
+            if TOKEN in scope:
+                fields["token"] = scope[TOKEN]
             level = logging.INFO if failure is None else logging.ERROR
             log.log(level, "request", extra=fields, exc_info=failure)
 
@@ -73,6 +76,7 @@ class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self._scope = scope
         self.id = _request_id(scope["headers"])
         self.status: int | None = None
         self._unread = _has_body(scope["headers"])
@@ -87,6 +91,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), (b"x-request-id", self.id.encode())]
+            headers += encode_headers(self._scope.get(FIELDS, {}))
             if self._unread:
                 # Refused before the body was there: nobody will read the rest of it.
                 headers.append((b"connection", b"close"))

@@ -39,7 +39,7 @@ def hot_paths() -> dict[str, Any]:
             [_ID, _BYTES, _SSIM, _PSNR, _RANGE, _IF_RANGE, _IF_NONE_MATCH],
             STREAM_TYPE,
             {"206": _binary("The part asked for.", STREAM_TYPE, "Content-Range")},
-            ("400", "404", "416", "503"),
+            ("400", "403", "404", "416", "503"),
         ),
         "/t/{id}/{tier}": _get(
             "A prefix under a path without a query",
@@ -47,7 +47,7 @@ def hot_paths() -> dict[str, Any]:
             [_ID, _TIER, _RANGE, _IF_RANGE, _IF_NONE_MATCH],
             STREAM_TYPE,
             {"206": _binary("The part asked for.", STREAM_TYPE, "Content-Range")},
-            ("404", "416", "503"),
+            ("403", "404", "416", "503"),
         ),
         "/thumbs": _get(
             "Many prefixes in one answer",
@@ -56,7 +56,7 @@ def hot_paths() -> dict[str, Any]:
             [_IDS, _BYTES, _SSIM, _PSNR, _IF_NONE_MATCH],
             BATCH_TYPE,
             {},
-            ("400", "503"),
+            ("400", "403", "503"),
         ),
         "/thumbs.json": _get(
             "Many prefixes as JSON",
@@ -64,7 +64,7 @@ def hot_paths() -> dict[str, Any]:
             [_IDS, _BYTES, _SSIM, _PSNR, _IF_NONE_MATCH],
             "application/json",
             {},
-            ("400", "503"),
+            ("400", "403", "503"),
         ),
     }
 
@@ -72,6 +72,7 @@ def hot_paths() -> dict[str, Any]:
 _BEARER = "bearer"
 _ERRORS = {
     "400": "`bad_request`: a parameter is malformed.",
+    "403": "`bad_signature`, `expired`: reads are signed here, and this one is not, or no longer.",
     "404": "`not_found`: no such stream or tier.",
     "416": "`range_not_satisfiable`: the range begins behind the last byte.",
     "503": "`store_unavailable`: the store does not answer.",

@@ -33,12 +33,40 @@ class MethodNotAllowedError(RefusedError):
     """The path exists, but not for this method."""
 
 
+class BadSignatureError(RefusedError):
+    """A read that neither a signature nor a bearer token allows."""
+
+
+class ExpiredError(RefusedError):
+    """A signature whose time is over."""
+
+
+class HeadTimeoutError(RefusedError):
+    """The header fields did not arrive in time."""
+
+
 class UploadTimeoutError(RefusedError):
     """The body did not arrive in time."""
 
 
 class BodyTooLargeError(RefusedError):
     """More bytes than the service accepts."""
+
+
+class UrlTooLongError(RefusedError):
+    """A URL that is longer than the service reads."""
+
+
+class HeadersTooLargeError(RefusedError):
+    """More header fields, or longer ones, than the service reads."""
+
+
+class RateLimitedError(RefusedError):
+    """More requests in a period than one client may send."""
+
+
+class BusyError(RefusedError):
+    """More connections, or requests at a time, than the service takes."""
 
 
 class UnsupportedMediaTypeError(RefusedError):

@@ -8,7 +8,10 @@ import logging
 from thumbstream.cache import StreamCache
 from thumbstream.catalogue import Catalogue, Zoo
 from thumbstream.http.auth import Doorkeeper
+from thumbstream.http.gate import Gate
+from thumbstream.http.ratelimit import RateLimit
 from thumbstream.http.refusals import NotReadyError
+from thumbstream.http.signing import ReadKeys
 from thumbstream.http.uploads import Uploads
 from thumbstream.metrics import Metrics
 from thumbstream.pipeline import Limitations, Pipeline
@@ -58,6 +61,9 @@ class Service:
             timeout=settings.upload_timeout_seconds,
         )
         self.doorkeeper = Doorkeeper(token.get_secret_value() for token in settings.tokens)
+        self.gate = Gate(self.doorkeeper, _rate_limit(settings), self.metrics)
+        keys = [key.get_secret_value() for key in settings.read_keys]
+        self.read_keys = ReadKeys(keys) if keys else None
         self.draining = False
         """Set when the process was asked to stop: it still serves, but wants no new clients."""
         self._open = False
@@ -96,3 +102,13 @@ class Service:
         except (TimeoutError, StoreError) as error:
             log.warning("store %s does not answer: %s", self.store.name, error)
             raise NotReadyError("the store does not answer") from None
+
+
+def _rate_limit(settings: Settings) -> RateLimit | None:
+    if not settings.rate_limit:
+        return None
+    return RateLimit(
+        settings.rate_limit,
+        store=settings.rate_limit_store.get_secret_value(),
+        timeout=settings.store_timeout_seconds,
+    )

@@ -1,0 +1,284 @@
+"""Limits of a connection, over sockets: each one exceeded, told, and harmless to the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import httpx
+import pytest
+from service_harness import Launch, Launched, open_connection, read_to_end
+from service_stand_ins import STREAM_LENGTH, photo
+
+CONNECTIONS = 24
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(launch: Launch) -> Launched:
+    return launch(
+        THUMBSTREAM_MAX_CONNECTIONS=str(CONNECTIONS),
+        THUMBSTREAM_MAX_REQUESTS=str(CONNECTIONS // 2),
+        THUMBSTREAM_MAX_URL_BYTES="1000",
+        THUMBSTREAM_MAX_HEADER_BYTES="4000",
+        THUMBSTREAM_MAX_HEADER_FIELDS="20",
+        THUMBSTREAM_HEADER_TIMEOUT_SECONDS="1",
+        THUMBSTREAM_SEND_TIMEOUT_SECONDS="1",
+        THUMBSTREAM_UPLOAD_TIMEOUT_SECONDS="1",
+        THUMBSTREAM_MAX_UPLOADS="8",
+    )
+
+
+@pytest.fixture(autouse=True)
+def _green(server: Launched) -> Iterator[None]:
+    """Whatever a test does, the service is well afterwards, and empty."""
+    yield
+    with httpx.Client(base_url=server.url, timeout=30) as http:
+        assert http.get("/healthz").status_code == 200
+        assert http.get("/readyz").status_code == 200
+
+
+def answers(received: bytes) -> list[tuple[int, dict[str, str], bytes]]:
+    """(status, header fields, body) of every answer on a connection."""
+    found = []
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        fields = dict(line.lower().split(": ", 1) for line in lines)
+        length = int(fields.get("content-length", 0))
+        found.append((int(first.split()[1]), fields, rest[:length]))
+        received = rest[length:]
+    return found
+
+
+def told(received: bytes, status: int, code: str) -> None:
+    """That the only answer is this problem, and that it says that the connection ends."""
+    [(got, fields, body)] = answers(received)
+    assert got == status, received[:400]
+    assert fields["content-type"] == "application/problem+json"
+    assert fields["connection"] == "close"
+    assert fields["cache-control"] == "no-store"
+    document = json.loads(body)
+    assert (document["status"], document["code"]) == (status, code)
+    assert document["detail"]
+
+
+def exchange(server: Launched, *parts: bytes) -> bytes:
+    with open_connection(server) as connection:
+        for part in parts:
+            connection.sendall(part)
+        return read_to_end(connection)
+
+
+@contextmanager
+def many(server: Launched, count: int) -> Iterator[list[socket.socket]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(open_connection(server)) for _ in range(count)]
+
+
+def refused(server: Launched, reason: str) -> int:
+    """How often /metrics says that a connection was refused for a reason."""
+    text = httpx.get(f"{server.url}/metrics", timeout=30).text
+    name = f'thumbstream_connections_refused_total{{reason="{reason}"}} '
+    return int(sum(float(line[len(name) :]) for line in text.splitlines() if line.startswith(name)))
+
+
+# Heads that are too much
+
+
+@pytest.mark.parametrize("path", [b"/thumb/", b"/thumbs?ids=", b"/", b"/compress?size="])
+def test_a_long_url(server: Launched, path: bytes) -> None:
+    fits = b"/healthz?" + b"a" * 991
+    assert (
+        answers(exchange(server, b"GET %s HTTP/1.1\r\nConnection: close\r\n\r\n" % fits))[0][0]
+        == 200
+    )
+    told(exchange(server, b"GET %s%s HTTP/1.1\r\n\r\n" % (path, b"a" * 1000)), 414, "url_too_long")
+
+
+def test_a_url_without_an_end(server: Launched) -> None:
+    told(exchange(server, b"GET /thumb/", b"a" * 20_000), 414, "url_too_long")
+
+
+def test_many_header_fields(server: Launched) -> None:
+    many_fields = b"".join(b"x-%d: 1\r\n" % place for place in range(21))
+    told(exchange(server, HEAD, many_fields, b"\r\n"), 431, "headers_too_large")
+
+
+def test_long_header_fields(server: Launched) -> None:
+    for name, value in ((b"x", b"v" * 4000), (b"n" * 4000, b"1")):
+        told(exchange(server, HEAD, name + b": " + value, b"\r\n\r\n"), 431, "headers_too_large")
+
+
+def test_a_megabyte_of_header_is_refused_before_it_is_there(server: Launched) -> None:
+    with open_connection(server) as connection:
+        connection.sendall(HEAD + b"x: ")
+        sent = 0
+        try:
+            while sent < 50_000_000:
+                connection.sendall(b"v" * 10_000)
+                sent += 10_000
+        except OSError:
+            pass
+        assert sent < 20_000_000  # what the kernel's buffers hold, and what is thrown away
+    assert refused(server, "headers_too_large") > 0
+
+
+def test_a_short_head_in_many_pieces_is_no_long_one(server: Launched) -> None:
+    pieces = [bytes([byte]) for byte in HEAD + b"Connection: close\r\n\r\n"]
+    assert answers(exchange(server, *pieces))[0][0] == 200
+
+
+# Clients that are slow
+
+
+def test_a_head_that_does_not_come(server: Launched) -> None:
+    told(exchange(server, HEAD), 408, "head_timeout")
+    assert exchange(server) == b""  # nothing was asked: nothing is said
+    assert exchange(server, b"\r\n", b"\r\n") == b""
+
+
+def test_the_second_head_has_its_time_too(server: Launched) -> None:
+    with open_connection(server) as connection:
+        connection.sendall(HEAD + b"\r\n")
+        received = b""
+        while b'{"status":"ok"}' not in received:
+            received += connection.recv(65536)
+        time.sleep(0.3)
+        connection.sendall(HEAD)
+        told(read_to_end(connection), 408, "head_timeout")
+
+
+def test_a_head_drop_by_drop(server: Launched) -> None:
+    with open_connection(server) as connection:
+        connection.sendall(HEAD)
+        begun = time.monotonic()
+        connection.settimeout(0.1)
+        received = b""
+        while not received and time.monotonic() < begun + 20:
+            connection.sendall(b"x: 1\r\n")
+            try:
+                received = connection.recv(65536)
+            except TimeoutError:
+                continue
+        told(received, 408, "head_timeout")
+
+
+def test_a_flood_of_slow_heads_locks_nobody_out(server: Launched) -> None:
+    before = refused(server, "busy")
+    with many(server, 4 * CONNECTIONS) as connections:
+        for connection in connections:
+            try:
+                connection.sendall(HEAD)
+            except OSError:  # gave its place to a later one
+                continue
+        for path in ("/healthz", "/readyz", "/metrics", "/models"):
+            assert httpx.get(server.url + path, timeout=30).status_code == 200
+        told(read_to_end(connections[0]), 503, "busy")
+    assert refused(server, "busy") > before
+
+
+def test_a_flood_of_slow_bodies_locks_nobody_out(server: Launched) -> None:
+    head = b"POST /compress HTTP/1.1\r\nContent-Type: image/png\r\nContent-Length: 90000\r\n\r\n"
+    with many(server, CONNECTIONS - 2) as connections:
+        for connection in connections:
+            connection.sendall(head + b"x")
+        assert httpx.get(f"{server.url}/healthz", timeout=30).status_code == 200
+        codes = [json.loads(answers(read_to_end(c))[0][2])["code"] for c in connections]
+    assert codes.count("upload_timeout") == 8  # as many as there are places for bodies
+    assert set(codes) <= {"upload_timeout", "overloaded", "busy"}
+
+
+def test_who_does_not_take_an_answer_is_left(server: Launched) -> None:
+    before = refused(server, "slow_reader")
+    ask = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    connection = socket.socket()
+    with connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        connection.setblocking(False)
+        deadline = time.monotonic() + 60
+        while refused(server, "slow_reader") == before:
+            assert time.monotonic() < deadline
+            with suppress(OSError):
+                connection.send(ask * 16)
+            time.sleep(0.02)
+
+
+# What is sent ahead, and in disguise
+
+
+def test_requests_sent_ahead_are_answered_in_order(server: Launched) -> None:
+    key = httpx.post(f"{server.url}/compress", content=photo(), timeout=30).json()["id"]
+    paths = [f"/t/{key}/16", "/healthz", "/nothing", f"/t/{key}/32"]
+    requests = [f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n" for path in paths]
+    last = f"GET /thumb/{key} HTTP/1.1\r\nConnection: close\r\n\r\n"
+    got = answers(exchange(server, "".join([*requests, last]).encode()))
+    assert [status for status, _, _ in got] == [200, 200, 404, 200, 200]
+    assert [len(got[place][2]) for place in (0, 3, 4)] == [16, 32, STREAM_LENGTH]
+
+
+def test_too_many_requests_sent_ahead_are_answered_in_part(server: Launched) -> None:
+    got = answers(exchange(server, (HEAD + b"\r\n") * 5000))
+    assert 1 <= len(got) <= 20
+    assert {status for status, _, _ in got} == {200}
+    assert got[-1][1]["connection"] == "close"
+    assert not any("ERROR" in line for line in server.lines), "".join(server.lines[-60:])
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST /d HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /d HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        b"POST /decode HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+        b"POST /decode HTTP/1.1\r\nContent-Length: +5\r\n\r\nabcde",
+        b"POST /decode HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        b"POST /decode HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"POST /decode HTTP/1.1\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nx: 1\r\n folded: 2\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nx: a\0b\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+def test_what_two_servers_might_read_differently_is_refused(
+    server: Launched, request_: bytes
+) -> None:
+    hidden = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    got = exchange(server, request_ + hidden)
+    told(got, 400, "bad_request")
+
+
+@pytest.mark.parametrize("chunk", [b"zz\r\nab\r\n", b"-5\r\nabcde\r\n", b"f" * 20 + b"\r\n"])
+def test_broken_chunks(server: Launched, chunk: bytes) -> None:
+    head = (
+        b"POST /compress HTTP/1.1\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    told(exchange(server, head, chunk), 400, "bad_request")
+
+
+def test_an_upgrade_is_not_made(server: Launched) -> None:
+    for kind in (b"websocket", b"h2c"):
+        fields = b"Connection: Upgrade\r\nUpgrade: " + kind + b"\r\n\r\n"
+        [(status, headers, _)] = answers(exchange(server, HEAD + fields))
+        assert status == 200
+        assert headers["connection"] == "close"
+
+
+def test_a_body_that_nobody_asked_for_ends_the_connection(server: Launched) -> None:
+    head = b"GET /t/%s/16 HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" % (b"a" * 22)
+    [(status, _, _)] = answers(exchange(server, head, os.urandom(1000)))
+    assert status == 404
+
+
+def test_a_refusal_can_be_read_while_the_body_still_comes(server: Launched) -> None:
+    body = bytes(3_000_000)
+    head = b"POST /compress HTTP/1.1\r\nContent-Type: text/html\r\nContent-Length: 3000000\r\n\r\n"
+    told(exchange(server, head + body), 415, "unsupported_media_type")
