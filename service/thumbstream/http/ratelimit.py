@@ -14,18 +14,23 @@ import math
 import os
 import time
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thumbstream.http.refusals import RateLimitedError
 
 if TYPE_CHECKING:
     from limits.aio.storage import Storage
+    from redis.asyncio import ConnectionPool
 
 log = logging.getLogger(__name__)
 
 BUCKETS = 4096
 """Counters for addresses in memory. Two addresses rarely share one, and nobody can choose which:
 so a flood of addresses (anybody has 2^64 of IPv6) neither fills the memory nor slows the count."""
+
+
+KEY_PREFIX = "thumbstream-rate"
+"""Of keys in Redis, which may be the one that keeps the streams: an id never looks like this."""
 
 
 class RateLimit:
@@ -38,7 +43,8 @@ class RateLimit:
 
         self._limit = parse(limit)
         self._policy = f'"default";q={self._limit.amount};w={self._limit.get_expiry()}'
-        self._strategy = SlidingWindowCounterRateLimiter(_storage(store, timeout))
+        self._pool = _pool(store, timeout) if store else None
+        self._strategy = SlidingWindowCounterRateLimiter(_storage(store, self._pool))
         self._timeout = timeout
         self._salt = b"" if store else os.urandom(16)
 
@@ -67,6 +73,11 @@ class RateLimit:
             )
         return fields
 
+    async def close(self) -> None:
+        """Closes the connections to Redis."""
+        if self._pool is not None:
+            await self._pool.aclose()
+
     def _bucket(self, address: str) -> str:
         digest = blake2b(_network(address).encode(), key=self._salt, digest_size=16).digest()
         if not self._salt:
@@ -74,17 +85,20 @@ class RateLimit:
         return str(int.from_bytes(digest, "big") % BUCKETS)
 
 
-def _storage(store: str, timeout: float) -> Storage:
+def _pool(store: str, timeout: float) -> ConnectionPool:
+    from redis.asyncio import ConnectionPool
+
+    return ConnectionPool.from_url(store, socket_timeout=timeout, socket_connect_timeout=timeout)
+
+
+def _storage(store: str, pool: ConnectionPool | None) -> Storage:
     from limits.aio.storage import MemoryStorage, RedisStorage
 
-    if not store:
+    if pool is None:
         return MemoryStorage()
+    options: dict[str, Any] = {"connection_pool": pool}
     return RedisStorage(
-        f"async+{store}",
-        implementation="redispy",
-        key_prefix="thumbstream-rate",
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
+        f"async+{store}", implementation="redispy", key_prefix=KEY_PREFIX, **options
     )
 
 

@@ -61,7 +61,8 @@ class Service:
             timeout=settings.upload_timeout_seconds,
         )
         self.doorkeeper = Doorkeeper(token.get_secret_value() for token in settings.tokens)
-        self.gate = Gate(self.doorkeeper, _rate_limit(settings), self.metrics)
+        self.rate_limit = _rate_limit(settings)
+        self.gate = Gate(self.doorkeeper, self.rate_limit, self.metrics)
         keys = [key.get_secret_value() for key in settings.read_keys]
         self.read_keys = ReadKeys(keys) if keys else None
         self.draining = False
@@ -88,6 +89,8 @@ class Service:
         self.drain()
         self._open = False
         await self.workers.close()
+        if self.rate_limit is not None:
+            await self.rate_limit.close()
         await self.store.close()
 
     async def check_ready(self) -> None:

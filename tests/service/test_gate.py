@@ -1,0 +1,175 @@
+"""Who asks, may they, and how often: names of tokens, rate limits, requests at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+
+import httpx
+import pytest
+from service_harness import Running, Start, problem, until
+from service_stand_ins import photo
+
+from thumbstream.http.auth import Doorkeeper
+from thumbstream.http.ratelimit import BUCKETS, RateLimit, _network
+from thumbstream.http.refusals import RateLimitedError, UnauthorizedError
+
+PNG = {"Content-Type": "image/png"}
+REMAINING = re.compile(r'"default";r=(\d+);t=(\d+)')
+
+
+async def post(
+    running: Running, token: str | None = None, path: str = "/compress"
+) -> httpx.Response:
+    headers = PNG | ({"Authorization": f"Bearer {token}"} if token else {})
+    return await running.http.post(path, content=photo(), headers=headers)
+
+
+def remaining(answer: httpx.Response) -> int:
+    match = REMAINING.fullmatch(answer.headers["ratelimit"])
+    assert match is not None
+    assert 1 <= int(match[2]) <= 3600
+    return int(match[1])
+
+
+# Tokens
+
+
+def test_tokens_have_names() -> None:
+    keeper = Doorkeeper(["web:s3cret", "bare", "a b:odd name", "x:y:z"])
+    assert keeper.names == ["web", "token-2", "token-3", "x"]
+    for secret, name in (("s3cret", "web"), ("bare", "token-2"), ("y:z", "x")):
+        assert keeper.admit(f"Bearer {secret}") == name
+    for wrong in ("web:s3cret", "web", "s3cre", "S3CRET", "", "x:y:z"):
+        with pytest.raises(UnauthorizedError):
+            keeper.admit(f"Bearer {wrong}")
+    assert Doorkeeper([]).admit(None) is None
+
+
+async def test_the_name_is_logged_and_counted_the_secret_is_not(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = await start(tokens="web:hush-hush,batch:other", access_log=True)
+    with caplog.at_level(logging.INFO):
+        assert (await post(running, "hush-hush")).status_code == 201
+        problem(await post(running, "wrong"), 401, "unauthorized")
+    [record] = [r for r in caplog.records if getattr(r, "status", 0) == 201]
+    assert record.token == "web"
+    metrics = (await running.http.get("/metrics")).text
+    assert 'thumbstream_token_requests_total{token="web"} 1.0' in metrics
+    assert "hush" not in metrics + caplog.text
+
+
+# Rate limits
+
+
+async def test_over_the_limit(start: Start) -> None:
+    running = await start(rate_limit="3/hour")
+    left = [remaining(await post(running)) for _ in range(3)]
+    assert left == [2, 1, 0]
+    answer = await post(running)
+    problem(answer, 429, "rate_limited")
+    assert answer.headers["ratelimit-policy"] == '"default";q=3;w=3600'
+    assert remaining(answer) == 0
+    assert 1 <= int(answer.headers["retry-after"]) <= 3600
+    assert answer.headers["connection"] == "close"  # the picture was not read
+    for path in ("/decode", "/budget"):
+        problem(await post(running, path=path), 429, "rate_limited")
+    for path in ("/healthz", "/readyz", "/metrics", "/models"):
+        assert (await running.http.get(path)).status_code == 200
+    assert 'route="/compress",status="429"} 1.0' in (await running.http.get("/metrics")).text
+
+
+async def test_every_token_has_a_count_of_its_own(start: Start) -> None:
+    running = await start(tokens="web:one,batch:two", rate_limit="2/hour")
+    for token in ("one", "two"):
+        assert [(await post(running, token)).status_code for _ in range(3)][-1] == 429
+    # Guesses at tokens are counted, too, for the address that they come from.
+    assert [(await post(running, f"guess-{n}")).status_code for n in range(3)] == [401, 401, 429]
+
+
+async def test_addresses_are_believed_from_trusted_proxies_only(start: Start) -> None:
+    behind, direct = [
+        await start(rate_limit="1/hour", forwarded_allow_ips=trusted)
+        for trusted in ("127.0.0.1, 10.0.0.0/8", "")
+    ]
+    statuses: dict[str, list[int]] = {"behind": [], "direct": []}
+    for name, running in (("behind", behind), ("direct", direct)):
+        for client in ("192.0.2.1", "192.0.2.2, 10.1.2.3", "2001:db8::1", "2001:db8::2"):
+            headers = PNG | {"X-Forwarded-For": client}
+            answer = await running.http.post("/compress", content=photo(), headers=headers)
+            statuses[name].append(answer.status_code)
+    assert statuses["behind"] == [201, 200, 200, 429]  # the last two are one subscriber
+    assert statuses["direct"] == [201, 429, 429, 429]
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_what_one_subscriber_has(address: str, network: str) -> None:
+    assert _network(address) == network
+
+
+async def test_a_flood_of_addresses_takes_no_more_than_the_buckets() -> None:
+    limit = RateLimit("1000000/hour", store="", timeout=5)
+    clients = {limit._bucket(f"10.0.{n >> 8}.{n & 255}") for n in range(20_000)}
+    assert 3000 < len(clients) <= BUCKETS
+
+
+async def test_processes_share_a_count_in_redis(redis_url: str) -> None:
+    limits = [RateLimit("2/hour", store=redis_url, timeout=5) for _ in range(2)]
+    fields = [await limit.count("shared", None) for limit in limits]
+    assert [REMAINING.fullmatch(f["RateLimit"])[1] for f in fields] == ["1", "0"]  # type: ignore[index]
+    for limit in limits:
+        with pytest.raises(RateLimitedError):
+            await limit.count("shared", None)
+        assert await limit.count(None, "192.0.2.1")  # another client
+        await limit.close()
+
+
+async def test_a_store_that_is_down_lets_everybody_pass(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = await start(rate_limit="1/hour", rate_limit_store="redis://user:hush@127.0.0.1:9/0")
+    answers = [await post(running) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 200, 200]
+    assert "ratelimit" not in answers[0].headers
+    assert "the rate limit's store does not answer" in caplog.text
+    assert "hush" not in caplog.text
+
+
+async def test_without_a_limit_nothing_is_said(running: Running) -> None:
+    assert "ratelimit" not in (await post(running)).headers
+    assert running.app.service.rate_limit is None
+
+
+# Requests at once
+
+
+async def test_too_many_requests_at_once(start: Start) -> None:
+    running = await start(max_requests=3, max_connections=4, store_timeout_seconds=20)
+    key = (await running.upload())["id"]
+    running.app.service.shelf._cache._streams.clear()
+    running.store.delay = 0.5
+    slow = [asyncio.ensure_future(running.http.get(f"/t/{key}/16")) for _ in range(3)]
+    await until(lambda: running.app._requests == 3)
+    for path in (f"/thumb/{key}", "/thumbs", "/models", "/nothing"):
+        answer = await running.http.get(path)
+        problem(answer, 503, "busy")
+        assert answer.headers["retry-after"] == "1"
+        assert answer.headers["connection"] == "close"
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert (await running.http.get(path)).status_code == 200
+    assert {answer.status_code for answer in await asyncio.gather(*slow)} == {200}
+    assert (await running.http.get(f"/thumb/{key}")).status_code == 200
+    text = (await running.http.get("/metrics")).text
+    assert 'thumbstream_requests_total{route="turned_away",status="503"} 4.0' in text
