@@ -33,7 +33,7 @@ from thumbstream.http.observe import Observed
 from thumbstream.http.openapi import complete
 from thumbstream.http.pages import Pages
 from thumbstream.http.problems import Problem, problem, problem_for
-from thumbstream.http.refusals import BusyError, RefusedError
+from thumbstream.http.refusals import BadRequestError, BusyError, RefusedError
 from thumbstream.http.replies import Reply, encode_headers
 from thumbstream.http.service import Service
 from thumbstream.http.signedreads import SignedReads
@@ -53,8 +53,11 @@ DESCRIPTION = (
 ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
 """However many requests are in work: an overloaded service must not look like a dead one."""
 
+MAX_PARAMETERS = 100
+"""In a query: many more than any route has, few enough to be read in no time."""
+
 TURNED_AWAY = "turned_away"
-"""What /metrics calls the route of requests that were too many."""
+"""What /metrics calls the route of requests that were looked at no further."""
 
 
 class Application:
@@ -93,22 +96,28 @@ class Application:
         self._retry_after = settings.retry_after_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI), or say that there are too many."""
+        """Serve one request (ASGI), or the life of the process."""
         if scope["type"] != "http":
             await self._within(scope, receive, send)
             return
         if self._requests >= self._max_requests and scope["path"] not in ALWAYS_ANSWERED:
-            error = BusyError("too many requests at once")
-            status, headers, body = problem_for(error, retry_after=self._retry_after)
-            self.service.metrics.answered(TURNED_AWAY, status, 0.0)
-            headers["Connection"] = "close"  # its body, if it has one, is not read
-            await Reply(status, encode_headers(headers), body).send(send, scope["method"])
+            await self._turn_away(BusyError("too many requests at once"), scope, send)
+            return
+        if scope["query_string"].count(b"&") >= MAX_PARAMETERS:
+            error = BadRequestError(f"a query has at most {MAX_PARAMETERS} parameters")
+            await self._turn_away(error, scope, send)
             return
         self._requests += 1
         try:
             await self._within(scope, receive, send)
         finally:
             self._requests -= 1
+
+    async def _turn_away(self, error: RefusedError, scope: Scope, send: Send) -> None:
+        status, headers, body = problem_for(error, retry_after=self._retry_after)
+        self.service.metrics.answered(TURNED_AWAY, status, 0.0)
+        headers["Connection"] = "close"  # its body, if it has one, is not read
+        await Reply(status, encode_headers(headers), body).send(send, scope["method"])
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

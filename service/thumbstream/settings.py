@@ -102,6 +102,13 @@ class Settings(BaseSettings):
             return tuple(part for part in (part.strip() for part in value.split(",")) if part)
         return value
 
+    @field_validator("tokens")
+    @classmethod
+    def _with_secrets(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(token.get_secret_value().endswith(":") for token in tokens):
+            raise ValueError("a token is name:secret, or a secret alone")
+        return tokens
+
     @field_validator("read_keys")
     @classmethod
     def _long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
