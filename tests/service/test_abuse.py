@@ -16,6 +16,7 @@ from service_harness import Launch, Launched, Running, Start, open_connection, p
 from service_stand_ins import STREAM_LENGTH, photo
 
 LIMIT = 100_000
+PNG = {"Content-Type": "image/png"}
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 DISPOSITION = b'Content-Disposition: form-data; name="file"; filename="x"\r\n'
 
@@ -49,7 +50,7 @@ def part(body: bytes, head: bytes = DISPOSITION) -> bytes:
     ("body", "status", "code"),
     [
         (b"x" * 90_000 + b"\r\n" + part(b"picture") + b"--b--\r\n", 400, "bad_request"),
-        (b"\r\n" * 45_000 + part(b"") + b"--b--\r\n", 422, "undecodable"),
+        (b"\r\n" * 45_000 + part(b"") + b"--b--\r\n", 400, "bad_request"),
         (part(b"x", b'Content-Disposition: form-data; name="a"\r\n') * 2000, 400, "bad_request"),
         (part(b"x") * 2000, 400, "bad_request"),
         (part(b"x", b"x: y\r\n" * 10_000 + DISPOSITION), 400, "bad_request"),
@@ -99,7 +100,7 @@ def test_a_form_chooses_no_codec(http: httpx.Client, charset: str) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "", ".", "..", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "..%5c..%5cwin.ini", "%00", "a%00b", "%ff",
+        "", "%2e%2e", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "..%5c..%5cwin.ini", "%00", "a%00b", "%ff",
         "q0Zr2vYx3m1Ck7Ht5sNwA", "q0Zr2vYx3m1Ck7Ht5sNwAQQ", "q0Zr2vYx3m1Ck7Ht5sNwAR",
         "q0Zr2vYx3m1Ck7Ht5sNwA%0A", "q0Zr2vYx3m1Ck7Ht5sNwA+", "curve%3Aq0Zr2vYx3m1Ck7Ht5sNwAQ",
         "*", "%27%20OR%201=1--", "%0d%0aSet-Cookie:%20a=b", "a" * 4000, "%f0%9f%98%80",
@@ -148,7 +149,7 @@ async def test_query_floods(running: Running) -> None:
 @pytest.mark.parametrize(
     ("range_", "status"),
     [
-        ("bytes=" + ",".join(f"{n}-{n}" for n in range(4000)), 200),
+        ("bytes=" + ",".join(f"{n}-{n}" for n in range(2000)), 200),
         ("bytes=" + "0-," * 5000, 200),
         ("bytes=0-" + "9" * 5000, 200),
         ("bytes=" + "9" * 18 + "-", 416),
@@ -166,9 +167,7 @@ async def test_query_floods(running: Running) -> None:
     ],
 )
 def test_ranges(http: httpx.Client, range_: str, status: int) -> None:
-    key = http.post("/compress", content=photo(), headers={"Content-Type": "image/png"}).json()[
-        "id"
-    ]
+    key = http.post("/compress", content=photo(), headers=PNG).json()["id"]
     answer = http.get(f"/thumb/{key}", headers={"Range": range_.encode("utf-8")})  # type: ignore[dict-item]
     assert answer.status_code == status
     assert len(answer.content) <= max(STREAM_LENGTH, 300)
@@ -177,9 +176,7 @@ def test_ranges(http: httpx.Client, range_: str, status: int) -> None:
 
 
 def test_many_range_fields_are_several_ranges(http: httpx.Client) -> None:
-    key = http.post("/compress", content=photo(), headers={"Content-Type": "image/png"}).json()[
-        "id"
-    ]
+    key = http.post("/compress", content=photo(), headers=PNG).json()["id"]
     answer = http.get(f"/thumb/{key}", headers=[("Range", "bytes=0-1")] * 50)
     assert (answer.status_code, len(answer.content)) == (200, STREAM_LENGTH)
 
@@ -207,7 +204,7 @@ def test_no_address_is_ever_followed(http: httpx.Client, body: bytes) -> None:
             writer.close()
 
         listener = await asyncio.start_server(hear, "127.0.0.1", 0)
-        address = "127.0.0.1:%d" % listener.sockets[0].getsockname()[1]
+        address = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         filled = body.replace(b"%s", address.encode()).replace(b"%%", b"%")
         async with httpx.AsyncClient(base_url=str(http.base_url), timeout=30) as client:
             for kind in ("image/svg+xml", "image/png", "application/octet-stream"):
@@ -221,7 +218,7 @@ def test_no_address_is_ever_followed(http: httpx.Client, body: bytes) -> None:
             problem(await client.post("/compress", files=files), 400, "bad_request")
             for name in ("url", "src", "model"):
                 url = f"/compress?{name}=http://{address}/"
-                await client.post(url, content=photo(), headers={"Content-Type": "image/png"})
+                await client.post(url, content=photo(), headers=PNG)
         listener.close()
         assert called == 0
 
@@ -246,9 +243,7 @@ async def test_a_picture_with_addresses_in_it_opens_no_connection(start: Start) 
     ):  # fmt: skip
         out = io.BytesIO()
         Image.open(io.BytesIO(photo())).save(out, form, **options)
-        answer = await running.http.post(
-            "/compress", content=out.getvalue(), headers={"Content-Type": "image/png"}
-        )
+        answer = await running.http.post("/compress", content=out.getvalue(), headers=PNG)
         assert answer.status_code in (200, 201)
     listening = False
     assert opened == []
@@ -268,7 +263,7 @@ def test_polyglots_come_back_as_pixels_only(http: httpx.Client) -> None:
         photo(form="BMP") + b"%PDF-1.7\n",
         photo(form="JPEG") + photo(form="PNG", seed=1),
     ):
-        made = http.post("/compress", content=body, headers={"Content-Type": "image/png"})
+        made = http.post("/compress", content=body, headers=PNG)
         assert made.status_code in (200, 201), made.text
         key = made.json()["id"]
         for path in (f"/thumb/{key}", f"/decode/{key}", f"/thumbs.json?ids={key}"):
@@ -278,7 +273,7 @@ def test_polyglots_come_back_as_pixels_only(http: httpx.Client) -> None:
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert "html" not in answer.headers["content-type"]
     for body in (script + photo(form="JPEG"), b"%PDF-1.7\n" + photo(form="PNG"), archive + gif):
-        answer = http.post("/compress", content=body, headers={"Content-Type": "image/png"})
+        answer = http.post("/compress", content=body, headers=PNG)
         problem(answer, 415, "unsupported_format")
 
 
@@ -306,8 +301,6 @@ def test_uploads_that_break_off(server: Launched) -> None:
         with open_connection(server) as connection:
             connection.sendall(head % len(picture) + picture[:length])
     with open_connection(server) as connection:
-        connection.sendall(
-            head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") % len(picture)
-        )
-        connection.sendall(picture)
+        last = head.replace(b" HTTP/1.1\r\n", b" HTTP/1.1\r\nConnection: close\r\n")
+        connection.sendall(last % len(picture) + picture)
         assert b" 201 Created" in read_to_end(connection)
