@@ -31,6 +31,9 @@ from thumbstream.ingest.containers import (
     MAX_AVIF_BOXES,
     MAX_JPEG_SCANS,
     avif_boxes,
+    check_decoding,
+    check_gif_head,
+    check_jpeg_head,
     jpeg_scans,
     mend_colour_key,
     without_png_bombs,
@@ -95,9 +98,14 @@ def open_picture(data: bytes, limits: Limits) -> ImageFile.ImageFile:
         raise UndecodablePictureError(
             f"the AVIF file is described in more than {MAX_AVIF_BOXES} bytes"
         )
+    if name == "JPEG":
+        check_jpeg_head(data)
+    if name == "GIF":
+        check_gif_head(data)
     factory, _ = Image.OPEN[name]
     image = factory(io.BytesIO(data), "")
     limits.check_size(*image.size)
+    check_decoding(image, len(data), limits)
     if name == "PNG":
         mend_colour_key(image)
     if name == "JPEG" and image.info.get("progressive") and jpeg_scans(data) > MAX_JPEG_SCANS:
