@@ -17,7 +17,7 @@ from thumbstream.http.auth import Doorkeeper
 from thumbstream.http.hotpath import HotPath
 from thumbstream.http.problems import problem_for
 from thumbstream.http.refusals import RefusedError
-from thumbstream.http.replies import Header, Reply, cors_headers, encode_headers
+from thumbstream.http.replies import Reply, cors_headers, encode_headers
 from thumbstream.http.signing import Grant, ReadKeys, streams_of
 from thumbstream.metrics import Metrics
 
@@ -96,20 +96,22 @@ def _route(scope: Scope) -> str | None:
 def _bounded(send: Send, grant: Grant | None) -> Send:
     async def send_bounded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [_kept_no_longer(header, grant) for header in message["headers"]]
+            headers = [
+                (name, _no_longer(value, grant)) if name == b"cache-control" else (name, value)
+                for name, value in message["headers"]
+            ]
             message = {**message, "headers": headers}
         await send(message)
 
     return send_bounded
 
 
-def _kept_no_longer(header: Header, grant: Grant | None) -> Header:
-    name, value = header
-    age = _MAX_AGE.match(value) if name == b"cache-control" else None
+def _no_longer(caching: bytes, grant: Grant | None) -> bytes:
+    age = _MAX_AGE.match(caching)
     if age is None:
-        return header
+        return caching
     if grant is None:
-        return name, value.replace(b"public", b"private")
+        return caching.replace(b"public", b"private")
     left = max(0, grant.expires - int(time.time()) - 1)
     # A cache must not fall back on it afterwards, not even when the service is down.
-    return name, b"public, max-age=%d, must-revalidate" % min(int(age[1]), left)
+    return b"public, max-age=%d, must-revalidate" % min(int(age[1]), left)

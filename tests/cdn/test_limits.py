@@ -1,0 +1,60 @@
+"""What one address may read through the deployed nginx, and what it hears over it."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+from cdn_servers import Service, Upload
+
+EACH = 900
+"""Requests on one connection: nginx closes it after a thousand."""
+BURST = 2000
+"""As deploy/nginx.conf has it."""
+
+
+def test_a_flood_of_reads_is_stopped_and_health_is_not(
+    cdn: httpx.Client, kept: Service, upload: Upload
+) -> None:
+    key = upload(kept.url)
+    assert cdn.get(f"/t/{key}/16").status_code == 200
+    ask = f"GET /t/{key}/16 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+    def flood(_: int) -> Counter[bytes]:
+        with socket.create_connection((cdn.base_url.host, cdn.base_url.port or 80), 30) as link:
+            link.sendall(ask * EACH + ask.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            received = b""
+            while part := link.recv(1 << 20):
+                received += part
+        return Counter(piece[:3] for piece in received.split(b"HTTP/1.1 ")[1:])
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = sum(pool.map(flood, range(12)), Counter[bytes]())
+    assert set(answers) == {b"200", b"429"}
+    assert sum(answers.values()) == 12 * (EACH + 1)
+    assert answers[b"200"] >= BURST
+    assert cdn.get("/healthz").status_code == 200
+    assert cdn.get("/readyz").status_code == 200
+
+
+def test_too_many_connections_are_told_like_the_services_own_refusals(cdn: httpx.Client) -> None:
+    links = []
+    try:
+        for _ in range(101):
+            link = socket.create_connection((cdn.base_url.host, cdn.base_url.port or 80), 30)
+            links.append(link)
+            # A body that does not come holds the connection.
+            link.sendall(b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        answer = httpx.get(f"{cdn.base_url}/thumb/x", timeout=30)
+        while answer.status_code != 429:
+            answer = httpx.get(f"{cdn.base_url}/thumb/x", timeout=30)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["retry-after"] == "1"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.json()["code"] == "rate_limited"
+    finally:
+        for link in links:
+            link.close()
+    assert cdn.get("/healthz").status_code == 200
