@@ -1,11 +1,18 @@
 """What the service counts, for Prometheus.
 
 One registry per application object, so that two of them in one process (tests) do not share
-numbers. Label values come from fixed sets only (route templates and statuses): a request cannot
+numbers. Label values come from fixed sets only (route templates, statuses, codes): a request cannot
 create a time series.
+
+Several processes behind one port (`processes`) count into files of one folder, and whichever is
+asked adds them up. What is no counter but a state (a gauge) is read when it is asked for, and once
+a second for the siblings.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,8 +23,11 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     generate_latest,
+    values,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from thumbstream.store import StoreError, StoreFullError
 from thumbstream.workers import Workers
 
 REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -26,15 +36,41 @@ REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 WORK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Seconds of one job in a worker thread."""
 
+STORE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+"""Seconds: from a page in memory to the longest that a request waits for a store."""
+
+_OF_ALL_PROCESSES = {"process_start_time_seconds": "livemin"}
+"""How a gauge about a process is told of several; those not listed are summed."""
+
+
+def share(index: int) -> None:
+    """Counts, from now on, together with the siblings of this process; call before `Metrics`.
+
+    The files are named by the process's place and not by its number, so that one that replaces
+    another goes on counting where that one was, and no file is left behind for each that died.
+    """
+    shared = values.MultiProcessValue(lambda: index)  # type: ignore[no-untyped-call]
+    values.ValueClass = shared
+
+
+def _shared() -> bool:
+    return bool(values.ValueClass._multiprocess)
+
 
 class Metrics:
     """The counters of one application."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
+        self._readings: list[Callable[[], None]] = []
+        self.in_flight = 0
+        """Requests under way. A plain number, because every request passes here twice."""
+        if _shared():
+            self._watch_process()
+        else:
+            ProcessCollector(registry=registry)
+            GCCollector(registry=registry)
         PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
         self._requests = Counter(
             "thumbstream_requests",
             "Requests answered.",
@@ -89,6 +125,38 @@ class Metrics:
         self._by_quality = {
             known: by_quality.labels("yes" if known else "no") for known in (True, False)
         }
+        self._refusals = Counter(
+            "thumbstream_refusals",
+            "Answers that are errors, by their code.",
+            ("code",),
+            registry=registry,
+        )
+        self._store_seconds = Histogram(
+            "thumbstream_store_seconds",
+            "Time of one operation of the store; a get may be of many keys.",
+            ("operation",),
+            buckets=STORE_BUCKETS,
+            registry=registry,
+        )
+        self._store_errors = Counter(
+            "thumbstream_store_errors",
+            "Operations that the store failed at: unavailable, full, timeout, other.",
+            ("operation", "reason"),
+            registry=registry,
+        )
+        self._build = self._gauge(
+            "thumbstream_build_info",
+            "1, with the version, the default model, and what runs it.",
+            ("version", "model", "provider"),
+            mode="livemax",
+        )
+        self._starts = Counter(
+            "thumbstream_process_starts",
+            "Processes that began to serve since the service was started.",
+            registry=registry,
+        )
+        self._processes = self._gauge("thumbstream_processes", "Processes that serve.")
+        self.watch("thumbstream_requests_in_flight", "Requests under way.", lambda: self.in_flight)
         self._answered: dict[tuple[str, int], Counter] = {}
         self._timed: dict[str, Histogram] = {}
 
@@ -107,13 +175,84 @@ class Metrics:
         """Counts one prefix that was asked for by quality; ``measured``: its curve was there."""
         self._by_quality[measured].inc()
 
+    def refused(self, code: str) -> None:
+        """Counts one answer that is an error. ``code`` is one of the documented ones."""
+        self._refusals.labels(code).inc()
+
+    def store_operation(
+        self, operation: str, seconds: float, error: BaseException | None = None
+    ) -> None:
+        """Counts one ``get``, ``put`` or ``ping`` of the store, and what it failed with."""
+        self._store_seconds.labels(operation).observe(seconds)
+        if error is not None:
+            self._store_errors.labels(operation, _reason(error)).inc()
+
+    def serving(self, *, version: str, model: str, provider: str) -> None:
+        """Says that this process serves from now on, and with what."""
+        self._build.labels(version, model, provider).set(1)
+        self._processes.set(1)
+        self._starts.inc()
+
     def watch_workers(self, workers: Workers) -> None:
-        """Shows the depth of the queue, read at the time of each scrape."""
-        waiting = Gauge("thumbstream_jobs_waiting", "Jobs in the queue.", registry=self.registry)
-        waiting.set_function(lambda: workers.waiting)
-        running = Gauge("thumbstream_jobs_running", "Jobs in threads.", registry=self.registry)
-        running.set_function(lambda: workers.running)
+        """Shows the depth of the queue."""
+        self.watch("thumbstream_jobs_waiting", "Jobs in the queue.", lambda: workers.waiting)
+        self.watch("thumbstream_jobs_running", "Jobs in threads.", lambda: workers.running)
+
+    def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Shows a state: the sum over all processes of what ``read`` says."""
+        gauge = self._gauge(name, text)
+        self._readings.append(lambda: gauge.set(read()))
+
+    def refresh(self) -> None:
+        """Reads all states anew. Siblings show what was read last, so call it now and then."""
+        for read in self._readings:
+            read()
 
     def page(self) -> bytes:
-        """All numbers in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """All numbers, of all processes, in Prometheus' text format."""
+        self.refresh()
+        if not _shared():
+            return generate_latest(self.registry)
+        everyone = CollectorRegistry()
+        PlatformCollector(registry=everyone)
+        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+        return generate_latest(everyone)
+
+    def _watch_process(self) -> None:
+        """The standard numbers about a process, kept like states and so added up."""
+        collector = ProcessCollector(registry=None)
+        gauges = {
+            sample.name: self._gauge(
+                sample.name,
+                family.documentation,
+                mode=_OF_ALL_PROCESSES.get(sample.name, "livesum"),
+            )
+            for family in collector.collect()
+            for sample in family.samples
+        }
+
+        def read() -> None:
+            for family in collector.collect():
+                for sample in family.samples:
+                    gauges[sample.name].set(sample.value)
+
+        self._readings.append(read)
+
+    def _gauge(
+        self, name: str, text: str, labels: tuple[str, ...] = (), *, mode: str = "livesum"
+    ) -> Gauge:
+        return Gauge(
+            name,
+            text,
+            labels,
+            multiprocess_mode=mode,  # type: ignore[arg-type]  # a Literal that is not exported
+            registry=self.registry,
+        )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError | asyncio.CancelledError):  # who waits for it gave up
+        return "timeout"
+    if isinstance(error, StoreFullError):
+        return "full"
+    return "unavailable" if isinstance(error, StoreError) else "other"

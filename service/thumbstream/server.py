@@ -9,7 +9,6 @@ with status 0: it was asked to.
 
 from __future__ import annotations
 
-import logging
 import signal
 import socket
 import time
@@ -19,19 +18,32 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from thumbstream.processes import Child, announce
 from thumbstream.settings import Settings
 
-log = logging.getLogger(__name__)
+TICKS_PER_SECOND = 10
+"""How often uvicorn calls `on_tick`."""
 
 
-def run(app: ASGIApp, settings: Settings, *, on_drain: Callable[[], None]) -> bool:
+def run(
+    app: ASGIApp,
+    settings: Settings,
+    *,
+    on_drain: Callable[[], None],
+    on_second: Callable[[], None],
+    child: Child | None = None,
+) -> bool:
     """Serves ``app`` until a signal stops it; False when it could not start.
 
-    ``on_drain`` is called from a signal handler when the first step begins.
+    ``on_drain`` is called from a signal handler when the first step begins, ``on_second`` on the
+    event loop. As a ``child`` it listens on the socket that its parent gave it.
     """
     server = DrainingServer(_config(app, settings), settings.drain_seconds, on_drain)
+    server.on_second.append(on_second)
+    if child is not None:
+        server.on_second.append(child.beat)
     try:
-        server.run()
+        server.run(None if child is None else [child.listener])
     except SystemExit:  # uvicorn leaves like this when the lifespan or the port fails
         return False
     return server.started
@@ -64,14 +76,14 @@ class DrainingServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._on_drain = on_drain
         self._stop_at: float | None = None  # time.monotonic() at which step 2 begins
+        self.on_second: list[Callable[[], None]] = []
+        """Called when it has started and then once a second, on the event loop."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say where: port 0 becomes a number only here."""
+        """Listen, and say where unless a parent does: it speaks for all its children."""
         await super().startup(sockets)
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            name = f"[{host}]" if ":" in host else host
-            log.info("demo page http://%s:%d/ and API documentation /docs", name, port)
+        if self.started and sockets is None:
+            announce(self.servers[0].sockets[0].getsockname(), "1 process")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal: choose when to stop instead of stopping."""
@@ -84,6 +96,9 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Say whether to stop; uvicorn asks ten times a second."""
+        if counter % TICKS_PER_SECOND == 0:
+            for call in self.on_second:
+                call()
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)

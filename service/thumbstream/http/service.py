@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from thumbstream import __version__
 from thumbstream.cache import StreamCache
 from thumbstream.catalogue import Catalogue, Zoo
 from thumbstream.http.auth import Doorkeeper
@@ -15,6 +16,7 @@ from thumbstream.pipeline import Limitations, Pipeline
 from thumbstream.settings import Settings
 from thumbstream.shelf import Shelf
 from thumbstream.store import Store, StoreError
+from thumbstream.store.measured import MeasuredStore
 from thumbstream.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -25,14 +27,18 @@ class Service:
 
     def __init__(self, settings: Settings, *, zoo: Zoo, store: Store) -> None:
         self.settings = settings
-        self.store = store
         self.metrics = Metrics()
+        self.store = store = MeasuredStore(store, self.metrics.store_operation)
         self.workers = Workers(settings.threads, settings.encode_queue)
         self.metrics.watch_workers(self.workers)
         self.catalogue = Catalogue(zoo, chosen=settings.models, device=settings.device)
+        cache = StreamCache(settings.cache_bytes)
+        self.metrics.watch(
+            "thumbstream_cache_bytes", "Bytes of the cache in memory.", lambda: cache.size
+        )
         self.shelf = Shelf(
             store,
-            StreamCache(settings.cache_bytes),
+            cache,
             self.metrics,
             timeout=settings.store_timeout_seconds,
         )
@@ -68,6 +74,10 @@ class Service:
             await self.store.close()
             raise
         self._open = True
+        [model, *_] = self.catalogue.describe()
+        self.metrics.serving(
+            version=__version__, model=model["id"], provider=",".join(model["providers"][:1])
+        )
         log.info("open: store %s, models %s", self.store.name, ", ".join(self.catalogue.offered))
 
     def drain(self) -> None:
