@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from service_harness import Running
+from service_harness import UNKNOWN, Running
 
 from thumbstream.http.hotpath import TIERS
 from thumbstream.http.problems import ANSWERS, INTERNAL
@@ -50,6 +50,8 @@ def test_every_error_is_documented_with_its_status() -> None:
 
 async def test_every_metric_is_documented(running: Running) -> None:
     await running.upload()
+    running.store.down = True
+    assert (await running.http.get(f"/thumb/{UNKNOWN}")).status_code == 503
     text = (await running.http.get("/metrics")).text
     types = re.findall(r"^# TYPE (thumbstream_\w+) \w+$", text, re.MULTILINE)
     families = {name for name in types if not name.endswith("_created")}
