@@ -12,7 +12,7 @@ a second for the siblings.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -38,6 +38,11 @@ WORK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 STORE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 """Seconds: from a page in memory to the longest that a request waits for a store."""
+
+OPERATIONS = ("get", "put", "ping")
+"""What a store is asked to do."""
+REASONS = ("unavailable", "full", "timeout", "other")
+"""Why it did not."""
 
 _OF_ALL_PROCESSES = {"process_start_time_seconds": "livemin"}
 """How a gauge about a process is told of several; those not listed are summed."""
@@ -144,6 +149,10 @@ class Metrics:
             ("operation", "reason"),
             registry=registry,
         )
+        for operation in OPERATIONS:
+            self._store_seconds.labels(operation)
+            for reason in REASONS:
+                self._store_errors.labels(operation, reason)
         self._build = self._gauge(
             "thumbstream_build_info",
             "1, with the version, the default model, and what runs it.",
@@ -174,6 +183,11 @@ class Metrics:
     def by_quality(self, *, measured: bool) -> None:
         """Counts one prefix that was asked for by quality; ``measured``: its curve was there."""
         self._by_quality[measured].inc()
+
+    def know_codes(self, codes: Iterable[str]) -> None:
+        """Shows a 0 for every error code: a counter that begins at 1 has never increased."""
+        for code in codes:
+            self._refusals.labels(code)
 
     def refused(self, code: str) -> None:
         """Counts one answer that is an error. ``code`` is one of the documented ones."""

@@ -9,6 +9,7 @@ from thumbstream import __version__
 from thumbstream.cache import StreamCache
 from thumbstream.catalogue import Catalogue, Zoo
 from thumbstream.http.auth import Doorkeeper
+from thumbstream.http.problems import ANSWERS, INTERNAL
 from thumbstream.http.refusals import NotReadyError
 from thumbstream.http.uploads import Uploads
 from thumbstream.metrics import Metrics
@@ -28,6 +29,7 @@ class Service:
     def __init__(self, settings: Settings, *, zoo: Zoo, store: Store) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.metrics.know_codes(answer.code for answer in [*ANSWERS.values(), INTERNAL])
         self.store = store = MeasuredStore(store, self.metrics.store_operation)
         self.workers = Workers(settings.threads, settings.encode_queue)
         self.metrics.watch_workers(self.workers)
