@@ -6,7 +6,9 @@ create a time series.
 
 Several processes behind one port (`processes`) count into files of one folder, and whichever is
 asked adds them up. What is no counter but a state (a gauge) is read when it is asked for, and once
-a second for the siblings.
+a second for the siblings. What the hot path counts is a plain addition, told to Prometheus then: a
+counter of prometheus_client takes a lock, and here writes to a file, for every one of ten thousands
+of requests a second.
 """
 
 from __future__ import annotations
@@ -62,6 +64,26 @@ def _shared() -> bool:
     return bool(values.ValueClass._multiprocess)
 
 
+class Tally:
+    """A counter for the event loop alone: what it counts is told to ``counter`` by `tell`."""
+
+    __slots__ = ("_counter", "_untold")
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._untold = 0
+
+    def inc(self, amount: int = 1) -> None:
+        """Count ``amount`` more."""
+        self._untold += amount
+
+    def tell(self) -> None:
+        """Tell the counter."""
+        if self._untold:
+            self._counter.inc(self._untold)
+            self._untold = 0
+
+
 class Metrics:
     """The counters of one application."""
 
@@ -107,19 +129,11 @@ class Metrics:
             buckets=WORK_BUCKETS,
             registry=registry,
         )
-        self.cache_hits = Counter(
-            "thumbstream_cache_hits", "Streams and curves found in memory.", registry=registry
-        )
-        self.cache_misses = Counter(
-            "thumbstream_cache_misses", "Streams and curves asked of the store.", registry=registry
-        )
-        self.stream_bytes_served = Counter(
-            "thumbstream_stream_bytes_served", "Bytes of streams sent.", registry=registry
-        )
-        self.stream_bytes_saved = Counter(
-            "thumbstream_stream_bytes_saved",
-            "Bytes of streams not sent because a prefix was asked for.",
-            registry=registry,
+        self.cache_hits = self._tally("cache_hits", "Streams and curves found in memory.")
+        self.cache_misses = self._tally("cache_misses", "Streams and curves asked of the store.")
+        self.stream_bytes_served = self._tally("stream_bytes_served", "Bytes of streams sent.")
+        self.stream_bytes_saved = self._tally(
+            "stream_bytes_saved", "Bytes of streams not sent because a prefix was asked for."
         )
         by_quality = Counter(
             "thumbstream_by_quality",
@@ -166,14 +180,17 @@ class Metrics:
         )
         self._processes = self._gauge("thumbstream_processes", "Processes that serve.")
         self.watch("thumbstream_requests_in_flight", "Requests under way.", lambda: self.in_flight)
-        self._answered: dict[tuple[str, int], Counter] = {}
+        self._answered: dict[tuple[str, int], Tally] = {}
         self._timed: dict[str, Histogram] = {}
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Counts one request. ``route`` is a template, never a path that a client sent."""
         counter = self._answered.get((route, status))
         if counter is None:
-            counter = self._answered[route, status] = self._requests.labels(route, str(status))
+            counter = self._answered[route, status] = Tally(
+                self._requests.labels(route, str(status))
+            )
+            self._readings.append(counter.tell)
         counter.inc()
         timer = self._timed.get(route)
         if timer is None:
@@ -251,6 +268,11 @@ class Metrics:
                     gauges[sample.name].set(sample.value)
 
         self._readings.append(read)
+
+    def _tally(self, name: str, text: str) -> Tally:
+        tally = Tally(Counter(f"thumbstream_{name}", text, registry=self.registry))
+        self._readings.append(tally.tell)
+        return tally
 
     def _gauge(
         self, name: str, text: str, labels: tuple[str, ...] = (), *, mode: str = "livesum"

@@ -30,7 +30,7 @@ def run(
     settings: Settings,
     *,
     on_drain: Callable[[], None],
-    on_second: Callable[[], None],
+    on_second: Callable[[], None] | None = None,
     child: Child | None = None,
 ) -> bool:
     """Serves ``app`` until a signal stops it; False when it could not start.
@@ -39,7 +39,8 @@ def run(
     event loop. As a ``child`` it listens on the socket that its parent gave it.
     """
     server = DrainingServer(_config(app, settings), settings.drain_seconds, on_drain)
-    server.on_second.append(on_second)
+    if on_second is not None:
+        server.on_second.append(on_second)
     if child is not None:
         server.on_second.append(child.beat)
     try:

@@ -92,6 +92,7 @@ class Service:
         self._open = False
         await self.workers.close()
         await self.store.close()
+        self.metrics.refresh()  # the last second, for those that stay
 
     async def check_ready(self) -> None:
         """Raises `NotReadyError` or `StoreError` when new clients should go elsewhere."""
