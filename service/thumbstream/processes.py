@@ -17,6 +17,7 @@ each child drains as a single process does (`server`). Why not uvicorn's own sup
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -42,6 +43,7 @@ CHILD = "_THUMBSTREAM_CHILD"
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where prometheus_client lets processes count together."""
 
+BEAT_SECONDS = 1.0
 HUNG_SECONDS = 60.0
 """Silence on the lifeline after which a child is killed: no turn of an event loop takes as long."""
 LONGEST_WAIT_SECONDS = 10.0
@@ -76,10 +78,12 @@ class Child:
         return child
 
     def beat(self) -> None:
-        """Tells the parent that the event loop turns."""
+        """Tells the parent that the event loop turns, now and then every second."""
         # Full, or closed: the parent is busy, or gone, which the thread notices.
         with suppress(OSError):
             self.lifeline.send(b".", socket.MSG_DONTWAIT)
+        # While it stops as well, which may take longer than a child may be silent.
+        asyncio.get_running_loop().call_later(BEAT_SECONDS, self.beat)
 
     def _follow_parent(self) -> None:
         with suppress(OSError):
@@ -110,21 +114,33 @@ class _Place:
         """Starts a child unless there is one or it is too early."""
         if self._process is not None or now < self._start_at:
             return
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        listener = _reuse_port(self._address.family, self._address.getsockname())
-        with theirs, listener:
-            told = f"{self.index}:{listener.fileno()}:{theirs.fileno()}"
-            self._process = subprocess.Popen(  # noqa: S603 - the command that runs already
-                [sys.executable, *sys.orig_argv[1:]],
-                env={**os.environ, CHILD: told, METRICS_FOLDER: self._folder},
-                pass_fds=(listener.fileno(), theirs.fileno()),
-                # Ctrl-C reaches every process of a terminal's group; here the parent passes it on.
-                process_group=0,
-            )
-        self._lifeline = ours
-        self.serves = False
         self._start_at = now + self._wait
+        try:
+            self._process, self._lifeline = self._spawn()
+        except OSError as error:  # no memory, no process numbers, no descriptors: for now
+            log.error("cannot start a process: %s", error)
+            self._start_at = now + LONGEST_WAIT_SECONDS
+
+    def _spawn(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """A child, and the parent's end of its lifeline."""
+        ours, theirs = socket.socketpair()
+        try:
+            ours.setblocking(False)
+            listener = _reuse_port(self._address.family, self._address.getsockname())
+            with theirs, listener:
+                told = f"{self.index}:{listener.fileno()}:{theirs.fileno()}"
+                process = subprocess.Popen(  # noqa: S603 - the command that runs already
+                    [sys.executable, *sys.orig_argv[1:]],
+                    env={**os.environ, CHILD: told, METRICS_FOLDER: self._folder},
+                    pass_fds=(listener.fileno(), theirs.fileno()),
+                    # Ctrl-C reaches a terminal's whole group; here the parent passes it on.
+                    process_group=0,
+                )
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+        return process, ours
 
     def look(self, now: float) -> int | None:
         """The exit status of a child that has died since the last look, or None."""
@@ -132,7 +148,7 @@ class _Place:
             return None
         try:
             heard = self._lifeline.recv(4096)
-        except BlockingIOError:
+        except OSError:  # nothing new
             heard = b""
         if heard:
             self._heard_at = now

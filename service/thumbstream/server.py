@@ -39,10 +39,8 @@ def run(
     event loop. As a ``child`` it listens on the socket that its parent gave it.
     """
     server = DrainingServer(_config(app, settings), settings.drain_seconds, on_drain)
-    if on_second is not None:
-        server.on_second.append(on_second)
-    if child is not None:
-        server.on_second.append(child.beat)
+    server.on_second = on_second
+    server.child = child
     try:
         server.run(None if child is None else [child.listener])
     except SystemExit:  # uvicorn leaves like this when the lifespan or the port fails
@@ -77,13 +75,19 @@ class DrainingServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._on_drain = on_drain
         self._stop_at: float | None = None  # time.monotonic() at which step 2 begins
-        self.on_second: list[Callable[[], None]] = []
+        self.on_second: Callable[[], None] | None = None
         """Called when it has started and then once a second, on the event loop."""
+        self.child: Child | None = None
+        """Set in one of several processes."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say where unless a parent does: it speaks for all its children."""
+        """Listen, and say so: to everybody where, or to the parent, which speaks for all."""
         await super().startup(sockets)
-        if self.started and sockets is None:
+        if not self.started:
+            return
+        if self.child is not None:
+            self.child.beat()
+        else:
             announce(self.servers[0].sockets[0].getsockname(), "1 process")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -97,9 +101,8 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Say whether to stop; uvicorn asks ten times a second."""
-        if counter % TICKS_PER_SECOND == 0:
-            for call in self.on_second:
-                call()
+        if self.on_second is not None and counter % TICKS_PER_SECOND == 0:
+            self.on_second()
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)
