@@ -279,8 +279,10 @@ async def test_a_refusal_of_the_hot_path_names_its_request(
 
 async def test_an_answer_that_caches_keep_names_no_request(running: Running) -> None:
     key = (await running.upload())["id"]
-    answer = await running.http.get(f"/thumb/{key}", headers={"X-Request-ID": "find-me"})
-    assert "x-request-id" not in answer.headers
+    for path, status in ((f"/thumb/{key}", 200), (f"/thumb/{UNKNOWN}", 404)):
+        answer = await running.http.get(path, headers={"X-Request-ID": "find-me"})
+        assert answer.status_code == status
+        assert "x-request-id" not in answer.headers
 
 
 async def test_what_a_worker_logs_names_the_request(

@@ -122,9 +122,11 @@ class HotPath:
         if status == 500:  # the shelf has logged what the store failed at, once for all who waited
             log.error("GET %r", scope["path"], exc_info=error)
         headers.pop("X-Content-Type-Options")  # among the shared ones
-        # Answers that succeed go without: a cache would keep the id of whoever asked first.
-        named = (FIELD, request_id(scope).encode())
-        return Reply(status, [*self._shared, named, *encode_headers(headers)], body)
+        fields = self._shared + encode_headers(headers)
+        if headers["Cache-Control"] != NEGATIVE_CACHE:
+            # What a cache may keep goes without: it would tell the id of whoever asked first.
+            fields.append((FIELD, request_id(scope).encode()))
+        return Reply(status, fields, body)
 
     async def _thumb(self, asked: Asked) -> Reply:
         return await self._prefix(
