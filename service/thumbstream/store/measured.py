@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import TypeVar
 
@@ -42,6 +42,10 @@ class MeasuredStore:
     async def put(self, key: str, value: bytes) -> bool:
         """Keep ``value`` under ``key`` unless there is one: True if it is new."""
         return await self._timed("put", self._store.put(key, value))
+
+    async def put_many(self, values: Mapping[str, bytes]) -> None:
+        """Keep all ``values``: one operation, and one measurement."""
+        await self._timed("put", self._store.put_many(values))
 
     async def ping(self) -> None:
         """Return if the store answers."""
