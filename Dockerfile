@@ -30,7 +30,7 @@ RUN --mount=type=secret,id=pip \
     --mount=type=cache,target=/root/.cache/pip \
     wheel=$(echo /wheels/thumbstream-*.whl) \
     && pip --python /opt/thumbstream/bin/python install \
-        --constraint constraints.txt "${wheel}[cpu]"
+        --constraint constraints.txt "${wheel}[cpu,otel]"
 
 
 FROM builder AS gpu-venv
@@ -38,7 +38,7 @@ RUN --mount=type=secret,id=pip \
     --mount=type=cache,target=/root/.cache/pip \
     wheel=$(echo /wheels/thumbstream-*.whl) \
     && pip --python /opt/thumbstream/bin/python install \
-        --constraint constraints.txt "${wheel}[gpu]"
+        --constraint constraints.txt "${wheel}[gpu,otel]"
 
 
 FROM base AS runtime

@@ -92,9 +92,13 @@ check-client: $(DEVELOPER) ## Check the client's built files, its types, and tha
 	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs tests/web/element-module.test.mjs
 	$(VENV)/bin/python tests/packaging/bundlers_smoke.py
 
-check-containers: $(CONTAINERS) ## Check Dockerfile and compose file
+check-containers: $(CONTAINERS) ## Check Dockerfile, compose file and alerts
 	$(VENV)/bin/hadolint Dockerfile
-	$(VENV)/bin/docker-compose --file docker-compose.yml config --quiet
+	$(VENV)/bin/docker-compose --file docker-compose.yml --profile observability config --quiet
+	@.ci/need prometheus promtool
+	promtool check config --syntax-only deploy/prometheus.yml
+	promtool check rules deploy/alerts.yml
+	promtool test rules deploy/alerts.test.yml
 
 fuzz: $(FUZZERS) ## Fuzz with coverage as the guide (SECONDS=60 for each target, TARGETS="ingest streams")
 	$(VENV)/bin/python tests/fuzz/fuzz_guided.py --seconds $(SECONDS) $(TARGETS)

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from thumbstream import __version__, server
+from thumbstream import __version__, metrics, server, tracing
 from thumbstream import zoo as published_models
 from thumbstream.catalogue import Zoo
 from thumbstream.codec.errors import ThumbstreamError
@@ -29,15 +29,16 @@ from thumbstream.http.clientfiles import ClientFiles
 from thumbstream.http.connections import Bounds, guarded
 from thumbstream.http.cors import PublicReads
 from thumbstream.http.hotpath import HotPath
-from thumbstream.http.observe import Observed
+from thumbstream.http.observe import Observed, route_template
 from thumbstream.http.openapi import complete
 from thumbstream.http.pages import Pages
-from thumbstream.http.problems import Problem, problem, problem_for
+from thumbstream.http.problems import Problem, answer_for, problem, problem_for
 from thumbstream.http.refusals import BadRequestError, BusyError, RefusedError
 from thumbstream.http.replies import Reply, encode_headers
 from thumbstream.http.service import Service
 from thumbstream.http.signedreads import SignedReads
 from thumbstream.logs import configure_logging
+from thumbstream.processes import Child, Supervisor
 from thumbstream.settings import Settings
 from thumbstream.store import Store, open_store
 
@@ -127,6 +128,10 @@ class Application:
                 return
         await self._rest(scope, receive, send)
 
+    def route(self, scope: Scope) -> str:
+        """The template of the route that a request was served by."""
+        return self._hotpath.route(scope["path"]) or route_template(scope)
+
 
 def create_app(
     settings: Settings, *, zoo: Zoo = published_models, store: Store | None = None
@@ -148,6 +153,18 @@ def serve(settings: Settings, *, zoo: Zoo = published_models, store: Store | Non
     False: it could not start; the log says why. Raises `ValueError` for a store that is no URL.
     """
     configure_logging(settings.log_level, settings.log_format)
+    child = Child.of_this_process()
+    if child is None and settings.process_count > 1:
+        open_store(settings.store)  # a URL that is none is told once, not by every process
+        return Supervisor(
+            settings.process_count,
+            settings.host,
+            settings.port,
+            patience=settings.drain_seconds + settings.shutdown_seconds,
+        ).run()
+    if child is not None:
+        metrics.share(child.index)
+    tracing.start()
     app = create_app(settings, zoo=zoo, store=store)
     bounds = Bounds(
         connections=settings.max_connections,
@@ -158,8 +175,18 @@ def serve(settings: Settings, *, zoo: Zoo = published_models, store: Store | Non
         send_seconds=settings.send_timeout_seconds,
         retry_after=settings.retry_after_seconds,
     )
-    protocol = guarded(bounds, app.service.metrics)
-    return server.run(app, settings, protocol=protocol, on_drain=app.service.drain)
+    asgi = tracing.Traced(app, app.route) if tracing.enabled() else app
+    try:
+        return server.run(
+            asgi,
+            settings,
+            protocol=guarded(bounds, app.service.metrics),
+            on_drain=app.service.drain,
+            on_second=app.service.metrics.refresh,
+            child=child,
+        )
+    finally:
+        tracing.stop()
 
 
 def _fastapi(service: Service) -> FastAPI:
@@ -193,14 +220,17 @@ def _fastapi(service: Service) -> FastAPI:
         ("/client/{version}/{name}", client.file),
     ):
         app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
-    _tell_errors(app, service.settings.retry_after_seconds)
+    _tell_errors(app, service)
     _document(app, tokens=bool(service.settings.tokens))
     return app
 
 
-def _tell_errors(app: FastAPI, retry_after: int) -> None:
+def _tell_errors(app: FastAPI, service: Service) -> None:
+    retry_after, refused = service.settings.retry_after_seconds, service.metrics.refused
+
     async def thumbstream_error(request: Request, error: Exception) -> Response:
         answer = problem_for(error, retry_after=retry_after)
+        refused(answer_for(error).code)
         if answer.status in (503, 507) and not isinstance(error, RefusedError):
             log.warning("%s %r: %s", request.method, request.url.path, error)
         return _response(answer)
@@ -211,11 +241,13 @@ def _tell_errors(app: FastAPI, retry_after: int) -> None:
             {"parameter": _place(item["loc"]), "message": item["msg"]} for item in error.errors()
         ]
         detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in wrong)
+        refused("bad_request")
         return _response(problem(400, "bad_request", detail, more={"errors": wrong}))
 
     async def unrouted(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        refused(code)
         detail = "no such page" if error.status_code == 404 else error.detail
         headers = dict(error.headers or {})
         if headers.get("Allow") == "GET":

@@ -18,6 +18,7 @@ from thumbstream.codec.search import SHORTEST
 from thumbstream.codec.targets import Target
 from thumbstream.ids import curve_key
 from thumbstream.ingest import Alpha, Limits, thumbnail
+from thumbstream.tracing import span
 
 PREVIEW_BYTES = 32
 """The prefix that is told together with an id, to be inlined where the picture is listed."""
@@ -68,16 +69,18 @@ def draw(
     ``measuring`` is entered while the curve is measured. Raises what `thumbnail` raises.
     """
     alpha = order.alpha is Alpha.KEEP and codec.alpha
-    small = thumbnail(order.picture, order.size, limits, alpha=alpha)
-    stream = codec.encode(
-        small.pixels,
-        max_bytes=order.max_bytes,
-        target=order.target,
-        aspect=(small.width, small.height),
-    )
+    with span("ingest"):
+        small = thumbnail(order.picture, order.size, limits, alpha=alpha)
+    with span("encode"):
+        stream = codec.encode(
+            small.pixels,
+            max_bytes=order.max_bytes,
+            target=order.target,
+            aspect=(small.width, small.height),
+        )
     curve = None
     if curves and may_have_curve(len(stream)):
-        with measuring or nullcontext():
+        with span("curve"), measuring or nullcontext():
             curve = measure_curve(codec, small.pixels, stream)
     thumb_height, thumb_width, channels = small.pixels.shape
     return Drawn(stream, curve, small.width, small.height, thumb_width, thumb_height, channels == 4)

@@ -23,6 +23,7 @@ from thumbstream.ingest import Limits
 from thumbstream.metrics import Metrics
 from thumbstream.pictures import PictureFormat, write_picture
 from thumbstream.store import Store, StoreUnavailableError
+from thumbstream.tracing import span
 from thumbstream.workers import Workers
 
 T = TypeVar("T")
@@ -126,7 +127,8 @@ class Pipeline:
 
     def _show(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
         with self._metrics.decode_seconds.time():
-            pixels = self._catalogue.decoder(stream).decode(stream)
+            with span("decode"):
+                pixels = self._catalogue.decoder(stream).decode(stream)
             return write_picture(pixels, form, scale)
 
     async def _keep(self, key: str, drawn: Drawn) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from threading import Lock
 from typing import TypeVar
 
@@ -77,7 +78,8 @@ class Workers:
         """The result of ``job``, run in a thread. Raises `OverloadedError`, and what it raises."""
         self._places.take()
         try:
-            future = self._executor.submit(job)
+            # In a copy of the context: what the job logs and traces belongs to the request.
+            future = self._executor.submit(copy_context().run, job)
         except BaseException:
             self._places.give_back()
             raise

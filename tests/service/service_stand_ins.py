@@ -181,6 +181,7 @@ def photo(
 
 
 def main() -> None:
+    from thumbstream import processes
     from thumbstream.app import serve
     from thumbstream.settings import load_settings
 
@@ -188,7 +189,12 @@ def main() -> None:
     gate = os.environ.get("STAND_IN_GATE")
     if gate:
         _wait_for_file(zoo.codecs["stand-in-1"], Path(gate))
-    raise SystemExit(0 if serve(load_settings(), zoo=zoo, store=MemoryStore()) else 1)
+    hung = os.environ.get("STAND_IN_HUNG_SECONDS")
+    if hung:
+        processes.HUNG_SECONDS = float(hung)
+    # Several processes need a store that they can share.
+    store = None if "THUMBSTREAM_STORE" in os.environ else MemoryStore()
+    raise SystemExit(0 if serve(load_settings(), zoo=zoo, store=store) else 1)
 
 
 def _wait_for_file(codec: StandInCodec, gate: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from service_harness import Running
+from service_harness import UNKNOWN, Running
 
 from thumbstream.http.hotpath import TIERS
 from thumbstream.http.problems import ANSWERS, INTERNAL
@@ -25,7 +25,7 @@ TABLE = dict(re.findall(r"^\| `(THUMBSTREAM_\w+)` \| (.*?) \|", CONFIGURATION, r
 def test_every_setting_is_documented_with_its_default(field: str) -> None:
     default = Settings.model_fields[field].default
     text = str(default).lower() if isinstance(default, bool) else str(default)
-    shown = "(empty)" if default in ((), "") else f"`{text}`"
+    shown = "(empty)" if default == () or not text else f"`{text}`"
     assert TABLE[variable(field)] == shown
 
 
@@ -53,6 +53,8 @@ def test_every_error_is_documented_with_its_status() -> None:
 async def test_every_metric_is_documented(running: Running) -> None:
     await running.upload()
     running.app.service.metrics.watch_tiers(TieredStore(running.store, RedisStore("redis://x")))
+    running.store.down = True
+    assert (await running.http.get(f"/thumb/{UNKNOWN}")).status_code == 503
     text = (await running.http.get("/metrics")).text
     types = re.findall(r"^# TYPE (thumbstream_\w+) \w+$", text, re.MULTILINE)
     families = {name for name in types if not name.endswith("_created")}

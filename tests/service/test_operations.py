@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+from typing import Any
 
 import pytest
 from service_harness import UNKNOWN, Running, Start, problem
@@ -9,7 +11,7 @@ from service_stand_ins import MemoryStore, StandInZoo, photo
 
 from thumbstream.app import create_app
 from thumbstream.codec.errors import UnknownModelError
-from thumbstream.logs import JsonFormatter, TextFormatter
+from thumbstream.logs import JsonFormatter, TextFormatter, on_whose_behalf
 from thumbstream.settings import Settings
 
 
@@ -130,9 +132,55 @@ async def test_metrics_count_what_happened(running: Running) -> None:
         "thumbstream_stream_bytes_saved_total": 400,
         "thumbstream_jobs_waiting": 0,
         "thumbstream_jobs_running": 0,
+        "thumbstream_requests_in_flight": 1,
+        "thumbstream_cache_bytes": 440,
+        "thumbstream_processes": 1,
+        "thumbstream_process_starts_total": 1,
+        'thumbstream_refusals_total{code="not_found"}': 2,
+        'thumbstream_store_seconds_count{operation="put"}': 2,
+        'thumbstream_store_seconds_count{operation="get"}': 2,
+        'thumbstream_build_info{model="stand-in-1",provider="StandInProvider"': 1,
+        "process_resident_memory_bytes": sample(text, "process_resident_memory_bytes"),
     }
     assert {name: sample(text, name) for name in expected} == expected
     assert "invented" not in text
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"), [("down", "unavailable"), ("full", "full"), ("broken", "other")]
+)
+async def test_what_a_store_fails_at_is_counted(
+    running: Running, trouble: str, reason: str
+) -> None:
+    setattr(running.store, trouble, True)
+    await running.http.post("/compress", content=photo())
+    text = (await running.http.get("/metrics")).text
+    name = f'thumbstream_store_errors_total{{operation="put",reason="{reason}"}}'
+    assert sample(text, name) == 2  # the stream and its curve
+
+
+async def test_a_store_that_is_too_slow_is_counted(start: Start) -> None:
+    running = await start(store_timeout_seconds=0.05)
+    running.store.delay = 5
+    problem(await running.http.get(f"/thumb/{UNKNOWN}"), 503, "store_unavailable")
+    text = (await running.http.get("/metrics")).text
+    assert sample(text, 'thumbstream_store_errors_total{operation="get",reason="timeout"}') == 1
+    assert sample(text, 'thumbstream_refusals_total{code="store_unavailable"}') == 1
+
+
+async def test_every_way_to_refuse_is_counted(running: Running) -> None:
+    await running.http.get("/budget")
+    await running.http.post("/compress?size=7", content=photo())
+    await running.http.post("/compress", content=b"no picture")
+    await running.http.post("/thumbs")
+    running.store.broken = True
+    await running.http.post("/compress", content=photo())
+    text = (await running.http.get("/metrics")).text
+    codes = ("method_not_allowed", "bad_request", "unsupported_format", "internal")
+    counted = {code: sample(text, f'thumbstream_refusals_total{{code="{code}"}}') for code in codes}
+    assert counted == {
+        "method_not_allowed": 2, "bad_request": 1, "unsupported_format": 1, "internal": 1,
+    }  # fmt: skip
 
 
 async def test_two_applications_count_apart(start: Start) -> None:
@@ -216,3 +264,48 @@ async def test_the_access_log_is_a_choice(start: Start, caplog: pytest.LogCaptur
     assert line["level"] == "info"
     text = TextFormatter().format(record)
     assert "request_id=me method=GET route=/healthz status=200" in text
+
+
+async def test_a_refusal_of_the_hot_path_names_its_request(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.addFilter(on_whose_behalf)
+    running.store.down = True
+    answer = await running.http.get(f"/thumb/{UNKNOWN}", headers={"X-Request-ID": "find-me"})
+    assert answer.headers["x-request-id"] == "find-me"
+    [record] = [r for r in caplog.records if r.name == "thumbstream.shelf"]
+    assert record.request_id == "find-me"
+
+
+async def test_an_answer_that_caches_keep_names_no_request(running: Running) -> None:
+    key = (await running.upload())["id"]
+    for path, status in ((f"/thumb/{key}", 200), (f"/thumb/{UNKNOWN}", 404)):
+        answer = await running.http.get(path, headers={"X-Request-ID": "find-me"})
+        assert answer.status_code == status
+        assert "x-request-id" not in answer.headers
+
+
+async def test_what_a_worker_logs_names_the_request(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.addFilter(on_whose_behalf)
+    codec = running.zoo.load("stand-in-1")
+    encode = codec.encode
+
+    def chatty(*pixels: Any, **wanted: Any) -> bytes:
+        logging.getLogger("a.worker").warning("working")
+        return encode(*pixels, **wanted)
+
+    codec.encode = chatty  # type: ignore[method-assign]
+    await running.http.post("/compress", content=photo(), headers={"X-Request-ID": "find-me"})
+    [record] = [r for r in caplog.records if r.name == "a.worker"]
+    assert record.request_id == "find-me"
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["request_id"], line["pid"]) == ("find-me", os.getpid())
+    assert f"a.worker[{os.getpid()}]: working request_id=find-me" in TextFormatter().format(record)
+
+
+async def test_outside_of_requests_no_line_names_one(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.handler.addFilter(on_whose_behalf)
+    logging.getLogger("alone").warning("nobody asked")
+    assert not hasattr(caplog.records[-1], "request_id")

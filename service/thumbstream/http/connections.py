@@ -242,7 +242,7 @@ class GuardedProtocol(HttpToolsProtocol):
             seconds = f"{self.bounds.head_seconds:g} seconds"
             self._refuse(HeadTimeoutError(f"the header fields did not arrive in {seconds}"))
         else:
-            self.metrics.refused("idle")
+            self.metrics.connection_refused("idle")
             self._end()
 
     def _give_place(self) -> None:
@@ -250,7 +250,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head or self.cycle is None:
             self._refuse(BusyError("too many connections at once"), linger=False)
         else:
-            self.metrics.refused("idle")
+            self.metrics.connection_refused("idle")
             self._end()
 
     def _watch_sending(self) -> None:
@@ -262,7 +262,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _check_sending(self) -> None:
         self._send_timer = None
         if self._owed - self.transport.get_write_buffer_size() < MIN_DRAIN_BYTES:
-            self.metrics.refused("slow_reader")
+            self.metrics.connection_refused("slow_reader")
             self._abort()
         else:
             self._watch_sending()
@@ -291,7 +291,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Answer the request that is arriving with an error, and close."""
         self.ended = True
         answer = problem_for(error, retry_after=self.bounds.retry_after)
-        self.metrics.refused(answer_for(error).code)
+        self.metrics.connection_refused(answer_for(error).code)
         log.debug("refused a connection: %s", error)
         if not self._idle():
             cycle = self.cycle

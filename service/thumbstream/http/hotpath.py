@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from thumbstream.http.asked import Wanted, wanted_batch, wanted_prefix
 from thumbstream.http.httprules import matches_any, parse_range
 from thumbstream.http.prefixes import Prefix, Prefixes
-from thumbstream.http.problems import NEGATIVE_CACHE, problem_for
+from thumbstream.http.problems import NEGATIVE_CACHE, answer_for, problem_for
 from thumbstream.http.refusals import MethodNotAllowedError, NotFoundError, RangeNotSatisfiableError
 from thumbstream.http.replies import (
     FOR_EVER,
@@ -37,6 +37,7 @@ from thumbstream.http.replies import (
     read_request,
 )
 from thumbstream.metrics import Metrics
+from thumbstream.requestids import FIELD, current, request_id
 from thumbstream.shelf import Shelf
 
 log = logging.getLogger(__name__)
@@ -95,8 +96,13 @@ class HotPath:
     async def __call__(self, route: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI) of a ``route`` that `route` has named."""
         started = perf_counter()
-        reply = await self._answer(route, scope)
-        await reply.send(send, scope["method"])
+        current.set(scope)
+        self._metrics.in_flight += 1
+        try:
+            reply = await self._answer(route, scope)
+            await reply.send(send, scope["method"])
+        finally:
+            self._metrics.in_flight -= 1
         self._metrics.answered(route, reply.status, perf_counter() - started)
 
     async def _answer(self, route: str, scope: Scope) -> Reply:
@@ -108,14 +114,19 @@ class HotPath:
                 return self._preflight
             raise MethodNotAllowedError(f"use one of {METHODS}", headers={"Allow": METHODS})
         except Exception as error:
-            return self._refusal(error, asked.path)
+            return self._refusal(error, scope)
 
-    def _refusal(self, error: Exception, path: str) -> Reply:
+    def _refusal(self, error: Exception, scope: Scope) -> Reply:
+        self._metrics.refused(answer_for(error).code)
         status, headers, body = problem_for(error, retry_after=self._retry_after)
         if status == 500:  # the shelf has logged what the store failed at, once for all who waited
-            log.error("GET %r", path, exc_info=error)
+            log.error("GET %r", scope["path"], exc_info=error)
         headers.pop("X-Content-Type-Options")  # among the shared ones
-        return Reply(status, self._shared + encode_headers(headers), body)
+        fields = self._shared + encode_headers(headers)
+        if headers["Cache-Control"] != NEGATIVE_CACHE:
+            # What a cache may keep goes without: it would tell the id of whoever asked first.
+            fields.append((FIELD, request_id(scope).encode()))
+        return Reply(status, fields, body)
 
     async def _thumb(self, asked: Asked) -> Reply:
         return await self._prefix(

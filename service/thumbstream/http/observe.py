@@ -6,21 +6,17 @@ Raw ASGI, because Starlette's middleware base class would read bodies through a 
 from __future__ import annotations
 
 import logging
-import re
 from time import perf_counter
-from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thumbstream.http.gate import FIELDS, TOKEN
-from thumbstream.http.problems import problem_for
+from thumbstream.http.problems import answer_for, problem_for
 from thumbstream.http.replies import Header, Reply, encode_headers
 from thumbstream.metrics import Metrics
+from thumbstream.requestids import FIELD, current, request_id
 
 log = logging.getLogger(__name__)
-
-REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-"""An id that a client or a proxy may choose: printable, short, nothing that splits a log line."""
 
 UNMATCHED = "unmatched"
 """The route of a path that no route claims: one label for all, whatever clients invent."""
@@ -43,18 +39,23 @@ class Observed:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
+        current.set(scope)
         exchange = _Exchange(scope, receive, send)
         failure: Exception | None = None
+        self._metrics.in_flight += 1
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
             failure = error
             if exchange.status is None:
                 status, headers, body = problem_for(error, retry_after=self._retry_after)
+                self._metrics.refused(answer_for(error).code)
                 reply = Reply(status, encode_headers(headers), body)
                 await reply.send(exchange.send, scope["method"])
+        finally:
+            self._metrics.in_flight -= 1
         seconds = perf_counter() - started
-        route, status = _template(scope), exchange.status or 500
+        route, status = route_template(scope), exchange.status or 500
         self._metrics.answered(route, status, seconds)
         if failure is not None or self._access_log:
             fields = {
@@ -77,7 +78,7 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._scope = scope
-        self.id = _request_id(scope["headers"])
+        self.id = request_id(scope)
         self.status: int | None = None
         self._unread = _has_body(scope["headers"])
 
@@ -90,18 +91,13 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ()), (b"x-request-id", self.id.encode())]
+            headers = [*message.get("headers", ()), (FIELD, self.id.encode())]
             headers += encode_headers(self._scope.get(FIELDS, {}))
             if self._unread:
                 # Refused before the body was there: nobody will read the rest of it.
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)
-
-
-def _request_id(headers: list[Header]) -> str:
-    given = next((v.decode("latin-1") for n, v in headers if n == b"x-request-id"), "")
-    return given if REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
 def _has_body(headers: list[Header]) -> bool:
@@ -111,5 +107,6 @@ def _has_body(headers: list[Header]) -> bool:
     )
 
 
-def _template(scope: Scope) -> str:
+def route_template(scope: Scope) -> str:
+    """The template of the route that FastAPI chose, or `UNMATCHED`."""
     return getattr(scope.get("route"), "path", UNMATCHED)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from thumbstream import __version__
 from thumbstream.cache import StreamCache
 from thumbstream.catalogue import Catalogue, Zoo
 from thumbstream.http.auth import Doorkeeper
 from thumbstream.http.gate import Gate
+from thumbstream.http.problems import ANSWERS, INTERNAL
 from thumbstream.http.ratelimit import RateLimit
 from thumbstream.http.refusals import NotReadyError
 from thumbstream.http.signing import ReadKeys
@@ -18,6 +20,7 @@ from thumbstream.pipeline import Limitations, Pipeline
 from thumbstream.settings import Settings
 from thumbstream.shelf import Shelf
 from thumbstream.store import Store, StoreError
+from thumbstream.store.measured import MeasuredStore
 from thumbstream.store.tiered import TieredStore
 from thumbstream.workers import Workers
 
@@ -29,16 +32,21 @@ class Service:
 
     def __init__(self, settings: Settings, *, zoo: Zoo, store: Store) -> None:
         self.settings = settings
-        self.store = store
         self.metrics = Metrics()
-        self.workers = Workers(settings.threads, settings.encode_queue)
-        self.metrics.watch_workers(self.workers)
+        self.metrics.know_codes(answer.code for answer in [*ANSWERS.values(), INTERNAL])
         if isinstance(store, TieredStore):
             self.metrics.watch_tiers(store)
+        self.store = store = MeasuredStore(store, self.metrics.store_operation)
+        self.workers = Workers(settings.threads, settings.encode_queue)
+        self.metrics.watch_workers(self.workers)
         self.catalogue = Catalogue(zoo, chosen=settings.models, device=settings.device)
+        cache = StreamCache(settings.cache_bytes)
+        self.metrics.watch(
+            "thumbstream_cache_bytes", "Bytes of the cache in memory.", lambda: cache.size
+        )
         self.shelf = Shelf(
             store,
-            StreamCache(settings.cache_bytes),
+            cache,
             self.metrics,
             timeout=settings.store_timeout_seconds,
         )
@@ -78,6 +86,10 @@ class Service:
             await self.store.close()
             raise
         self._open = True
+        [model, *_] = self.catalogue.describe()
+        self.metrics.serving(
+            version=__version__, model=model["id"], provider=",".join(model["providers"][:1])
+        )
         log.info("open: store %s, models %s", self.store.name, ", ".join(self.catalogue.offered))
 
     def drain(self) -> None:
@@ -92,6 +104,7 @@ class Service:
         if self.rate_limit is not None:
             await self.rate_limit.close()
         await self.store.close()
+        self.metrics.refresh()  # the last second, for those that stay
 
     async def check_ready(self) -> None:
         """Raises `NotReadyError` or `StoreError` when new clients should go elsewhere."""

