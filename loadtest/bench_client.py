@@ -161,6 +161,7 @@ def _environment(args: argparse.Namespace) -> Figures:
     return {
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
+        "load": round(os.getloadavg()[1], 1),
         "rounds": args.rounds,
         "thumbnails": args.thumbnails,
         "gallery": args.gallery,

@@ -82,7 +82,11 @@ def _row(cells: Iterable[str]) -> str:
 def _cell(part: str, key: str, value: float | None, reference: float | None) -> str:
     if value is None:
         return "-"
-    shown = f"{value / 1000:,.1f}" if part == "bytes" else f"{value:,.3g}"
+    shown = f"{value / 1000:,.1f}" if part == "bytes" else _short(value)
     if key == "task":
         return shown if value else "under 50"
-    return f"{shown} ({value / reference:.2g}x)" if reference else shown
+    return f"{shown} ({_short(value / reference)}x)" if reference else shown
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
