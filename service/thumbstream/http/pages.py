@@ -1,4 +1,4 @@
-"""The demo page, the gallery, the examples and their assets: the files of ``thumbstream/web``, read at the start.
+"""The pages and their assets: the files of ``thumbstream/web``, read at the start.
 
 Only files that were there at the start, of a known type, have a path; nothing that a client sends
 ever becomes a file name.
