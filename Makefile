@@ -51,7 +51,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install run develop test test-python test-web faults check check-client check-containers \
-	fuzz audit format wheel bench-rd bench-http train clean
+	fuzz audit format wheel bench-rd bench-http bench-client train clean
 
 help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,12 +84,13 @@ check: $(DEVELOPER) ## Lint, check formatting, types and import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-check-client: $(DEVELOPER) ## Check the client's built files, its types, and that bundlers find all of it
+check-client: $(DEVELOPER) ## Check the client's built files, types, package, the snippets of its guide, and bundlers
 	@.ci/need clang-19 clang-19
 	@.ci/need lld-19 wasm-ld-19
 	sh service/thumbstream/web/client/build.sh --check
 	sh service/thumbstream/web/client/bundle.sh --check
-	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs tests/web/element-module.test.mjs
+	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs tests/web/element-module.test.mjs \
+	  $(sort $(wildcard tests/npm/*.test.mjs))
 	$(VENV)/bin/python tests/packaging/bundlers_smoke.py
 
 check-containers: $(CONTAINERS) ## Check Dockerfile, compose file and alerts
@@ -120,6 +121,10 @@ bench-rd: $(DEVELOPER) ## Quality by bytes beside other codecs on your pictures 
 
 bench-http: $(DEVELOPER) ## Requests and uploads a second beside a bare server (DIR=folder, ARGS=options)
 	$(VENV)/bin/python loadtest/bench_http.py $(DIR) $(ARGS)
+
+bench-client: $(DEVELOPER) ## The browser client beside ThumbHash and onnxruntime-web (ARGS=options)
+	@.ci/need chromium chromium chromium-browser google-chrome
+	$(VENV)/bin/python loadtest/bench_client.py $(ARGS)
 
 train: $(DEVELOPER) ## Train a model (CONFIG=file.toml DATA="shards and folders" ARGS=options)
 	@test -n "$(DATA)" || { echo "Say which pictures: make train DATA=folder" >&2; exit 1; }

@@ -215,6 +215,7 @@ def _fastapi(service: Service) -> FastAPI:
     for path, page in (
         ("/", pages.index),
         ("/gallery", pages.gallery),
+        ("/examples", pages.examples),
         ("/web/{path:path}", pages.asset),
         ("/client/{name}", client.newest),
         ("/client/{version}/{name}", client.file),

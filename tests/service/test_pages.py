@@ -57,7 +57,7 @@ async def test_nothing_else_is_served(pages: Pages, path: str) -> None:
         await pages.asset(ask(path))
 
 
-@pytest.mark.parametrize("path", ["/", "/gallery"])
+@pytest.mark.parametrize("path", ["/", "/gallery", "/examples"])
 async def test_the_published_pages_are_served(running: Running, path: str) -> None:
     answer = await running.http.get(path)
     assert "<!doctype html>" in answer.text

@@ -1,4 +1,4 @@
-"""The demo page, the gallery and their assets: the files of ``thumbstream/web``, read at the start.
+"""The pages and their assets: the files of ``thumbstream/web``, read at the start.
 
 Only files that were there at the start, of a known type, have a path; nothing that a client sends
 ever becomes a file name.
@@ -59,7 +59,7 @@ class Page:
 
 
 class Pages:
-    """Files by path below ``/web/``; ``index.html`` also at ``/``, the gallery's at its own."""
+    """Files by path below ``/web/``; ``index.html`` also at ``/``, the others at their own."""
 
     def __init__(self, root: Traversable | None = None) -> None:
         folder = files("thumbstream") / "web" if root is None else root
@@ -72,6 +72,10 @@ class Pages:
     async def gallery(self, request: Request) -> Response:
         """The page at ``/gallery``."""
         return self._answer(request, "gallery.html")
+
+    async def examples(self, request: Request) -> Response:
+        """The page at ``/examples``."""
+        return self._answer(request, "examples.html")
 
     async def asset(self, request: Request) -> Response:
         """A file below ``/web/``. Raises `NotFoundError`."""

@@ -9,20 +9,20 @@
 import * as chart from "./chart.js";
 import { Frames } from "./frames.js";
 import { Panel, countBytes } from "./panel.js";
-import { gridOf, isTransparent, open, read, reduce, webpEncoder } from "./pictures.js";
+import { gridOf, isTransparent, open, reduce } from "./pictures.js";
 import { psnr, ssim } from "./quality.js";
 import { ticks } from "./scale.js";
 import { compress } from "./service.js";
 import { previewsOf } from "./streams.js";
 import * as thumbhash from "./thumbhash.js";
-import * as webp from "./webp.js";
+import { WebpPanel } from "./webp_panel.js";
 
 export class Comparison {
   answer = null;
   #abort = new AbortController();
   #reference = null;
   #frames = null;
-  #webpFiles = null; // null until measured; [] where the browser has no encoder
+  #webp;
   #thumbhashPoint = null;
   #streamPoints = new Map();
   #bytes = 0;
@@ -41,6 +41,10 @@ export class Comparison {
       thumbhash: panel("thumbhash"),
       webp: panel("webp"),
     };
+    const measure = (picture) => this.#measure(picture);
+    this.#webp = new WebpPanel(
+      this.panels.webp, measure, () => this.#drawChart(), this.#abort.signal,
+    );
   }
 
   get length() {
@@ -91,7 +95,7 @@ export class Comparison {
     this.#bytes = bytes;
     this.panels.stream.wait(!this.#frames.has(bytes));
     this.#frames.want(bytes);
-    this.#showWebp();
+    this.#webp.show(bytes);
     this.#drawChart();
   }
 
@@ -161,7 +165,7 @@ export class Comparison {
     });
     const input = reduce(bitmap, gridOf(bitmap, thumbhash.MAX_SIDE), alpha);
     this.#showThumbhash(thumbhash.encode(input.width, input.height, input.data), grid);
-    this.#measureWebp(this.#reference);
+    this.#webp.refer(this.#reference);
   }
 
   #referToNothing() {
@@ -200,42 +204,6 @@ export class Comparison {
     if (exact) for (const done of this.#waiting.splice(0)) done();
   }
 
-  async #measureWebp(reference) {
-    const files = await webp.ladder(webpEncoder(reference));
-    const current = () => reference === this.#reference && !this.#abort.signal.aborted;
-    if (!current()) return;
-    this.#webpFiles = files;
-    this.#showWebp();
-    for (const file of files) {
-      await this.#openWebp(file);
-      if (!current()) return;
-    }
-    this.#drawChart();
-  }
-
-  async #openWebp(file) {
-    file.picture ??= await read(file.blob);
-    file.score ??= this.#measure(file.picture);
-    return file;
-  }
-
-  async #showWebp() {
-    if (!this.#webpFiles || !this.length) return;
-    if (!this.#webpFiles.length) {
-      this.panels.webp.say("This browser cannot write WebP files.");
-      return;
-    }
-    const budget = this.#bytes;
-    const file = await this.#openWebp(webp.pick(this.#webpFiles, budget));
-    if (this.#abort.signal.aborted || budget !== this.#bytes) return;
-    const over = file.bytes - budget;
-    this.panels.webp.show(file.picture, {
-      bytes: String(file.bytes),
-      quality: file.score,
-      note: over > 0 ? `smallest file, ${over} over` : `nearest file, ${-over} under`,
-    });
-  }
-
   #drawChart() {
     if (!this.length || !this.#reference) return;
     chart.draw(this.section.querySelector(".chart"), {
@@ -243,9 +211,7 @@ export class Comparison {
       bytes: this.#bytes,
       counts: ticks(this.length),
       stream: [...this.#streamPoints].sort(([a], [b]) => a - b),
-      webp: (this.#webpFiles ?? [])
-        .filter((file) => file.score)
-        .map((file) => [file.bytes, file.score.ssim]),
+      webp: this.#webp.points,
       thumbhash: this.#thumbhashPoint,
     });
   }

@@ -7,27 +7,25 @@
 
 import { decodeInBackground, fetchThumbs } from "/client/element.min.js";
 
-import { budgetText, failureLines, writer } from "./gallery_figures.js";
+import * as alert from "./gallery_alert.js";
+import { failureLines, writer } from "./gallery_figures.js";
 import { MOST, isPicture, picturesOf, wire } from "./gallery_files.js";
 import { Masonry } from "./gallery_masonry.js";
 import { RATES } from "./gallery_network.js";
 import { Picture } from "./gallery_picture.js";
 import { forEach } from "./gallery_pool.js";
-import { samples, shapeOf } from "./gallery_samples.js";
+import { decorate, samples } from "./gallery_samples.js";
 import { Show } from "./gallery_show.js";
+import { Slider } from "./gallery_slider.js";
 import { DECODER, Tile } from "./gallery_tile.js";
-import { POSITIONS, afterKey, bytesAt, positionOf } from "./scale.js";
 
 const AT_ONCE = 3; // uploads
 const FIRST_BUDGET = 64; // bytes a picture
-const SAMPLES_SHOWN = 8;
 const SAMPLES_TAKEN = 24;
-const REST = 120; // ms without a move of the slider before the service is asked
 const UNAUTHORIZED = 401;
 
 const element = (id) => document.getElementById(id);
-const [slider, count, split, again] = ["budget", "count", "split", "again"].map(element);
-const [alertBox, status, progress] = ["alert", "status", "progress"].map(element);
+const [split, again, status, progress] = ["split", "again", "status", "progress"].map(element);
 const [access, token] = ["access", "token"].map(element);
 
 const decode = (stream) => decodeInBackground(stream, { decoder: DECODER });
@@ -36,9 +34,6 @@ const masonry = new Masonry(element("grid"));
 
 let uploading = new AbortController();
 let failed = [];
-let longest = 0; // bytes of the longest stream
-let each = FIRST_BUDGET;
-let resting;
 
 const chosen = (name) => document.querySelector(`[name=${name}]:checked`).value;
 const counted = (number) => `${number} ${number === 1 ? "picture" : "pictures"}`;
@@ -63,31 +58,23 @@ const play = () =>
   });
 
 async function spend() {
-  const planned = await show.budget(each * show.tiles.length);
+  const planned = await show.budget(slider.each * show.tiles.length);
   split.textContent = planned
     ? "Split by the service to where they show most."
     : "In equal shares: there are no curves to split them by.";
 }
 
-function moveTo(bytes) {
-  each = bytes;
-  slider.value = positionOf(each, longest);
-  slider.style.setProperty("--at", slider.value / POSITIONS);
-  count.textContent = budgetText(each, show.tiles.length);
-  slider.setAttribute("aria-valuetext", count.textContent);
-}
-
-/** The slider has moved: show what that buys, once it rests for a moment. */
-function respend(bytes) {
-  moveTo(bytes);
-  document.body.dataset.state = "spending";
-  clearTimeout(resting);
-  resting = setTimeout(() => order(async () => {
+/** The slider has moved: show what that buys. */
+const slider = new Slider(element("budget"), element("count"), FIRST_BUDGET, {
+  moved: () => (document.body.dataset.state = "spending"),
+  rested: () => order(async () => {
     await spend();
     await show.show();
     document.body.dataset.state = "shown";
-  }), REST);
-}
+  }),
+});
+
+const complain = (title, lines) => alert.complain(title, lines, failed.length > 0);
 
 /** Take a folder's pictures; those before are forgotten. */
 function take(files) {
@@ -102,10 +89,10 @@ function take(files) {
 async function upload(files, remarks = []) {
   uploading.abort();
   show.stop();
-  clearTimeout(resting);
+  slider.stop();
   const { signal } = (uploading = new AbortController());
   failed = [];
-  alertBox.hidden = true;
+  alert.hide();
   document.body.dataset.state = "uploading";
   setEnabled(false);
   let done = 0;
@@ -160,15 +147,14 @@ async function ready(signal, twice) {
   if (!pictures.length) return (document.body.dataset.state = "shown");
   const streams = await fetchThumbs(pictures.map(({ id }) => id), {}, { signal });
   for (const picture of pictures) picture.stream = streams.get(picture.id) ?? picture.stream;
-  longest = Math.max(...pictures.map(({ stream }) => stream.length));
-  moveTo(Math.min(each, longest));
+  slider.fit(pictures.map(({ stream }) => stream.length));
   await spend();
   setEnabled(true);
   await play();
 }
 
 function setEnabled(enabled) {
-  slider.disabled = again.disabled = !enabled;
+  slider.input.disabled = again.disabled = !enabled;
 }
 
 /** The service takes pictures from holders of a token only; with one, the same ones go again. */
@@ -181,37 +167,10 @@ function askForToken(files) {
   token.focus();
 }
 
-function complain(title, lines) {
-  element("alert-title").textContent = title;
-  element("alert-lines").replaceChildren(...lines.map((line) => {
-    const row = document.createElement("li");
-    row.textContent = line;
-    return row;
-  }));
-  element("retry").hidden = !failed.length;
-  alertBox.hidden = false;
-}
-
 function showView() {
   const both = chosen("view") === "all";
   element("grid").classList.toggle("compare", both);
   masonry.wide = both;
-}
-
-/** Before the first upload: a few drawn pictures, which go nowhere. */
-async function decorate() {
-  let seed = 0;
-  for await (const file of samples(SAMPLES_SHOWN)) {
-    if (document.body.dataset.state !== "empty") return;
-    const figure = document.createElement("figure");
-    const image = Object.assign(new Image(), { alt: "A drawn lake", className: "drawn" });
-    const shape = shapeOf(seed++);
-    image.style.aspectRatio = String(shape);
-    image.src = URL.createObjectURL(file);
-    image.onload = () => URL.revokeObjectURL(image.src);
-    figure.append(image);
-    masonry.add(figure, shape);
-  }
 }
 
 async function takeSamples() {
@@ -223,21 +182,13 @@ async function takeSamples() {
   take(files);
 }
 
-slider.addEventListener("input", () => respend(bytesAt(Number(slider.value), longest)));
-slider.addEventListener("keydown", (event) => {
-  const next = afterKey(event.key, each, longest);
-  if (next === null || event.altKey || event.ctrlKey || event.metaKey) return;
-  event.preventDefault(); // the browser would step along the slider, not along the bytes
-  respend(next);
-});
 again.addEventListener("click", play);
 element("network").addEventListener("change", () => again.disabled || play());
 element("view").addEventListener("change", () => {
   showView();
   if (!again.disabled) play();
 });
-element("dismiss").addEventListener("click", () => (alertBox.hidden = true));
-element("retry").addEventListener("click", () => upload(failed));
+alert.wire(() => upload(failed));
 access.addEventListener("submit", (event) => {
   event.preventDefault();
   upload(failed);
@@ -245,4 +196,4 @@ access.addEventListener("submit", (event) => {
 element("samples").addEventListener("click", takeSamples);
 wire([element("files"), element("folder")], take);
 showView(); // a reload may have kept the choice
-decorate();
+decorate(masonry, () => document.body.dataset.state === "empty");

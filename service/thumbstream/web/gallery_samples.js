@@ -4,6 +4,7 @@ import { sample } from "./sample.js";
 
 const SHAPES = [3 / 2, 3 / 4, 1, 4 / 3, 2 / 3]; // width to height
 const QUALITY = 0.85;
+const SHOWN = 8;
 
 /** @param {number} seed @returns {Promise<File>} a JPEG of 640 pixels' height */
 async function drawn(seed) {
@@ -22,4 +23,24 @@ export async function* samples(count) {
   for (let seed = 0; seed < count; seed++) yield drawn(seed);
 }
 
-export const shapeOf = (seed) => SHAPES[seed % SHAPES.length];
+const shapeOf = (seed) => SHAPES[seed % SHAPES.length];
+
+/**
+ * A few of them on the page, before the first upload. They go nowhere.
+ * @param {import("./gallery_masonry.js").Masonry} masonry
+ * @param {() => boolean} isEmpty whether they are still wanted
+ */
+export async function decorate(masonry, isEmpty) {
+  let seed = 0;
+  for await (const file of samples(SHOWN)) {
+    if (!isEmpty()) return;
+    const figure = document.createElement("figure");
+    const image = Object.assign(new Image(), { alt: "A drawn lake", className: "drawn" });
+    const shape = shapeOf(seed++);
+    image.style.aspectRatio = String(shape);
+    image.src = URL.createObjectURL(file);
+    image.onload = () => URL.revokeObjectURL(image.src);
+    figure.append(image);
+    masonry.add(figure, shape);
+  }
+}

@@ -1,0 +1,25 @@
+/** What went wrong, over the page, so that nothing moves for it. */
+
+const element = (id) => document.getElementById(id);
+
+function row(text) {
+  const line = document.createElement("li");
+  line.textContent = text;
+  return line;
+}
+
+/** @param {string} title @param {string[]} lines @param {boolean} canRepeat whether a try again helps */
+export function complain(title, lines, canRepeat) {
+  element("alert-title").textContent = title;
+  element("alert-lines").replaceChildren(...lines.map(row));
+  element("retry").hidden = !canRepeat;
+  element("alert").hidden = false;
+}
+
+export const hide = () => (element("alert").hidden = true);
+
+/** @param {() => void} repeat what the visitor asks for with a try again */
+export function wire(repeat) {
+  element("dismiss").addEventListener("click", hide);
+  element("retry").addEventListener("click", repeat);
+}

@@ -1,0 +1,84 @@
+/** The package as npm publishes it: what is in it, and that Node and TypeScript find it. */
+
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, describe, test } from "node:test";
+
+import { load } from "../../service/thumbstream/web/client/index.js";
+import { bytesOf, vectorsOf } from "../web/client-vectors.mjs";
+import { CLIENT, install, run, temporary } from "./project.mjs";
+
+const MANIFEST = JSON.parse(readFileSync(join(CLIENT, "package.json"), "utf8"));
+const ALWAYS = ["LICENSE", "README.md", "package.json"]; // of every package
+const SOURCES = ["build.sh", "bundle.sh", "kernels.c", "kernels.wasm"]; // of what is built
+const TSC = (process.env.TSC ?? "npx --yes -p typescript@5.9.3 tsc").split(" ");
+
+/** The files that `exports` names. */
+const entries = Object.values(MANIFEST.exports)
+  .flatMap((target) => (typeof target === "string" ? target : Object.values(target)))
+  .map((path) => path.slice(2));
+
+/** Some files, and all that they import, fetch or take types from. */
+function closure(names) {
+  const all = new Set(names);
+  for (const name of all) { // grows while it is walked through
+    if (!/\.(js|ts)$/.test(name)) continue;
+    const text = readFileSync(join(CLIENT, name), "utf8");
+    for (const [, file] of text.matchAll(/["'`]\.\/([\w.-]+)["'`]/g)) {
+      all.add(file);
+      if (name.endsWith(".d.ts")) all.add(file.replace(/\.js$/, ".d.ts"));
+    }
+  }
+  return [...all];
+}
+
+test("the package has what its entries need, and nothing else", () => {
+  const [{ files }] = JSON.parse(run("npm", ["pack", "--dry-run", "--json"], CLIENT));
+  const packed = files.map(({ path }) => path);
+  const needed = new Set([...closure(entries), ...ALWAYS, ...SOURCES]);
+  assert.deepEqual(packed.sort(), [...needed].sort());
+});
+
+describe("installed in a project", () => {
+  const folder = temporary();
+  before(() => install(folder));
+
+  test("Node decodes a golden vector", async () => {
+    const { hex, known } = vectorsOf("thumbstream-1").vectors[0];
+    writeFileSync(join(folder, "decode.js"), `
+      import { averageColor, decode, load, toDataURL } from "thumbstream";
+      const stream = Uint8Array.from(Buffer.from("${hex}", "hex"));
+      const { width, height, data } = await decode(stream);
+      const { known } = (await load()).symbols(stream);
+      const url = await toDataURL(stream.subarray(0, 64));
+      console.log(JSON.stringify(
+        { width, height, data: [...data], known, url, colour: averageColor(stream) }));`);
+    const told = JSON.parse(run("node", ["decode.js"], folder));
+    const { data, ...rest } = (await load()).decode(bytesOf(hex));
+    assert.deepEqual(told.data, [...data]);
+    assert.deepEqual([told.width, told.height], [rest.width, rest.height]);
+    assert.equal(told.known, known.at(-1));
+    assert.match(told.url, /^data:image\/png;base64,/);
+    assert.match(told.colour, /^#[0-9a-f]{6}$/);
+  });
+
+  for (const resolution of ["bundler", "nodenext"]) {
+    test(`TypeScript finds the types of all entries (${resolution})`, () => {
+      const typed = Object.entries(MANIFEST.exports).filter(([, target]) => target.types);
+      const lines = typed.map(([path], i) =>
+        `import * as entry${i} from "thumbstream${path.slice(1)}"; void entry${i};`);
+      const use = `import { decode, type Picture } from "thumbstream";
+        import { ThumbStream } from "thumbstream/element";
+        export const draw = async (stream: Uint8Array): Promise<Picture> => decode(stream);
+        export const element: ThumbStream = document.createElement("thumb-stream");
+        // @ts-expect-error: a stream is bytes, not text
+        decode("fj0hA4UGJ9S/rDJe");`;
+      writeFileSync(join(folder, "use.ts"), [...lines, use].join("\n"));
+      const module = resolution === "bundler" ? "esnext" : "nodenext";
+      const options = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom,dom.iterable",
+        "--module", module, "--moduleResolution", resolution];
+      run(TSC[0], [...TSC.slice(1), ...options, "use.ts"], folder);
+    });
+  }
+});

@@ -1,0 +1,79 @@
+/** The snippets of docs/element.md for React, Vue and Next.js, type-checked as they stand there. */
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, test } from "node:test";
+
+import { install, run, temporary } from "./project.mjs";
+
+const PACKAGES = [
+  "react@19.3.1", "@types/react@19.3.0", "next@16.4.6", "@types/node@22.19.3",
+  "vue@3.5.45", "vue-tsc@3.3.14", "vite@8.3.8", "@vitejs/plugin-vue@6.0.11", "typescript@5.9.3",
+];
+const OPTIONS = {
+  strict: true,
+  noUncheckedIndexedAccess: true,
+  noEmit: true,
+  target: "es2022",
+  module: "esnext",
+  moduleResolution: "bundler",
+  lib: ["es2023", "dom", "dom.iterable"],
+  skipLibCheck: true, // the frameworks' own declarations are theirs
+};
+const DOCUMENT = readFileSync(new URL("../../docs/element.md", import.meta.url), "utf8");
+
+/** Code by the headings that it stands under: `{language, text}` each. */
+const snippets = Object.fromEntries(
+  DOCUMENT.split(/^## /m).slice(1).map((section) => [
+    section.slice(0, section.indexOf("\n")),
+    [...section.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language, text]) => ({ language, text })),
+  ]),
+);
+
+const folder = temporary();
+before(() => install(folder, PACKAGES));
+
+/** Write files and check them with a compiler: `tsc`, or `vue-tsc`, which knows templates too. */
+function check(name, compiler, files, options = {}) {
+  const home = join(folder, name);
+  mkdirSync(home);
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(home, file), text);
+  const config = { compilerOptions: { ...OPTIONS, ...options }, include: Object.keys(files) };
+  writeFileSync(join(home, "tsconfig.json"), JSON.stringify(config));
+  run(join(folder, "node_modules", ".bin", compiler), ["--project", home], folder);
+}
+
+/** The snippets of a heading, which must be of these languages. */
+function of(heading, ...languages) {
+  assert.deepEqual(snippets[heading].map(({ language }) => language), languages);
+  return snippets[heading].map(({ text }) => text);
+}
+
+test("React", () => {
+  const [thumb] = of("React", "tsx");
+  check("react", "tsc", { "thumb.tsx": thumb }, { jsx: "react-jsx" });
+});
+
+test("Next.js, with the declaration of React", () => {
+  const [thumb] = of("React", "tsx");
+  const [element, image] = of("Next.js", "tsx", "tsx");
+  const files = { "react.tsx": thumb, "element.tsx": element, "image.tsx": image };
+  check("next", "tsc", files, { jsx: "preserve", types: ["node"] });
+});
+
+test("Vue", () => {
+  const [config, component] = of("Vue", "ts", "vue");
+  const page = 'import Thumb from "./thumb.vue";\nexport default Thumb;\n';
+  const files = { "vite.config.ts": config, "thumb.vue": component, "page.ts": page };
+  check("vue", "vue-tsc", files, { allowJs: true, checkJs: true, types: ["node"] });
+});
+
+test("a mistake in a snippet is found", () => {
+  const [thumb] = of("React", "tsx");
+  const wrong = { "thumb.tsx": thumb.replace("loading=", "lading=") };
+  assert.throws(() => check("wrong", "tsc", wrong, { jsx: "react-jsx" }), /lading/);
+  const [, component] = of("Vue", "ts", "vue");
+  const typo = { "thumb.vue": component.replace("photo.preview", "photos.preview") };
+  assert.throws(() => check("typo", "vue-tsc", typo, { allowJs: true, checkJs: true }), /photos/);
+});

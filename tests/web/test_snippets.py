@@ -1,0 +1,158 @@
+"""The snippets of docs/element.md that a browser runs, as they stand there: on another host's page.
+
+Those of React, Vue and Next.js are type-checked by tests/npm.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.conf import settings
+from django.template import Context, Engine
+from jinja2 import Environment
+from PIL import Image
+from playwright.sync_api import Browser, Route
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from client_harness import Shown
+
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "element.md").read_text()
+SNIPPETS: dict[str, list[tuple[str, str]]] = {
+    heading: re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    for heading, _, section in (
+        part.partition("\n") for part in re.split("^## ", DOCUMENT, flags=re.MULTILINE)
+    )
+}
+"""By heading: language and code, each."""
+
+THUMBS = "https://thumbs.example/"
+"""Where the service is in the document."""
+
+TITLE = 'A "lake" at <dawn> & dusk'
+
+
+def with_jinja(text: str, values: dict[str, Any]) -> str:
+    return Environment(autoescape=True).from_string(text).render(values)
+
+
+def with_django(text: str, values: dict[str, Any]) -> str:
+    if not settings.configured:
+        settings.configure(USE_I18N=False)
+    return str(Engine().from_string(text).render(Context(values)))
+
+
+def snippet(heading: str, language: str, number: int = 0) -> str:
+    return [text for kind, text in SNIPPETS[heading] if kind == language][number]
+
+
+def photograph() -> bytes:
+    y, x = np.mgrid[0:40, 0:60]
+    pixels = np.stack([4 * x, 6 * y, 200 - 2 * x], axis=-1).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def shown(browser: Browser, service: str) -> Iterator[Shown]:
+    """A page on which the hosts of the document answer: the service, and a site with pictures."""
+    context = browser.new_context()
+    page = Shown(context, service)
+
+    def from_service(route: Route) -> None:
+        answer = route.fetch(url=route.request.url.replace(THUMBS, f"{service}/"))
+        route.fulfill(response=answer)
+
+    page.page.route(f"{THUMBS}**", from_service)
+    page.answer("**/*.jpg", body=photograph(), content_type="image/jpeg")
+    yield page
+    page.page.unroute_all(behavior="wait")
+    context.close()
+    assert page.complaints == []
+
+
+def upload(service: str, seed: int) -> dict[str, Any]:
+    picture = Image.effect_noise((48, 32), 20 + 30 * seed).convert("RGB")
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    request = urllib.request.Request(
+        f"{service}/compress", buffer.getvalue(), {"Content-Type": "image/png"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
+def show(shown: Shown, html: str) -> Shown:
+    """A page that is this and nothing else; its elements may not be through yet."""
+    shown.page.route(
+        "**/page.html", lambda route: route.fulfill(body=html, content_type="text/html")
+    )
+    shown.page.goto(f"{shown.origin}/page.html")
+    return shown
+
+
+def test_plain_html(shown: Shown) -> None:
+    show(shown, snippet("Plain HTML", "html")).complete()
+    assert shown.events()[-1] == " load"
+    assert shown.ask("document.querySelector('thumb-stream').naturalWidth") == 60
+    assert shown.boxes()[0][0] == 300
+    assert shown.names() == ["A lake at dawn"]
+    assert shown.shifts() == []
+
+
+def test_the_shape_in_the_style_sheet(shown: Shown) -> None:
+    html = snippet("No layout shift", "html")
+    show(
+        shown, f'<script type="module" src="{THUMBS}client/element.min.js"></script>{html}'
+    ).complete()
+    assert shown.ask("document.querySelector('thumb-stream').naturalWidth") > 0
+    (width, height) = shown.boxes()[0]
+    assert width / height == pytest.approx(1.5, rel=0.01)
+    assert shown.shifts() == []
+
+
+def test_many_pictures(shown: Shown, service: str) -> None:
+    ids = [upload(service, seed)["id"] for seed in range(3)]
+    show(shown, '<div id="grid"></div>')
+    code = snippet("Many pictures", "js")
+    shown.ask("(ids) => void Object.assign(globalThis, { ids, titles: {} })", ids)
+    shown.page.add_script_tag(content=code, type="module")
+    shown.until("document.querySelectorAll('thumb-stream').length === 3").complete()
+    assert shown.ask("[...grid.children].every((element) => element.naturalWidth > 0)")
+    asked = [url for url, _ in shown.asked if "/thumb" in url.removeprefix(THUMBS)]
+    assert [url for url in asked if "/thumb/" in url] == []  # what the batch brought is enough
+
+
+@pytest.mark.parametrize("render", [with_jinja, with_django])
+def test_templates(
+    shown: Shown, service: str, render: Callable[[str, dict[str, Any]], str]
+) -> None:
+    answer = upload(service, 0)
+    photo = {
+        "preview": answer["preview"],
+        "url": answer["url"],
+        "file": "/lake.jpg",
+        "title": TITLE,
+        "width": 60,
+        "height": 40,
+    }
+    template = snippet("Django, Jinja", "html")
+    values = {"thumbs": THUMBS.rstrip("/"), "photos": [photo, photo]}
+    show(shown, "<!doctype html>" + render(template, values)).complete()
+    assert shown.names() == [TITLE, TITLE]
+    assert shown.boxes() == [[60, 40], [60, 40]]
+    full = "[...document.querySelectorAll('thumb-stream')].map((e) => e.naturalWidth)"
+    assert shown.ask(full) == [60, 60]
+    assert f"{THUMBS.rstrip('/')}{answer['url']}" in {url for url, _ in shown.asked}
+    assert shown.shifts() == []
