@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.errors import ArtifactError, UnknownModelError
+from thumbstream.codec.search import PrefixDecoder
 from thumbstream.codec.targets import Target
 
 WARM_UP_SIDE = 32
@@ -47,6 +48,16 @@ class PictureCodec(Protocol):
         Whole, or of at most ``max_bytes`` bytes, or the shortest that reaches ``target``.
         ``aspect``: width and height of the original.
         """
+
+    def encode_traced(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
+    ) -> tuple[bytes, PrefixDecoder]:
+        """What `encode` gives, and a decoder of prefixes of just that stream."""
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """A stream or a prefix of one to pixels uint8, (H, W, 4) where it has alpha, else 3.
