@@ -1,13 +1,19 @@
 """Chances of the symbols of states that are known beforehand: the encoder's way.
 
 A decoder learns the states of a picture step by step, and `EmbeddedContext` asks and is told so. An
-encoder knows them all, and works out a whole plane at once: the same sums of the same whole numbers
-in another order, which float32 holds exactly (`embedded_context`), in a tenth of the calls.
+encoder knows them all, and works out many steps at once: the same sums of the same whole numbers in
+another order, which float32 holds exactly (`embedded_context`), in a tenth of the calls.
+
+Nothing that is computed of one cell of one layer at one level meets another's but for the four
+neighbours: layers, levels and cells lie side by side as the columns of every table.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
 
 from thumbstream.codec.codes import Grid
 from thumbstream.codec.embedded_context import (
@@ -21,109 +27,129 @@ from thumbstream.codec.embedded_context import (
     EmbeddedContextModel,
     clip_units,
 )
-from thumbstream.codec.nested import Step
+from thumbstream.codec.nested import Integers, Step
 from thumbstream.codec.networks import Float
 
+AT_ONCE = 128
+"""Cells of all layers and planes that are worked on together, where a plane has no more: enough for
+a product of matrices to be fast, and a bound on memory."""
 
-class PlanesAhead:
-    """The chances of one picture's symbols, plane by plane, the first plane first."""
 
-    def __init__(self, model: EmbeddedContextModel, layers: int, grid: Grid) -> None:
-        """``layers`` are pictures in lockstep, each with contexts of its own."""
-        channels, rows, columns = model.nesting.layout.channels, grid.rows, grid.columns
-        groups = len(model.blocks)
-        self._model, self._layers, self._grid = model, layers, grid
-        # With a border of zeros: outside the grid is nothing.
-        self._seen = np.zeros((layers, channels, 2, rows + 2, columns + 2), np.float32)
-        self._placed = np.zeros((layers, channels, rows + 2, columns + 2), np.float32)
-        self._features = np.zeros((layers, channels, SEEN, grid.cells), np.float32)
-        self._values = np.zeros((layers, channels * VALUES, grid.cells), np.float32)
-        # Of every group: what its features, seen before this plane, add to the first layer.
-        self._before = np.zeros((layers, groups, model.hidden, grid.cells), np.float32)
+def chances_ahead(
+    model: EmbeddedContextModel, behind: Integers, grid: Grid
+) -> Iterator[tuple[Step, Chances, Chances]]:
+    """Every step, with what `EmbeddedContext.chances` gives of it.
 
-    def chances(self, plane: int, states: Float) -> list[tuple[Step, Chances, Chances]]:
-        """Every step of ``plane``, with what `EmbeddedContext.chances` gives of it.
+    ``behind`` ``(planes + 1, layers, channels, cells)`` are the states behind no plane, the first,
+    ..., the last.
+    """
+    planes, layers = len(behind) - 1, behind.shape[1]
+    together = max(1, AT_ONCE // (layers * grid.cells))
+    for first in range(0, planes, together):
+        last = min(first + together, planes)
+        chances = _chances(model, behind[first : last + 1], first, grid)
+        for step in model.nesting.steps:
+            if first <= step.plane < last:
+                of_plane = chances[:, :, :, step.plane - first]
+                of_step = of_plane[:, step.channels].swapaxes(1, 2)
+                nonzero, positive = of_step.reshape(DECISIONS, layers, -1)
+                yield step, nonzero, positive
 
-        ``states`` ``(layers, channels, cells)`` are those behind the plane.
-        """
-        model, (layers, _, cells) = self._model, states.shape
-        features, values = self._looked_at(states), self._in_finest_units(states, plane)
-        units, before = self._units(plane, features)
-        logits = np.empty((layers, DECISIONS, *states.shape[1:]), np.float32)
-        for group, (block, heads) in enumerate(zip(model.blocks, model.heads, strict=True)):
-            head = heads @ units[:, group]
-            logits[:, :, block] = head.reshape(layers, DECISIONS, -1, cells)
-        logits += (model.own @ self._features).swapaxes(1, 2)
-        logits += model.b2[plane]
-        off = model.predictor @ self._values
-        off += model.coarser_predictor @ (values - self._values)
-        off *= model.off_scales[plane]
-        np.floor(off, out=off)
-        np.maximum(off, -OFF_MAX, out=off)
-        np.minimum(off, OFF_MAX, out=off)
-        logits[:, 1] += off * model.gain[plane, 1]
-        logits[:, 0] += np.abs(off, out=off) * model.gain[plane, 0]
-        self._features, self._values, self._before = features, values, before
-        chances = model.probability.take(logits.astype(np.intp), mode="clip")
-        return [
-            (
-                step,
-                chances[:, 0, step.channels].reshape(layers, -1),
-                chances[:, 1, step.channels].reshape(layers, -1),
-            )
-            for step in model.nesting.steps
-            if step.plane == plane
-        ]
 
-    def _units(self, plane: int, features: Float) -> tuple[Float, Float]:
-        """Hidden units in front of every group of ``plane``, and the next ``_before``."""
-        model, (layers, groups, hidden, cells) = self._model, self._before.shape
-        told = np.empty((layers, groups, 2, hidden, cells), np.float32)
-        flat = features.reshape(layers, -1, cells)
-        for group, (inputs, table) in enumerate(zip(model.inputs, model.both, strict=True)):
-            np.matmul(table, flat[:, inputs], out=told[:, group].reshape(layers, -1, cells))
-        before, behind = told[:, :, 0], told[:, :, 1]
-        units = np.empty((layers, groups, hidden + model.second, cells), np.float32)
-        first, second = units[:, :, :hidden], units[:, :, hidden:]
-        # Groups that this plane has refined already tell what they are now, the others what they
-        # were. Each sum by itself stays within the bound that was checked.
-        np.cumsum(self._before[:, ::-1], axis=1, out=first[:, ::-1])
-        first[:, 1:] += np.cumsum(behind[:, :-1], axis=1)
-        first += model.b1[plane]
-        clip_units(first)
-        np.matmul(model.m, first, out=second)
-        second += model.bm
-        clip_units(second)
-        return units, before
+def _chances(model: EmbeddedContextModel, behind: Integers, first: int, grid: Grid) -> Chances:
+    """``(2, channels, layers, planes, cells)`` of the planes from ``first`` to the last state."""
+    levels, layers, channels, cells = behind.shape
+    planes = slice(first, first + levels - 1)
+    states = np.ascontiguousarray(behind.transpose(2, 1, 0, 3), np.float32)
+    states = states.reshape(channels, layers, levels, grid.rows, grid.columns)
+    features = _features(states).reshape(channels, SEEN, layers, levels, cells)
+    units = _units(model, features, planes)
+    logits = np.empty((DECISIONS, channels, units.shape[-1]), np.float32)
+    for group, (block, heads) in enumerate(zip(model.blocks, model.heads, strict=True)):
+        logits[:, block] = (heads @ units[group]).reshape(DECISIONS, -1, units.shape[-1])
+    shape = DECISIONS, channels, layers, levels - 1, cells
+    before = features[..., :-1, :].reshape(channels, SEEN, -1)
+    logits += (model.own @ before).swapaxes(0, 1)
+    by_plane = logits.reshape(shape)
+    by_plane += _of_planes(model.b2[planes])
+    off = _off(model, states, planes).reshape(shape[1:])
+    gain = _of_planes(model.gain[planes])
+    by_plane[1] += off * gain[1]
+    by_plane[0] += np.abs(off, out=off) * gain[0]
+    # Cuts towards zero: what is negative is clipped anyway.
+    return model.probability.take(by_plane.astype(np.intp), mode="clip")
 
-    def _looked_at(self, states: Float) -> Float:
-        """Features ``(layers, channels, 5, cells)``."""
-        rows, columns = self._grid.rows, self._grid.columns
-        seen, shape = self._seen, (*states.shape[:2], rows, columns)
-        here = seen[..., 1:-1, 1:-1]
-        magnitude, signed = here[:, :, 0], here[:, :, 1]
-        np.maximum(states.reshape(shape), -CLIP, out=signed)
-        np.minimum(signed, CLIP, out=signed)
-        np.abs(signed, out=magnitude)
-        features = np.empty((*shape[:2], SEEN, rows, columns), np.float32)
-        features[:, :, :2] = here
-        around = features[:, :, 2:FEATURES]
-        np.add(seen[..., :-2, 1:-1], seen[..., 2:, 1:-1], out=around)
-        around += seen[..., 1:-1, :-2]
-        around += seen[..., 1:-1, 2:]
-        np.minimum(magnitude, 1, out=features[:, :, FEATURES])
-        return features.reshape(*features.shape[:3], -1)
 
-    def _in_finest_units(self, states: Float, plane: int) -> Float:
-        """Values and their neighbours' sums, ``(layers, 2 channels, cells)``."""
-        rows, columns = self._grid.rows, self._grid.columns
-        placed, shape = self._placed, (*states.shape[:2], rows, columns)
-        finest = np.float32(3 ** (self._model.nesting.layout.planes - plane - 1))
-        np.multiply(states.reshape(shape), finest, out=placed[..., 1:-1, 1:-1])
-        values = np.empty((*shape[:2], VALUES, rows, columns), np.float32)
-        values[:, :, 0] = placed[..., 1:-1, 1:-1]
-        around = values[:, :, 1]
-        np.add(placed[..., :-2, 1:-1], placed[..., 2:, 1:-1], out=around)
-        around += placed[..., 1:-1, :-2]
-        around += placed[..., 1:-1, 2:]
-        return values.reshape(shape[0], -1, rows * columns)
+def _of_planes(table: Float) -> Float:
+    """``(planes, ..., 1)`` to ``(..., 1, planes, 1)``."""
+    return np.moveaxis(table[..., 0], 0, -1)[..., None, :, None]
+
+
+def _units(model: EmbeddedContextModel, features: Float, planes: slice) -> Float:
+    """Hidden units in front of every group of each plane: ``(groups, units, columns)``."""
+    _, _, layers, levels, cells = features.shape
+    groups, hidden = len(model.blocks), model.hidden
+    told = np.empty((groups, 2, hidden, layers, levels, cells), np.float32)
+    flat = features.reshape(-1, layers * levels * cells)
+    for group, (inputs, table) in enumerate(zip(model.inputs, model.both, strict=True)):
+        np.matmul(table, flat[inputs], out=told[group].reshape(2 * hidden, -1))
+    # Groups that a plane has refined already tell what they are now, the others what they were.
+    # Each sum by itself stays within the bound that was checked.
+    now, were = told[:, 1, :, :, 1:], told[:, 0, :, :, :-1]
+    first = np.empty((groups, hidden, layers, levels - 1, cells), np.float32)
+    first[-1] = were[-1]
+    for group in range(groups - 2, -1, -1):
+        np.add(first[group + 1], were[group], out=first[group])
+    refined = np.zeros(first.shape[1:], np.float32)
+    for group in range(1, groups):
+        refined += now[group - 1]
+        first[group] += refined
+    first += _of_planes(model.b1[planes])
+    clip_units(first)
+    columns = layers * (levels - 1) * cells
+    units = np.empty((groups, hidden + model.second, columns), np.float32)
+    units[:, :hidden] = first.reshape(groups, hidden, columns)
+    second = units[:, hidden:]
+    np.matmul(model.m, units[:, :hidden], out=second)
+    second += model.bm
+    clip_units(second)
+    return units
+
+
+def _features(states: Float) -> Float:
+    """``(channels, 5, layers, levels, rows, columns)``"""
+    channels, *beside = states.shape
+    signed = np.minimum(np.maximum(states, -CLIP), CLIP)
+    features = np.empty((channels, SEEN, *beside), np.float32)
+    np.abs(signed, out=features[:, 0])
+    features[:, 1] = signed
+    _sum_around(features[:, :2], features[:, 2:FEATURES])
+    np.minimum(features[:, 0], 1, out=features[:, FEATURES])
+    return features
+
+
+def _off(model: EmbeddedContextModel, states: Float, planes: slice) -> Float:
+    """How far off its prediction each state is, ``(channels, columns)``, whole and clipped."""
+    channels, layers, levels, rows, columns = states.shape
+    finest = 3.0 ** (model.nesting.layout.planes - np.arange(planes.start, planes.stop + 1))
+    values = np.empty((channels, VALUES, *states.shape[1:]), np.float32)
+    np.multiply(states, finest.astype(np.float32)[:, None, None], out=values[:, 0])
+    _sum_around(values[:, 0], values[:, 1])
+    values = values.reshape(channels * VALUES, layers, levels, rows * columns)
+    were, now = values[:, :, :-1], values[:, :, 1:]
+    off: Float = model.predictor @ were.reshape(len(values), -1)
+    off += model.coarser_predictor @ (now - were).reshape(len(values), -1)
+    by_plane = off.reshape(channels, layers, levels - 1, -1)
+    by_plane *= model.off_scales[planes, None]
+    np.floor(off, out=off)
+    np.maximum(off, -OFF_MAX, out=off)
+    return np.minimum(off, OFF_MAX, out=off)
+
+
+def _sum_around(table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Sum of the four neighbours ``(..., rows, columns)``; outside the grid is nothing."""
+    out[:] = 0
+    out[..., 1:, :] += table[..., :-1, :]
+    out[..., :-1, :] += table[..., 1:, :]
+    out[..., 1:] += table[..., :-1]
+    out[..., :-1] += table[..., 1:]

@@ -137,18 +137,19 @@ class RangeDecoder:
             self._shift_in()
 
     @classmethod
-    def behind(cls, mark: Mark, data: bytes) -> RangeDecoder:
-        """The decoder of ``data`` behind the digits of ``mark``, which an encoder of them left.
+    def behind(cls, mark: Mark, data: bytes) -> RangeDecoder | None:
+        """The decoder of ``data`` behind the digits of ``mark``, which their encoder left.
 
-        Right where ``data`` hold four bytes or more behind those that were written then.
+        ``data`` may be any prefix of what it wrote; None when they do not determine those digits.
         """
         _, written, low, width = mark
         coder = cls(data[written : written + _CODE_BYTES])
-        coder._data, coder._position = data, written + _CODE_BYTES
+        coder._data, coder._position = data, min(written + _CODE_BYTES, len(data))
         # Carries that came later are in the bytes before, and leave the difference as it is.
         coder._code = (coder._code - low) % _TOP
         coder._range = width
-        return coder
+        within = coder._code + (coder._uncertainty() if coder._missing else 1) <= width
+        return coder if within else None
 
     def decode(self, probability: int) -> bool | None:
         """The next decision, or None (from then on always) when the data do not determine it."""
@@ -268,15 +269,17 @@ class DigitCount:
     def of(self, length: int) -> int:
         """Of the first ``length`` bytes.
 
-        Only what lies between the last mark whose code these bytes hold whole and the first behind
-        which more bytes than these are written is decoded: a few digits of thousands.
+        Only what lies behind the last mark that these bytes determine is decoded, until the first
+        behind which more bytes are written: a few digits of thousands.
         """
         data = self._data[: max(0, length)]
-        first = bisect_right(self._written, len(data) - _CODE_BYTES) - 1
         behind = bisect_right(self._written, len(data))
-        digits = self._marks[first][0] if first >= 0 else 0
         until = self._marks[behind][0] if behind < len(self._marks) else len(self._nonzero)
-        coder = RangeDecoder.behind(self._marks[first], data) if first >= 0 else RangeDecoder(data)
+        coder = None
+        while coder is None:  # nothing at all is needed for the first mark
+            behind -= 1
+            coder = RangeDecoder.behind(self._marks[behind], data)
+        digits = self._marks[behind][0]
         known, _, _ = coder.decode_ternary(
             self._nonzero[digits:until], self._positive[digits:until]
         )

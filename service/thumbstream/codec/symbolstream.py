@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.codes import Grid
 from thumbstream.codec.embedded_context import Chances, EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.embedded_planes import PlanesAhead
+from thumbstream.codec.embedded_planes import chances_ahead
 from thumbstream.codec.nested import Integers, Latents, Nesting, Step
 from thumbstream.codec.rangecoder import DigitCount, RangeDecoder, RangeEncoder, decided
 from thumbstream.codec.unfolding import DecodedSymbols, OrderedStep, Unfolding
@@ -42,18 +42,12 @@ class WrittenSymbols:
         self._steps: list[OrderedStep] = []
         self._nonzero: list[int] = []
         self._positive: list[int] = []
-        ahead, coder = PlanesAhead(model, len(states), grid), RangeEncoder()
-        behind = self._nesting.behind(states)
-        for plane in range(self._nesting.layout.planes):
-            digits = behind[plane + 1] - 3 * behind[plane]
-            chances = ahead.chances(plane, behind[plane + 1].astype(np.float32))
-            for step, nonzero, positive in chances:
-                self._write(coder, step, digits[:, step.channels], nonzero, positive)
-                if max_bytes is not None and coder.settled() >= max_bytes:
-                    break
-            else:
-                continue
-            break
+        coder, behind = RangeEncoder(), self._nesting.behind(states)
+        digits = behind[1:] - 3 * behind[:-1]
+        for step, nonzero, positive in chances_ahead(model, behind, grid):
+            self._write(coder, step, digits[step.plane][:, step.channels], nonzero, positive)
+            if max_bytes is not None and coder.settled() >= max_bytes:
+                break
         self.data = coder.finish()
         self._marks = coder.marks
 
