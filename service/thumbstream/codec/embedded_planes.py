@@ -117,7 +117,7 @@ def _units(model: EmbeddedContextModel, features: Float, planes: slice) -> Float
 
 
 def _features(states: Float) -> Float:
-    """``(channels, 5, layers, levels, rows, columns)``"""
+    """Of states ``(channels, layers, levels, rows, columns)``: ``(channels, 5, ...)``."""
     channels, *beside = states.shape
     signed = np.minimum(np.maximum(states, -CLIP), CLIP)
     features = np.empty((channels, SEEN, *beside), np.float32)
