@@ -52,12 +52,29 @@ def serving(arguments: tuple[str, ...], settings: Mapping[str, str], ready: str)
 
     Raises `RuntimeError` if the process ends, or does not answer within `START_SECONDS`.
     """
+    with running(arguments, settings, ready) as (_, port):
+        yield port
+
+
+@contextmanager
+def running(
+    arguments: tuple[str, ...], settings: Mapping[str, str], ready: str
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """`serving`, with the process."""
     port = free_port()
-    command = [sys.executable, *arguments]
-    process = subprocess.Popen(command, env=environment(port, settings))  # noqa: S603 - our own files
+    with started([sys.executable, *arguments], environment(port, settings), port, ready) as process:
+        yield process, port
+
+
+@contextmanager
+def started(
+    command: list[str], variables: Mapping[str, str], port: int, ready: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run any server until the block ends; yields once ``ready`` answers on ``port``."""
+    process = subprocess.Popen(command, env=dict(variables))  # noqa: S603 - the caller's own
     try:
         _wait(process, port, ready)
-        yield port
+        yield process
     finally:
         process.terminate()
         try:
