@@ -27,8 +27,9 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import servers
 from PIL import Image
+
+import servers
 from thumbstream.settings import available_cores
 
 SIDES = range(40, 400, 12)

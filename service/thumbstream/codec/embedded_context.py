@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.codes import Grid
 from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.matrices import product
 from thumbstream.codec.nested import Nesting, Step
 from thumbstream.codec.networks import Float
 from thumbstream.codec.tables import HIDDEN_MAX, TABLE_SIZE, check_sums, checked, wrong_shapes
@@ -191,11 +192,6 @@ class EmbeddedContextModel:
         self.blocks = [slice(first, end) for first, end in bounds]
         """Channels of every group."""
         self.inputs = [slice(SEEN * first, SEEN * end) for first, end in bounds]
-        self.both = [
-            np.ascontiguousarray(np.concatenate([self.a[:, told], self.b[:, told]]))
-            for told in self.inputs
-        ]
-        """Of every group: ``(2 hidden, 5 channels)``, scaled; first ``a``, then ``b``."""
         self.b1 = b1[..., None].astype(np.float32) * scales[0]
         """``(planes, groups, hidden, 1)``"""
         self.bm = bm[..., None].astype(np.float32) * scales[1]
@@ -293,11 +289,11 @@ class EmbeddedContext:
         first, second = self._units[:, : model.hidden], self._units[:, model.hidden :]
         np.add(self._sums, weights.b1, out=first)
         clip_units(first)
-        np.matmul(model.m, first, out=second)
+        product(model.m, first, second)
         second += weights.bm
         clip_units(second)
-        logits = weights.w @ self._units
-        logits += weights.own @ self._inputs[:, _inputs_of(step)]
+        logits = product(weights.w, self._units)
+        logits += product(weights.own, self._inputs[:, _inputs_of(step)])
         logits += weights.b2
         off = self._predicted[:, step.channels] * weights.off_scale
         np.floor(off, out=off)
@@ -317,7 +313,7 @@ class EmbeddedContext:
         """
         self._enter(step.plane)
         model, block, inputs = self._model, step.block, _inputs_of(step)
-        self._sums -= model.a[:, inputs] @ self._inputs[:, inputs]
+        self._sums -= product(model.a[:, inputs], self._inputs[:, inputs])
         here, features = self._here[:, block], self._features[:, block]
         magnitude, signed = here[:, :, 0], here[:, :, 1]
         np.maximum(states[:, block].reshape(signed.shape), -CLIP, out=signed)
@@ -329,7 +325,7 @@ class EmbeddedContext:
         around += self._left[:, block]
         around += self._right[:, block]
         np.minimum(magnitude, 1, out=features[:, :, FEATURES])
-        self._sums += model.b[:, inputs] @ self._inputs[:, inputs]
+        self._sums += product(model.b[:, inputs], self._inputs[:, inputs])
         self._predict(step, states)
 
     def _predict(self, step: Step, states: Float) -> None:
@@ -345,13 +341,13 @@ class EmbeddedContext:
         news[:, :, 1] += self._value_right[:, block]
         change = (news - self._values[:, block]).reshape(len(news), -1, self._grid.cells)
         told = slice(VALUES * block.start, VALUES * block.stop)
-        self._predicted += model.predictor[:, told] @ change
+        self._predicted += product(model.predictor[:, told], change)
         self._values[:, block] = news
 
     def _enter(self, plane: int) -> None:
         if plane != self._plane:  # no group is refined yet in the new one
             self._plane = plane
-            np.matmul(self._model.a, self._inputs, out=self._sums)
+            product(self._model.a, self._inputs, self._sums)
 
 
 def _inputs_of(step: Step) -> slice:

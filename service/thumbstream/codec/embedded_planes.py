@@ -27,6 +27,7 @@ from thumbstream.codec.embedded_context import (
     EmbeddedContextModel,
     clip_units,
 )
+from thumbstream.codec.matrices import product
 from thumbstream.codec.nested import Integers, Step
 from thumbstream.codec.networks import Float
 
@@ -66,7 +67,7 @@ def _chances(model: EmbeddedContextModel, behind: Integers, first: int, grid: Gr
     units = _units(model, features, planes)
     logits = np.empty((DECISIONS, channels, units.shape[-1]), np.float32)
     for group, (block, heads) in enumerate(zip(model.blocks, model.heads, strict=True)):
-        logits[:, block] = (heads @ units[group]).reshape(DECISIONS, -1, units.shape[-1])
+        logits[:, block] = product(heads, units[group]).reshape(DECISIONS, -1, units.shape[-1])
     shape = DECISIONS, channels, layers, levels - 1, cells
     before = features[..., :-1, :].reshape(channels, SEEN, -1)
     logits += (model.own @ before).swapaxes(0, 1)
@@ -91,8 +92,9 @@ def _units(model: EmbeddedContextModel, features: Float, planes: slice) -> Float
     groups, hidden = len(model.blocks), model.hidden
     told = np.empty((groups, 2, hidden, layers, levels, cells), np.float32)
     flat = features.reshape(-1, layers * levels * cells)
-    for group, (inputs, table) in enumerate(zip(model.inputs, model.both, strict=True)):
-        np.matmul(table, flat[inputs], out=told[group].reshape(2 * hidden, -1))
+    for of_group, inputs in zip(told, model.inputs, strict=True):
+        product(model.a[:, inputs], flat[inputs], of_group[0].reshape(hidden, -1))
+        product(model.b[:, inputs], flat[inputs], of_group[1].reshape(hidden, -1))
     # Groups that a plane has refined already tell what they are now, the others what they were.
     # Each sum by itself stays within the bound that was checked.
     now, were = told[:, 1, :, :, 1:], told[:, 0, :, :, :-1]
@@ -110,7 +112,7 @@ def _units(model: EmbeddedContextModel, features: Float, planes: slice) -> Float
     units = np.empty((groups, hidden + model.second, columns), np.float32)
     units[:, :hidden] = first.reshape(groups, hidden, columns)
     second = units[:, hidden:]
-    np.matmul(model.m, units[:, :hidden], out=second)
+    product(model.m, units[:, :hidden], second)
     second += model.bm
     clip_units(second)
     return units
@@ -137,8 +139,8 @@ def _off(model: EmbeddedContextModel, states: Float, planes: slice) -> Float:
     _sum_around(values[:, 0], values[:, 1])
     values = values.reshape(channels * VALUES, layers, levels, rows * columns)
     were, now = values[:, :, :-1], values[:, :, 1:]
-    off: Float = model.predictor @ were.reshape(len(values), -1)
-    off += model.coarser_predictor @ (now - were).reshape(len(values), -1)
+    off = product(model.predictor, were.reshape(len(values), -1))
+    off += product(model.coarser_predictor, (now - were).reshape(len(values), -1))
     by_plane = off.reshape(channels, layers, levels - 1, -1)
     by_plane *= model.off_scales[planes, None]
     np.floor(off, out=off)
