@@ -5,6 +5,7 @@ The default and those that the settings name are opened at the start, others whe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.errors import ArtifactError, UnknownModelError
 from thumbstream.codec.search import PrefixDecoder
 from thumbstream.codec.targets import Target
+
+log = logging.getLogger(__name__)
 
 WARM_UP_SIDE = 32
 """Pixels: the commonest grid."""
@@ -113,6 +116,7 @@ class Catalogue:
             codec = self._load(name)
             grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 128, np.uint8)
             codec.decode(codec.encode(grey))
+            log.info("model %s runs on %s", name, ", ".join(codec.providers))
         self.offered = offered
 
     def name(self, model_id: str | None = None) -> str:
