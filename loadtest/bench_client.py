@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import client_browser
-import peers
+import client_peers
 import servers
 import thumbstream
 import uploads
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         settings = {"STORE": f"sqlite:///{folder / 'bench.db'}"}
         with (
             servers.serving(servers.SERVICE, settings, "/readyz") as port,
-            peers.served(folder) as files,
+            client_peers.served(folder) as files,
             client_browser.opened(f"http://127.0.0.1:{port}") as browser,
         ):
             where = _where(port, files)
@@ -83,8 +83,8 @@ def _peers(folder: Path, installed: Path | None) -> bool:
         if installed:
             (folder / "node_modules").symlink_to(installed.resolve())
         else:
-            peers.install(folder)
-    except peers.PeersError as error:
+            client_peers.install(folder)
+    except client_peers.PeersError as error:
         print(f"Without {HASH} and {ONNX}: {error}")
         return False
     return True
@@ -147,7 +147,7 @@ def _sizes(folder: Path | None) -> dict[str, dict[str, int]]:
     sizes = {name: _gzipped(CLIENT, names, WEIGHTS) for name, names in CODE.items()}
     if folder:
         for name, package in ((HASH, "thumbhash"), (ONNX, "onnxruntime-web")):
-            files = [f"node_modules/{package}/{file}" for file in peers.FILES[package]]
+            files = [f"node_modules/{package}/{file}" for file in client_peers.FILES[package]]
             sizes[name] = _gzipped(folder, files, ["synthesis.onnx"] if name == ONNX else [])
     return sizes
 
@@ -166,7 +166,7 @@ def _environment(args: argparse.Namespace) -> Figures:
         "thumbnails": args.thumbnails,
         "gallery": args.gallery,
         "bytes_each": BYTES,
-        "peers": peers.VERSIONS,
+        "peers": client_peers.VERSIONS,
     }
 
 

@@ -14,6 +14,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import servers
 import wrk
 from thumbstream import ingest
 
@@ -42,6 +43,10 @@ class Load:
     def post(self, port: int, files: list[bytes], connections: int) -> dict[str, Any]:
         """POST the ``files`` to /compress over and over, ``connections`` at a time."""
         return self._own(port, connections, [_post(data) for data in files])
+
+    def get_each(self, port: int, paths: list[str], connections: int) -> dict[str, Any]:
+        """GET the ``paths`` in turn over and over, ``connections`` at a time."""
+        return self._own(port, connections, [_get(path) for path in paths])
 
     def _own(self, port: int, connections: int, requests: list[bytes]) -> dict[str, Any]:
         paths = [self._folder / f"request-{i}" for i in range(len(requests))]
@@ -89,7 +94,28 @@ def alternate(
         measured.append(ours())
         bare.append(yardstick())
         ratios.append({"per_second": measured[-1]["per_second"] / bare[-1]["per_second"]})
-    return {"measured": measured, "yardstick": bare, **spread("ratio", ratios)}
+    result = {"measured": measured, "yardstick": bare, **spread("ratio", ratios)}
+    if all("cpu_ms" in one for one in measured + bare):
+        mine, other = (statistics.median(r["cpu_ms"] for r in rs) for rs in (measured, bare))
+        result["cpu_ratio"] = other / mine
+    return result
+
+
+def metered(server: int, measure: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """``measure``, with ``cpu_ms``: processor time of the process group ``server`` per request.
+
+    Neighbours take time from a server, but hardly change how much of it an answer needs.
+    """
+
+    def measured() -> dict[str, Any]:
+        before = servers.cpu_seconds(server)
+        result = measure()
+        after = servers.cpu_seconds(server)
+        if before is not None and after is not None:
+            result["cpu_ms"] = 1000 * (after - before) / result["requests"]
+        return result
+
+    return measured
 
 
 def spread(name: str, rounds: list[dict[str, Any]], times: float = 1) -> dict[str, Any]:
@@ -115,7 +141,11 @@ def reduce_only(files: list[bytes], threads: int, seconds: float) -> dict[str, A
                 break
         return done
 
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(threads) as pool:
         done = sum(pool.map(work, [i % len(files) for i in range(threads)]))
-    return {"requests": done, "per_second": done / (time.perf_counter() - started)}
+    return {
+        "requests": done,
+        "per_second": done / (time.perf_counter() - started),
+        "cpu_ms": 1000 * (time.process_time() - cpu) / done,
+    }

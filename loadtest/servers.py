@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import thumbstream
@@ -50,14 +52,36 @@ def environment(port: int, settings: Mapping[str, str]) -> dict[str, str]:
 def serving(arguments: tuple[str, ...], settings: Mapping[str, str], ready: str) -> Iterator[int]:
     """Run Python with ``arguments`` until the block ends; yields the port once ``ready`` answers.
 
+    The process leads a group of its own.
+
     Raises `RuntimeError` if the process ends, or does not answer within `START_SECONDS`.
     """
+    with running(arguments, settings, ready) as (_, port):
+        yield port
+
+
+@contextmanager
+def running(
+    arguments: tuple[str, ...], settings: Mapping[str, str], ready: str
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """`serving`, with the process."""
     port = free_port()
-    command = [sys.executable, *arguments]
-    process = subprocess.Popen(command, env=environment(port, settings))  # noqa: S603 - our own files
+    with started([sys.executable, *arguments], environment(port, settings), port, ready) as process:
+        yield process, port
+
+
+@contextmanager
+def started(
+    command: list[str], variables: Mapping[str, str], port: int, ready: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run any server until the block ends; yields once ``ready`` answers on ``port``."""
+    # A group of its own: some servers leave their worker processes behind when they end.
+    process = subprocess.Popen(  # noqa: S603 - the caller's own
+        command, env=dict(variables), start_new_session=True
+    )
     try:
         _wait(process, port, ready)
-        yield port
+        yield process
     finally:
         process.terminate()
         try:
@@ -65,6 +89,32 @@ def serving(arguments: tuple[str, ...], settings: Mapping[str, str], ready: str)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def folder_of(files: list[bytes]) -> Iterator[Path]:
+    """A folder with ``0.jpg``, ``1.jpg`` and so on, until the block ends."""
+    with tempfile.TemporaryDirectory() as name:
+        for i, data in enumerate(files):
+            (Path(name) / f"{i}.jpg").write_bytes(data)
+        yield Path(name)
+
+
+def cpu_seconds(group: int) -> float | None:
+    """Processor time of all processes that began with process ``group``; None where unknown."""
+    if not Path("/proc/self/stat").exists():
+        return None
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(fields[2]) == group:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, path: str) -> None:

@@ -5,6 +5,7 @@ The default and those that the settings name are opened at the start, others whe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.errors import ArtifactError, UnknownModelError
+from thumbstream.codec.search import PrefixDecoder
 from thumbstream.codec.targets import Target
+
+log = logging.getLogger(__name__)
 
 WARM_UP_SIDE = 32
 """Pixels: the commonest grid."""
@@ -47,6 +51,16 @@ class PictureCodec(Protocol):
         Whole, or of at most ``max_bytes`` bytes, or the shortest that reaches ``target``.
         ``aspect``: width and height of the original.
         """
+
+    def encode_traced(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
+    ) -> tuple[bytes, PrefixDecoder]:
+        """What `encode` gives, and a decoder of prefixes of just that stream."""
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """A stream or a prefix of one to pixels uint8, (H, W, 4) where it has alpha, else 3.
@@ -102,6 +116,7 @@ class Catalogue:
             codec = self._load(name)
             grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 128, np.uint8)
             codec.decode(codec.encode(grey))
+            log.info("model %s runs on %s", name, ", ".join(codec.providers))
         self.offered = offered
 
     def name(self, model_id: str | None = None) -> str:

@@ -72,7 +72,7 @@ def draw(
     with span("ingest"):
         small = thumbnail(order.picture, order.size, limits, alpha=alpha)
     with span("encode"):
-        stream = codec.encode(
+        stream, prefixes = codec.encode_traced(
             small.pixels,
             max_bytes=order.max_bytes,
             target=order.target,
@@ -81,7 +81,7 @@ def draw(
     curve = None
     if curves and may_have_curve(len(stream)):
         with span("curve"), measuring or nullcontext():
-            curve = measure_curve(codec, small.pixels, stream)
+            curve = measure_curve(prefixes, small.pixels, stream)
     thumb_height, thumb_width, channels = small.pixels.shape
     return Drawn(stream, curve, small.width, small.height, thumb_width, thumb_height, channels == 4)
 

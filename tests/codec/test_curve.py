@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from thumbstream.codec.codec import Codec
 from thumbstream.codec.curve import RateCurve, measure_curve
 from thumbstream.codec.errors import CurveError, ThumbstreamError
 from thumbstream.codec.quality import psnr, ssim
+from thumbstream.codec.targets import Target
 
 CURVE = RateCurve((4, 5, 9), (0.25, 0.5, 0.4), (15.0, 20.5, 22.25))
 
@@ -29,6 +31,27 @@ def test_points_are_what_decoding_gives(codec: Codec, shape: tuple[int, int]) ->
         x_hat = codec.decode(stream[:n])
         assert a == pytest.approx(ssim(pixels, x_hat), abs=1e-12)
         assert b == pytest.approx(psnr(pixels, x_hat), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {},
+        {"max_bytes": 60},
+        {"target": Target.parse("psnr:14")},
+        {"target": Target.parse("bytes:40")},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("aspect", [None, (4001, 3000)], ids=str)
+def test_who_encoded_measures_the_same(
+    codec: Codec, chosen: dict[str, Any], aspect: tuple[int, int] | None
+) -> None:
+    """Exactly what reading the stream again gives."""
+    pixels = photo_like(6, 24, 32)
+    stream, prefixes = codec.encode_traced(pixels, aspect=aspect, **chosen)
+    assert stream == codec.encode(pixels, aspect=aspect, **chosen)
+    assert measure_curve(prefixes, pixels, stream) == measure_curve(codec, pixels, stream)
 
 
 def test_lengths_grow_by_a_fourth_root_of_two(codec: Codec) -> None:

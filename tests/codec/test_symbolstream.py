@@ -15,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thumbstream.codec.codes import Grid
-from thumbstream.codec.embedded_context import EmbeddedContextModel
+from thumbstream.codec.embedded_context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.embedded_planes import AT_ONCE, chances_ahead
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.nested import Integers, Nesting
-from thumbstream.codec.symbolstream import DecodedSymbols, SymbolTrace, write_symbols
+from thumbstream.codec.nested import Integers, Latents, Nesting
+from thumbstream.codec.rangecoder import RangeEncoder
+from thumbstream.codec.symbolstream import SymbolTrace, WrittenSymbols, write_symbols
+from thumbstream.codec.unfolding import DecodedSymbols
 
 GOLDEN = codec_vectors.read("embedded")
 MODEL = codec_vectors.embedded_model(GOLDEN)
@@ -140,6 +143,73 @@ def test_any_bytes_and_their_prefixes(
     assert_as_the_twin(trace.whole(), twins.read(TWIN, data, *shape))
     for n, found in zip(lengths, trace.prefixes(lengths), strict=True):
         assert_same(found, read(data[:n], shape))
+
+
+LARGE = (2, 9, AT_ONCE // 9)
+"""Of more cells than are worked on together."""
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, LARGE], ids=str)
+@pytest.mark.parametrize("seed", range(3))
+def test_chances_ahead_are_those_that_a_reader_has(seed: int, shape: tuple[int, int, int]) -> None:
+    """All at once, and step by step as the states become known."""
+    states, grid = any_states(seed, shape), Grid(*shape[1:])
+    context, latents = EmbeddedContext(MODEL, shape[0], grid), Latents(NESTING, shape)
+    ahead = list(chances_ahead(MODEL, NESTING.behind(states), grid))
+    digits = NESTING.digits(states).astype(np.float32)
+    assert [step for step, _, _ in ahead] == list(NESTING.steps)
+    for step, nonzero, positive in ahead:
+        for found, expected in zip((nonzero, positive), context.chances(step), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        latents.refine(step, digits[step.plane][:, step.channels])
+        context.learn(step, latents.states)
+
+
+@quick
+@given(st.integers(0, 9999), st.sampled_from(SHAPES))
+def test_who_wrote_knows_what_a_prefix_determines(seed: int, shape: tuple[int, int, int]) -> None:
+    """What reading every single prefix finds."""
+    states, grid = any_states(seed, shape), Grid(*shape[1:])
+    written = WrittenSymbols(MODEL, states, grid)
+    lengths = range(len(written.data) + 1)
+    found = list(written.prefixes(lengths))
+    for n in lengths:
+        assert_same(found[n], read(written.data[:n], shape))
+    assert all((a is b) == (a.known == b.known) for a, b in pairwise(found))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_who_wrote_a_part_knows_it_too(shape: tuple[int, int, int]) -> None:
+    states, grid = any_states(8, shape), Grid(*shape[1:])
+    for limit in range(len(write(states, shape)) + 1):
+        written = WrittenSymbols(MODEL, states, grid, limit)
+        lengths = range(min(limit, len(written.data)) + 1)
+        for n, found in zip(lengths, written.prefixes(lengths), strict=True):
+            assert_same(found, read(written.data[:n], shape))
+
+
+@quick
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([-1, 0, 0, 1]),
+            st.sampled_from([1, 40, 9000, 65535]),
+            st.sampled_from([1, 30000, 65535]),
+        ),
+        max_size=200,
+    ),
+    st.integers(0, 200),
+)
+def test_digits_are_so_many_decisions(digits: list[tuple[int, int, int]], cut: int) -> None:
+    """In any number of calls the bytes of `RangeEncoder.encode`, through carries and long runs."""
+    plain, coder = RangeEncoder(), RangeEncoder()
+    for digit, nonzero, positive in digits:
+        plain.encode(digit != 0, nonzero)
+        if digit:
+            plain.encode(digit > 0, positive)
+    for part in (digits[:cut], digits[cut:]):
+        coder.encode_ternary(*([list(column) for column in zip(*part, strict=True)] or [[]] * 3))
+    assert coder.finish() == plain.finish()
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

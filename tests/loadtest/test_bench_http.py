@@ -13,7 +13,7 @@ LOADTEST = ROOT / "loadtest"
 
 def test_the_benchmark_runs_and_ends_by_itself(tmp_path: Path) -> None:
     out = tmp_path / "http.json"
-    options = ["--seconds", "0.3", "--rounds", "2", "--connections", "4", "--out", str(out)]
+    options = ["--seconds", "0.3", "--rounds", "1", "--connections", "4", "--out", str(out)]
     done = subprocess.run(
         [sys.executable, str(LOADTEST / "bench_http.py"), *options],
         capture_output=True,
@@ -25,13 +25,26 @@ def test_the_benchmark_runs_and_ends_by_itself(tmp_path: Path) -> None:
     report = json.loads(out.read_text())
     thumb = report["thumb"]
     assert 0 < thumb["ratio_lowest"] <= thumb["ratio"] <= thumb["ratio_highest"]
-    assert len(thumb["measured"]) == len(thumb["yardstick"]) == 2
+    assert len(thumb["measured"]) == len(thumb["yardstick"]) == 1
     assert set(thumb["measured"][0]["statuses"]) == {"200"}
     assert report["batch"]["thumbs_per_second"] > 50
     assert set(report["compress"]) == {"1 megapixel JPEG", "12 megapixel JPEG"}
     for post in report["compress"].values():
         assert post["ratio"] > 0
         assert post["measured"][0]["requests"] >= 1
+    assert set(report["compress_without_curves"]) == set(report["compress"])
+    assert report["peers"] == {}
+    assert report["fastapi"]["ratio"] > 0
+    assert {one["met"] for one in report["targets"]} <= {True, False}
+    assert [one["target"] for one in report["targets"]] == [
+        ">= 0.7",
+        ">= 5",
+        "< 3",
+        ">= 8",
+        ">= 0.7",
+    ]
+    for one in report["targets"]:
+        assert one["name"] in done.stdout
     assert "GET /thumb, 64 bytes" in done.stdout
 
 

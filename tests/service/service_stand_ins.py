@@ -66,6 +66,16 @@ class StandInCodec:
             return (header + payload)[:TARGET_LENGTH]
         return (header + payload)[:max_bytes]
 
+    def encode_traced(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
+    ) -> tuple[bytes, StandInCodec]:
+        return self.encode(pixels, max_bytes=max_bytes, target=target, aspect=aspect), self
+
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         assert self.gate.wait(20), "a test forgot to open the gate"
         header = parse_header(stream)

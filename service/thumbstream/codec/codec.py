@@ -13,6 +13,7 @@ from thumbstream.codec.artifact import Artifact, open_artifact
 from thumbstream.codec.embedded import EmbeddedCodec
 from thumbstream.codec.errors import ArtifactError
 from thumbstream.codec.iterative import IterativeCodec
+from thumbstream.codec.search import PrefixDecoder
 from thumbstream.codec.targets import Target
 
 
@@ -40,6 +41,19 @@ class Codec(Protocol):
         With ``max_bytes`` its first so many bytes; with ``target`` the shortest that reaches it,
         or the whole stream where none does. ``aspect``: width and height of the original, for a
         header that can say them. Raises `ValueError`, also for 4 channels without ``alpha``.
+        """
+
+    def encode_traced(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
+    ) -> tuple[bytes, PrefixDecoder]:
+        """What `encode` gives, and a decoder of prefixes of just that stream.
+
+        The decoder may know from the encoding what it would have to read otherwise.
         """
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:

@@ -75,13 +75,13 @@ class RateCurve:
         )
 
 
-def measure_curve(codec: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes) -> RateCurve:
-    """The curve of ``stream``, which ``codec`` made of ``pixels`` ``(H, W, 3 or 4)``.
+def measure_curve(decoder: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes) -> RateCurve:
+    """The curve of ``stream``, which was made of ``pixels`` ``(H, W, 3 or 4)``.
 
     Raises `ValueError` when the stream is of a picture of another shape, and `BitstreamError`.
     """
     lengths = tuple(ladder(min(len(stream), LONGEST)))
-    x_hats = list(codec.decode_prefixes(stream, lengths))
+    x_hats = list(decoder.decode_prefixes(stream, lengths))
     if any(x_hat.shape != pixels.shape for x_hat in x_hats):
         raise ValueError("the stream is not one of these pixels: another width or height")
     drawn = np.stack(x_hats)

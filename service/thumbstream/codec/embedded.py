@@ -14,9 +14,9 @@ as much as the whole stream. Transparency is a second picture in lockstep (`alph
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, islice, pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,10 @@ from thumbstream.codec.layouts import EmbeddedLayout
 from thumbstream.codec.nested import Integers, Nesting
 from thumbstream.codec.networks import Float, Network
 from thumbstream.codec.samples import to_network, to_pixels
-from thumbstream.codec.search import shortest_prefix
-from thumbstream.codec.symbolstream import DecodedSymbols, SymbolTrace, write_symbols
+from thumbstream.codec.search import PrefixDecoder, shortest_prefix
+from thumbstream.codec.symbolstream import SymbolTrace, WrittenSymbols
 from thumbstream.codec.targets import BYTES, Target, check_limits
+from thumbstream.codec.unfolding import DecodedSymbols
 
 COLOURS = 3
 BATCH_PIXELS = 1 << 14
@@ -91,6 +92,17 @@ class EmbeddedCodec:
 
         Raises `ValueError`, also for ``max_bytes`` and ``target`` together.
         """
+        return self.encode_traced(pixels, max_bytes=max_bytes, target=target, aspect=aspect)[0]
+
+    def encode_traced(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
+    ) -> tuple[bytes, PrefixDecoder]:
+        """What `encode` gives, and a decoder of prefixes of it that need not read it again."""
         _check(pixels)
         check_limits(max_bytes, target)
         height, width, channels = pixels.shape
@@ -99,14 +111,14 @@ class EmbeddedCodec:
         )
         subject = self._subject(pixels, grid_of(height, width, self._stride))
         if target is not None and target.measure == BYTES:
-            return header[: int(target.goal)] + self._best_of(
-                subject, int(target.goal) - len(header)
-            )
-        states = self._everywhere(subject)
-        stream = (header + self._written(subject, states, max_bytes))[:max_bytes]
-        if target is None:
-            return stream
-        return shortest_prefix(self, pixels, stream, target) or stream
+            size = int(target.goal)
+            return header[:size] + self._best_of(subject, size - len(header)), self
+        written = self._written(subject, self._everywhere(subject), max_bytes)
+        stream = (header + written.data)[:max_bytes]
+        prefixes = _Written(self, len(header), written)
+        if target is not None:
+            stream = shortest_prefix(prefixes, pixels, stream, target) or stream
+        return stream, prefixes
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """Picture of a stream or of any prefix of one: ``(H, W, 3)`` uint8, or 4 with alpha.
@@ -124,16 +136,7 @@ class EmbeddedCodec:
         In one pass over the stream, and with one run of the synthesis network for all prefixes that
         determine the same symbols. Raises `ValueError` for lengths that fall, and `BitstreamError`.
         """
-        if any(a > b for a, b in pairwise(lengths)):
-            raise ValueError("the lengths of prefixes must not fall")
-        for header, group in groupby(lengths, lambda n: parse_header(stream[:n])):
-            alike = list(group)
-            if header.bitstream_id is None:
-                yield from (unknown_picture(header) for _ in alike)
-            else:
-                trace = self._trace(header, stream[: alike[-1]])
-                found = trace.prefixes([n - header.length for n in alike])
-                yield from self._drawings(header, found)
+        return self._decoded(stream, lengths, self._trace)
 
     def inspect(self, stream: bytes) -> dict[str, Any]:
         """What ``stream`` says about itself; raises `BitstreamError`.
@@ -179,19 +182,19 @@ class EmbeddedCodec:
 
     def _best_of(self, subject: Subject, size: int) -> bytes:
         """Of the streams with and without a search for their end, cut to ``size``, the better."""
-        plain = self._written(subject, self._everywhere(subject), size)[: max(0, size)]
+        plain = self._written(subject, self._everywhere(subject), size).data[: max(0, size)]
         found = self._read(plain, subject)
         if self._search is None or size < 1 or found.step is None:
             return plain
         states = self._search.towards(subject, found.step)
-        searched = self._written(subject, states, size)[:size]
+        searched = self._written(subject, states, size).data[:size]
         drawn = self._read(searched, subject)
         gain = self._search.distortion(subject, found.values, found.levels)
         gain -= self._search.distortion(subject, drawn.values, drawn.levels)
         return searched if gain > 0 else plain
 
-    def _written(self, subject: Subject, states: Integers, size: int | None) -> bytes:
-        return write_symbols(self._context_model, states, subject.grid, size)
+    def _written(self, subject: Subject, states: Integers, size: int | None) -> WrittenSymbols:
+        return WrittenSymbols(self._context_model, states, subject.grid, size)
 
     def _read(self, payload: bytes, subject: Subject) -> DecodedSymbols:
         layers = len(subject.latents)
@@ -206,6 +209,22 @@ class EmbeddedCodec:
         grid = grid_of(header.height, header.width, self._stride)
         payload = stream[header.length :]
         return SymbolTrace(payload, self._context_model, 1 + header.alpha, grid)
+
+    def _decoded(
+        self, stream: bytes, lengths: Sequence[int], trace: Callable[[Header, bytes], _Trace]
+    ) -> Iterator[NDArray[np.uint8]]:
+        """`decode_prefixes`, by the ``trace`` of a stream whose header is this."""
+        if any(a > b for a, b in pairwise(lengths)):
+            raise ValueError("the lengths of prefixes must not fall")
+        for header, group in groupby(lengths, lambda n: parse_header(stream[:n])):
+            alike = list(group)
+            if header.bitstream_id is None:
+                yield from (unknown_picture(header) for _ in alike)
+            else:
+                found = trace(header, stream[: alike[-1]])
+                yield from self._drawings(
+                    header, found.prefixes([n - header.length for n in alike])
+                )
 
     def _drawings(
         self, header: Header, prefixes: Iterable[DecodedSymbols]
@@ -224,6 +243,28 @@ class EmbeddedCodec:
         levels = np.concatenate([found.levels for found in batch])
         x_hat = self._synthesis.run({"values": values, "levels": levels})[0]
         return x_hat.reshape(len(batch), -1, *x_hat.shape[1:])
+
+
+class _Trace(Protocol):
+    """Symbols that were read or written."""
+
+    def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedSymbols]:
+        """What the first ``n`` bytes determine, for every ``n`` of growing ``lengths``."""
+
+
+class _Written:
+    """Decodes prefixes of a stream that was just written."""
+
+    def __init__(self, codec: EmbeddedCodec, header_length: int, written: WrittenSymbols) -> None:
+        self._codec, self._header_length, self._written = codec, header_length, written
+
+    def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """What `EmbeddedCodec.decode_prefixes` gives, of that stream or a prefix of it."""
+        return self._codec._decoded(stream, lengths, self._trace)
+
+    def _trace(self, header: Header, stream: bytes) -> _Trace:
+        whole = header.length == self._header_length  # else the header is cut
+        return self._written if whole else self._codec._trace(header, stream)
 
 
 def _check(pixels: NDArray[np.uint8]) -> None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.codes import Grid
 from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.matrices import product
 from thumbstream.codec.nested import Nesting, Step
 from thumbstream.codec.networks import Float
 from thumbstream.codec.tables import HIDDEN_MAX, TABLE_SIZE, check_sums, checked, wrong_shapes
@@ -68,7 +70,8 @@ _REACH = np.array([CLIP, CLIP, 4 * CLIP, 4 * CLIP])
 _OWN = ((0, 4), (0, 0), (0, 2), (1, 1), (1, 3))
 """Decision and feature of each row of ``own``; a fifth feature is whether ``|s| > 0``."""
 _OWN_REACH = np.array([1, CLIP, 4 * CLIP, CLIP, 4 * CLIP])
-_SEEN = FEATURES + 1
+SEEN = FEATURES + 1
+"""Of every channel, with the one that only the channel itself looks at."""
 _AROUND = np.array([1, 4])
 """Cells that tell each of `VALUES`."""
 _MIDDLE = TABLE_SIZE // 2
@@ -171,19 +174,57 @@ class EmbeddedContextModel:
             )
             for step in nesting.steps
         ]
+        self._by_plane(b1, bm, heads, own, b2, gain, off_shifts, scales)
+
+    def _by_plane(
+        self,
+        b1: NDArray[np.int64],
+        bm: NDArray[np.int64],
+        heads: NDArray[np.int64],
+        own: NDArray[np.int64],
+        b2: NDArray[np.int64],
+        gain: NDArray[np.int64],
+        off_shifts: NDArray[np.int64],
+        scales: Float,
+    ) -> None:
+        """The same tables for all groups of a plane at once (`embedded_planes`)."""
+        bounds = list(pairwise(accumulate(self.nesting.layout.groups, initial=0)))
+        self.blocks = [slice(first, end) for first, end in bounds]
+        """Channels of every group."""
+        self.inputs = [slice(SEEN * first, SEEN * end) for first, end in bounds]
+        self.b1 = b1[..., None].astype(np.float32) * scales[0]
+        """``(planes, groups, hidden, 1)``"""
+        self.bm = bm[..., None].astype(np.float32) * scales[1]
+        """``(groups, second, 1)``"""
+        self.heads = [_by_decision(heads[:, block]) * scales[2] for block in self.blocks]
+        """Of every group: ``(2 channels, hidden + second)``, first all chances of not 0."""
+        diagonal = np.zeros((own.shape[1], DECISIONS, SEEN), np.float32)
+        for (decision, feature), weights in zip(_OWN, own, strict=True):
+            diagonal[:, decision, feature] = weights
+        self.own = diagonal * scales[2]
+        """``(channels, 2, 5)``"""
+        self.b2 = b2[..., None].astype(np.float32) * scales[2] + np.float32(_MIDDLE)
+        """``(planes, 2, channels, 1)``"""
+        self.gain = gain[..., None].astype(np.float32) * scales[2]
+        """``(planes, 2, channels, 1)``"""
+        self.off_scales = np.exp2(-off_shifts).astype(np.float32)
+        group_of = np.repeat(np.arange(len(bounds)), self.nesting.layout.groups)
+        coarser = np.repeat(group_of, VALUES) < group_of[:, None]
+        self.coarser_predictor = np.where(coarser, self.predictor, np.float32(0))
+        """`predictor`, but of groups before the predicted one only."""
 
 
 def _first_layer(table: NDArray[np.int64], channels: int) -> Float:
     """``(4 channels, hidden)`` to ``(hidden, 5 channels)``, with 0 for every fifth feature."""
-    wide = np.zeros((channels, _SEEN, table.shape[1]), np.float32)
+    wide = np.zeros((channels, SEEN, table.shape[1]), np.float32)
     wide[:, :FEATURES] = table.reshape(channels, FEATURES, -1)
-    return np.ascontiguousarray(wide.reshape(channels * _SEEN, -1).T)
+    return np.ascontiguousarray(wide.reshape(channels * SEEN, -1).T)
 
 
 def _own_layer(own: NDArray[np.int64]) -> NDArray[np.int64]:
     """``(5, channels)`` to ``(2, channels, channels, 5)``: a channel's features are its own."""
     channels = own.shape[1]
-    diagonal = np.zeros((DECISIONS, channels, channels, _SEEN), np.int64)
+    diagonal = np.zeros((DECISIONS, channels, channels, SEEN), np.int64)
     every = np.arange(channels)
     for (decision, feature), weights in zip(_OWN, own, strict=True):
         diagonal[decision, every, every, feature] = weights
@@ -213,8 +254,8 @@ class EmbeddedContext:
         self._here = seen[..., 1:-1, 1:-1]
         self._above, self._below = seen[..., :-2, 1:-1], seen[..., 2:, 1:-1]
         self._left, self._right = seen[..., 1:-1, :-2], seen[..., 1:-1, 2:]
-        self._features = np.zeros((layers, channels, _SEEN, rows, columns), np.float32)
-        self._inputs = self._features.reshape(layers, channels * _SEEN, grid.cells)
+        self._features = np.zeros((layers, channels, SEEN, rows, columns), np.float32)
+        self._inputs = self._features.reshape(layers, channels * SEEN, grid.cells)
         self._sums = np.zeros((layers, model.hidden, grid.cells), np.float32)
         # Values in units of the finest interval, with such a border, too; each and its neighbours'
         # sum; and what all of them predict.
@@ -247,12 +288,12 @@ class EmbeddedContext:
         model, weights = self._model, self._model.steps[step.index]
         first, second = self._units[:, : model.hidden], self._units[:, model.hidden :]
         np.add(self._sums, weights.b1, out=first)
-        _clip(first)
-        np.matmul(model.m, first, out=second)
+        clip_units(first)
+        product(model.m, first, second)
         second += weights.bm
-        _clip(second)
-        logits = weights.w @ self._units
-        logits += weights.own @ self._inputs[:, _inputs_of(step)]
+        clip_units(second)
+        logits = product(weights.w, self._units)
+        logits += product(weights.own, self._inputs[:, _inputs_of(step)])
         logits += weights.b2
         off = self._predicted[:, step.channels] * weights.off_scale
         np.floor(off, out=off)
@@ -272,7 +313,7 @@ class EmbeddedContext:
         """
         self._enter(step.plane)
         model, block, inputs = self._model, step.block, _inputs_of(step)
-        self._sums -= model.a[:, inputs] @ self._inputs[:, inputs]
+        self._sums -= product(model.a[:, inputs], self._inputs[:, inputs])
         here, features = self._here[:, block], self._features[:, block]
         magnitude, signed = here[:, :, 0], here[:, :, 1]
         np.maximum(states[:, block].reshape(signed.shape), -CLIP, out=signed)
@@ -284,7 +325,7 @@ class EmbeddedContext:
         around += self._left[:, block]
         around += self._right[:, block]
         np.minimum(magnitude, 1, out=features[:, :, FEATURES])
-        self._sums += model.b[:, inputs] @ self._inputs[:, inputs]
+        self._sums += product(model.b[:, inputs], self._inputs[:, inputs])
         self._predict(step, states)
 
     def _predict(self, step: Step, states: Float) -> None:
@@ -300,21 +341,21 @@ class EmbeddedContext:
         news[:, :, 1] += self._value_right[:, block]
         change = (news - self._values[:, block]).reshape(len(news), -1, self._grid.cells)
         told = slice(VALUES * block.start, VALUES * block.stop)
-        self._predicted += model.predictor[:, told] @ change
+        self._predicted += product(model.predictor[:, told], change)
         self._values[:, block] = news
 
     def _enter(self, plane: int) -> None:
         if plane != self._plane:  # no group is refined yet in the new one
             self._plane = plane
-            np.matmul(self._model.a, self._inputs, out=self._sums)
+            product(self._model.a, self._inputs, self._sums)
 
 
 def _inputs_of(step: Step) -> slice:
     """Where the features of the step's group are."""
-    return slice(_SEEN * step.block.start, _SEEN * step.block.stop)
+    return slice(SEEN * step.block.start, SEEN * step.block.stop)
 
 
-def _clip(units: Float) -> None:
+def clip_units(units: Float) -> None:
     """Scaled sums to whole hidden units, in place."""
     np.maximum(units, 0, out=units)
     np.minimum(units, HIDDEN_MAX, out=units)

@@ -32,7 +32,7 @@ from thumbstream.codec.facts import header_facts, unknown_picture
 from thumbstream.codec.layouts import IterativeLayout
 from thumbstream.codec.networks import Float
 from thumbstream.codec.samples import to_network, to_pixels
-from thumbstream.codec.search import shortest_prefix
+from thumbstream.codec.search import PrefixDecoder, shortest_prefix
 from thumbstream.codec.stopping import Courses, Iterations, with_stops
 from thumbstream.codec.targets import BYTES, Target, check_limits
 from thumbstream.codec.transforms import COLOURS, Analysis, State, Synthesis
@@ -111,6 +111,17 @@ class IterativeCodec:
             return self._encode_plain(pixels, int(target.goal))
         stream = self._encode_plain(pixels, None)
         return shortest_prefix(self, pixels, stream, target) or stream
+
+    def encode_traced(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
+    ) -> tuple[bytes, PrefixDecoder]:
+        """What `encode` gives, and a decoder of prefixes of it: this codec."""
+        return self.encode(pixels, max_bytes=max_bytes, target=target, aspect=aspect), self
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """Picture of a stream or of any prefix of one: ``(H, W, 3)`` uint8 RGB.

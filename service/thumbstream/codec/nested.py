@@ -69,18 +69,27 @@ class Nesting:
         begun = np.asarray(self.layout.starts)[:, None] <= plane
         return np.where(begun, children, states)
 
-    def digits(self, states: Integers) -> Digits:
-        """``(planes, ..., channels, cells)``: digits of finest states; 0 before the first plane.
+    def behind(self, states: Integers) -> Integers:
+        """Of finest states those behind no plane, the first, ..., the last; 0 before a channel's.
 
-        Raises `ValueError` for states that are too large for the digits of their channel.
+        ``(planes + 1, ..., channels, cells)``. Raises `ValueError` for states that are too large
+        for the digits of their channel.
         """
         if (np.abs(states) > self.finest).any():
             raise ValueError("a latent has no such state: it is over the largest of its channel")
-        digits = np.empty((self.layout.planes, *states.shape), np.int8)
+        behind = np.empty((self.layout.planes + 1, *states.shape), np.int32)
+        behind[-1] = states
         for plane in range(self.layout.planes - 1, -1, -1):
-            coarser = (states + 1) // 3
-            digits[plane] = states - 3 * coarser
-            states = coarser
+            np.floor_divide(behind[plane + 1] + 1, 3, out=behind[plane])
+        return behind
+
+    def digits(self, states: Integers) -> Digits:
+        """``(planes, ..., channels, cells)``: digits of finest states; 0 before the first plane.
+
+        Raises `ValueError` as `behind` does.
+        """
+        behind = self.behind(states)
+        digits: Digits = (behind[1:] - 3 * behind[:-1]).astype(np.int8)
         return digits
 
 

@@ -12,6 +12,7 @@ Normative text: docs/bitstream.md, "Range coder".
 from __future__ import annotations
 
 import copy
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 PROBABILITY_BITS = 16
@@ -23,6 +24,9 @@ _CODE_BYTES = 4
 _DECISION_BYTES = 2
 """A decision takes at most so many: it leaves a range of 2^8 or more, which then grows to 2^24."""
 
+Mark = tuple[int, int, int, int]
+"""A state of the encoder: digits coded, bytes written, low and range."""
+
 
 class RangeEncoder:
     """Binary decisions in, bytes out."""
@@ -31,6 +35,9 @@ class RangeEncoder:
         self._out = bytearray()
         self._low = 0  # invariant: 0 <= low < 2^32
         self._range = _TOP  # invariant between calls: 2^24 <= range <= 2^32
+        self._digits = 0  # coded by encode_ternary
+        self.marks: list[Mark] = [(0, 0, 0, _TOP)]
+        """The state behind every digit that made bytes, in front of them the first."""
 
     def encode(self, bit: bool, probability: int) -> None:
         """Code ``bit``, whose probability of being true is ``probability / 2^16``."""
@@ -51,26 +58,37 @@ class RangeEncoder:
     ) -> None:
         """Code digits of -1, 0 and +1: for each whether it is not 0, and if so whether it is +1.
 
-        The same as so many calls of `encode`, but without one for each 0: most digits are.
+        The same as so many calls of `encode`, but without the calls; and it leaves `marks`.
         """
-        out, low, width = self._out, self._low, self._range
+        out, low, width, marks = self._out, self._low, self._range, self.marks
+        coded = self._digits + 1
         for i, digit in enumerate(digits):
             split = (width * nonzero[i]) >> PROBABILITY_BITS
             if digit:
-                self._low, self._range = low, split
-                self._normalise()
-                self.encode(digit > 0, positive[i])
-                low, width = self._low, self._range
-                continue
-            low += split
-            width -= split
+                width = split
+                while width < _BOTTOM:
+                    out.append(low >> 24)
+                    low = (low & _LOW_MASK) << 8
+                    width <<= 8
+                split = (width * positive[i]) >> PROBABILITY_BITS
+                if digit > 0:
+                    width = split
+                else:
+                    low += split
+                    width -= split
+            else:
+                low += split
+                width -= split
             if low >= _TOP:
                 low -= _TOP
                 self._carry()
-            while width < _BOTTOM:
-                out.append(low >> 24)
-                low = (low & _LOW_MASK) << 8
-                width <<= 8
+            if width < _BOTTOM:
+                while width < _BOTTOM:
+                    out.append(low >> 24)
+                    low = (low & _LOW_MASK) << 8
+                    width <<= 8
+                marks.append((coded + i, len(out), low, width))
+        self._digits += len(digits)
         self._low, self._range = low, width
 
     def settled(self) -> int:
@@ -117,6 +135,21 @@ class RangeDecoder:
         self._code = 0  # invariant: 0 <= code < range; missing bytes count as zero
         for _ in range(_CODE_BYTES):
             self._shift_in()
+
+    @classmethod
+    def behind(cls, mark: Mark, data: bytes) -> RangeDecoder | None:
+        """The decoder of ``data`` behind the digits of ``mark``, which their encoder left.
+
+        ``data`` may be any prefix of what it wrote; None when they do not determine those digits.
+        """
+        _, written, low, width = mark
+        coder = cls(data[written : written + _CODE_BYTES])
+        coder._data, coder._position = data, min(written + _CODE_BYTES, len(data))
+        # Carries that came later are in the bytes before, and leave the difference as it is.
+        coder._code = (coder._code - low) % _TOP
+        coder._range = width
+        within = coder._code + (coder._uncertainty() if coder._missing else 1) <= width
+        return coder if within else None
 
     def decode(self, probability: int) -> bool | None:
         """The next decision, or None (from then on always) when the data do not determine it."""
@@ -216,3 +249,38 @@ def decided(data: bytes, probabilities: Sequence[int], lengths: Sequence[int]) -
         while known < len(probabilities) and fork.decode(probabilities[known]) is not None:
             known += 1
         yield known
+
+
+class DigitCount:
+    """How many digits a prefix of an encoder's bytes determines; without reading them all."""
+
+    def __init__(
+        self,
+        data: bytes,
+        marks: Sequence[Mark],
+        nonzero: Sequence[int],
+        positive: Sequence[int],
+    ) -> None:
+        """``data`` and ``marks`` of an encoder; the chances of all digits that it coded."""
+        self._data, self._marks = data, marks
+        self._written = [written for _, written, _, _ in marks]
+        self._nonzero, self._positive = nonzero, positive
+
+    def of(self, length: int) -> int:
+        """Of the first ``length`` bytes.
+
+        Only what lies behind the last mark that these bytes determine is decoded, until the first
+        behind which more bytes are written: a few digits of thousands.
+        """
+        data = self._data[: max(0, length)]
+        behind = bisect_right(self._written, len(data))
+        until = self._marks[behind][0] if behind < len(self._marks) else len(self._nonzero)
+        coder = None
+        while coder is None:  # nothing at all is needed for the first mark
+            behind -= 1
+            coder = RangeDecoder.behind(self._marks[behind], data)
+        digits = self._marks[behind][0]
+        known, _, _ = coder.decode_ternary(
+            self._nonzero[digits:until], self._positive[digits:until]
+        )
+        return digits + known

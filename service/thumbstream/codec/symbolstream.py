@@ -3,12 +3,13 @@
 A step's symbols travel by falling chance of not being 0, the most informative first; with two
 layers (colours and alpha) those of the first layer come before those of the second. Reading goes
 through the bytes once and keeps the chance of every decision, so that how many decisions a prefix
-determines says all about it. Normative text: docs/bitstream.md, "Bitstream 7".
+determines says all about it. Who has written the bytes knows that without reading them.
+Normative text: docs/bitstream.md, "Bitstream 7".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,63 +17,80 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.codes import Grid
 from thumbstream.codec.embedded_context import Chances, EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.nested import Integers, Latents, Step
-from thumbstream.codec.networks import Float
-from thumbstream.codec.rangecoder import RangeDecoder, RangeEncoder, decided
+from thumbstream.codec.embedded_planes import chances_ahead
+from thumbstream.codec.nested import Integers, Latents, Nesting, Step
+from thumbstream.codec.rangecoder import DigitCount, RangeDecoder, RangeEncoder, decided
+from thumbstream.codec.unfolding import DecodedSymbols, OrderedStep, Unfolding
+
+
+class WrittenSymbols:
+    """The bytes of a picture's symbols, and what any prefix of them determines."""
+
+    def __init__(
+        self,
+        model: EmbeddedContextModel,
+        states: Integers,
+        grid: Grid,
+        max_bytes: int | None = None,
+    ) -> None:
+        """Code finest states ``(layers, channels, cells)``.
+
+        With ``max_bytes`` at least their first so many bytes, and steps that cannot change these
+        are left out. Raises `ValueError` for states that are too large.
+        """
+        self._nesting, self._shape = model.nesting, (len(states), grid.rows, grid.columns)
+        self._steps: list[OrderedStep] = []
+        self._nonzero: list[int] = []
+        self._positive: list[int] = []
+        coder, behind = RangeEncoder(), self._nesting.behind(states)
+        digits = behind[1:] - 3 * behind[:-1]
+        for step, nonzero, positive in chances_ahead(model, behind, grid):
+            self._write(coder, step, digits[step.plane][:, step.channels], nonzero, positive)
+            if max_bytes is not None and coder.settled() >= max_bytes:
+                break
+        self.data = coder.finish()
+        self._marks = coder.marks
+
+    def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedSymbols]:
+        """What the first ``n`` bytes determine, for every ``n`` of growing ``lengths``.
+
+        Prefixes that determine the same symbols give the same object. Of bytes that were written
+        with a limit, no prefix may be longer than it.
+        """
+        count = DigitCount(self.data, self._marks, self._nonzero, self._positive)
+        return _unfolded(self._nesting, self._shape, self._steps, map(count.of, lengths))
+
+    def _write(
+        self,
+        coder: RangeEncoder,
+        step: Step,
+        digits: Integers,
+        nonzero: Chances,
+        positive: Chances,
+    ) -> None:
+        order = _order(nonzero)
+        chosen = digits.take(order)
+        some, plus = nonzero.take(order).tolist(), positive.take(order).tolist()
+        coder.encode_ternary(chosen.tolist(), some, plus)
+        self._steps.append(OrderedStep(step, order, chosen.astype(np.float32)))
+        self._nonzero += some
+        self._positive += plus
 
 
 def write_symbols(
     model: EmbeddedContextModel, states: Integers, grid: Grid, max_bytes: int | None = None
 ) -> bytes:
-    """The bytes of finest states ``(layers, channels, cells)``.
-
-    With ``max_bytes`` at least their first so many, and steps that cannot change these are left
-    out. Raises `ValueError` for states that are too large.
-    """
-    nesting, layers = model.nesting, len(states)
-    context, coder = EmbeddedContext(model, layers, grid), RangeEncoder()
-    latents = Latents(nesting, (layers, grid.rows, grid.columns))
-    digits = nesting.digits(states)
-    for step in nesting.steps:
-        nonzero, positive = context.chances(step)
-        order = _order(nonzero)
-        chosen = digits[step.plane][:, step.channels]
-        coder.encode_ternary(
-            chosen.take(order).tolist(), nonzero.take(order).tolist(), positive.take(order).tolist()
-        )
-        if max_bytes is not None and coder.settled() >= max_bytes:
-            break
-        latents.refine(step, chosen.astype(np.float32))
-        context.learn(step, latents.states)
-    return coder.finish()
+    """The bytes of `WrittenSymbols`."""
+    return WrittenSymbols(model, states, grid, max_bytes).data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DecodedSymbols:
-    """What a prefix determines."""
-
-    values: Float
-    """``(layers, channels, rows, columns)``: latents, each as far as it is known."""
-    levels: Float
-    """Of the same shape: to which level that is."""
-    known: int
-    """Symbols that the prefix determines."""
-    step: Step | None
-    """Where it ends; None when it determines every symbol."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Read:
+class _Read(OrderedStep):
     """A step of which at least the chances are known."""
 
-    step: Step
-    order: NDArray[np.intp]
-    """Flat places of its symbols, ``(layers, step.width, cells)``, as they travel."""
     nonzero: Chances
-    """In this order."""
+    """In the order of its symbols."""
     positive: Chances
-    digits: Float
-    """Of the symbols that the data determine, in this order."""
 
 
 class SymbolTrace:
@@ -120,20 +138,9 @@ class SymbolTrace:
         Prefixes that determine the same symbols give the same object.
         """
         chances, ends = self._decisions()
-        latents, before, index = self._nothing(), 0, 0
-        found: DecodedSymbols | None = None
-        for count in decided(self._data, chances.tolist(), lengths):
-            known = int(np.searchsorted(ends, count, "right"))
-            if found is None or known > found.known:
-                while index < len(self._reads) and known - before >= len(self._reads[index].order):
-                    before += len(self._reads[index].order)
-                    self._refine(latents, self._reads[index])
-                    index += 1
-                if index == len(self._nesting.steps):
-                    found = DecodedSymbols(*latents.drawn(), known, None)
-                else:
-                    found = _cut(latents, self._reads[index], known - before, known)
-            yield found
+        counts = decided(self._data, chances.tolist(), lengths)
+        known = (int(np.searchsorted(ends, count, "right")) for count in counts)
+        return _unfolded(self._nesting, self._shape, self._reads, known)
 
     def _nothing(self) -> Latents:
         return Latents(self._nesting, self._shape)
@@ -163,7 +170,7 @@ def _read(step: Step, context: EmbeddedContext, coder: RangeDecoder) -> _Read:
     known, places, signs = coder.decode_ternary(nonzero.tolist(), positive.tolist())
     digits = np.zeros(known, np.float32)
     digits[places] = signs
-    return _Read(step, order, nonzero, positive, digits)
+    return _Read(step, order, digits, nonzero, positive)
 
 
 def _order(nonzero: Chances) -> NDArray[np.intp]:
@@ -178,3 +185,18 @@ def _cut(latents: Latents, read: _Read, found: int, known: int) -> DecodedSymbol
     """Behind the first ``found`` symbols of a step."""
     drawn = latents.drawn_with(read.step, read.order[:found], read.digits[:found])
     return DecodedSymbols(*drawn, known, read.step)
+
+
+def _unfolded(
+    nesting: Nesting,
+    shape: tuple[int, int, int],
+    steps: Sequence[OrderedStep],
+    known: Iterable[int],
+) -> Iterator[DecodedSymbols]:
+    """Behind every number of ``known`` symbols, which grow; equal ones are the same object."""
+    unfolding = Unfolding(nesting, shape, steps)
+    found: DecodedSymbols | None = None
+    for count in known:
+        if found is None or count > found.known:
+            found = unfolding.at(count)
+        yield found
