@@ -44,7 +44,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install run develop test test-python test-web check check-client check-containers format \
-	wheel bench-rd bench-http train clean
+	wheel bench-rd bench-http scenarios train clean
 
 help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ bench-rd: $(DEVELOPER) ## Quality by bytes beside other codecs on your pictures 
 bench-http: $(DEVELOPER) ## Requests and uploads a second beside a bare server (DIR=folder, ARGS=options)
 	$(VENV)/bin/python loadtest/bench_http.py $(DIR) $(ARGS)
 
+scenarios: $(DEVELOPER) ## Run the load scenarios against their thresholds (ARGS="steady faults --scale 0.5")
+	$(VENV)/bin/python loadtest/run_scenarios.py $(ARGS)
+
 train: $(DEVELOPER) ## Train a model (CONFIG=file.toml DATA="shards and folders" ARGS=options)
 	@test -n "$(DATA)" || { echo "Say which pictures: make train DATA=folder" >&2; exit 1; }
 	$(VENV)/bin/thumbstream-models train $(CONFIG) $(DATA) $(ARGS)
@@ -123,7 +126,7 @@ $(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(DEVELOPER): $(INSTALLED) models/pyproject.toml
 	@echo "Installing what tests, checks and training need"
-	@$(INSTALL) --editable '.[$(RUNTIME),test,check]' --editable models
+	@$(INSTALL) --editable '.[$(RUNTIME),test,check,load]' --editable models
 	@touch $@
 
 $(CONTAINERS): pyproject.toml constraints.txt | $(INSTALLED)
