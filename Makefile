@@ -51,7 +51,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install run develop test test-python test-web faults check check-client check-containers \
-	fuzz audit format wheel bench-rd bench-http bench-client train clean
+	fuzz audit format wheel bench-rd bench-http bench-client scenarios train clean
 
 help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -126,6 +126,9 @@ bench-client: $(DEVELOPER) ## The browser client beside ThumbHash and onnxruntim
 	@.ci/need chromium chromium chromium-browser google-chrome
 	$(VENV)/bin/python loadtest/bench_client.py $(ARGS)
 
+scenarios: $(DEVELOPER) ## Run the load scenarios against their thresholds (ARGS="steady faults --scale 0.5")
+	$(VENV)/bin/python loadtest/run_scenarios.py $(ARGS)
+
 train: $(DEVELOPER) ## Train a model (CONFIG=file.toml DATA="shards and folders" ARGS=options)
 	@test -n "$(DATA)" || { echo "Say which pictures: make train DATA=folder" >&2; exit 1; }
 	$(VENV)/bin/thumbstream-models train $(CONFIG) $(DATA) $(ARGS)
@@ -151,7 +154,7 @@ $(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(DEVELOPER): $(INSTALLED) models/pyproject.toml
 	@echo "Installing what tests, checks and training need"
-	@$(INSTALL) --editable '.[$(RUNTIME),test,check]' --editable models
+	@$(INSTALL) --editable '.[$(RUNTIME),test,check,load]' --editable models
 	@touch $@
 
 $(CONTAINERS): pyproject.toml constraints.txt | $(INSTALLED)
