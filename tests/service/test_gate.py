@@ -161,7 +161,7 @@ async def test_too_many_requests_at_once(start: Start) -> None:
     running.app.service.shelf._cache._streams.clear()
     running.store.delay = 0.5
     slow = [asyncio.ensure_future(running.http.get(f"/t/{key}/16")) for _ in range(3)]
-    await until(lambda: running.app._requests == 3)
+    await until(lambda: running.app._admission._requests == 3)
     for path in (f"/thumb/{key}", "/thumbs", "/models", "/nothing"):
         answer = await running.http.get(path)
         problem(answer, 503, "busy")
