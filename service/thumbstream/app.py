@@ -12,7 +12,7 @@ import logging
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from thumbstream import metrics, server, tracing
+from thumbstream import meters, server, tracing
 from thumbstream import zoo as published_models
 from thumbstream.catalogue import Zoo
 from thumbstream.http.admission import Admission
@@ -116,7 +116,7 @@ def serve(settings: Settings, *, zoo: Zoo = published_models, store: Store | Non
             patience=settings.drain_seconds + settings.shutdown_seconds,
         ).run()
     if child is not None:
-        metrics.share(child.index)
+        meters.share(child.index)
     tracing.start()
     app = create_app(settings, zoo=zoo, store=store)
     bounds = Bounds(

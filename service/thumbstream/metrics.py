@@ -4,31 +4,17 @@ One registry per application object, so that two of them in one process (tests) 
 numbers. Label values come from fixed sets only (route templates, statuses, codes): a request cannot
 create a time series.
 
-Several processes behind one port (`processes`) count into files of one folder, and whichever is
-asked adds them up. What is no counter but a state (a gauge) is read when it is asked for, and once
-a second for the siblings. What the hot path counts is a plain addition, told to Prometheus then: a
-counter of prometheus_client takes a lock, and here writes to a file, for every one of ten thousands
-of requests a second.
+`meters` says how it is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-    values,
-)
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import Counter, Histogram
 
+from thumbstream.meters import Meters, Tally
 from thumbstream.store import StoreError, StoreFullError
 from thumbstream.store.tiered import TieredStore
 from thumbstream.workers import Workers
@@ -47,58 +33,22 @@ OPERATIONS = ("get", "put", "ping")
 REASONS = ("unavailable", "full", "timeout", "other")
 """Why it did not."""
 
-_OF_ALL_PROCESSES = {"process_start_time_seconds": "livemin"}
-"""How a gauge about a process is told of several; those not listed are summed."""
-
-
-def share(index: int) -> None:
-    """Counts, from now on, together with the siblings of this process; call before `Metrics`.
-
-    The files are named by the process's place and not by its number, so that one that replaces
-    another goes on counting where that one was, and no file is left behind for each that died.
-    """
-    shared = values.MultiProcessValue(lambda: index)  # type: ignore[no-untyped-call]
-    values.ValueClass = shared
-
-
-def _shared() -> bool:
-    return bool(values.ValueClass._multiprocess)
-
-
-class Tally:
-    """A counter for the event loop alone: what it counts is told to ``counter`` by `tell`."""
-
-    __slots__ = ("_counter", "_untold")
-
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-        self._untold = 0
-
-    def inc(self, amount: int = 1) -> None:
-        """Count ``amount`` more."""
-        self._untold += amount
-
-    def tell(self) -> None:
-        """Tell the counter."""
-        if self._untold:
-            self._counter.inc(self._untold)
-            self._untold = 0
-
 
 class Metrics:
     """The counters of one application."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self._readings: list[Callable[[], None]] = []
+        self._meters = meters = Meters()
+        registry = meters.registry
+        self.watch = meters.watch
+        self.refresh = meters.refresh
+        self.page = meters.page
         self.in_flight = 0
         """Requests under way. A plain number, because every request passes here twice."""
-        if _shared():
-            self._watch_process()
-        else:
-            ProcessCollector(registry=registry)
-            GCCollector(registry=registry)
-        PlatformCollector(registry=registry)
+
+        def tally(name: str, text: str) -> Tally:
+            return meters.tally(Counter(f"thumbstream_{name}", text, registry=registry))
+
         self._requests = Counter(
             "thumbstream_requests",
             "Requests answered.",
@@ -130,10 +80,10 @@ class Metrics:
             buckets=WORK_BUCKETS,
             registry=registry,
         )
-        self.cache_hits = self._tally("cache_hits", "Streams and curves found in memory.")
-        self.cache_misses = self._tally("cache_misses", "Streams and curves asked of the store.")
-        self.stream_bytes_served = self._tally("stream_bytes_served", "Bytes of streams sent.")
-        self.stream_bytes_saved = self._tally(
+        self.cache_hits = tally("cache_hits", "Streams and curves found in memory.")
+        self.cache_misses = tally("cache_misses", "Streams and curves asked of the store.")
+        self.stream_bytes_served = tally("stream_bytes_served", "Bytes of streams sent.")
+        self.stream_bytes_saved = tally(
             "stream_bytes_saved", "Bytes of streams not sent because a prefix was asked for."
         )
         self._tokens = Counter(
@@ -142,7 +92,7 @@ class Metrics:
             ("token",),
             registry=registry,
         )
-        self.connections = self._gauge("thumbstream_connections", "Open connections.")
+        self.connections = meters.gauge("thumbstream_connections", "Open connections.")
         self._connections_refused = Counter(
             "thumbstream_connections_refused",
             "Connections closed by a limit ahead of a request, by the problem's code; idle and "
@@ -182,7 +132,7 @@ class Metrics:
             self._store_seconds.labels(operation)
             for reason in REASONS:
                 self._store_errors.labels(operation, reason)
-        self._build = self._gauge(
+        self._build = meters.gauge(
             "thumbstream_build_info",
             "1, with the version, the default model, and what runs it.",
             ("version", "model", "provider"),
@@ -193,7 +143,7 @@ class Metrics:
             "Processes that began to serve since the service was started.",
             registry=registry,
         )
-        self._processes = self._gauge("thumbstream_processes", "Processes that serve.")
+        self._processes = meters.gauge("thumbstream_processes", "Processes that serve.")
         self.watch("thumbstream_requests_in_flight", "Requests under way.", lambda: self.in_flight)
         self._answered: dict[tuple[str, int], Tally] = {}
         self._timed: dict[str, Histogram] = {}
@@ -202,10 +152,8 @@ class Metrics:
         """Counts one request. ``route`` is a template, never a path that a client sent."""
         counter = self._answered.get((route, status))
         if counter is None:
-            counter = self._answered[route, status] = Tally(
-                self._requests.labels(route, str(status))
-            )
-            self._readings.append(counter.tell)
+            labelled = self._requests.labels(route, str(status))
+            counter = self._answered[route, status] = self._meters.tally(labelled)
         counter.inc()
         timer = self._timed.get(route)
         if timer is None:
@@ -252,90 +200,25 @@ class Metrics:
         self.watch("thumbstream_jobs_waiting", "Jobs in the queue.", lambda: workers.waiting)
         self.watch("thumbstream_jobs_running", "Jobs in threads.", lambda: workers.running)
 
-    def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Shows a state: the sum over all processes of what ``read`` says."""
-        gauge = self._gauge(name, text)
-        self._readings.append(lambda: gauge.set(read()))
-
-    def refresh(self) -> None:
-        """Reads all states anew. Siblings show what was read last, so call it now and then."""
-        for read in self._readings:
-            read()
-
     def watch_tiers(self, store: TieredStore) -> None:
         """Shows how the cache in front of the store does."""
-        self._follow(
-            "shared_cache_hits",
+        hits = Counter(
+            "thumbstream_shared_cache_hits",
             "Streams and curves found in the cache in front of the store.",
-            lambda: store.hits,
+            registry=self._meters.registry,
         )
-        self._follow(
-            "shared_cache_misses",
+        misses = Counter(
+            "thumbstream_shared_cache_misses",
             "Streams and curves that the durable store was asked for.",
-            lambda: store.misses,
+            registry=self._meters.registry,
         )
-        usable = self._gauge(
+        self._meters.follow(hits, lambda: store.hits)
+        self._meters.follow(misses, lambda: store.misses)
+        self.watch(
             "thumbstream_shared_cache_usable",
             "1, or 0 while the cache does not answer one of the processes and is left alone.",
+            lambda: store.cache_usable,
             mode="livemin",
-        )
-        self._readings.append(lambda: usable.set(store.cache_usable))
-
-    def page(self) -> bytes:
-        """All numbers, of all processes, in Prometheus' text format."""
-        self.refresh()
-        if not _shared():
-            return generate_latest(self.registry)
-        everyone = CollectorRegistry()
-        PlatformCollector(registry=everyone)
-        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
-        return generate_latest(everyone)
-
-    def _watch_process(self) -> None:
-        """The standard numbers about a process, kept like states and so added up."""
-        collector = ProcessCollector(registry=None)
-        gauges = {
-            sample.name: self._gauge(
-                sample.name,
-                family.documentation,
-                mode=_OF_ALL_PROCESSES.get(sample.name, "livesum"),
-            )
-            for family in collector.collect()
-            for sample in family.samples
-        }
-
-        def read() -> None:
-            for family in collector.collect():
-                for sample in family.samples:
-                    gauges[sample.name].set(sample.value)
-
-        self._readings.append(read)
-
-    def _tally(self, name: str, text: str) -> Tally:
-        tally = Tally(Counter(f"thumbstream_{name}", text, registry=self.registry))
-        self._readings.append(tally.tell)
-        return tally
-
-    def _follow(self, name: str, text: str, read: Callable[[], int]) -> None:
-        """Shows a count that is kept elsewhere."""
-        tally, told = self._tally(name, text), 0
-
-        def tell() -> None:
-            nonlocal told
-            told, before = read(), told
-            tally.inc(told - before)
-
-        self._readings.insert(0, tell)  # before those that tell the tallies
-
-    def _gauge(
-        self, name: str, text: str, labels: tuple[str, ...] = (), *, mode: str = "livesum"
-    ) -> Gauge:
-        return Gauge(
-            name,
-            text,
-            labels,
-            multiprocess_mode=mode,  # type: ignore[arg-type]  # a Literal that is not exported
-            registry=self.registry,
         )
 
 
