@@ -22,7 +22,7 @@ from thumbstream import cli, zoo
 
 Pixels = NDArray[np.uint8]
 TIMEOUT_S = 180
-COMMANDS = ("encode", "compress-all", "decode", "inspect", "truncate", "models", "serve")
+COMMANDS = ("encode", "compress-all", "decode", "inspect", "truncate", "models", "serve", "sign")
 
 
 @pytest.fixture

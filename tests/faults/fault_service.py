@@ -19,16 +19,20 @@ from service_stand_ins import StandInZoo, photo
 from thumbstream.app import Application, create_app, serve
 from thumbstream.ids import identify
 from thumbstream.settings import Settings, load_settings
+from thumbstream.store import Store
 
 BATCH = 50
 """Ids in one request, when all of them are read again."""
 
 
 @asynccontextmanager
-async def service(store: str, **chosen: Any) -> AsyncIterator[Users]:
-    """Users of a service in this process. Streams come from the store, not from memory."""
+async def service(store: str, *, built: Store | None = None, **chosen: Any) -> AsyncIterator[Users]:
+    """Users of a service in this process. Streams come from the store, not from memory.
+
+    ``built`` stands in for the store that the settings name.
+    """
     settings = {"store": store, "encode_workers": 1, "cache_bytes": 0, "curves": False} | chosen
-    app = create_app(Settings(**settings), zoo=StandInZoo())
+    app = create_app(Settings(**settings), zoo=StandInZoo(), store=built)
     await app.service.open()
     transport = httpx.ASGITransport(app=app)
     try:

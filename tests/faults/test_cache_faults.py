@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from fault_service import Users, service, until
 from redis_servers import RedisServer
 
 from thumbstream.ids import identify
+from thumbstream.store import open_store
 from thumbstream.store.redis import CACHE_PATIENCE
 from thumbstream.store.tiered import TieredStore
 
@@ -29,11 +30,15 @@ def cache(start_redis: StartRedis) -> RedisServer:
 
 
 @asynccontextmanager
-async def cached(path: Path, cache_url: str) -> AsyncIterator[tuple[Users, TieredStore]]:
-    async with service(f"sqlite:///{path}/thumbs.db", cache=cache_url) as users:
-        store = users.app.service.store
-        assert isinstance(store, TieredStore)
+async def behind(cache_url: str, url: str) -> AsyncIterator[tuple[Users, TieredStore]]:
+    store = open_store(url, cache=cache_url)
+    assert isinstance(store, TieredStore)
+    async with service(url, built=store) as users:
         yield users, store
+
+
+def cached(path: Path, cache_url: str) -> AbstractAsyncContextManager[tuple[Users, TieredStore]]:
+    return behind(cache_url, f"sqlite:///{path}/thumbs.db")
 
 
 async def nobody_noticed(users: Users) -> None:
@@ -174,8 +179,7 @@ async def test_without_its_store_the_cache_still_serves_what_it_has(
     tmp_path: Path, start_redis: StartRedis, cache: RedisServer
 ) -> None:
     durable = start_redis()
-    async with service(durable.url, cache=cache.url) as users:
-        store = users.app.service.store
+    async with behind(cache.url, durable.url) as (users, store):
         for _ in range(10):
             assert await users.upload()
         uncached = identify(b"only in the store")
@@ -184,7 +188,6 @@ async def test_without_its_store_the_cache_still_serves_what_it_has(
         with redis.Redis(port=cache.port) as plain:
             await until(lambda: plain.exists(*(f"thumb:{key}" for key in users.acknowledged)) == 10)
         durable.stop()
-        assert isinstance(store, TieredStore)
         await until(lambda: store.cache_usable)
         answers = await asyncio.gather(*map(users.read, [*users.acknowledged, uncached]))
         assert answers == [True] * 10 + [False]
