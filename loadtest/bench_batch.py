@@ -7,8 +7,8 @@ many small pictures in about the time of one; a core does not, so on the CPU the
 waiting for each other and filling up batches costs.
 
 A sum in another order may differ in its last bit, and an encoder may then choose another digit.
-`--streams` pictures are encoded alone, with every run in a batch of the largest size, and with all that
-networks give moved by chance in its last bit, as another device might.
+`--streams` pictures are encoded alone, with every run in a batch of the largest size, and with all
+that networks give moved by chance in its last bit, as another device might.
 """
 
 from __future__ import annotations

@@ -464,8 +464,11 @@ def test_off_by_default_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_on_by_default_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a session that says it runs on CUDA, as no test machine needs to have one."""
 
+    asked: list[object] = []
+
     class Session(onnxruntime.InferenceSession):  # type: ignore[misc]
-        def __init__(self, model: bytes, options: object, _providers: object) -> None:
+        def __init__(self, model: bytes, options: object, providers: list[object]) -> None:
+            asked.append(providers[0])
             super().__init__(model, options, ["CPUExecutionProvider"])
 
         def get_providers(self) -> list[str]:
@@ -476,6 +479,7 @@ def test_on_by_default_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Network(data, "cuda").batch == networks.CUDA_BATCH
     assert Network(data, "cuda", 4).batch == 4
     assert Network(data, "cuda", 1)._batcher is None
+    assert asked == 3 * [("CUDAExecutionProvider", {"use_tf32": "0"})]
 
 
 def graph(rows: object, results: object) -> bytes:

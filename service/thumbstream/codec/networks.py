@@ -21,9 +21,12 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
-_PROVIDERS = {
+# In TF32, with its 10 bits, which ONNX Runtime takes where it is not told, two thirds of streams
+# would be others than on the CPU, and maybe than in another batch (docs/adr/0019).
+_CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
+_PROVIDERS: dict[str, list[str | tuple[str, dict[str, str]]]] = {
     "cpu": ["CPUExecutionProvider"],
-    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    "cuda": [_CUDA, "CPUExecutionProvider"],
 }
 DEVICES = ("auto", *_PROVIDERS)
 
