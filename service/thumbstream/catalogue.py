@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.errors import ArtifactError, UnknownModelError
+from thumbstream.codec.networks import AUTOMATIC
 from thumbstream.codec.search import PrefixDecoder
 from thumbstream.codec.targets import Target
 
 log = logging.getLogger(__name__)
 
-WARM_UP_SIDE = 32
-"""Pixels: the commonest grid."""
+COMMON_SHAPES = ((4, 4), (3, 4), (4, 3))
+"""Height and width of pictures, in quarters of the long side: square, and 4:3 both ways, of which
+the grid of 3:2 and 16:9 is as large when the long side has four cells."""
 
 
 class PictureCodec(Protocol):
@@ -33,6 +35,13 @@ class PictureCodec(Protocol):
     @property
     def providers(self) -> tuple[str, ...]:
         """Execution providers that are really in use."""
+
+    @property
+    def batch(self) -> int:
+        """Most pictures that threads have drawn in one run of a network."""
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run every size of batch once, for pictures of this size."""
 
     @property
     def alpha(self) -> bool:
@@ -81,8 +90,10 @@ class Zoo(Protocol):
     def describe(self, model_id: str) -> Mapping[str, Any]:
         """The manifest; ``bitstream_id`` is in it. Raises `UnknownModelError`."""
 
-    def load(self, model_id: str | None = None, *, device: str = "auto") -> PictureCodec:
-        """The codec of a model, opened once per device. Raises `UnknownModelError`."""
+    def load(
+        self, model_id: str | None = None, *, device: str = "auto", batch: int = AUTOMATIC
+    ) -> PictureCodec:
+        """The codec of a model, opened once per device and batch. Raises `UnknownModelError`."""
 
 
 class Catalogue:
@@ -92,12 +103,26 @@ class Catalogue:
     `encoder` and `decoder` may have to open a model, which is slow: call them from a thread.
     """
 
-    def __init__(self, zoo: Zoo, *, chosen: tuple[str, ...] = (), device: str = "auto") -> None:
+    def __init__(
+        self,
+        zoo: Zoo,
+        *,
+        chosen: tuple[str, ...] = (),
+        device: str = "auto",
+        batch: int = AUTOMATIC,
+        size: int = 32,
+    ) -> None:
+        """``batch`` as in `thumbstream.codec.codec.open_codec`.
+
+        ``size``: pixels of the long side that models are warmed up for.
+        """
         self._zoo = zoo
         self._chosen = chosen
-        self._device = device
+        self._device, self._batch, self._size = device, batch, size
         self.offered: tuple[str, ...] = ()
         """Model ids, the default first; empty until `open`."""
+        self.batch = 1
+        """Most pictures in one run of a network of the default model; known after `open`."""
         self._by_bitstream: dict[int, str] = {}
         self._providers: dict[str, tuple[str, ...]] = {}  # of the models that are open
 
@@ -114,9 +139,10 @@ class Catalogue:
             self._by_bitstream[int(self._zoo.describe(name)["bitstream_id"])] = name
         for name in self._chosen or offered[:1]:
             codec = self._load(name)
-            grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 128, np.uint8)
-            codec.decode(codec.encode(grey))
-            log.info("model %s runs on %s", name, ", ".join(codec.providers))
+            self._warm_up(codec)
+            providers = ", ".join(codec.providers)
+            log.info("model %s runs on %s, batches up to %d", name, providers, codec.batch)
+        self.batch = self._load(offered[0]).batch
         self.offered = offered
 
     def name(self, model_id: str | None = None) -> str:
@@ -151,7 +177,13 @@ class Catalogue:
             for name in self.offered
         ]
 
+    def _warm_up(self, codec: PictureCodec) -> None:
+        grey = np.full((self._size, self._size, 3), 128, np.uint8)
+        codec.decode(codec.encode(grey))
+        for height, width in COMMON_SHAPES:
+            codec.warm_up(height * self._size // 4, width * self._size // 4)
+
     def _load(self, name: str) -> PictureCodec:
-        codec = self._zoo.load(name, device=self._device)
+        codec = self._zoo.load(name, device=self._device, batch=self._batch)
         self._providers[name] = codec.providers
         return codec

@@ -15,13 +15,14 @@ from thumbstream.codec.artifact import MANIFEST, read_manifest
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.codec import Codec, open_codec
 from thumbstream.codec.errors import ArtifactError, BitstreamError, UnknownModelError
+from thumbstream.codec.networks import AUTOMATIC
 
 DEFAULT_MODEL = "thumbstream-1"
 
 _PACKAGE = Path(__file__).resolve().parent
 _PLACES = (_PACKAGE / "_zoo", _PACKAGE.parents[1] / "models" / "zoo")
 _opening = threading.Lock()
-_open: dict[tuple[str, str], Codec] = {}
+_open: dict[tuple[str, str, int], Codec] = {}
 
 
 @lru_cache(maxsize=1)
@@ -46,19 +47,20 @@ def describe(model_id: str) -> dict[str, Any]:
     return read_manifest(_folder(model_id))
 
 
-def load(model_id: str | None = None, *, device: str = "auto") -> Codec:
-    """The codec of a published model (None: the default), opened once per device.
+def load(model_id: str | None = None, *, device: str = "auto", batch: int = AUTOMATIC) -> Codec:
+    """The codec of a published model (None: the default), opened once per device and batch.
 
     Raises `UnknownModelError`, `ArtifactError` or `DeviceError`.
     """
     name = model_id or DEFAULT_MODEL
     folder = _folder(name)
-    if (codec := _open.get((name, device))) is not None:  # who needs no opening waits for none
+    key = name, device, batch
+    if (codec := _open.get(key)) is not None:  # who needs no opening waits for none
         return codec
     with _opening:
-        if (name, device) not in _open:
-            _open[name, device] = open_codec(folder, device=device)
-        return _open[name, device]
+        if key not in _open:
+            _open[key] = open_codec(folder, device=device, batch=batch)
+        return _open[key]
 
 
 def decoder_for(stream: bytes, *, device: str = "auto") -> Codec:

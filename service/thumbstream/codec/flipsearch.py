@@ -16,6 +16,7 @@ The encoder is free in all of this, and every decoder reads the result.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ from thumbstream.codec.codes import Grid
 from thumbstream.codec.embedded_context import EmbeddedContext, EmbeddedContextModel
 from thumbstream.codec.errors import ArtifactError
 from thumbstream.codec.nested import Integers, Step
-from thumbstream.codec.networks import Float, Network
+from thumbstream.codec.networks import AUTOMATIC, Float, Network
 
 NETWORK, TABLES = "search.onnx", "search.npz"
 """Files of a model that has a search."""
@@ -72,17 +73,24 @@ class _Plane:
 class FlipSearch:
     """The search of one published model. Thread-safe: nothing changes after construction."""
 
-    def __init__(self, artifact: Artifact, model: EmbeddedContextModel, device: str) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        model: EmbeddedContextModel,
+        device: str,
+        batch: int = AUTOMATIC,
+    ) -> None:
         """Open its network and tables; raises `ArtifactError` or `DeviceError`.
 
-        The network: ``values``, ``levels`` and the true ``pixels`` to ``distortion`` ``(1,)`` and
-        ``gradient``, of the shape of ``values``. The tables: ``curvature`` float32 (channels,),
-        ``slopes`` float32 (planes,), bits that a unit of distortion is worth behind each plane, and
-        ``everywhere`` bool (planes,), which planes are searched whatever the stream is for.
+        The network: ``values``, ``levels`` and the true ``pixels`` to ``distortion``, a number for
+        each row, and ``gradient``, of the shape of ``values``. The tables: ``curvature`` float32
+        (channels,), ``slopes`` float32 (planes,), bits that a unit of distortion is worth behind
+        each plane, and ``everywhere`` bool (planes,), which planes are searched whatever the stream
+        is for.
         """
         layout = model.nesting.layout
         self._model, self._nesting = model, model.nesting
-        self._network = Network(artifact.file(NETWORK), device)
+        self._network = Network(artifact.file(NETWORK), device, batch)
         tables = artifact.arrays(TABLES)
         found = {name: (table.dtype, *table.shape) for name, table in tables.items()}
         expected = {
@@ -100,6 +108,10 @@ class FlipSearch:
         self._curvature = tables["curvature"].astype(np.float32)[:, None]
         self._slopes = tables["slopes"].astype(np.float32)
         self._everywhere = frozenset(np.flatnonzero(tables["everywhere"]).tolist())
+
+    def warm_up(self, inputs: Mapping[str, Float]) -> None:
+        """Run every size of batch once, with ``inputs`` of the network that have one row."""
+        self._network.warm_up(inputs)
 
     def everywhere(self, subject: Subject) -> Integers:
         """Finest states of a stream that may be cut anywhere."""

@@ -30,7 +30,7 @@ from thumbstream.codec.entropy import ContextModel
 from thumbstream.codec.errors import ArtifactError, BitstreamError
 from thumbstream.codec.facts import header_facts, unknown_picture
 from thumbstream.codec.layouts import IterativeLayout
-from thumbstream.codec.networks import Float
+from thumbstream.codec.networks import AUTOMATIC, Float
 from thumbstream.codec.samples import to_network, to_pixels
 from thumbstream.codec.search import PrefixDecoder, shortest_prefix
 from thumbstream.codec.stopping import Courses, Iterations, with_stops
@@ -56,11 +56,12 @@ class IterativeCodec:
     alpha = False
     """They code colours only."""
 
-    def __init__(self, artifact: Artifact, *, device: str = "auto") -> None:
+    def __init__(self, artifact: Artifact, *, device: str = "auto", batch: int = AUTOMATIC) -> None:
         """Open the networks and tables of ``artifact``.
 
-        Raises `ArtifactError` when they do not fit each other, `DeviceError` when ``device`` cannot
-        be had.
+        ``batch``: most rows that runs of several threads have together (`networks`). Raises
+        `ArtifactError` when they do not fit each other, `DeviceError` when ``device`` cannot be
+        had.
         """
         self.model_id = artifact.model_id
         self.bitstream_id = artifact.bitstream_id
@@ -75,9 +76,16 @@ class IterativeCodec:
         model = self._context_model
         if (model.iterations, model.planes) != (layout.iterations, layout.planes):
             raise ArtifactError(f"{self.model_id}: tables and manifest disagree")
-        self._analysis = Analysis(artifact, layout, device)
-        self._synthesis = Synthesis(artifact, layout, device)
+        self._analysis = Analysis(artifact, layout, device, batch)
+        self._synthesis = Synthesis(artifact, layout, device, batch)
         self.providers = self._synthesis.providers
+        self.batch = self._synthesis.batch
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run every size of batch once, for pictures of this size; nothing without batches."""
+        grid = grid_of(height, width, self._stride)
+        self._analysis.warm_up(grid)
+        self._synthesis.warm_up(grid)
 
     def encode(
         self,

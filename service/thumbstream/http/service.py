@@ -39,7 +39,13 @@ class Service:
         self.store = store = MeasuredStore(store, self.metrics.store_operation)
         self.workers = Workers(settings.threads, settings.encode_queue)
         self.metrics.watch_workers(self.workers)
-        self.catalogue = Catalogue(zoo, chosen=settings.models, device=settings.device)
+        self.catalogue = Catalogue(
+            zoo,
+            chosen=settings.models,
+            device=settings.device,
+            batch=settings.batch,
+            size=settings.default_size,
+        )
         cache = StreamCache(settings.cache_bytes)
         self.metrics.watch(
             "thumbstream_cache_bytes", "Bytes of the cache in memory.", lambda: cache.size
@@ -85,6 +91,8 @@ class Service:
         except BaseException:
             await self.store.close()
             raise
+        if not self.settings.encode_workers:
+            self.workers.widen(self.catalogue.batch)  # who fills a batch, if not that many?
         self._open = True
         [model, *_] = self.catalogue.describe()
         self.metrics.serving(
