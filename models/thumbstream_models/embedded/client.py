@@ -10,6 +10,7 @@ file is there. All of it follows from the published folder. Normative text: docs
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import sys
@@ -46,6 +47,8 @@ class Client:
     steps: int
     """How many steps of a stream it reads."""
     drawing: Drawing
+    rest: bool = False
+    """Whether the tables are 0 where those of `colour_of` the same model are not."""
 
     @property
     def planes(self) -> int:
@@ -74,9 +77,18 @@ def colour_of(artifact: Artifact) -> Client:
     return Client(part, tables, len(lead), client_colour.fitted(artifact, lead))
 
 
+def rest_of(artifact: Artifact) -> Client:
+    """What a browser needs beside that: no number travels twice."""
+    whole = client_of(artifact)
+    lead = client_colour.lead_of(whole.layout)
+    _, part = client_colour.part_of(whole.layout, whole.tables, lead)
+    tables = client_colour.without(whole.tables, part)
+    return dataclasses.replace(whole, tables=tables, rest=True)
+
+
 def client_file(artifact: Artifact) -> bytes:
     """``client.bin`` of a published model: the same bytes whenever zlib is the same."""
-    return file_of(client_of(artifact), artifact.model_id, artifact.bitstream_id)
+    return file_of(rest_of(artifact), artifact.model_id, artifact.bitstream_id)
 
 
 def file_of(client: Client, model_id: str, bitstream_id: int) -> bytes:
@@ -143,6 +155,7 @@ def _layout(client: Client) -> Iterable[Section]:
         "levelOffset": drawing.level_offset,
         "detail": drawing.detail,
         "layers": [_described(layer) for layer in drawing.layers],
+        "rest": int(client.rest),
     }
     yield Section(json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n")
 

@@ -2,8 +2,9 @@
 
 The strongest channels travel first and say how light each cell is and of what colour. Their digits
 can be read exactly with a small part of the tables, because whatever else the context model looks
-at is still 0 then. The colour that they stand for is a linear map, fitted to streams that are drawn
-at random from the model itself: it needs no pictures, and it is an estimate.
+at is still 0 then. That part lies in a corner of every table, so ``client.bin`` can leave it out.
+The colour that the digits stand for is a linear map, fitted to streams that are drawn at random
+from the model itself: it needs no pictures, and it is an estimate.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from thumbstream.codec.nested import Latents, Nesting, Step
 from thumbstream.codec.networks import Float, Network
 from thumbstream_models.embedded.client_synthesis import ON, Drawing, Layer
 
-COLOURS = 3
-"""A lead ends with the first step behind which so many channels are known."""
+CHANNELS, DIGITS = 6, 2
+"""A lead ends with the first step behind which so many channels are known to so many digits."""
+SHIFTS = {"shifts", "prediction_shifts"}
+"""Tables of a few numbers, which every part has."""
 _SAMPLES, _GRID, _SEED = 1500, Grid(4, 4), 1511
 _DRAWN_PLANES = 3
 """How far random streams are taken: finer digits hardly change the mean."""
@@ -37,8 +40,10 @@ def steps_of(layout: EmbeddedLayout) -> tuple[Step, ...]:
 def lead_of(layout: EmbeddedLayout) -> tuple[Step, ...]:
     """The first steps of a stream: as many as it takes to know a colour."""
     steps = steps_of(layout)
-    for count in range(1, len(steps)):
-        if len(_channels(layout, steps[:count])) >= COLOURS:
+    digits = np.zeros(layout.channels, np.int64)
+    for count, step in enumerate(steps, 1):
+        digits[step.channels] += 1
+        if (digits >= DIGITS).sum() >= CHANNELS:
             return steps[:count]
     return steps
 
@@ -46,38 +51,57 @@ def lead_of(layout: EmbeddedLayout) -> tuple[Step, ...]:
 def part_of(
     layout: EmbeddedLayout, tables: dict[str, NDArray[np.generic]], lead: tuple[Step, ...]
 ) -> tuple[EmbeddedLayout, dict[str, NDArray[np.generic]]]:
-    """Layout and tables of a model that has no other channels than those of ``lead``.
+    """Layout and tables of a model that has no channels behind those of ``lead``.
 
     In these steps its chances are those of the whole model: all that is left out is multiplied with
-    0 there.
+    0 there. Every table is a corner of the whole one, and 0 where it is not looked at.
     """
-    channels = _channels(layout, lead)
-    group_of = np.repeat(np.arange(len(layout.groups)), layout.groups)[channels]
-    groups, sizes = np.unique(group_of, return_counts=True)
+    channels = channels_of(layout, lead)
+    planes = lead[-1].plane + 1
+    group_of = np.repeat(np.arange(len(layout.groups)), layout.groups)[:channels]
+    _, sizes = np.unique(group_of, return_counts=True)
     part = dataclasses.replace(
         layout,
-        channels=len(channels),
+        channels=channels,
         groups=tuple(sizes.tolist()),
-        starts=tuple(layout.starts[c] for c in channels),
+        starts=layout.starts[:channels],
     )
+    told = np.zeros((planes, channels), np.bool_)
+    entered = np.zeros((planes, len(sizes)), np.bool_)
+    for step in lead:
+        told[step.plane, step.channels] = entered[step.plane, step.group] = True
+    ever, met = np.logical_or.reduce(told), np.logical_or.reduce(entered)
     kept = dict(tables)
-    for name, used in _used(channels, group_of, lead).items():
-        by_channel = tables[name].reshape(layout.channels, -1, tables[name].shape[1])[channels]
-        seen = (by_channel * used[:, None, None]).astype(np.int8)
-        kept[name] = seen.reshape(-1, tables[name].shape[1])
-    kept["predictor"] = kept["predictor"][:, channels]
-    kept |= {"b1": tables["b1"][:, groups], "bm": tables["bm"][groups]}
-    kept |= {name: tables[name][..., channels] for name in ("b2", "gain")}
-    kept |= {name: tables[name][:, channels] for name in ("w2", "w3", "own")}
+    for name, used in _used(group_of, lead).items():
+        by_channel = tables[name].reshape(layout.channels, -1, tables[name].shape[1])[:channels]
+        kept[name] = _seen(by_channel, used[:, None, None]).reshape(-1, tables[name].shape[1])
+    kept["predictor"] = _seen(kept["predictor"][:, :channels], ever)
+    kept["b1"] = _seen(tables["b1"][:planes, : len(sizes)], entered[..., None])
+    kept["bm"] = _seen(tables["bm"][: len(sizes)], met[:, None])
+    for name in ("b2", "gain"):
+        kept[name] = _seen(tables[name][:planes, :, :channels], told[:, None])
+    kept |= {name: _seen(tables[name][:, :channels], ever[:, None]) for name in ("w2", "w3")}
+    kept["own"] = _seen(tables["own"][:, :channels], ever)
     return part, kept
+
+
+def without(
+    tables: dict[str, NDArray[np.generic]], part: dict[str, NDArray[np.generic]]
+) -> dict[str, NDArray[np.generic]]:
+    """``tables`` with 0 wherever ``part``, the tables of a lead, has their number."""
+    rest = {name: table.copy() for name, table in tables.items()}
+    for name in tables.keys() - SHIFTS:
+        corner = rest[name][tuple(slice(size) for size in part[name].shape)]
+        corner[part[name] != 0] = 0
+    return rest
 
 
 def fitted(artifact: Artifact, lead: tuple[Step, ...]) -> Drawing:
     """The linear map from the values of the lead's channels to a colour, all in [-1, 1]."""
     layout = EmbeddedLayout.of(artifact)
-    channels = _channels(layout, lead)
     known, colours = _drawn(artifact, layout, lead[-1])
-    inputs = np.concatenate([known[:, channels], np.ones((len(known), 1))], 1)
+    known = known[:, : channels_of(layout, lead)]
+    inputs = np.concatenate([known, np.ones((len(known), 1))], 1)
     solved, *_ = np.linalg.lstsq(inputs, colours, rcond=None)
     slopes, bias = solved[:-1].T, solved[-1]
     scale = (np.abs(slopes).max(1) / _MOST).clip(_SMALLEST_SCALE).astype(np.float16)
@@ -86,24 +110,26 @@ def fitted(artifact: Artifact, lead: tuple[Step, ...]) -> Drawing:
     return Drawing(detail=1, layers=(layer,))
 
 
-def _channels(layout: EmbeddedLayout, lead: tuple[Step, ...]) -> list[int]:
-    """Those that have digits, in their order."""
+def channels_of(layout: EmbeddedLayout, lead: tuple[Step, ...]) -> int:
+    """How many channels there are up to the last one that has digits."""
     every = np.arange(layout.channels)
-    return sorted({c for step in lead for c in every[step.channels].tolist()})
+    return int(max(every[step.channels].max() for step in lead)) + 1
 
 
-def _used(
-    channels: list[int], group_of: NDArray[np.intp], lead: tuple[Step, ...]
-) -> dict[str, NDArray[np.bool_]]:
+def _seen(table: NDArray[np.generic], used: NDArray[np.bool_]) -> NDArray[np.generic]:
+    return np.where(used, table, np.zeros_like(table))
+
+
+def _used(group_of: NDArray[np.intp], lead: tuple[Step, ...]) -> dict[str, NDArray[np.bool_]]:
     """Whether a channel's rows of these tables ever meet a state that is not 0."""
-    used = {name: np.zeros(len(channels), np.bool_) for name in ("a", "b", "predictor")}
-    refined = np.zeros(len(channels), np.bool_)
+    used = {name: np.zeros(len(group_of), np.bool_) for name in ("a", "b", "predictor")}
+    refined = np.zeros(len(group_of), np.bool_)
     for step in lead:
         earlier = group_of < step.group
         used["b"] |= refined & earlier
         used["a"] |= refined & ~earlier
         used["predictor"] |= refined
-        refined |= group_of == step.group
+        refined[step.channels] = True
     return used
 
 

@@ -31,7 +31,7 @@ done
 # shellcheck disable=SC2086
 $ESBUILD worker.js --format=esm --log-level=warning >"$out/worker.min.js"
 # Built modules know each other by their own names, and what is lazy stays it.
-sed -i 's|"\./local\.js"|"./element.min.js"|; /plain_kernels/d; s|, { plain }||' "$out/worker.min.js"
+sed -i 's|"\./local\.js"|"./element.min.js"|; /plain_kernels/d; s/\(, \)\?{ plain }//' "$out/worker.min.js"
 sed -i 's|"\./worker\.js"|"./worker.min.js"|g; s|"worker\.js"|"worker.min.js"|g' "$out/element.min.js"
 
 for file in "$out"/*.js; do

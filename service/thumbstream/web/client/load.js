@@ -4,13 +4,14 @@
  * docs/client.md, "Format".
  */
 
+import { lead } from "./colour.js";
 import { decoderOf } from "./decoder.js";
 import { WeightsError } from "./errors.js";
 import { Kernels } from "./kernels.js";
-import { SHA256 } from "./published.js";
+import { MODEL, SHA256 } from "./published.js";
 import { hex } from "./text.js";
-import { WasmKernels } from "./wasm.js";
-import { readWeights } from "./weights.js";
+import { wasmKernels } from "./wasm.js";
+import { addPart, readWeights } from "./weights.js";
 
 const MAGIC = "THSC\x01"; // and the version of the format
 const NAME = 7; // where the model's name begins
@@ -32,11 +33,19 @@ export async function load({ url, bytes, sha256 = SHA256, wasm = true, plain, si
   if (text(0, MAGIC.length) !== MAGIC) throw new WeightsError("these are no weights of format 1");
   const [bitstreamId, length] = data.subarray(MAGIC.length, NAME);
   const model = { bitstreamId, modelId: text(NAME, NAME + length) };
-  const unpacked = new Blob([data.subarray(NAME + length)])
-    .stream()
-    .pipeThrough(new DecompressionStream("deflate"));
-  const payload = new Uint8Array(await new Response(unpacked).arrayBuffer());
-  return decoderOf(readWeights(payload), model, await kernelsOf(wasm, plain));
+  // The bytes of a Blob would travel to another process and back.
+  const { body } = new Response(data.subarray(NAME + length));
+  const unpacked = new Response(body.pipeThrough(new DecompressionStream("deflate")));
+  const payload = new Uint8Array(await unpacked.arrayBuffer());
+  const weights = readWeights(payload);
+  if (weights.rest) {
+    if (model.modelId !== MODEL) throw new WeightsError(`not the weights of ${MODEL}`);
+    addPart(weights, lead());
+  }
+  const kernels =
+    (wasm && wasmKernels()) ||
+    Object.assign(new Kernels(), plain ?? (await import("./plain_kernels.js")));
+  return decoderOf(weights, model, kernels);
 }
 
 async function fetched(url, options) {
@@ -52,12 +61,3 @@ const hashOf = async (data, subtle) => hex(new Uint8Array(await subtle.digest("S
 
 const base64Of = (digits) =>
   btoa(digits.replace(/../g, (two) => String.fromCharCode(parseInt(two, 16))));
-
-async function kernelsOf(wasm, plain) {
-  try {
-    if (wasm) return new WasmKernels();
-  } catch {
-    // It is not to be had here: its twin does the same.
-  }
-  return Object.assign(new Kernels(), plain ?? (await import("./plain_kernels.js")));
-}

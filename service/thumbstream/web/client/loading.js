@@ -6,7 +6,7 @@ import { averageColor } from "./colour.js";
 import { isForeign } from "./decode.js";
 import { prefixes } from "./fetch.js";
 import { aspectRatio } from "./index.js";
-import { decodeInBackground, inTurn } from "./pool.js";
+import { decodeInBackground, inTurn, prepare } from "./pool.js";
 import { bytesOf } from "./text.js";
 
 const BYTES = { "slow-2g": 16, "2g": 32, "3g": 64 }; // by navigator.connection.effectiveType
@@ -48,17 +48,20 @@ async function showPreviews(host, layers, signal) {
       host.dispatchEvent(new Event("preview"));
     }
   };
+  if (!decoder) prepare();
   try {
     for await (newest of streams(host, signal)) {
       if (!layers.shown) {
         layers.ratio = aspectRatio(newest);
         layers.layOut(host);
-        // The shape at once, the colour as soon as those before it have theirs.
-        const colour = decoder && isForeign(newest) ? "" : await inTurn(() => averageColor(newest));
-        if (!layers.shown && !signal.aborted) layers.tint(colour);
       }
       painting = painting.then(catchUp);
       painting.catch(() => {}); // it is awaited below
+      if (decoder && isForeign(newest)) continue;
+      // The shape at once, the colour as soon as those before it have theirs.
+      await inTurn(() => {
+        if (!layers.shown && !signal.aborted) layers.tint(averageColor(newest));
+      });
     }
   } catch (error) {
     failure = error;

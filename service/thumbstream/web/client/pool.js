@@ -22,14 +22,16 @@ const waiting = new Map();
 /** @type {import("./pool.js").decodeInBackground} */
 export async function decodeInBackground(stream, options) {
   if (isForeign(stream)) return decode(stream, options); // a service does it, or it is an error
-  worker ??= start();
-  if (!worker) return here(stream);
+  if (!prepare()) return here(stream);
   const copy = stream.slice(); // of these bytes alone, which may lie in a large buffer
   return new Promise((done) => {
     waiting.set(++count, (picture) => done(picture ?? here(copy)));
     worker.postMessage([count, copy]);
   });
 }
+
+/** The worker, if it can be had: it starts, and fetches the weights, while streams still travel. */
+export const prepare = () => (worker ??= start());
 
 function start() {
   const home = import.meta.url;

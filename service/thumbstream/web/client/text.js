@@ -5,5 +5,8 @@ export const hex = (bytes) =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** A byte for each character: its code less `shift`, modulo 256. */
-export const bytesOf = (text, shift = 0) =>
-  Uint8Array.from(text, (letter) => letter.charCodeAt(0) - shift);
+export function bytesOf(text, shift = 0) {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i) - shift;
+  return bytes;
+}
