@@ -40,6 +40,31 @@ test("attributes are properties", () => {
   assert.deepEqual(own.set, [["bytes", 64], ["full"], ["srcset"]]);
 });
 
+for (const name of ["worker.js", "worker.min.js"]) {
+  test(`${name} answers each before it looks at the next, and says nothing of what is broken`, async () => {
+    const order = [];
+    const read = STREAM.slice(); // tells when it is looked at
+    read[Symbol.iterator] = () => (order.push("read"), STREAM.values());
+    const answers = await new Promise((done) => {
+      const found = [];
+      globalThis.onmessage = null;
+      globalThis.postMessage = (answer) => {
+        order.push(answer[0]);
+        if (found.push(answer) === 3) done(found);
+      };
+      import(new URL(name, CLIENT)).then(() => {
+        const asked = [[1, STREAM], [2, Uint8Array.of(0, 1)], [3, read]];
+        for (const data of asked) globalThis.onmessage({ data });
+      });
+    });
+    assert.deepEqual(order.filter((what, i) => what !== order[i - 1]), [1, 2, "read", 3]);
+    const picture = await client.decode(STREAM);
+    assert.deepEqual(answers, [[1, picture], [2, undefined], [3, picture]]);
+    delete globalThis.onmessage;
+    delete globalThis.postMessage;
+  });
+}
+
 for (const module of [element, built]) {
   const name = module === built ? "the built module" : "the module";
   test(`where there are no workers, ${name} decodes by itself, one after the other`, async () => {
