@@ -236,11 +236,11 @@ def test_the_lead_has_the_chances_of_the_whole_model(
     tables = random_tables(rng, layout)
     lead = client_colour.lead_of(layout)
     part, kept = client_colour.part_of(layout, tables, lead)
-    digits = np.zeros(layout.channels, np.int64)
+    counts = np.zeros(layout.channels, np.int64)
     for step in lead:
-        digits[step.channels] += 1
-    assert (digits >= client_colour.DIGITS).sum() >= client_colour.CHANNELS
-    assert part.channels == np.flatnonzero(digits)[-1] + 1
+        counts[step.channels] += 1
+    assert (counts >= client_colour.DIGITS).sum() >= client_colour.CHANNELS
+    assert part.channels == np.flatnonzero(counts)[-1] + 1
     for name in ("b1", "b2", "gain"):  # planes behind the lead, which are not there
         missing = layout.planes - len(kept[name])
         kept[name] = np.pad(kept[name], [(0, missing), *[(0, 0)] * (kept[name].ndim - 1)])
