@@ -20,6 +20,7 @@ from thumbstream.http.connections import Bounds, guarded
 from thumbstream.http.cors import PublicReads
 from thumbstream.http.hotpath import HotPath
 from thumbstream.http.observe import Observed, route_template
+from thumbstream.http.ready import READY_REPLIES
 from thumbstream.http.rest import rest
 from thumbstream.http.service import Service
 from thumbstream.http.signedreads import SignedReads
@@ -43,6 +44,7 @@ class Application:
             max_ids=settings.max_ids,
             cors_origin=settings.cors_origin,
             retry_after=settings.retry_after_seconds,
+            ready=READY_REPLIES if settings.cache_bytes else 0,
         )
         self._rest: ASGIApp = Observed(
             PublicReads(rest(service), settings.cors_origin),

@@ -9,6 +9,8 @@ from service_harness import FOR_EVER, UNKNOWN, Running, Start, problem
 from service_stand_ins import STREAM_LENGTH
 
 from thumbstream.http.hotpath import TIERS
+from thumbstream.http.ready import READY_BYTES, Ready, ReadyReplies
+from thumbstream.http.replies import Reply
 
 
 @pytest.fixture
@@ -306,3 +308,58 @@ async def test_a_bug_is_told_without_its_text(
     document = problem(await running.http.get(f"/thumb/{UNKNOWN}"), 500, "internal")
     assert "secret" not in document["detail"]
     assert "a bug with a secret" in caplog.text
+
+
+async def test_a_plain_answer_is_built_once_and_counted_every_time(running: Running) -> None:
+    key = (await running.upload())["id"]
+    path = f"/thumb/{key}?bytes=32"
+    first = await running.http.get(path)
+    reads = list(running.store.reads)
+    again = [await running.http.get(path) for _ in range(3)]
+    assert {(a.status_code, a.content) for a in again} == {(200, first.content)}
+    assert all(a.headers == first.headers for a in again)
+    assert running.store.reads == reads
+    text = (await running.http.get("/metrics")).text
+    assert "thumbstream_stream_bytes_served_total 128.0" in text
+    assert f"thumbstream_stream_bytes_saved_total {4.0 * (STREAM_LENGTH - 32)}" in text
+    # What is no plain GET is not answered by it.
+    assert (await running.http.head(path)).content == b""
+    part = await running.http.get(path, headers={"Range": "bytes=8-15"})
+    assert (part.status_code, part.content) == (206, first.content[8:16])
+    assert (await running.http.get(path, headers={"If-None-Match": "*"})).status_code == 304
+    assert (await running.http.delete(path)).status_code == 405
+
+
+async def test_who_has_the_bytes_is_told_so_without_the_store(start: Start) -> None:
+    running = await start(cache_bytes=0)
+    key = (await running.upload())["id"]
+    reads = list(running.store.reads)
+    for path in (f"/thumb/{key}?bytes=32", f"/t/{key}/32"):
+        given = {"If-None-Match": f'"other", W/"{key}.32"'}
+        answer = await running.http.get(path, headers=given)
+        assert (answer.status_code, answer.headers["etag"]) == (304, f'"{key}.32"')
+    assert running.store.reads == reads
+    # Other bytes of it, and ids of nothing, are looked up.
+    assert (
+        await running.http.get(f"/t/{key}/64", headers={"If-None-Match": f'"{key}.32"'})
+    ).status_code == 200
+    assert (
+        await running.http.get(f"/t/{UNKNOWN}/32", headers={"If-None-Match": "*"})
+    ).status_code == 404
+
+
+def test_of_ready_answers_those_used_last_are_kept() -> None:
+    replies = ReadyReplies(2)
+    for name in ("a", "b"):
+        replies.keep(f"/{name}", b"", Ready(Reply(200, [], name.encode()), 0))
+
+    def found(path: str) -> bool:
+        scope = {"method": "GET", "path": path, "query_string": b"", "headers": []}
+        return replies.find(scope) is not None
+
+    assert found("/a")
+    replies.keep("/c", b"", Ready(Reply(200, [], b"c"), 0))
+    assert [found("/a"), found("/b"), found("/c")] == [True, False, True]
+    replies.keep("/long", b"", Ready(Reply(200, [], bytes(READY_BYTES + 1)), 0))
+    assert not found("/long")
+    assert ReadyReplies(0).find({"method": "GET", "path": "/a", "query_string": b""}) is None

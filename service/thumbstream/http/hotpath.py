@@ -25,6 +25,7 @@ from thumbstream.http.asked import Wanted, wanted_batch, wanted_prefix
 from thumbstream.http.httprules import matches_any, parse_range
 from thumbstream.http.prefixes import Prefix, Prefixes
 from thumbstream.http.problems import NEGATIVE_CACHE, answer_for, problem_for
+from thumbstream.http.ready import Ready, ReadyReplies
 from thumbstream.http.refusals import MethodNotAllowedError, NotFoundError, RangeNotSatisfiableError
 from thumbstream.http.replies import (
     FOR_EVER,
@@ -36,6 +37,7 @@ from thumbstream.http.replies import (
     preflight_headers,
     read_request,
 )
+from thumbstream.ids import is_id
 from thumbstream.metrics import Metrics
 from thumbstream.requestids import FIELD, current, request_id
 from thumbstream.shelf import Shelf
@@ -60,12 +62,23 @@ Handler = Callable[[Asked], Awaitable[Reply]]
 
 
 class HotPath:
-    """The four routes. ``cors_origin`` may be ``*``, one origin, or empty (no CORS fields)."""
+    """The four routes. ``cors_origin`` may be ``*``, one origin, or empty (no CORS fields).
+
+    ``ready``: how many whole answers are kept in memory, ready to be sent again.
+    """
 
     def __init__(
-        self, shelf: Shelf, metrics: Metrics, *, max_ids: int, cors_origin: str, retry_after: int
+        self,
+        shelf: Shelf,
+        metrics: Metrics,
+        *,
+        max_ids: int,
+        cors_origin: str,
+        retry_after: int,
+        ready: int,
     ) -> None:
         self._prefixes = Prefixes(shelf, metrics)
+        self._ready = ReadyReplies(ready)
         self._metrics = metrics
         self._max_ids = max_ids
         self._retry_after = retry_after
@@ -99,7 +112,13 @@ class HotPath:
         current.set(scope)
         self._metrics.in_flight += 1
         try:
-            reply = await self._answer(route, scope)
+            ready = self._ready.find(scope)
+            if ready is None:
+                reply = await self._answer(route, scope)
+            else:
+                reply = ready.reply
+                self._metrics.cache_hits.inc()
+                self._served(reply, ready.left_out)
             await reply.send(send, scope["method"])
         finally:
             self._metrics.in_flight -= 1
@@ -141,6 +160,11 @@ class HotPath:
         return await self._prefix(asked, key, wanted)
 
     async def _prefix(self, asked: Asked, key: str, wanted: Wanted) -> Reply:
+        if asked.if_none_match not in ("", "*") and wanted.goal is None and is_id(key):
+            # Who has so many bytes of a stream has what it asks for: no store need be asked.
+            exactly = f'"{key}.{wanted.limit}"'
+            if matches_any(asked.if_none_match, exactly):
+                return Reply(304, self._kept(exactly, lasting=True))
         _, body, left_out, lasting = await self._prefixes.one(key, wanted)
         length = len(body)
         etag = f'"{key}.{length}"'
@@ -161,11 +185,18 @@ class HotPath:
                 part = f"bytes {span.start}-{span.stop - 1}/{length}"
                 headers.append((b"content-range", part.encode()))
         headers.append((b"content-length", b"%d" % len(body)))
+        reply = Reply(status, headers, body)
         if asked.method == "GET":
-            self._metrics.stream_bytes_served.inc(len(body))
-            if status == 200:  # what a range leaves out, the client usually has
-                self._metrics.stream_bytes_saved.inc(left_out)
-        return Reply(status, headers, body)
+            # What a range leaves out, the client usually has.
+            self._served(reply, left_out if status == 200 else 0)
+            plain = not asked.if_none_match and not asked.range
+            if plain and lasting and wanted.goal is None:
+                self._ready.keep(asked.path, asked.query, Ready(reply, left_out))
+        return reply
+
+    def _served(self, reply: Reply, left_out: int) -> None:
+        self._metrics.stream_bytes_served.inc(len(reply.body))
+        self._metrics.stream_bytes_saved.inc(left_out)
 
     async def _batch(self, asked: Asked) -> Reply:
         prefixes = await self._many(asked)
