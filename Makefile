@@ -51,7 +51,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install run develop test test-python test-web faults check check-client check-containers \
-	fuzz audit format wheel bench-rd bench-http bench-client scenarios train clean
+	fuzz audit format wheel bench-rd bench-http bench-client scenarios report train clean
 
 help: ## Tell what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -128,6 +128,9 @@ bench-client: $(DEVELOPER) ## The browser client beside ThumbHash and onnxruntim
 
 scenarios: $(DEVELOPER) ## Run the load scenarios against their thresholds (ARGS="steady faults --scale 0.5")
 	$(VENV)/bin/python loadtest/run_scenarios.py $(ARGS)
+
+report: $(DEVELOPER) ## Write docs/performance.md and its plots from loadtest/results (ARGS="--check" or "--html FILE")
+	$(VENV)/bin/python loadtest/report.py $(ARGS)
 
 train: $(DEVELOPER) ## Train a model (CONFIG=file.toml DATA="shards and folders" ARGS=options)
 	@test -n "$(DATA)" || { echo "Say which pictures: make train DATA=folder" >&2; exit 1; }

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import statistics
 import tempfile
 import time
@@ -114,7 +116,17 @@ def main(argv: list[str] | None = None) -> int:
             kinds[kind] = {"pictures": len(paths), "rates": _told(rates)}
         alone = _loop_alone(paths[0], Path(folder))
         print(f"the loop alone: {alone}")
-    report = {"model": zoo.DEFAULT_MODEL, "size": SIZE, "kinds": kinds, "loop_alone": alone}
+    report = {
+        "environment": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+        },
+        "model": zoo.DEFAULT_MODEL,
+        "size": SIZE,
+        "kinds": kinds,
+        "loop_alone": alone,
+    }
     if args.out:
         args.out.write_text(json.dumps(report, indent=2) + "\n")
     return 0

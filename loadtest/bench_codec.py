@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
+import platform
 import shutil
 import statistics
 import tempfile
@@ -46,6 +48,11 @@ def main(argv: list[str] | None = None) -> int:
         codecs = _codecs(args.model, Path(folder))
         encoding, decoding = _measured(codecs, pictures, args.rounds)
     report = {
+        "environment": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+        },
         "pictures": len(pictures),
         "size": args.size,
         "model": codecs[PUBLISHED].model_id,

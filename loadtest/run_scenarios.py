@@ -73,7 +73,7 @@ def run(scenario: Scenario, folder: Path, scale: float) -> Result:
                 "pictures": _pictures(scenario, folder),
             }
             before = _misses(port)
-            with _watched(port) as rss, _faulty(scenario, store, seconds) as restarted:
+            with _watched(port) as rss, _faulty(scenario, store, seconds) as fault:
                 result = _play(plan, port, folder, seconds)
             result |= {
                 "about": scenario.about,
@@ -82,8 +82,9 @@ def run(scenario: Scenario, folder: Path, scale: float) -> Result:
                 "cache_misses": _misses(port) - before,
                 "lost": [key for key in result["acknowledged"] if not _there(port, key)],
             }
-            if restarted:
-                result["recovered_s"] = _recovered(result, restarted[0])
+            if fault:
+                result["recovered_s"] = _recovered(result, fault[1])
+                result["fault_s"] = [round(at - result["began"], 2) for at in fault]
     result["acknowledged"] = len(result["acknowledged"])
     for name in ("began", "uploaded_at"):
         del result[name]
@@ -151,24 +152,25 @@ def _watched(port: int) -> Iterator[list[float]]:
 
 @contextmanager
 def _faulty(scenario: Scenario, store: Any, seconds: float) -> Iterator[list[float]]:
-    """Kills and starts the store; yields a list that gets the time of the start."""
-    restarted: list[float] = []
+    """Kills and starts the store; yields a list that gets the times of both."""
+    happened: list[float] = []
     if scenario.fault is None:
-        yield restarted
+        yield happened
         return
     down, up = (fraction * seconds for fraction in scenario.fault)
 
     def disturb() -> None:
         time.sleep(down)
+        happened.append(time.time())
         store.stop()  # as a crash does
         time.sleep(up - down)
         store.start()
-        restarted.append(time.time())
+        happened.append(time.time())
 
     thread = threading.Thread(target=disturb)
     thread.start()
     try:
-        yield restarted
+        yield happened
     finally:
         thread.join()
 
@@ -228,6 +230,7 @@ def _environment(scale: float) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),  # of others, before the run
         "scale": scale,
         "seed": SEED,
     }

@@ -2,14 +2,15 @@
 
     locust -f scenario_users.py --headless --plan plan.json --report report.json --host http://...
 
-The plan is a `scenarios.Plan` as JSON. The same seed gives the same order of ids, tiers and
-pictures to the same user; when each request happens is the machine's.
+The plan is what `run_scenarios.run` writes as JSON. The same seed gives the same order of ids,
+tiers and pictures to the same user; when each request happens is the machine's.
 """
 
 from __future__ import annotations
 
 import json
 import random
+from bisect import bisect_left
 from itertools import accumulate, count
 from pathlib import Path
 from statistics import quantiles
@@ -22,6 +23,8 @@ from locust.env import Environment
 import uploads
 
 TIERS = (16, 32, 64, 128)
+BINS = 120
+"""About as many points as a plot of a run is to have; none is shorter than a second."""
 
 plan: dict[str, Any] = {}
 asked: list[tuple[float, str, float, int]] = []
@@ -54,11 +57,15 @@ def _end(environment: Environment, **_: Any) -> None:
     stages, start = [], 0.0
     for stage in plan["stages"]:
         end = start + stage["seconds"]
-        stages.append({"name": stage["name"], "names": _by_name(start, end)})
+        # The first tenth of a stage belongs to the change, not to the stage.
+        inside = _by_name(start + 0.1 * (end - start), end)
+        stages.append({"name": stage["name"], "seconds": stage["seconds"], "names": inside})
         start = end
+    step = max(1, round(start / BINS))
     report = {
         "stages": stages,
-        "seconds": [_second(at) for at in range(int(start))],
+        "bin_s": step,
+        "bins": [_by_name(at, at + step) for at in range(0, int(start), step)],
         "began": began[0],
         "acknowledged": acknowledged,
         "uploaded_at": [
@@ -76,9 +83,11 @@ def _option(environment: Environment, name: str) -> Path:
 
 
 def _by_name(start: float, end: float) -> dict[str, Any]:
-    # The first tenth of a stage belongs to the change, not to the stage.
-    inside = [one for one in asked if start + 0.1 * (end - start) <= one[0] < end]
-    return {name: _told([one for one in inside if one[1] == name]) for _, name, *_ in inside}
+    """What happened to the requests of each name that began between two seconds of the run."""
+    asked.sort()  # nearly sorted: they are noted in the order of their ends
+    inside = asked[bisect_left(asked, (start,)) : bisect_left(asked, (end,))]
+    names = sorted({one[1] for one in inside})
+    return {name: _told([one for one in inside if one[1] == name]) for name in names}
 
 
 def _told(requests: list[tuple[float, str, float, int]]) -> dict[str, Any]:
@@ -91,11 +100,6 @@ def _told(requests: list[tuple[float, str, float, int]]) -> dict[str, Any]:
         "p50_ms": round(cuts[49], 3) if cuts else None,
         "p99_ms": round(cuts[98], 3) if cuts else None,
     }
-
-
-def _second(at: int) -> dict[str, Any]:
-    inside = [one for one in asked if at <= one[0] < at + 1]
-    return {"second": at, **_told([one for one in inside if one[1] == "read"])}
 
 
 class Stages(LoadTestShape):

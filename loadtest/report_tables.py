@@ -1,0 +1,334 @@
+"""Results as Markdown: one function for each block of the report.
+
+Everything comes from the JSON of a run, also the sentences that hold a figure; what needs judgement
+is written by hand around the blocks.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import bench_sizing
+import client_report
+import targets
+from report_goals import Goal, Report, Results, goals, number
+
+PLOTS = "performance"
+"""The folder of plots beside the document that shows them."""
+ENVIRONMENT = {
+    "cpus": "{} processors",
+    "machine": "{}",
+    "python": "Python {}",
+    "load": "a load of {} by others when it began",
+    "scale": "scale {}",
+    "load_generator": "load from {}",
+    "connections": "{} connections",
+    "rounds": "{} rounds",
+    "seconds": "{:g} s each",
+    "encode_threads": "{} encoding threads",
+    "chromium": "Chromium {}",
+}
+"""How what a run says of its machine is told; what is not in here is left out."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a document: from which file, which script made that, and the Markdown."""
+
+    file: str
+    script: str
+    text: Callable[[Report], str]
+
+    def render(self, results: Results) -> str:
+        """Markdown; without results, how to get them."""
+        if self.file in results:
+            return self.text(results[self.file])
+        command = f"python loadtest/{self.script} --out loadtest/results/{self.file}.json"
+        return f"Not measured yet: `{command}`."
+
+
+def render(name: str, results: Results) -> str:
+    """The block ``name``."""
+    return summary(results) if name == SUMMARY else BLOCKS[name].render(results)
+
+
+def summary(results: Results) -> str:
+    """How many targets are met, and which are not."""
+    found = goals(results)
+    missed = [goal for goal in found if not goal.met]
+    lines = [f"{len(found) - len(missed)} of {len(found)} targets and limits are met."]
+    if missed:
+        rows = [[f"[{g.of}](#{g.of})", g.name, number(g.measured), g.target] for g in missed]
+        lines += ["Missed:", table(["part", "", "measured", "target"], rows)]
+    return "\n\n".join(lines)
+
+
+def service(report: Report) -> str:
+    """Reads, beside the bare application and the FastAPI route."""
+    thumb, fastapi, batch = report["thumb"], report["fastapi"], report["batch"]
+    rows = [
+        ["`GET /thumb/{id}?bytes=64`", *_answers(thumb["measured"])],
+        ["in turns with it: a bare ASGI application", *_answers(thumb["yardstick"])],
+        ["`GET /thumb/{id}?bytes=64`", *_answers(fastapi["measured"])],
+        ["in turns with it: a FastAPI route", *_answers(fastapi["yardstick"])],
+        [f"`GET /thumbs`, {batch['ids']} ids", *_answers(batch["measured"])],
+    ]
+    head = ["medians of the rounds", "requests/s", "p50, ms", "p99, ms", "processor time, us"]
+    lines = [
+        machine(report),
+        table(head, rows),
+        f"In batches: {number(batch['thumbs_per_second'])} thumbnails a second.",
+        _judged({"http": report}, "service"),
+    ]
+    bare, route = (_cpu(one["yardstick"]) for one in (thumb, fastapi))
+    if bare and route and route / bare < targets.FASTAPI_LEAST:
+        lines.append(
+            f"An answer of the FastAPI route takes {number(route / bare)} times the processor time "
+            "of the bare application's: nothing on this server can be "
+            f"{targets.FASTAPI_LEAST:g} times as fast as that route."
+        )
+    return "\n\n".join([*lines, image("service", "Reads: how far from their targets")])
+
+
+def uploads(report: Report) -> str:
+    """Uploads, beside decoding and reducing alone and beside other servers."""
+    rows = []
+    for kind, measured in report["compress"].items():
+        plain = report["compress_without_curves"][kind]
+        rows += [
+            [f"`POST /compress`, {kind}", *_pictures(measured["measured"])],
+            ["the same without curves", *_pictures(plain["measured"])],
+            ["decoding and reducing alone", *_pictures(measured["yardstick"])],
+        ]
+    for peer in report["peers"].values():
+        name = f"a 32-pixel thumbnail by {peer['version'].replace('==', ' ')}, {peer['pictures']}"
+        rows.append([name, *_pictures(peer["yardstick"])])
+    head = ["medians of the rounds", "pictures/s", "processor time, ms"]
+    lines = [machine(report), table(head, rows), _judged({"http": report}, "uploads")]
+    alone = _cpu(report["compress"][targets.LARGE]["yardstick"])
+    for name, peer in report["peers"].items():
+        theirs = _cpu(peer["yardstick"])
+        if alone and theirs and theirs / alone < targets.PEER_LEAST:
+            lines.append(
+                f"{name} takes {number(theirs)} ms of a core for a whole thumbnail, decoding and "
+                f"reducing alone {number(alone)} ms here: if encoding and HTTP took no time at "
+                f"all, uploads would be {number(theirs / alone)} times as fast."
+            )
+    return "\n\n".join([*lines, image("uploads", "Uploads: how far from their targets")])
+
+
+def codec(report: Report) -> str:
+    """Encoding and decoding in one thread."""
+    encode, decode = report["encode_ms"], report["decode_ms"]
+    peer = next(name for name in encode if name.startswith("AVIF"))
+    rows = [
+        [what, number(ms), f"{ms / times[peer]:.1f}"]
+        for verb, times in (("encode", encode), ("decode", decode))
+        for name, ms in times.items()
+        for what in [f"{verb}, {name}"]
+    ]
+    about = (
+        f"{report['pictures']} pictures, long side {report['size']}, `{report['model']}`, one "
+        f"thread, medians. {machine(report)}"
+    ).rstrip()
+    return "\n\n".join([about, table(["", "ms", f"times {peer}"], rows)])
+
+
+def batches(report: Report) -> str:
+    """Networks with batches beside the same without."""
+    rows = [
+        [
+            f"{verb}, threads: {threads}",
+            number(one["on"]["per_second"]),
+            number(one["on"]["p99_ms"]),
+            f"{one['ratio']:.2f}",
+            f"{one['ratio_lowest']:.2f} to {one['ratio_highest']:.2f}",
+        ]
+        for threads, verbs in report["threads"].items()
+        for verb, one in verbs.items()
+    ]
+    about = (
+        f"Measured on: {report['cpus']} processors, {report['provider']}. `{report['model']}`, "
+        f"long side {report['size']}, at most {report['batch']} in a batch."
+    )
+    head = ["with batches", "thumbnails/s", "p99, ms", "of those without", "rounds"]
+    return "\n\n".join([about, table(head, rows)])
+
+
+def client(report: Report) -> str:
+    """The browser client beside its peers."""
+    return "\n\n".join([machine(report), client_report.table(report)])
+
+
+def client_targets(report: Report) -> str:
+    """The browser client's targets."""
+    return "\n\n".join(
+        [_judged({"client": report}, "client"), image("client", "Client: its targets")]
+    )
+
+
+def bulk(report: Report) -> str:
+    """``compress-all`` beside decoding and reducing the same files."""
+    rows = []
+    for kind, measured in report["kinds"].items():
+        for name, rate in measured["rates"].items():
+            if name.startswith("decode"):
+                continue
+            what, _, workers = name.rpartition(", ")
+            workers = workers.replace("2 process", "2 processes").replace("2 thread", "2 threads")
+            spread = f"{rate['lowest']:.2f} to {rate['highest']:.2f}"
+            rows.append([f"{kind}, {what}, {workers}", f"{rate['ratio']:.2f}", spread])
+    loop = report["loop_alone"]
+    million = (
+        ("streams and curves, without keys", loop["stream_and_curve_bytes"]),
+        ("in SQLite", loop["store_bytes_per_picture"]),
+        ("the journal", loop["journal_bytes_per_picture"]),
+    )
+    head = ["of the speed of decoding and reducing in as many processes", "ratio", "rounds"]
+    return "\n\n".join(
+        [
+            f"`{report['model']}`, long side {report['size']}. {machine(report)}".rstrip(),
+            table(head, rows),
+            table(
+                ["for a million pictures", "MB"], [[what, f"{size:,}"] for what, size in million]
+            ),
+            "The process that writes to the store and to the journal did "
+            f"{number(loop['pictures_per_second'])} pictures a second into SQLite, with work that "
+            "takes no time.",
+        ]
+    )
+
+
+def processes(report: Report) -> str:
+    """Two processes behind one port beside one."""
+    return (
+        f"{machine(report)} `GET /thumb?bytes=64` from {report['processes']} processes was "
+        f"{report['ratio']:.2f} times that from one (median of {len(report['measured'])} rounds in "
+        f"turns, {report['ratio_lowest']:.2f} to {report['ratio_highest']:.2f})."
+    )
+
+
+def memory(report: Report) -> str:
+    """Resident memory over many uploads."""
+    lines = [
+        f"{machine(report)} {report['uploads']:,} uploads of different pictures, "
+        f"{number(report['per_second'])} a second: at most {number(report['peak_mib'])} MiB.",
+        _judged({"memory": report}, "memory"),
+        image("memory", "Resident memory over the uploads"),
+    ]
+    return "\n\n".join(line for line in lines if line)
+
+
+def scenarios(report: Report) -> str:
+    """Each scenario: what happened, what was asked of it, and its course."""
+    parts = [machine(report)]
+    for name, told in report["scenarios"].items():
+        checks = [
+            [check["text"], number(check["value"]), number(check["limit"]), verdict(check["met"])]
+            for check in told["checks"]
+        ]
+        parts += [
+            f"### {name.capitalize()}",
+            told["about"],
+            table(["stage", "requests", "p50, ms", "p99, ms", "answers"], _stages(told)),
+            table(["check", "value", "limit", ""], checks),
+            image(plot_name(name), f"{name}: latency, rate and memory over time"),
+        ]
+    return "\n\n".join(parts)
+
+
+BLOCKS = {
+    "service": Block("http", "bench_http.py", service),
+    "uploads": Block("http", "bench_http.py --peers FOLDER", uploads),
+    "codec": Block("codec", "bench_codec.py PICTURES", codec),
+    "batches": Block("batch", "bench_batch.py", batches),
+    "client": Block("client", "bench_client.py", client),
+    "client-targets": Block("client", "bench_client.py", client_targets),
+    "bulk": Block("bulk", "bench_bulk.py", bulk),
+    "processes": Block("processes", "bench_processes.py", processes),
+    "memory": Block("memory", "soak_uploads.py", memory),
+    "sizing": Block("sizing", "bench_sizing.py", bench_sizing.text),
+    "scenarios": Block("scenarios", "run_scenarios.py", scenarios),
+    "soak": Block("soak", "run_scenarios.py soak", scenarios),
+}
+SUMMARY = "summary"
+
+
+def machine(report: Report) -> str:
+    """What a run says of where it ran."""
+    told = report.get("environment", {})
+    phrases = [how.format(told[key]) for key, how in ENVIRONMENT.items() if key in told]
+    return f"Measured on: {', '.join(phrases)}." if phrases else ""
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """In Markdown; all but the first column are right-aligned."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+
+
+def image(name: str, about: str) -> str:
+    """A plot of ``report_plots.py``."""
+    return f"![{about}]({PLOTS}/{name}.svg)"
+
+
+def plot_name(scenario: str) -> str:
+    """Of the plot of a scenario."""
+    return f"scenario-{scenario.replace(' ', '-')}"
+
+
+def verdict(met: bool) -> str:
+    """So that what is missed is seen."""
+    return "met" if met else "**MISSED**"
+
+
+def _judged(results: Results, block: str) -> str:
+    """The targets of a block."""
+    found = [goal for goal in goals(results) if goal.of == block]
+    head = ["target", "measured", "rounds", "by processor time", "to be", ""]
+    rows = [[g.name, number(g.measured), *_rounds(g), g.target, verdict(g.met)] for g in found]
+    if not any(g.lowest is not None or g.by_cpu is not None for g in found):
+        head = [*head[:2], *head[4:]]
+        rows = [[*row[:2], *row[4:]] for row in rows]
+    return table(head, rows) if rows else ""
+
+
+def _rounds(goal: Goal) -> list[str]:
+    spread = "" if goal.lowest is None else f"{number(goal.lowest)} to {number(goal.highest or 0)}"
+    return [spread, "" if goal.by_cpu is None else number(goal.by_cpu)]
+
+
+def _answers(rounds: list[Report]) -> list[str]:
+    cpu = _cpu(rounds)
+    keys = ("per_second", "p50_ms", "p99_ms")
+    return [*(number(_median(key, rounds)) for key in keys), number(1000 * cpu) if cpu else ""]
+
+
+def _pictures(rounds: list[Report]) -> list[str]:
+    cpu = _cpu(rounds)
+    return [number(_median("per_second", rounds)), number(cpu) if cpu else ""]
+
+
+def _cpu(rounds: list[Report]) -> float | None:
+    """Median milliseconds of processor time for each answer, where the kernel told."""
+    known = [one["cpu_ms"] for one in rounds if one.get("cpu_ms")]
+    return statistics.median(known) if known else None
+
+
+def _median(key: str, rounds: list[Report]) -> float:
+    return float(statistics.median(one[key] for one in rounds))
+
+
+def _stages(told: Report) -> list[list[str]]:
+    return [
+        [
+            f"{stage['name']} ({stage['seconds']:g} s), {name}s",
+            f"{answers['requests']:,}",
+            *("" if (ms := answers[key]) is None else number(ms) for key in ("p50_ms", "p99_ms")),
+            ", ".join(f"{many:,} x {status}" for status, many in answers["statuses"].items()),
+        ]
+        for stage in told["stages"]
+        for name, answers in stage["names"].items()
+    ]
