@@ -137,7 +137,10 @@ def search_files(run: Run, layout: Layout, pictures: list[NDArray[np.uint8]]) ->
 def client_size(
     model_id: str, layout: Layout, tables: dict[str, NDArray[np.generic]], synthesis: bytes
 ) -> int:
-    """Bytes of what a browser fetches of a model with this synthesis graph."""
+    """Bytes of what a browser needs of a model with this synthesis graph, in one file.
+
+    What tells the first colour is fetched apart from the rest; no number of it travels twice.
+    """
     wanted = client.client_from(layout.published(), tables, synthesis)
     return len(client.file_of(wanted, model_id, bitstream_id=0))
 
