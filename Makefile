@@ -73,7 +73,7 @@ test-python: $(DEVELOPER) ## Run pytest (PYTEST="-k name" to choose)
 
 faults: $(DEVELOPER) ## Kill stores and services again and again (FAULT_ROUNDS=20 STORE_EXAMPLES=50 STORE_STEPS=50)
 	FAULT_ROUNDS=$(FAULT_ROUNDS) STORE_EXAMPLES=$(STORE_EXAMPLES) STORE_STEPS=$(STORE_STEPS) \
-	  $(VENV)/bin/python -m pytest -rP tests/faults tests/store/test_stateful.py $(PYTEST)
+	  $(VENV)/bin/python -m pytest -rP tests/faults tests/storage/test_stateful.py $(PYTEST)
 
 test-web: $(DEVELOPER) ## Run the JavaScript tests
 	$(NODE) --test $(sort $(wildcard tests/web/*.test.js tests/web/*.test.mjs))

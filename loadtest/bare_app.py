@@ -14,7 +14,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from thumbstream import server
+from thumbstream.server import run as server
 from thumbstream.settings import load_settings
 
 

@@ -30,11 +30,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import uploads
-from thumbstream.codec import embedded, flipsearch, transforms
-from thumbstream.codec.codec import Codec, open_codec
-from thumbstream.codec.networks import CUDA_BATCH, DEVICES, Float, Network
+from thumbstream.codec.base import Codec, open_codec
+from thumbstream.codec.embedded import codec as embedded
+from thumbstream.codec.embedded import rdo as flipsearch
+from thumbstream.codec.iterative import transforms
+from thumbstream.codec.runtime import CUDA_BATCH, DEVICES, Float, Network
 from thumbstream.codec.targets import Target
-from thumbstream.ingest import thumbnail
+from thumbstream.images import thumbnail
 
 THREADS = (1, 4, 16)
 PREFIX = 64

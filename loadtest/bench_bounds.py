@@ -31,7 +31,7 @@ from thumbstream.http.signing import ReadKeys
 KEY = "a key that is used for nothing else"
 UNGUARDED = (
     "-c",
-    "from thumbstream import server; from thumbstream.app import create_app; "
+    "from thumbstream import server; from thumbstream.server.app import create_app; "
     "from thumbstream.settings import load_settings; settings = load_settings(); "
     "app = create_app(settings); "
     "raise SystemExit(not server.run(app, settings, on_drain=app.service.drain))",

@@ -13,10 +13,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from thumbstream import zoo
-from thumbstream.budget import Shown, plan
-from thumbstream.codec.curve import RateCurve, measure_curve
-from thumbstream.ingest import IngestError, thumbnail
+from thumbstream import published_models as zoo
+from thumbstream.codec.rate_curve import RateCurve, measure_curve
+from thumbstream.errors import IngestError
+from thumbstream.images import thumbnail
+from thumbstream.page_budget import Shown, plan
 
 BYTES_EACH = (16, 32, 64, 128)
 

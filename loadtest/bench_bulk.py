@@ -26,17 +26,17 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import uploads
-from thumbstream import zoo
+from thumbstream import published_models as zoo
 from thumbstream.bulk.engine import Engine
 from thumbstream.bulk.jobs import Outcome, Recipe, make
 from thumbstream.bulk.journal import Entry, Journal
-from thumbstream.bulk.keeper import Keeper
-from thumbstream.bulk.processes import Processes
+from thumbstream.bulk.pool import Processes
 from thumbstream.bulk.runner import BATCH, Runner
-from thumbstream.bulk.walk import Found, look, pictures_below
+from thumbstream.bulk.scan import Found, look, pictures_below
+from thumbstream.bulk.writer import Keeper
 from thumbstream.ids import curve_key, identify
-from thumbstream.ingest import thumbnail
-from thumbstream.store import open_store
+from thumbstream.images import thumbnail
+from thumbstream.storage import open_store
 
 Rates = dict[str, list[float]]
 YARDSTICK = "decode and reduce, {} process"

@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import uploads
-from thumbstream.codec.codec import Codec, open_codec
-from thumbstream.codec.flipsearch import NETWORK, TABLES
+from thumbstream.codec.base import Codec, open_codec
+from thumbstream.codec.embedded.rdo import NETWORK, TABLES
 from thumbstream.codec.targets import Target
-from thumbstream.ingest import IngestError, thumbnail
+from thumbstream.errors import IngestError
+from thumbstream.images import thumbnail
 
 BUDGETS = (16, 32, 64, 128, 256)
 PUBLISHED, PEER = "as published", "AVIF (Pillow)"

@@ -4,9 +4,9 @@
 Server, load generator and everything else share the machine's cores, so the ratio is a lower bound
 of what the service alone could gain, and two hyper-threads of one core are not two cores.
 
-``--sockets`` measures instead what `thumbstream.processes` rests on: of connections that arrive at
-once, the share that the busier of two processes accepts, from a socket that both share and from a
-socket for each (SO_REUSEPORT).
+``--sockets`` measures instead what `thumbstream.server.processes` rests on: of connections that
+arrive at once, the share that the busier of two processes accepts, from a socket that both share
+and from a socket for each (SO_REUSEPORT).
 """
 
 from __future__ import annotations

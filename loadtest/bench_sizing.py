@@ -35,7 +35,7 @@ import servers
 import uploads
 from load import GRID
 from thumbstream.ids import curve_key
-from thumbstream.store import Store, open_store
+from thumbstream.storage import Store, open_store
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "loadtest" / "results" / "sizing.json"

@@ -15,7 +15,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 
-from thumbstream.store import Store, open_store
+from thumbstream.storage import Store, open_store
 
 STREAM_BYTES = 450
 """About a stream of 32x32 pixels."""

@@ -13,15 +13,15 @@ from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 
-from thumbstream import server
-from thumbstream.cache import StreamCache
-from thumbstream.http.hotpath import STREAM_TYPE
+from thumbstream.http.hot_path import STREAM_TYPE
 from thumbstream.http.replies import FOR_EVER, cors_headers
 from thumbstream.ids import is_id
-from thumbstream.metrics import Metrics
+from thumbstream.server import run as server
 from thumbstream.settings import Settings, load_settings
-from thumbstream.shelf import Shelf
-from thumbstream.store import open_store
+from thumbstream.storage import open_store
+from thumbstream.storage.cache import StreamCache
+from thumbstream.storage.reader import Shelf
+from thumbstream.telemetry.metrics import Metrics
 
 
 def create_app(settings: Settings) -> FastAPI:

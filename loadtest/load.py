@@ -16,7 +16,7 @@ from typing import Any
 
 import servers
 import wrk
-from thumbstream import ingest
+from thumbstream import images as ingest
 
 GRID = 32
 """Long side of the thumbnails that are made."""

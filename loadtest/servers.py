@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 
 SERVICE = (
     "-c",
-    "from thumbstream.app import serve; from thumbstream.settings import load_settings; "
+    "from thumbstream.server.app import serve; from thumbstream.settings import load_settings; "
     "raise SystemExit(not serve(load_settings()))",
 )
 """What ``thumbstream serve`` runs, configured by its environment."""

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import thumbstream
-from thumbstream import cli, zoo
+from thumbstream import cli
+from thumbstream import published_models as zoo
 
 Pixels = NDArray[np.uint8]
 TIMEOUT_S = 180
@@ -422,10 +423,12 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_serve_hands_on_what_was_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import thumbstream.app
+    import thumbstream.server.app
 
     served = []
-    monkeypatch.setattr(thumbstream.app, "serve", lambda settings: served.append(settings) or True)
+    monkeypatch.setattr(
+        thumbstream.server.app, "serve", lambda settings: served.append(settings) or True
+    )
     store = f"sqlite:///{tmp_path}/streams.db"
     assert main("serve", "--host", "127.0.0.9", "--port", "8123", "--store", store) == 0
     monkeypatch.setenv("THUMBSTREAM_PORT", "8124")
@@ -439,9 +442,11 @@ def test_serve_hands_on_what_was_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_serve_with_a_wrong_setting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import thumbstream.app
+    import thumbstream.server.app
 
-    monkeypatch.setattr(thumbstream.app, "serve", lambda settings: pytest.fail("it was served"))
+    monkeypatch.setattr(
+        thumbstream.server.app, "serve", lambda settings: pytest.fail("it was served")
+    )
     assert main("serve", "--port", "99999999") == 1
     assert capsys.readouterr().err.startswith("thumbstream: ")
 

@@ -20,16 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import thumbstream
-from thumbstream import zoo
+from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.quality import MEASURES
 from thumbstream.codec.targets import Target
-from thumbstream.ingest import (
-    IngestError,
-    UndecodablePictureError,
-    UnsupportedFormatError,
-    reduce_to_grid,
-)
+from thumbstream.errors import IngestError, UndecodablePictureError, UnsupportedFormatError
+from thumbstream.images import reduce_to_grid
 
 Pixels = NDArray[np.uint8]
 PhotoLike = Callable[..., Pixels]
@@ -529,7 +525,7 @@ def test_what_inspect_returns_is_documented(pixels: Pixels, model: str) -> None:
 def test_importing_it_loads_no_web_and_no_network_framework() -> None:
     """Nor does it open a model: that is the first call's work."""
     code = (
-        "import sys, thumbstream, thumbstream.zoo as zoo; "
+        "import sys, thumbstream, thumbstream.published_models as zoo; "
         "print(sorted({'torch', 'fastapi', 'uvicorn', 'redis'} & set(sys.modules)), zoo._open)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -21,12 +21,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "codec"))
 from codec_embedded import embedded_folder
 
 import thumbstream
-from thumbstream import cli, zoo
+from thumbstream import cli
+from thumbstream import published_models as zoo
+from thumbstream.codec.base import Codec, open_codec
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.codec import Codec, open_codec
 from thumbstream.codec.quality import psnr
 from thumbstream.codec.targets import Target
-from thumbstream.ingest import reduce_to_grid
+from thumbstream.images import reduce_to_grid
 from thumbstream.library import encode_towards
 
 Pixels = NDArray[np.uint8]

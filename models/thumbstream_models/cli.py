@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from thumbstream import zoo
+from thumbstream import published_models as zoo
 from thumbstream.codec.targets import Target
-from thumbstream_models import config as configs
-from thumbstream_models import evaluate, pictures, tables, targets
 from thumbstream_models.embedded import config as embedded
 from thumbstream_models.embedded.config import STAGES
+from thumbstream_models.evaluate import pictures, tables
+from thumbstream_models.evaluate import run as evaluate
+from thumbstream_models.paper import lossless_targets as targets
+from thumbstream_models.training import config as configs
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -142,7 +144,7 @@ def _train(args: argparse.Namespace) -> int:
         return 0
     if args.stage is not None:
         raise ValueError("only the embedded family is trained in stages")
-    from thumbstream_models.train import train
+    from thumbstream_models.paper.train import train
 
     config = configs.load(args.config)
     if args.steps is not None:
@@ -167,7 +169,7 @@ def _rates(text: str) -> tuple[float, ...]:
 
 
 def _search(args: argparse.Namespace) -> int:
-    from thumbstream_models.search import mean_psnr, search
+    from thumbstream_models.training.rate_search import mean_psnr, search
 
     config = configs.load(args.config)
     found = search(config, args.data, args.rates, args.steps, device_name=args.device)
@@ -177,9 +179,9 @@ def _search(args: argparse.Namespace) -> int:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    from thumbstream_models import runs
     from thumbstream_models.embedded import publish as product
-    from thumbstream_models.publish import publish
+    from thumbstream_models.paper.publish import publish
+    from thumbstream_models.training import runs
 
     told = {"notes": args.notes, "sources_text": args.sources.read_text(encoding="utf-8")}
     if embedded.is_embedded(runs.config_of(args.checkpoint)):
@@ -198,8 +200,8 @@ def _publish(args: argparse.Namespace) -> int:
 
 
 def _context(args: argparse.Namespace) -> int:
-    from thumbstream_models import artifacts, data
     from thumbstream_models.embedded import export, publish
+    from thumbstream_models.training import artifacts, data
 
     run, layout = publish.ready(args.checkpoint)
     taken = data.load(args.data, run.config.data)
@@ -212,7 +214,7 @@ def _context(args: argparse.Namespace) -> int:
 
 
 def _compact(args: argparse.Namespace) -> int:
-    from thumbstream_models import runs
+    from thumbstream_models.training import runs
 
     runs.compact(args.checkpoint, args.out)
     print(f"{args.out}: {args.out.stat().st_size} of {args.checkpoint.stat().st_size} bytes")
@@ -249,7 +251,7 @@ def _targets(args: argparse.Namespace) -> int:
 
 
 def _layouts(args: argparse.Namespace) -> int:
-    from thumbstream_models.layouts import compare
+    from thumbstream_models.paper.layouts import compare
 
     print(compare(args.checkpoint, args.runs))
     return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from thumbstream.codec.errors import (
+from thumbstream.errors import (
     ArtifactError,
     BitstreamError,
     DeviceError,

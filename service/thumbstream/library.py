@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from thumbstream import zoo
+from thumbstream import published_models as zoo
+from thumbstream.codec.base import Codec
 from thumbstream.codec.bitstream import check_side
-from thumbstream.codec.codec import Codec
 from thumbstream.codec.targets import Target
-from thumbstream.ingest import Alpha, Thumbnail, reduce_to_grid, thumbnail
+from thumbstream.images import Alpha, Thumbnail, reduce_to_grid, thumbnail
 
 DEFAULT_SIZE = 32
 """Pixels of the long side."""
@@ -48,7 +48,7 @@ def encode(
     ``"flatten"``, and a model that cannot, composite it over white.
 
     Raises `ValueError` for arguments out of range, `TypeError` for something that is no picture,
-    a subclass of `thumbstream.ingest.IngestError` for a file that cannot be read,
+    a subclass of `thumbstream.images.IngestError` for a file that cannot be read,
     `thumbstream.UnknownModelError` for a model that is not published here.
     """
     check_side(size)

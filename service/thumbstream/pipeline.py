@@ -14,16 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from thumbstream.catalogue import Catalogue, PictureCodec
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.errors import ThumbstreamError
-from thumbstream.drawing import Drawn, Order, draw
+from thumbstream.encoding import Drawn, Order, draw
+from thumbstream.errors import StoreUnavailableError, ThumbstreamError
 from thumbstream.ids import identify
-from thumbstream.ingest import Limits
-from thumbstream.metrics import Metrics
-from thumbstream.pictures import PictureFormat, write_picture
-from thumbstream.store import Store, StoreUnavailableError
-from thumbstream.tracing import span
+from thumbstream.images import Limits
+from thumbstream.images.write import PictureFormat, write_picture
+from thumbstream.models import Catalogue, PictureCodec
+from thumbstream.storage import Store
+from thumbstream.telemetry.metrics import Metrics
+from thumbstream.telemetry.tracing import span
 from thumbstream.workers import Workers
 
 T = TypeVar("T")

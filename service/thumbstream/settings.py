@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from thumbstream.codec.errors import ThumbstreamError
-from thumbstream.ingest.limits import Limits
+from thumbstream.errors import ThumbstreamError
+from thumbstream.images.limits import Limits
 
 PREFIX = "THUMBSTREAM_"
 

@@ -15,7 +15,7 @@ from contextvars import copy_context
 from threading import Lock
 from typing import TypeVar
 
-from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.errors import ThumbstreamError
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from redis.cluster import RedisCluster
 import thumbstream
 from thumbstream import cli
 from thumbstream.ids import identify
-from thumbstream.store import open_store
+from thumbstream.storage import open_store
 
 PICTURES = 80
 

@@ -19,9 +19,9 @@ from PIL import Image
 
 import thumbstream
 from thumbstream import cli
-from thumbstream.app import create_app
-from thumbstream.codec.search import SHORTEST
+from thumbstream.codec.prefix_search import SHORTEST
 from thumbstream.ids import CURVE_MARK
+from thumbstream.server.app import create_app
 from thumbstream.settings import Settings
 
 ENOUGH = 110

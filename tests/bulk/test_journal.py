@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from thumbstream.bulk.journal import Entry, Journal, JournalError, Made
-from thumbstream.bulk.manifest import COLUMNS, check_name, write_manifest
-from thumbstream.bulk.walk import Found
+from thumbstream.bulk.results_file import COLUMNS, check_name, write_manifest
+from thumbstream.bulk.scan import Found
 
 JOB = {"model": "m", "size": 32, "target": None, "store": "sqlite:/a"}
 MADE = Made("A" * 22, 300, 640, 480, bytes(range(32)))

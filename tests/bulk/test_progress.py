@@ -10,7 +10,7 @@ from bulk_harness import until
 from thumbstream.bulk import progress as progressing
 from thumbstream.bulk.journal import Entry, Made
 from thumbstream.bulk.progress import Progress
-from thumbstream.bulk.walk import Found
+from thumbstream.bulk.scan import Found
 
 MADE = Entry(Found("a.jpg", 1, 1), Made("A" * 22, 300, 640, 480, b""))
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from thumbstream.bulk import keeper as keeping
+from thumbstream.bulk import writer as keeping
 from thumbstream.bulk.jobs import Outcome, Recipe, VersionError, make
 from thumbstream.bulk.journal import Entry, Journal, Made
-from thumbstream.bulk.keeper import Keeper
 from thumbstream.bulk.runner import BATCH, LOOKED_UP, MOST_CRASHES, CrashingError, Runner
-from thumbstream.bulk.walk import Found
+from thumbstream.bulk.scan import Found
+from thumbstream.bulk.writer import Keeper
+from thumbstream.errors import StoreFullError, StoreUnavailableError
 from thumbstream.ids import curve_key, identify
-from thumbstream.store import StoreFullError, StoreUnavailableError
 
 RECIPE = Recipe("stand-in", 32)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from thumbstream.bulk.walk import LONGEST_PATH, look, paths_listed, pictures_below
+from thumbstream.bulk.scan import LONGEST_PATH, look, paths_listed, pictures_below
 
 
 def walked(folder: Path) -> tuple[set[str], list[str]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.ingest import IngestError, thumbnail
+from thumbstream.errors import IngestError
+from thumbstream.images import thumbnail
 
 PICTURES = "THUMBSTREAM_PICTURES"
 """Environment variable: a folder of real pictures to measure on as well."""

@@ -11,9 +11,9 @@ import numpy as np
 from codec_embedded import TYPES
 from numpy.typing import NDArray
 
-from thumbstream.codec.embedded_context import EmbeddedContextModel
+from thumbstream.codec.embedded.context import EmbeddedContextModel
+from thumbstream.codec.embedded.quantizer import Nesting
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.nested import Nesting
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors"
 

@@ -9,8 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from thumbstream import zoo
-from thumbstream.codec.codec import Codec
+from thumbstream import published_models as zoo
+from thumbstream.codec.base import Codec
 
 
 @pytest.fixture(scope="session")

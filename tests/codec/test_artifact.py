@@ -26,17 +26,17 @@ from codec_folders import (
     state,
 )
 
-from thumbstream import zoo
-from thumbstream.codec.artifact import (
+from thumbstream import published_models as zoo
+from thumbstream.codec.base import open_codec
+from thumbstream.codec.layouts import NETWORKS, EmbeddedLayout, IterativeLayout
+from thumbstream.codec.model_folder import (
     MAX_FILE_BYTES,
     Artifact,
     StateTensor,
     open_artifact,
     read_manifest,
 )
-from thumbstream.codec.codec import open_codec
-from thumbstream.codec.errors import ArtifactError
-from thumbstream.codec.layouts import NETWORKS, EmbeddedLayout, IterativeLayout
+from thumbstream.errors import ArtifactError
 
 
 def put(*path: str | int, value: Any) -> Change:

@@ -20,12 +20,12 @@ import pytest
 from codec_folders import ZOO
 from numpy.typing import NDArray
 
-from thumbstream import zoo
-from thumbstream.codec import networks
-from thumbstream.codec.artifact import open_artifact
+from thumbstream import published_models as zoo
+from thumbstream.codec import runtime as networks
+from thumbstream.codec.base import open_codec
 from thumbstream.codec.batching import Batcher, Inputs, Outputs, _Call, bucket, buckets
-from thumbstream.codec.codec import open_codec
-from thumbstream.codec.networks import Network
+from thumbstream.codec.model_folder import open_artifact
+from thumbstream.codec.runtime import Network
 
 PATIENCE = 20
 """Seconds that a test waits for what should happen at once."""

@@ -18,8 +18,8 @@ from thumbstream.codec.bitstream import (
     parse_header,
     write_header,
 )
-from thumbstream.codec.errors import BitstreamError
-from thumbstream.ingest import grid_shape
+from thumbstream.errors import BitstreamError
+from thumbstream.images import grid_shape
 
 LONG_SIDES = range(8, 257, 8)
 VECTORS = codec_vectors.read("header")

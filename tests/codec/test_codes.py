@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from codec_twins import half_planes as twin_half_planes
 
-from thumbstream.codec.codes import HALVES, Grid, coding_rank, grid_of, half_planes
+from thumbstream.codec.iterative.codes import HALVES, Grid, coding_rank, grid_of, half_planes
 
 GRIDS = [Grid(1, 1), Grid(1, 5), Grid(5, 1), Grid(2, 2), Grid(4, 4), Grid(3, 7), Grid(32, 32)]
 

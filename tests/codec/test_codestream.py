@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thumbstream.codec.codes import Grid
-from thumbstream.codec.codestream import CodeTrace, CodeWriter, DecodedCodes, read_codes
-from thumbstream.codec.entropy import ContextModel
+from thumbstream.codec.iterative.codes import Grid
+from thumbstream.codec.iterative.codestream import CodeTrace, CodeWriter, DecodedCodes, read_codes
+from thumbstream.codec.iterative.context import ContextModel
 
 GOLDEN = codec_vectors.read("stops")
 DTYPES = {"w1": np.int8, "b1": np.int16, "w2": np.int8, "b2": np.int32, "probability": np.uint16}

@@ -11,11 +11,11 @@ from codec_pictures import photo_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thumbstream.codec.codec import Codec
-from thumbstream.codec.curve import RateCurve, measure_curve
-from thumbstream.codec.errors import CurveError, ThumbstreamError
+from thumbstream.codec.base import Codec
 from thumbstream.codec.quality import psnr, ssim
+from thumbstream.codec.rate_curve import RateCurve, measure_curve
 from thumbstream.codec.targets import Target
+from thumbstream.errors import CurveError, ThumbstreamError
 
 CURVE = RateCurve((4, 5, 9), (0.25, 0.5, 0.4), (15.0, 20.5, 22.25))
 

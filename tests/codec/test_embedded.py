@@ -17,13 +17,13 @@ from codec_pictures import Pixels, cut_out, photo_like, psnr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thumbstream.codec import embedded
+from thumbstream.codec.base import open_codec
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.codec import open_codec
-from thumbstream.codec.embedded import EmbeddedCodec
-from thumbstream.codec.errors import ArtifactError, BitstreamError
+from thumbstream.codec.embedded import codec as embedded
+from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.layouts import EmbeddedLayout
 from thumbstream.codec.targets import Target
+from thumbstream.errors import ArtifactError, BitstreamError
 
 SHAPES = [(32, 32), (8, 8), (8, 1), (1, 8), (24, 32), (32, 21), (40, 24), (24, 40), (17, 64)]
 """Height, width."""

@@ -11,11 +11,11 @@ import pytest
 from codec_embedded import GROUPS, LAYOUT, PLANES, STARTS, embedded_tables
 from numpy.typing import NDArray
 
-from thumbstream.codec.codes import Grid
-from thumbstream.codec.embedded_context import EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.embedded.quantizer import Nesting
+from thumbstream.codec.iterative.codes import Grid
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.nested import Nesting
+from thumbstream.errors import ArtifactError
 
 EXACT = 1 << 24
 Tables = dict[str, NDArray[np.generic]]

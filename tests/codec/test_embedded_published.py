@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from codec_pictures import PICTURES, Pixels, cut_out, photo_like, real_pictures
 
-from thumbstream import zoo
-from thumbstream.codec.artifact import open_artifact
+from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.embedded import EmbeddedCodec
+from thumbstream.codec.embedded.codec import EmbeddedCodec
+from thumbstream.codec.model_folder import open_artifact
 from thumbstream.codec.quality import psnr
 from thumbstream.codec.targets import Target
 

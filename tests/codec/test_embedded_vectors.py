@@ -14,14 +14,14 @@ import pytest
 from codec_embedded import embedded_folder
 from codec_folders import ZOO
 
-from thumbstream import zoo
-from thumbstream.codec.artifact import Artifact, open_artifact
+from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.codes import grid_of
-from thumbstream.codec.embedded_context import EmbeddedContextModel
+from thumbstream.codec.embedded.context import EmbeddedContextModel
+from thumbstream.codec.embedded.quantizer import Nesting
+from thumbstream.codec.embedded.symbols import SymbolTrace, write_symbols
+from thumbstream.codec.iterative.codes import grid_of
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.nested import Nesting
-from thumbstream.codec.symbolstream import SymbolTrace, write_symbols
+from thumbstream.codec.model_folder import Artifact, open_artifact
 
 PUBLISHED = [
     model_id for model_id in zoo.available() if zoo.describe(model_id)["family"] == "embedded"

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thumbstream.codec.codes import Grid, half_planes
-from thumbstream.codec.codestream import CodeWriter, read_codes
-from thumbstream.codec.entropy import Context, ContextModel
-from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.iterative.codes import Grid, half_planes
+from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
+from thumbstream.codec.iterative.context import Context, ContextModel
+from thumbstream.errors import ArtifactError
 
 Tables = dict[str, NDArray[Any]]
 GOLDEN = codec_vectors.read("context-model")

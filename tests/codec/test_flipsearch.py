@@ -12,10 +12,10 @@ from codec_folders import entry
 from codec_pictures import Pixels, cut_out, photo_like, psnr
 from test_embedded import open_manifest, write_manifest
 
-from thumbstream.codec.codec import open_codec
-from thumbstream.codec.embedded import EmbeddedCodec
-from thumbstream.codec.errors import ArtifactError
+from thumbstream.codec.base import open_codec
+from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.targets import Target
+from thumbstream.errors import ArtifactError
 
 PICTURES = [photo_like(i, *shape) for i, shape in enumerate([(32, 32), (24, 32), (8, 8), (32, 21)])]
 SIZES = (8, 16, 32, 64)

@@ -11,12 +11,12 @@ import pytest
 from codec_folders import ZOO
 from codec_pictures import PICTURES, Pixels, photo_like, psnr, real_pictures
 
+from thumbstream.codec.base import open_codec
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.codec import open_codec
-from thumbstream.codec.errors import BitstreamError
 from thumbstream.codec.facts import UNKNOWN_SAMPLE
-from thumbstream.codec.iterative import IterativeCodec
+from thumbstream.codec.iterative.codec import IterativeCodec
 from thumbstream.codec.targets import Target
+from thumbstream.errors import BitstreamError
 
 SHAPES = [(32, 32), (8, 8), (8, 1), (1, 8), (24, 32), (32, 21), (1, 32), (40, 24), (24, 40)]
 """Height, width."""

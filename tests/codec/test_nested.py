@@ -9,8 +9,8 @@ from codec_embedded import LAYOUT, PLANES, STARTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thumbstream.codec.embedded.quantizer import Latents, Nesting
 from thumbstream.codec.layouts import MAX_TERNARY_PLANES, EmbeddedLayout
-from thumbstream.codec.nested import Latents, Nesting
 
 NESTING = Nesting(LAYOUT)
 

@@ -9,11 +9,11 @@ import onnxruntime
 import pytest
 from codec_folders import ZOO
 
-from thumbstream import zoo
-from thumbstream.codec.artifact import Artifact, open_artifact
-from thumbstream.codec.errors import ArtifactError, DeviceError
+from thumbstream import published_models as zoo
 from thumbstream.codec.layouts import IterativeLayout
-from thumbstream.codec.networks import DEVICES, Network
+from thumbstream.codec.model_folder import Artifact, open_artifact
+from thumbstream.codec.runtime import DEVICES, Network
+from thumbstream.errors import ArtifactError, DeviceError
 
 
 def has_cuda(network: bytes) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from thumbstream.codec.rangecoder import RangeDecoder, RangeEncoder, decided
+from thumbstream.codec.range_coder import RangeDecoder, RangeEncoder, decided
 
 VECTORS = codec_vectors.read("rangecoder")
 ONE = 1 << 16

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import write_header
+from thumbstream.codec.prefix_search import GROWTH, MOST_BETWEEN, SHORTEST, ladder, shortest_prefix
 from thumbstream.codec.quality import psnr
-from thumbstream.codec.search import GROWTH, MOST_BETWEEN, SHORTEST, ladder, shortest_prefix
 from thumbstream.codec.targets import Target
 
 PICTURE = np.full((8, 8, 3), 100, np.uint8)

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from thumbstream.codec.iterative.allocation import (
+    CELL_STOPS_BITS,
+    SOME_STOP_BITS,
+    Courses,
+    allocate,
+)
 from thumbstream.codec.quality import psnr
-from thumbstream.codec.stopping import CELL_STOPS_BITS, SOME_STOP_BITS, Courses, allocate
 
 PLANES = 4
 

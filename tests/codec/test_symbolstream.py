@@ -14,14 +14,14 @@ from codec_embedded import LAYOUT, embedded_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thumbstream.codec.codes import Grid
-from thumbstream.codec.embedded_context import EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.embedded_planes import AT_ONCE, chances_ahead
+from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.embedded.context_batch import AT_ONCE, chances_ahead
+from thumbstream.codec.embedded.quantizer import Integers, Latents, Nesting
+from thumbstream.codec.embedded.symbols import SymbolTrace, WrittenSymbols, write_symbols
+from thumbstream.codec.embedded.unfolding import DecodedSymbols
+from thumbstream.codec.iterative.codes import Grid
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.nested import Integers, Latents, Nesting
-from thumbstream.codec.rangecoder import RangeEncoder
-from thumbstream.codec.symbolstream import SymbolTrace, WrittenSymbols, write_symbols
-from thumbstream.codec.unfolding import DecodedSymbols
+from thumbstream.codec.range_coder import RangeEncoder
 
 GOLDEN = codec_vectors.read("embedded")
 MODEL = codec_vectors.embedded_model(GOLDEN)

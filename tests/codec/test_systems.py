@@ -15,11 +15,11 @@ from codec_folders import entry
 from codec_pictures import Pixels, photo_like
 from codec_systems import SYSTEMS, System, system_folder
 
-from thumbstream.codec.artifact import open_artifact
-from thumbstream.codec.codec import FAMILIES, Codec, open_codec
-from thumbstream.codec.errors import ArtifactError, BitstreamError
+from thumbstream.codec.base import FAMILIES, Codec, open_codec
+from thumbstream.codec.model_folder import open_artifact
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.codec.targets import Target
+from thumbstream.errors import ArtifactError, BitstreamError
 
 SHAPES = [(8, 8), (32, 32), (21, 32), (24, 40), (40, 3)]
 STOPPING = [name for name, system in SYSTEMS.items() if system.cell_stops]

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from codec_folders import ZOO
 
-from thumbstream import zoo
-from thumbstream.codec.artifact import open_artifact
+from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.codes import Grid, grid_of
-from thumbstream.codec.codestream import CodeWriter, read_codes
-from thumbstream.codec.entropy import ContextModel
+from thumbstream.codec.iterative.codes import Grid, grid_of
+from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
+from thumbstream.codec.iterative.context import ContextModel
+from thumbstream.codec.model_folder import open_artifact
 
 GOLDEN = {
     model_id: codec_vectors.read(model_id)

@@ -16,10 +16,10 @@ import httpx
 from service_harness import problem
 from service_stand_ins import StandInZoo, photo
 
-from thumbstream.app import Application, create_app, serve
 from thumbstream.ids import identify
+from thumbstream.server.app import Application, create_app, serve
 from thumbstream.settings import Settings, load_settings
-from thumbstream.store import Store
+from thumbstream.storage import Store
 
 BATCH = 50
 """Ids in one request, when all of them are read again."""

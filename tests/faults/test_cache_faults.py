@@ -15,9 +15,9 @@ from fault_service import Users, service, until
 from redis_servers import RedisServer
 
 from thumbstream.ids import identify
-from thumbstream.store import open_store
-from thumbstream.store.redis import CACHE_PATIENCE
-from thumbstream.store.tiered import TieredStore
+from thumbstream.storage import open_store
+from thumbstream.storage.redis import CACHE_PATIENCE
+from thumbstream.storage.tiered import TieredStore
 
 StartRedis = Callable[..., RedisServer]
 

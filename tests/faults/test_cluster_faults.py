@@ -11,7 +11,7 @@ from fault_service import service, until
 from redis.crc import key_slot
 from redis_servers import ClusterMember, RedisCluster, wait_until
 
-from thumbstream.store.redis import KEY_PREFIX
+from thumbstream.storage.redis import KEY_PREFIX
 
 OPTIONS = (
     *("--cluster-node-timeout", "1000"),

@@ -14,9 +14,9 @@ import redis
 from fault_proxy import FaultProxy
 from fault_service import Users, service, until
 
-from thumbstream.store import StoreUnavailableError
-from thumbstream.store.eviction import EvictingStoreError
-from thumbstream.store.redis import Patience, RedisStore
+from thumbstream.errors import StoreUnavailableError
+from thumbstream.storage.eviction import EvictingStoreError
+from thumbstream.storage.redis import Patience, RedisStore
 
 StartRedis = Callable[..., Any]
 

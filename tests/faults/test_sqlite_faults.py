@@ -17,9 +17,9 @@ import pytest
 from fault_process import ServiceProcess, users_of
 from fault_service import Users, service, until
 
+from thumbstream.errors import StoreFullError, StoreUnavailableError
 from thumbstream.ids import identify
-from thumbstream.store import StoreFullError, StoreUnavailableError
-from thumbstream.store.sqlite import SQLiteStore
+from thumbstream.storage.sqlite import SQLiteStore
 
 SMALL_DISK_BYTES = 512 * 1024
 

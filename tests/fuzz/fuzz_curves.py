@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from thumbstream.budget import Shown, plan
-from thumbstream.codec.curve import RateCurve
-from thumbstream.codec.errors import CurveError
-from thumbstream.curves import read_curve
+from thumbstream.codec.rate_curve import RateCurve
+from thumbstream.codec.stored_curve import read_curve
+from thumbstream.errors import CurveError
+from thumbstream.page_budget import Shown, plan
 
 LONGEST = 120
 """Bytes of an input: 20 points; a measured curve has 10 to 30."""

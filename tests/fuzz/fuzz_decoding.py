@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from thumbstream import zoo
+from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.errors import BitstreamError
+from thumbstream.errors import BitstreamError
 
 LONGEST = 256
 """Bytes of an input."""

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from thumbstream.ingest import IngestError, Limits, Thumbnail, thumbnail
-from thumbstream.ingest.containers import PNG_CHUNK_OVERHEAD, PNG_SIGNATURE
+from thumbstream.errors import IngestError
+from thumbstream.images import Limits, Thumbnail, thumbnail
+from thumbstream.images.guards import PNG_CHUNK_OVERHEAD, PNG_SIGNATURE
 
 LIMITS = Limits(max_bytes=1 << 16, max_pixels=1 << 18, max_side=1 << 12)
 """Small, so that an input costs milliseconds: what a mutation enlarges is refused all the same."""

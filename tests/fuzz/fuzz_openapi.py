@@ -25,7 +25,7 @@ from pathlib import Path
 import httpx
 from fuzz_ingest import seeds
 
-from thumbstream.zoo import DEFAULT_MODEL
+from thumbstream.published_models import DEFAULT_MODEL
 
 HERE = Path(__file__).resolve().parent
 TOKEN = "a-token-of-this-run"

@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "service"))
 
 from service_stand_ins import MemoryStore, StandInZoo
 
-from thumbstream.app import Application, create_app
-from thumbstream.codec.curve import RateCurve
-from thumbstream.http.httprules import parse_range
+from thumbstream.codec.rate_curve import RateCurve
+from thumbstream.http.conditional import parse_range
 from thumbstream.ids import curve_key, identify
+from thumbstream.server.app import Application, create_app
 from thumbstream.settings import Settings
 
 LONGEST = 1024

@@ -57,7 +57,7 @@ def test_a_mutated_png_has_the_right_checksums() -> None:
 
 
 def test_a_broken_invariant_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from thumbstream.ingest import limits
+    from thumbstream.images import limits
 
     ingest = target_module("ingest")
 

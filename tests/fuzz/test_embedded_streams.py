@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "codec"))  # as a p
 from codec_embedded import embedded_folder
 from fuzz_mutations import MUTATIONS
 
-from thumbstream import zoo
+from thumbstream import published_models as zoo
+from thumbstream.codec.base import Codec, open_codec
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.codec import Codec, open_codec
-from thumbstream.codec.errors import BitstreamError
+from thumbstream.errors import BitstreamError
 
 PUBLISHED = [name for name in zoo.available() if zoo.describe(name)["family"] == "embedded"]
 STREAMS = 3000

@@ -12,9 +12,9 @@ import pytest
 from fuzz_guided import CORPUS
 from fuzz_mutations import MUTATIONS
 
-from thumbstream import zoo
+from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.errors import BitstreamError
+from thumbstream.errors import BitstreamError
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "service" / "thumbstream" / "web" / "client" / "client.bin"

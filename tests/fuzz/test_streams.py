@@ -21,9 +21,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import thumbstream
-from thumbstream import zoo
+from thumbstream import published_models as zoo
+from thumbstream.codec.base import Codec
 from thumbstream.codec.bitstream import Header, parse_header, write_header
-from thumbstream.codec.codec import Codec
 
 MAX_SIDE = 256
 SMALL_STREAMS = 1500

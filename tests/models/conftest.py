@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from thumbstream_models.config import Config, DataConfig, ModelConfig, TrainingConfig
 from thumbstream_models.embedded import config as embedded
+from thumbstream_models.training.config import Config, DataConfig, ModelConfig, TrainingConfig
 
 TINY = Config(
     model_id="conv-lstm-1",

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from thumbstream_models import metrics
-from thumbstream_models.baselines import (
+from thumbstream_models.evaluate import metrics
+from thumbstream_models.evaluate.baselines import (
     BASELINES,
     avif,
     blurhash,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from thumbstream_models.claims import claims
-from thumbstream_models.results import Results
+from thumbstream_models.evaluate.paper_claims import claims
+from thumbstream_models.evaluate.results import Results
 
 BUDGETS = (32, 64, 128)
 

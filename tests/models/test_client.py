@@ -21,16 +21,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from thumbstream.codec.artifact import Artifact, open_artifact
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.codes import Grid, grid_of
-from thumbstream.codec.embedded import EmbeddedCodec
-from thumbstream.codec.embedded_context import EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.errors import BitstreamError
+from thumbstream.codec.embedded.codec import EmbeddedCodec
+from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.embedded.quantizer import Latents, Nesting
+from thumbstream.codec.embedded.symbols import SymbolTrace
+from thumbstream.codec.iterative.codes import Grid, grid_of
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.nested import Latents, Nesting
-from thumbstream.codec.symbolstream import SymbolTrace
-from thumbstream_models import artifacts
+from thumbstream.codec.model_folder import Artifact, open_artifact
+from thumbstream.errors import BitstreamError
 from thumbstream_models.embedded import (
     client,
     client_colour,
@@ -41,6 +40,7 @@ from thumbstream_models.embedded import (
 from thumbstream_models.embedded.config import FAMILY, STRIDE, EmbeddedConfig
 from thumbstream_models.embedded.layout import Layout
 from thumbstream_models.embedded.networks import Transform
+from thumbstream_models.training import artifacts
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "service" / "thumbstream" / "web" / "client"

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from thumbstream_models import artifacts, networks, train
-from thumbstream_models import config as configs
-from thumbstream_models.config import Config, ConfigError
 from thumbstream_models.embedded.config import is_embedded
+from thumbstream_models.paper import networks, train
+from thumbstream_models.training import artifacts
+from thumbstream_models.training import config as configs
+from thumbstream_models.training.config import Config, ConfigError
 
 CONFIGS = [
     path

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thumbstream_models import curves
+from thumbstream_models.evaluate import rate_curves as curves
 
 RATES = np.array([16.0, 32.0, 64.0, 128.0])
 QUALITIES = np.array([0.3, 0.5, 0.65, 0.75])

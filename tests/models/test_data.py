@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from thumbstream_models import data
-from thumbstream_models.config import Config, DataConfig
+from thumbstream_models.training import data
+from thumbstream_models.training.config import Config, DataConfig
 
 Pictures = list[NDArray[np.uint8]]
 

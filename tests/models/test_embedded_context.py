@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from thumbstream.codec.codes import Grid
-from thumbstream.codec.embedded_context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.embedded.quantizer import Latents, Nesting
+from thumbstream.codec.embedded.symbols import write_symbols
+from thumbstream.codec.iterative.codes import Grid
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.nested import Latents, Nesting
-from thumbstream.codec.symbolstream import write_symbols
 from thumbstream_models.embedded import context
 from thumbstream_models.embedded.config import ContextConfig
 from thumbstream_models.embedded.layout import ladder

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from thumbstream_models import claims, goals, pages
-from thumbstream_models.results import Results
+from thumbstream_models.evaluate import acceptance as goals
+from thumbstream_models.evaluate import pages
+from thumbstream_models.evaluate import paper_claims as claims
+from thumbstream_models.evaluate.results import Results
 
 BUDGETS = (24, 32, 64, 128, 256)
 

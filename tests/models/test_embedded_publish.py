@@ -16,12 +16,11 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from thumbstream.codec.artifact import open_artifact
-from thumbstream.codec.codec import open_codec
-from thumbstream.codec.embedded import EmbeddedCodec
-from thumbstream.codec.networks import Network
+from thumbstream.codec.base import open_codec
+from thumbstream.codec.embedded.codec import EmbeddedCodec
+from thumbstream.codec.model_folder import open_artifact
+from thumbstream.codec.runtime import Network
 from thumbstream_models import cli
-from thumbstream_models.config import ConfigError
 from thumbstream_models.embedded import (
     ablation,
     card,
@@ -35,6 +34,7 @@ from thumbstream_models.embedded import (
 from thumbstream_models.embedded.config import EmbeddedConfig
 from thumbstream_models.embedded.networks import width_of
 from thumbstream_models.embedded.states import Truncated
+from thumbstream_models.training.config import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")

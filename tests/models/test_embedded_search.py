@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from thumbstream.codec import quality
-from thumbstream_models import runs
 from thumbstream_models.embedded import distortion, export, search
 from thumbstream_models.embedded.config import EmbeddedConfig
 from thumbstream_models.embedded.layout import Layout
 from thumbstream_models.embedded.networks import Transform, width_of
+from thumbstream_models.training import runs
 
 LAYOUT = Layout(
     planes=4,

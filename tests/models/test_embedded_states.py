@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from thumbstream.codec.nested import Latents, Nesting
+from thumbstream.codec.embedded.quantizer import Latents, Nesting
 from thumbstream_models.embedded.layout import Layout, chosen_starts, ladder
 from thumbstream_models.embedded.states import Truncated, Uniform, step_of
 

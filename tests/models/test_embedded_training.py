@@ -14,12 +14,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from thumbstream_models import cli, data, runs
-from thumbstream_models.config import ConfigError, DataConfig
+from thumbstream_models import cli
 from thumbstream_models.embedded import config as configs
 from thumbstream_models.embedded import stages, training
 from thumbstream_models.embedded.config import EmbeddedConfig
 from thumbstream_models.embedded.layout import Layout, chosen_starts
+from thumbstream_models.training import data, runs
+from thumbstream_models.training.config import ConfigError, DataConfig
 
 CPU = torch.device("cpu")
 CONFIG = Path(__file__).resolve().parents[2] / "models" / "configs" / "thumbstream-1.toml"

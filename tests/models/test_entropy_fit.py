@@ -9,11 +9,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from thumbstream.codec.codes import HALVES, Grid, half_planes
-from thumbstream.codec.codestream import CodeWriter, read_codes
-from thumbstream.codec.entropy import Context, ContextModel
-from thumbstream_models import entropy, networks
-from thumbstream_models.config import Config
+from thumbstream.codec.iterative.codes import HALVES, Grid, half_planes
+from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
+from thumbstream.codec.iterative.context import Context, ContextModel
+from thumbstream_models.paper import entropy_fit as entropy
+from thumbstream_models.paper import networks
+from thumbstream_models.training.config import Config
 
 Codes = NDArray[np.int8]
 ITERATIONS, PLANES = 3, 2

@@ -29,9 +29,9 @@ from thumbstream_models import (
     streams,
     tables,
 )
-from thumbstream_models.baselines import BASELINES, CLASSICAL, Codec, Coding
-from thumbstream_models.cache import Cache, key_of
-from thumbstream_models.metrics import METRICS
+from thumbstream_models.evaluate.baselines import BASELINES, CLASSICAL, Codec, Coding
+from thumbstream_models.evaluate.cache import Cache, key_of
+from thumbstream_models.evaluate.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 BUDGETS = (8, 16, 32, 64, 128)

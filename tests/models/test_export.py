@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from thumbstream.codec.codec import FAMILIES, Codec, open_codec
-from thumbstream.codec.errors import ArtifactError
-from thumbstream_models import artifacts, entropy, export, networks, train
-from thumbstream_models import config as configs
-from thumbstream_models.config import Config
+from thumbstream.codec.base import FAMILIES, Codec, open_codec
+from thumbstream.errors import ArtifactError
+from thumbstream_models.paper import entropy_fit as entropy
+from thumbstream_models.paper import export, networks, train
+from thumbstream_models.training import artifacts
+from thumbstream_models.training import config as configs
+from thumbstream_models.training.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")

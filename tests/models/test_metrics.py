@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thumbstream_models import metrics
+from thumbstream_models.evaluate import metrics
 
 SIZES = [(32, 32), (11, 11), (13, 20), (12, 5), (10, 40), (4, 4), (3, 2), (1, 9), (1, 1)]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from thumbstream_models import networks
-from thumbstream_models.config import Config, ConfigError
-from thumbstream_models.networks import STRIDE, Binarizer, ConvLSTM, ResidualGain
+from thumbstream_models.paper import networks
+from thumbstream_models.paper.networks import STRIDE, Binarizer, ConvLSTM, ResidualGain
+from thumbstream_models.training.config import Config, ConfigError
 
 
 def strong(config: Config) -> networks.Compressor:

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thumbstream.codec.codec import open_codec
-from thumbstream_models import card, cli, publish, search, train
-from thumbstream_models.config import Config
+from thumbstream.codec.base import open_codec
+from thumbstream_models import cli
+from thumbstream_models.paper import model_card as card
+from thumbstream_models.paper import publish, train
+from thumbstream_models.training import rate_search as search
+from thumbstream_models.training.config import Config
 
 NOTES = "Trained by a test."
 SOURCES = "Synthetic pictures."

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from thumbstream.codec.base import Codec
 from thumbstream.codec.bitstream import write_header
-from thumbstream.codec.codec import Codec
 from thumbstream.codec.targets import Target
-from thumbstream_models import cli, targets
+from thumbstream_models import cli
+from thumbstream_models.paper import lossless_targets as targets
 
 PICTURE = np.full((32, 32, 3), 100, np.uint8)
 WHOLE = 60

@@ -16,9 +16,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from thumbstream.codec.codes import coding_rank, grid_of
-from thumbstream_models import data, metrics, networks, train
-from thumbstream_models.config import Config, ConfigError
+from thumbstream.codec.iterative.codes import coding_rank, grid_of
+from thumbstream_models.evaluate import metrics
+from thumbstream_models.paper import networks, train
+from thumbstream_models.training import data
+from thumbstream_models.training.config import Config, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")

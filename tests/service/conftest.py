@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE))
 from service_harness import Launch, Launched, Running, Start  # noqa: E402
 from service_stand_ins import MemoryStore, StandInZoo  # noqa: E402
 
-from thumbstream.app import create_app  # noqa: E402
+from thumbstream.server.app import create_app  # noqa: E402
 from thumbstream.settings import Settings  # noqa: E402
 
 START_SECONDS = 60

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 from service_stand_ins import MemoryStore, StandInZoo, photo
 
-from thumbstream.app import Application
-from thumbstream.codec.curve import RateCurve
+from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.ids import curve_key, identify
+from thumbstream.server.app import Application
 
 FOR_EVER = "public, max-age=31536000, immutable"
 UNKNOWN = identify(b"nobody stored this")

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.errors import UnknownModelError
 from thumbstream.codec.targets import Target
-from thumbstream.store import StoreFullError, StoreUnavailableError
+from thumbstream.errors import StoreFullError, StoreUnavailableError, UnknownModelError
 
 STREAM_LENGTH = 240
 TARGET_LENGTH = 100
@@ -199,8 +198,8 @@ def photo(
 
 
 def main() -> None:
-    from thumbstream import processes
-    from thumbstream.app import serve
+    from thumbstream.server import processes
+    from thumbstream.server.app import serve
     from thumbstream.settings import load_settings
 
     zoo = StandInZoo()

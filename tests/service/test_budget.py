@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thumbstream.budget import Plan, Point, Shown, equal_limit, greedy, hull, plan
+from thumbstream.page_budget import Plan, Point, Shown, equal_limit, greedy, hull, plan
 
 CLOSE = 1e-9
 LONGEST = 16

@@ -9,7 +9,7 @@ import pytest
 from service_harness import FOR_EVER, UNKNOWN, Running, problem
 from service_stand_ins import STREAM_LENGTH
 
-from thumbstream.codec.curve import RateCurve
+from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.ids import curve_key
 
 SOON = "public, max-age=10"

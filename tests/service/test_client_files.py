@@ -10,7 +10,7 @@ import httpx
 import pytest
 from service_harness import FOR_EVER, Running, Start, problem
 
-from thumbstream.http.clientfiles import ClientFiles
+from thumbstream.http.client_assets import ClientFiles
 
 CLIENT = Path(__file__).resolve().parents[2] / "service" / "thumbstream" / "web" / "client"
 OTHER_VERSION = "0123456789abcdef"

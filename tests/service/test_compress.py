@@ -11,16 +11,16 @@ import pytest
 from service_harness import Running, Start, problem, until
 from service_stand_ins import STREAM_LENGTH, TARGET_LENGTH, StandInZoo, photo
 
-from thumbstream.app import create_app
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.curve import RateCurve
 from thumbstream.codec.quality import psnr, ssim
+from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.codec.targets import Target
-from thumbstream.drawing import Order
+from thumbstream.encoding import Order
 from thumbstream.ids import curve_key, identify
-from thumbstream.ingest import thumbnail
+from thumbstream.images import thumbnail
+from thumbstream.server.app import create_app
 from thumbstream.settings import Settings
-from thumbstream.store.sqlite import SQLiteStore
+from thumbstream.storage.sqlite import SQLiteStore
 
 PNG = {"Content-Type": "image/png"}
 

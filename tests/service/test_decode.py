@@ -90,7 +90,7 @@ async def test_every_prefix_of_a_stream_is_a_picture(stored: tuple[Running, str,
 async def test_enlargement_is_smooth(running: Running) -> None:
     import numpy as np
 
-    from thumbstream.pictures import PictureFormat, write_picture
+    from thumbstream.images.write import PictureFormat, write_picture
 
     edge = np.zeros((8, 8, 3), np.uint8)
     edge[:, 4:] = 255

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from service_harness import UNKNOWN, Running
 
-from thumbstream.http.hotpath import TIERS
-from thumbstream.http.problems import ANSWERS, INTERNAL
+from thumbstream.http.errors import ANSWERS, INTERNAL
+from thumbstream.http.hot_path import TIERS
 from thumbstream.settings import NOT_SETTINGS, Settings, variable
-from thumbstream.store.redis import RedisStore
-from thumbstream.store.tiered import TieredStore
+from thumbstream.storage.redis import RedisStore
+from thumbstream.storage.tiered import TieredStore
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text()

@@ -12,7 +12,7 @@ from service_harness import Running, Start, problem, until
 from service_stand_ins import photo
 
 from thumbstream.http.auth import Doorkeeper
-from thumbstream.http.ratelimit import BUCKETS, RateLimit, _network
+from thumbstream.http.rate_limit import BUCKETS, RateLimit, _network
 from thumbstream.http.refusals import RateLimitedError, UnauthorizedError
 
 PNG = {"Content-Type": "image/png"}

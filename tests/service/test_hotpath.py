@@ -8,9 +8,9 @@ import pytest
 from service_harness import FOR_EVER, UNKNOWN, Running, Start, problem
 from service_stand_ins import STREAM_LENGTH
 
-from thumbstream.http.hotpath import TIERS
-from thumbstream.http.ready import READY_BYTES, Ready, ReadyReplies
+from thumbstream.http.hot_path import TIERS
 from thumbstream.http.replies import Reply
+from thumbstream.http.response_cache import READY_BYTES, Ready, ReadyReplies
 
 
 @pytest.fixture

@@ -8,18 +8,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thumbstream.codec.targets import Target
-from thumbstream.http.asked import (
+from thumbstream.http.conditional import matches_any, parse_range
+from thumbstream.http.negotiation import preferred_format
+from thumbstream.http.query import (
     MAX_BYTES,
     USUAL_QUERY,
     Wanted,
     wanted_batch,
     wanted_prefix,
 )
-from thumbstream.http.httprules import matches_any, parse_range
-from thumbstream.http.negotiation import preferred_format
 from thumbstream.http.refusals import BadRequestError
 from thumbstream.ids import identify
-from thumbstream.pictures import PictureFormat
+from thumbstream.images.write import PictureFormat
 
 streams = st.binary(min_size=1, max_size=200)
 ids = st.binary(max_size=8).map(identify)

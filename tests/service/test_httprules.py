@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbstream.http.httprules import matches_any, parse_range
+from thumbstream.http.conditional import matches_any, parse_range
 from thumbstream.http.negotiation import preferred_format
 
 WHOLE = None

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from service_harness import UNKNOWN, Running
 
-from thumbstream.store.redis import RedisStore
-from thumbstream.store.tiered import TieredStore
+from thumbstream.storage.redis import RedisStore
+from thumbstream.storage.tiered import TieredStore
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

@@ -9,10 +9,10 @@ import pytest
 from service_harness import UNKNOWN, Running, Start, problem
 from service_stand_ins import MemoryStore, StandInZoo, photo
 
-from thumbstream.app import create_app
-from thumbstream.codec.errors import UnknownModelError
-from thumbstream.logs import JsonFormatter, TextFormatter, on_whose_behalf
+from thumbstream.errors import UnknownModelError
+from thumbstream.server.app import create_app
 from thumbstream.settings import Settings, available_cores
+from thumbstream.telemetry.logging import JsonFormatter, TextFormatter, on_whose_behalf
 
 
 async def test_health_depends_on_nothing(running: Running) -> None:
@@ -273,7 +273,7 @@ async def test_a_refusal_of_the_hot_path_names_its_request(
     running.store.down = True
     answer = await running.http.get(f"/thumb/{UNKNOWN}", headers={"X-Request-ID": "find-me"})
     assert answer.headers["x-request-id"] == "find-me"
-    [record] = [r for r in caplog.records if r.name == "thumbstream.shelf"]
+    [record] = [r for r in caplog.records if r.name == "thumbstream.storage.reader"]
     assert record.request_id == "find-me"
 
 

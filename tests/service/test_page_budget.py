@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from service_harness import FOR_EVER, UNKNOWN, Running, Start, problem
 
-from thumbstream.codec.curve import RateCurve
+from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.ids import curve_key
 
 EASY = RateCurve(lengths=(4, 8, 16), ssim=(0.75, 0.875, 0.9375), psnr=(30.0, 31.0, 32.0))

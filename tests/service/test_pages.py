@@ -6,8 +6,8 @@ import pytest
 from service_harness import Running
 from starlette.requests import Request
 
-from thumbstream.http.pages import CONTENT_SECURITY_POLICY, Pages
 from thumbstream.http.refusals import NotFoundError
+from thumbstream.http.static import CONTENT_SECURITY_POLICY, Pages
 
 
 def ask(path: str, **headers: str) -> Request:

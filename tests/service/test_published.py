@@ -17,10 +17,10 @@ from PIL import Image
 from service_stand_ins import photo
 
 import thumbstream
-from thumbstream import zoo
-from thumbstream.app import create_app
+from thumbstream import published_models as zoo
 from thumbstream.codec.quality import psnr, ssim
-from thumbstream.ingest import thumbnail
+from thumbstream.images import thumbnail
+from thumbstream.server.app import create_app
 from thumbstream.settings import Settings
 
 PNG = {"Content-Type": "image/png"}

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 from service_stand_ins import MemoryStore
 
-from thumbstream.cache import ENTRY_OVERHEAD, StreamCache
-from thumbstream.metrics import Metrics
-from thumbstream.shelf import GATHER_LIMIT, MAX_WAITING, READS_AT_ONCE, Shelf
-from thumbstream.store import PartialReadError, StoreUnavailableError
+from thumbstream.errors import PartialReadError, StoreUnavailableError
+from thumbstream.storage.cache import ENTRY_OVERHEAD, StreamCache
+from thumbstream.storage.reader import GATHER_LIMIT, MAX_WAITING, READS_AT_ONCE, Shelf
+from thumbstream.telemetry.metrics import Metrics
 
 
 def make(cache_bytes: int = 10_000, timeout: float = 5.0) -> tuple[Shelf, MemoryStore]:

@@ -20,8 +20,8 @@ from opentelemetry.trace import StatusCode
 from service_harness import UNKNOWN, Launch, Running
 from service_stand_ins import photo
 
-from thumbstream import tracing
-from thumbstream.logs import JsonFormatter, on_whose_behalf
+from thumbstream.telemetry import tracing
+from thumbstream.telemetry.logging import JsonFormatter, on_whose_behalf
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{CALLER}-01"
@@ -104,7 +104,7 @@ async def test_log_lines_name_the_trace(
     running.store.down = True
     caplog.handler.addFilter(on_whose_behalf)
     await http.get(f"/thumb/{UNKNOWN}", headers={"traceparent": TRACEPARENT})
-    [record] = [r for r in caplog.records if r.name == "thumbstream.shelf"]
+    [record] = [r for r in caplog.records if r.name == "thumbstream.storage.reader"]
     assert f'"trace_id": "{TRACE}"' in JsonFormatter().format(record)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.artifact import Artifact
 from thumbstream.codec.bitstream import write_header
-from thumbstream.codec.codes import Grid, grid_of
-from thumbstream.codec.embedded_context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.embedded.quantizer import Integers, Latents, Nesting
+from thumbstream.codec.embedded.symbols import SymbolTrace, write_symbols
+from thumbstream.codec.iterative.codes import Grid, grid_of
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.nested import Integers, Latents, Nesting
-from thumbstream.codec.symbolstream import SymbolTrace, write_symbols
+from thumbstream.codec.model_folder import Artifact
 
 SMALL = EmbeddedLayout(channels=5, planes=3, groups=(2, 3), starts=(0, 1, 0, 2, 1), base_step=1.5)
 """In plane 1 the channels of the second group that have begun lie apart."""

@@ -22,14 +22,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # tests load this file
 
 import embedded_vectors
 
-from thumbstream import zoo
-from thumbstream.codec.artifact import open_artifact
+from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.codes import Grid, grid_of, half_planes
-from thumbstream.codec.codestream import CodeWriter, read_codes
-from thumbstream.codec.entropy import Context, ContextModel
+from thumbstream.codec.iterative.codes import Grid, grid_of, half_planes
+from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
+from thumbstream.codec.iterative.context import Context, ContextModel
 from thumbstream.codec.layouts import IterativeLayout
-from thumbstream.codec.rangecoder import RangeDecoder, RangeEncoder
+from thumbstream.codec.model_folder import open_artifact
+from thumbstream.codec.range_coder import RangeDecoder, RangeEncoder
 
 HERE = Path(__file__).resolve().parent
 ZOO = HERE.parents[1] / "models" / "zoo"

@@ -35,7 +35,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 
 SERVE = """
-from thumbstream.app import serve
+from thumbstream.server.app import serve
 from thumbstream.settings import load_settings
 serve(load_settings())
 """

@@ -1,4 +1,4 @@
-/** SSIM and PSNR against the values of `thumbstream_models.metrics` for the same pictures. */
+/** SSIM and PSNR against the values of `thumbstream_models.evaluate.metrics` for the same pictures. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

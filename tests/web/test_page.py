@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
 from thumbstream.codec import quality
-from thumbstream_models import metrics
+from thumbstream_models.evaluate import metrics
 
 PATIENCE_MS = 60_000
 """For whatever the page has to do: a busy machine is slow, and a wrong page fails anyway."""

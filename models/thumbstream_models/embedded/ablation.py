@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from thumbstream.codec.artifact import Artifact, open_artifact
-from thumbstream.codec.embedded import EmbeddedCodec
+from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.networks import Network
+from thumbstream.codec.model_folder import Artifact, open_artifact
+from thumbstream.codec.runtime import Network
 from thumbstream.codec.targets import BYTES, Target
-from thumbstream_models import artifacts, metrics, runs
 from thumbstream_models.embedded import stages, training
 from thumbstream_models.embedded.context import ContextNetworks
 from thumbstream_models.embedded.layout import ladder
+from thumbstream_models.evaluate import metrics
+from thumbstream_models.training import artifacts, runs
 
 BUDGETS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 DECODING = ("analysis.onnx", "synthesis.onnx", "entropy.npz")

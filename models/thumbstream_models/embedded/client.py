@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.artifact import Artifact, open_artifact
 from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.model_folder import Artifact, open_artifact
 from thumbstream_models.embedded import client_colour
 from thumbstream_models.embedded.client_packing import Section, halves, integers, wide
 from thumbstream_models.embedded.client_packing import packed as zipped

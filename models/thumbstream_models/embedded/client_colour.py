@@ -14,12 +14,12 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.artifact import Artifact
-from thumbstream.codec.codes import Grid
-from thumbstream.codec.embedded_context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
+from thumbstream.codec.embedded.quantizer import Latents, Nesting, Step
+from thumbstream.codec.iterative.codes import Grid
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.nested import Latents, Nesting, Step
-from thumbstream.codec.networks import Float, Network
+from thumbstream.codec.model_folder import Artifact
+from thumbstream.codec.runtime import Float, Network
 from thumbstream_models.embedded.client_synthesis import ON, Drawing, Layer
 
 CHANNELS, DIGITS = 6, 2

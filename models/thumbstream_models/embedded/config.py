@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thumbstream_models import config as configs
-from thumbstream_models.config import ConfigError, DataConfig, Schedule
+from thumbstream_models.training import config as configs
+from thumbstream_models.training.config import ConfigError, DataConfig, Schedule
 
 FAMILY = "embedded"
 STRIDE = 8

@@ -1,6 +1,6 @@
 """Fits the integer context model of the embedded family to the digits of training pictures.
 
-The model is that of `thumbstream.codec.embedded_context`. It is fitted in floating point first;
+The model is that of `thumbstream.codec.embedded.context`. It is fitted in floating point first;
 then every weight stands on the integer grid of the published tables (with a straight-through
 gradient), and the loss at the end is the rate that the range coder will pay.
 """
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from thumbstream.codec.embedded_context import CLIP, DECISIONS, FEATURES, OFF_MAX, VALUES
+from thumbstream.codec.embedded.context import CLIP, DECISIONS, FEATURES, OFF_MAX, VALUES
 from thumbstream.codec.layouts import EmbeddedLayout
 from thumbstream.codec.tables import HIDDEN_MAX, TABLE_SIZE
 from thumbstream_models.embedded.config import ContextConfig
 from thumbstream_models.embedded.layout import ladder
-from thumbstream_models.entropy import probability_table
+from thumbstream_models.paper.entropy_fit import probability_table
 
 OWN = 5
 """Weights on a channel's own features: three for the first decision, two for the second."""

@@ -18,12 +18,12 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from thumbstream_models import export
 from thumbstream_models.embedded import weights
 from thumbstream_models.embedded.config import STRIDE
 from thumbstream_models.embedded.layout import Layout
 from thumbstream_models.embedded.networks import COLOURS, Synthesis, Transform, width_of
 from thumbstream_models.embedded.search import Differentiated
+from thumbstream_models.paper import export
 
 _GRIDS = ((4, 4), (1, 1), (1, 7), (8, 5), (3, 2))
 """Rows and columns of cells that parity is measured on."""

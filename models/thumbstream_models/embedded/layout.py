@@ -73,7 +73,8 @@ def ladder(y: Tensor, layout: EmbeddedLayout) -> list[Tensor]:
     """Integer states of latents ``(B, C, h, w)`` at level 0, 1, ..., planes: float32 each.
 
     Channels are in the published order. The finest state is the nearest that the channel's digits
-    reach; a coarser one is what the finer one refines. As `thumbstream.codec.nested.Nesting`.
+    reach; a coarser one is what the finer one refines. As
+    `thumbstream.codec.embedded.quantizer.Nesting`.
     """
     starts = torch.tensor(layout.starts, device=y.device, dtype=torch.float32)
     most = ((torch.pow(3.0, layout.planes - starts) - 1) / 2)[:, None, None]

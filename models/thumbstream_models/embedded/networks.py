@@ -161,7 +161,7 @@ class LeanRateModel(nn.Module):
 
     What depends on what in the latents is for the rate model to find out: with a large one in the
     training the transform relies on more than a client can afford to know. This one has what
-    `thumbstream.codec.embedded_context` has: a first layer that all groups share over a cell and
+    `thumbstream.codec.embedded.context` has: a first layer that all groups share over a cell and
     the sums of its four neighbours, and a second; and linear predictions of the means.
     """
 

@@ -15,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thumbstream_models import artifacts, data, runs
-from thumbstream_models.config import ConfigError
 from thumbstream_models.embedded import card, client, context, export, search, stages
 from thumbstream_models.embedded.config import FAMILY, EmbeddedConfig
 from thumbstream_models.embedded.layout import Layout
 from thumbstream_models.embedded.networks import Transform
 from thumbstream_models.embedded.training import Run
-from thumbstream_models.export import PARITY_TOLERANCE
-from thumbstream_models.publish import emptied, measure
+from thumbstream_models.paper.export import PARITY_TOLERANCE
+from thumbstream_models.paper.publish import emptied, measure
+from thumbstream_models.training import artifacts, data, runs
+from thumbstream_models.training.config import ConfigError
 
 CLIENT_LIMIT = 150_000
 """Most bytes of what a browser must fetch: synthesis weights and entropy tables, compressed."""

@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thumbstream_models import data, runs
-from thumbstream_models.config import ConfigError, DataConfig
 from thumbstream_models.embedded import context, training
 from thumbstream_models.embedded.config import STAGES, EmbeddedConfig, StageConfig, from_dict
 from thumbstream_models.embedded.layout import Layout, chosen_starts
 from thumbstream_models.embedded.networks import Transform
 from thumbstream_models.embedded.training import Run, Stage
+from thumbstream_models.training import data, runs
+from thumbstream_models.training.config import ConfigError, DataConfig
 
 SORTING_CROPS = 8192
 """Training crops that decide the order and the first planes of the channels."""

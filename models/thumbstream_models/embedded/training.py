@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Module
 
-from thumbstream_models import runs
 from thumbstream_models.embedded import weights
 from thumbstream_models.embedded.config import (
     STAGES,
@@ -38,6 +37,7 @@ from thumbstream_models.embedded.distortion import (
 from thumbstream_models.embedded.layout import Layout
 from thumbstream_models.embedded.networks import Transform, width_of
 from thumbstream_models.embedded.states import Quantiser, Truncated, Uniform
+from thumbstream_models.training import runs
 
 Run: TypeAlias = runs.Run[EmbeddedConfig, Transform]
 

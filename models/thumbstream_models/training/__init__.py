@@ -1,1 +1,1 @@
-"""What the trainings of all families share."""
+"""What all trainings share: configuration, pictures, the loop, checkpoints."""

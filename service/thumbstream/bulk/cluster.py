@@ -13,8 +13,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from thumbstream.bulk.jobs import Outcome, Recipe, make
-from thumbstream.bulk.walk import Found
-from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.bulk.scan import Found
+from thumbstream.errors import ThumbstreamError
 
 CONNECT_S = 30.0
 """How long a scheduler may take to answer, seconds."""

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from thumbstream.bulk.jobs import Outcome, Recipe
-from thumbstream.bulk.walk import Found
+from thumbstream.bulk.scan import Found
 
 
 class Engine(Protocol):

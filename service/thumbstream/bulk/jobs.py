@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import thumbstream
-from thumbstream import zoo
+from thumbstream import published_models as zoo
 from thumbstream.bulk.journal import Entry, Made
-from thumbstream.bulk.walk import Found
-from thumbstream.catalogue import PictureCodec
-from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.bulk.scan import Found
 from thumbstream.codec.targets import Target
-from thumbstream.drawing import PREVIEW_BYTES, Order, draw
+from thumbstream.encoding import PREVIEW_BYTES, Order, draw
+from thumbstream.errors import ThumbstreamError
 from thumbstream.ids import identify
-from thumbstream.ingest import Alpha, Limits
+from thumbstream.images import Alpha, Limits
+from thumbstream.models import PictureCodec
 
 
 class VersionError(ThumbstreamError):

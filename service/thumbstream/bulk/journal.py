@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thumbstream.bulk.walk import Found
-from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.bulk.scan import Found
+from thumbstream.errors import ThumbstreamError
 
 SCHEMA_VERSION = 1
 """Kept in ``PRAGMA user_version``."""

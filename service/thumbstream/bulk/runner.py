@@ -18,9 +18,9 @@ from typing import NamedTuple, Protocol
 from thumbstream.bulk.engine import Engine
 from thumbstream.bulk.jobs import Outcome, Recipe, reason_of
 from thumbstream.bulk.journal import Entry, Journal
-from thumbstream.bulk.keeper import Keeper
-from thumbstream.bulk.walk import Found, look
-from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.bulk.scan import Found, look
+from thumbstream.bulk.writer import Keeper
+from thumbstream.errors import ThumbstreamError
 
 BATCH = 16
 """Pictures sent to a worker at a time: some tenths of a second, which is what a stop waits for."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from thumbstream.bulk.walk import Complain, paths_listed, pictures_below
+from thumbstream.bulk.scan import Complain, paths_listed, pictures_below
 
 STANDARD_INPUT = "-"
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 import thumbstream
-from thumbstream import zoo
+from thumbstream import published_models as zoo
 from thumbstream.cli import compress_all
 from thumbstream.cli.arguments import STORE_HELP, add_encoding_options, positive
-from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.errors import ThumbstreamError
+from thumbstream.images.write import PictureFormat, write_picture
 from thumbstream.library import DEFAULT_SIZE, encode_towards
-from thumbstream.pictures import PictureFormat, write_picture
 
 SUFFIX = ".ths"
 """File name ending of a stored stream."""
@@ -258,7 +258,7 @@ def _sign(args: argparse.Namespace) -> int:
 
 def _serve(args: argparse.Namespace) -> int:
     # The web half of the package is only imported by the command that needs it.
-    from thumbstream.app import serve
+    from thumbstream.server.app import serve
     from thumbstream.settings import load_settings
 
     names = ("host", "port", "store")

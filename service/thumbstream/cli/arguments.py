@@ -6,7 +6,7 @@ import argparse
 
 from thumbstream.codec.bitstream import check_side
 from thumbstream.codec.targets import Target
-from thumbstream.ingest import Alpha
+from thumbstream.images import Alpha
 
 STORE_HELP = "sqlite:///path, redis://..., rediss://..., redis+cluster://"
 

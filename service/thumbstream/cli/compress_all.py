@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from thumbstream import zoo
+from thumbstream import published_models as zoo
 from thumbstream.bulk.cluster import DaskCluster
 from thumbstream.bulk.engine import Engine
 from thumbstream.bulk.jobs import Recipe, reason_of
 from thumbstream.bulk.journal import Journal, JournalError
-from thumbstream.bulk.keeper import Keeper
-from thumbstream.bulk.manifest import check_name, write_manifest
-from thumbstream.bulk.processes import Processes
+from thumbstream.bulk.pool import Processes
 from thumbstream.bulk.progress import Progress
+from thumbstream.bulk.results_file import check_name, write_manifest
 from thumbstream.bulk.runner import Runner
 from thumbstream.bulk.signals import kindly
 from thumbstream.bulk.source import Source
+from thumbstream.bulk.writer import Keeper
 from thumbstream.cli.arguments import STORE_HELP, add_encoding_options, positive
-from thumbstream.ingest import Alpha
-from thumbstream.store import open_store
+from thumbstream.images import Alpha
+from thumbstream.storage import open_store
 
 if TYPE_CHECKING:
     from thumbstream.settings import Settings

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.networks import Float
+from thumbstream.codec.runtime import Float
 
 OPAQUE = 255
 _REACH = 4.0

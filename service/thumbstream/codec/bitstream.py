@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from thumbstream.codec.errors import BitstreamError
+from thumbstream.errors import BitstreamError
 
 SIDE_STEP = 8
 """The long side of a thumbnail is a multiple of this many pixels."""

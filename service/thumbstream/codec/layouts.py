@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thumbstream.codec.artifact import Artifact, StateTensor
-from thumbstream.codec.errors import ArtifactError
 from thumbstream.codec.manifest import (
     at_least,
     exactly,
@@ -18,6 +16,8 @@ from thumbstream.codec.manifest import (
     one_of,
     positive,
 )
+from thumbstream.codec.model_folder import Artifact, StateTensor
+from thumbstream.errors import ArtifactError
 
 NETWORKS = ("analysis", "synthesis")
 """The two transforms of every model."""

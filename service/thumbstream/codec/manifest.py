@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from thumbstream.codec.errors import ArtifactError
+from thumbstream.errors import ArtifactError
 
 T = TypeVar("T")
 

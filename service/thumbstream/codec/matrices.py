@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from thumbstream.codec.networks import Float
+from thumbstream.codec.runtime import Float
 
 ALONE = 1 << 18
 """Multiplications up to which OpenBLAS, which NumPy's wheels bring, uses one thread."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.errors import ArtifactError
-from thumbstream.codec.rangecoder import PROBABILITY_BITS
+from thumbstream.codec.range_coder import PROBABILITY_BITS
+from thumbstream.errors import ArtifactError
 
 EXACT = 1 << 24
 """float32 holds every integer up to here: no sum of a context model may reach it."""

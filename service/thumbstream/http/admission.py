@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from thumbstream.http.problems import problem_for
+from thumbstream.http.errors import problem_for
 from thumbstream.http.refusals import BadRequestError, BusyError, RefusedError
 from thumbstream.http.replies import Reply, encode_headers
-from thumbstream.metrics import Metrics
+from thumbstream.telemetry.metrics import Metrics
 
 ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
 """However many requests are in work: an overloaded service must not look like a dead one."""

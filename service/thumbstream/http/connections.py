@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from thumbstream.http.problems import answer_for, problem_for
+from thumbstream.http.errors import answer_for, problem_for
 from thumbstream.http.refusals import (
     BadRequestError,
     BusyError,
@@ -27,7 +27,7 @@ from thumbstream.http.refusals import (
     RefusedError,
     UrlTooLongError,
 )
-from thumbstream.metrics import Metrics
+from thumbstream.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

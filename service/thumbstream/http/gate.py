@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from thumbstream.http.auth import Doorkeeper
-from thumbstream.http.ratelimit import RateLimit
+from thumbstream.http.rate_limit import RateLimit
 from thumbstream.http.refusals import UnauthorizedError
-from thumbstream.metrics import Metrics
+from thumbstream.telemetry.metrics import Metrics
 
 TOKEN = "thumbstream.token"  # noqa: S105 (the name of a field)
 """Member of an ASGI scope: the name of the token that the request carried."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thumbstream.pictures import MEDIA_TYPES, PictureFormat
+from thumbstream.images.write import MEDIA_TYPES, PictureFormat
 
 
 def preferred_format(accept: str) -> PictureFormat:

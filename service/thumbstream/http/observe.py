@@ -10,11 +10,11 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from thumbstream.http.errors import answer_for, problem_for
 from thumbstream.http.gate import FIELDS, TOKEN
-from thumbstream.http.problems import answer_for, problem_for
 from thumbstream.http.replies import Header, Reply, encode_headers
-from thumbstream.metrics import Metrics
-from thumbstream.requestids import FIELD, current, request_id
+from thumbstream.telemetry.metrics import Metrics
+from thumbstream.telemetry.request_ids import FIELD, current, request_id
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from thumbstream.http.asked import MAX_BYTES
-from thumbstream.http.hotpath import BATCH_TYPE, STREAM_TYPE, TIERS
-from thumbstream.http.problems import MEDIA_TYPE
+from thumbstream.http.errors import MEDIA_TYPE
+from thumbstream.http.hot_path import BATCH_TYPE, STREAM_TYPE, TIERS
+from thumbstream.http.query import MAX_BYTES
 from thumbstream.ids import ID_PATTERN
 
 EXAMPLE_ID = "q0Zr2vYx3m1Ck7Ht5sNwAQ"

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from fastapi import Path, Query
 
 from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_STEP
-from thumbstream.http.asked import MAX_BYTES
 from thumbstream.http.openapi import EXAMPLE_ID
+from thumbstream.http.query import MAX_BYTES
 from thumbstream.http.schemas import BudgetRequest
 from thumbstream.http.uploads import FORM_FIELDS
 from thumbstream.ids import ID_PATTERN
-from thumbstream.ingest import Alpha
-from thumbstream.pictures import PictureFormat
+from thumbstream.images import Alpha
+from thumbstream.images.write import PictureFormat
 
 MAX_SCALE = 16
 

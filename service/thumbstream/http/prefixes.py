@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from thumbstream.codec.stored_curve import read_curve
 from thumbstream.codec.targets import Target
-from thumbstream.curves import read_curve
-from thumbstream.http.asked import Wanted, WantedBatch
+from thumbstream.http.query import Wanted, WantedBatch
 from thumbstream.http.refusals import NotFoundError
 from thumbstream.ids import is_id
-from thumbstream.metrics import Metrics
-from thumbstream.shelf import Shelf
+from thumbstream.storage.reader import Shelf
+from thumbstream.telemetry.metrics import Metrics
 
 
 class Prefix(NamedTuple):

@@ -6,7 +6,7 @@ Like every error below the rim, these say what went wrong; problems.py says whic
 
 from __future__ import annotations
 
-from thumbstream.codec.errors import ThumbstreamError
+from thumbstream.errors import ThumbstreamError
 
 
 class RefusedError(ThumbstreamError):

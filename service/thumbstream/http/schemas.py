@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.curve import RateCurve
-from thumbstream.drawing import PREVIEW_BYTES
-from thumbstream.http.hotpath import TIERS
+from thumbstream.codec.rate_curve import RateCurve
+from thumbstream.encoding import PREVIEW_BYTES
+from thumbstream.http.hot_path import TIERS
 from thumbstream.ids import ID_PATTERN
 from thumbstream.pipeline import Receipt
-from thumbstream.zoo import DEFAULT_MODEL
+from thumbstream.published_models import DEFAULT_MODEL
 
 MAX_TOTAL_BYTES = 999_999_999
 """Of a page's budget: far above what any page shows."""

@@ -1,5 +1,5 @@
 /**
- * Distortion between two pictures, defined as in `thumbstream_models.metrics`.
+ * Distortion between two pictures, defined as in `thumbstream_models.evaluate.metrics`.
  *
  * SSIM: Wang et al. 2004, Gaussian window of 11 x 11 and sigma 1.5, K1 = 0.01, K2 = 0.03, windows
  * that lie wholly inside the picture, mean over the three RGB channels. On a side shorter than

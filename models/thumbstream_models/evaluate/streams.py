@@ -1,0 +1,72 @@
+"""thumbstream itself as a codec under measurement: real streams, really cut, really decoded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream import published_models as zoo
+from thumbstream.codec.bitstream import parse_header
+from thumbstream_models.evaluate.baselines import Coding
+from thumbstream_models.evaluate.baselines.base import package_versions
+
+OURS = "thumbstream"
+"""Title of the default model; of every other, its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbstream:
+    """Prefixes of one stream per picture, by a published model."""
+
+    name: str = zoo.DEFAULT_MODEL
+    """Id of the model."""
+    device: str = "auto"
+    counted: str = (
+        "One stream for each picture; at each budget the prefix of that length. Payload: all bytes "
+        "but the header's one, two or three."
+    )
+    kind: str = "model"
+    progressive: bool = True
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return OURS if self.name == zoo.DEFAULT_MODEL else self.name
+
+    def versions(self) -> Mapping[str, str]:
+        """Hashes of the model's files, and the runtime with what it runs on."""
+        files: dict[str, dict[str, str]] = zoo.describe(self.name)["files"]
+        hashes = {f"{self.name}/{name}": file["sha256"] for name, file in files.items()}
+        return {**runtime(self.device), **hashes}
+
+    def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
+        """The prefixes that a budget allows with and without the header counted."""
+        codec = zoo.load(self.name, device=self.device)
+        header = parse_header(codec.encode(pixels, max_bytes=3)).length
+        stream = codec.encode(pixels, max_bytes=max(budgets) + header)
+        wanted = {min(b + free, len(stream)) for b in budgets for free in (0, header)}
+        lengths = sorted(n for n in wanted if n > header)
+        for n, decoded in zip(lengths, codec.decode_prefixes(stream, lengths), strict=True):
+            yield Coding(n - header, n, decoded, raw_bits(codec.inspect(stream[:n])))
+
+
+def raw_bits(facts: Mapping[str, Any]) -> int:
+    """Bits that the symbols of a prefix take when all their values are held to be equally likely.
+
+    ``facts``: what `Codec.inspect` says. Binary codes take one bit, ternary digits log2(3).
+    """
+    return int(facts["codes"]) if "codes" in facts else round(facts["symbols"] * math.log2(3))
+
+
+def runtime(device: str) -> dict[str, str]:
+    """ONNX Runtime's version and the execution providers that it really uses."""
+    names = {str(found.name) for found in metadata.distributions()}
+    package = "onnxruntime-gpu" if "onnxruntime-gpu" in names else "onnxruntime"
+    providers = zoo.load(device=device).providers
+    return {**package_versions(package), "providers": " ".join(providers)}

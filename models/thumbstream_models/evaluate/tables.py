@@ -1,0 +1,178 @@
+"""Tables of results: rows of cells from the JSON, aligned for a terminal or as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from thumbstream_models.evaluate.results import BEST, Results
+
+Rows = list[list[str]]
+CHARGED = {
+    "headline": "All bytes of thumbstream are counted; of the others only the payload, without "
+    "headers.",
+    "payload": "Only the payload is counted, without headers.",
+    "whole": "Whole files: every byte is counted.",
+}
+"""What a table holds against the budget: see `charge`."""
+
+
+def charge(codec: Mapping[str, Any], view: str) -> str:
+    """Which points of a codec a table shows, in a view of `CHARGED`."""
+    if view == "headline":
+        return "whole" if codec["kind"] == "model" else "payload"
+    return view
+
+
+def label(result: Results, name: str, view: str) -> str:
+    """What a codec is called in a view of `CHARGED`: among themselves, models go by their ids."""
+    codec = result["codecs"][name]
+    return name if view == "payload" and codec["kind"] == "model" else str(codec["title"])
+
+
+def systems(result: Results) -> list[str]:
+    """Names of all models of a result."""
+    return [name for name, codec in result["codecs"].items() if codec["kind"] == "model"]
+
+
+def shown(result: Results) -> list[str]:
+    """Names in the main tables: the reference, best of the classical codecs, and the baselines."""
+    reference = result.get("reference")
+    first = [name for name in (reference, BEST) if name and name in result["codecs"]]
+    rest = [name for name in result["codecs"] if name not in (*first, *systems(result))]
+    return first + rest
+
+
+def quality_rows(
+    result: Results,
+    names: Iterable[str],
+    budgets: Sequence[int],
+    view: str = "headline",
+    measures: tuple[str, str] = ("ssim", "psnr"),
+) -> Rows:
+    """A header and a row for each codec: two means, and in brackets how many do not fit."""
+    rows = [["codec", *(f"{budget} B" for budget in budgets)]]
+    for name in names:
+        codec = result["codecs"][name]
+        points = codec["points"][charge(codec, view)]
+        cells = {point["bytes"]: _quality(point, result, measures) for point in points}
+        rows.append([label(result, name, view), *(cells[budget] for budget in budgets)])
+    return rows
+
+
+def saving_rows(result: Results, names: Iterable[str]) -> Rows:
+    """A header and a row for each codec: bytes that the reference needs at equal mean SSIM."""
+    compared = {name: result["comparison"][name]["payload"] for name in names}
+    budgets = sorted({p["bytes"] for c in compared.values() for p in c["equal_ssim"]})
+    rows = [["against", *(f"{budget} B" for budget in budgets)]]
+    for name, against in compared.items():
+        cells = {point["bytes"]: _ratio(point) for point in against["equal_ssim"]}
+        title = result["codecs"][name]["title"]
+        rows.append([title, *(cells.get(budget, "-") for budget in budgets)])
+    return rows
+
+
+def bjontegaard_rows(
+    result: Results, names: Iterable[str], views: Sequence[str] = ("payload", "whole")
+) -> Rows:
+    """A header and a row for each codec: mean difference of bytes by every measure and charge."""
+    said = {"payload": "", "whole": ", whole file"}
+    titles = result["metrics"]
+    rows = [["against", *(title + said[view] for view in views for title in titles.values())]]
+    for name in names:
+        rates = [result["comparison"][name][view]["bjontegaard_rate"] for view in views]
+        cells = [_percent(rate[measure]) for rate in rates for measure in titles]
+        rows.append([result["codecs"][name]["title"], *cells])
+    return rows
+
+
+def plain(result: Results) -> str:
+    """All tables of one result, aligned for a terminal."""
+    names, budgets = shown(result), result["budgets"]
+    parts = [what(result)]
+    if names:
+        parts += [f"SSIM / PSNR. {CHARGED['headline']}"]
+        parts += [aligned(quality_rows(result, names, budgets))]
+        parts += ["PSNR-HVS-M / FLIP"]
+        parts += [
+            aligned(quality_rows(result, names, budgets, measures=("psnr_hvs_m", "flip"))),
+            f"SSIM / PSNR. {CHARGED['whole']}",
+            aligned(quality_rows(result, names, budgets, "whole")),
+        ]
+    if len(systems(result)) > 1:
+        parts += [f"Models, SSIM / PSNR. {CHARGED['payload']}"]
+        parts += [aligned(quality_rows(result, systems(result), budgets, "payload"))]
+    if result.get("comparison"):
+        title = result["codecs"][result["reference"]]["title"]
+        others = list(result["comparison"])
+        parts += [
+            f"bytes that {title} needs for the mean SSIM of the others, as a fraction of theirs",
+            aligned(saving_rows(result, others)),
+            "Bjontegaard's mean difference of bytes",
+            aligned(bjontegaard_rows(result, others)),
+        ]
+    parts += saving_sentence(result)
+    return "\n\n".join(parts)
+
+
+def what(result: Results) -> str:
+    """Pictures, grid and model of a result, in a line."""
+    p = result["pictures"]
+    small = f", {p['too_small']} too small and left out" if p["too_small"] else ""
+    reference = result.get("reference")
+    subject = f", model `{reference}`" if reference in systems(result) else ""
+    return (
+        f"{p['count']} pictures ({', '.join(p['sources'])}{small}), {p['size']} pixels, "
+        f"{p['reduction']}{subject}"
+    )
+
+
+def saving_sentence(result: Results) -> list[str]:
+    """What the entropy coder saves, if it is known."""
+    saved = result.get("entropy_saving")
+    if not saved:
+        return []
+    told = " and ".join(f"{100 * part:.1f} % at {budget} bytes" for budget, part in saved.items())
+    return [f"The entropy coder saves {told} against the same codes as raw bits."]
+
+
+def markdown(rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
+    """A table; ``numbers``: all columns but the first hold numbers, which stand on the right."""
+    rule = ["---"] + ["---:" if numbers else "---"] * (len(rows[0]) - 1)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """The same for a terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells]))
+    return "\n".join(lines)
+
+
+_CELL = {"ssim": "{:.3f}", "psnr": "{:.1f}", "psnr_hvs_m": "{:.1f}", "flip": "{:.3f}"}
+
+
+def _quality(point: Mapping[str, Any], result: Results, measures: Sequence[str]) -> str:
+    if point["unfit"] == result["pictures"]["count"]:
+        return "-"
+    unfit = f" ({point['unfit']})" if point["unfit"] else ""
+    return (
+        " / ".join(_CELL[name].format(point[name]).removeprefix("0") for name in measures) + unfit
+    )
+
+
+def _ratio(point: Mapping[str, Any]) -> str:
+    if point["ratio"] is None:
+        return "not reached"
+    if point["at_most"]:
+        return f"under {point['ratio']:.2f}"
+    low, high = (f"{x:.2f}" if x is not None else "?" for x in point["ratio_95"])
+    unfit = f" ({point['unfit']})" if point["unfit"] else ""
+    return f"{point['ratio']:.2f} [{low}, {high}]{unfit}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f} %"

@@ -1,0 +1,138 @@
+"""The one framework of all systems: encoder E, binarizer B, decoder D, chained on the residual.
+
+An iteration ``t`` looks at what is still wrong, sends some bits about it, and improves x_hat::
+
+      r[t] --> x gain[t] --> E --> B --> codes[t] --> D --> d[t]
+      r[0] = x,  r[t + 1] = x - x_hat[t]
+
+      one_shot   x_hat[t] = d[t]                           every iteration draws the whole picture
+      additive   x_hat[t] = x_hat[t - 1] + d[t] / gain[t]  every iteration draws the residual
+
+E and D may keep a state from iteration to iteration, and may have weights of their own for each. A
+system is an `Encoder` and a `Decoder`; adding one is a module beside this one, an entry in
+`networks.FAMILIES` and a TOML file. Shapes: ``x`` is ``(B, 3, H, W)`` float32 in [-1, 1] with H and
+W multiples of `STRIDE`; codes are ``(B, planes, H/8, W/8)``, each -1 or +1 (0 or a value between
+where a code is not known).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from thumbstream_models.paper.networks.layers import (
+    STRIDE,
+    Binarizer,
+    ResidualGain,
+    State,
+    Stateful,
+    slot,
+)
+from thumbstream_models.training.config import ModelConfig
+
+
+class Encoder(Stateful):
+    """Residual to features, one feature vector a cell."""
+
+    features: int
+    """Channels of the features."""
+
+    @abstractmethod
+    def forward(self, r: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
+        """``(B, 3, H, W)`` to ``(B, features, H/8, W/8)``, and the next state."""
+
+    def keep_iterations(self, iterations: int) -> None:
+        """Forget the weights that belong to later iterations alone."""
+
+
+class Decoder(Stateful):
+    """Codes to samples.
+
+    A 1x1 convolution, with its own channels for the codes of every iteration, then `draw`.
+    """
+
+    def __init__(self, planes: int, first: int, iterations: int) -> None:
+        super().__init__()
+        self.planes = planes
+        self.conv = nn.Conv2d(planes * iterations, first, 1)
+
+    @abstractmethod
+    def draw(self, features: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
+        """``(B, first, h, w)`` to ``(B, 3, 8h, 8w)``, and the next state."""
+
+    def forward(self, codes: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
+        """``(B, planes, h, w)`` to ``(B, 3, 8h, 8w)``, and the next state."""
+        own = self.conv.weight[:, slot(iteration, self.planes)]
+        return self.draw(functional.conv2d(codes, own, self.conv.bias), iteration, state)
+
+    def keep_iterations(self, iterations: int) -> None:
+        """Forget the weights that belong to later iterations alone."""
+        channels = iterations * self.planes
+        self.conv.weight = nn.Parameter(self.conv.weight[:, :channels].clone())
+        self.conv.in_channels = channels
+
+
+class Compressor(nn.Module):
+    """Encoder, binarizer and decoder, iterated on the residual."""
+
+    def __init__(self, config: ModelConfig, encoder: Encoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.binarizer = Binarizer(encoder.features, config.code_planes, config.iterations)
+        self.decoder = decoder
+        self.residual_gain = ResidualGain(config.iterations)
+        self.additive = config.reconstruction == "additive"
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations the weights are for."""
+        return len(self.residual_gain.gain)
+
+    @torch.no_grad()
+    def keep_iterations(self, iterations: int) -> None:
+        """Forget what belongs to later iterations alone, as a published model does."""
+        channels = iterations * self.binarizer.planes
+        into = self.binarizer.conv
+        assert into.bias is not None
+        into.weight = nn.Parameter(into.weight[:channels].clone())
+        into.bias = nn.Parameter(into.bias[:channels].clone())
+        into.out_channels = channels
+        self.encoder.keep_iterations(iterations)
+        self.decoder.keep_iterations(iterations)
+        self.residual_gain.gain = nn.Parameter(self.residual_gain.gain[:iterations].clone())
+
+    def reconstruct(self, x_hat: Tensor, drawn: Tensor, iteration: int) -> Tensor:
+        """The picture after an iteration: what it drew, added to the picture before or alone."""
+        if not self.additive:
+            return drawn
+        return x_hat + drawn / self.residual_gain.gain[iteration]
+
+    def forward(
+        self, x: Tensor, iterations: int, mask: Tensor | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Run ``iterations`` iterations on ``x``.
+
+        ``mask`` ``(B, planes, rows, columns)`` in {0, 1} hides codes of the last iteration from the
+        decoder, as a cut stream does. Returns all codes and all reconstructions.
+        """
+        batch, _, height, width = x.shape
+        rows, columns = height // STRIDE, width // STRIDE
+        encoder_state = self.encoder.zero_state(batch, rows, columns, x)
+        decoder_state = self.decoder.zero_state(batch, rows, columns, x)
+        r = x  # (B, 3, H, W): the first residual is the picture itself
+        x_hat = torch.zeros_like(x)
+        all_codes, all_x_hat = [], []
+        for t in range(iterations):
+            features, encoder_state = self.encoder(self.residual_gain(r, t), t, encoder_state)
+            codes = self.binarizer(features, t)
+            all_codes.append(codes)
+            if mask is not None and t == iterations - 1:
+                codes = codes * mask
+            drawn, decoder_state = self.decoder(codes, t, decoder_state)
+            x_hat = self.reconstruct(x_hat, drawn.float(), t)
+            r = x - x_hat
+            all_x_hat.append(x_hat)
+        return all_codes, all_x_hat

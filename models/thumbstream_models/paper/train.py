@@ -1,0 +1,171 @@
+"""One training program for every model: ``thumbstream-models train CONFIG DATA...``.
+
+Everything that a step draws at random comes from (seed, step), and a checkpoint holds the weights,
+their moving average and the optimizer's state: a training that was stopped and resumed gives
+the same weights as one that was not. The same command line runs on CPU and on CUDA.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thumbstream.codec.iterative.codes import coding_rank, grid_of
+from thumbstream_models.evaluate import metrics
+from thumbstream_models.paper import networks
+from thumbstream_models.training import config as configs
+from thumbstream_models.training import data, runs
+from thumbstream_models.training.config import Config
+from thumbstream_models.training.runs import averaged_weights, save, to_pixels, to_tensor
+
+LOG_FLOOR = (2 * 1.5 / 255) ** 2
+"""Squared error, on the [-1, 1] scale, under which ``log_l2`` sees no difference: 1.5 of 255."""
+
+Run: TypeAlias = runs.Run[Config, networks.Compressor]
+
+
+def new_run(config: Config, device: torch.device) -> Run:
+    """A run at step 0."""
+    torch.manual_seed(config.training.seed)
+    net = networks.build(config.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return runs.start(config, net, config.training)
+
+
+def restore(path: Path, device: torch.device, config: Config | None = None) -> Run:
+    """Read a checkpoint; ``config`` may change the training section but not the network."""
+    saved = torch.load(path, map_location=device, weights_only=True)
+    saved_config = configs.from_dict(saved["config"])
+    config = config or saved_config
+    if config.model != saved_config.model:
+        raise configs.ConfigError(f"{path} holds another network than the configuration asks for")
+    run = new_run(config, device)
+    runs.fill(run, saved)
+    return run
+
+
+def learning_rate(config: Config, step: int) -> float:
+    """`runs.learning_rate` of a configuration."""
+    return runs.learning_rate(config.training, step)
+
+
+def unrolled_iterations(config: Config, step: int, rng: np.random.Generator) -> int:
+    """How many iterations batch ``step`` is unrolled for: few at first, then any number.
+
+    Short unrolls are more frequent: their bytes are the ones that people use, and they are cheap.
+    """
+    t = config.training
+    most = config.model.iterations
+    if step < t.curriculum * t.steps:
+        most = min(most, t.curriculum_iterations)
+    spread = most - t.min_iterations + 1
+    return t.min_iterations + int(spread * rng.random() ** t.unroll_power)
+
+
+def truncation_mask(
+    batch: int, planes: int, size: int, whole: float, rng: np.random.Generator
+) -> Tensor:
+    """Which codes the decoder sees: ``(batch, planes, rows, columns)`` of 0 and 1.
+
+    Each picture keeps a random prefix of its codes, in coding order. The part ``whole`` of them
+    keeps all: the last iteration must learn whole codes, too.
+    """
+    grid = grid_of(size, size, networks.STRIDE)
+    rank = torch.from_numpy(coding_rank(grid, planes))
+    total = planes * grid.cells
+    kept = np.where(rng.random(batch) < whole, total, rng.integers(0, total + 1, size=batch))
+    return (rank[None] < torch.from_numpy(kept)[:, None, None, None]).float()
+
+
+def loss_of(x: Tensor, reconstructions: list[Tensor], kind: str) -> Tensor:
+    """Mean loss over iterations and pictures of the residuals ``x - x_hat``.
+
+    ``log_l2`` is the mean PSNR up to sign and scale: with plain L2 the first iterations and the
+    pictures of highest contrast outweigh all others.
+    """
+    mse = torch.stack(
+        [(x - x_hat.float()).square().mean(dim=(1, 2, 3)) for x_hat in reconstructions]
+    )
+    if kind == "l2":
+        return mse.mean()
+    if kind == "log_l2":
+        return torch.log(mse + LOG_FLOOR).mean()
+    raise configs.ConfigError(f"unknown loss {kind!r}; known: l2, log_l2")
+
+
+@torch.no_grad()
+def validate(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> dict[str, Any]:
+    """Mean PSNR and SSIM after 1, 2, 4, 8, ... iterations on the held-out pictures."""
+    with averaged_weights(run) as net:
+        _, reconstructions = net(to_tensor(pixels, device), run.config.model.iterations)
+    point: dict[str, Any] = {"step": run.step, "minutes": round(run.seconds / 60, 1)}
+    t = 1
+    while t <= len(reconstructions):
+        x_hat = to_pixels(reconstructions[t - 1])
+        point[f"psnr_{t}"] = round(float(metrics.psnr(pixels, x_hat).mean()), 3)
+        point[f"ssim_{t}"] = round(float(metrics.ssim(pixels, x_hat).mean()), 4)
+        t *= 2
+    return point
+
+
+def train_step(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> float:
+    """One optimizer step on one batch; returns the loss."""
+    config, t = run.config, run.config.training
+    rng = runs.step_rng(t.seed, run.step)
+    run.net.binarizer.deterministic = run.step >= t.deterministic_from * t.steps
+    x = to_tensor(pixels, device)
+    planes, side = config.model.code_planes, config.data.side()
+    mask = truncation_mask(len(x), planes, side, t.whole_codes, rng).to(device)
+    iterations = unrolled_iterations(config, run.step, rng)
+    with torch.autocast(device.type, torch.bfloat16):
+        _, reconstructions = run.net(x, iterations, mask)
+    return runs.learn(run, loss_of(x, reconstructions, t.loss), t)
+
+
+def train(
+    config: Config | None,
+    sources: list[Path],
+    out: Path,
+    *,
+    resume: Path | None = None,
+    max_minutes: float | None = None,
+    device_name: str | None = None,
+) -> Run:
+    """Train until the last step, ``max_minutes`` or SIGTERM, whichever comes first.
+
+    Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``; with ``resume`` goes on from a
+    checkpoint.
+    """
+    device = runs.device_of(device_name)
+    out.mkdir(parents=True, exist_ok=True)
+    if resume is not None:
+        run = restore(resume, device, config)
+    elif config is not None:
+        run = new_run(config, device)
+    else:
+        raise configs.ConfigError("a training needs a configuration or a checkpoint")
+    config = run.config
+    pictures = data.load(sources, config.data)
+    run.data_sha256 = pictures.sha256
+    held_out = data.validation_batch(pictures.validation, config.data.size)
+    t = config.training
+    batches = data.prefetched_batches(
+        pictures.training, config.data, t.batch_size, t.seed, range(run.step, t.steps)
+    )
+    with runs.stop_requests() as stop:
+        runs.loop(
+            run,
+            t,
+            batches,
+            step=lambda pixels: train_step(run, pixels, device),
+            validate=lambda: validate(run, held_out, device),
+            checkpoint=lambda path: save(run, path),
+            out=out,
+            stop=stop,
+            max_minutes=max_minutes,
+        )
+    return run

@@ -1,0 +1,52 @@
+"""Learning-rate search: short trainings of one configuration, one for each rate.
+
+The paper chose Adam's learning rate by searching a handful of values; so does this. Every training
+sees the same pictures in the same order and has its own schedule, from its rate down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thumbstream_models.paper import train
+from thumbstream_models.training import data
+from thumbstream_models.training.config import Config
+
+
+def search(
+    config: Config,
+    sources: list[Path],
+    rates: Sequence[float],
+    steps: int,
+    *,
+    device_name: str = "cpu",
+) -> list[tuple[float, dict[str, Any]]]:
+    """``(learning rate, validation point after ``steps``)``, the best mean PSNR first.
+
+    The mean is over the numbers of iterations that `train.validate` measures.
+    """
+    device = torch.device(device_name)
+    pictures = data.load(sources, config.data)
+    held_out = data.validation_batch(pictures.validation, config.data.size)
+    out = []
+    for rate in rates:
+        training = dataclasses.replace(config.training, learning_rate=rate, steps=steps)
+        run = train.new_run(dataclasses.replace(config, training=training), device)
+        batches = data.prefetched_batches(
+            pictures.training, config.data, training.batch_size, training.seed, range(steps)
+        )
+        for pixels in batches:
+            train.train_step(run, pixels, device)
+        out.append((rate, train.validate(run, held_out, device)))
+    return sorted(out, key=lambda item: -mean_psnr(item[1]))
+
+
+def mean_psnr(point: dict[str, Any]) -> float:
+    """Mean over the measured numbers of iterations of a validation point, in dB."""
+    values = [value for key, value in point.items() if key.startswith("psnr_")]
+    return float(sum(values) / len(values))

@@ -1,0 +1,1 @@
+"""The default codec: embedded ternary quantisation, integer contexts, one range coder."""

@@ -1,0 +1,127 @@
+"""The two networks of an iterated codec, whatever their weights: analysis and synthesis.
+
+With shared weights one network runs in every iteration and its code channels are slots, ``planes``
+of them for each iteration, of which an iteration uses its own. With weights of their own every
+iteration has a network with ``planes`` code channels. Both may carry state from an iteration to the
+next. See docs/artifact.md.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+from thumbstream.codec.iterative.codes import Grid
+from thumbstream.codec.layouts import IterativeLayout
+from thumbstream.codec.model_folder import Artifact
+from thumbstream.codec.runtime import AUTOMATIC, Float, Network
+from thumbstream.errors import ArtifactError
+
+COLOURS = 3
+
+State: TypeAlias = tuple[Float, ...]
+"""What a network carries from an iteration to the next; empty where it carries nothing."""
+
+
+class _Transform:
+    """A network for every iteration, opened and held against the manifest."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        layout: IterativeLayout,
+        name: str,
+        channels: int,
+        device: str,
+        batch: int,
+    ) -> None:
+        """``channels`` are those of the value that goes in beside the state."""
+        self._states = layout.states[name]
+        named = [(state.name, state.channels) for state in self._states]
+        stages = layout.iterations if layout.weights == "per_stage" else 1
+        self._stages = [
+            Network(artifact.file(layout.file_of(name, t)), device, batch) for t in range(stages)
+        ]
+        for network in self._stages:
+            value, *carried = network.channels.items()
+            if value[1] != channels or carried != named:
+                raise ArtifactError(
+                    f"{artifact.model_id}: the {name} network and the manifest disagree"
+                )
+            if len(network.outputs) != len(network.inputs):
+                raise ArtifactError(
+                    f"{artifact.model_id}: the {name} network does not hand on its state"
+                )
+        self.providers = self._stages[0].providers
+        self.batch = self._stages[0].batch
+
+    def start(self, grid: Grid) -> State:
+        """The state before the first iteration."""
+        return tuple(
+            np.zeros((1, s.channels, s.scale * grid.rows, s.scale * grid.columns), np.float32)
+            for s in self._states
+        )
+
+    def _warm_up(self, value: Float, grid: Grid) -> None:
+        for network in self._stages:
+            inputs = (value, *self.start(grid))
+            network.warm_up(dict(zip(network.inputs, inputs, strict=True)))
+
+    def _run(self, iteration: int, value: Float, state: State) -> tuple[Float, State]:
+        network = self._stages[iteration % len(self._stages)]
+        first, *names = network.inputs
+        output, *following = network.run({first: value, **dict(zip(names, state, strict=True))})
+        return output, tuple(following)
+
+
+def _slots(layout: IterativeLayout) -> int:
+    """Iterations that share the code channels of one network."""
+    return layout.iterations if layout.weights == "shared" else 1
+
+
+class Analysis(_Transform):
+    """Encoder and binarizer: a residual to codes."""
+
+    def __init__(
+        self, artifact: Artifact, layout: IterativeLayout, device: str, batch: int = AUTOMATIC
+    ) -> None:
+        """Raises `ArtifactError` or `DeviceError`."""
+        super().__init__(artifact, layout, "analysis", COLOURS, device, batch)
+        self._stride = artifact.stride
+        self._planes, self._slots = layout.planes, _slots(layout)
+
+    def __call__(self, iteration: int, residual: Float, state: State) -> tuple[Float, State]:
+        """``(1, 3, H, W)`` to ``(planes, rows, columns)`` of -1 and +1."""
+        activation, state = self._run(iteration, residual, state)
+        begin = iteration % self._slots * self._planes
+        own = activation[0, begin : begin + self._planes]
+        return np.where(own >= 0, np.float32(1), np.float32(-1)), state
+
+    def warm_up(self, grid: Grid) -> None:
+        """Run every size of batch once, for pictures of this grid."""
+        sides = grid.rows * self._stride, grid.columns * self._stride
+        self._warm_up(np.zeros((1, COLOURS, *sides), np.float32), grid)
+
+
+class Synthesis(_Transform):
+    """Decoder: codes to a picture, or to what is added to one."""
+
+    def __init__(
+        self, artifact: Artifact, layout: IterativeLayout, device: str, batch: int = AUTOMATIC
+    ) -> None:
+        """Raises `ArtifactError` or `DeviceError`."""
+        self._planes, self._slots = layout.planes, _slots(layout)
+        super().__init__(artifact, layout, "synthesis", self._planes * self._slots, device, batch)
+
+    def __call__(self, iteration: int, codes: Float, state: State) -> tuple[Float, State]:
+        """``(planes, rows, columns)`` in [-1, 1] to ``(1, 3, H, W)``."""
+        slots = np.zeros((1, self._planes * self._slots, *codes.shape[1:]), np.float32)
+        begin = iteration % self._slots * self._planes
+        slots[0, begin : begin + self._planes] = codes
+        return self._run(iteration, slots, state)
+
+    def warm_up(self, grid: Grid) -> None:
+        """Run every size of batch once, for pictures of this grid."""
+        shape = (1, self._planes * self._slots, grid.rows, grid.columns)
+        self._warm_up(np.zeros(shape, np.float32), grid)

@@ -1,0 +1,101 @@
+"""ONNX Runtime behind two calls. No other module imports it.
+
+One session per network, one thread per session: requests run beside each other in a pool of one
+thread per core, where several spinning threads per picture would only get in each other's way. On
+an accelerator, which runs one after the other, those that wait run together (`batching`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream.codec.batching import Batcher, buckets
+from thumbstream.errors import ArtifactError, DeviceError
+
+# ONNX Runtime 1.32 keeps usage data in the home directory unless this is set before the import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
+
+# In TF32, with its 10 bits, which ONNX Runtime takes where it is not told, two thirds of streams
+# would be others than on the CPU, and maybe than in another batch (docs/adr/0019).
+_CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
+_PROVIDERS: dict[str, list[str | tuple[str, dict[str, str]]]] = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": [_CUDA, "CPUExecutionProvider"],
+}
+DEVICES = ("auto", *_PROVIDERS)
+
+AUTOMATIC = 0
+"""As the most rows of a batch: `CUDA_BATCH` where CUDA runs the network, else 1."""
+CUDA_BATCH = 16
+"""A guess until it is measured: enough for one run to serve the threads of a busy service."""
+
+Float = NDArray[np.float32]
+
+
+class Network:
+    """One network in memory; `run` may be called from several threads at once."""
+
+    def __init__(self, model: bytes, device: str, batch: int = AUTOMATIC) -> None:
+        """``device``: ``auto`` (CUDA where it works), ``cpu`` or ``cuda``.
+
+        ``batch``: most rows that runs of several threads have together; 1: every run for itself.
+        Raises `DeviceError` when the device cannot be had: ONNX Runtime itself would fall back
+        without a word. Raises `ArtifactError` for bytes that are no ONNX model.
+        """
+        available = onnxruntime.get_available_providers()
+        has_cuda = "CUDAExecutionProvider" in available
+        chosen = ("cuda" if has_cuda else "cpu") if device == "auto" else device
+        if chosen not in _PROVIDERS:
+            raise DeviceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")
+        if chosen == "cuda" and has_cuda:
+            onnxruntime.preload_dlls()  # CUDA and cuDNN come as wheels, on no search path
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, _PROVIDERS[chosen])
+        except Exception as error:  # ONNX Runtime's own exceptions share no public base class
+            raise ArtifactError(f"ONNX Runtime cannot open the network: {error}") from error
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        if device == "cuda" and "CUDAExecutionProvider" not in self.providers:
+            raise DeviceError("CUDA was asked for, but ONNX Runtime cannot use it here")
+        self.inputs: tuple[str, ...] = tuple(value.name for value in self._session.get_inputs())
+        self.outputs: tuple[str, ...] = tuple(value.name for value in self._session.get_outputs())
+        self.channels: dict[str, int] = {
+            value.name: value.shape[1] for value in self._session.get_inputs()
+        }
+        if batch == AUTOMATIC:
+            batch = CUDA_BATCH if "CUDAExecutionProvider" in self.providers else 1
+        self.batch: int = batch if self._has_free_rows() else 1
+        """Most rows that runs of several threads have together."""
+        self._batcher = Batcher(self._run, self.batch) if self.batch > 1 else None
+
+    def run(self, inputs: Mapping[str, Float], outputs: Sequence[str] | None = None) -> list[Float]:
+        """Run once: float32 arrays by input name to float32 arrays in the order of ``outputs``."""
+        if self._batcher is not None:
+            return self._batcher.run(inputs, outputs)
+        return self._run(inputs, outputs)
+
+    def warm_up(self, inputs: Mapping[str, Float]) -> None:
+        """Run every size of batch once with ``inputs`` of one row; nothing without batches."""
+        if self._batcher is not None:
+            for rows in buckets(self.batch):
+                self.run({name: value.repeat(rows, 0) for name, value in inputs.items()})
+
+    def _run(self, inputs: Mapping[str, Float], outputs: Sequence[str] | None) -> list[Float]:
+        result: list[Float] = self._session.run(outputs, dict(inputs))
+        return result
+
+    def _has_free_rows(self) -> bool:
+        """Whether the graph says that everything begins with one and the same free dimension."""
+        values = [*self._session.get_inputs(), *self._session.get_outputs()]
+        first = {value.shape[0] if value.shape else 1 for value in values}
+        return len(first) == 1 and isinstance(first.pop(), str)

@@ -1,0 +1,141 @@
+"""uvicorn, and a stop in three steps.
+
+SIGTERM: (1) /readyz answers 503 at once while everything is still served, for ``drain_seconds``, so
+that a load balancer has time to notice; (2) the port closes and requests in flight finish, for at
+most ``shutdown_seconds``; (3) workers and store close. SIGINT (Ctrl-C) skips the first step, and so
+does a second SIGTERM; a second SIGINT gives up on requests in flight. Either way the process ends
+with status 0: it was asked to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from thumbstream.server.processes import Child, announce
+from thumbstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICKS_PER_SECOND = 10
+"""How often uvicorn calls `on_tick`."""
+
+OTHER_DESCRIPTORS = 512
+"""Files and sockets beside those of clients: the store's, the models', uvicorn's own."""
+
+
+def run(
+    app: ASGIApp,
+    settings: Settings,
+    *,
+    on_drain: Callable[[], None],
+    protocol: type[asyncio.Protocol] | None = None,
+    on_second: Callable[[], None] | None = None,
+    child: Child | None = None,
+) -> bool:
+    """Serves ``app`` until a signal stops it; False when it could not start.
+
+    ``on_drain`` is called from a signal handler when the first step begins, ``on_second`` on the
+    event loop. ``protocol`` speaks HTTP on each connection; without one, uvicorn's own does, which
+    has few limits. As a ``child`` it listens on the socket that its parent gave it.
+    """
+    _allow_descriptors(settings.max_connections + OTHER_DESCRIPTORS)
+    server = DrainingServer(_config(app, settings, protocol), settings.drain_seconds, on_drain)
+    server.on_second = on_second
+    server.child = child
+    try:
+        server.run(None if child is None else [child.listener])
+    except SystemExit:  # uvicorn leaves like this when the lifespan or the port fails
+        return False
+    return server.started
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Let the process open so many files and sockets, as far as the system permits."""
+    if sys.platform == "win32":  # has no such limit
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning(
+            "the system permits %d open files; THUMBSTREAM_MAX_CONNECTIONS needs %d",
+            allowed,
+            wanted,
+        )
+
+
+def _config(
+    app: ASGIApp, settings: Settings, protocol: type[asyncio.Protocol] | None
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        # "auto" for loop and http: uvloop and httptools where they are installed.
+        http=protocol or "auto",
+        lifespan="on",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nothing here depends on the client's address
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+class DrainingServer(uvicorn.Server):
+    """A uvicorn server that says that it will stop before it does."""
+
+    def __init__(
+        self, config: uvicorn.Config, drain_seconds: float, on_drain: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._drain_seconds = drain_seconds
+        self._on_drain = on_drain
+        self._stop_at: float | None = None  # time.monotonic() at which step 2 begins
+        self.on_second: Callable[[], None] | None = None
+        """Called when it has started and then once a second, on the event loop."""
+        self.child: Child | None = None
+        """Set in one of several processes."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so: to everybody where, or to the parent, which speaks for all."""
+        await super().startup(sockets)
+        if not self.started:
+            return
+        if self.child is not None:
+            self.child.beat()
+        else:
+            announce(self.servers[0].sockets[0].getsockname(), "1 process")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle a signal: choose when to stop instead of stopping."""
+        asked_before = self._stop_at is not None
+        patient = sig == signal.SIGTERM and not asked_before
+        self._stop_at = time.monotonic() + (self._drain_seconds if patient else 0.0)
+        self._on_drain()
+        if asked_before and sig == signal.SIGINT:
+            self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say whether to stop; uvicorn asks ten times a second."""
+        if self.on_second is not None and counter % TICKS_PER_SECOND == 0:
+            self.on_second()
+        if self._stop_at is not None and time.monotonic() >= self._stop_at:
+            self.should_exit = True
+        return await super().on_tick(counter)

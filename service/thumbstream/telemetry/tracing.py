@@ -1,0 +1,150 @@
+"""OpenTelemetry traces: one span a request, below it one for each step of the pipeline.
+
+Off unless ``OTEL_EXPORTER_OTLP_ENDPOINT`` (or its ``_TRACES_`` form) is set and the extra
+``thumbstream[otel]`` is there; then the variables of OpenTelemetry's specification say the rest
+(``OTEL_SERVICE_NAME``, ``OTEL_TRACES_SAMPLER``, ...), and its SDK reads them. While it is off the
+SDK is not imported, `span` returns one shared object that does nothing, and requests pass through
+no wrapper.
+
+The wrapper is our own and not opentelemetry-instrumentation-asgi: that one names spans by the raw
+path, makes spans of single ASGI messages, and is in beta.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from thumbstream.telemetry.request_ids import request_id
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Tracer
+
+log = logging.getLogger(__name__)
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+_NOTHING: AbstractContextManager[object] = nullcontext()
+_tracer: Tracer | None = None  # None: off
+_provider: TracerProvider | None = None
+
+
+def span(name: str) -> AbstractContextManager[object]:
+    """A span below the current one, for ``with``. An exception that leaves it is noted in it."""
+    return _NOTHING if _tracer is None else _tracer.start_as_current_span(name)
+
+
+def enabled() -> bool:
+    """Whether spans are recorded."""
+    return _tracer is not None
+
+
+def ids() -> Mapping[str, str]:
+    """``trace_id`` and ``span_id`` of the current span in hex; empty where there is none."""
+    if _tracer is None:
+        return {}
+    from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
+
+    context = get_current_span().get_span_context()
+    if not context.is_valid:
+        return {}
+    return {
+        "trace_id": format_trace_id(context.trace_id),
+        "span_id": format_span_id(context.span_id),
+    }
+
+
+def start() -> None:
+    """Turns traces on if the environment asks for them and the extra is installed."""
+    endpoint = next((name for name in ENDPOINTS if os.environ.get(name)), None)
+    if endpoint is None:
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        # Not fatal: platforms put the variable into every container, wanted or not.
+        log.warning("%s is set, but without the extra thumbstream[otel]: no traces", endpoint)
+        return
+    # What the environment says wins over the name given here.
+    named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get(
+        "OTEL_RESOURCE_ATTRIBUTES", ""
+    )
+    resource = Resource.create({} if named else {"service.name": "thumbstream"})
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    use(provider)
+    log.info("traces go where %s says", endpoint)
+
+
+def use(provider: TracerProvider) -> None:
+    """Records spans with ``provider`` from now on."""
+    global _tracer, _provider
+    _provider = provider
+    _tracer = provider.get_tracer("thumbstream")
+
+
+def stop() -> None:
+    """Sends what is left, and turns traces off. Harmless when they are off."""
+    global _tracer, _provider
+    provider, _provider, _tracer = _provider, None, None
+    if provider is not None:
+        provider.shutdown()
+
+
+class Traced:
+    """Wraps an ASGI application: a server span for each request, continued from ``traceparent``.
+
+    ``route_of`` names the route's template once the request was served: spans are called
+    ``GET /thumb/{id}``, not by what clients invent.
+    """
+
+    def __init__(self, app: ASGIApp, route_of: Callable[[Scope], str]) -> None:
+        self._app = app
+        self._route_of = route_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI)."""
+        if scope["type"] != "http" or _tracer is None:
+            await self._app(scope, receive, send)
+            return
+        from opentelemetry.propagate import extract
+        from opentelemetry.trace import SpanKind, Status, StatusCode
+
+        status = 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        method = scope["method"]
+        with _tracer.start_as_current_span(
+            method, extract(_carrier(scope["headers"])), SpanKind.SERVER
+        ) as span:
+            await self._app(scope, receive, noting)
+            route = self._route_of(scope)
+            span.update_name(f"{method} {route}")
+            span.set_attributes(
+                {
+                    "http.request.method": method,
+                    "http.route": route,
+                    "http.response.status_code": status,
+                    "thumbstream.request_id": request_id(scope),
+                }
+            )
+            if status >= 500:
+                span.set_status(Status(StatusCode.ERROR))
+
+
+def _carrier(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}

@@ -1,0 +1,186 @@
+"""Colour profiles: followed when they fit, ignored when they do not, never fatal."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from thumbstream.images import colour, reduce_to_grid, thumbnail
+
+Save = Callable[..., bytes]
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def s15(value: float) -> bytes:
+    return struct.pack(">i", round(value * 65536))
+
+
+def profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A display profile, ICC version 2, by hand: the profiles of this world may not be copied."""
+    table = struct.pack(">I", len(tags))
+    body = b""
+    offset = 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        table += name + struct.pack(">II", offset + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    header = struct.pack(">I4sI4s4s4s", 0, b"lcms", 0x02100000, b"mntr", space, b"XYZ ")
+    header += bytes(12) + b"acsp" + bytes(28) + s15(0.9642) + s15(1.0) + s15(0.8249)
+    content = header.ljust(128, b"\0") + table + body
+    return struct.pack(">I", len(content)) + content[4:]
+
+
+def xyz(x: float, y: float, z: float) -> bytes:
+    return b"XYZ " + bytes(4) + s15(x) + s15(y) + s15(z)
+
+
+def gamma(value: float) -> bytes:
+    return b"curv" + bytes(4) + struct.pack(">IH", 1, round(value * 256))
+
+
+D50 = xyz(0.9642, 1.0, 0.8249)
+
+SWAPPED = profile(
+    b"RGB ",
+    {
+        # sRGB's primaries, adapted to D50, with red and blue exchanged.
+        b"rXYZ": xyz(0.1431, 0.0606, 0.7139),
+        b"gXYZ": xyz(0.3851, 0.7169, 0.0971),
+        b"bXYZ": xyz(0.4361, 0.2225, 0.0139),
+        b"rTRC": gamma(2.2),
+        b"gTRC": gamma(2.2),
+        b"bTRC": gamma(2.2),
+        b"wtpt": D50,
+    },
+)
+
+LINEAR_GREY = profile(b"GRAY", {b"kTRC": gamma(1.0), b"wtpt": D50})
+
+
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "TIFF", "WEBP", "AVIF"])
+def test_an_rgb_profile_is_followed(
+    quarters: Image.Image,
+    save: Save,
+    centres: Callable[..., list[list[int]]],
+    near: Callable[..., bool],
+    format_: str,
+) -> None:
+    options = {"lossless": True} if format_ == "WEBP" else {"quality": 95}
+    found = centres(thumbnail(save(quarters, format_, icc_profile=SWAPPED, **options), 32).pixels)
+    exchanged = [(40, 30, 220), (60, 180, 20), (200, 50, 30), (120, 120, 120)]
+    assert near(found, exchanged, 10)
+
+
+def test_a_grey_profile_is_followed(
+    grey_quarters: Image.Image,
+    save: Save,
+    centres: Callable[..., list[list[int]]],
+    near: Callable[..., bool],
+) -> None:
+    found = centres(thumbnail(save(grey_quarters, "PNG", icc_profile=LINEAR_GREY), 32).pixels)
+    # sRGB's transfer curve of 80/255 and of 160/255.
+    assert near(found, [(0,) * 3, (151,) * 3, (206,) * 3, (255,) * 3], 2)
+
+
+def test_grey_under_an_rgb_profile(grey_quarters: Image.Image, save: Save) -> None:
+    result = thumbnail(save(grey_quarters, "PNG", icc_profile=SWAPPED), 32).pixels.astype(int)
+    assert np.ptp(result, axis=2).max() <= 1
+    plain = thumbnail(save(grey_quarters, "PNG"), 32).pixels
+    assert np.abs(result - plain).max() <= 8
+
+
+def test_the_profile_meets_the_reduced_jpeg(
+    photo_like: Callable[..., np.ndarray], save: Save
+) -> None:
+    data = save(Image.fromarray(photo_like(1024, 768)), "JPEG", quality=92, icc_profile=SWAPPED)
+    drafted = thumbnail(data, 32).pixels
+    whole = reduce_to_grid(Image.open(io.BytesIO(data)), 32).pixels
+    assert np.abs(drafted.astype(int) - whole).mean() < 1
+
+
+def test_cmyk_follows_its_profile(
+    quarters: Image.Image, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No CMYK profile can be made by hand in a page: what is shown is that it would be asked.
+    asked: list[tuple[bytes | None, str]] = []
+    monkeypatch.setattr(colour, "_transform", lambda icc, mode: asked.append((icc, mode)))
+    thumbnail(save(quarters.convert("CMYK"), "TIFF", icc_profile=b"press"), 32)
+    assert asked[0] == (b"press", "CMYK")
+
+
+def test_srgb_costs_and_changes_nothing(photo_like: Callable[..., np.ndarray], save: Save) -> None:
+    picture = Image.fromarray(photo_like(200, 150))
+    marked = thumbnail(save(picture, "PNG", icc_profile=SRGB), 64).pixels
+    assert np.array_equal(marked, thumbnail(save(picture, "PNG"), 64).pixels)
+    assert colour._transform(SRGB, "RGB") is None
+    assert colour._transform(SWAPPED, "RGB") is not None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b"garbage",
+        SWAPPED[:100],
+        SWAPPED[:200],
+        SWAPPED[:128] + b"\xff" * 400,
+        LINEAR_GREY,
+        SWAPPED.replace(b"RGB ", b"CMYK"),
+        SWAPPED.replace(b"RGB ", b"Lab "),
+        SWAPPED.replace(b"acsp", b"nope"),
+        SWAPPED + bytes(colour.MAX_PROFILE_BYTES),
+    ],
+)
+@pytest.mark.parametrize("format_", ["PNG", "TIFF", "WEBP"])
+def test_a_profile_that_does_not_fit_is_ignored(
+    quarters: Image.Image, save: Save, broken: bytes, format_: str
+) -> None:
+    options = {"lossless": True} if format_ == "WEBP" else {}
+    found = thumbnail(save(quarters, format_, icc_profile=broken, **options), 32).pixels
+    assert np.array_equal(found, thumbnail(save(quarters, format_, **options), 32).pixels)
+
+
+def test_mutated_profiles_are_never_fatal(quarters: Image.Image, rng: np.random.Generator) -> None:
+    for source in (SWAPPED, LINEAR_GREY, SRGB):
+        for _ in range(150):
+            mutated = bytearray(source)
+            for _ in range(int(rng.integers(1, 12))):
+                mutated[int(rng.integers(len(mutated)))] = int(rng.integers(256))
+            quarters.info["icc_profile"] = bytes(mutated)
+            assert reduce_to_grid(quarters, 8).pixels.shape == (6, 8, 3)
+
+
+def test_a_profile_that_inflates_without_end_costs_the_profile_only(
+    quarters: Image.Image, save: Save
+) -> None:
+    bomb = zlib.compress(bytes(200 << 20))
+    plain = save(quarters, "PNG")
+    data = b"bomb\0\0" + bomb
+    chunk = (
+        struct.pack(">I", len(data))
+        + b"iCCP"
+        + data
+        + struct.pack(">I", zlib.crc32(b"iCCP" + data))
+    )
+    result = thumbnail(plain[:33] + chunk + plain[33:], 32)
+    assert np.array_equal(result.pixels, thumbnail(plain, 32).pixels)
+
+
+def test_a_profile_is_followed_under_alpha() -> None:
+    """Colours come out as those of the opaque picture do; the alpha is not converted."""
+    picture = Image.new("RGB", (64, 64), (200, 60, 20))
+    layered = picture.convert("RGBA")
+    layered.putalpha(Image.linear_gradient("L").resize((64, 64)).point(lambda v: max(16, v)))
+    picture.info["icc_profile"] = layered.info["icc_profile"] = SWAPPED
+    expected = reduce_to_grid(picture, 32).pixels
+    found = reduce_to_grid(layered, 32, alpha=True).pixels
+    assert expected[0, 0, 2] > 150 > expected[0, 0, 0]
+    weight = found[..., 3:] / 255
+    assert np.abs((found[..., :3].astype(float) - expected) * weight).max() <= 2
+    assert found[0, 0, 3] < 20 < 240 < found[-1, 0, 3]
