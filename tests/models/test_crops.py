@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thumbstream_models import data
-from thumbstream_models.config import Config
+from thumbstream_models.training import data
+from thumbstream_models.training.config import Config
 from thumbstream_models.training import crops
 
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from thumbstream_models import data
-from thumbstream_models.config import DataConfig
+from thumbstream_models.training import data
+from thumbstream_models.training.config import DataConfig
 
 Pixels = NDArray[np.uint8]
 
