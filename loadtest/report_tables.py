@@ -136,27 +136,6 @@ def codec(report: Report) -> str:
     return "\n\n".join([about, table(["", "ms", f"times {peer}"], rows)])
 
 
-def batches(report: Report) -> str:
-    """Networks with batches beside the same without."""
-    rows = [
-        [
-            f"{verb}, threads: {threads}",
-            number(one["on"]["per_second"]),
-            number(one["on"]["p99_ms"]),
-            f"{one['ratio']:.2f}",
-            f"{one['ratio_lowest']:.2f} to {one['ratio_highest']:.2f}",
-        ]
-        for threads, verbs in report["threads"].items()
-        for verb, one in verbs.items()
-    ]
-    about = (
-        f"Measured on: {report['cpus']} processors, {report['provider']}. `{report['model']}`, "
-        f"long side {report['size']}, at most {report['batch']} in a batch."
-    )
-    head = ["with batches", "thumbnails/s", "p99, ms", "of those without", "rounds"]
-    return "\n\n".join([about, table(head, rows)])
-
-
 def client(report: Report) -> str:
     """The browser client beside its peers."""
     return "\n\n".join([machine(report), client_report.table(report)])
@@ -243,7 +222,6 @@ BLOCKS = {
     "service": Block("http", "bench_http.py", service),
     "uploads": Block("http", "bench_http.py --peers FOLDER", uploads),
     "codec": Block("codec", "bench_codec.py PICTURES", codec),
-    "batches": Block("batch", "bench_batch.py", batches),
     "client": Block("client", "bench_client.py", client),
     "client-targets": Block("client", "bench_client.py", client_targets),
     "bulk": Block("bulk", "bench_bulk.py", bulk),

@@ -14,15 +14,10 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.prefix_search import PrefixDecoder
-from thumbstream.codec.runtime import AUTOMATIC
 from thumbstream.codec.targets import Target
 from thumbstream.errors import ArtifactError, UnknownModelError
 
 log = logging.getLogger(__name__)
-
-COMMON_SHAPES = ((4, 4), (3, 4), (4, 3))
-"""Height and width of pictures, in quarters of the long side: square, and 4:3 both ways, of which
-the grid of 3:2 and 16:9 is as large when the long side has four cells."""
 
 
 class PictureCodec(Protocol):
@@ -35,13 +30,6 @@ class PictureCodec(Protocol):
     @property
     def providers(self) -> tuple[str, ...]:
         """Execution providers that are really in use."""
-
-    @property
-    def batch(self) -> int:
-        """Most pictures that threads have drawn in one run of a network."""
-
-    def warm_up(self, height: int, width: int) -> None:
-        """Run every size of batch once, for pictures of this size."""
 
     @property
     def alpha(self) -> bool:
@@ -90,10 +78,8 @@ class Zoo(Protocol):
     def describe(self, model_id: str) -> Mapping[str, Any]:
         """The manifest; ``bitstream_id`` is in it. Raises `UnknownModelError`."""
 
-    def load(
-        self, model_id: str | None = None, *, device: str = "auto", batch: int = AUTOMATIC
-    ) -> PictureCodec:
-        """The codec of a model, opened once per device and batch. Raises `UnknownModelError`."""
+    def load(self, model_id: str | None = None, *, device: str = "auto") -> PictureCodec:
+        """The codec of a model, opened once per device. Raises `UnknownModelError`."""
 
 
 class Catalogue:
@@ -109,20 +95,14 @@ class Catalogue:
         *,
         chosen: tuple[str, ...] = (),
         device: str = "auto",
-        batch: int = AUTOMATIC,
         size: int = 32,
     ) -> None:
-        """``batch`` as in `thumbstream.codec.base.open_codec`.
-
-        ``size``: pixels of the long side that models are warmed up for.
-        """
+        """``size``: long side, in pixels, of the image that warms up each opened model."""
         self._zoo = zoo
         self._chosen = chosen
-        self._device, self._batch, self._size = device, batch, size
+        self._device, self._size = device, size
         self.offered: tuple[str, ...] = ()
         """Model ids, the default first; empty until `open`."""
-        self.batch = 1
-        """Most pictures in one run of a network of the default model; known after `open`."""
         self._by_bitstream: dict[int, str] = {}
         self._providers: dict[str, tuple[str, ...]] = {}  # of the models that are open
 
@@ -140,9 +120,7 @@ class Catalogue:
         for name in self._chosen or offered[:1]:
             codec = self._load(name)
             self._warm_up(codec)
-            providers = ", ".join(codec.providers)
-            log.info("model %s runs on %s, batches up to %d", name, providers, codec.batch)
-        self.batch = self._load(offered[0]).batch
+            log.info("model %s runs on %s", name, ", ".join(codec.providers))
         self.offered = offered
 
     def name(self, model_id: str | None = None) -> str:
@@ -180,10 +158,8 @@ class Catalogue:
     def _warm_up(self, codec: PictureCodec) -> None:
         grey = np.full((self._size, self._size, 3), 128, np.uint8)
         codec.decode(codec.encode(grey))
-        for height, width in COMMON_SHAPES:
-            codec.warm_up(height * self._size // 4, width * self._size // 4)
 
     def _load(self, name: str) -> PictureCodec:
-        codec = self._zoo.load(name, device=self._device, batch=self._batch)
+        codec = self._zoo.load(name, device=self._device)
         self._providers[name] = codec.providers
         return codec

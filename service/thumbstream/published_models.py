@@ -14,7 +14,6 @@ from typing import Any
 from thumbstream.codec.base import Codec, open_codec
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.model_folder import MANIFEST, read_manifest
-from thumbstream.codec.runtime import AUTOMATIC
 from thumbstream.errors import ArtifactError, BitstreamError, UnknownModelError
 
 DEFAULT_MODEL = "thumbstream-1"
@@ -22,7 +21,7 @@ DEFAULT_MODEL = "thumbstream-1"
 _PACKAGE = Path(__file__).resolve().parent
 _PLACES = (_PACKAGE / "_zoo", _PACKAGE.parents[1] / "models" / "zoo")
 _opening = threading.Lock()
-_open: dict[tuple[str, str, int], Codec] = {}
+_open: dict[tuple[str, str], Codec] = {}
 
 
 @lru_cache(maxsize=1)
@@ -47,19 +46,19 @@ def describe(model_id: str) -> dict[str, Any]:
     return read_manifest(_folder(model_id))
 
 
-def load(model_id: str | None = None, *, device: str = "auto", batch: int = AUTOMATIC) -> Codec:
-    """The codec of a published model (None: the default), opened once per device and batch.
+def load(model_id: str | None = None, *, device: str = "auto") -> Codec:
+    """The codec of a published model (None: the default), opened once per device.
 
     Raises `UnknownModelError`, `ArtifactError` or `DeviceError`.
     """
     name = model_id or DEFAULT_MODEL
     folder = _folder(name)
-    key = name, device, batch
+    key = name, device
     if (codec := _open.get(key)) is not None:  # who needs no opening waits for none
         return codec
     with _opening:
         if key not in _open:
-            _open[key] = open_codec(folder, device=device, batch=batch)
+            _open[key] = open_codec(folder, device=device)
         return _open[key]
 
 

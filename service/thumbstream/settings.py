@@ -81,7 +81,6 @@ class Settings(BaseSettings):
     models: Annotated[tuple[str, ...], NoDecode] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     curves: bool = True
-    batch: int = Field(0, ge=0, le=256)
     encode_workers: int = Field(0, ge=0)
     encode_queue: int = Field(64, ge=0)
     work_timeout_seconds: float = Field(30.0, gt=0)

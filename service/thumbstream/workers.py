@@ -60,12 +60,8 @@ class Workers:
     """``threads`` threads, and room for ``queue`` jobs to wait."""
 
     def __init__(self, threads: int, queue: int) -> None:
-        self._queue = queue
-        self._set(threads)
-
-    def _set(self, threads: int) -> None:
         self._threads = threads
-        self._places = Places(threads + self._queue)
+        self._places = Places(threads + queue)
         # It starts a thread when there is a job for it, and so costs nothing before the first.
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="thumbstream-worker")
 
@@ -73,12 +69,6 @@ class Workers:
     def threads(self) -> int:
         """Jobs that run at a time."""
         return self._threads
-
-    def widen(self, threads: int) -> None:
-        """At least so many threads. To be called before the first job."""
-        assert not self._places.taken
-        if threads > self._threads:
-            self._set(threads)
 
     @property
     def running(self) -> int:

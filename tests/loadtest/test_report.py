@@ -89,15 +89,6 @@ CODEC = {
     "encode_ms": {"as published": 4.0, "AVIF (Pillow)": 2.0},
     "decode_ms": {"16 bytes": 1.0, "AVIF (Pillow)": 0.5},
 }
-SPEED = {"on": {"per_second": 50.0, "p99_ms": 9.0}, "ratio": 0.5}
-BATCH = {
-    "model": "made-up",
-    "provider": "CPUExecutionProvider",
-    "batch": 16,
-    "size": 32,
-    "cpus": 2,
-    "threads": {"4": {"encode": SPEED | {"ratio_lowest": 0.4, "ratio_highest": 0.6}}},
-}
 PROCESSES = {"processes": 2, **pair(1200, 1000)}
 
 
@@ -119,7 +110,6 @@ def made_up(report: Any) -> dict[str, Any]:
         "bulk": BULK,
         "memory": MEMORY,
         "codec": CODEC,
-        "batch": BATCH,
         "processes": PROCESSES,
         "sizing": json.loads((LOADTEST / "results" / "sizing.json").read_text()),
         "scenarios": {"scenarios": {"hot key": scenario(0), "faults": scenario(2)}},
@@ -158,8 +148,6 @@ def test_what_is_missed_is_said(report: Any, made_up: dict[str, Any]) -> None:
 
 def test_figures_of_every_kind(report: Any, made_up: dict[str, Any]) -> None:
     assert "| encode, as published | 4 | 2.0 |" in report.render("codec", made_up)
-    batches = report.render("batches", made_up)
-    assert "| encode, threads: 4 | 50 | 9 | 0.50 | 0.40 to 0.60 |" in batches
     bulk = report.render("bulk", made_up)
     assert f"| {KIND}, plain, 2 processes | 0.25 | 0.20 to 0.30 |" in bulk
     assert "decode and reduce, 2" not in bulk

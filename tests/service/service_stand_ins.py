@@ -40,14 +40,10 @@ class StandInCodec:
         self.bitstream_id = bitstream_id
         self.gate = threading.Event()  # cleared: encode and decode wait
         self.gate.set()
-        self.batch = 1
-        self.warmed: list[tuple[int, int]] = []
+        self.encoded_shapes: list[tuple[int, ...]] = []
         self.encoded = 0
         self.targets: list[Target] = []
         self.aspects: list[tuple[int, int] | None] = []
-
-    def warm_up(self, height: int, width: int) -> None:
-        self.warmed.append((height, width))
 
     def encode(
         self,
@@ -60,6 +56,7 @@ class StandInCodec:
         assert self.gate.wait(20), "a test forgot to open the gate"
         self.encoded += 1
         self.aspects.append(aspect)
+        self.encoded_shapes.append(pixels.shape)
         height, width, channels = pixels.shape
         assert self.alpha or channels == 3
         alpha = channels == 4
@@ -112,11 +109,8 @@ class StandInZoo:
     def describe(self, model_id: str) -> Mapping[str, Any]:
         return {"bitstream_id": self._codec(model_id).bitstream_id, "family": "stand_in"}
 
-    def load(
-        self, model_id: str | None = None, *, device: str = "auto", batch: int = 0
-    ) -> StandInCodec:
+    def load(self, model_id: str | None = None, *, device: str = "auto") -> StandInCodec:
         codec = self._codec(model_id or "stand-in-1")
-        codec.batch = batch or 1
         self.loaded.add(codec.model_id)
         return codec
 

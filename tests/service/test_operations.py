@@ -311,21 +311,12 @@ async def test_outside_of_requests_no_line_names_one(caplog: pytest.LogCaptureFi
     assert not hasattr(caplog.records[-1], "request_id")
 
 
-async def test_without_batches_there_are_as_many_threads_as_cores(start: Start) -> None:
+async def test_default_thread_count_is_the_number_of_cores(start: Start) -> None:
     running = await start(encode_workers=0)
     assert running.app.service.workers.threads == available_cores()
 
 
-async def test_where_batches_are_run_there_are_threads_that_fill_them(start: Start) -> None:
-    threads = available_cores() + 3
-    running = await start(batch=threads, encode_workers=0)
-    assert running.app.service.catalogue.batch == threads
-    assert running.app.service.workers.threads == threads
-    chosen = await start(batch=threads, encode_workers=2)
-    assert chosen.app.service.workers.threads == 2
-
-
 async def test_models_are_warmed_up_at_the_default_size(start: Start) -> None:
     running = await start(default_size=64, models=("stand-in-2",))
-    assert running.zoo.codecs["stand-in-2"].warmed == [(64, 64), (48, 64), (64, 48)]
-    assert running.zoo.codecs["stand-in-1"].warmed == []
+    assert running.zoo.codecs["stand-in-2"].encoded_shapes == [(64, 64, 3)]
+    assert running.zoo.codecs["stand-in-1"].encoded_shapes == []

@@ -37,13 +37,6 @@ def test_processes_divide_the_threads_between_them(monkeypatch: pytest.MonkeyPat
     assert load_settings(processes=2, encode_workers=3).threads == 3
 
 
-@pytest.mark.parametrize("batch", [-1, 257])
-def test_batches_have_bounds(batch: int) -> None:
-    assert Settings(batch=256).batch == 256
-    with pytest.raises(ValidationError):
-        Settings(batch=batch)
-
-
 def test_what_is_chosen_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBSTREAM_PORT", "9000")
     assert load_settings(port=9001).port == 9001

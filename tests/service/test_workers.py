@@ -75,17 +75,3 @@ async def test_close_drops_what_waits_and_lets_end_what_runs() -> None:
     await running
     assert ended == [True]
     assert waiting.cancelled()
-
-
-async def test_widened_workers_have_more_threads_and_as_long_a_queue() -> None:
-    workers, gate = Workers(1, 1), threading.Event()
-    workers.widen(3)
-    workers.widen(2)
-    assert workers.threads == 3
-    jobs = [asyncio.create_task(workers.run(lambda: gate.wait(10))) for _ in range(4)]
-    await until(lambda: workers.running == 3 and workers.waiting == 1)
-    with pytest.raises(OverloadedError):
-        await workers.run(lambda: True)
-    gate.set()
-    assert await asyncio.gather(*jobs) == [True] * 4
-    await workers.close()

@@ -13,7 +13,6 @@ from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.iterative.codec import IterativeCodec
 from thumbstream.codec.model_folder import Artifact, open_artifact
 from thumbstream.codec.prefix_search import PrefixDecoder
-from thumbstream.codec.runtime import AUTOMATIC
 from thumbstream.codec.targets import Target
 from thumbstream.errors import ArtifactError
 
@@ -25,14 +24,9 @@ class Codec(Protocol):
     bitstream_id: int
     providers: tuple[str, ...]
     """ONNX Runtime's execution providers that are really in use."""
-    batch: int
-    """Most pictures that threads have drawn in one run of a network; 1: each for itself."""
     manifest: dict[str, Any]
     alpha: bool
     """Whether it can code transparency."""
-
-    def warm_up(self, height: int, width: int) -> None:
-        """Run every size of batch once, for pictures of this size; nothing without batches."""
 
     def encode(
         self,
@@ -89,16 +83,12 @@ FAMILIES: dict[str, Callable[..., Codec]] = {
     ),
     "embedded": EmbeddedCodec,
 }
-"""Manifest's family to the codec that runs it: ``(artifact, *, device, batch) -> Codec``."""
+"""Manifest's family to the codec that runs it: ``(artifact, *, device) -> Codec``."""
 
 
-def open_codec(folder: Path, *, device: str = "auto", batch: int = AUTOMATIC) -> Codec:
-    """The codec of a published model folder.
-
-    ``batch``: most rows that runs of several threads have together: `networks.AUTOMATIC` takes 16
-    on CUDA and 1, no batches, elsewhere. Raises `ArtifactError` or `DeviceError`.
-    """
+def open_codec(folder: Path, *, device: str = "auto") -> Codec:
+    """The codec of a published model folder; raises `ArtifactError` or `DeviceError`."""
     artifact: Artifact = open_artifact(folder)
     if artifact.family not in FAMILIES:
         raise ArtifactError(f"{artifact.model_id}: unknown family {artifact.family!r}")
-    return FAMILIES[artifact.family](artifact, device=device, batch=batch)
+    return FAMILIES[artifact.family](artifact, device=device)

@@ -1,8 +1,7 @@
 """ONNX Runtime behind two calls. No other module imports it.
 
 One session per network, one thread per session: requests run beside each other in a pool of one
-thread per core, where several spinning threads per picture would only get in each other's way. On
-an accelerator, which runs one after the other, those that wait run together (`batching`).
+thread per core, where several spinning threads per picture would only get in each other's way.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.batching import Batcher, buckets
 from thumbstream.errors import ArtifactError, DeviceError
 
 # ONNX Runtime 1.32 keeps usage data in the home directory unless this is set before the import.
@@ -21,8 +19,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
-# In TF32, with its 10 bits, which ONNX Runtime takes where it is not told, two thirds of streams
-# would be others than on the CPU, and maybe than in another batch (docs/adr/0019).
+# By default ONNX Runtime uses TF32 (10 bits of mantissa) on CUDA. Two of three streams would then
+# differ from those of the CPU (docs/adr/0019).
 _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
 _PROVIDERS: dict[str, list[str | tuple[str, dict[str, str]]]] = {
     "cpu": ["CPUExecutionProvider"],
@@ -30,21 +28,15 @@ _PROVIDERS: dict[str, list[str | tuple[str, dict[str, str]]]] = {
 }
 DEVICES = ("auto", *_PROVIDERS)
 
-AUTOMATIC = 0
-"""As the most rows of a batch: `CUDA_BATCH` where CUDA runs the network, else 1."""
-CUDA_BATCH = 16
-"""A guess until it is measured: enough for one run to serve the threads of a busy service."""
-
 Float = NDArray[np.float32]
 
 
 class Network:
     """One network in memory; `run` may be called from several threads at once."""
 
-    def __init__(self, model: bytes, device: str, batch: int = AUTOMATIC) -> None:
+    def __init__(self, model: bytes, device: str) -> None:
         """``device``: ``auto`` (CUDA where it works), ``cpu`` or ``cuda``.
 
-        ``batch``: most rows that runs of several threads have together; 1: every run for itself.
         Raises `DeviceError` when the device cannot be had: ONNX Runtime itself would fall back
         without a word. Raises `ArtifactError` for bytes that are no ONNX model.
         """
@@ -72,30 +64,8 @@ class Network:
         self.channels: dict[str, int] = {
             value.name: value.shape[1] for value in self._session.get_inputs()
         }
-        if batch == AUTOMATIC:
-            batch = CUDA_BATCH if "CUDAExecutionProvider" in self.providers else 1
-        self.batch: int = batch if self._has_free_rows() else 1
-        """Most rows that runs of several threads have together."""
-        self._batcher = Batcher(self._run, self.batch) if self.batch > 1 else None
 
     def run(self, inputs: Mapping[str, Float], outputs: Sequence[str] | None = None) -> list[Float]:
         """Run once: float32 arrays by input name to float32 arrays in the order of ``outputs``."""
-        if self._batcher is not None:
-            return self._batcher.run(inputs, outputs)
-        return self._run(inputs, outputs)
-
-    def warm_up(self, inputs: Mapping[str, Float]) -> None:
-        """Run every size of batch once with ``inputs`` of one row; nothing without batches."""
-        if self._batcher is not None:
-            for rows in buckets(self.batch):
-                self.run({name: value.repeat(rows, 0) for name, value in inputs.items()})
-
-    def _run(self, inputs: Mapping[str, Float], outputs: Sequence[str] | None) -> list[Float]:
         result: list[Float] = self._session.run(outputs, dict(inputs))
         return result
-
-    def _has_free_rows(self) -> bool:
-        """Whether the graph says that everything begins with one and the same free dimension."""
-        values = [*self._session.get_inputs(), *self._session.get_outputs()]
-        first = {value.shape[0] if value.shape else 1 for value in values}
-        return len(first) == 1 and isinstance(first.pop(), str)

@@ -44,7 +44,6 @@ class Service:
             zoo,
             chosen=settings.models,
             device=settings.device,
-            batch=settings.batch,
             size=settings.default_size,
         )
         cache = StreamCache(settings.cache_bytes)
@@ -92,8 +91,6 @@ class Service:
         except BaseException:
             await self.store.close()
             raise
-        if not self.settings.encode_workers:
-            self.workers.widen(self.catalogue.batch)  # who fills a batch, if not that many?
         self._open = True
         [model, *_] = self.catalogue.describe()
         self.metrics.serving(

@@ -34,7 +34,7 @@ from thumbstream.codec.iterative.codes import Grid, grid_of
 from thumbstream.codec.layouts import EmbeddedLayout
 from thumbstream.codec.model_folder import Artifact
 from thumbstream.codec.prefix_search import PrefixDecoder, shortest_prefix
-from thumbstream.codec.runtime import AUTOMATIC, Float, Network
+from thumbstream.codec.runtime import Float, Network
 from thumbstream.codec.targets import BYTES, Target, check_limits
 from thumbstream.codec.tensors import to_network, to_pixels
 from thumbstream.errors import ArtifactError, BitstreamError
@@ -50,12 +50,11 @@ class EmbeddedCodec:
     alpha = True
     """It codes transparency."""
 
-    def __init__(self, artifact: Artifact, *, device: str = "auto", batch: int = AUTOMATIC) -> None:
+    def __init__(self, artifact: Artifact, *, device: str = "auto") -> None:
         """Open the networks and tables of ``artifact``.
 
-        ``batch``: most rows that runs of several threads have together (`networks`). Raises
-        `ArtifactError` when they do not fit each other, `DeviceError` when ``device`` cannot be
-        had.
+        Raises `ArtifactError` when they do not fit each other, and `DeviceError` when ``device``
+        is not available.
         """
         self.model_id = artifact.model_id
         self.bitstream_id = artifact.bitstream_id
@@ -63,28 +62,15 @@ class EmbeddedCodec:
         self._stride = artifact.stride
         self._nesting = Nesting(EmbeddedLayout.of(artifact))
         self._context_model = EmbeddedContextModel(artifact.arrays("entropy.npz"), self._nesting)
-        self._analysis = Network(artifact.file("analysis.onnx"), device, batch)
-        self._synthesis = Network(artifact.file("synthesis.onnx"), device, batch)
+        self._analysis = Network(artifact.file("analysis.onnx"), device)
+        self._synthesis = Network(artifact.file("synthesis.onnx"), device)
         self._check_networks()
         self._search = (
-            FlipSearch(artifact, self._context_model, device, batch)
+            FlipSearch(artifact, self._context_model, device)
             if flipsearch.NETWORK in artifact.files
             else None
         )
         self.providers = self._synthesis.providers
-        self.batch = self._synthesis.batch
-
-    def warm_up(self, height: int, width: int) -> None:
-        """Run every size of batch once, for pictures of this size; nothing without batches."""
-        grid = grid_of(height, width, self._stride)
-        sides = grid.rows * self._stride, grid.columns * self._stride
-        pixels = np.zeros((1, COLOURS, *sides), np.float32)
-        cells = (1, self._nesting.layout.channels, grid.rows, grid.columns)
-        known = {name: np.zeros(cells, np.float32) for name in ("values", "levels")}
-        self._analysis.warm_up({"pixels": pixels})
-        self._synthesis.warm_up(known)
-        if self._search is not None:
-            self._search.warm_up({**known, "pixels": pixels})
 
     def encode(
         self,

@@ -16,7 +16,6 @@ The encoder is free in all of this, and every decoder reads the result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +25,7 @@ from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextM
 from thumbstream.codec.embedded.quantizer import Integers, Step
 from thumbstream.codec.iterative.codes import Grid
 from thumbstream.codec.model_folder import Artifact
-from thumbstream.codec.runtime import AUTOMATIC, Float, Network
+from thumbstream.codec.runtime import Float, Network
 from thumbstream.errors import ArtifactError
 
 NETWORK, TABLES = "search.onnx", "search.npz"
@@ -78,7 +77,6 @@ class FlipSearch:
         artifact: Artifact,
         model: EmbeddedContextModel,
         device: str,
-        batch: int = AUTOMATIC,
     ) -> None:
         """Open its network and tables; raises `ArtifactError` or `DeviceError`.
 
@@ -90,7 +88,7 @@ class FlipSearch:
         """
         layout = model.nesting.layout
         self._model, self._nesting = model, model.nesting
-        self._network = Network(artifact.file(NETWORK), device, batch)
+        self._network = Network(artifact.file(NETWORK), device)
         tables = artifact.arrays(TABLES)
         found = {name: (table.dtype, *table.shape) for name, table in tables.items()}
         expected = {
@@ -108,10 +106,6 @@ class FlipSearch:
         self._curvature = tables["curvature"].astype(np.float32)[:, None]
         self._slopes = tables["slopes"].astype(np.float32)
         self._everywhere = frozenset(np.flatnonzero(tables["everywhere"]).tolist())
-
-    def warm_up(self, inputs: Mapping[str, Float]) -> None:
-        """Run every size of batch once, with ``inputs`` of the network that have one row."""
-        self._network.warm_up(inputs)
 
     def everywhere(self, subject: Subject) -> Integers:
         """Finest states of a stream that may be cut anywhere."""

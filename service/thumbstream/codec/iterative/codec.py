@@ -32,7 +32,7 @@ from thumbstream.codec.iterative.transforms import COLOURS, Analysis, State, Syn
 from thumbstream.codec.layouts import IterativeLayout
 from thumbstream.codec.model_folder import Artifact
 from thumbstream.codec.prefix_search import PrefixDecoder, shortest_prefix
-from thumbstream.codec.runtime import AUTOMATIC, Float
+from thumbstream.codec.runtime import Float
 from thumbstream.codec.targets import BYTES, Target, check_limits
 from thumbstream.codec.tensors import to_network, to_pixels
 from thumbstream.errors import ArtifactError, BitstreamError
@@ -56,12 +56,11 @@ class IterativeCodec:
     alpha = False
     """They code colours only."""
 
-    def __init__(self, artifact: Artifact, *, device: str = "auto", batch: int = AUTOMATIC) -> None:
+    def __init__(self, artifact: Artifact, *, device: str = "auto") -> None:
         """Open the networks and tables of ``artifact``.
 
-        ``batch``: most rows that runs of several threads have together (`networks`). Raises
-        `ArtifactError` when they do not fit each other, `DeviceError` when ``device`` cannot be
-        had.
+        Raises `ArtifactError` when they do not fit each other, and `DeviceError` when ``device``
+        is not available.
         """
         self.model_id = artifact.model_id
         self.bitstream_id = artifact.bitstream_id
@@ -76,16 +75,9 @@ class IterativeCodec:
         model = self._context_model
         if (model.iterations, model.planes) != (layout.iterations, layout.planes):
             raise ArtifactError(f"{self.model_id}: tables and manifest disagree")
-        self._analysis = Analysis(artifact, layout, device, batch)
-        self._synthesis = Synthesis(artifact, layout, device, batch)
+        self._analysis = Analysis(artifact, layout, device)
+        self._synthesis = Synthesis(artifact, layout, device)
         self.providers = self._synthesis.providers
-        self.batch = self._synthesis.batch
-
-    def warm_up(self, height: int, width: int) -> None:
-        """Run every size of batch once, for pictures of this size; nothing without batches."""
-        grid = grid_of(height, width, self._stride)
-        self._analysis.warm_up(grid)
-        self._synthesis.warm_up(grid)
 
     def encode(
         self,

@@ -15,7 +15,7 @@ import numpy as np
 from thumbstream.codec.iterative.codes import Grid
 from thumbstream.codec.layouts import IterativeLayout
 from thumbstream.codec.model_folder import Artifact
-from thumbstream.codec.runtime import AUTOMATIC, Float, Network
+from thumbstream.codec.runtime import Float, Network
 from thumbstream.errors import ArtifactError
 
 COLOURS = 3
@@ -34,14 +34,13 @@ class _Transform:
         name: str,
         channels: int,
         device: str,
-        batch: int,
     ) -> None:
         """``channels`` are those of the value that goes in beside the state."""
         self._states = layout.states[name]
         named = [(state.name, state.channels) for state in self._states]
         stages = layout.iterations if layout.weights == "per_stage" else 1
         self._stages = [
-            Network(artifact.file(layout.file_of(name, t)), device, batch) for t in range(stages)
+            Network(artifact.file(layout.file_of(name, t)), device) for t in range(stages)
         ]
         for network in self._stages:
             value, *carried = network.channels.items()
@@ -54,7 +53,6 @@ class _Transform:
                     f"{artifact.model_id}: the {name} network does not hand on its state"
                 )
         self.providers = self._stages[0].providers
-        self.batch = self._stages[0].batch
 
     def start(self, grid: Grid) -> State:
         """The state before the first iteration."""
@@ -62,11 +60,6 @@ class _Transform:
             np.zeros((1, s.channels, s.scale * grid.rows, s.scale * grid.columns), np.float32)
             for s in self._states
         )
-
-    def _warm_up(self, value: Float, grid: Grid) -> None:
-        for network in self._stages:
-            inputs = (value, *self.start(grid))
-            network.warm_up(dict(zip(network.inputs, inputs, strict=True)))
 
     def _run(self, iteration: int, value: Float, state: State) -> tuple[Float, State]:
         network = self._stages[iteration % len(self._stages)]
@@ -83,11 +76,9 @@ def _slots(layout: IterativeLayout) -> int:
 class Analysis(_Transform):
     """Encoder and binarizer: a residual to codes."""
 
-    def __init__(
-        self, artifact: Artifact, layout: IterativeLayout, device: str, batch: int = AUTOMATIC
-    ) -> None:
+    def __init__(self, artifact: Artifact, layout: IterativeLayout, device: str) -> None:
         """Raises `ArtifactError` or `DeviceError`."""
-        super().__init__(artifact, layout, "analysis", COLOURS, device, batch)
+        super().__init__(artifact, layout, "analysis", COLOURS, device)
         self._stride = artifact.stride
         self._planes, self._slots = layout.planes, _slots(layout)
 
@@ -98,21 +89,14 @@ class Analysis(_Transform):
         own = activation[0, begin : begin + self._planes]
         return np.where(own >= 0, np.float32(1), np.float32(-1)), state
 
-    def warm_up(self, grid: Grid) -> None:
-        """Run every size of batch once, for pictures of this grid."""
-        sides = grid.rows * self._stride, grid.columns * self._stride
-        self._warm_up(np.zeros((1, COLOURS, *sides), np.float32), grid)
-
 
 class Synthesis(_Transform):
     """Decoder: codes to a picture, or to what is added to one."""
 
-    def __init__(
-        self, artifact: Artifact, layout: IterativeLayout, device: str, batch: int = AUTOMATIC
-    ) -> None:
+    def __init__(self, artifact: Artifact, layout: IterativeLayout, device: str) -> None:
         """Raises `ArtifactError` or `DeviceError`."""
         self._planes, self._slots = layout.planes, _slots(layout)
-        super().__init__(artifact, layout, "synthesis", self._planes * self._slots, device, batch)
+        super().__init__(artifact, layout, "synthesis", self._planes * self._slots, device)
 
     def __call__(self, iteration: int, codes: Float, state: State) -> tuple[Float, State]:
         """``(planes, rows, columns)`` in [-1, 1] to ``(1, 3, H, W)``."""
@@ -120,8 +104,3 @@ class Synthesis(_Transform):
         begin = iteration % self._slots * self._planes
         slots[0, begin : begin + self._planes] = codes
         return self._run(iteration, slots, state)
-
-    def warm_up(self, grid: Grid) -> None:
-        """Run every size of batch once, for pictures of this grid."""
-        shape = (1, self._planes * self._slots, grid.rows, grid.columns)
-        self._warm_up(np.zeros(shape, np.float32), grid)
