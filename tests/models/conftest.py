@@ -44,6 +44,7 @@ TINY = Config(
         unroll_power=1.4,
         deterministic_from=0.7,
         validate_every=2,
+        precision="bfloat16",
     ),
 )
 
@@ -152,6 +153,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Crops of test pictures do not go where the user's are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thumbstream_models.training import data
+from thumbstream_models.training import crops, data
 from thumbstream_models.training.config import Config
-from thumbstream_models.training import crops
 
 
 def test_crops_are_made_once(tiny: Config, picture_folder: Path, tmp_path: Path) -> None:

@@ -184,6 +184,34 @@ def test_the_training_stops_when_its_minutes_are_over(
     assert "stopped at step 1: out of time" in capsys.readouterr().out
 
 
+def test_the_same_command_goes_on(
+    tiny: Config, picture_folder: Path, uninterrupted: tuple[train.Run, Path], tmp_path: Path
+) -> None:
+    train.train(tiny, [picture_folder], tmp_path, max_minutes=0, device_name="cpu")
+    run = train.train(tiny, [picture_folder], tmp_path, device_name="cpu")
+    assert_same(weights(run), weights(uninterrupted[0]))
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [("model", {"code_planes": 5}), ("data", {"min_crop": 0.6}), ("training", {"steps": 7})],
+)
+def test_a_checkpoint_of_another_configuration_is_not_gone_on_from(
+    tiny: Config,
+    changed: Callable[..., Config],
+    picture_folder: Path,
+    tmp_path: Path,
+    section: str,
+    values: dict[str, Any],
+) -> None:
+    train.train(tiny, [picture_folder], tmp_path, max_minutes=0, device_name="cpu")
+    checkpoint = (tmp_path / "checkpoint.pt").read_bytes()
+    other = changed(tiny, section, **values)
+    with pytest.raises(ConfigError, match="another configuration"):
+        train.train(other, [picture_folder], tmp_path, device_name="cpu")
+    assert (tmp_path / "checkpoint.pt").read_bytes() == checkpoint
+
+
 def test_a_finished_training_does_nothing_more(
     tiny: Config, picture_folder: Path, uninterrupted: tuple[train.Run, Path], tmp_path: Path
 ) -> None:

@@ -1,8 +1,8 @@
 """One training program for every model: ``thumbstream-models train CONFIG DATA...``.
 
 Everything that a step draws at random comes from (seed, step), and a checkpoint holds the weights,
-their moving average and the optimizer's state: a training that was stopped and resumed gives
-the same weights as one that was not. The same command line runs on CPU and on CUDA.
+their moving average and the optimizer's state. The same command goes on with a training that was
+stopped, and gives the same weights as one that was not. It runs on CPU and on CUDA.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from thumbstream.codec.iterative.codes import coding_rank, grid_of
 from thumbstream_models.evaluate import metrics
 from thumbstream_models.paper import networks
 from thumbstream_models.training import config as configs
-from thumbstream_models.training import data, runs
+from thumbstream_models.training import crops, precision, runs
 from thumbstream_models.training.config import Config
 from thumbstream_models.training.runs import averaged_weights, save, to_pixels, to_tensor
 
@@ -112,6 +112,21 @@ def validate(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> dict[
     return point
 
 
+def choose_precision(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> None:
+    """Set the precision of a new run; where it is to be measured, on one batch of crops."""
+    t = run.config.training
+    if run.precision:  # as before: going on must give the same weights
+        return
+    if t.precision != "measured":
+        run.precision = t.precision
+        return
+    x = to_tensor(pixels[: t.batch_size], device)
+    iterations = min(2, run.config.model.iterations)
+    run.precision = precision.fastest(
+        run.net, lambda: loss_of(x, run.net(x, iterations)[1], t.loss), device
+    )
+
+
 def train_step(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> float:
     """One optimizer step on one batch; returns the loss."""
     config, t = run.config, run.config.training
@@ -121,7 +136,7 @@ def train_step(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> flo
     planes, side = config.model.code_planes, config.data.side()
     mask = truncation_mask(len(x), planes, side, t.whole_codes, rng).to(device)
     iterations = unrolled_iterations(config, run.step, rng)
-    with torch.autocast(device.type, torch.bfloat16):
+    with precision.autocast(run.precision, device):
         _, reconstructions = run.net(x, iterations, mask)
     return runs.learn(run, loss_of(x, reconstructions, t.loss), t)
 
@@ -137,24 +152,33 @@ def train(
 ) -> Run:
     """Train until the last step, ``max_minutes`` or SIGTERM, whichever comes first.
 
-    Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``; with ``resume`` goes on from a
-    checkpoint.
+    Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``, and goes on from a checkpoint that is
+    there already; raises `ConfigError` if its configuration is another one. ``resume`` names
+    another checkpoint to go on from, which must be of the same network.
     """
     device = runs.device_of(device_name)
     out.mkdir(parents=True, exist_ok=True)
-    if resume is not None:
+    if resume is None and (out / "checkpoint.pt").exists():
+        run = restore(out / "checkpoint.pt", device)
+        if config not in (None, run.config):
+            raise configs.ConfigError(
+                f"{out / 'checkpoint.pt'} is of another configuration: name it with --resume to go "
+                "on from it, or another folder with --out"
+            )
+    elif resume is not None:
         run = restore(resume, device, config)
     elif config is not None:
         run = new_run(config, device)
     else:
         raise configs.ConfigError("a training needs a configuration or a checkpoint")
     config = run.config
-    pictures = data.load(sources, config.data)
+    pictures = crops.load(sources, config.data)
     run.data_sha256 = pictures.sha256
-    held_out = data.validation_batch(pictures.validation, config.data.size)
+    choose_precision(run, pictures.validation, device)
     t = config.training
-    batches = data.prefetched_batches(
-        pictures.training, config.data, t.batch_size, t.seed, range(run.step, t.steps)
+    batches = (
+        crops.batch(pictures.training, t.batch_size, t.seed, step, window=config.data.window)
+        for step in range(run.step, t.steps)
     )
     with runs.stop_requests() as stop:
         runs.loop(
@@ -162,7 +186,7 @@ def train(
             t,
             batches,
             step=lambda pixels: train_step(run, pixels, device),
-            validate=lambda: validate(run, held_out, device),
+            validate=lambda: validate(run, pictures.validation, device),
             checkpoint=lambda path: save(run, path),
             out=out,
             stop=stop,

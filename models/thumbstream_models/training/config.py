@@ -98,9 +98,14 @@ class TrainingConfig(Schedule):
     """Batches are unrolled for ``min + (max - min) * u ** power`` iterations, ``u ~ U(0, 1)``."""
     deterministic_from: float
     """From this fraction of the steps on, binarize by sign as at inference, without noise."""
+    precision: str = "measured"
+    """``bfloat16``, ``float32``, or ``measured``: whichever is faster on the device."""
     whole_codes: float = 0.25
     """Part of the pictures of a batch whose last iteration is not cut. 1: nothing is ever cut, as
     for a network of one fixed rate."""
+
+    def __post_init__(self) -> None:
+        _one_of("precision", self.precision, ("measured", "bfloat16", "float32"))
 
 
 @dataclass(frozen=True, slots=True)

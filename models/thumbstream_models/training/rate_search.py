@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from thumbstream_models.paper import train
-from thumbstream_models.training import data
+from thumbstream_models.training import crops
 from thumbstream_models.training.config import Config
 
 
@@ -31,18 +31,22 @@ def search(
     The mean is over the numbers of iterations that `train.validate` measures.
     """
     device = torch.device(device_name)
-    pictures = data.load(sources, config.data)
-    held_out = data.validation_batch(pictures.validation, config.data.size)
+    pictures = crops.load(sources, config.data)
     out = []
     for rate in rates:
         training = dataclasses.replace(config.training, learning_rate=rate, steps=steps)
         run = train.new_run(dataclasses.replace(config, training=training), device)
-        batches = data.prefetched_batches(
-            pictures.training, config.data, training.batch_size, training.seed, range(steps)
-        )
-        for pixels in batches:
+        train.choose_precision(run, pictures.validation, device)
+        for step in range(steps):
+            pixels = crops.batch(
+                pictures.training,
+                training.batch_size,
+                training.seed,
+                step,
+                window=config.data.window,
+            )
             train.train_step(run, pixels, device)
-        out.append((rate, train.validate(run, held_out, device)))
+        out.append((rate, train.validate(run, pictures.validation, device)))
     return sorted(out, key=lambda item: -mean_psnr(item[1]))
 
 

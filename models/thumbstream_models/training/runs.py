@@ -52,6 +52,8 @@ class Run(Generic[C, N]):
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
+    precision: str = ""
+    """``bfloat16`` or ``float32``; empty before it is chosen."""
     data_sha256: str = ""
     curve: list[dict[str, Any]] = field(default_factory=list)
 
@@ -74,6 +76,7 @@ def save(run: Run[C, N], path: Path, **more: Any) -> None:
             "optimizer": run.optimizer.state_dict(),
             "step": run.step,
             "seconds": run.seconds,
+            "precision": run.precision,
             "data_sha256": run.data_sha256,
             "curve": run.curve,
             **more,
@@ -115,6 +118,7 @@ def fill(run: Run[C, N], saved: dict[str, Any]) -> None:
     run.ema = {name: value.to(run.ema[name].dtype) for name, value in saved["ema"].items()}
     run.optimizer.load_state_dict(saved["optimizer"])
     run.step, run.seconds = saved["step"], saved["seconds"]
+    run.precision = saved.get("precision", "bfloat16")  # older checkpoints do not say
     run.data_sha256, run.curve = saved["data_sha256"], saved["curve"]
 
 
