@@ -120,17 +120,17 @@ bench-rd: $(DEVELOPER) ## Quality by bytes beside other codecs on your pictures 
 	$(VENV)/bin/thumbstream-models evaluate $(DIR) $(ARGS)
 
 bench-http: $(DEVELOPER) ## Requests and uploads a second beside a bare server (DIR=folder, ARGS=options)
-	$(VENV)/bin/python loadtest/bench_http.py $(DIR) $(ARGS)
+	$(VENV)/bin/python -m loadtest.bench.http $(DIR) $(ARGS)
 
 bench-client: $(DEVELOPER) ## The browser client beside ThumbHash and onnxruntime-web (ARGS=options)
 	@.ci/need chromium chromium chromium-browser google-chrome
-	$(VENV)/bin/python loadtest/bench_client.py $(ARGS)
+	$(VENV)/bin/python -m loadtest.bench.client $(ARGS)
 
 scenarios: $(DEVELOPER) ## Run the load scenarios against their thresholds (ARGS="steady faults --scale 0.5")
-	$(VENV)/bin/python loadtest/run_scenarios.py $(ARGS)
+	$(VENV)/bin/python -m loadtest.scenarios $(ARGS)
 
 report: $(DEVELOPER) ## Write docs/performance.md and its plots from loadtest/results (ARGS="--check" or "--html FILE")
-	$(VENV)/bin/python loadtest/report.py $(ARGS)
+	$(VENV)/bin/python -m loadtest.report $(ARGS)
 
 train: $(DEVELOPER) ## Train a model (CONFIG=file.toml DATA="shards and folders" ARGS=options)
 	@test -n "$(DATA)" || { echo "Say which pictures: make train DATA=folder" >&2; exit 1; }

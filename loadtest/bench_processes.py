@@ -24,9 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import servers
-import uploads
-from load import GRID, Load, alternate
+from loadtest.lib import servers, uploads
+from loadtest.lib.load import GRID, Load, alternate
 
 BYTES = 64
 TIMES = 20

@@ -15,8 +15,7 @@ Main = Callable[[list[str]], int]
 
 @pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch) -> Main:
-    monkeypatch.syspath_prepend(str(LOADTEST))
-    import bench_budget
+    from loadtest.bench import budget as bench_budget
 
     return bench_budget.main
 

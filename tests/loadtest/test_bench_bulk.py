@@ -13,8 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def bench_bulk(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "loadtest"))
-    import bench_bulk
+    from loadtest.bench import bulk as bench_bulk
 
     monkeypatch.setattr(bench_bulk, "WORKERS", (1,))
     monkeypatch.setattr(bench_bulk, "WRITTEN", 300)

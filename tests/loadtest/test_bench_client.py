@@ -15,9 +15,8 @@ KEYS = {"ready", "decode", "page", "task"}
 
 @pytest.fixture
 def bench_client(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "loadtest"))
-    import bench_client
-    import client_browser
+    from loadtest.bench import client as bench_client
+    from loadtest.lib import client_browser
 
     if not any(map(shutil.which, client_browser.CHROMIUM_NAMES)) and not os.environ.get("CI"):
         pytest.skip("no Chromium on the PATH")

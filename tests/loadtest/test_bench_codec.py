@@ -12,8 +12,7 @@ MODEL = ROOT / "models" / "zoo" / "thumbstream-1"
 
 @pytest.fixture
 def bench_codec(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "loadtest"))
-    import bench_codec
+    from loadtest.bench import codec as bench_codec
 
     return bench_codec
 

@@ -15,10 +15,11 @@ def test_the_benchmark_runs_and_ends_by_itself(tmp_path: Path) -> None:
     out = tmp_path / "http.json"
     options = ["--seconds", "0.3", "--rounds", "1", "--connections", "4", "--out", str(out)]
     done = subprocess.run(
-        [sys.executable, str(LOADTEST / "bench_http.py"), *options],
+        [sys.executable, "-m", "loadtest.bench.http", *options],
         capture_output=True,
         text=True,
         timeout=240,
+        cwd=ROOT,
         env={"PYTHONPATH": str(ROOT / "service"), "PATH": "", "TMPDIR": str(tmp_path)},
     )
     assert done.returncode == 0, done.stderr
@@ -66,8 +67,7 @@ Transfer/sec:      9.65MB
 
 @pytest.fixture
 def wrk(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    monkeypatch.syspath_prepend(str(LOADTEST))
-    import wrk
+    from loadtest.lib import wrk
 
     return wrk
 

@@ -13,20 +13,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def loadtest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "loadtest"))
-
-
-@pytest.fixture
-def peers(loadtest: None) -> ModuleType:
-    import peers
+def peers() -> ModuleType:
+    from loadtest.lib import peers
 
     return peers
 
 
 @pytest.fixture
-def targets(loadtest: None) -> ModuleType:
-    import targets
+def targets() -> ModuleType:
+    from loadtest.lib import targets
 
     return targets
 
@@ -39,7 +34,7 @@ http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[2]), bi
 
 
 def test_a_peer_serves_the_files_and_leaves_nothing(peers: ModuleType, tmp_path: Path) -> None:
-    import servers
+    from loadtest.lib import servers
 
     program = tmp_path / "server.py"
     program.write_text(FOLDER_SERVER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import re
 import subprocess
@@ -94,15 +95,14 @@ PROCESSES = {"processes": 2, **pair(1200, 1000)}
 
 @pytest.fixture
 def report(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(LOADTEST))
-    import report
+    from loadtest.report import __main__ as report
 
     return report
 
 
 @pytest.fixture
 def made_up(report: Any) -> dict[str, Any]:
-    import targets
+    from loadtest.lib import targets
 
     return {
         "http": HTTP | {"targets": targets.judged(HTTP)},
@@ -162,7 +162,7 @@ def test_without_results_it_says_how_to_get_them(report: Any, name: str) -> None
     said = report.render(name, {})
     assert said.startswith("Not measured yet")
     assert f"{block.script} --out loadtest/results/{block.file}.json" in said
-    assert (LOADTEST / block.script.split()[0]).exists()
+    assert importlib.util.find_spec(f"loadtest.{block.script.split()[0]}")
     assert report.plots({}) == []
 
 
@@ -219,7 +219,8 @@ def test_one_page_holds_everything(site: tuple[Path, list[str]], report: Any) ->
 
 def test_the_committed_report_is_what_the_results_give() -> None:
     done = subprocess.run(
-        [sys.executable, LOADTEST / "report.py", "--check"],
+        [sys.executable, "-m", "loadtest.report", "--check"],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,

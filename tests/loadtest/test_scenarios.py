@@ -20,11 +20,11 @@ def test_reads_uploads_and_a_killed_store(tmp_path: Path) -> None:
     out = tmp_path / "scenarios.json"
     names = ["mixed", "faults"]
     done = subprocess.run(
-        [sys.executable, LOADTEST / "run_scenarios.py", *names, "--scale", "0.2", "--out", out],
+        [sys.executable, "-m", "loadtest.scenarios", *names, "--scale", "0.2", "--out", out],
         capture_output=True,
         text=True,
         timeout=240,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "service"), "TMPDIR": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)},
     )
     report = json.loads(out.read_text())
     assert list(report["scenarios"]) == names, done.stderr
@@ -43,8 +43,7 @@ def test_reads_uploads_and_a_killed_store(tmp_path: Path) -> None:
 
 @pytest.fixture
 def scenarios(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    monkeypatch.syspath_prepend(str(LOADTEST))
-    import scenarios
+    from loadtest.scenarios import catalog as scenarios
 
     return scenarios
 

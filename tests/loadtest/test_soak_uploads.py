@@ -19,8 +19,7 @@ LOADTEST = ROOT / "loadtest"
 
 @pytest.fixture
 def soak(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(LOADTEST))
-    import soak_uploads
+    from loadtest.bench import memory as soak_uploads
 
     return soak_uploads
 
@@ -28,10 +27,11 @@ def soak(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_a_short_one(tmp_path: Path) -> None:
     out = tmp_path / "memory.json"
     done = subprocess.run(
-        [sys.executable, str(LOADTEST / "soak_uploads.py"), "--uploads", "24", "--out", str(out)],
+        [sys.executable, "-m", "loadtest.bench.memory", "--uploads", "24", "--out", str(out)],
         capture_output=True,
         text=True,
         timeout=240,
+        cwd=ROOT,
         env={"PYTHONPATH": str(ROOT / "service"), "PATH": "", "TMPDIR": str(tmp_path)},
     )
     report = json.loads(out.read_text())

@@ -148,7 +148,6 @@ def test_prometheus_scrapes_the_job_that_the_alerts_know() -> None:
 
 
 def test_the_figures_of_sizing_are_the_measured_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "loadtest"))
     bench_sizing = importlib.import_module("bench_sizing")
     report = json.loads(bench_sizing.RESULTS.read_text()) | {"prices": bench_sizing.PRICES}
     shown = RUNBOOK.split(bench_sizing.BEGIN)[1].split(bench_sizing.END)[0]

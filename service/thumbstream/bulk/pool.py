@@ -1,7 +1,7 @@
 """All cores of this machine: a pool of processes, each with the codec opened once.
 
 Processes and not threads, since encoding and measuring curves are many short array operations
-under the interpreter lock: ``loadtest/bench_bulk.py`` measures both.
+under the interpreter lock: ``loadtest/bench/bulk.py`` measures both.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import bench_sizing
-import client_report
-import targets
-from report_goals import Goal, Report, Results, goals, number
+from loadtest.bench import sizing as bench_sizing
+from loadtest.lib import targets
+from loadtest.report import client as client_report
+from loadtest.report.goals import Goal, Report, Results, goals, number
 
 PLOTS = "performance"
 """The folder of plots beside the document that shows them."""
@@ -45,7 +45,7 @@ class Block:
         """Markdown; without results, how to get them."""
         if self.file in results:
             return self.text(results[self.file])
-        command = f"python loadtest/{self.script} --out loadtest/results/{self.file}.json"
+        command = f"python -m loadtest.{self.script} --out loadtest/results/{self.file}.json"
         return f"Not measured yet: `{command}`."
 
 
@@ -219,17 +219,17 @@ def scenarios(report: Report) -> str:
 
 
 BLOCKS = {
-    "service": Block("http", "bench_http.py", service),
-    "uploads": Block("http", "bench_http.py --peers FOLDER", uploads),
-    "codec": Block("codec", "bench_codec.py PICTURES", codec),
-    "client": Block("client", "bench_client.py", client),
-    "client-targets": Block("client", "bench_client.py", client_targets),
-    "bulk": Block("bulk", "bench_bulk.py", bulk),
+    "service": Block("http", "bench.http", service),
+    "uploads": Block("http", "bench.http --peers FOLDER", uploads),
+    "codec": Block("codec", "bench.codec PICTURES", codec),
+    "client": Block("client", "bench.client", client),
+    "client-targets": Block("client", "bench.client", client_targets),
+    "bulk": Block("bulk", "bench.bulk", bulk),
     "processes": Block("processes", "bench_processes.py", processes),
-    "memory": Block("memory", "soak_uploads.py", memory),
-    "sizing": Block("sizing", "bench_sizing.py", bench_sizing.text),
-    "scenarios": Block("scenarios", "run_scenarios.py", scenarios),
-    "soak": Block("soak", "run_scenarios.py soak", scenarios),
+    "memory": Block("memory", "bench.memory", memory),
+    "sizing": Block("sizing", "bench.sizing", bench_sizing.text),
+    "scenarios": Block("scenarios", "scenarios", scenarios),
+    "soak": Block("soak", "scenarios soak", scenarios),
 }
 SUMMARY = "summary"
 

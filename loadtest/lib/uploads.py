@@ -45,6 +45,6 @@ def kinds(folder: Path | None) -> dict[str, list[bytes]]:
     if folder is not None:
         paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES][:_MOST]
         if not paths:
-            raise SystemExit(f"bench_http: no pictures in {folder}")
+            raise SystemExit(f"no pictures in {folder}")
         out[f"pictures of {folder.name}"] = [path.read_bytes() for path in paths]
     return out

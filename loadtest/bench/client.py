@@ -23,16 +23,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import client_browser
-import client_peers
-import servers
 import thumbstream
-import uploads
-from client_report import ELEMENTS, HASH, ONNX, PLAIN, WASM, judged, table, targets
+from loadtest.lib import client_browser, client_peers, servers, uploads
+from loadtest.report.client import ELEMENTS, HASH, ONNX, PLAIN, WASM, judged, table, targets
 
 BYTES = 64
 SIZE = 32  # pixels of a picture's sides
-MODEL = Path(__file__).resolve().parents[1] / "models/zoo/thumbstream-1"
+MODEL = Path(__file__).resolve().parents[2] / "models/zoo/thumbstream-1"
 CLIENT = Path(thumbstream.__file__).parent / "web" / "client"
 CODE = {
     WASM: ("thumbstream.min.js",),
@@ -171,7 +168,7 @@ def _environment(args: argparse.Namespace) -> Figures:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("bench_client.py", description=__doc__)
+    parser = argparse.ArgumentParser("python -m loadtest.bench.client", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--rounds", type=int, default=7, help="pages for each (default 7)")
     parser.add_argument("--repeats", type=int, default=2, help="turns in a page (default 2)")

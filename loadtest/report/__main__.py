@@ -1,8 +1,8 @@
 """The report of everything measured: docs/performance.md and its plots, from the JSON of the runs.
 
-    python loadtest/report.py                    write them
-    python loadtest/report.py --check            status 1 when they are not what the JSON gives
-    python loadtest/report.py --html report.html the same as one page that needs no other file
+    python -m loadtest.report                    write them
+    python -m loadtest.report --check            status 1 when they are not what the JSON gives
+    python -m loadtest.report --html report.html the same as one page that needs no other file
 
 Documents hold blocks, ``<!-- NAME:begin -->`` to ``<!-- NAME:end -->`` (``report_tables.BLOCKS``);
 what is between is written, the prose around them is not touched. Any page of the documentation may
@@ -21,11 +21,11 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from report_goals import Results
-from report_plots import Plot, plots
-from report_tables import BLOCKS, PLOTS, SUMMARY, render
+from loadtest.report.goals import Results
+from loadtest.report.plots import Plot, plots
+from loadtest.report.tables import BLOCKS, PLOTS, SUMMARY, render
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "loadtest" / "results"
 PAGE = "docs/performance.md"
 
@@ -133,7 +133,7 @@ def _unknown(folder: Path, made: list[Plot]) -> list[Path]:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("report.py", description=__doc__)
+    parser = argparse.ArgumentParser("python -m loadtest.report", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--check", action="store_true", help="write nothing, tell what is stale")
     parser.add_argument("--html", type=Path, help="write this page, and nothing else")

@@ -7,7 +7,7 @@
 Processor time is that of the service's process, from its own /metrics: busy neighbours change it
 less than they change requests a second. Rounds alternate; the medians are compared.
 
-Run: ``python loadtest/bench_bounds.py``.
+Run: ``python -m loadtest.bench.bounds``.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-import servers
-import uploads
-from bench_http import BYTES
-from load import GRID, Load
+from loadtest.bench.http import BYTES
+from loadtest.lib import servers, uploads
+from loadtest.lib.load import GRID, Load
 from thumbstream.http.signing import ReadKeys
 
 KEY = "a key that is used for nothing else"
@@ -40,7 +39,7 @@ UNGUARDED = (
 
 def main() -> int:
     """Measure and print; returns the exit status."""
-    parser = argparse.ArgumentParser("bench_bounds.py", description=__doc__)
+    parser = argparse.ArgumentParser("python -m loadtest.bench.bounds", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--seconds", type=float, default=3, help="for each measurement (default 3)")
     parser.add_argument("--rounds", type=int, default=5, help="of each measurement (default 5)")

@@ -37,9 +37,9 @@ def free_port() -> int:
 
 def environment(port: int, settings: Mapping[str, str]) -> dict[str, str]:
     """Environment of a child: thumbstream importable, no settings but ``settings``."""
-    package_root = str(Path(thumbstream.__file__).resolve().parents[1])
+    roots = [str(Path(thumbstream.__file__).resolve().parents[1]), str(HERE.parents[1])]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("THUMBSTREAM_")}
-    paths = [package_root, *filter(None, [inherited.get("PYTHONPATH")])]
+    paths = [*roots, *filter(None, [inherited.get("PYTHONPATH")])]
     common = {"HOST": "127.0.0.1", "PORT": str(port), "LOG_LEVEL": "error", "DRAIN_SECONDS": "0"}
     return {
         **inherited,

@@ -29,11 +29,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import peers
-import servers
-import targets
-import uploads
-from load import GRID, Load, alternate, metered, reduce_only, spread
+from loadtest.lib import peers, servers, targets, uploads
+from loadtest.lib.load import GRID, Load, alternate, metered, reduce_only, spread
 from thumbstream.settings import available_cores
 
 BYTES = 64
@@ -221,7 +218,7 @@ def _environment(generator: str, args: argparse.Namespace, threads: int) -> dict
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("bench_http.py", description=__doc__)
+    parser = argparse.ArgumentParser("python -m loadtest.bench.http", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "pictures", nargs="?", type=Path, help="a folder of pictures to upload as well"

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-import uploads
+from loadtest.lib import uploads
 from thumbstream.codec.base import Codec, open_codec
 from thumbstream.codec.embedded.rdo import NETWORK, TABLES
 from thumbstream.codec.targets import Target
@@ -143,11 +143,11 @@ def _thumbnails(folder: Path | None, size: int) -> Iterator[NDArray[np.uint8]]:
         found = True
         yield pixels
     if not found:
-        raise SystemExit(f"bench_codec: no pictures in {folder}")
+        raise SystemExit(f"no pictures in {folder}")
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("bench_codec.py", description=__doc__)
+    parser = argparse.ArgumentParser("python -m loadtest.bench.codec", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("pictures", type=Path, nargs="?", help="a folder (default: synthetic ones)")
     parser.add_argument("--size", type=int, default=32, help="long side in pixels (default 32)")

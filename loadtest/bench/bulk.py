@@ -25,7 +25,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import uploads
+from loadtest.lib import uploads
 from thumbstream import published_models as zoo
 from thumbstream.bulk.engine import Engine
 from thumbstream.bulk.jobs import Outcome, Recipe, make
@@ -232,7 +232,7 @@ def _kinds(args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
     if args.pictures:
         paths = sorted(pictures_below(str(args.pictures), lambda *_: None))
         if not paths:
-            raise SystemExit(f"bench_bulk: no pictures in {args.pictures}")
+            raise SystemExit(f"no pictures in {args.pictures}")
         return {f"pictures of {args.pictures.name}": paths}
     kinds = {}
     for number, (kind, (width, height)) in enumerate(uploads.SIZES.items()):
@@ -249,7 +249,7 @@ def _kinds(args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("bench_bulk.py", description=__doc__)
+    parser = argparse.ArgumentParser("python -m loadtest.bench.bulk", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("pictures", type=Path, nargs="?", help="a folder (default: synthetic ones)")
     parser.add_argument("--count", type=int, default=128, help="synthetic pictures (default 128)")

@@ -20,8 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from report_goals import Goal, Report, Results, goals, number
-from report_tables import plot_name
+from loadtest.report.goals import Goal, Report, Results, goals, number
+from loadtest.report.tables import plot_name
 
 GREY, BLUE, ORANGE, RED, GREEN = "#808080", "#3b82c4", "#d9822b", "#d64545", "#3a9d5d"
 """Of middle brightness: no ground hides them."""

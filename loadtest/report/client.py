@@ -1,4 +1,4 @@
-"""What bench_client.py found, in tables: contender beside contender, and target by target."""
+"""Tables of the client benchmark: one contender a column, and one row a target."""
 
 from __future__ import annotations
 

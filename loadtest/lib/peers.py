@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import servers
+from loadtest.lib import servers
 
 THUMBOR = "thumbor==7.8.0"
 IPX = ("ipx@3.1.1", "sharp@0.34.5")

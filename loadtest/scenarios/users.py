@@ -20,7 +20,7 @@ from typing import Any
 from locust import FastHttpUser, LoadTestShape, constant_throughput, events, task
 from locust.env import Environment
 
-import uploads
+from loadtest.lib import uploads
 
 TIERS = (16, 32, 64, 128)
 BINS = 120

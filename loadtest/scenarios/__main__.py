@@ -1,8 +1,8 @@
 """Run the scenarios of ``scenarios.py`` against the real service, and judge them.
 
-    python loadtest/run_scenarios.py                     all but the soak, a few minutes
-    python loadtest/run_scenarios.py soak --out loadtest/results/soak.json
-    python loadtest/run_scenarios.py --scale 0.1         a look, as in the tests
+    python -m loadtest.scenarios                     all but the soak, a few minutes
+    python -m loadtest.scenarios soak --out loadtest/results/soak.json
+    python -m loadtest.scenarios --scale 0.1         a look, as in the tests
 
 Every scenario starts a service, and a store, of its own on loopback. The exit status is 1 when a
 limit is exceeded. Locust (a well-kept load generator, in the extra ``load``) plays the users.
@@ -27,16 +27,15 @@ from typing import Any
 
 import psutil
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # the Redis server of the tests
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))  # the Redis server of the tests
 
 from redis_servers import RedisServer
 
-import servers
-import uploads
-from scenarios import BY_NAME, QUICK, Result, Scenario
+from loadtest.lib import servers, uploads
+from loadtest.scenarios.catalog import BY_NAME, QUICK, Result, Scenario
 
 SEED = 1511
-USERS = Path(__file__).resolve().parent / "scenario_users.py"
+USERS = Path(__file__).resolve().parent / "users.py"
 MEGAPIXELS = 4
 """Different pictures of one megapixel."""
 
@@ -237,7 +236,7 @@ def _environment(scale: float) -> dict[str, Any]:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("run_scenarios.py", description=__doc__)
+    parser = argparse.ArgumentParser("python -m loadtest.scenarios", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BY_NAME)}")
     parser.add_argument("--scale", type=float, default=1, help="of all times (default 1)")

@@ -1,6 +1,6 @@
-r"""What a read and a write cost in each kind of store: ``python loadtest/bench_stores.py URL...``.
+r"""What a read and a write cost in each kind of store: ``python -m loadtest.bench.stores URL...``.
 
-    python loadtest/bench_stores.py sqlite:////tmp/a.db redis://localhost \
+    python -m loadtest.bench.stores sqlite:////tmp/a.db redis://localhost \
         "sqlite:////tmp/b.db behind redis://localhost/1"
 
 Processor time is this process's alone, without the server's; the first store is the unit of the

@@ -1,6 +1,6 @@
 """What a million pictures need: bytes in each store, memory, processor time; and dollars.
 
-    python loadtest/bench_sizing.py --out loadtest/results/sizing.json --document
+    python -m loadtest.bench.sizing --out loadtest/results/sizing.json --document
 
 Bytes are measured by putting pictures' worth of values (a stream and its curve, of the mean lengths
 of published streams) into a new SQLite file and into a new Redis-protocol server; processor time
@@ -31,13 +31,12 @@ from typing import Any
 
 import redis
 
-import servers
-import uploads
-from load import GRID
+from loadtest.lib import servers, uploads
+from loadtest.lib.load import GRID
 from thumbstream.ids import curve_key
 from thumbstream.storage import Store, open_store
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "loadtest" / "results" / "sizing.json"
 DOCUMENT = ROOT / "docs" / "operations.md"
 BEGIN, END = "<!-- sizing:begin -->", "<!-- sizing:end -->"
@@ -262,7 +261,7 @@ def _redis_program() -> str:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("bench_sizing.py", description=__doc__)
+    parser = argparse.ArgumentParser("python -m loadtest.bench.sizing", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--pictures", type=int, default=100_000, help="in each store")
     parser.add_argument("--uploads", type=int, default=40, help="of each kind")

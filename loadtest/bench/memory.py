@@ -1,6 +1,6 @@
 """Memory of the service over many uploads of different pictures.
 
-    python loadtest/soak_uploads.py --uploads 20000 --out loadtest/results/memory.json
+    python -m loadtest.bench.memory --uploads 20000 --out loadtest/results/memory.json
 
 Starts the real service (one process, SQLite in a temporary folder), uploads pictures of many shapes
 and formats, no two the same, and reads from the kernel what the service holds in memory. Prints
@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import servers
+from loadtest.lib import servers
 from thumbstream.settings import available_cores
 
 SIDES = range(40, 400, 12)
@@ -202,7 +202,7 @@ def _tenths(memory: list[dict[str, float]]) -> Iterator[dict[str, float]]:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("soak_uploads.py", description=__doc__)
+    parser = argparse.ArgumentParser("python -m loadtest.bench.memory", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--uploads", type=int, default=20_000, help="(default 20000)")
     parser.add_argument("--connections", type=int, help="(default: two for each thread)")

@@ -9,8 +9,7 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, FilePayload, Page, sync_playwright
 
-import servers
-import uploads
+from loadtest.lib import servers, uploads
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = (
@@ -89,7 +88,7 @@ def opened(origin: str) -> Iterator[Browser]:
     """The system's Chromium, closed when the block ends. Raises `SystemExit` without one."""
     path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if path is None:
-        raise SystemExit(f"bench_client: no Chromium ({', '.join(CHROMIUM_NAMES)})")
+        raise SystemExit(f"no Chromium ({', '.join(CHROMIUM_NAMES)})")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
         try:

@@ -14,8 +14,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import servers
-import wrk
+from loadtest.lib import servers, wrk
 from thumbstream import images as ingest
 
 GRID = 32

@@ -72,7 +72,7 @@ def line(measure: str, page: Sequence[Shown], each: int) -> str:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("bench_budget.py", description=__doc__)
+    parser = argparse.ArgumentParser("python -m loadtest.bench.budget", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("pictures", type=Path, help="a folder of pictures")
     parser.add_argument("--size", type=int, default=32, help="long side in pixels (default 32)")

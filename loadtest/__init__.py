@@ -1,0 +1,1 @@
+"""Benchmarks, load scenarios and the report of both; see README.md."""

@@ -1,0 +1,1 @@
+"""Benchmarks: one program each, `python -m loadtest.bench.NAME`."""

@@ -1,0 +1,1 @@
+"""What benchmarks and scenarios share: servers, load, synthetic pictures."""

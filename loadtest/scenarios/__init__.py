@@ -1,0 +1,1 @@
+"""Load scenarios of many users, with their limits."""
