@@ -50,7 +50,7 @@ def test_without_npm_the_client_is_measured_alone(
 
 @pytest.mark.usefixtures("bench_client")
 def test_the_published_figures_are_those_of_the_document() -> None:
-    from client_report import TARGETS, table
+    from loadtest.report.client import TARGETS, table
 
     report = json.loads((ROOT / "loadtest" / "results" / "client.json").read_text())
     document = (ROOT / "docs" / "client.md").read_text()
