@@ -28,7 +28,7 @@ def test_the_fastest_is_chosen_and_both_are_logged(
 
     before = {name: value.clone() for name, value in net.state_dict().items()}
     assert precision.fastest(net, loss, CPU, repeats=1) == fast
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     assert f"precision: {fast}" in printed
     assert all(f"ms in {name}" in printed for name in precision.PRECISIONS)
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())

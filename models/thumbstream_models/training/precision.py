@@ -5,6 +5,7 @@ Some processors multiply bfloat16 at twice the speed of float32, others emulate 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -34,7 +35,7 @@ def fastest(
     net.zero_grad(set_to_none=True)
     best = min(seconds, key=seconds.__getitem__)
     measured = ", ".join(f"{1e3 * s:.0f} ms in {name}" for name, s in seconds.items())
-    tqdm.write(f"precision: {best} (one pass: {measured})")
+    tqdm.write(f"precision: {best} (one pass: {measured})", file=sys.stderr)
     return best
 
 

@@ -33,10 +33,13 @@ def search(
     device = torch.device(device_name)
     pictures = crops.load(sources, config.data)
     out = []
+    precision = ""  # measured once, the same for all
     for rate in rates:
         training = dataclasses.replace(config.training, learning_rate=rate, steps=steps)
         run = train.new_run(dataclasses.replace(config, training=training), device)
+        run.precision = precision
         train.choose_precision(run, pictures.validation, device)
+        precision = run.precision
         for step in range(steps):
             pixels = crops.batch(
                 pictures.training,
