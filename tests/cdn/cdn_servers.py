@@ -5,88 +5,28 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from launch import Program, Service, free_port
 from PIL import Image
-
-import thumbstream
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOYED = ROOT / "deploy" / "nginx.conf"
-START_SECONDS = 60.0
-STOP_SECONDS = 20.0
-
 Upload = Callable[[str], str]
 """Uploads another picture each time to the service at a URL: its id."""
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+class CountedService(Service):
+    """``thumbstream serve`` with the published models, and the requests that it counted."""
 
-
-class Service:
-    """``thumbstream serve`` with the published models; it keeps its port over a restart."""
-
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._log = folder / f"service-{self.port}.log"
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("THUMBSTREAM_")}
-        self._environment = {
-            **inherited,
-            "PYTHONPATH": str(Path(thumbstream.__file__).resolve().parents[1]),
-            "THUMBSTREAM_PORT": str(self.port),
-            **settings,
-        }
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start, and return when it is ready."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "thumbstream", "serve"],
-                env=self._environment,
-                cwd=self._log.parent,
-                stdout=log,
-                stderr=log,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
-        raise RuntimeError(f"the service did not start:\n{self._log.read_text()[-2000:]}")
-
-    def stop(self) -> int | None:
-        """Ask it to end, as an orchestrator does; its exit status, None where it did not run."""
-        process, self._process = self._process, None
-        if process is None:
-            return None
-        process.send_signal(signal.SIGTERM)
-        try:
-            return process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-
-    def asked(self, route: str) -> int:
-        """Requests that it answered under a route's template."""
+    def requests(self, route: str) -> int:
+        """Requests answered under the template of a route."""
         lines = httpx.get(f"{self.url}/metrics").text.splitlines()
         counts = (
             line.rpartition(" ")[2]
@@ -96,39 +36,22 @@ class Service:
         return int(sum(map(float, counts)))
 
 
-class Nginx:
-    """deploy/nginx.conf as it is, but for this run's ports and folder."""
+class Nginx(Program):
+    """deploy/nginx.conf with the ports and the folder of this run."""
 
     def __init__(self, folder: Path, services: Sequence[Service]) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self._services = services
         folder.mkdir(exist_ok=True)
         folder.chmod(0o755)  # nginx started by root serves as another user
-        self._services = services
-        self._process: subprocess.Popen[bytes] | None = None
+        command = [_program(), "-e", "/dev/stderr", "-c", self._configuration()]
+        super().__init__([*command, "-g", "daemon off;"], folder / "nginx.log", ready=self._listens)
 
-    def start(self) -> None:
-        """Start, and return when it listens."""
-        command = [_program(), "-e", "/dev/stderr", "-c", str(self._configuration())]
-        with (self.folder / "nginx.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "-g", "daemon off;"], stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with closing(socket.socket()) as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        raise RuntimeError(f"nginx did not start:\n{(self.folder / 'nginx.log').read_text()}")
-
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(STOP_SECONDS)
-            self._process = None
+    def _listens(self) -> bool:
+        with closing(socket.socket()) as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _configuration(self) -> Path:
         text = DEPLOYED.read_text()

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from cdn_servers import Nginx, Service, Upload, picture
+from cdn_servers import CountedService, Nginx, Upload, picture
 
 
 @pytest.fixture
@@ -23,17 +23,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CountedService]:
     """One service for the tests that do not stop it."""
     folder = tmp_path_factory.mktemp("service")
-    service = Service(folder, {"THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db"})
+    service = CountedService(folder, {"THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db"})
     service.start()
     yield service
     service.stop()
 
 
 @pytest.fixture
-def cdn(folder: Path, kept: Service) -> Iterator[httpx.Client]:
+def cdn(folder: Path, kept: CountedService) -> Iterator[httpx.Client]:
     """A client of an empty cache in front of `kept`."""
     nginx = Nginx(folder, [kept])
     nginx.start()

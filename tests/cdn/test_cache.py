@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cdn_servers import Nginx, Service, Upload
+from cdn_servers import CountedService, Nginx, Upload
 
 STATUS = "x-cache-status"
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -19,12 +19,12 @@ NEGATIVE_SECONDS = 10
 
 
 @pytest.fixture
-def key(kept: Service, upload: Upload) -> str:
+def key(kept: CountedService, upload: Upload) -> str:
     return upload(kept.url)
 
 
 def test_the_service_sees_each_address_once(
-    cdn: httpx.Client, kept: Service, upload: Upload
+    cdn: httpx.Client, kept: CountedService, upload: Upload
 ) -> None:
     keys = [upload(kept.url) for _ in range(12)]
     chance = random.Random(5)
@@ -32,28 +32,28 @@ def test_the_service_sees_each_address_once(
     asked = [
         f"/t/{key}/{chance.choice((16, 32, 64))}" for key in chance.choices(keys, popularity, k=400)
     ]
-    before = kept.asked("/t/{id}/{tier}")
+    before = kept.requests("/t/{id}/{tier}")
     hits = sum(cdn.get(path).headers[STATUS] == "HIT" for path in asked)
-    assert kept.asked("/t/{id}/{tier}") - before == len(set(asked))
+    assert kept.requests("/t/{id}/{tier}") - before == len(set(asked))
     assert hits == len(asked) - len(set(asked))
     assert hits / len(asked) > 0.9
 
 
 def test_clients_that_miss_at_once_are_one_request(
-    cdn: httpx.Client, kept: Service, key: str
+    cdn: httpx.Client, kept: CountedService, key: str
 ) -> None:
-    before = kept.asked("/thumb/{id}")
+    before = kept.requests("/thumb/{id}")
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(cdn.get, [f"/thumb/{key}"] * 16))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
-    assert kept.asked("/thumb/{id}") - before == 1
+    assert kept.requests("/thumb/{id}") - before == 1
 
 
 def test_one_kept_stream_serves_every_prefix_by_range(
-    cdn: httpx.Client, kept: Service, key: str
+    cdn: httpx.Client, kept: CountedService, key: str
 ) -> None:
-    before = kept.asked("/thumb/{id}")
+    before = kept.requests("/thumb/{id}")
     first = cdn.get(f"/thumb/{key}", headers={"Range": "bytes=0-31"})  # on an empty cache
     assert first.status_code == 206
     whole = cdn.get(f"/thumb/{key}")
@@ -68,26 +68,26 @@ def test_one_kept_stream_serves_every_prefix_by_range(
         assert part.content == whole.content[start:stop]
     beyond = cdn.get(f"/thumb/{key}", headers={"Range": f"bytes={length}-"})
     assert beyond.status_code == 416
-    assert kept.asked("/thumb/{id}") - before == 1
+    assert kept.requests("/thumb/{id}") - before == 1
 
 
 def test_a_client_revalidates_without_the_service(
-    cdn: httpx.Client, kept: Service, key: str
+    cdn: httpx.Client, kept: CountedService, key: str
 ) -> None:
     path = f"/t/{key}/32"
     etag = cdn.get(path).headers["etag"]
-    before = kept.asked("/t/{id}/{tier}")
+    before = kept.requests("/t/{id}/{tier}")
     again = cdn.get(path, headers={"If-None-Match": etag})
     assert (again.status_code, again.content, again.headers[STATUS]) == (304, b"", "HIT")
     assert cdn.get(path, headers={"If-None-Match": '"another"'}).status_code == 200
-    assert kept.asked("/t/{id}/{tier}") == before
+    assert kept.requests("/t/{id}/{tier}") == before
 
 
 def test_what_may_be_kept_for_seconds_is_asked_for_again(
-    cdn: httpx.Client, folder: Path, kept: Service, upload: Upload
+    cdn: httpx.Client, folder: Path, kept: CountedService, upload: Upload
 ) -> None:
     # A stream without a curve, asked for by quality: whole, and only for ten seconds.
-    uncurved = Service(
+    uncurved = CountedService(
         folder,
         {"THUMBSTREAM_STORE": f"sqlite:///{folder}/uncurved.db", "THUMBSTREAM_CURVES": "false"},
     )
@@ -100,25 +100,25 @@ def test_what_may_be_kept_for_seconds_is_asked_for_again(
         unknown = secrets.token_urlsafe(16)
         missing = f"/thumb/{unknown}"
         assert cdn.get(missing).status_code == 404
-        before = kept.asked("/thumb/{id}")
-        assert (cdn.get(missing).status_code, kept.asked("/thumb/{id}")) == (404, before)
+        before = kept.requests("/thumb/{id}")
+        assert (cdn.get(missing).status_code, kept.requests("/thumb/{id}")) == (404, before)
         assert (early.status_code, early.headers[STATUS]) == (200, "MISS")
         assert httpx.get(other_url + path).headers[STATUS] == "HIT"
 
         time.sleep(NEGATIVE_SECONDS + 1.5)
         # The body does not cross the wire again: the service says 304, and the kept one is sent.
-        served = uncurved.asked("/thumb/{id}")
+        served = uncurved.requests("/thumb/{id}")
         late = [httpx.get(other_url + path) for _ in range(3)]
         assert {answer.content for answer in late} == {early.content}
         deadline = time.monotonic() + 20
         while 'status="304"' not in httpx.get(f"{uncurved.url}/metrics").text:
             assert time.monotonic() < deadline, "never revalidated"
             time.sleep(0.05)
-        assert uncurved.asked("/thumb/{id}") == served + 1
+        assert uncurved.requests("/thumb/{id}") == served + 1
 
         # A stale 404 is not served for ever: the stream that came meanwhile is found.
         cdn.get(missing)
-        assert kept.asked("/thumb/{id}") > before
+        assert kept.requests("/thumb/{id}") > before
     finally:
         other.stop()
         uncurved.stop()
@@ -140,7 +140,7 @@ POISON = (
 
 @pytest.mark.parametrize("headers", POISON, ids=lambda headers: "+".join(headers))
 def test_nothing_that_is_no_part_of_the_address_changes_what_is_kept(
-    cdn: httpx.Client, kept: Service, key: str, headers: dict[str, str]
+    cdn: httpx.Client, kept: CountedService, key: str, headers: dict[str, str]
 ) -> None:
     path = f"/thumb/{key}?bytes=48"
     clean = httpx.get(kept.url + path)
@@ -154,7 +154,7 @@ def test_nothing_that_is_no_part_of_the_address_changes_what_is_kept(
 
 
 def test_another_address_is_another_answer_or_the_same_bytes(
-    cdn: httpx.Client, kept: Service, key: str
+    cdn: httpx.Client, kept: CountedService, key: str
 ) -> None:
     whole = cdn.get(f"/thumb/{key}").content
     for query in ("bytes=16", "bytes=16&bytes=32", "bytes=16#f", "x=1", "BYTES=16", "bytes=%31%36"):
@@ -174,7 +174,7 @@ def _at(base: str) -> Callable[[str], httpx.Response]:
 
 
 def test_head_get_and_post_do_not_stand_in_for_each_other(
-    cdn: httpx.Client, kept: Service, key: str
+    cdn: httpx.Client, kept: CountedService, key: str
 ) -> None:
     assert cdn.head(f"/thumb/{key}").content == b""
     stream = cdn.get(f"/thumb/{key}").content
@@ -182,9 +182,9 @@ def test_head_get_and_post_do_not_stand_in_for_each_other(
     for data in (stream, stream[:32]):
         decoded = cdn.post("/decode", content=data)
         assert decoded.content == httpx.post(f"{kept.url}/decode", content=data).content
-    before = kept.asked("/decode")
+    before = kept.requests("/decode")
     cdn.post("/decode", content=stream)
-    assert kept.asked("/decode") == before + 1
+    assert kept.requests("/decode") == before + 1
 
 
 def test_a_preview_is_kept_for_each_format_that_clients_accept(cdn: httpx.Client, key: str) -> None:
@@ -195,11 +195,11 @@ def test_a_preview_is_kept_for_each_format_that_clients_accept(cdn: httpx.Client
     assert answer.headers[STATUS] == "HIT"
 
 
-def test_errors_are_not_kept(cdn: httpx.Client, kept: Service, key: str) -> None:
+def test_errors_are_not_kept(cdn: httpx.Client, kept: CountedService, key: str) -> None:
     for path in (f"/thumb/{key}?bytes=0", f"/thumbs?ids={key}:0"):
-        before = sum(map(kept.asked, ("/thumb/{id}", "/thumbs")))
+        before = sum(map(kept.requests, ("/thumb/{id}", "/thumbs")))
         assert [cdn.get(path).status_code for _ in range(2)] == [400, 400]
-        assert sum(map(kept.asked, ("/thumb/{id}", "/thumbs"))) == before + 2
+        assert sum(map(kept.requests, ("/thumb/{id}", "/thumbs"))) == before + 2
 
 
 def test_a_body_beyond_what_the_proxy_takes_is_told_as_the_service_tells_it(
@@ -212,7 +212,7 @@ def test_a_body_beyond_what_the_proxy_takes_is_told_as_the_service_tells_it(
 
 
 def test_streams_outlive_the_service(folder: Path, upload: Upload) -> None:
-    service = Service(folder, {"THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db"})
+    service = CountedService(folder, {"THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db"})
     service.start()
     nginx = Nginx(folder / "nginx", [service])
     nginx.start()

@@ -8,7 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-from cdn_servers import Service, Upload
+from cdn_servers import CountedService, Upload
 
 EACH = 900
 """Requests on one connection: nginx closes it after a thousand."""
@@ -17,7 +17,7 @@ BURST = 2000
 
 
 def test_a_flood_of_reads_is_stopped_and_health_is_not(
-    cdn: httpx.Client, kept: Service, upload: Upload
+    cdn: httpx.Client, kept: CountedService, upload: Upload
 ) -> None:
     key = upload(kept.url)
     assert cdn.get(f"/t/{key}/16").status_code == 200

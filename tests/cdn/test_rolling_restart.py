@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-from cdn_servers import Nginx, Service, Upload, picture
+from cdn_servers import CountedService, Nginx, Upload, picture
 
 READERS = 3
 UPLOADERS = 2
@@ -22,7 +22,7 @@ def test_a_rolling_restart_fails_no_request(folder: Path, upload: Upload) -> Non
         "THUMBSTREAM_CURVES": "false",  # faster uploads: more of them are on the way
         "THUMBSTREAM_ENCODE_WORKERS": "1",
     }
-    replicas = [Service(folder, settings) for _ in range(2)]
+    replicas = [CountedService(folder, settings) for _ in range(2)]
     nginx = Nginx(folder / "nginx", replicas)
     done = threading.Event()
     answers: Counter[object] = Counter()
@@ -57,11 +57,11 @@ def test_a_rolling_restart_fails_no_request(folder: Path, upload: Upload) -> Non
             callers += [pool.submit(write, n) for n in range(UPLOADERS)]
             try:
                 for replica in replicas:
-                    before = replica.asked("/thumb/{id}"), replica.asked("/compress")
-                    _until(lambda: replica.asked("/thumb/{id}") > before[0] + 20)  # noqa: B023
+                    before = replica.requests("/thumb/{id}"), replica.requests("/compress")
+                    _until(lambda: replica.requests("/thumb/{id}") > before[0] + 20)  # noqa: B023
                     assert replica.stop() == 0
                     replica.start()
-                    _until(lambda: replica.asked("/compress") > 1)  # noqa: B023
+                    _until(lambda: replica.requests("/compress") > 1)  # noqa: B023
             finally:
                 done.set()
             for caller in callers:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 from fault_service import service, until
+from launch import wait_until
 from redis.crc import key_slot
-from redis_servers import ClusterMember, RedisCluster, wait_until
+from redis_servers import ClusterMember, RedisCluster
 
 from thumbstream.storage.redis import KEY_PREFIX
 
@@ -73,7 +74,9 @@ async def one_failover(cluster: RedisCluster, victim: ClusterMember, heir: Clust
         assert not set(lost) & set(certain)
         assert orphaned(lost) == lost
     await asyncio.to_thread(victim.start)
-    await asyncio.to_thread(wait_until, lambda: victim.replication("master_link_status") == "up")
+    await asyncio.to_thread(
+        wait_until, lambda: victim.replication("master_link_status") == "up", "the replica is back"
+    )
 
 
 async def test_the_slots_of_the_living_are_served_while_a_primary_is_dead(

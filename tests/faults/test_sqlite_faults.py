@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fault_process import ServiceProcess, users_of
+from fault_process import service_process, users_of
 from fault_service import Users, service, until
 
 from thumbstream.errors import StoreFullError, StoreUnavailableError
@@ -34,7 +34,7 @@ async def test_a_service_killed_in_the_middle_of_uploads_loses_and_tears_nothing
     tmp_path: Path, fault_rounds: int
 ) -> None:
     path = tmp_path / "thumbs.db"
-    process = ServiceProcess(tmp_path / "log", THUMBSTREAM_STORE=f"sqlite:///{path}")
+    process = service_process(tmp_path, f"sqlite:///{path}")
     await asyncio.to_thread(process.start)
     async with users_of(process) as users:
         for _ in range(fault_rounds):
@@ -56,9 +56,7 @@ async def test_a_service_killed_in_the_middle_of_uploads_loses_and_tears_nothing
 
 async def test_service_processes_share_a_file_and_one_dies(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/thumbs.db"
-    processes = [
-        ServiceProcess(tmp_path / f"log-{number}", THUMBSTREAM_STORE=store) for number in range(2)
-    ]
+    processes = [service_process(tmp_path, store) for _ in range(2)]
     await asyncio.gather(*(asyncio.to_thread(process.start) for process in processes))
     first, second = processes
     async with users_of(first) as doomed, users_of(second) as users:

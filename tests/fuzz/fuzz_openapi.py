@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -25,11 +24,14 @@ from pathlib import Path
 import httpx
 from fuzz_ingest import seeds
 
-from thumbstream.published_models import DEFAULT_MODEL
-
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))  # this is a program, too
+
+from launch import Service  # noqa: E402
+
+from thumbstream.published_models import DEFAULT_MODEL  # noqa: E402
+
 TOKEN = "a-token-of-this-run"
-START_SECONDS = 60
 UPLOADS = ("png-rgb", "png-rgba", "jpeg", "webp")
 """Seeds of the target `ingest` whose streams the store holds."""
 
@@ -75,35 +77,18 @@ def configuration(ids: list[str]) -> str:
 @contextmanager
 def service(folder: Path) -> Iterator[str]:
     """The address of a service of the published default model."""
-    base = {key: value for key, value in os.environ.items() if not key.startswith("THUMBSTREAM_")}
-    chosen = {
+    settings = {
         "THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db",
         "THUMBSTREAM_TOKENS": TOKEN,
         "THUMBSTREAM_MODELS": DEFAULT_MODEL,
-        "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    log = folder / "service.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "thumbstream", "serve", "--port", "0"],
-            env=base | chosen,
-            stderr=out,
-        )
+    running = Service(folder, settings)
+    running.start()
     try:
-        yield _address(process, log)
-        assert process.poll() is None, "the service ended"
+        yield running.url
+        assert running.is_ready(), f"the service ended:\n{running.output()[-2000:]}"
     finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        if found := re.search(r"demo page (http://127\.0\.0\.1:\d+)/", log.read_text()):
-            return found[1]
-        time.sleep(0.1)
-    raise RuntimeError(f"the service did not start:\n{log.read_text()[-2000:]}")
+        running.stop()
 
 
 def uploaded(address: str) -> list[str]:

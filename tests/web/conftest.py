@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
+from launch import Service
 from playwright.sync_api import Browser, sync_playwright
-
-import thumbstream
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = (
@@ -31,14 +22,6 @@ CHROMIUM_FLAGS = (
     # A page that a test answers for has no address, and is not let to loopback otherwise.
     "--disable-features=LocalNetworkAccessChecks",
 )
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 15.0
-
-SERVE = """
-from thumbstream.server.app import serve
-from thumbstream.settings import load_settings
-serve(load_settings())
-"""
 
 
 def chromium() -> str:
@@ -51,55 +34,15 @@ def chromium() -> str:
     return found
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The origin of a running service."""
     folder = tmp_path_factory.mktemp("service")
-    port = free_port()
-    source = str(Path(thumbstream.__file__).parents[1])
-    environment = {
-        **{
-            name: value for name, value in os.environ.items() if not name.startswith("THUMBSTREAM_")
-        },
-        "PYTHONPATH": os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH")))),
-        "THUMBSTREAM_STORE": f"sqlite:///{folder / 'streams.db'}",
-        "THUMBSTREAM_PORT": str(port),
-    }
-    origin = f"http://127.0.0.1:{port}"
-    log = folder / "service.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE], env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not answers(f"{origin}/readyz"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the service did not start:\n{log.read_text()}")
-            time.sleep(0.1)
-        yield origin
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    settings = {"THUMBSTREAM_STORE": f"sqlite:///{folder / 'streams.db'}"}
+    running = Service(folder, settings)
+    running.start()
+    yield running.url
+    running.stop()
 
 
 @pytest.fixture(scope="module")
