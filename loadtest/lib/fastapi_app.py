@@ -19,8 +19,7 @@ from thumbstream.ids import is_id
 from thumbstream.server import run as server
 from thumbstream.settings import Settings, load_settings
 from thumbstream.storage import open_store
-from thumbstream.storage.cache import StreamCache
-from thumbstream.storage.reader import Shelf
+from thumbstream.storage.reader import StreamCache, StreamReader
 from thumbstream.telemetry.metrics import Metrics
 
 
@@ -28,7 +27,7 @@ def create_app(settings: Settings) -> FastAPI:
     """One route over the store of ``settings``."""
     store, metrics = open_store(settings.store), Metrics()
     cache = StreamCache(settings.cache_bytes)
-    shelf = Shelf(store, cache, metrics, timeout=settings.store_timeout_seconds)
+    reader = StreamReader(store, cache, metrics, timeout=settings.store_timeout_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -42,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def thumb(
         request: Request, key: str, count: Annotated[int, Query(alias="bytes", ge=1)]
     ) -> Response:
-        stream = await shelf.get(key) if is_id(key) else None
+        stream = await reader.get(key) if is_id(key) else None
         if stream is None:
             raise HTTPException(404, "no stream has this id")
         body = stream[:count]

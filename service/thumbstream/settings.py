@@ -42,8 +42,6 @@ class Settings(BaseSettings):
 
     # Where
     store: str = "sqlite:///thumbstream.db"
-    cache: str = ""
-    allow_eviction: bool = False
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 1

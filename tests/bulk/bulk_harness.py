@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from thumbstream.storage.sqlite_file import open_reader
+from thumbstream.storage.sqlite import open_reader
 
 TIMEOUT_S = 120.0
 

@@ -11,8 +11,6 @@ from service_harness import UNKNOWN, Running
 from thumbstream.http.errors import ANSWERS, INTERNAL
 from thumbstream.http.hot_path import TIERS
 from thumbstream.settings import NOT_SETTINGS, Settings, variable
-from thumbstream.storage.redis import RedisStore
-from thumbstream.storage.tiered import TieredStore
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text()
@@ -53,7 +51,6 @@ def test_every_error_is_documented_with_its_status() -> None:
 
 async def test_every_metric_is_documented(running: Running) -> None:
     await running.upload()
-    running.app.service.metrics.watch_tiers(TieredStore(running.store, RedisStore("redis://x")))
     running.store.down = True
     assert (await running.http.get(f"/thumb/{UNKNOWN}")).status_code == 503
     text = (await running.http.get("/metrics")).text

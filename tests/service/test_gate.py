@@ -158,7 +158,7 @@ async def test_without_a_limit_nothing_is_said(running: Running) -> None:
 async def test_too_many_requests_at_once(start: Start) -> None:
     running = await start(max_requests=3, max_connections=4, store_timeout_seconds=20)
     key = (await running.upload())["id"]
-    running.app.service.shelf._cache._streams.clear()
+    running.app.service.reader._cache._values.clear()
     running.store.delay = 0.5
     slow = [asyncio.ensure_future(running.http.get(f"/t/{key}/16")) for _ in range(3)]
     await until(lambda: running.app._admission._requests == 3)

@@ -13,9 +13,6 @@ import pytest
 import yaml
 from service_harness import UNKNOWN, Running
 
-from thumbstream.storage.redis import RedisStore
-from thumbstream.storage.tiered import TieredStore
-
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
@@ -72,7 +69,6 @@ async def samples(running: Running) -> dict[str, set[str]]:
         assert (await running.http.get(path)).status_code == 200
     assert (await running.http.get(f"/thumb/{UNKNOWN}")).status_code == 404
     metrics = running.app.service.metrics
-    metrics.watch_tiers(TieredStore(running.store, RedisStore("redis://unused")))
     metrics.token("a name")
     metrics.connection_refused("idle")
     text = (await running.http.get("/metrics")).text

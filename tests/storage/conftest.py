@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,28 +10,16 @@ import pytest
 
 from thumbstream.storage import Store, open_store
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "service"))
+
 NewStore = Callable[[], Store]
 
-EVERY_STORE = (
-    "sqlite",
-    "redis",
-    "redis+cluster",
-    "sqlite behind redis",
-    "redis behind redis+cluster",
-)
-"""By name, which is also how a test of one of them is called."""
 
-
-@pytest.fixture(params=EVERY_STORE)
+@pytest.fixture(params=["sqlite", "redis", "redis+cluster"])
 def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> NewStore:
     """Make another object for the same streams: ``new_store()``; open and close it yourself."""
-    durable, _, cache = request.param.partition(" behind ")
-
-    def url(name: str) -> str:
-        if name == "sqlite":
-            return f"sqlite:///{tmp_path}/deep/er/thumbs.db"
-        found: str = request.getfixturevalue(f"{name.replace('+', '_')}_url")
-        return found
-
-    store_url, cache_url = url(durable), url(cache) if cache else ""
-    return lambda: open_store(store_url, cache=cache_url)
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/deep/er/thumbs.db"
+    else:
+        url = request.getfixturevalue(f"{request.param.replace('+', '_')}_url")
+    return lambda: open_store(url)

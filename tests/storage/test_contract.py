@@ -1,4 +1,4 @@
-"""What every store promises, shown of each of them; see ``every_store`` of conftest.py."""
+"""The contract of `Store`, checked for every implementation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from thumbstream.errors import StoreUnavailableError
-from thumbstream.ids import curve_key
+from thumbstream.ids import curve_key, identify
 from thumbstream.storage import Store
 
 NewStore = Callable[[], Store]
@@ -35,7 +35,7 @@ async def test_put_then_get(store: Store, new_key: Callable[[], str]) -> None:
     await store.ping()
 
 
-async def test_a_second_put_changes_nothing(store: Store, new_key: Callable[[], str]) -> None:
+async def test_second_put_does_not_change_a_value(store: Store, new_key: Callable[[], str]) -> None:
     key = new_key()
     assert await store.put(key, b"first") is True
     assert await store.put(key, b"second") is False
@@ -44,7 +44,9 @@ async def test_a_second_put_changes_nothing(store: Store, new_key: Callable[[], 
 
 
 @pytest.mark.parametrize("value", [b"", b"\0", b"\r\n", bytes(range(256)), b"\xff" * 100_000])
-async def test_any_bytes_come_back(store: Store, new_key: Callable[[], str], value: bytes) -> None:
+async def test_any_bytes_are_returned_unchanged(
+    store: Store, new_key: Callable[[], str], value: bytes
+) -> None:
     key = new_key()
     await store.put(key, value)
     stored = await store.get(key)
@@ -52,17 +54,17 @@ async def test_any_bytes_come_back(store: Store, new_key: Callable[[], str], val
     assert type(stored) is bytes
 
 
-async def test_get_many_keeps_the_order(store: Store, new_key: Callable[[], str]) -> None:
+async def test_get_many_returns_values_in_order(store: Store, new_key: Callable[[], str]) -> None:
     keys = [new_key() for _ in range(70)]
     for key in keys[::2]:
         await store.put(key, key.encode())
-    asked = [keys[8], keys[1], *keys, keys[8]]
-    expected = [k.encode() if k in keys[::2] else None for k in asked]
-    assert await store.get_many(asked) == expected
+    requested = [keys[8], keys[1], *keys, keys[8]]
+    expected = [k.encode() if k in keys[::2] else None for k in requested]
+    assert await store.get_many(requested) == expected
     assert await store.get_many([]) == []
 
 
-async def test_put_many_is_many_puts(store: Store, new_key: Callable[[], str]) -> None:
+async def test_put_many_equals_many_puts(store: Store, new_key: Callable[[], str]) -> None:
     keys = [new_key() for _ in range(700)]
     assert await store.put(keys[3], b"first") is True
     await store.put_many({key: key.encode() for key in keys})
@@ -71,14 +73,14 @@ async def test_put_many_is_many_puts(store: Store, new_key: Callable[[], str]) -
     await store.put_many({})
 
 
-async def test_keys_are_told_apart_by_case(store: Store, new_key: Callable[[], str]) -> None:
+async def test_keys_are_case_sensitive(store: Store, new_key: Callable[[], str]) -> None:
     key = new_key()[:20]
     await store.put(key + "aA", b"1")
     await store.put(key + "Aa", b"2")
     assert await store.get_many([key + "aA", key + "Aa", key + "aa"]) == [b"1", b"2", None]
 
 
-async def test_a_stream_and_its_curve_are_two_values(
+async def test_stream_and_curve_are_separate_values(
     store: Store, new_key: Callable[[], str]
 ) -> None:
     key = new_key()
@@ -89,7 +91,7 @@ async def test_a_stream_and_its_curve_are_two_values(
     assert await store.get(name) == b"curve"
 
 
-async def test_concurrent_puts_of_one_key_have_one_winner(
+async def test_one_of_concurrent_puts_of_a_key_wins(
     store: Store, new_key: Callable[[], str]
 ) -> None:
     key = new_key()
@@ -98,14 +100,14 @@ async def test_concurrent_puts_of_one_key_have_one_winner(
     assert await store.get(key) == b"%d" % news.index(True)
 
 
-async def test_many_operations_at_once(store: Store, new_key: Callable[[], str]) -> None:
+async def test_many_concurrent_operations(store: Store, new_key: Callable[[], str]) -> None:
     values = {new_key(): secrets.token_bytes(200) for _ in range(500)}
     assert all(await asyncio.gather(*(store.put(k, v) for k, v in values.items())))
     assert await asyncio.gather(*(store.get(k) for k in values)) == list(values.values())
     assert await store.get_many(list(values)) == list(values.values())
 
 
-async def test_two_stores_see_each_other(
+async def test_two_store_objects_share_values(
     store: Store, new_store: NewStore, new_key: Callable[[], str]
 ) -> None:
     other = new_store()
@@ -118,22 +120,22 @@ async def test_two_stores_see_each_other(
     assert await store.get(key) == b"seen"
 
 
-async def test_streams_outlive_the_store_object(
-    new_store: NewStore, new_key: Callable[[], str]
-) -> None:
+async def test_values_persist_after_close(new_store: NewStore, new_key: Callable[[], str]) -> None:
     key = new_key()
     first = new_store()
     await first.open()
-    await first.put(key, b"kept")
+    await first.put(key, b"stored")
     await first.close()
     second = new_store()
     await second.open()
-    assert await second.get(key) == b"kept"
+    assert await second.get(key) == b"stored"
     assert await second.put(key, b"other") is False
     await second.close()
 
 
-async def test_a_cancelled_put_harms_nobody(store: Store, new_key: Callable[[], str]) -> None:
+async def test_cancelled_put_does_not_affect_others(
+    store: Store, new_key: Callable[[], str]
+) -> None:
     doomed = [asyncio.create_task(store.put(new_key(), b"x")) for _ in range(20)]
     key = new_key()
     survivor = asyncio.create_task(store.put(key, b"y"))
@@ -144,7 +146,7 @@ async def test_a_cancelled_put_harms_nobody(store: Store, new_key: Callable[[], 
     assert await store.get(key) == b"y"
 
 
-async def test_a_closed_store_says_so(store: Store, new_key: Callable[[], str]) -> None:
+async def test_closed_store_is_unavailable(store: Store, new_key: Callable[[], str]) -> None:
     await store.close()
     await store.close()
     for operation in (
@@ -156,3 +158,28 @@ async def test_a_closed_store_says_so(store: Store, new_key: Callable[[], str]) 
     ):
         with pytest.raises(StoreUnavailableError, match="not open"):
             await operation
+
+
+@pytest.mark.parametrize("damaged", [b"", b"stream, cut", b"other", b"stream of a picture\0"])
+async def test_put_repairs_a_value_that_does_not_match_its_id(
+    store: Store, damaged: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = b"stream of a picture" + secrets.token_bytes(8)
+    key = identify(stream)
+    assert await store.put(key, damaged) is True
+    assert await store.put(key, b"also wrong") is False
+    assert await store.get(key) == damaged
+    assert await store.put(key, stream) is True
+    assert await store.get(key) == stream
+    assert key in caplog.text
+    assert await store.put(key, stream) is False
+    assert await store.put(key, damaged) is False
+    assert await store.get(key) == stream
+
+
+async def test_put_many_repairs_values_that_do_not_match_their_ids(store: Store) -> None:
+    streams = {identify(s): s for s in (secrets.token_bytes(99) for _ in range(5))}
+    first, second, *_ = streams
+    await store.put_many({first: b"damaged", second: streams[second][:50]})
+    await store.put_many(streams)
+    assert await store.get_many(list(streams)) == list(streams.values())

@@ -1,4 +1,4 @@
-"""Which URL opens which store, and what is said of the others."""
+"""`open_store`: which URL opens which store, and how invalid ones are rejected."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from thumbstream.storage import open_store
-from thumbstream.storage.redis import RedisStore
+from thumbstream.storage.redis import RedisStore, Timeouts
 from thumbstream.storage.redis_cluster import RedisClusterStore
 from thumbstream.storage.sqlite import SQLiteStore
 
@@ -23,7 +23,7 @@ from thumbstream.storage.sqlite import SQLiteStore
         ("rediss+cluster://localhost:7000", RedisClusterStore, "redis+cluster"),
     ],
 )
-def test_the_scheme_chooses_the_store(url: str, kind: type, name: str) -> None:
+def test_scheme_selects_the_store(url: str, kind: type, name: str) -> None:
     store = open_store(url)
     assert type(store) is kind
     assert store.name == name
@@ -52,16 +52,16 @@ def test_the_scheme_chooses_the_store(url: str, kind: type, name: str) -> None:
         "redis+cluster+cluster://localhost",
     ],
 )
-def test_any_other_url_is_a_value_error(url: str) -> None:
+def test_rejects_invalid_url(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL|sqlite needs"):
         open_store(url)
 
 
-def test_the_message_never_repeats_a_password() -> None:
+def test_message_does_not_contain_the_password() -> None:
     for url in ("redis://user:secret@localhost:port", "postgres://user:secret@localhost"):
-        with pytest.raises(ValueError, match="URL") as refused:
+        with pytest.raises(ValueError, match="URL") as error:
             open_store(url)
-        assert "secret" not in str(refused.value)
+        assert "secret" not in str(error.value)
 
 
 async def test_relative_and_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,3 +75,12 @@ async def test_relative_and_absolute_paths(tmp_path: Path, monkeypatch: pytest.M
         await store.open()
         assert path.is_file()
         await store.close()
+
+
+def test_timeout_reaches_the_store() -> None:
+    redis = open_store("redis://localhost", timeout=60)
+    assert isinstance(redis, RedisStore)
+    assert redis._timeouts == Timeouts(deadline=60, connect=24, response=36)
+    sqlite = open_store("sqlite:///x.db", timeout=60)
+    assert isinstance(sqlite, SQLiteStore)
+    assert sqlite._busy_timeout == 60

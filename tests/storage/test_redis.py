@@ -1,8 +1,9 @@
-"""Redis alone: what a full, silent, dead or foreign server means to the store."""
+"""RedisStore: full, silent, dead and wrong servers; eviction policies."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import ssl
 import time
 from collections.abc import Callable
@@ -15,14 +16,22 @@ import redis
 import trustme
 
 from thumbstream.errors import StoreFullError, StoreUnavailableError
+from thumbstream.ids import identify
 from thumbstream.storage import open_store
-from thumbstream.storage.redis import STORE_PATIENCE, Patience, RedisStore
+from thumbstream.storage.base import DEFAULT_TIMEOUT_S
+from thumbstream.storage.redis import (
+    EvictingStoreError,
+    RedisStore,
+    Timeouts,
+    check_eviction,
+    evicts,
+)
 from thumbstream.storage.redis_cluster import RedisClusterStore
 
 StartRedis = Callable[..., Any]
 
 
-async def test_keys_carry_the_prefix(redis_url: str, new_key: Callable[[], str]) -> None:
+async def test_keys_have_the_prefix(redis_url: str, new_key: Callable[[], str]) -> None:
     store = open_store(redis_url)
     await store.open()
     key = new_key()
@@ -34,7 +43,7 @@ async def test_keys_carry_the_prefix(redis_url: str, new_key: Callable[[], str])
 
 
 @pytest.mark.parametrize("cluster", [False, True])
-async def test_a_full_server_is_a_full_store(start_redis: StartRedis, cluster: bool) -> None:
+async def test_full_server_raises_store_full(start_redis: StartRedis, cluster: bool) -> None:
     server = start_redis(
         cluster=cluster, options=("--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
     )
@@ -56,7 +65,7 @@ async def test_a_full_server_is_a_full_store(start_redis: StartRedis, cluster: b
 
 
 @pytest.mark.parametrize("cluster", [False, True])
-async def test_a_dead_server_is_unavailable_until_it_is_back(
+async def test_dead_server_is_unavailable_until_it_returns(
     start_redis: StartRedis, cluster: bool
 ) -> None:
     server = start_redis(cluster=cluster)
@@ -74,7 +83,7 @@ async def test_a_dead_server_is_unavailable_until_it_is_back(
         before = time.monotonic()
         with pytest.raises(StoreUnavailableError):
             await operation()
-        assert time.monotonic() - before < STORE_PATIENCE.deadline + 1
+        assert time.monotonic() - before < DEFAULT_TIMEOUT_S + 1
     server.start()
     await store.ping()
     assert await store.put("k", b"new life") is True
@@ -84,7 +93,7 @@ async def test_a_dead_server_is_unavailable_until_it_is_back(
 
 
 async def start_tls_in_front_of(port: int, context: ssl.SSLContext) -> asyncio.Server:
-    """A TLS server that passes everything on: the test server itself is built without TLS."""
+    """A TLS proxy: the test server itself is built without TLS."""
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -93,13 +102,13 @@ async def start_tls_in_front_of(port: int, context: ssl.SSLContext) -> asyncio.S
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(copy(reader, behind_writer), copy(behind_reader, writer))
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, server_writer), copy(server_reader, writer))
 
     return await asyncio.start_server(serve, "localhost", 0, ssl=context)
 
 
-async def test_tls_is_spoken_and_certificates_are_checked(
+async def test_tls_verifies_certificates(
     redis_url: str, new_key: Callable[[], str], tmp_path: Path
 ) -> None:
     authority = trustme.CA()
@@ -116,15 +125,15 @@ async def test_tls_is_spoken_and_certificates_are_checked(
     assert await trusting.get_many([key]) == [b"over TLS"]
     await trusting.close()
 
-    wary = open_store(url)
-    await wary.open()
+    strict = open_store(url)
+    await strict.open()
     with pytest.raises(StoreUnavailableError, match="certificate"):
-        await wary.ping()
-    await wary.close()
+        await strict.ping()
+    await strict.close()
     front.close()
 
 
-async def test_a_server_that_is_not_there_yet_does_not_stop_the_start() -> None:
+async def test_unreachable_server_does_not_prevent_startup() -> None:
     store = open_store("redis://127.0.0.1:1")
     await store.open()
     with pytest.raises(StoreUnavailableError):
@@ -133,23 +142,23 @@ async def test_a_server_that_is_not_there_yet_does_not_stop_the_start() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
-async def test_a_silent_server_is_given_up_in_time(
-    scheme: str,
-) -> None:
+async def test_silent_server_times_out(scheme: str) -> None:
     silence = await asyncio.start_server(lambda _, __: asyncio.sleep(60), "127.0.0.1", 0)
     port = silence.sockets[0].getsockname()[1]
     kind = RedisStore if scheme == "redis" else RedisClusterStore
-    store = kind(f"{scheme}://127.0.0.1:{port}", may_evict=True, patience=Patience(0.3, 1, 1, 0))
+    store = kind(f"{scheme}://127.0.0.1:{port}", timeouts=Timeouts(0.3, 1, 1, 0))
     await store.open()
     before = time.monotonic()
-    with pytest.raises(StoreUnavailableError, match="no answer in time"):
+    with pytest.raises(StoreUnavailableError, match="no response in time"):
         await store.get("k")
     assert time.monotonic() - before < 2
     await store.close()
     silence.close()
 
 
-async def test_whatever_the_client_fails_with_the_store_is_unavailable(redis_url: str) -> None:
+async def test_bug_in_the_client_is_unavailable_and_logged_with_its_traceback(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     class Closed:
         async def get(self, _: str) -> None:
             raise AttributeError("'NoneType' object has no attribute 'writelines'")
@@ -163,10 +172,11 @@ async def test_whatever_the_client_fails_with_the_store_is_unavailable(redis_url
     store._client = Closed()
     with pytest.raises(StoreUnavailableError, match="writelines"):
         await store.get("k")
+    assert "Traceback" in caplog.text
     await store.close()
 
 
-async def test_a_server_of_another_kind_is_unavailable() -> None:
+async def test_server_of_another_protocol_is_unavailable() -> None:
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
@@ -180,21 +190,27 @@ async def test_a_server_of_another_kind_is_unavailable() -> None:
     web.close()
 
 
-async def test_a_foreign_value_under_the_key_is_unavailable(
-    redis_url: str, new_key: Callable[[], str]
+@pytest.mark.parametrize("cluster", [False, True])
+async def test_value_of_another_type_is_missing_and_repaired(
+    request: pytest.FixtureRequest, cluster: bool
 ) -> None:
-    key = new_key()
-    with redis.Redis.from_url(redis_url) as plain:
+    url: str = request.getfixturevalue("redis_cluster_url" if cluster else "redis_url")
+    stream = secrets.token_bytes(40)
+    key = identify(stream)
+    with redis.Redis.from_url(url.replace("+cluster", "")) as plain:
         plain.rpush(f"thumb:{key}", b"a list")
-    store = open_store(redis_url)
+    store = open_store(url)
     await store.open()
     with pytest.raises(StoreUnavailableError, match="WRONGTYPE"):
         await store.get(key)
+    assert await store.get_many([key]) == [None]
+    assert await store.put(key, stream) is True
+    assert await store.get(key) == stream
     await store.close()
 
 
-async def test_a_read_only_server_is_unavailable(start_redis: StartRedis) -> None:
-    # A replica of a primary that is not there refuses writes.
+async def test_read_only_server_is_unavailable(start_redis: StartRedis) -> None:
+    # A replica of an unreachable primary rejects writes.
     server = start_redis(options=("--replicaof", "127.0.0.1 1"))
     store = open_store(server.url)
     await store.open()
@@ -204,7 +220,9 @@ async def test_a_read_only_server_is_unavailable(start_redis: StartRedis) -> Non
     server.stop()
 
 
-async def test_a_wrong_password_is_unavailable_and_not_repeated(start_redis: StartRedis) -> None:
+async def test_wrong_password_is_unavailable_and_not_in_the_message(
+    start_redis: StartRedis,
+) -> None:
     server = start_redis()
     with redis.Redis(port=server.port) as plain:
         plain.config_set("requirepass", "right")
@@ -222,3 +240,128 @@ async def test_a_wrong_password_is_unavailable_and_not_repeated(start_redis: Sta
             assert "wrong-one" not in str(error.value)
         await store.close()
     server.stop()
+
+
+EVICTS = ("--maxmemory", "16mb", "--maxmemory-policy", "allkeys-lru")
+
+
+@pytest.mark.parametrize(
+    ("policy", "max_bytes", "drops"),
+    [
+        ("noeviction", 1000, False),
+        ("noeviction", 0, False),
+        ("allkeys-lru", 0, False),
+        ("allkeys-lru", 1000, True),
+        ("allkeys-lfu", 1000, True),
+        ("allkeys-random", 1, True),
+        ("volatile-lru", 1000, False),
+        ("volatile-ttl", 1000, False),
+        ("something-new", 1000, True),
+    ],
+)
+def test_policies_that_evict(policy: str, max_bytes: int, drops: bool) -> None:
+    assert evicts(policy, max_bytes) is drops
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+async def test_rejects_a_server_that_evicts(start_redis: StartRedis, cluster: bool) -> None:
+    server = start_redis(cluster=cluster, options=EVICTS)
+    store = open_store(server.url)
+    with pytest.raises(EvictingStoreError, match=r"allkeys-lru.*noeviction"):
+        await store.open()
+    with pytest.raises(StoreUnavailableError, match="not open"):
+        await store.get("k")
+    server.stop()
+
+
+async def test_accepts_an_evicting_policy_without_a_limit(start_redis: StartRedis) -> None:
+    server = start_redis(options=("--maxmemory-policy", "allkeys-lru"))
+    store = open_store(server.url)
+    await store.open()
+    assert await store.put("k", b"v") is True
+    await store.close()
+    server.stop()
+
+
+async def test_volatile_policy_rejects_writes_when_full(start_redis: StartRedis) -> None:
+    server = start_redis(options=("--maxmemory", "4mb", "--maxmemory-policy", "volatile-lru"))
+    store = open_store(server.url)
+    await store.open()
+
+    async def fill() -> None:
+        for number in range(200):
+            await store.put(f"{number}", bytes(50_000))
+
+    with pytest.raises(StoreFullError):
+        await fill()
+    assert await store.get("0") == bytes(50_000)
+    await store.close()
+    server.stop()
+
+
+async def test_policy_of_a_late_server_is_checked_before_the_first_write(
+    start_redis: StartRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_redis(options=EVICTS)
+    server.stop()
+    store = open_store(server.url)
+    await store.open()
+    assert "not reachable at startup" in caplog.text
+    with pytest.raises(StoreUnavailableError):
+        await store.ping()
+    server.start()
+    with pytest.raises(EvictingStoreError):
+        await store.put("k", b"v")
+    with pytest.raises(EvictingStoreError):
+        await store.ping()
+    assert await store.get("k") is None
+    with redis.Redis(port=server.port) as plain:
+        plain.config_set("maxmemory-policy", "noeviction")
+    await store.ping()
+    assert await store.put("k", b"v") is True
+    await store.close()
+    server.stop()
+
+
+async def test_forbidden_policy_is_logged(
+    start_redis: StartRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_redis(options=EVICTS)
+    with redis.Redis(port=server.port) as plain:
+        plain.execute_command("ACL SETUSER clerk on >secret ~* +get +set")
+    store = open_store(server.url.replace("://", "://clerk:secret@"))
+    await store.open()
+    assert "eviction policy of the server cannot be read" in caplog.text
+    assert "secret" not in caplog.text
+    assert await store.put("k", b"v") is True
+    await store.close()
+    server.stop()
+
+
+class Node:
+    """A node of a Cluster that returns or raises ``reply``."""
+
+    def __init__(self, reply: Any) -> None:
+        self._reply = reply
+
+    async def execute_command(self, *_: str) -> Any:
+        if isinstance(self._reply, Exception):
+            raise self._reply
+        return self._reply
+
+
+KEEPS = {"maxmemory": 1000, "maxmemory_policy": "noeviction"}
+
+
+async def test_every_node_is_checked() -> None:
+    evicting = {"maxmemory": 1000, "maxmemory_policy": "allkeys-lru"}
+    with pytest.raises(EvictingStoreError, match=r"^b drops"):
+        await check_eviction({"a": Node(KEEPS), "b": Node(evicting)})
+
+
+async def test_dead_node_does_not_fail_the_check(caplog: pytest.LogCaptureFixture) -> None:
+    down = Node(redis.ConnectionError("refused"))
+    await check_eviction({"a": Node(KEEPS), "b": down, "c": Node({})})
+    assert "policy of b, c cannot be read" in caplog.text
+    with pytest.raises(redis.ConnectionError):
+        await check_eviction({"b": down, "d": down})

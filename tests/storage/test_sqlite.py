@@ -1,4 +1,4 @@
-"""SQLite alone: durability, group commit, several processes, and every way in which it fails."""
+"""SQLiteStore: durability, group commit, several processes, and failures."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def size_of(path: Path) -> int:
 
 
 def damage(path: Path) -> None:
-    """Leave the header and the schema, and nothing else, of the file as they are."""
+    """Overwrite everything but the header and the schema."""
     content = bytearray(path.read_bytes())
     content[4096:] = os.urandom(len(content) - 4096)
     path.write_bytes(content)
 
 
-async def test_the_file_is_what_the_docstring_says(path: Path) -> None:
+async def test_file_settings(path: Path) -> None:
     store = SQLiteStore(path)
     await store.open()
     await store.put("k", b"v")
@@ -81,7 +81,7 @@ async def test_the_file_is_what_the_docstring_says(path: Path) -> None:
         assert plain.execute("SELECT id, stream FROM thumb").fetchall() == [("k", b"v")]
 
 
-async def test_puts_that_wait_share_a_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pending_puts_share_a_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = SQLiteStore(path)
     await store.open()
     batches: list[int] = []
@@ -99,7 +99,7 @@ async def test_puts_that_wait_share_a_commit(path: Path, monkeypatch: pytest.Mon
     await store.close()
 
 
-async def test_close_commits_what_waits(path: Path) -> None:
+async def test_close_commits_pending_puts(path: Path) -> None:
     store = SQLiteStore(path)
     await store.open()
     puts = [asyncio.create_task(store.put(f"{i}", b"v")) for i in range(50)]
@@ -122,7 +122,7 @@ async def test_processes_share_a_new_file(path: Path) -> None:
     await store.close()
 
 
-async def test_what_was_acknowledged_outlives_a_kill(path: Path) -> None:
+async def test_acknowledged_puts_survive_sigkill(path: Path) -> None:
     writer = start_writer(path, "hang", 1000)
     assert writer.stdout is not None
     acknowledged = 0
@@ -139,28 +139,28 @@ async def test_what_was_acknowledged_outlives_a_kill(path: Path) -> None:
     await store.close()
 
 
-async def test_a_full_store_says_so_and_goes_on_reading(path: Path) -> None:
+async def test_full_store_can_still_be_read(path: Path) -> None:
     store = SQLiteStore(path, max_bytes=64 * 1024)
     await store.open()
     assert await store.put("small", b"v") is True
-    kept = []
+    stored = []
 
     async def fill() -> None:
         for i in range(100):
             await store.put(f"{i}", bytes(2000))
-            kept.append(f"{i}")
+            stored.append(f"{i}")
 
     with pytest.raises(StoreFullError):
         await fill()
-    assert 10 < len(kept) < 32
+    assert 10 < len(stored) < 32
     assert size_of(path) <= 64 * 1024
-    assert await store.get_many(kept) == [bytes(2000)] * len(kept)
+    assert await store.get_many(stored) == [bytes(2000)] * len(stored)
     assert await store.put("small", b"other") is False
     await store.ping()
     await store.close()
 
 
-async def test_a_full_store_refuses_every_put_of_the_batch(path: Path) -> None:
+async def test_full_store_rejects_every_put_of_a_batch(path: Path) -> None:
     store = SQLiteStore(path, max_bytes=32 * 1024)
     await store.open()
     answers = await asyncio.gather(
@@ -172,7 +172,7 @@ async def test_a_full_store_refuses_every_put_of_the_batch(path: Path) -> None:
     await store.close()
 
 
-async def test_a_lock_that_stays_is_unavailable_and_reading_goes_on(path: Path) -> None:
+async def test_held_lock_times_out_and_reads_continue(path: Path) -> None:
     store = SQLiteStore(path, busy_timeout=0.1)
     await store.open()
     await store.put("k", b"v")
@@ -186,7 +186,7 @@ async def test_a_lock_that_stays_is_unavailable_and_reading_goes_on(path: Path) 
     await store.close()
 
 
-async def test_a_lock_that_goes_is_waited_for(path: Path) -> None:
+async def test_put_waits_for_a_lock(path: Path) -> None:
     store = SQLiteStore(path)
     await store.open()
     with sqlite3.connect(path, isolation_level=None) as other:
@@ -199,7 +199,7 @@ async def test_a_lock_that_goes_is_waited_for(path: Path) -> None:
     await store.close()
 
 
-async def test_a_read_that_meets_a_lock_waits_off_the_loop(path: Path) -> None:
+async def test_locked_read_waits_on_the_thread(path: Path) -> None:
     class Locked:
         def execute(self, *_: object) -> None:
             error = sqlite3.OperationalError("database is locked")
@@ -220,7 +220,7 @@ async def test_a_read_that_meets_a_lock_waits_off_the_loop(path: Path) -> None:
     await store.close()
 
 
-async def refused(path: Path) -> str:
+async def open_fails(path: Path) -> str:
     store = SQLiteStore(path, busy_timeout=0.1)
     with pytest.raises(StoreUnavailableError) as error:
         await store.open()
@@ -230,19 +230,19 @@ async def refused(path: Path) -> str:
     return str(error.value)
 
 
-async def test_files_that_are_no_store(tmp_path: Path) -> None:
+async def test_rejects_files_that_are_not_a_store(tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.db"
     garbage.write_bytes(b"not a database, certainly not one" * 300)
-    assert "not a database" in await refused(garbage)
+    assert "not a database" in await open_fails(garbage)
     assert garbage.read_bytes() == b"not a database, certainly not one" * 300
 
     folder = tmp_path / "folder"
     folder.mkdir()
-    assert "unable to open" in await refused(folder)
-    assert "folder of the store" in await refused(garbage / "below" / "a-file.db")
+    assert "unable to open" in await open_fails(folder)
+    assert "Not a directory" in await open_fails(garbage / "below" / "a-file.db")
 
 
-async def test_files_of_another_schema(tmp_path: Path) -> None:
+async def test_rejects_another_schema(tmp_path: Path) -> None:
     for name, statement in (
         ("newer.db", "PRAGMA user_version = 7"),
         ("foreign.db", "CREATE TABLE other (x)"),
@@ -250,10 +250,10 @@ async def test_files_of_another_schema(tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / name) as other:
             other.execute(statement)
         other.close()
-        assert "schema" in await refused(tmp_path / name)
+        assert "schema" in await open_fails(tmp_path / name)
 
 
-async def test_damage_found_while_reading(path: Path) -> None:
+async def test_damaged_file_is_unavailable(path: Path) -> None:
     store = SQLiteStore(path)
     await store.open()
     for i in range(200):
@@ -269,9 +269,41 @@ async def test_damage_found_while_reading(path: Path) -> None:
     await store.close()
 
 
-async def test_open_twice_is_open_once(path: Path, new_key: Callable[[], str]) -> None:
+async def test_open_may_be_repeated(path: Path, new_key: Callable[[], str]) -> None:
     store = SQLiteStore(path)
     await store.open()
     await store.open()
     assert await store.put(new_key(), b"v") is True
+    await store.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_deleted_or_replaced_file_takes_no_puts(path: Path, replaced: bool) -> None:
+    store = SQLiteStore(path)
+    await store.open()
+    await store.put("k", b"v")
+    path.unlink()
+    if replaced:
+        other = SQLiteStore(path)
+        await other.open()
+        await other.close()
+    with pytest.raises(StoreUnavailableError, match="deleted or replaced"):
+        await store.put("new", b"v")
+    with pytest.raises(StoreUnavailableError, match="deleted or replaced"):
+        await store.ping()
+    await store.close()
+
+
+async def test_bug_in_a_commit_is_logged_with_its_traceback(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: Sequence[Any]) -> list[bool]:
+        raise AttributeError("a bug")
+
+    store = SQLiteStore(path)
+    await store.open()
+    monkeypatch.setattr(store, "_insert", fails)
+    with pytest.raises(StoreUnavailableError, match="a bug"):
+        await store.put("k", b"v")
+    assert "Traceback" in caplog.text
     await store.close()

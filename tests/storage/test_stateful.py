@@ -1,6 +1,6 @@
-"""Any sequence of operations on any store is what it would be on a dict of first values.
+"""Any sequence of operations on a store has the results of a dict that keeps first values.
 
-STORE_EXAMPLES and STORE_STEPS in the environment ask for more and longer sequences.
+STORE_EXAMPLES and STORE_STEPS in the environment run more and longer sequences.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ KEYS = st.integers(0, 7)
 VALUES = st.binary(max_size=600)
 
 
-class Shown(RuleBasedStateMachine):
-    """A store beside its model; `new_store` is set by the test."""
+class StoreMachine(RuleBasedStateMachine):
+    """A store and a model of it; the test sets `new_store`."""
 
     new_store: Callable[[], Store]
 
@@ -50,10 +50,10 @@ class Shown(RuleBasedStateMachine):
 
     @rule(values=st.lists(st.tuples(KEYS, VALUES), max_size=6))
     def put_at_once(self, values: list[tuple[int, bytes]]) -> None:
-        async def all_of_them() -> list[bool]:
+        async def put_all() -> list[bool]:
             return await asyncio.gather(*(self.store.put(self.key(n), v) for n, v in values))
 
-        news = self.run(all_of_them())
+        news = self.run(put_all())
         for number in {n for n, _ in values}:
             key = self.key(number)
             winners = [v for (n, v), new in zip(values, news, strict=True) if n == number and new]
@@ -79,10 +79,10 @@ class Shown(RuleBasedStateMachine):
         self.run(self.store.open())
 
     @rule(numbers=st.lists(KEYS, max_size=10))
-    def another_process_sees_the_same(self, numbers: list[int]) -> None:
+    def another_object_returns_the_same(self, numbers: list[int]) -> None:
         keys = [self.key(number) for number in numbers]
 
-        async def look() -> list[bytes | None]:
+        async def read() -> list[bytes | None]:
             other = type(self).new_store()
             await other.open()
             try:
@@ -90,10 +90,10 @@ class Shown(RuleBasedStateMachine):
             finally:
                 await other.close()
 
-        assert self.run(look()) == [self.model.get(key) for key in keys]
+        assert self.run(read()) == [self.model.get(key) for key in keys]
 
     @invariant()
-    def it_answers(self) -> None:
+    def responds_to_ping(self) -> None:
         self.run(self.store.ping())
 
     def teardown(self) -> None:
@@ -102,12 +102,12 @@ class Shown(RuleBasedStateMachine):
 
 
 def test_any_sequence_of_operations(new_store: Callable[[], Store]) -> None:
-    class OnThisStore(Shown):
+    class Machine(StoreMachine):
         pass
 
-    OnThisStore.new_store = staticmethod(new_store)
+    Machine.new_store = staticmethod(new_store)
     run_state_machine_as_test(
-        OnThisStore,
+        Machine,
         settings=settings(
             max_examples=int(os.environ.get("STORE_EXAMPLES", "8")),
             stateful_step_count=int(os.environ.get("STORE_STEPS", "15")),

@@ -85,10 +85,8 @@ def run(args: argparse.Namespace) -> int:
     """The command; returns the exit status."""
     settings = _settings(args)
     recipe = _recipe(args, settings)
-    store, told = (
-        open_store(settings.store, allow_eviction=settings.allow_eviction),
-        _without_secrets(settings.store),
-    )
+    store = open_store(settings.store, timeout=settings.store_timeout_seconds)
+    told = _without_secrets(settings.store)
     job = {**recipe.facts(), "store": told}
     with (
         closing(Journal(args.journal, job)) as journal,

@@ -1,6 +1,6 @@
 """``POST /budget``: the stored curves of a page's pictures in, bytes for each of them out.
 
-    read body -> streams and curves from the shelf -> plan -> tell
+    read body -> streams and curves from the reader -> plan -> tell
 
 Nothing is stored and no network runs. The streams are read along with the curves, because a curve
 without its stream is worth nothing, and because their prefixes are what will be asked for next.
@@ -50,7 +50,7 @@ class Budgeting:
         grant = self._granted(request, asked)
         page = Counter(asked.ids)  # in the order of first appearance
         keys = list(page)
-        streams, curves = await self._service.shelf.get_with_curves(keys)
+        streams, curves = await self._service.reader.get_with_curves(keys)
         known = {key for key, stream in zip(keys, streams, strict=True) if stream is not None}
         stored = dict(zip(keys, curves, strict=True))
         urls_of = self._service.settings.max_ids

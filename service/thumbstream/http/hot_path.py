@@ -38,7 +38,7 @@ from thumbstream.http.replies import (
 )
 from thumbstream.http.response_cache import Ready, ReadyReplies
 from thumbstream.ids import is_id
-from thumbstream.storage.reader import Shelf
+from thumbstream.storage.reader import StreamReader
 from thumbstream.telemetry.metrics import Metrics
 from thumbstream.telemetry.request_ids import FIELD, current, request_id
 
@@ -69,7 +69,7 @@ class HotPath:
 
     def __init__(
         self,
-        shelf: Shelf,
+        reader: StreamReader,
         metrics: Metrics,
         *,
         max_ids: int,
@@ -77,7 +77,7 @@ class HotPath:
         retry_after: int,
         ready: int,
     ) -> None:
-        self._prefixes = Prefixes(shelf, metrics)
+        self._prefixes = Prefixes(reader, metrics)
         self._ready = ReadyReplies(ready)
         self._metrics = metrics
         self._max_ids = max_ids
@@ -138,7 +138,7 @@ class HotPath:
     def _refusal(self, error: Exception, scope: Scope) -> Reply:
         self._metrics.refused(answer_for(error).code)
         status, headers, body = problem_for(error, retry_after=self._retry_after)
-        if status == 500:  # the shelf has logged what the store failed at, once for all who waited
+        if status == 500:  # the reader has logged the error, once for all requests
             log.error("GET %r", scope["path"], exc_info=error)
         headers.pop("X-Content-Type-Options")  # among the shared ones
         fields = self._shared + encode_headers(headers)

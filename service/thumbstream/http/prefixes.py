@@ -1,4 +1,4 @@
-"""From what a request asks for to the bytes it gets: streams from the shelf, cut.
+"""From what a request asks for to the bytes it gets: streams from the reader, cut.
 
 By bytes, a prefix is a slice of the stored value. By quality it is one, too: the stream's stored
 curve says which measured prefix is the first to reach the goal. No network runs either way.
@@ -13,7 +13,7 @@ from thumbstream.codec.targets import Target
 from thumbstream.http.query import Wanted, WantedBatch
 from thumbstream.http.refusals import NotFoundError
 from thumbstream.ids import is_id
-from thumbstream.storage.reader import Shelf
+from thumbstream.storage.reader import StreamReader
 from thumbstream.telemetry.metrics import Metrics
 
 
@@ -30,10 +30,10 @@ class Prefix(NamedTuple):
 
 
 class Prefixes:
-    """Cuts the streams of a shelf."""
+    """Cuts streams of a reader."""
 
-    def __init__(self, shelf: Shelf, metrics: Metrics) -> None:
-        self._shelf = shelf
+    def __init__(self, reader: StreamReader, metrics: Metrics) -> None:
+        self._reader = reader
         self._metrics = metrics
 
     async def one(self, key: str, wanted: Wanted) -> Prefix:
@@ -41,7 +41,7 @@ class Prefixes:
         prefix = None
         if is_id(key):
             if wanted.goal is None:
-                prefix = _cut(key, await self._shelf.get(key), wanted.limit)
+                prefix = _cut(key, await self._reader.get(key), wanted.limit)
             else:
                 [prefix] = await self._reaching([key], [wanted.limit], wanted.goal)
         if prefix is None or not prefix.body:
@@ -52,11 +52,11 @@ class Prefixes:
         """Prefixes in the order asked for, empty ones for unknown ids. Raises `StoreError`."""
         if wanted.goal is not None:
             return await self._reaching(wanted.keys, wanted.limits, wanted.goal)
-        streams = await self._shelf.get_many(wanted.keys)
+        streams = await self._reader.get_many(wanted.keys)
         return list(map(_cut, wanted.keys, streams, wanted.limits))
 
     async def _reaching(self, keys: list[str], limits: list[int], goal: Target) -> list[Prefix]:
-        streams, curves = await self._shelf.get_with_curves(keys)
+        streams, curves = await self._reader.get_with_curves(keys)
         prefixes = []
         for key, stream, stored, limit in zip(keys, streams, curves, limits, strict=True):
             curve = read_curve(stored)

@@ -106,7 +106,7 @@ class Api:
         scale: Scale = 1,
     ) -> Response:
         """A stored stream, or its first bytes, as a picture: for clients that run no script."""
-        stream = await self._service.shelf.get(key) if is_id(key) else None
+        stream = await self._service.reader.get(key) if is_id(key) else None
         if stream is None:
             raise NotFoundError("no stream has this id")
         prefix = stream[:wanted]

@@ -18,10 +18,8 @@ from thumbstream.models import Catalogue, Zoo
 from thumbstream.pipeline import Limitations, Pipeline
 from thumbstream.settings import Settings
 from thumbstream.storage import Store
-from thumbstream.storage.cache import StreamCache
-from thumbstream.storage.measured import MeasuredStore
-from thumbstream.storage.reader import Shelf
-from thumbstream.storage.tiered import TieredStore
+from thumbstream.storage.base import InstrumentedStore
+from thumbstream.storage.reader import StreamCache, StreamReader
 from thumbstream.telemetry.metrics import Metrics
 from thumbstream.workers import Workers
 
@@ -35,9 +33,7 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.metrics.know_codes(answer.code for answer in [*ANSWERS.values(), INTERNAL])
-        if isinstance(store, TieredStore):
-            self.metrics.watch_tiers(store)
-        self.store = store = MeasuredStore(store, self.metrics.store_operation)
+        self.store = store = InstrumentedStore(store, self.metrics.store_operation)
         self.workers = Workers(settings.threads, settings.encode_queue)
         self.metrics.watch_workers(self.workers)
         self.catalogue = Catalogue(
@@ -50,7 +46,7 @@ class Service:
         self.metrics.watch(
             "thumbstream_cache_bytes", "Bytes of the cache in memory.", lambda: cache.size
         )
-        self.shelf = Shelf(
+        self.reader = StreamReader(
             store,
             cache,
             self.metrics,

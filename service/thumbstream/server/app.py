@@ -40,7 +40,7 @@ class Application:
         settings = service.settings
         self.service = service
         self._hotpath = HotPath(
-            service.shelf,
+            service.reader,
             service.metrics,
             max_ids=settings.max_ids,
             cors_origin=settings.cors_origin,
@@ -97,9 +97,7 @@ def create_app(
     ``zoo`` and ``store`` stand in for the published models and for ``settings.store``.
     """
     if store is None:
-        store = open_store(
-            settings.store, cache=settings.cache, allow_eviction=settings.allow_eviction
-        )
+        store = open_store(settings.store, timeout=settings.store_timeout_seconds)
     return Application(Service(settings, zoo=zoo, store=store))
 
 

@@ -1,18 +1,13 @@
-"""Where streams live: one small protocol, `Store`, and what speaks it.
+"""Storage of streams: the `Store` protocol and its implementations.
 
-``sqlite`` is the embedded default, ``redis`` one server or a Cluster, ``tiered`` one of them with a
-Redis as a cache in front; `open_store` chooses by URL.
+``sqlite`` is the embedded default, ``redis`` one server, ``redis_cluster`` a Cluster; `open_store`
+chooses by URL. ``reader`` reads through a cache in memory.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from thumbstream.errors import PartialReadError, StoreError, StoreFullError, StoreUnavailableError
-from thumbstream.storage.base import Store
-
-if TYPE_CHECKING:
-    from thumbstream.storage.redis import RedisStore
+from thumbstream.storage.base import DEFAULT_TIMEOUT_S, Store
 
 URL_FORMS = (
     "sqlite:///relative/path, sqlite:////absolute/path, redis://host:port/db, rediss://... (TLS), "
@@ -20,35 +15,21 @@ URL_FORMS = (
 )
 
 
-def open_store(url: str, *, cache: str = "", allow_eviction: bool = False) -> Store:
-    """The store that ``url`` names, not opened yet: ``await store.open()`` comes next.
+def open_store(url: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Store:
+    """The store that ``url`` names, not opened yet: call ``await store.open()`` next.
 
-    ``cache`` is the URL of a Redis that is put in front of it, empty for none; ``allow_eviction``
-    takes a Redis that may drop streams for a store. ValueError if a URL has none of the
-    `URL_FORMS`; the message never repeats it, since it may hold a password.
+    ``timeout`` limits one operation, seconds. ValueError if ``url`` has none of the `URL_FORMS`;
+    the message does not repeat the URL, which may contain a password.
     """
-    store = _open_durable(url, allow_eviction)
-    if not cache:
-        return store
-    from thumbstream.storage.redis import CACHE_PATIENCE
-    from thumbstream.storage.tiered import TieredStore
-
-    scheme = cache.partition("://")[0]
-    if "://" not in cache or scheme.removesuffix("+cluster") not in ("redis", "rediss"):
-        raise ValueError("the cache's URL must be one of Redis: redis://host:port/db, rediss://...")
-    return TieredStore(store, _redis(scheme, cache, may_evict=True, patience=CACHE_PATIENCE))
-
-
-def _open_durable(url: str, allow_eviction: bool) -> Store:
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite":
-        return _sqlite(rest)
+        return _sqlite(rest, timeout)
     if separator and scheme.removesuffix("+cluster") in ("redis", "rediss"):
-        return _redis(scheme, url, may_evict=allow_eviction)
+        return _redis(scheme, url, timeout)
     raise ValueError(f"the store's URL must have one of these forms: {URL_FORMS}")
 
 
-def _sqlite(rest: str) -> Store:
+def _sqlite(rest: str, timeout: float) -> Store:
     from thumbstream.storage.sqlite import SQLiteStore
 
     host, slash, path = rest.partition("/")
@@ -58,19 +39,19 @@ def _sqlite(rest: str) -> Store:
         )
     if path.startswith(":"):
         raise ValueError("sqlite needs the path of a file: a store in memory would lose streams")
-    return SQLiteStore(path)
+    return SQLiteStore(path, busy_timeout=timeout)
 
 
-def _redis(scheme: str, url: str, **options: Any) -> RedisStore:
-    # Imported here: who keeps streams in SQLite starts faster, and does not need redis-py.
-    from thumbstream.storage.redis import RedisStore
+def _redis(scheme: str, url: str, timeout: float) -> Store:
+    # Imported here so that a service with SQLite starts faster.
+    from thumbstream.storage.redis import RedisStore, Timeouts
     from thumbstream.storage.redis_cluster import RedisClusterStore
 
-    kind = RedisClusterStore if scheme.endswith("+cluster") else RedisStore
+    store = RedisClusterStore if scheme.endswith("+cluster") else RedisStore
     try:
-        return kind(url, **options)
+        return store(url, timeouts=Timeouts.within(timeout))
     except ValueError as error:
-        raise ValueError(f"the {scheme} URL cannot be read") from error
+        raise ValueError(f"the {scheme} URL cannot be parsed") from error
 
 
 __all__ = [

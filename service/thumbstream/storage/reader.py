@@ -1,46 +1,84 @@
-"""The shelf: streams and their curves, from memory or from one gathered read of the store.
+"""Cached and coalesced reads of streams and their curves (the DataLoader pattern).
 
-Reads that arrive in the same turn of the event loop become one `Store.get_many`; under load this is
-what a store likes best, and at rest it costs nothing. What was found is kept in a `StreamCache`;
-what was not found is asked again, because it may come to exist.
+Reads that arrive in the same iteration of the event loop become one `Store.get_many`: fast under
+load, and free at rest. Values that were found are cached in a `StreamCache`; missing ones are not,
+since they may be stored later.
 
-A slow store is not asked more and more: at most `READS_AT_ONCE` reads are under way, a key is in at
-most one of them, what arrives meanwhile gathers for the next read, and beyond `MAX_WAITING` keys it
-is refused at once.
+A slow store is not flooded: at most `MAX_READS` reads are in flight and a key is in at most one of
+them; keys that arrive meanwhile wait for the next read, and beyond `MAX_PENDING` of them reads are
+rejected at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from asyncio import shield  # one who leaves must not take the answer from others who wait for it
+from asyncio import shield  # a cancelled caller must not cancel the read for the others
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from thumbstream.errors import PartialReadError, StoreUnavailableError
-from thumbstream.ids import curve_key
-from thumbstream.storage import Store
-from thumbstream.storage.cache import StreamCache
+from thumbstream.errors import PartialReadError, StoreError, StoreUnavailableError
+from thumbstream.ids import curve_key, is_id
+from thumbstream.storage.base import Store, matches_id
 from thumbstream.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-GATHER_LIMIT = 256
-"""Keys in one read: bounds the time that a single store command may take."""
+READ_SIZE = 256
+"""Keys in one read: bounds the time of a single store command."""
 
-READS_AT_ONCE = 16
-"""Reads of the store under way; a healthy one answers each before there is a second."""
+MAX_READS = 16
+"""Reads in flight; a healthy store answers each before there is a second."""
 
-MAX_WAITING = READS_AT_ONCE * GATHER_LIMIT
-"""Keys that wait while all reads are under way: as many as these can ask for."""
+MAX_PENDING = MAX_READS * READ_SIZE
+"""Keys that wait for a read to start: as many as all reads can take."""
 
-Answer = asyncio.Future[bytes | None]
-Waiting = dict[str, Answer]
-Sought = bytes | Answer
+ENTRY_OVERHEAD = 200
+"""Memory of a cache entry besides its value: two object headers, the key, the dict slot; bytes."""
+
+Result = asyncio.Future[bytes | None]
+PendingReads = dict[str, Result]
+Lookup = bytes | Result
+"""The value, if it is in memory, or the result of a read."""
 
 
-class Shelf:
-    """Read side of a store. ``timeout`` is in seconds, for one read of the store."""
+class StreamCache:
+    """LRU cache of streams and curves, bounded by ``limit`` bytes with overhead; 0 disables it.
+
+    Values never change under their key, so nothing is ever invalidated. For the event loop only:
+    there is no lock.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._values: OrderedDict[str, bytes] = OrderedDict()
+        self.size = 0  # sum of _cost over _values; at most _limit between calls
+
+    def get(self, key: str) -> bytes | None:
+        """The value, which becomes the most recently used; None if it is not cached."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: str, value: bytes) -> None:
+        """Add a value and evict the least recently used ones that no longer fit."""
+        if key in self._values or _cost(value) > self._limit:
+            return
+        self._values[key] = value
+        self.size += _cost(value)
+        while self.size > self._limit:
+            _, oldest = self._values.popitem(last=False)
+            self.size -= _cost(oldest)
+
+
+def _cost(value: bytes) -> int:
+    return len(value) + ENTRY_OVERHEAD
+
+
+class StreamReader:
+    """Read side of a store. ``timeout`` limits one read of the store, seconds."""
 
     def __init__(
         self, store: Store, cache: StreamCache, metrics: Metrics, *, timeout: float
@@ -49,108 +87,116 @@ class Shelf:
         self._cache = cache
         self._metrics = metrics
         self._timeout = timeout
-        self._waiting: Waiting = {}  # for the next read
-        self._under_way: Waiting = {}  # in a read that has begun
-        self._late: Waiting = {}  # asked for since theirs began: it may miss what was put meanwhile
-        self._reads: set[asyncio.Task[None]] = set()  # the loop itself keeps weak references only
+        self._pending: PendingReads = {}  # for the next read
+        self._in_flight: PendingReads = {}
+        # Requested after the read of their key began, which may miss a put in between.
+        self._late: PendingReads = {}
+        self._reads: set[asyncio.Task[None]] = set()  # the loop keeps only weak references
 
     async def get(self, key: str) -> bytes | None:
-        """The stream, or None when the store has none. Raises `StoreError`."""
-        sought = self._seek(key)
-        return sought if isinstance(sought, bytes) else await shield(sought)
+        """The stream, or None if the store has none. Raises `StoreError`."""
+        lookup = self._lookup(key)
+        return lookup if isinstance(lookup, bytes) else await shield(lookup)
 
     async def get_many(self, keys: Iterable[str]) -> list[bytes | None]:
         """Streams in the order of ``keys``. Raises `StoreError`."""
-        all_sought = [self._seek(key) for key in keys]  # before the first wait: one read for all
-        return [s if isinstance(s, bytes) else await shield(s) for s in all_sought]
+        lookups = [self._lookup(key) for key in keys]  # before the first await: one read for all
+        return [item if isinstance(item, bytes) else await shield(item) for item in lookups]
 
     async def get_with_curves(
         self, keys: Sequence[str]
     ) -> tuple[list[bytes | None], list[bytes | None]]:
-        """Streams, and their curves as they were stored, both in the order of ``keys``.
+        """Streams, and their curves as stored, both in the order of ``keys``.
 
         Raises `StoreError`.
         """
         found = await self.get_many([*keys, *map(curve_key, keys)])
         return found[: len(keys)], found[len(keys) :]
 
-    def _seek(self, key: str) -> Sought:
-        """The value if it is in memory; if not, the answer of a read that is on its way."""
+    def _lookup(self, key: str) -> Lookup:
         value = self._cache.get(key)
         if value is not None:
             self._metrics.cache_hits.inc()
             return value
         self._metrics.cache_misses.inc()
-        return self._ask(key)
+        return self._enqueue(key)
 
-    def _ask(self, key: str) -> Answer:
-        asked = self._late if key in self._under_way else self._waiting
-        answer = asked.get(key)
-        if answer is None:
-            if len(self._waiting) + len(self._late) >= MAX_WAITING:
-                raise StoreUnavailableError("too many values are waited for")
+    def _enqueue(self, key: str) -> Result:
+        queue = self._late if key in self._in_flight else self._pending
+        result = queue.get(key)
+        if result is None:
+            if len(self._pending) + len(self._late) >= MAX_PENDING:
+                raise StoreUnavailableError("too many pending reads")
             loop = asyncio.get_running_loop()
-            if asked is self._waiting and not asked:
+            if queue is self._pending and not queue:
                 loop.call_soon(self._flush)
-            answer = asked[key] = loop.create_future()
-            # An answer that nobody waits for any more is no error.
-            answer.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return answer
+            result = queue[key] = loop.create_future()
+            # Marks the exception as retrieved when every caller has gone.
+            result.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return result
 
     def _flush(self) -> None:
-        while self._waiting and len(self._reads) < READS_AT_ONCE:
-            keys = list(islice(self._waiting, GATHER_LIMIT))
-            self._under_way |= {key: self._waiting.pop(key) for key in keys}
+        while self._pending and len(self._reads) < MAX_READS:
+            keys = list(islice(self._pending, READ_SIZE))
+            self._in_flight |= {key: self._pending.pop(key) for key in keys}
             read = asyncio.ensure_future(self._read(keys))
             self._reads.add(read)
-            read.add_done_callback(self._done)
+            read.add_done_callback(self._on_read_done)
 
-    def _done(self, read: asyncio.Task[None]) -> None:
+    def _on_read_done(self, read: asyncio.Task[None]) -> None:
         self._reads.discard(read)
         self._flush()
 
     async def _read(self, keys: list[str]) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                streams = await self._store.get_many(keys)
+                values = await self._store.get_many(keys)
         except PartialReadError as error:
-            for key, stream in error.found.items():
-                self._answer(key, stream)
+            for key, value in error.found.items():
+                self._resolve(key, value)
             self._fail([key for key in keys if key not in error.found], error)
         except TimeoutError:
-            self._give_up(keys, StoreUnavailableError("the store did not answer in time"))
-        except Exception as error:  # whatever it was, those who wait must learn of it
-            self._give_up(keys, error)
+            self._fail_all(keys, StoreUnavailableError("the store did not answer in time"))
+        except Exception as error:  # callers would wait forever otherwise
+            if not isinstance(error, StoreError):
+                log.exception("unexpected error of the store")
+            self._fail_all(keys, error)
         else:
-            for key, stream in zip(keys, streams, strict=True):
-                self._answer(key, stream)
+            for key, value in zip(keys, values, strict=True):
+                self._resolve(key, value)
 
-    def _answer(self, key: str, stream: bytes | None) -> None:
-        if stream is not None:
-            self._cache.put(key, stream)
-        answers = [self._under_way.pop(key)]
+    def _resolve(self, key: str, value: bytes | None) -> None:
+        if value is not None and is_id(key) and not matches_id(key, value):
+            # Responses are cached for a year. The next upload of the picture repairs the store.
+            log.error("the value stored under %s is damaged: treated as missing", key)
+            value = None
+        if value is not None:
+            self._cache.put(key, value)
+        results = [self._in_flight.pop(key)]
         late = self._late.pop(key, None)
         if late is not None:
-            if stream is None:
-                self._waiting[key] = late  # _done begins the next read
+            if value is None:
+                self._pending[key] = late  # _on_read_done starts the next read
             else:
-                answers.append(late)
-        for answer in answers:
-            if not answer.done():
-                answer.set_result(stream)
+                results.append(late)
+        for result in results:
+            if not result.done():
+                result.set_result(value)
 
-    def _give_up(self, keys: list[str], error: Exception) -> None:
-        waiting: Waiting = {}
-        if len(self._reads) >= READS_AT_ONCE:
-            # Those who wait for one of them to end would fare no better, and have waited long.
-            waiting, self._waiting = self._waiting, {}
-        self._under_way |= waiting
-        self._fail([*keys, *waiting], error)
+    def _fail_all(self, keys: list[str], error: Exception) -> None:
+        """Fail a read, and the pending ones if every slot was taken by a slow read like it."""
+        pending: PendingReads = {}
+        if len(self._reads) >= MAX_READS:
+            # They have waited as long already, and would most likely fail the same way.
+            pending, self._pending = self._pending, {}
+        self._in_flight |= pending
+        self._fail([*keys, *pending], error)
 
     def _fail(self, keys: list[str], error: Exception) -> None:
-        answers = [self._under_way.pop(key) for key in keys]
-        answers += [self._late.pop(key) for key in keys if key in self._late]
-        log.warning("%d values could not be read: %s", len(answers), error)
-        for answer in answers:
-            if not answer.done():
-                answer.set_exception(error)
+        results = [self._in_flight.pop(key) for key in keys]
+        results += [self._late.pop(key) for key in keys if key in self._late]
+        log.warning("%d values could not be read: %s", len(results), error)
+        log.debug("keys that could not be read: %s", ", ".join(keys))
+        for result in results:
+            if not result.done():
+                result.set_exception(error)

@@ -1,14 +1,17 @@
-"""Streams in Redis, Valkey or whatever else speaks their protocol; one server here.
+"""Streams in Redis, Valkey or any other server of their protocol; ``redis_cluster``: a Cluster.
 
-``put`` is ``SET key value NX``, ``get_many`` is MGET. A Cluster: ``redis_cluster``.
+``put`` is ``SET key value NX``, ``get_many`` is MGET.
 
-How durable an acknowledged stream is, the server decides: with ``appendonly yes`` and
-``appendfsync always`` it is on disk; with ``everysec`` a crash may take the last second; without
-AOF, everything since the last snapshot. Replication is asynchronous: a failover may take what the
-lost primary had acknowledged and not yet passed on. A server that would drop streams to make room
-is refused (``eviction``), unless it is a cache or was chosen knowingly.
+The server decides how durable an acknowledged stream is: with ``appendonly yes`` and
+``appendfsync always`` it is on disk; with ``everysec`` a crash may lose the last second; without
+AOF, everything since the last snapshot. Replication is asynchronous: a failover may lose what the
+old primary had acknowledged and not yet replicated.
 
-Every operation ends within `Patience.deadline`, retries and waiting for a connection included.
+A server with ``maxmemory`` and an ``allkeys-*`` policy is a cache, not a store: it drops streams
+that it acknowledged. It is rejected. ``noeviction`` refuses writes when it is full, and so do the
+``volatile-*`` policies here, since they drop only keys that expire and streams never do.
+
+Every operation ends within `Timeouts.deadline`, including retries and waiting for a connection.
 """
 
 from __future__ import annotations
@@ -25,87 +28,91 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from thumbstream.errors import StoreError, StoreFullError, StoreUnavailableError
-from thumbstream.storage.eviction import EvictingStoreError, policies_of, refuse_eviction
+from thumbstream.storage.base import DEFAULT_TIMEOUT_S, matches_id
 
 log = logging.getLogger(__name__)
 
 KEY_PREFIX = "thumb:"
-"""Before every id, so that the store can share a server."""
+"""Prefix of every key, so that the store can share a server."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long, in seconds, and how often a server is waited for."""
+class Timeouts:
+    """How long to wait for a server, in seconds, and how often to retry."""
 
     deadline: float
-    """The longest that an operation may take in all."""
+    """For one operation, including its retries."""
     connect: float
-    """The longest that a server may take to accept a connection."""
-    answer: float
-    """The longest that a server may take to answer. Less than ``deadline``: a connection whose
-    other end vanished without a word is noticed only by this, and a new one must find time too."""
-    retries: int
-    """Tries after the first; SET NX is safe to repeat, values being immutable."""
+    """For a connection to be accepted."""
+    response: float
+    """For one response. Shorter than ``deadline``: nothing else detects a half-open connection,
+    and there must be time left for a new one."""
+    retries: int = 2
+    """Attempts after the first; SET NX is safe to repeat because values are immutable."""
 
+    @classmethod
+    def within(cls, deadline: float) -> Timeouts:
+        """Timeouts of an operation that may take ``deadline`` seconds."""
+        return cls(deadline, connect=0.4 * deadline, response=0.6 * deadline)
 
-STORE_PATIENCE = Patience(deadline=5.0, connect=2.0, answer=3.0, retries=2)
-"""For the only copy: slow is better than 503."""
-
-CACHE_PATIENCE = Patience(deadline=0.25, connect=0.2, answer=0.2, retries=1)
-"""For a copy: the durable store has it as well. A stream is read in under 1 ms."""
 
 HEALTH_CHECK_S = 30.0
-"""A connection idle for longer is tried with PING before it is used, seconds."""
+"""A connection that was idle for longer is checked with PING before it is used, seconds."""
+
+NODE_TIMEOUT_S = 1.0
+"""For one node of several to answer INFO or PING, seconds, so that a dead one delays nothing."""
 
 MAX_CONNECTIONS = 32
-"""Connections to a server; operations beyond wait for one. Redis works on one at a time anyway."""
+"""Connections to a server; further operations wait. Redis runs one command at a time anyway."""
 
-PIPELINED = 256
-"""Puts sent in one go: some 150 KB, a fraction of the deadline where each is synced to disk."""
+PIPELINE_SIZE = 256
+"""Puts in one round trip: some 150 KB, which takes a fraction of the deadline even if each put is
+synced to disk."""
 
 BACKOFF_BASE_S = 0.02
 BACKOFF_CAP_S = 0.2
 
 
-class RedisStore:
-    """A `Store` on the one server that ``url`` names: ``redis://`` or ``rediss://`` (TLS).
+class EvictingStoreError(StoreUnavailableError):
+    """A server that would drop acknowledged streams to make room."""
 
-    ``may_evict``: the server may drop streams to make room. Otherwise `open` and the first ``put``
-    or ``ping`` that reach it raise `EvictingStoreError` if it would. ValueError if ``url`` cannot
-    be read.
+
+class RedisStore:
+    """A `Store` on the server that ``url`` names: ``redis://`` or ``rediss://`` (TLS).
+
+    `open`, or the first ``put`` or ``ping`` that reaches the server, raises `EvictingStoreError`
+    if it would drop streams. ValueError if ``url`` cannot be parsed.
     """
 
     name = "redis"
 
-    def __init__(
-        self, url: str, *, may_evict: bool = False, patience: Patience = STORE_PATIENCE
-    ) -> None:
+    def __init__(self, url: str, *, timeouts: Timeouts | None = None) -> None:
         parse_url(url)
         self._url = url
-        self._patience = patience
+        self._timeouts = timeouts or Timeouts.within(DEFAULT_TIMEOUT_S)
         self._client: Any = None
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._trusted = may_evict  # whether the eviction policy is known, or does not matter
+        self._eviction_checked = False
 
     async def open(self) -> None:
-        """Make the client; it connects when it is first used, and again whenever it has to.
+        """Create the client, which connects on first use and reconnects when needed.
 
-        A server that cannot be reached yet is no error. Raises `EvictingStoreError`.
+        A server that is not reachable yet is no error. Raises `EvictingStoreError`.
         """
         if self._client is not None:
             return
-        self._client = self._connect(self._url, connection_options(self._patience))
+        self._client = self._connect(self._url, connection_options(self._timeouts))
         try:
             await self._check_eviction()
         except EvictingStoreError:
             await self.close()
             raise
         except StoreUnavailableError as error:
-            log.warning("the store is not there yet: %s", error)
+            log.warning("Redis not reachable at startup: %s", error)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -127,22 +134,23 @@ class RedisStore:
             return await self._mget(client, keys)
 
     async def put(self, key: str, value: bytes) -> bool:
-        """Keep ``value`` under ``key`` unless there is one; returns when the server says so.
+        """Store ``value`` under ``key`` unless there is one; returns once it is acknowledged.
 
-        A put that is repeated because its answer was lost may say False although it is new.
+        A put that was retried because its response was lost may return False for a new value.
         """
         await self._check_eviction()
         async with self._operation() as client:
             new = await client.set(KEY_PREFIX + key, value, nx=True)
-        return bool(new)
+            return bool(new) or await self._repair(client, {key: value})
 
     async def put_many(self, values: Mapping[str, bytes]) -> None:
-        """`put` of each, `PIPELINED` of them a round trip (in a Cluster one a node)."""
+        """`put` of each, `PIPELINE_SIZE` of them a round trip (in a Cluster one a node)."""
         await self._check_eviction()
-        rest = iter(values.items())
-        while some := dict(islice(rest, PIPELINED)):
+        remaining = iter(values.items())
+        while batch := dict(islice(remaining, PIPELINE_SIZE)):
             async with self._operation() as client:
-                await self._set_many(client, some)
+                new = await self._set_many(client, batch)
+                await self._repair(client, {k: v for k, v in batch.items() if not new[k]})
 
     async def ping(self) -> None:
         """Return if the server answers a read (a server that is loading its data does not)."""
@@ -150,23 +158,34 @@ class RedisStore:
         async with self._operation() as client:
             await self._ping(client)
 
+    async def _repair(self, client: Any, values: Mapping[str, bytes]) -> bool:
+        """Replace stored values that differ from ``values`` although these match their ids."""
+        values = {key: value for key, value in values.items() if matches_id(key, value)}
+        if not values:
+            return False
+        stored = await self._mget(client, list(values))
+        damaged = {k: v for (k, v), old in zip(values.items(), stored, strict=True) if v != old}
+        for key, value in damaged.items():
+            log.warning("the damaged value under %s was replaced", key)
+            await client.set(KEY_PREFIX + key, value)
+        return bool(damaged)
+
     async def _check_eviction(self) -> None:
-        """Ask for the policy until it is known to keep streams."""
-        if self._trusted:
+        """Check the eviction policy once the server is reachable, before the first write."""
+        if self._eviction_checked:
             return
         async with self._operation() as client:
-            policies = await policies_of(await self._nodes(client))
-        refuse_eviction(policies)
-        self._trusted = True
+            await check_eviction(await self._nodes(client))
+        self._eviction_checked = True
 
     @staticmethod
     async def _nodes(client: Any) -> dict[str, Any]:
-        """Everything that takes a command, by the name that a message may give it."""
+        """Clients of every server, by their names in messages."""
         return {"the server": client}
 
     @staticmethod
     def _connect(url: str, options: dict[str, Any]) -> Any:
-        # READONLY says that this connection leads to a former primary: a new one finds the next.
+        # READONLY means that this connection leads to a former primary; a new one may not.
         return Redis.from_url(url, retry_on_error=[ReadOnlyError], **options)
 
     @staticmethod
@@ -175,11 +194,12 @@ class RedisStore:
         return values
 
     @staticmethod
-    async def _set_many(client: Any, values: Mapping[str, bytes]) -> None:
+    async def _set_many(client: Any, values: Mapping[str, bytes]) -> dict[str, bool]:
+        """SET NX of each; True for each new value."""
         pipeline = client.pipeline(transaction=False)
         for key, value in values.items():
             pipeline.set(KEY_PREFIX + key, value, nx=True)
-        await pipeline.execute()
+        return dict(zip(values, map(bool, await pipeline.execute()), strict=True))
 
     @staticmethod
     async def _ping(client: Any) -> None:
@@ -187,37 +207,90 @@ class RedisStore:
 
     @asynccontextmanager
     async def _operation(self) -> AsyncIterator[Any]:
-        """The client, while a connection is free for it; errors and time are bounded."""
+        """The client, once a connection is free; every error becomes a `StoreError`."""
         if self._client is None:
             raise StoreUnavailableError("the store is not open")
         try:
-            async with asyncio.timeout(self._patience.deadline), self._connections:
+            async with asyncio.timeout(self._timeouts.deadline), self._connections:
                 yield self._client
         except StoreError:
             raise
         except OutOfMemoryError as error:
             raise StoreFullError("the store is full") from error
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            raise StoreUnavailableError(f"Redis: {reason_of(error)}") from error
         except Exception as error:
-            # RedisError and OSError (TimeoutError is one) as a rule; and AttributeError and the
-            # like, where redis-py closes a connection that another command is about to use.
-            reason = str(error) or "no answer in time"
-            raise StoreUnavailableError(f"the store cannot be used: {reason}") from error
+            # A bug, in redis-py as well: it may close a connection that another command is about
+            # to use. The request fails as if the server did, and the traceback goes to the log.
+            log.exception("unexpected error of the Redis client")
+            raise StoreUnavailableError(f"Redis: {error!r}") from error
 
 
-def connection_options(patience: Patience) -> dict[str, Any]:
-    """What both kinds of client are made with. The URL's query may override any of it."""
+def reason_of(error: Exception) -> str:
+    """The text of ``error``; timeouts have none of their own."""
+    return str(error) or "no response in time"
+
+
+def connection_options(timeouts: Timeouts) -> dict[str, Any]:
+    """Options of both kinds of client. The query of the URL may override any of them."""
     backoff = ExponentialWithJitterBackoff(base=BACKOFF_BASE_S, cap=BACKOFF_CAP_S)
     return {
         "decode_responses": False,
-        # Nothing here needs RESP3, and a new connection saves the round trips of HELLO and of
-        # CLIENT SETINFO: a slow server is then not made slower by every reconnection.
+        # RESP2 saves new connections the round trips of HELLO and CLIENT SETINFO, which would
+        # make reconnecting to a slow server even slower. Nothing here needs RESP3.
         "protocol": 2,
         "driver_info": None,
-        "socket_connect_timeout": patience.connect,
-        "socket_timeout": patience.answer,
+        "socket_connect_timeout": timeouts.connect,
+        "socket_timeout": timeouts.response,
         "health_check_interval": HEALTH_CHECK_S,
         "max_connections": MAX_CONNECTIONS,
-        "retry": Retry(backoff, patience.retries),
-        # A service of one vendor's cloud; elsewhere it costs a refused command a connection.
+        "retry": Retry(backoff, timeouts.retries),
+        # A feature of one vendor's cloud; elsewhere it costs every connection a rejected command.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
+
+
+async def check_eviction(nodes: Mapping[str, Any]) -> None:
+    """Raise `EvictingStoreError` if one of ``nodes`` (name -> client) would drop streams.
+
+    Logs nodes whose policy cannot be read. Raises what redis-py raises if no node answers.
+    """
+    replies = await asyncio.gather(*map(_memory_info, nodes.values()), return_exceptions=True)
+    errors = [reply for reply in replies if isinstance(reply, BaseException)]
+    if errors and len(errors) == len(replies):
+        raise errors[0]
+    unknown = []
+    for node, reply in zip(nodes, replies, strict=True):
+        if not isinstance(reply, dict) or "maxmemory_policy" not in reply:
+            unknown.append(node)
+        elif evicts(str(reply["maxmemory_policy"]), int(reply.get("maxmemory", 0))):
+            raise EvictingStoreError(
+                f"{node} drops streams when it is full (maxmemory-policy "
+                f"{reply['maxmemory_policy']}): set maxmemory-policy noeviction"
+            )
+    if unknown:
+        log.warning(
+            "the eviction policy of %s cannot be read: make sure that it is noeviction",
+            ", ".join(unknown),
+        )
+
+
+def evicts(policy: str, max_bytes: int) -> bool:
+    """Whether a server with this ``maxmemory`` policy and limit (0: none) drops lasting keys.
+
+    Policies that are not known here may.
+    """
+    return max_bytes > 0 and policy != "noeviction" and not policy.startswith("volatile-")
+
+
+async def _memory_info(node: Any) -> dict[str, Any] | None:
+    """``INFO memory`` (managed servers forbid CONFIG GET); None if that is forbidden, too."""
+    try:
+        async with asyncio.timeout(NODE_TIMEOUT_S):
+            info: dict[str, Any] = await node.execute_command("INFO", "memory")
+        return info
+    except ResponseError as error:
+        # A server that is loading its data or fails over will answer later.
+        if str(error).startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN")):
+            raise
+        return None

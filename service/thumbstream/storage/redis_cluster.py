@@ -1,9 +1,9 @@
-"""Streams in a Redis Cluster, whose nodes come, go and take each other's place.
+"""Streams in a Redis Cluster, whose nodes come, go and replace each other.
 
-While a primary is lost, the others are still read from and written to. Many keys at once are
-pipelined to each node; redis-py's own pipeline over nodes would fail as a whole when one node does,
-and then close every connection, those of other operations to healthy nodes as well. Who serves
-which slots now, redis-py finds out when a single command fails or is redirected.
+While a primary is down, reads and writes of the others continue. Many keys at once are pipelined to
+each node here: redis-py's own cluster pipeline fails as a whole when one node does, and then closes
+every connection, including those to healthy nodes. redis-py learns which node serves which slots
+when a single command fails or is redirected.
 """
 
 from __future__ import annotations
@@ -15,33 +15,35 @@ from contextlib import suppress
 from typing import Any
 
 from redis.asyncio.cluster import PipelineCommand, RedisCluster
-from redis.exceptions import OutOfMemoryError, SlotNotCoveredError
+from redis.exceptions import OutOfMemoryError, RedisError, SlotNotCoveredError
 
 from thumbstream.errors import PartialReadError
-from thumbstream.storage.eviction import ANSWER_S
-from thumbstream.storage.redis import KEY_PREFIX, STORE_PATIENCE, Patience, RedisStore
+from thumbstream.storage.redis import (
+    KEY_PREFIX,
+    NODE_TIMEOUT_S,
+    RedisStore,
+    Timeouts,
+    reason_of,
+)
 
 Command = tuple[str | bytes, ...]
-"""Its name, its key, and the rest of it."""
+"""Name, key and further arguments."""
 
-REDIRECTION_S = 1.0
-"""For one key to find the node that serves it now, seconds; together with `Patience.answer` less
-than `Patience.deadline`, so that those that were found are told."""
+REDIRECT_TIMEOUT_S = 1.0
+"""For one key to find the node that serves it now, seconds. With `Timeouts.response` less than
+`Timeouts.deadline`, so that a read returns what it found on the other nodes."""
 
 
 class RedisClusterStore(RedisStore):
-    """A `Store` on a Redis Cluster of which ``url`` names one node.
+    """A `Store` on a Redis Cluster; ``url`` names one of its nodes.
 
-    ``redis+cluster://`` or ``rediss+cluster://`` (TLS). ValueError if ``url`` cannot be read.
+    ``redis+cluster://`` or ``rediss+cluster://`` (TLS). ValueError if ``url`` cannot be parsed.
     """
 
     name = "redis+cluster"
 
-    def __init__(
-        self, url: str, *, may_evict: bool = False, patience: Patience = STORE_PATIENCE
-    ) -> None:
-        plain = url.replace("+cluster://", "://", 1)
-        super().__init__(plain, may_evict=may_evict, patience=patience)
+    def __init__(self, url: str, *, timeouts: Timeouts | None = None) -> None:
+        super().__init__(url.replace("+cluster://", "://", 1), timeouts=timeouts)
 
     @staticmethod
     def _connect(url: str, options: dict[str, Any]) -> Any:
@@ -54,62 +56,68 @@ class RedisClusterStore(RedisStore):
 
     @staticmethod
     async def _mget(client: Any, keys: Sequence[str]) -> list[bytes | None]:
-        found = await _answers(client, {key: ("GET", KEY_PREFIX + key) for key in keys})
+        found = await _execute(client, {key: ("GET", KEY_PREFIX + key) for key in keys})
         return [found[key] for key in keys]
 
     @staticmethod
-    async def _set_many(client: Any, values: Mapping[str, bytes]) -> None:
+    async def _set_many(client: Any, values: Mapping[str, bytes]) -> dict[str, bool]:
         commands = {key: ("SET", KEY_PREFIX + key, value, "NX") for key, value in values.items()}
-        await _answers(client, commands)
+        return {key: bool(reply) for key, reply in (await _execute(client, commands)).items()}
 
     @staticmethod
     async def _ping(client: Any) -> None:
-        # One primary is enough: what the others hold is served without those of a dead one.
+        # One primary is enough: a cluster without the keys of a dead one still serves the others.
         await client.initialize()
         pings = (
-            asyncio.wait_for(node.execute_command("PING"), ANSWER_S)
+            asyncio.wait_for(node.execute_command("PING"), NODE_TIMEOUT_S)
             for node in client.get_primaries()
         )
-        answers = await asyncio.gather(*pings, return_exceptions=True)
-        if all(isinstance(answer, Exception) for answer in answers):
-            await client.get(KEY_PREFIX)  # says what is wrong, and looks for new primaries
+        replies = await asyncio.gather(*pings, return_exceptions=True)
+        if all(isinstance(reply, Exception) for reply in replies):
+            await client.get(KEY_PREFIX)  # raises the reason, and makes redis-py look for primaries
 
 
-async def _answers(client: Any, commands: Mapping[str, Command]) -> dict[str, Any]:
-    """What is answered to each of ``commands``. Raises `PartialReadError`."""
+async def _execute(client: Any, commands: Mapping[str, Command]) -> dict[str, Any]:
+    """Replies to ``commands``, by the same keys. Raises `PartialReadError`."""
     await client.initialize()
-    answers: dict[str, Any] = {}
+    replies: dict[str, Any] = {}
     missing = dict(commands)
     while missing:
-        answers |= await _answers_by_node(client, missing)
-        missing = {key: command for key, command in missing.items() if key not in answers}
+        replies |= await _pipeline_by_node(client, missing)
+        missing = {key: command for key, command in missing.items() if key not in replies}
         if missing:
             first = next(iter(missing))
             try:
-                async with asyncio.timeout(REDIRECTION_S):
-                    answers[first] = await client.execute_command(*missing.pop(first))
+                async with asyncio.timeout(REDIRECT_TIMEOUT_S):
+                    replies[first] = await client.execute_command(*missing.pop(first))
             except OutOfMemoryError:
                 raise
-            except Exception as error:  # whatever it is, the others were answered
-                reason = str(error) or "no answer in time"
-                raise PartialReadError(f"a part of the store: {reason}", answers) from error
-    return answers
+            except (RedisError, OSError) as error:
+                if str(error).startswith("WRONGTYPE"):
+                    replies[first] = None  # as MGET does
+                    continue
+                # The replies of the other nodes still count.
+                raise PartialReadError(f"Redis Cluster: {reason_of(error)}", replies) from error
+    return replies
 
 
-async def _answers_by_node(client: Any, commands: Mapping[str, Command]) -> dict[str, Any]:
-    """Those answered by the node where their key is thought to be, in one pipeline a node."""
-    asked: defaultdict[Any, dict[str, PipelineCommand]] = defaultdict(dict)
+async def _pipeline_by_node(client: Any, commands: Mapping[str, Command]) -> dict[str, Any]:
+    """Replies of the nodes that are thought to serve each key, by one pipeline a node.
+
+    Commands that fail are left out.
+    """
+    pipelines: defaultdict[Any, dict[str, PipelineCommand]] = defaultdict(dict)
     for position, (key, command) in enumerate(commands.items()):
-        with suppress(SlotNotCoveredError):  # it is asked for alone, and the failure is told then
+        with suppress(SlotNotCoveredError):  # executed alone later, which raises the reason
             node = client.get_node_from_key(command[1])
-            asked[node][key] = PipelineCommand(position, *command)
+            pipelines[node][key] = PipelineCommand(position, *command)
     outcomes = await asyncio.gather(
-        *(node.execute_pipeline(list(queue.values())) for node, queue in asked.items()),
+        *(node.execute_pipeline(list(queue.values())) for node, queue in pipelines.items()),
         return_exceptions=True,
     )
     return {
         key: command.result
-        for queue, outcome in zip(asked.values(), outcomes, strict=True)
+        for queue, outcome in zip(pipelines.values(), outcomes, strict=True)
         if not isinstance(outcome, BaseException)
         for key, command in queue.items()
         if not isinstance(command.result, Exception)

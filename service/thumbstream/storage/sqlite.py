@@ -1,42 +1,48 @@
 """Streams in one SQLite file: the embedded default, nothing to install or to run.
 
 * Durable: WAL with ``synchronous=FULL`` syncs the log at every commit, and ``put`` returns after
-  it. The syncs are shared: while one commit is under way, the puts that arrive wait in a list and
-  make up the next transaction (group commit).
-* Writing happens on one thread of its own, since a commit waits for the disk.
-* Reading happens on the event loop. Under WAL a reader waits for no writer and no checkpoint, so a
-  get is a walk down a B-tree in memory, several times cheaper than handing it to a thread. Two
-  things could hold the loop up: a page that is not in the page cache, which costs one disk read,
-  and a lock, which is not waited for there: that read goes to the writer's thread.
+  that. Syncs are shared: puts that arrive during a commit form the next transaction (group commit).
+* Writes run on a thread of their own, since a commit waits for the disk.
+* Reads run on the event loop. Under WAL a reader waits for no writer and no checkpoint, so a get is
+  a B-tree lookup in memory, several times cheaper than handing it to a thread. Two things could
+  block the loop: a page that is not in the page cache, which costs one disk read, and a lock, which
+  is not waited for: that read moves to the writer's thread.
 * Several processes may share the file (on one machine: WAL needs shared memory).
-
-How a file is opened, set up and checked: ``sqlite_file``.
+* A file that is deleted or replaced while it is open takes no more puts: they would be lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from thumbstream.errors import StoreUnavailableError
-from thumbstream.storage.sqlite_file import (
-    BUSY_TIMEOUT_S,
-    is_locked,
-    open_reader,
-    open_writer,
-    store_error,
-)
+from thumbstream.errors import StoreError, StoreFullError, StoreUnavailableError
+from thumbstream.storage.base import DEFAULT_TIMEOUT_S, matches_id
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+"""In ``PRAGMA user_version``; 0 in a new file."""
+
+RETRY_S = 0.01
+"""Between attempts to enter WAL mode, for which SQLite itself does not wait, seconds."""
+
+PAGE_BYTES = 4096
 
 MAX_BATCH = 1024
 """Puts in one transaction: about 250 KB of log, some milliseconds of inserts."""
 
+_CREATE = "CREATE TABLE thumb (id TEXT PRIMARY KEY, stream BLOB NOT NULL) STRICT, WITHOUT ROWID"
 _INSERT = "INSERT OR IGNORE INTO thumb (id, stream) VALUES (?, ?)"
+_REPAIR = "UPDATE thumb SET stream = ?2 WHERE id = ?1 AND stream <> ?2"
 _SELECT = "SELECT id, stream FROM thumb WHERE id IN (SELECT value FROM json_each(?))"
 _SELECT_ONE = "SELECT stream FROM thumb WHERE id = ?"
 
@@ -50,9 +56,9 @@ class _Put(NamedTuple):
 
 
 class SQLiteStore:
-    """A `Store` in the SQLite file at ``path``; folders above it are created.
+    """A `Store` in the SQLite file at ``path``; missing parent folders are created.
 
-    ``max_bytes`` bounds the size of the file (a put beyond it raises `StoreFullError`);
+    ``max_bytes`` limits the size of the file (a put beyond it raises `StoreFullError`);
     ``busy_timeout`` is how long a put waits for another process that is writing, seconds.
     """
 
@@ -63,7 +69,7 @@ class SQLiteStore:
         path: str | Path,
         *,
         max_bytes: int | None = None,
-        busy_timeout: float = BUSY_TIMEOUT_S,
+        busy_timeout: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         self._path = Path(path)
         self._max_bytes = max_bytes
@@ -71,26 +77,27 @@ class SQLiteStore:
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
-        self._waiting: list[_Put] = []
+        self._pending: list[_Put] = []
         self._committing: asyncio.Task[None] | None = None
+        self._file: tuple[int, int] | None = None
 
     async def open(self) -> None:
-        """Open the file, and set it up if it is new."""
+        """Open the file, and create the table if it is new."""
         try:
             await self._on_thread(self._connect)
         except sqlite3.Error as error:
             raise store_error(error) from error
         except OSError as error:
-            raise StoreUnavailableError(f"the folder of the store: {error}") from error
+            raise StoreUnavailableError(f"SQLite: {error}") from error
 
     async def close(self) -> None:
-        """Commit the puts that wait, then close the file."""
+        """Commit the pending puts, then close the file."""
         reader, self._reader = self._reader, None
         if self._committing is not None:
             await self._committing
         if reader is not None:
             reader.close()
-            # Last of all: it takes the log back into the file.
+            # Last, since the last connection moves the log into the file.
             await self._on_thread(self._disconnect)
         self._thread.shutdown(wait=False)
 
@@ -105,21 +112,22 @@ class SQLiteStore:
         return [found.get(key) for key in keys]
 
     async def put(self, key: str, value: bytes) -> bool:
-        """Keep ``value`` under ``key`` unless there is one; returns after the commit."""
+        """Store ``value`` under ``key`` unless there is one; returns after the commit."""
         if self._reader is None:
             raise StoreUnavailableError("the store is not open")
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Put(key, value, done))
+        self._pending.append(_Put(key, value, done))
         if self._committing is None:
-            self._committing = asyncio.create_task(self._commit_waiting())
+            self._committing = asyncio.create_task(self._commit_pending())
         return await done
 
     async def put_many(self, values: Mapping[str, bytes]) -> None:
-        """`put` of each: they wait together, so one commit takes up to `MAX_BATCH`."""
+        """`put` of each, up to `MAX_BATCH` in one commit."""
         await asyncio.gather(*(self.put(key, value) for key, value in values.items()))
 
     async def ping(self) -> None:
-        """Return if the table can be read."""
+        """Return if the table can be read and the file is still the one that was opened."""
+        self._check_file()
         await self._read(_SELECT_ONE, "")
 
     # Reading, on the event loop.
@@ -133,46 +141,56 @@ class SQLiteStore:
             if not is_locked(error):
                 raise store_error(error) from error
         try:
-            return await self._on_thread(partial(self._read_waiting, statement, parameter))
+            return await self._on_thread(partial(self._read_on_writer, statement, parameter))
         except sqlite3.Error as error:
             raise store_error(error) from error
 
-    def _read_waiting(self, statement: str, parameter: str) -> list[Any]:
+    def _read_on_writer(self, statement: str, parameter: str) -> list[Any]:
         assert self._writer is not None
         return self._writer.execute(statement, (parameter,)).fetchall()
 
-    # Writing: a list on the event loop, a transaction at a time on the thread.
+    # Writing: a list on the event loop, one transaction at a time on the thread.
 
-    async def _commit_waiting(self) -> None:
-        """Commit until nothing waits; everything that arrived during a commit shares the next."""
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+    async def _commit_pending(self) -> None:
+        """Commit until nothing is pending; puts that arrive during a commit share the next."""
+        while self._pending:
+            batch, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
             try:
-                news = await self._on_thread(partial(self._insert, batch))
-            except Exception as error:  # Whatever it is, every caller must hear of it.
+                new = await self._on_thread(partial(self._insert, batch))
+            except Exception as error:  # callers would wait forever otherwise
+                if not isinstance(error, StoreError | sqlite3.Error):
+                    log.exception("unexpected error of a commit")
                 failure = store_error(error)
                 for put in batch:
                     if not put.done.done():
                         put.done.set_exception(type(failure)(*failure.args))
             else:
-                for put, new in zip(batch, news, strict=True):
+                for put, is_new in zip(batch, new, strict=True):
                     if not put.done.done():
-                        put.done.set_result(new)
+                        put.done.set_result(is_new)
         self._committing = None
 
     def _insert(self, batch: Sequence[_Put]) -> list[bool]:
-        """Insert ``batch`` in one transaction; which of them are new. All are durable, or none."""
+        """Insert ``batch`` in one transaction, all or nothing; True for each new value."""
         writer = self._writer
         assert writer is not None
+        self._check_file()  # the log may already belong to the file's successor
         writer.execute("BEGIN IMMEDIATE")
         try:
-            news = [writer.execute(_INSERT, put[:2]).rowcount == 1 for put in batch]
+            new = [_insert_or_repair(writer, put.key, put.value) for put in batch]
             writer.execute("COMMIT")
         except BaseException:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
-        return news
+        self._check_file()  # a commit into a deleted file is lost
+        return new
+
+    def _check_file(self) -> None:
+        if _identity(self._path) != self._file:
+            raise StoreUnavailableError(
+                f"SQLite: {self._path.name} was deleted or replaced while it was open; restart"
+            )
 
     # Opening and closing, on the thread.
 
@@ -180,6 +198,7 @@ class SQLiteStore:
         if self._writer is None:
             writer = open_writer(self._path, self._max_bytes, self._busy_timeout)
             self._writer, self._reader = writer, open_reader(self._path)
+            self._file = _identity(self._path)
 
     def _disconnect(self) -> None:
         if self._writer is not None:
@@ -188,3 +207,102 @@ class SQLiteStore:
 
     async def _on_thread(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _insert_or_repair(writer: sqlite3.Connection, key: str, value: bytes) -> bool:
+    if writer.execute(_INSERT, (key, value)).rowcount == 1:
+        return True
+    if matches_id(key, value) and writer.execute(_REPAIR, (key, value)).rowcount == 1:
+        log.warning("the damaged value under %s was replaced", key)
+        return True
+    return False
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file, None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def open_writer(path: Path, max_bytes: int | None, busy_timeout: float) -> sqlite3.Connection:
+    """A connection with durable commits; creates the folders, the file and the table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
+    try:
+        writer.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        _enter_wal(writer, busy_timeout)
+        writer.execute("PRAGMA synchronous = FULL")
+        writer.execute("PRAGMA fullfsync = ON")  # macOS: flushes the drive's cache as well
+        if max_bytes is not None:
+            writer.execute(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_BYTES)}")
+        _create_table(writer)
+    except BaseException:
+        writer.close()
+        raise
+    return writer
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection that waits for no lock and may be used on any thread."""
+    reader = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
+    reader.execute("PRAGMA query_only = ON")
+    return reader
+
+
+def _enter_wal(writer: sqlite3.Connection, timeout: float) -> None:
+    """Switch the file to WAL mode permanently.
+
+    If other processes do the same, SQLite reports "busy" without waiting.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            (mode,) = writer.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_S)
+            continue
+        if mode != "wal":
+            raise StoreUnavailableError(
+                f"SQLite: the file system does not support WAL (journal mode {mode})"
+            )
+        return
+
+
+def _create_table(writer: sqlite3.Connection) -> None:
+    """Create the table in a new file; reject a file with another schema."""
+    # Of several processes one creates the table; the others wait here and find it.
+    writer.execute("BEGIN IMMEDIATE")
+    (version,) = writer.execute("PRAGMA user_version").fetchone()
+    (tables,) = writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if version == 0 and tables == 0:
+        writer.execute(_CREATE)
+        writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif version != SCHEMA_VERSION:
+        raise StoreUnavailableError(
+            f"SQLite: the file has schema {version}, expected {SCHEMA_VERSION}"
+        )
+    writer.execute("COMMIT")
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another connection holds a lock, so that waiting may help."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def store_error(error: Exception) -> StoreError:
+    """The `StoreError` that callers get for ``error``."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, sqlite3.Error) and _code(error) == sqlite3.SQLITE_FULL:
+        return StoreFullError("the store is full")
+    return StoreUnavailableError(f"SQLite: {error}")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code (the low byte); 0 for errors raised by Python's sqlite3 itself."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from prometheus_client import Counter, Histogram
 
 from thumbstream.errors import StoreError, StoreFullError
-from thumbstream.storage.tiered import TieredStore
 from thumbstream.telemetry.meters import Meters, Tally
 from thumbstream.workers import Workers
 
@@ -199,27 +198,6 @@ class Metrics:
         """Shows the depth of the queue."""
         self.watch("thumbstream_jobs_waiting", "Jobs in the queue.", lambda: workers.waiting)
         self.watch("thumbstream_jobs_running", "Jobs in threads.", lambda: workers.running)
-
-    def watch_tiers(self, store: TieredStore) -> None:
-        """Shows how the cache in front of the store does."""
-        hits = Counter(
-            "thumbstream_shared_cache_hits",
-            "Streams and curves found in the cache in front of the store.",
-            registry=self._meters.registry,
-        )
-        misses = Counter(
-            "thumbstream_shared_cache_misses",
-            "Streams and curves that the durable store was asked for.",
-            registry=self._meters.registry,
-        )
-        self._meters.follow(hits, lambda: store.hits)
-        self._meters.follow(misses, lambda: store.misses)
-        self.watch(
-            "thumbstream_shared_cache_usable",
-            "1, or 0 while the cache does not answer one of the processes and is left alone.",
-            lambda: store.cache_usable,
-            mode="livemin",
-        )
 
 
 def _reason(error: BaseException) -> str:
