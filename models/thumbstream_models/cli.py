@@ -14,6 +14,7 @@ from thumbstream import published_models as zoo
 from thumbstream.codec.targets import Target
 from thumbstream_models.embedded import config as embedded
 from thumbstream_models.embedded.config import STAGES
+from thumbstream_models.embedded.transform import config as transform
 from thumbstream_models.evaluate import pictures, tables
 from thumbstream_models.evaluate import run as evaluate
 from thumbstream_models.paper import lossless_targets as targets
@@ -124,6 +125,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(args: argparse.Namespace) -> int:
     out = args.out
+    if transform.is_transform(configs.read_toml(args.config)):
+        return _train_transform(args)
     if embedded.is_embedded(configs.read_toml(args.config)):
         from thumbstream_models.embedded import stages  # torch is only needed by some commands
 
@@ -154,6 +157,24 @@ def _train(args: argparse.Namespace) -> int:
         config,
         args.data,
         out / config.model_id if out == Path("runs") else out,
+        resume=args.resume,
+        max_minutes=args.max_minutes,
+        device_name=args.device,
+    )
+    return 0
+
+
+def _train_transform(args: argparse.Namespace) -> int:
+    from thumbstream_models.embedded.transform.training import train
+
+    config = transform.load(args.config)
+    if args.steps is not None:
+        training = dataclasses.replace(config.training, steps=args.steps)
+        config = dataclasses.replace(config, training=training)
+    train(
+        config,
+        args.data,
+        args.out / config.model_id if args.out == Path("runs") else args.out,
         resume=args.resume,
         max_minutes=args.max_minutes,
         device_name=args.device,

@@ -133,13 +133,14 @@ def learning_rate(schedule: Schedule, step: int) -> float:
     return final + (schedule.learning_rate - final) * swing
 
 
-def learn(run: Run[C, N], loss: Tensor, schedule: Schedule) -> float:
+def learn(run: Run[C, N], loss: Tensor, schedule: Schedule, *, rate: float | None = None) -> float:
     """One optimizer step down ``loss``; returns it.
 
-    A step whose gradient is not finite changes no weight.
+    The learning rate is `learning_rate` unless ``rate`` replaces it. A step whose gradient is not
+    finite changes no weight.
     """
     for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(schedule, run.step)
+        group["lr"] = learning_rate(schedule, run.step) if rate is None else rate
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(run.net.parameters(), schedule.gradient_clip)

@@ -1,0 +1,140 @@
+"""A training of the second edition's transform as data, read from one commented TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thumbstream_models.embedded.config import STRIDE
+from thumbstream_models.training import config as configs
+from thumbstream_models.training.config import ConfigError, DataConfig, Schedule
+
+FAMILY = "lapped"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Shapes of the transform and of its rate model."""
+
+    family: str
+    groups: tuple[int, ...]
+    """Channels coded together, strongest first; those of the first group get the DCT over cells."""
+    analysis_width: int
+    analysis_blocks: int
+    synthesis_widths: tuple[int, int, int, int]
+    """Channels at an eighth, a quarter, a half and the whole of the picture's side."""
+    synthesis_blocks: tuple[int, int, int, int]
+    rate_hidden: int
+    """Units of the first layer of the rate model; a client's tables have as many."""
+    rate_middle: int
+    """Units of its second layer."""
+
+    def __post_init__(self) -> None:
+        if self.family != FAMILY:
+            raise ConfigError(f"the family of this configuration is {FAMILY}, not {self.family!r}")
+        if not self.groups or min(self.groups) < 1:
+            raise ConfigError("groups has one size or more, each at least 1")
+
+    @property
+    def channels(self) -> int:
+        """Latents per cell."""
+        return sum(self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class CropsConfig:
+    """The crops that are made once, before the training."""
+
+    sizes: tuple[int, ...]
+    """Sides in pixels."""
+    per_picture: tuple[int, ...]
+    """Crops of each size that are made of every picture that is large enough."""
+    frequencies: tuple[float, ...]
+    """Of batches of each size; they add up to 1."""
+    batch_sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.per_picture), len(self.frequencies), len(self.batch_sizes)}
+        if lengths != {len(self.sizes)} or not self.sizes:
+            raise ConfigError(
+                "per_picture, frequencies and batch_sizes have an entry for each size"
+            )
+        if abs(sum(self.frequencies) - 1) > 1e-6 or any(size % STRIDE for size in self.sizes):
+            raise ConfigError(f"frequencies add up to 1, sizes are multiples of {STRIDE}")
+
+
+@dataclass(frozen=True, slots=True)
+class DistortionConfig:
+    """Weights where bytes are few, and where they are many."""
+
+    error: tuple[float, float]
+    """Of the squared error on the 0 to 255 scale."""
+    ssim: tuple[float, float]
+    """Of 1 - SSIM."""
+    chroma: tuple[float, float]
+    """Of the squared error of the chroma of small areas."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig(Schedule):
+    """How the networks are trained: the learning rate is constant, and falls at the end."""
+
+    decay_steps: int
+    """The learning rate falls to its final value over so many of the last steps."""
+    qualities: tuple[float, float]
+    """Every picture of a batch has a quality u of its own, uniform between these: its quantisation
+    step is ``exp(-1.5 u)``."""
+
+    def __post_init__(self) -> None:
+        if not self.qualities[0] < self.qualities[1]:
+            raise ConfigError("qualities grow")
+
+
+@dataclass(frozen=True, slots=True)
+class TransformConfig:
+    """All that a training of the transform depends on."""
+
+    model_id: str
+    model: ModelConfig
+    data: DataConfig
+    crops: CropsConfig
+    distortion: DistortionConfig
+    training: TrainingConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """As nested plain dictionaries, for a checkpoint or a manifest."""
+        return dataclasses.asdict(self)
+
+
+_SECTIONS: dict[str, type[Any]] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "crops": CropsConfig,
+    "distortion": DistortionConfig,
+    "training": TrainingConfig,
+}
+
+
+def is_transform(values: dict[str, Any]) -> bool:
+    """Whether nested dictionaries are a configuration of this family."""
+    model = values.get("model")
+    return isinstance(model, dict) and model.get("family") == FAMILY
+
+
+def from_dict(values: dict[str, Any]) -> TransformConfig:
+    """Build a `TransformConfig` from nested dictionaries; raises `ConfigError`."""
+    configs.check_keys(TransformConfig, values)
+    sections: dict[str, Any] = {}
+    for name, section in _SECTIONS.items():
+        plain = values[name]
+        if section is DistortionConfig and isinstance(plain, dict):
+            plain = {key: tuple(pair) for key, pair in plain.items()}
+        sections[name] = configs.section(section, plain)
+    return TransformConfig(model_id=values["model_id"], **sections)
+
+
+def load(path: Path) -> TransformConfig:
+    """Read a `TransformConfig` from a TOML file; raises `ConfigError`."""
+    return from_dict(configs.read_toml(path))

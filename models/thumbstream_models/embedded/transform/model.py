@@ -1,0 +1,105 @@
+"""The whole transform: pictures to bits and pictures, in any truncation state of a stream.
+
+::
+
+    x --lapping, blocks--+--KLT------------+
+                         +--Analysis-------+--> y --scales, quantisation--> y_hat --> x_hat
+                                                      |
+                      StaticRate (first group, DCT), ContextRate (the others) --> bits
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from thumbstream_models.embedded.transform import quantisation
+from thumbstream_models.embedded.transform.config import ModelConfig
+from thumbstream_models.embedded.transform.linear import (
+    LinearTransform,
+    from_frequencies,
+    to_frequencies,
+)
+from thumbstream_models.embedded.transform.networks import Analysis, Synthesis, width_of
+from thumbstream_models.embedded.transform.rate import ContextRate, StaticRate
+
+_LARGEST_LOG_SCALE = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A batch as the transform codes it."""
+
+    static_bits: Tensor
+    """``(B,)``, of the coefficients over cells."""
+    bits: Tensor
+    """``(B,)``, of all latents."""
+    x_hat: Tensor
+    """``(B, 3, H, W)``."""
+
+
+class Transform(nn.Module):
+    """The linear transform, the networks that add to it, the rate models."""
+
+    def __init__(self, config: ModelConfig, linear: LinearTransform) -> None:
+        super().__init__()
+        self.groups = config.groups
+        self.linear = linear
+        self.analysis, self.synthesis = Analysis(config), Synthesis(config)
+        self.static, self.context = StaticRate(config.groups[0]), ContextRate(config)
+        self.log_scale = nn.Parameter(torch.zeros(config.channels))
+
+    def forward(
+        self, x: Tensor, quality: Tensor, precision: torch.dtype, *, noise: bool = False
+    ) -> Coded:
+        """Code pictures ``(B, 3, H, W)`` at qualities ``(B,)``, in random truncation states.
+
+        The rate is that of rounded latents, or of latents with ``noise``. The networks compute in
+        ``precision``; everything else in float32.
+        """
+        y = self.latents(x, precision)
+        nominal = quantisation.nominal_steps(quality)
+        step = quantisation.truncated_steps(nominal, self.groups, y)
+        known = quantisation.rounded(y, step)
+        sent = quantisation.noisy(y, step) if noise else known
+        first, width = self.groups[0], width_of(nominal)[:, None]
+        y_hat = torch.cat([from_frequencies(known[:, :first]), known[:, first:]], 1)
+        static_bits = self.static(sent[:, :first], step[:, :first]).sum((1, 2, 3))
+        bits = static_bits + self.context(sent, y_hat, step, width).sum((1, 2, 3))
+        return Coded(static_bits, bits, self.draw(y_hat, step, nominal, precision))
+
+    def latents(self, x: Tensor, precision: torch.dtype) -> Tensor:
+        """Scaled latents ``(B, C, h, w)``; those of the first group are DCT coefficients."""
+        blocks = self.linear.blocks(x)
+        with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
+            added = self.analysis(blocks)
+        y = (self.linear(blocks) + added.float()) * self.scales()
+        first = self.groups[0]
+        return torch.cat([to_frequencies(y[:, :first]), y[:, first:]], 1)
+
+    def draw(self, y_hat: Tensor, step: Tensor, nominal: Tensor, precision: torch.dtype) -> Tensor:
+        """Scaled latents of cells, known to ``step``, to pictures ``(B, 3, 8 h, 8 w)``."""
+        scales = self.scales()
+        y_hat, width = y_hat / scales, width_of(step / scales)
+        picture = self.linear.inverse(y_hat * self.synthesis.gains(width))
+        with torch.autocast(y_hat.device.type, precision, enabled=precision != torch.float32):
+            added = self.synthesis(y_hat, width)
+        drawn: Tensor = picture + added.float() * nominal.clamp(max=1)[:, None, None, None]
+        return drawn
+
+    def first_look(self, x: Tensor, step: float, precision: torch.dtype) -> Coded:
+        """Code the first group alone, and draw it with the linear part alone."""
+        first = self.groups[0]
+        y = self.latents(x, precision)
+        steps = torch.full_like(y[:, :first], step)
+        known = quantisation.rounded(y[:, :first], steps)
+        bits = self.static(known, steps).sum((1, 2, 3))
+        cells = torch.cat([from_frequencies(known), torch.zeros_like(y[:, first:])], 1)
+        return Coded(bits, bits, self.linear.inverse(cells / self.scales()))
+
+    def scales(self) -> Tensor:
+        """Of the channels, ``(C, 1, 1)``."""
+        limited = self.log_scale.clamp(-_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE)
+        return torch.exp(limited)[:, None, None]

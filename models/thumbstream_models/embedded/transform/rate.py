@@ -1,0 +1,176 @@
+"""Bits of latents, by models as small as the integer tables of a client.
+
+Coefficients of the DCT over cells come first in a stream and have static tables: mixtures of two
+Gaussians, by channel and frequency. All other latents follow in groups of channels; their Gaussians
+come from a network over what is known of the cell and of its eight neighbours, and from a linear
+prediction. In each group the even cells come first, as on a checkerboard, and the odd ones know
+them.
+
+The transform is trained against this model, so that it does not rely on dependencies that the
+context model of a stream is too small to find.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from thumbstream_models.embedded.transform.config import ModelConfig
+
+NODES = 6
+"""Static tables have parameters at the frequencies 0, 1, 3, 7, 15 and 31 of each direction."""
+_FEATURES = 9
+"""Of each channel: value, sign and magnitude; the sums of each over the four cells at its sides,
+and over the four at its corners."""
+_VALUES = (0, 3, 6)
+_SIDES = slice(3, 6)
+_SMALLEST_SCALE = 0.12
+"""Smallest standard deviation that the model may claim, in steps."""
+_LEAST = 1e-8
+"""Smallest probability of a latent."""
+_SIGN_SLOPE = 0.7
+"""Of the tangent that tells the network about values of few steps."""
+_VALUE_SCALE = 0.5
+
+
+class StaticRate(nn.Module):
+    """Bits of DCT coefficients, each under a distribution of its channel and frequency."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(channels, NODES, NODES))
+        self.log_ratio = nn.Parameter(torch.full((channels, NODES, NODES), -1.0))
+        self.mixture = nn.Parameter(torch.zeros(channels, NODES, NODES))
+        self.mean = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, coefficients: Tensor, step: Tensor) -> Tensor:
+        """Bits of each coefficient, known to ``step``: ``(B, K, h, w)``, the same shape."""
+        rows, columns = coefficients.shape[2:]
+        size = math.sqrt(rows * columns)  # a picture of more cells has larger coefficients
+        down, across = (interpolation(n).to(coefficients) for n in (rows, columns))
+        scale, ratio, mixture = (
+            down @ table @ across.T for table in (self.log_scale, self.log_ratio, self.mixture)
+        )
+        mean = functional.pad((self.mean * size)[:, None, None], (0, columns - 1, 0, rows - 1))
+        wide = torch.exp(scale.clamp(-6, 6)) * (size / 4)
+        narrow = wide * torch.exp(ratio.clamp(-6, 6))
+        part, off = torch.sigmoid(mixture), (coefficients - mean).abs()
+        probability = part * interval_probability(off, wide, step)
+        probability = probability + (1 - part) * interval_probability(off, narrow, step)
+        return -torch.log2(probability.clamp_min(_LEAST))
+
+
+class ContextRate(nn.Module):
+    """Bits of latents given what a decoder knows before each of them."""
+
+    earlier: Tensor
+    """``(C, 1, C)``: 1 where the first channel's group comes before the second one's."""
+    same: Tensor
+    """``(C, C)``: 1 where both are of one group."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.groups = config.groups
+        channels, hidden, middle = config.channels, config.rate_hidden, config.rate_middle
+        groups = len(self.groups)
+        spread = 0.3 / math.sqrt(_FEATURES * channels)
+        self.first = nn.Parameter(torch.randn(channels, _FEATURES, hidden) * spread)
+        self.first_bias = nn.Parameter(torch.zeros(groups, hidden))
+        self.odd_first = nn.Parameter(torch.randn(channels, 3, hidden) * spread)
+        self.odd_first_bias = nn.Parameter(torch.zeros(groups, hidden))
+        self.width = nn.Linear(1, hidden)
+        self.second = nn.Linear(hidden, middle)
+        self.second_bias = nn.Parameter(torch.zeros(groups, middle))
+        self.heads_first = nn.Parameter(torch.randn(hidden, 2 * channels) * 0.02)
+        self.heads_second = nn.Parameter(torch.randn(middle, 2 * channels) * 0.02)
+        self.heads_bias = nn.Parameter(torch.zeros(2, channels))
+        self.odd_bias = nn.Parameter(torch.zeros(2, channels))
+        self.by_width = nn.Parameter(torch.zeros(channels))
+        self.predictor = nn.Parameter(torch.zeros(channels, len(_VALUES), channels))
+        self.odd_predictor = nn.Parameter(torch.zeros(channels, channels))
+        group = torch.repeat_interleave(torch.arange(groups), torch.tensor(self.groups))
+        earlier = (group[:, None] < group).float()[:, None]
+        self.register_buffer("earlier", earlier, persistent=False)
+        self.register_buffer("same", (group[:, None] == group).float(), persistent=False)
+
+    def forward(self, y: Tensor, y_hat: Tensor, step: Tensor, width: Tensor) -> Tensor:
+        """Bits of each latent ``y`` but those of the first group, ``(B, C - K, h, w)``.
+
+        ``y_hat`` and ``step``: all latents as the decoder knows them, ``(B, C, h, w)``; ``width``:
+        `networks.width_of` each picture's nominal step, ``(B, 1)``.
+        """
+        batch, channels, rows, columns = y.shape
+        seen, odd = self._seen(y_hat, step), _odd_cells(batch, rows, columns).to(y)
+        predicted = seen[:, :, _VALUES].flatten(1) @ (self.predictor * self.earlier).flatten(0, 1)
+        predicted = predicted + odd * (seen[:, :, _SIDES.start] @ (self.odd_predictor * self.same))
+        widths = width.repeat_interleave(rows * columns, 0)
+        heads = self._heads(seen, odd, widths)
+        means = heads[:, 0] + predicted
+        scales = heads[:, 1] + self.by_width * widths
+        first = self.groups[0]
+        mean, scale = (
+            z.view(batch, rows, columns, channels).permute(0, 3, 1, 2)[:, first:]
+            for z in (means / _VALUE_SCALE, scales)
+        )
+        sigma = torch.exp(scale.clamp(-8, 8))
+        off = (y[:, first:] - mean).abs()
+        return -torch.log2(interval_probability(off, sigma, step[:, first:]).clamp_min(_LEAST))
+
+    def _heads(self, seen: Tensor, odd: Tensor, widths: Tensor) -> Tensor:
+        """Mean and logarithm of the scale of all latents of each cell: ``(B h w, 2, C)``."""
+        sums, known, parts = self.width(widths), 0, []
+        first_heads = self.heads_first.view(-1, 2, len(self.by_width))
+        second_heads = self.heads_second.view(-1, 2, len(self.by_width))
+        for group, size in enumerate(self.groups):
+            own = slice(known, known + size)
+            beside = seen[:, own, _SIDES].flatten(1) @ self.odd_first[own].flatten(0, 1)
+            now = sums + self.first_bias[group] + odd * (self.odd_first_bias[group] + beside)
+            unit = functional.relu(now)
+            middle = functional.relu(self.second(unit) + self.second_bias[group])
+            heads = unit @ first_heads[:, :, own].flatten(1)
+            heads = heads + middle @ second_heads[:, :, own].flatten(1)
+            parts.append(heads.view(-1, 2, size))
+            sums = sums + seen[:, own].flatten(1) @ self.first[own].flatten(0, 1)
+            known += size
+        return torch.cat(parts, 2) + self.heads_bias + odd[..., None] * self.odd_bias
+
+    def _seen(self, y_hat: Tensor, step: Tensor) -> Tensor:
+        """The features of every channel: ``(B h w, C, 9)``."""
+        sign = torch.tanh(y_hat / step * _SIGN_SLOPE)
+        own = torch.stack([y_hat * _VALUE_SCALE, sign, sign.abs()], 2)
+        wide = functional.pad(own.flatten(1, 2), (1, 1, 1, 1))
+        sides = wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1]
+        sides = sides + wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]
+        corners = wide[..., :-2, :-2] + wide[..., :-2, 2:] + wide[..., 2:, :-2] + wide[..., 2:, 2:]
+        all_features = torch.cat([own, sides.view_as(own), corners.view_as(own)], 2)
+        return all_features.permute(0, 3, 4, 1, 2).flatten(0, 2)
+
+
+def interval_probability(off: Tensor, sigma: Tensor, step: Tensor) -> Tensor:
+    """Of an interval of width ``step`` whose middle is ``off`` from a Gaussian's mean."""
+    sigma = sigma.maximum(step * _SMALLEST_SCALE)
+    return _normal((0.5 * step - off) / sigma) - _normal((-0.5 * step - off) / sigma)
+
+
+def interpolation(count: int) -> Tensor:
+    """``(count, NODES)``: frequencies from parameters at the nodes, linear in log2(1 + frequency).
+
+    What a picture has at a low frequency does not depend on how many pixels it is reduced to, so
+    one table of absolute frequencies serves all sizes.
+    """
+    place = torch.log2(1 + torch.arange(count).float())
+    return (1 - (place[:, None] - torch.arange(NODES)).abs()).clamp_min(0)
+
+
+def _odd_cells(batch: int, rows: int, columns: int) -> Tensor:
+    """``(B h w, 1)``: 1 for cells whose row and column add up to an odd number."""
+    odd = (torch.arange(rows)[:, None] + torch.arange(columns)) % 2
+    return odd.float().flatten().repeat(batch)[:, None]
+
+
+def _normal(z: Tensor) -> Tensor:
+    """The normal distribution function."""
+    return 0.5 * torch.erfc(-z * 0.5**0.5)

@@ -1,0 +1,258 @@
+"""Training the transform: ``thumbstream-models train models/configs/thumbstream-2.toml DATA...``.
+
+The first time, crops of all sizes are made and kept on disk, and the linear transform is fitted to
+some of them. Then every step takes a batch of one size, and every picture of it has a quality of
+its own. Batches and all else that a step draws come from (seed, step), and a checkpoint holds the
+weights, their moving average and the optimizer's state: the same command goes on from the last
+checkpoint, and gives the same weights as a run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from thumbstream_models.embedded.config import STRIDE
+from thumbstream_models.embedded.distortion import squared_error, ssim
+from thumbstream_models.embedded.transform import linear
+from thumbstream_models.embedded.transform.config import (
+    TrainingConfig,
+    TransformConfig,
+    from_dict,
+)
+from thumbstream_models.embedded.transform.distortion import (
+    balanced,
+    chroma_error,
+    distortion,
+    lagrangian,
+)
+from thumbstream_models.embedded.transform.model import Coded, Transform
+from thumbstream_models.training import crops, runs
+from thumbstream_models.training.config import ConfigError
+
+Run: TypeAlias = runs.Run[TransformConfig, Transform]
+
+CHECKPOINT = "checkpoint.pt"
+LINEAR_CROPS = 12_000
+"""Crops of the first size that the linear transform is fitted to."""
+BUDGETS = {32: (16, 24, 32, 64, 128, 256, 384), 64: (64, 128, 256), 128: (128, 256, 512)}
+"""Bytes at which held-out pictures of each size are looked at."""
+FIRST_LOOK_BYTES = (12, 16, 24)
+VALIDATION_PICTURES = {32: 256, 64: 64, 128: 16}
+_VALIDATION_QUALITIES = 16
+_FIRST_LOOK_STEPS = np.geomspace(6.0, 0.5, 12)
+_BETAS = (0.9, 0.98)
+_SIZE_SEED = 7
+"""The sizes of batches come from a random sequence of their own."""
+_WORTHWHILE_SPEEDUP = 1.2
+"""bfloat16 is used where it is faster than float32 by this factor or more."""
+
+
+def new_run(config: TransformConfig, fitted: linear.LinearTransform, device: torch.device) -> Run:
+    """A run at step 0."""
+    torch.manual_seed(config.training.seed)
+    net = Transform(config.model, fitted)
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = runs.start(config, net, config.training)
+    for group in run.optimizer.param_groups:
+        group["betas"] = _BETAS
+    return run
+
+
+def restore(path: Path, device: torch.device, config: TransformConfig | None = None) -> Run:
+    """Read a checkpoint; ``config`` may change all but the networks."""
+    saved = torch.load(path, map_location=device, weights_only=True)
+    before = from_dict(saved["config"])
+    config = config or before
+    if config.model != before.model:
+        raise ConfigError(f"{path} holds another network than the configuration describes")
+    rows, rotation = saved["net"]["linear.klt"], saved["net"]["linear.rotation"]
+    run = new_run(config, linear.LinearTransform(rows.float(), rotation.float()), device)
+    runs.fill(run, saved)
+    return run
+
+
+def learning_rate(training: TrainingConfig, step: int) -> float:
+    """Linear warm-up, then constant, then linear to the final rate in the last steps."""
+    warm = min(1.0, (step + 1) / training.warmup_steps)
+    left = min(1.0, (training.steps - step) / training.decay_steps)
+    final = training.final_learning_rate
+    return warm * (final + (training.learning_rate - final) * max(0.0, left))
+
+
+def measured_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where a convolution is faster in it, else float32.
+
+    Processors without instructions for bfloat16 emulate it, up to a hundred times slower.
+    """
+    layer = nn.Conv2d(128, 128, 3, padding=1).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(32, 128, 4, 4, device=device).contiguous(memory_format=torch.channels_last)
+
+    def seconds(precision: torch.dtype) -> float:
+        started = time.process_time()
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            layer(x).float().sum().backward()
+        return time.process_time() - started
+
+    if device.type == "cuda":
+        return torch.bfloat16
+    best = {p: min(seconds(p) for _ in range(5)) for p in (torch.float32, torch.bfloat16)}
+    faster = best[torch.float32] > _WORTHWHILE_SPEEDUP * best[torch.bfloat16]
+    return torch.bfloat16 if faster else torch.float32
+
+
+def size_of(config: TransformConfig, step: int) -> int:
+    """Which of the configuration's sizes batch ``step`` has, as an index."""
+    drawn = np.random.default_rng((config.training.seed, step, _SIZE_SEED)).random()
+    # The last size takes what rounding leaves.
+    bounds = np.cumsum(config.crops.frequencies[:-1])
+    return int(np.searchsorted(bounds, drawn, side="right"))
+
+
+def batches(
+    stored: list[NDArray[np.uint8]], config: TransformConfig, first: int
+) -> Iterator[NDArray[np.uint8]]:
+    """All batches from step ``first`` on: ``(batch, size, size, 3)`` uint8 each."""
+    for step in range(first, config.training.steps):
+        size = size_of(config, step)
+        count = config.crops.batch_sizes[size]
+        yield crops.batch(stored[size], count, config.training.seed, step)
+
+
+def train_step(run: Run, pixels: NDArray[np.uint8], precision: torch.dtype) -> float:
+    """One optimizer step on one batch; returns the loss."""
+    training = run.config.training
+    runs.step_rng(training.seed, run.step)
+    x = runs.to_tensor(pixels, next(run.net.parameters()).device)
+    low, high = training.qualities
+    quality = (low + (high - low) * torch.rand(len(x))).to(x.device)
+    coded = run.net(x, quality, precision, noise=True)
+    bytes_per_cell = coded.bits / 8 / (x.shape[2] * x.shape[3] / STRIDE**2)
+    weight = lagrangian(quality)
+    cost = bytes_per_cell + weight * distortion(x, coded.x_hat, quality, run.config.distortion)
+    loss = balanced(cost, weight).mean()
+    return runs.learn(run, loss, training, rate=learning_rate(training, run.step))
+
+
+@torch.no_grad()
+def validate(
+    run: Run, held_out: Mapping[int, NDArray[np.uint8]], precision: torch.dtype
+) -> dict[str, float]:
+    """Mean quality of held-out pictures at some numbers of bytes, by likelihood.
+
+    Keys like ``ssim_32px_64``: at 64 bytes for pictures of 32 x 32; ``first_look_ssim_16``: of the
+    first group's latents alone, without a network. Each picture is interpolated to the bytes.
+    """
+    device = next(run.net.parameters()).device
+    low, high = run.config.training.qualities
+    point: dict[str, float] = {}
+    with runs.averaged_weights(run) as net, torch.random.fork_rng():
+        torch.manual_seed(1)
+        for size, pixels in held_out.items():
+            x = runs.to_tensor(pixels[: VALIDATION_PICTURES[size]], device)
+            rows = []
+            for quality in np.linspace(low, high, _VALIDATION_QUALITIES):
+                each = torch.full((len(x),), float(quality), device=device)
+                rows.append(_measured(x, net(x, each, precision)))
+            point |= at_budgets(rows, BUDGETS[size], f"{{}}_{size}px_{{}}")
+            if size == min(held_out):
+                steps = (float(step) for step in _FIRST_LOOK_STEPS)
+                rows = [_measured(x, net.first_look(x, step, precision)) for step in steps]
+                point |= at_budgets(rows, FIRST_LOOK_BYTES, "first_look_{}_{}")
+    return point
+
+
+def at_budgets(
+    rows: list[dict[str, NDArray[np.float64]]], budgets: tuple[int, ...], key: str
+) -> dict[str, float]:
+    """Means over pictures at bytes, interpolated in the logarithm of each picture's bytes."""
+    rates = np.log(np.stack([row["bytes"] for row in rows]))
+    order = np.argsort(rates, axis=0)
+    rates = np.take_along_axis(rates, order, 0)
+    point = {}
+    for name in ("ssim", "psnr", "chroma"):
+        values = np.take_along_axis(np.stack([row[name] for row in rows]), order, 0)
+        for budget in budgets:
+            at = [np.interp(np.log(budget), r, v) for r, v in zip(rates.T, values.T, strict=True)]
+            point[key.format(name, budget)] = round(float(np.mean(at)), 4)
+    return point
+
+
+def _measured(x: Tensor, coded: Coded) -> dict[str, NDArray[np.float64]]:
+    """Of each picture: bytes, SSIM, PSNR and root of the mean squared `chroma_error`."""
+    x_hat = runs.to_tensor(runs.to_pixels(coded.x_hat), x.device)
+    psnr = 10 * torch.log10(255**2 / squared_error(x, x_hat).clamp_min(1e-3))
+    measured = {
+        "bytes": coded.bits.clamp_min(1) / 8,
+        "ssim": ssim(x, x_hat),
+        "psnr": psnr,
+        "chroma": chroma_error(x, x_hat).sqrt(),
+    }
+    return {name: value.double().cpu().numpy() for name, value in measured.items()}
+
+
+def train(
+    config: TransformConfig,
+    sources: list[Path],
+    out: Path,
+    *,
+    resume: Path | None = None,
+    max_minutes: float | None = None,
+    device_name: str | None = None,
+) -> Run:
+    """Train until the last step, ``max_minutes`` or a signal, whichever comes first.
+
+    Goes on from ``resume``, or from the checkpoint in ``out`` if there is one. Writes
+    ``checkpoint.pt`` and ``curve.jsonl`` into ``out``.
+    """
+    device = runs.device_of(device_name)
+    out.mkdir(parents=True, exist_ok=True)
+    if resume is None and (out / CHECKPOINT).exists():
+        resume = out / CHECKPOINT
+    stored = [
+        crops.load(sources, dataclasses.replace(config.data, size=size), per_picture=count)
+        for size, count in zip(config.crops.sizes, config.crops.per_picture, strict=True)
+    ]
+    if resume is not None:
+        run = restore(resume, device, config)
+    else:
+        run = new_run(config, fitted_linear(stored[0].training, config), device)
+    run.data_sha256 = stored[0].sha256
+    precision = measured_precision(device)
+    print(f"precision {precision}, from step {run.step}", flush=True)
+    held_out = dict(zip(config.crops.sizes, (s.validation for s in stored), strict=True))
+    held_out = {size: pixels for size, pixels in held_out.items() if size in BUDGETS}
+
+    def point() -> dict[str, Any]:
+        about = {"step": run.step, "minutes": round(run.seconds / 60, 1)}
+        return about | validate(run, held_out, precision)
+
+    with runs.stop_requests() as stop:
+        runs.loop(
+            run,
+            config.training,
+            batches([s.training for s in stored], config, run.step),
+            step=lambda pixels: train_step(run, pixels, precision),
+            validate=point,
+            checkpoint=lambda path: runs.save(run, path),
+            out=out,
+            stop=stop,
+            max_minutes=max_minutes,
+        )
+    return run
+
+
+def fitted_linear(training: NDArray[np.uint8], config: TransformConfig) -> linear.LinearTransform:
+    """The linear transform for a random part of the crops."""
+    rng = np.random.default_rng(config.training.seed)
+    count = min(LINEAR_CROPS, len(training))
+    chosen = np.sort(rng.choice(len(training), count, replace=False))
+    return linear.fit(np.array(training[chosen]), config.model.channels)

@@ -1,0 +1,349 @@
+"""The transform of the second edition: its linear part, its rates, its training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from thumbstream_models import cli
+from thumbstream_models.embedded.transform import config as configs
+from thumbstream_models.embedded.transform import linear, quantisation, rate, training
+from thumbstream_models.embedded.transform.config import TransformConfig
+from thumbstream_models.embedded.transform.distortion import distortion
+from thumbstream_models.embedded.transform.model import Transform
+from thumbstream_models.training import runs
+from thumbstream_models.training.config import ConfigError, DataConfig
+
+CPU = torch.device("cpu")
+CONFIG = Path(__file__).resolve().parents[2] / "models" / "configs" / "thumbstream-2.toml"
+TINY = TransformConfig(
+    model_id="thumbstream-2",
+    model=configs.ModelConfig(
+        family="lapped",
+        groups=(2, 2, 4),
+        analysis_width=8,
+        analysis_blocks=1,
+        synthesis_widths=(8, 6, 4, 4),
+        synthesis_blocks=(1, 0, 1, 1),
+        rate_hidden=6,
+        rate_middle=4,
+    ),
+    data=DataConfig(
+        size=16, min_crop=0.5, whole_fraction=0.4, max_aspect=1.5, validation_pictures=3
+    ),
+    crops=configs.CropsConfig(
+        sizes=(16, 32), per_picture=(3, 1), frequencies=(0.7, 0.3), batch_sizes=(4, 2)
+    ),
+    distortion=configs.DistortionConfig(error=(0.35, 0.7), ssim=(500.0, 150.0), chroma=(0.5, 0.5)),
+    training=configs.TrainingConfig(
+        steps=6,
+        decay_steps=3,
+        learning_rate=2e-3,
+        final_learning_rate=1e-4,
+        warmup_steps=2,
+        gradient_clip=1.0,
+        ema_decay=0.9,
+        seed=3,
+        validate_every=3,
+        qualities=(-0.9, 1.5),
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def exact_arithmetic(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
+    monkeypatch.setattr(training, "measured_precision", lambda device: torch.float32)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "crops"))
+
+
+@pytest.fixture(scope="module")
+def crops() -> NDArray[np.uint8]:
+    rng = np.random.default_rng(0)
+    steps = rng.normal(0, 8, (64, 32, 32, 3))
+    walk = 128 + np.cumsum(np.cumsum(steps, 1) * 0.3, 2) * 0.3
+    return np.clip(walk, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def fitted(crops: NDArray[np.uint8]) -> linear.LinearTransform:
+    return linear.fit(crops, 8)
+
+
+@pytest.fixture(scope="module")
+def net(fitted: linear.LinearTransform) -> Transform:
+    torch.manual_seed(0)
+    return Transform(TINY.model, fitted)
+
+
+# The linear part
+
+
+def test_linear_transform_is_orthonormal(crops: NDArray[np.uint8]) -> None:
+    whole = linear.fit(crops, linear.SAMPLES)
+    torch.testing.assert_close(whole.klt @ whole.klt.T, torch.eye(192), atol=1e-4, rtol=0)
+    x = torch.rand(2, 3, 24, 40)
+    y = whole(whole.blocks(x))
+    assert y.shape == (2, 192, 3, 5)
+    torch.testing.assert_close(whole.inverse(y), x, atol=1e-4, rtol=0)
+    torch.testing.assert_close(y.square().sum(), x.square().sum(), atol=1e-2, rtol=0)
+
+
+def test_lapping_mixes_only_around_inner_edges(fitted: linear.LinearTransform) -> None:
+    matrix = linear.lapping(24, fitted.rotation)
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(24), atol=1e-5, rtol=0)
+    assert matrix[:4, :4].equal(torch.eye(4))
+    assert matrix[20:, 20:].equal(torch.eye(4))
+    assert matrix[4:12, 12:].abs().max() == 0
+    assert linear.lapping(8, fitted.rotation).equal(torch.eye(8)), "one cell has no inner edge"
+
+
+def test_strongest_channels_come_first_and_lapping_saves_bits(crops: NDArray[np.uint8]) -> None:
+    whole, x = linear.fit(crops, linear.SAMPLES), runs.to_tensor(crops, CPU)
+    energy = whole(whole.blocks(x)).square().mean((0, 2, 3))
+    assert (energy[:-1] >= energy[1:] * 0.999).all()
+    plain = torch.linalg.eigvalsh(linear._moments(x, torch.eye(4).double()))
+    lapped = torch.linalg.eigvalsh(linear._moments(x, whole.rotation.double()))
+    budget = 192 * 4 * 10 ** (-26 / 10)
+    assert linear._gaussian_bits(lapped, budget) < linear._gaussian_bits(plain, budget)
+
+
+def test_linear_fit_is_deterministic(
+    crops: NDArray[np.uint8], fitted: linear.LinearTransform
+) -> None:
+    again = linear.fit(crops, 8)
+    assert again.klt.equal(fitted.klt)
+    assert again.rotation.equal(fitted.rotation)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(4, 4), (1, 3), (5, 8)])
+def test_frequencies_of_cells_can_be_inverted(rows: int, columns: int) -> None:
+    y = torch.randn(2, 3, rows, columns)
+    f = linear.to_frequencies(y)
+    torch.testing.assert_close(linear.from_frequencies(f), y)
+    torch.testing.assert_close(f[:, :, 0, 0], y.mean((2, 3)) * (rows * columns) ** 0.5)
+    torch.testing.assert_close(f.square().sum(), y.square().sum())
+
+
+# Rates
+
+
+def test_rate_is_that_of_the_distribution() -> None:
+    off, sigma = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 1.0])
+    normal = torch.distributions.Normal(0, 1)
+    expected = normal.cdf(off + 0.25) - normal.cdf(off - 0.25)
+    step = torch.full_like(off, 0.5)
+    torch.testing.assert_close(rate.interval_probability(off, sigma, step), expected)
+
+
+def test_static_probabilities_add_up_to_one() -> None:
+    model = rate.StaticRate(1)
+    step = torch.full((1, 1, 4, 4), 0.7)
+    bits = torch.stack([model(torch.full_like(step, 0.7 * k), step) for k in range(-40, 41)])
+    torch.testing.assert_close((2**-bits).sum(0), torch.ones_like(step), atol=1e-3, rtol=0)
+
+
+def test_static_tables_grow_with_the_grid() -> None:
+    narrow, wide = rate.interpolation(4), rate.interpolation(32)
+    assert wide.shape == (32, rate.NODES)
+    assert wide[:4].equal(narrow)
+    torch.testing.assert_close(wide.sum(1), torch.ones(32))
+    assert wide[31, 5] == 1
+
+
+def test_context_knows_earlier_groups_and_even_cells_alone(net: Transform) -> None:
+    """Later latents of a cell, and those of odd cells, never change the bits of earlier ones."""
+    torch.manual_seed(1)
+    model, (y, y_hat) = net.context, torch.randn(2, 1, 8, 4, 4)
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.3)
+    step, width = torch.ones_like(y), torch.zeros(1, 1)
+    before = model(y, y_hat, step, width)
+    changed = y_hat.clone()
+    changed[:, 2:4, 0, 1] += 3  # the second group of an odd cell
+    after = model(y, changed, step, width)
+    even = (torch.arange(4)[:, None] + torch.arange(4)) % 2 == 0
+    assert after[:, :2].equal(before[:, :2]), "its own group does not depend on it"
+    assert not after[:, 2:, even].equal(before[:, 2:, even]), "later groups do"
+    changed = y_hat.clone()
+    changed[:, 2:4, 0, 0] += 3  # and of an even one, which its odd neighbours know
+    after = model(y, changed, step, width)
+    assert after[:, :2, even].equal(before[:, :2, even])
+    assert not after[:, :2, 0, 1].equal(before[:, :2, 0, 1])
+    assert after[:, :2, 3, 2].equal(before[:, :2, 3, 2]), "those far away do not"
+    changed = y_hat.clone()
+    changed[:, 4:, ~even] += 3
+    assert model(y, changed, step, width).equal(before), "nothing comes after these"
+
+
+# Quantisation
+
+
+def test_truncated_steps_are_near_the_nominal_one() -> None:
+    nominal = torch.exp(torch.linspace(-2, 1, 50))
+    step = quantisation.truncated_steps(nominal, (2, 2, 4), torch.zeros(50, 8, 2, 2))
+    ratio = step / nominal[:, None, None, None]
+    assert ratio.min() > 3**-0.5 - 1e-4
+    assert ratio.max() < 3 ** (0.5 + 1 / 3) + 1e-4
+    planes = torch.log(step[:, :2]) / torch.log(torch.tensor(3.0))
+    torch.testing.assert_close(planes, planes.round(), atol=1e-4, rtol=0)
+
+
+def test_rounding_is_to_whole_steps_and_lets_gradients_through() -> None:
+    y = torch.tensor([0.2, 0.9, -1.4], requires_grad=True)
+    known = quantisation.rounded(y, torch.tensor([1.0, 0.5, 1.0]))
+    assert known.tolist() == [0.0, 1.0, -1.0]
+    known.sum().backward()
+    assert y.grad is not None
+    assert y.grad.tolist() == [1.0, 1.0, 1.0]
+
+
+# The whole transform
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 48)])
+def test_transform_codes_pictures_of_any_grid(net: Transform, height: int, width: int) -> None:
+    x = torch.rand(2, 3, height, width) * 2 - 1
+    coded = net(x, torch.tensor([0.0, 1.0]), torch.float32, noise=True)
+    assert coded.x_hat.shape == x.shape
+    assert coded.bits.shape == (2,)
+    assert (coded.bits > coded.static_bits).all()
+    first = net.first_look(x, 0.5, torch.float32)
+    assert first.x_hat.shape == x.shape
+    assert (first.bits > 0).all()
+
+
+def test_fine_steps_lose_nothing(crops: NDArray[np.uint8]) -> None:
+    torch.manual_seed(0)
+    groups = (8, 184)
+    model = dataclasses.replace(TINY.model, groups=groups)
+    net = Transform(model, linear.fit(crops, 192))
+    net.analysis.net[-1].weight.data.zero_()
+    net.synthesis.gain.data.fill_(30.0)
+    x = torch.rand(1, 3, 32, 32) * 2 - 1
+    coded = net(x, torch.tensor([6.0]), torch.float32)
+    assert (coded.x_hat - x).abs().max() < 0.01
+
+
+def test_distortion_sees_colour_and_nothing_where_nothing_changed() -> None:
+    x, quality = torch.rand(2, 3, 16, 16) - 0.5, torch.tensor([-1.0, 1.0])
+    assert distortion(x, x, quality, TINY.distortion).abs().max() < 1e-3
+    grey, red = x + 0.1, x + torch.tensor([0.3, -0.1, 0.1])[:, None, None]
+    without = dataclasses.replace(TINY.distortion, chroma=(0.0, 0.0))
+    extra = [
+        distortion(x, z, quality, TINY.distortion) - distortion(x, z, quality, without)
+        for z in (grey, red)
+    ]
+    assert extra[0].abs().max() < 1e-2
+    assert extra[1].min() > 10
+
+
+# Training
+
+
+def trained(out: Path, folder: Path, **changes: Any) -> training.Run:
+    schedule = dataclasses.replace(TINY.training, **changes)
+    config = dataclasses.replace(TINY, training=schedule)
+    return training.train(config, [folder], out, device_name="cpu")
+
+
+def test_resumed_training_equals_uninterrupted_one(picture_folder: Path, tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole", picture_folder)
+    # The decay counts from the end: a schedule that stops early would decay early.
+    stopped = training.train(
+        TINY, [picture_folder], tmp_path / "parts", max_minutes=0, device_name="cpu"
+    )
+    assert 0 < stopped.step < TINY.training.steps
+    resumed = trained(tmp_path / "parts", picture_folder)
+    assert resumed.step == whole.step == TINY.training.steps
+    for name, value in whole.net.state_dict().items():
+        assert resumed.net.state_dict()[name].equal(value), name
+        assert resumed.ema[name].equal(whole.ema[name]), name
+    lines = (tmp_path / "parts" / "curve.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [3, 6]
+
+
+def test_training_lowers_the_loss(picture_folder: Path, tmp_path: Path) -> None:
+    run = trained(tmp_path, picture_folder, steps=40, validate_every=20)
+    first, last = run.curve
+    assert last["loss"] < first["loss"]
+
+
+def test_command_trains_and_resumes(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli.transform, "load", lambda path: TINY)
+    command = ["train", str(CONFIG), str(picture_folder), "--out", str(tmp_path), "--steps"]
+    assert cli.main([*command, "2"]) == 0
+    assert cli.main([*command, "4"]) == 0
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 4
+
+
+def test_another_network_is_not_resumed(picture_folder: Path, tmp_path: Path) -> None:
+    trained(tmp_path, picture_folder, steps=1)
+    other = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, rate_hidden=5))
+    with pytest.raises(ConfigError, match="another network"):
+        training.restore(tmp_path / "checkpoint.pt", CPU, other)
+
+
+def test_learning_rate_is_constant_until_the_last_steps() -> None:
+    rates = [training.learning_rate(TINY.training, step) for step in range(6)]
+    assert rates[0] == TINY.training.learning_rate / 2
+    assert rates[1] == rates[2] == rates[3] == TINY.training.learning_rate
+    assert rates[3] > rates[4] > rates[5] > TINY.training.final_learning_rate
+
+
+def test_batches_have_all_sizes(picture_folder: Path) -> None:
+    sizes = [training.size_of(TINY, step) for step in range(60)]
+    assert set(sizes) == {0, 1}
+    assert 5 <= sum(sizes) <= 30
+
+
+def test_mean_quality_at_bytes_is_interpolated_for_each_picture() -> None:
+    rows = [
+        {"bytes": np.array([10.0, 40.0]), "ssim": np.array([0.1, 0.5])},
+        {"bytes": np.array([40.0, 10.0]), "ssim": np.array([0.3, 0.1])},
+    ]
+    rows = [row | {"psnr": row["ssim"], "chroma": row["ssim"]} for row in rows]
+    point = training.at_budgets(rows, (20,), "{}_{}")
+    assert point["ssim_20"] == pytest.approx((0.2 + 0.3) / 2)
+
+
+def test_precision_is_one_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert training.measured_precision(CPU) in (torch.float32, torch.bfloat16)
+
+
+# Configuration
+
+
+def test_published_configuration_is_read() -> None:
+    config = configs.load(CONFIG)
+    assert config.model_id == CONFIG.stem
+    assert configs.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert config.data.size == min(config.crops.sizes)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "why"),
+    [
+        ("model", "family", "conv_lstm", "family"),
+        ("model", "groups", [], "groups"),
+        ("crops", "sizes", [32], "an entry for each size"),
+        ("crops", "frequencies", [0.5, 0.6], "add up to 1"),
+        ("crops", "sizes", [12, 32], "multiples of 8"),
+        ("training", "qualities", [1.0, 0.0], "qualities grow"),
+        ("training", "stepz", 3, "stepz"),
+    ],
+)
+def test_invalid_configuration_is_an_error(section: str, key: str, value: Any, why: str) -> None:
+    values = TINY.to_dict()
+    values[section][key] = value
+    with pytest.raises(ConfigError, match=why):
+        configs.from_dict(values)
