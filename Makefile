@@ -1,7 +1,7 @@
-# Everything a checkout can do. Needs make and Python 3.11 or newer; `make help` tells the rest.
+# All commands of a checkout; `make help` lists them. Needs make and Python 3.11 or newer.
 #
-# The virtual environment is made once and again only when pyproject.toml or constraints.txt change:
-# stamp files in it remember, so a second `make run` calls no pip.
+# Stamp files in the virtual environment say what is installed, so a second `make run` calls no pip.
+# They are remade when pyproject.toml or constraints.txt change.
 
 PORT ?= 8000
 # Not `?=`: some shells and compiler environments export a HOST of their own.
@@ -25,6 +25,7 @@ OTHER_gpu = onnxruntime
 # Resolved once: the names of the stamps are made of it.
 RUNTIME := $(RUNTIME)
 INSTALLED = $(VENV)/.installed-$(RUNTIME)
+TESTER = $(VENV)/.tester-$(RUNTIME)
 DEVELOPER = $(VENV)/.developer-$(RUNTIME)
 CONTAINERS = $(VENV)/.containers
 FUZZERS = $(VENV)/.fuzzers
@@ -50,10 +51,14 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run develop test test-python test-web faults check check-client check-containers \
+# Code that needs neither PyTorch nor a browser nor nginx.
+QUICK_TESTS = tests/codec tests/images tests/storage tests/service tests/bulk \
+	tests/test_cli.py tests/test_docs.py tests/test_library.py tests/test_transparency.py
+
+.PHONY: help install run develop test test-rest test-all faults check check-client check-containers \
 	fuzz audit format wheel bench-rd bench-http bench-client scenarios report train clean
 
-help: ## Tell what can be made
+help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Make .venv and install the service (onnxruntime-gpu where an NVIDIA driver answers)
@@ -61,28 +66,32 @@ install: $(INSTALLED) ## Make .venv and install the service (onnxruntime-gpu whe
 run: $(INSTALLED) ## Start the service and its demo page (HOST=127.0.0.1 PORT=8000)
 	@exec $(VENV)/bin/thumbstream serve --host $(HOST) --port $(PORT)
 
-develop: $(DEVELOPER) ## Install what the tests, the checks and the training need
+develop: $(DEVELOPER) ## Install what all tests, the checks and the training need
 
-test: test-python test-web ## Install what the tests need and run them all
+test: $(TESTER) ## Run the quick tests: no PyTorch, browser or nginx (PYTEST="-k name" to choose)
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow" $(QUICK_TESTS) $(PYTEST)
+	$(NODE) --test $(sort $(wildcard tests/web/*.test.js tests/web/*.test.mjs))
 
-test-python: $(DEVELOPER) ## Run pytest (PYTEST="-k name" to choose)
+test-rest: $(DEVELOPER) ## Run all other tests: slow ones, models, browser, CDN, faults, load
 	@.ci/need chromium chromium chromium-browser google-chrome \
-	  || echo "Until then the tests of the page are skipped." >&2
-	@.ci/need nginx-light nginx || echo "Until then the tests of the cache are skipped." >&2
-	$(VENV)/bin/python -m pytest $(PYTEST)
+	  || echo "The tests of the pages are skipped until it is installed." >&2
+	@.ci/need nginx-light nginx || echo "The tests of the CDN are skipped until it is installed." >&2
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m slow $(QUICK_TESTS) $(PYTEST)
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile \
+	  $(addprefix --ignore=,$(QUICK_TESTS)) tests $(PYTEST)
+
+test-all: test test-rest ## Run every test
 
 faults: $(DEVELOPER) ## Kill stores and services again and again (FAULT_ROUNDS=20 STORE_EXAMPLES=50 STORE_STEPS=50)
 	FAULT_ROUNDS=$(FAULT_ROUNDS) STORE_EXAMPLES=$(STORE_EXAMPLES) STORE_STEPS=$(STORE_STEPS) \
 	  $(VENV)/bin/python -m pytest -rP tests/faults tests/storage/test_stateful.py $(PYTEST)
 
-test-web: $(DEVELOPER) ## Run the JavaScript tests
-	$(NODE) --test $(sort $(wildcard tests/web/*.test.js tests/web/*.test.mjs))
-
-check: $(DEVELOPER) ## Lint, check formatting, types and import contracts
+check: $(DEVELOPER) ## Lint, check formatting, types, import contracts and words
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python .ci/check_words.py
 
 check-client: $(DEVELOPER) ## Check the client's built files, types, package, the snippets of its guide, and bundlers
 	@.ci/need clang-19 clang-19
@@ -108,7 +117,7 @@ fuzz: $(FUZZERS) ## Fuzz with coverage as the guide (SECONDS=60 for each target,
 audit: $(AUDITOR) ## Ask for known vulnerabilities of the packages in constraints.txt
 	$(VENV)/bin/python .ci/audit.py constraints.txt $(ARGS)
 
-format: $(DEVELOPER) ## Format the code and mend what can be mended safely
+format: $(DEVELOPER) ## Format the code and apply safe fixes
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
@@ -150,14 +159,19 @@ $(VENV)/bin/python:
 
 $(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing thumbstream ($(RUNTIME))"
-	@rm -f $(VENV)/.installed-* $(VENV)/.developer-*
+	@rm -f $(VENV)/.installed-* $(VENV)/.tester-* $(VENV)/.developer-*
 	@$(PIP) uninstall --quiet --yes $(OTHER_$(RUNTIME)) 2>/dev/null
 	@$(INSTALL) --editable '.[$(RUNTIME)]'
 	@touch $@
 
+$(TESTER): $(INSTALLED)
+	@echo "Installing what the quick tests need"
+	@$(INSTALL) --editable '.[$(RUNTIME),test]'
+	@touch $@
+
 $(DEVELOPER): $(INSTALLED) models/pyproject.toml
-	@echo "Installing what tests, checks and training need"
-	@$(INSTALL) --editable '.[$(RUNTIME),test,check,load]' --editable models
+	@echo "Installing what all tests, checks and training need"
+	@$(INSTALL) --editable '.[$(RUNTIME),test,test-all,check,load]' --editable models
 	@touch $@
 
 $(CONTAINERS): pyproject.toml constraints.txt | $(INSTALLED)

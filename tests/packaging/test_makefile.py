@@ -1,4 +1,4 @@
-"""The Makefile: what it offers is told, and a second call installs nothing."""
+"""The Makefile: every target is documented, and a second call installs nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TARGETS = DECLARED[1].replace("\\\n", " ").split() if DECLARED else []
 
 
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    # Not what an outer make hands down: its flags and variables are not this call's.
+    # Without the flags and variables of an outer make.
     handed_down = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "VENV", "DIST", "RUNTIME"}
     environment = {key: value for key, value in os.environ.items() if key not in handed_down}
     return subprocess.run(
@@ -32,13 +32,13 @@ def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[st
 
 
 @pytest.fixture(scope="module")
-def told() -> str:
+def help_text() -> str:
     return make("help").stdout
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What the Makefile looks at, with an environment in which everything is installed."""
+    """The files that the Makefile reads, and an environment in which everything is installed."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt", "models/pyproject.toml"):
         copy = tmp_path / name
         copy.parent.mkdir(exist_ok=True)
@@ -47,21 +47,22 @@ def checkout(tmp_path: Path) -> Path:
     programs.mkdir(parents=True)
     for made in (programs / "python", tmp_path / ".venv" / ".installed-cpu"):
         made.touch()
-    (tmp_path / ".venv" / ".developer-cpu").touch()
+    for later in (".tester-cpu", ".developer-cpu"):
+        (tmp_path / ".venv" / later).touch()
     return tmp_path
 
 
-def test_there_are_targets() -> None:
+def test_finds_the_targets() -> None:
     assert {"run", "install", "test", "check", "bench-rd", "help"} <= set(TARGETS)
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_target_is_in_the_help(target: str, told: str) -> None:
-    assert re.search(rf"^make {target} ", told, re.MULTILINE)
+def test_every_target_is_in_the_help(target: str, help_text: str) -> None:
+    assert re.search(rf"^make {target} ", help_text, re.MULTILINE)
 
 
-def test_help_tells_nothing_that_cannot_be_made(told: str) -> None:
-    assert sorted(re.findall(r"^make ([a-z-]+)", told, re.MULTILINE)) == sorted(TARGETS)
+def test_help_lists_only_existing_targets(help_text: str) -> None:
+    assert sorted(re.findall(r"^make ([a-z-]+)", help_text, re.MULTILINE)) == sorted(TARGETS)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -69,12 +70,12 @@ def test_every_target_is_in_contributing(target: str) -> None:
     assert f"`make {target}" in (ROOT / "CONTRIBUTING.md").read_text()
 
 
-def test_bare_make_is_help(told: str) -> None:
-    assert make().stdout == told
+def test_make_without_target_shows_help(help_text: str) -> None:
+    assert make().stdout == help_text
 
 
 @pytest.mark.parametrize("target", ["install", "develop"])
-def test_a_second_call_has_nothing_to_do(checkout: Path, target: str) -> None:
+def test_second_call_has_nothing_to_do(checkout: Path, target: str) -> None:
     assert make("--question", target, "RUNTIME=cpu", folder=checkout).returncode == 0
 
 
@@ -94,31 +95,31 @@ def test_a_changed_requirement_installs_again(checkout: Path, changed: str, targ
 
 
 def test_the_other_runtime_is_removed_first(checkout: Path) -> None:
-    told = make("--dry-run", "install", "RUNTIME=gpu", folder=checkout).stdout
-    removal, installation = told.index("uninstall"), told.index("'.[gpu]'")
+    planned = make("--dry-run", "install", "RUNTIME=gpu", folder=checkout).stdout
+    removal, installation = planned.index("uninstall"), planned.index("'.[gpu]'")
     assert removal < installation
-    assert re.search(r"uninstall .* onnxruntime\b(?!-gpu)", told)
+    assert re.search(r"uninstall .* onnxruntime\b(?!-gpu)", planned)
 
 
 def test_run_takes_host_and_port(checkout: Path) -> None:
-    told = make("--dry-run", "run", "RUNTIME=cpu", "HOST=0.0.0.0", "PORT=81", folder=checkout)
-    assert "serve --host 0.0.0.0 --port 81" in told.stdout
+    planned = make("--dry-run", "run", "RUNTIME=cpu", "HOST=0.0.0.0", "PORT=81", folder=checkout)
+    assert "serve --host 0.0.0.0 --port 81" in planned.stdout
     plain = make("--dry-run", "run", "RUNTIME=cpu", folder=checkout).stdout
     assert "serve --host 127.0.0.1 --port 8000" in plain
 
 
-def test_pictures_may_be_named_without_a_variable(checkout: Path) -> None:
+def test_pictures_folder_as_plain_argument(checkout: Path) -> None:
     (checkout / "pictures").mkdir()
     for arguments in (["DIR=pictures"], ["pictures"]):
-        told = make("--dry-run", "bench-rd", *arguments, "RUNTIME=cpu", folder=checkout)
-        assert "evaluate pictures" in told.stdout
-        assert told.returncode == 0
+        planned = make("--dry-run", "bench-rd", *arguments, "RUNTIME=cpu", folder=checkout)
+        assert "evaluate pictures" in planned.stdout
+        assert planned.returncode == 0
     refused = make("bench-rd", "RUNTIME=cpu", folder=checkout)
     assert refused.returncode == 2
     assert "DIR=folder" in refused.stderr
 
 
-def test_an_old_python_is_told_what_to_do(tmp_path: Path) -> None:
+def test_old_python_gets_advice(tmp_path: Path) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
