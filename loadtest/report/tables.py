@@ -180,15 +180,6 @@ def bulk(report: Report) -> str:
     )
 
 
-def processes(report: Report) -> str:
-    """Two processes behind one port beside one."""
-    return (
-        f"{machine(report)} `GET /thumb?bytes=64` from {report['processes']} processes was "
-        f"{report['ratio']:.2f} times that from one (median of {len(report['measured'])} rounds in "
-        f"turns, {report['ratio_lowest']:.2f} to {report['ratio_highest']:.2f})."
-    )
-
-
 def memory(report: Report) -> str:
     """Resident memory over many uploads."""
     lines = [
@@ -225,7 +216,6 @@ BLOCKS = {
     "client": Block("client", "bench.client", client),
     "client-targets": Block("client", "bench.client", client_targets),
     "bulk": Block("bulk", "bench.bulk", bulk),
-    "processes": Block("processes", "bench_processes.py", processes),
     "memory": Block("memory", "bench.memory", memory),
     "sizing": Block("sizing", "bench.sizing", bench_sizing.text),
     "scenarios": Block("scenarios", "scenarios", scenarios),

@@ -44,7 +44,6 @@ class Settings(BaseSettings):
     store: str = "sqlite:///thumbstream.db"
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 1
     cors_origin: str = Field("*", pattern=r"^(\*|https?://[^\s/,]+)?$")
 
     # Who
@@ -138,13 +137,8 @@ class Settings(BaseSettings):
 
     @property
     def threads(self) -> int:
-        """Worker threads of one process: ``encode_workers``, or its part of the cores."""
-        return self.encode_workers or max(1, available_cores() // self.process_count)
-
-    @property
-    def process_count(self) -> int:
-        """``processes``; ``auto`` is one for each core."""
-        return available_cores() if self.processes == "auto" else self.processes
+        """Worker threads: ``encode_workers``, or one for each core."""
+        return self.encode_workers or available_cores()
 
 
 def available_cores() -> int:

@@ -90,7 +90,6 @@ CODEC = {
     "encode_ms": {"as published": 4.0, "AVIF (Pillow)": 2.0},
     "decode_ms": {"16 bytes": 1.0, "AVIF (Pillow)": 0.5},
 }
-PROCESSES = {"processes": 2, **pair(1200, 1000)}
 
 
 @pytest.fixture
@@ -110,7 +109,6 @@ def made_up(report: Any) -> dict[str, Any]:
         "bulk": BULK,
         "memory": MEMORY,
         "codec": CODEC,
-        "processes": PROCESSES,
         "sizing": json.loads((LOADTEST / "results" / "sizing.json").read_text()),
         "scenarios": {"scenarios": {"hot key": scenario(0), "faults": scenario(2)}},
         "soak": {"scenarios": {"soak": scenario(0)}},
@@ -151,7 +149,6 @@ def test_figures_of_every_kind(report: Any, made_up: dict[str, Any]) -> None:
     bulk = report.render("bulk", made_up)
     assert f"| {KIND}, plain, 2 processes | 0.25 | 0.20 to 0.30 |" in bulk
     assert "decode and reduce, 2" not in bulk
-    assert "1.20 times that from one" in report.render("processes", made_up)
     assert "at most 250 MiB" in report.render("memory", made_up)
     assert "| 6.0 (1x) |" in report.render("client", made_up)
 

@@ -192,7 +192,6 @@ def photo(
 
 
 def main() -> None:
-    from thumbstream.server import processes
     from thumbstream.server.app import serve
     from thumbstream.settings import load_settings
 
@@ -200,10 +199,6 @@ def main() -> None:
     gate = os.environ.get("STAND_IN_GATE")
     if gate:
         _wait_for_file(zoo.codecs["stand-in-1"], Path(gate))
-    hung = os.environ.get("STAND_IN_HUNG_SECONDS")
-    if hung:
-        processes.HUNG_SECONDS = float(hung)
-    # Several processes need a store that they can share.
     store = None if "THUMBSTREAM_STORE" in os.environ else MemoryStore()
     raise SystemExit(0 if serve(load_settings(), zoo=zoo, store=store) else 1)
 

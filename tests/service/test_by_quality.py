@@ -229,5 +229,5 @@ async def test_answers_by_quality_are_counted(page: Page) -> None:
     await page.get(f"/thumbs?ids={page.key},{page.other},{UNKNOWN}&ssim=0.49")
     await page.get(f"/thumb/{page.key}?bytes=16")
     text = (await page.get("/metrics")).text
-    assert 'thumbstream_by_quality_total{curve="yes"} 2.0' in text
-    assert 'thumbstream_by_quality_total{curve="no"} 1.0' in text
+    assert 'thumbstream_quality_requests_total{curve="present"} 2.0' in text
+    assert 'thumbstream_quality_requests_total{curve="absent"} 1.0' in text

@@ -83,7 +83,7 @@ def many(server: Launched, count: int) -> Iterator[list[socket.socket]]:
 def refused(server: Launched, reason: str) -> int:
     """How often /metrics says that a connection was refused for a reason."""
     text = httpx.get(f"{server.url}/metrics", timeout=30).text
-    name = f'thumbstream_connections_refused_total{{reason="{reason}"}} '
+    name = f'thumbstream_connections_closed_total{{reason="{reason}"}} '
     return int(sum(float(line[len(name) :]) for line in text.splitlines() if line.startswith(name)))
 
 

@@ -69,8 +69,8 @@ async def samples(running: Running) -> dict[str, set[str]]:
         assert (await running.http.get(path)).status_code == 200
     assert (await running.http.get(f"/thumb/{UNKNOWN}")).status_code == 404
     metrics = running.app.service.metrics
-    metrics.token("a name")
-    metrics.connection_refused("idle")
+    metrics.count_token("a name")
+    metrics.count_connection_closed("idle")
     text = (await running.http.get("/metrics")).text
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^([a-z_]+)(?:\{(.*)\})? \S+$", text, re.MULTILINE):

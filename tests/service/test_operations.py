@@ -134,9 +134,7 @@ async def test_metrics_count_what_happened(running: Running) -> None:
         "thumbstream_jobs_running": 0,
         "thumbstream_requests_in_flight": 1,
         "thumbstream_cache_bytes": 440,
-        "thumbstream_processes": 1,
-        "thumbstream_process_starts_total": 1,
-        'thumbstream_refusals_total{code="not_found"}': 2,
+        'thumbstream_errors_total{code="not_found"}': 2,
         'thumbstream_store_seconds_count{operation="put"}': 2,
         'thumbstream_store_seconds_count{operation="get"}': 2,
         'thumbstream_build_info{model="stand-in-1",provider="StandInProvider"': 1,
@@ -165,7 +163,7 @@ async def test_a_store_that_is_too_slow_is_counted(start: Start) -> None:
     problem(await running.http.get(f"/thumb/{UNKNOWN}"), 503, "store_unavailable")
     text = (await running.http.get("/metrics")).text
     assert sample(text, 'thumbstream_store_errors_total{operation="get",reason="timeout"}') == 1
-    assert sample(text, 'thumbstream_refusals_total{code="store_unavailable"}') == 1
+    assert sample(text, 'thumbstream_errors_total{code="store_unavailable"}') == 1
 
 
 async def test_every_way_to_refuse_is_counted(running: Running) -> None:
@@ -177,7 +175,7 @@ async def test_every_way_to_refuse_is_counted(running: Running) -> None:
     await running.http.post("/compress", content=photo())
     text = (await running.http.get("/metrics")).text
     codes = ("method_not_allowed", "bad_request", "unsupported_format", "internal")
-    counted = {code: sample(text, f'thumbstream_refusals_total{{code="{code}"}}') for code in codes}
+    counted = {code: sample(text, f'thumbstream_errors_total{{code="{code}"}}') for code in codes}
     assert counted == {
         "method_not_allowed": 2, "bad_request": 1, "unsupported_format": 1, "internal": 1,
     }  # fmt: skip

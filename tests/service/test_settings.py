@@ -27,16 +27,6 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.threads == 3
 
 
-def test_processes_divide_the_threads_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    cores = available_cores()
-    monkeypatch.setenv("THUMBSTREAM_PROCESSES", "auto")
-    settings = load_settings()
-    assert (settings.process_count, settings.threads) == (cores, 1)
-    assert load_settings(processes=2).threads == max(1, cores // 2)
-    assert load_settings(processes=4 * cores).threads == 1
-    assert load_settings(processes=2, encode_workers=3).threads == 3
-
-
 def test_what_is_chosen_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBSTREAM_PORT", "9000")
     assert load_settings(port=9001).port == 9001
@@ -52,8 +42,6 @@ def test_a_misspelt_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) ->
     ("name", "value"),
     [
         ("PORT", "99999"),
-        ("PROCESSES", "0"),
-        ("PROCESSES", "all"),
         ("PORT", "tcp://10.0.0.1:8000"),
         ("DEFAULT_SIZE", "33"),
         ("DEFAULT_SIZE", "264"),

@@ -52,6 +52,6 @@ class Admission:
 
     async def _turn_away(self, error: RefusedError, scope: Scope, send: Send) -> None:
         status, headers, body = problem_for(error, retry_after=self._retry_after)
-        self._metrics.answered(TURNED_AWAY, status, 0.0)
+        self._metrics.observe_request(TURNED_AWAY, status, 0.0)
         headers["Connection"] = "close"  # its body, if it has one, is not read
         await Reply(status, encode_headers(headers), body).send(send, scope["method"])

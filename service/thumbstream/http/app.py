@@ -72,7 +72,7 @@ def rest(service: Service) -> FastAPI:
 
 
 def _tell_errors(app: FastAPI, service: Service) -> None:
-    retry_after, refused = service.settings.retry_after_seconds, service.metrics.refused
+    retry_after, refused = service.settings.retry_after_seconds, service.metrics.count_error
 
     async def thumbstream_error(request: Request, error: Exception) -> Response:
         answer = problem_for(error, retry_after=retry_after)

@@ -91,7 +91,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a place, and another connection's if there is none left."""
         super().connection_made(transport)
-        self.metrics.connections.inc()
+        self.metrics.connections += 1
         self._expect_head()
         if len(self.connections) > self.bounds.connections:
             next(iter(self.lobby), self)._give_place()
@@ -99,7 +99,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self.metrics.connections.dec()
+        self.metrics.connections -= 1
         self.lobby.pop(self, None)
         for timer in (self._head_timer, self._send_timer):
             if timer is not None:
@@ -242,7 +242,7 @@ class GuardedProtocol(HttpToolsProtocol):
             seconds = f"{self.bounds.head_seconds:g} seconds"
             self._refuse(HeadTimeoutError(f"the header fields did not arrive in {seconds}"))
         else:
-            self.metrics.connection_refused("idle")
+            self.metrics.count_connection_closed("idle")
             self._end()
 
     def _give_place(self) -> None:
@@ -250,7 +250,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head or self.cycle is None:
             self._refuse(BusyError("too many connections at once"), linger=False)
         else:
-            self.metrics.connection_refused("idle")
+            self.metrics.count_connection_closed("idle")
             self._end()
 
     def _watch_sending(self) -> None:
@@ -262,7 +262,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _check_sending(self) -> None:
         self._send_timer = None
         if self._owed - self.transport.get_write_buffer_size() < MIN_DRAIN_BYTES:
-            self.metrics.connection_refused("slow_reader")
+            self.metrics.count_connection_closed("slow_reader")
             self._abort()
         else:
             self._watch_sending()
@@ -291,7 +291,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Answer the request that is arriving with an error, and close."""
         self.ended = True
         answer = problem_for(error, retry_after=self.bounds.retry_after)
-        self.metrics.connection_refused(answer_for(error).code)
+        self.metrics.count_connection_closed(answer_for(error).code)
         log.debug("refused a connection: %s", error)
         if not self._idle():
             cycle = self.cycle

@@ -41,7 +41,7 @@ class Gate:
             refused = error
         if name is not None:
             request.scope[TOKEN] = name
-            self._metrics.token(name)
+            self._metrics.count_token(name)
         if self._limit is not None:  # ahead of the refusal: guesses at tokens count as well
             address = request.client.host if request.client else None
             request.scope[FIELDS] = await self._limit.count(name, address)

@@ -122,7 +122,7 @@ class HotPath:
             await reply.send(send, scope["method"])
         finally:
             self._metrics.in_flight -= 1
-        self._metrics.answered(route, reply.status, perf_counter() - started)
+        self._metrics.observe_request(route, reply.status, perf_counter() - started)
 
     async def _answer(self, route: str, scope: Scope) -> Reply:
         asked = read_request(scope)
@@ -136,7 +136,7 @@ class HotPath:
             return self._refusal(error, scope)
 
     def _refusal(self, error: Exception, scope: Scope) -> Reply:
-        self._metrics.refused(answer_for(error).code)
+        self._metrics.count_error(answer_for(error).code)
         status, headers, body = problem_for(error, retry_after=self._retry_after)
         if status == 500:  # the reader has logged the error, once for all requests
             log.error("GET %r", scope["path"], exc_info=error)

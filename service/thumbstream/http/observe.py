@@ -49,14 +49,14 @@ class Observed:
             failure = error
             if exchange.status is None:
                 status, headers, body = problem_for(error, retry_after=self._retry_after)
-                self._metrics.refused(answer_for(error).code)
+                self._metrics.count_error(answer_for(error).code)
                 reply = Reply(status, encode_headers(headers), body)
                 await reply.send(exchange.send, scope["method"])
         finally:
             self._metrics.in_flight -= 1
         seconds = perf_counter() - started
         route, status = route_template(scope), exchange.status or 500
-        self._metrics.answered(route, status, seconds)
+        self._metrics.observe_request(route, status, seconds)
         if failure is not None or self._access_log:
             fields = {
                 "request_id": exchange.id,

@@ -61,7 +61,7 @@ class Prefixes:
         for key, stream, stored, limit in zip(keys, streams, curves, limits, strict=True):
             curve = read_curve(stored)
             if stream is not None:
-                self._metrics.by_quality(measured=curve is not None)
+                self._metrics.count_quality_request(curve=curve is not None)
             if curve is None:  # whole: the next answer may know better, if a curve comes
                 prefixes.append(_cut(key, stream, limit)._replace(lasting=False))
             else:

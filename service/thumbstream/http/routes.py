@@ -150,7 +150,7 @@ class Api:
     async def metrics(self) -> Response:
         """Counters in Prometheus' text format."""
         return Response(
-            self._service.metrics.page(),
+            self._service.metrics.render(),
             media_type="text/plain; version=0.0.4; charset=utf-8",
             headers={"Cache-Control": "no-store"},
         )

@@ -32,10 +32,15 @@ class Service:
     def __init__(self, settings: Settings, *, zoo: Zoo, store: Store) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.metrics.know_codes(answer.code for answer in [*ANSWERS.values(), INTERNAL])
-        self.store = store = InstrumentedStore(store, self.metrics.store_operation)
+        self.metrics.declare_error_codes(answer.code for answer in [*ANSWERS.values(), INTERNAL])
+        self.store = store = InstrumentedStore(store, self.metrics.observe_store)
         self.workers = Workers(settings.threads, settings.encode_queue)
-        self.metrics.watch_workers(self.workers)
+        self.metrics.callback_gauge(
+            "jobs_waiting", "Jobs in the queue.", lambda: self.workers.waiting
+        )
+        self.metrics.callback_gauge(
+            "jobs_running", "Jobs in threads.", lambda: self.workers.running
+        )
         self.catalogue = Catalogue(
             zoo,
             chosen=settings.models,
@@ -43,8 +48,8 @@ class Service:
             size=settings.default_size,
         )
         cache = StreamCache(settings.cache_bytes)
-        self.metrics.watch(
-            "thumbstream_cache_bytes", "Bytes of the cache in memory.", lambda: cache.size
+        self.metrics.callback_gauge(
+            "cache_bytes", "Bytes of the cache in memory.", lambda: cache.size
         )
         self.reader = StreamReader(
             store,
@@ -89,7 +94,7 @@ class Service:
             raise
         self._open = True
         [model, *_] = self.catalogue.describe()
-        self.metrics.serving(
+        self.metrics.set_build_info(
             version=__version__, model=model["id"], provider=",".join(model["providers"][:1])
         )
         log.info("open: store %s, models %s", self.store.name, ", ".join(self.catalogue.offered))
@@ -106,7 +111,6 @@ class Service:
         if self.rate_limit is not None:
             await self.rate_limit.close()
         await self.store.close()
-        self.metrics.refresh()  # the last second, for those that stay
 
     async def check_ready(self) -> None:
         """Raises `NotReadyError` or `StoreError` when new clients should go elsewhere."""

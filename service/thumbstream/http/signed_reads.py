@@ -57,7 +57,7 @@ class SignedReads:
             await Reply(status, self._shared + encode_headers(headers), body).send(
                 send, scope["method"]
             )
-            self._metrics.answered(route, status, perf_counter() - started)
+            self._metrics.observe_request(route, status, perf_counter() - started)
             return
         await self._app({**scope, "query_string": rest}, receive, _bounded(send, grant))
 

@@ -24,10 +24,9 @@ from thumbstream.http.services import Service
 from thumbstream.http.signed_reads import SignedReads
 from thumbstream.models import Zoo
 from thumbstream.server import run as server
-from thumbstream.server.processes import Child, Supervisor
 from thumbstream.settings import Settings
 from thumbstream.storage import Store, open_store
-from thumbstream.telemetry import meters, tracing
+from thumbstream.telemetry import tracing
 from thumbstream.telemetry.logging import configure_logging
 
 log = logging.getLogger(__name__)
@@ -107,17 +106,6 @@ def serve(settings: Settings, *, zoo: Zoo = published_models, store: Store | Non
     False: it could not start; the log says why. Raises `ValueError` for a store that is no URL.
     """
     configure_logging(settings.log_level, settings.log_format)
-    child = Child.of_this_process()
-    if child is None and settings.process_count > 1:
-        open_store(settings.store)  # a URL that is none is told once, not by every process
-        return Supervisor(
-            settings.process_count,
-            settings.host,
-            settings.port,
-            patience=settings.drain_seconds + settings.shutdown_seconds,
-        ).run()
-    if child is not None:
-        meters.share(child.index)
     tracing.start()
     app = create_app(settings, zoo=zoo, store=store)
     bounds = Bounds(
@@ -136,8 +124,6 @@ def serve(settings: Settings, *, zoo: Zoo = published_models, store: Store | Non
             settings,
             protocol=guarded(bounds, app.service.metrics),
             on_drain=app.service.drain,
-            on_second=app.service.metrics.refresh,
-            child=child,
         )
     finally:
         tracing.stop()

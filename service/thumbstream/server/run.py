@@ -21,13 +21,9 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from thumbstream.server.processes import Child, announce
 from thumbstream.settings import Settings
 
 log = logging.getLogger(__name__)
-
-TICKS_PER_SECOND = 10
-"""How often uvicorn calls `on_tick`."""
 
 OTHER_DESCRIPTORS = 512
 """Files and sockets beside those of clients: the store's, the models', uvicorn's own."""
@@ -39,21 +35,16 @@ def run(
     *,
     on_drain: Callable[[], None],
     protocol: type[asyncio.Protocol] | None = None,
-    on_second: Callable[[], None] | None = None,
-    child: Child | None = None,
 ) -> bool:
     """Serves ``app`` until a signal stops it; False when it could not start.
 
-    ``on_drain`` is called from a signal handler when the first step begins, ``on_second`` on the
-    event loop. ``protocol`` speaks HTTP on each connection; without one, uvicorn's own does, which
-    has few limits. As a ``child`` it listens on the socket that its parent gave it.
+    ``on_drain`` is called from a signal handler when the first step begins. ``protocol`` speaks
+    HTTP on each connection; without one, uvicorn's own does, which has few limits.
     """
     _allow_descriptors(settings.max_connections + OTHER_DESCRIPTORS)
     server = DrainingServer(_config(app, settings, protocol), settings.drain_seconds, on_drain)
-    server.on_second = on_second
-    server.child = child
     try:
-        server.run(None if child is None else [child.listener])
+        server.run()
     except SystemExit:  # uvicorn leaves like this when the lifespan or the port fails
         return False
     return server.started
@@ -108,20 +99,15 @@ class DrainingServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._on_drain = on_drain
         self._stop_at: float | None = None  # time.monotonic() at which step 2 begins
-        self.on_second: Callable[[], None] | None = None
-        """Called when it has started and then once a second, on the event loop."""
-        self.child: Child | None = None
-        """Set in one of several processes."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so: to everybody where, or to the parent, which speaks for all."""
+        """Listen, and log the address."""
         await super().startup(sockets)
-        if not self.started:
-            return
-        if self.child is not None:
-            self.child.beat()
-        else:
-            announce(self.servers[0].sockets[0].getsockname(), "1 process")
+        if self.started:
+            # As the socket reports it: port 0 has become a number.
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            name = f"[{host}]" if ":" in host else host
+            log.info("serving: demo page http://%s:%d/ and API documentation /docs", name, port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal: choose when to stop instead of stopping."""
@@ -134,8 +120,6 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Say whether to stop; uvicorn asks ten times a second."""
-        if self.on_second is not None and counter % TICKS_PER_SECOND == 0:
-            self.on_second()
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)

@@ -1,207 +1,254 @@
-"""What the service counts, for Prometheus.
+"""Prometheus metrics of one application.
 
 One registry per application object, so that two of them in one process (tests) do not share
 numbers. Label values come from fixed sets only (route templates, statuses, codes): a request cannot
 create a time series.
 
-`meters` says how it is counted.
+What the event loop alone counts, several times for each of ten thousands of requests a second, is a
+plain number that `Metrics.collect` exports: a prometheus_client counter takes a lock. What threads
+count is an object of prometheus_client.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
 from thumbstream.errors import StoreError, StoreFullError
-from thumbstream.telemetry.meters import Meters, Tally
-from thumbstream.workers import Workers
 
 REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Seconds: from a slice out of memory to an encode at the end of a long queue."""
 
-WORK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+JOB_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Seconds of one job in a worker thread."""
 
 STORE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 """Seconds: from a page in memory to the longest that a request waits for a store."""
 
 OPERATIONS = ("get", "put", "ping")
-"""What a store is asked to do."""
+"""Operations of a store."""
 REASONS = ("unavailable", "full", "timeout", "other")
-"""Why it did not."""
+"""Why one failed."""
 
 
-class Metrics:
-    """The counters of one application."""
+class LoopCounter:
+    """A counter for the event loop alone: a plain addition, without a lock."""
+
+    __slots__ = ("value",)
 
     def __init__(self) -> None:
-        self._meters = meters = Meters()
-        registry = meters.registry
-        self.watch = meters.watch
-        self.refresh = meters.refresh
-        self.page = meters.page
+        self.value = 0
+
+    def inc(self, amount: int = 1) -> None:
+        """Add ``amount``."""
+        self.value += amount
+
+
+class LoopHistogram:
+    """A histogram for the event loop alone, over `REQUEST_BUCKETS`."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(REQUEST_BUCKETS) + 1)  # of each bucket alone; the last is +Inf
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Add one observation."""
+        self.counts[bisect_left(REQUEST_BUCKETS, seconds)] += 1
+        self.sum += seconds
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """(upper bound, observations up to it) as Prometheus expects them."""
+        bounds = [*map(str, map(float, REQUEST_BUCKETS)), "+Inf"]
+        return list(zip(bounds, accumulate(self.counts), strict=True))
+
+
+class Metrics(Collector):
+    """The metrics of one application."""
+
+    def __init__(self) -> None:
         self.in_flight = 0
-        """Requests under way. A plain number, because every request passes here twice."""
+        """Requests in flight."""
+        self.connections = 0
+        """Open connections."""
+        self.cache_hits = LoopCounter()
+        self.cache_misses = LoopCounter()
+        self.stream_bytes_served = LoopCounter()
+        self.stream_bytes_saved = LoopCounter()
+        self._quality_requests = {True: 0, False: 0}  # by whether the curve is present
+        self._requests: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._request_seconds: defaultdict[str, LoopHistogram] = defaultdict(LoopHistogram)
 
-        def tally(name: str, text: str) -> Tally:
-            return meters.tally(Counter(f"thumbstream_{name}", text, registry=registry))
-
-        self._requests = Counter(
-            "thumbstream_requests",
-            "Requests answered.",
-            ("route", "status"),
-            registry=registry,
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        registry.register(self)
+        self.encode_seconds = self._histogram(
+            "encode_seconds", "Time in a worker for one upload: reduce and encode, without waiting."
         )
-        self._seconds = Histogram(
-            "thumbstream_request_seconds",
-            "Time from the request's head to the end of the answer.",
-            ("route",),
-            buckets=REQUEST_BUCKETS,
-            registry=registry,
-        )
-        self.encode_seconds = Histogram(
-            "thumbstream_encode_seconds",
-            "Time in a worker for one upload: reduce and encode, without waiting.",
-            buckets=WORK_BUCKETS,
-            registry=registry,
-        )
-        self.decode_seconds = Histogram(
-            "thumbstream_decode_seconds",
+        self.decode_seconds = self._histogram(
+            "decode_seconds",
             "Time in a worker for one preview: decode, enlarge and write, without waiting.",
-            buckets=WORK_BUCKETS,
-            registry=registry,
         )
-        self.curve_seconds = Histogram(
-            "thumbstream_curve_seconds",
-            "The part of encode_seconds that measures the rate-distortion curve.",
-            buckets=WORK_BUCKETS,
-            registry=registry,
+        self.curve_seconds = self._histogram(
+            "curve_seconds", "The part of encode_seconds that measures the rate-distortion curve."
         )
-        self.cache_hits = tally("cache_hits", "Streams and curves found in memory.")
-        self.cache_misses = tally("cache_misses", "Streams and curves asked of the store.")
-        self.stream_bytes_served = tally("stream_bytes_served", "Bytes of streams sent.")
-        self.stream_bytes_saved = tally(
-            "stream_bytes_saved", "Bytes of streams not sent because a prefix was asked for."
+        self._token_requests = self._counter(
+            "token_requests", "Requests that carried a valid token, by its name.", "token"
         )
-        self._tokens = Counter(
-            "thumbstream_token_requests",
-            "Requests that carried a valid token, by its name.",
-            ("token",),
-            registry=registry,
+        self._connections_closed = self._counter(
+            "connections_closed",
+            "Connections closed by a limit, by reason: the code of the error that was sent; idle "
+            "and slow_reader get no response.",
+            "reason",
         )
-        self.connections = meters.gauge("thumbstream_connections", "Open connections.")
-        self._connections_refused = Counter(
-            "thumbstream_connections_refused",
-            "Connections closed by a limit ahead of a request, by the problem's code; idle and "
-            "slow_reader are told nothing.",
-            ("reason",),
-            registry=registry,
-        )
-        by_quality = Counter(
-            "thumbstream_by_quality",
-            "Prefixes asked for by quality: from a stored curve, or whole for the want of one.",
-            ("curve",),
-            registry=registry,
-        )
-        self._by_quality = {
-            known: by_quality.labels("yes" if known else "no") for known in (True, False)
-        }
-        self._refusals = Counter(
-            "thumbstream_refusals",
-            "Answers that are errors, by their code.",
-            ("code",),
-            registry=registry,
-        )
-        self._store_seconds = Histogram(
-            "thumbstream_store_seconds",
+        self._errors = self._counter("errors", "Error responses, by code.", "code")
+        self._store_seconds = self._histogram(
+            "store_seconds",
             "Time of one operation of the store; a get may be of many keys.",
-            ("operation",),
+            "operation",
             buckets=STORE_BUCKETS,
-            registry=registry,
         )
-        self._store_errors = Counter(
-            "thumbstream_store_errors",
-            "Operations that the store failed at: unavailable, full, timeout, other.",
-            ("operation", "reason"),
-            registry=registry,
+        self._store_errors = self._counter(
+            "store_errors",
+            "Failed operations of the store: unavailable, full, timeout, other.",
+            "operation",
+            "reason",
         )
         for operation in OPERATIONS:
             self._store_seconds.labels(operation)
             for reason in REASONS:
                 self._store_errors.labels(operation, reason)
-        self._build = meters.gauge(
+        self._build_info = Gauge(
             "thumbstream_build_info",
-            "1, with the version, the default model, and what runs it.",
+            "1, with the version, the default model, and its execution provider.",
             ("version", "model", "provider"),
-            mode="livemax",
-        )
-        self._starts = Counter(
-            "thumbstream_process_starts",
-            "Processes that began to serve since the service was started.",
             registry=registry,
         )
-        self._processes = meters.gauge("thumbstream_processes", "Processes that serve.")
-        self.watch("thumbstream_requests_in_flight", "Requests under way.", lambda: self.in_flight)
-        self._answered: dict[tuple[str, int], Tally] = {}
-        self._timed: dict[str, Histogram] = {}
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"thumbstream_{name}", text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = JOB_BUCKETS
+    ) -> Histogram:
+        return Histogram(
+            f"thumbstream_{name}", text, labels, buckets=buckets, registry=self.registry
+        )
+
+    def callback_gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Adds the gauge ``thumbstream_<name>``, whose value is ``read()``."""
+        Gauge(f"thumbstream_{name}", text, registry=self.registry).set_function(read)
+
+    def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Counts one request. ``route`` is a template, never a path that a client sent."""
-        counter = self._answered.get((route, status))
-        if counter is None:
-            labelled = self._requests.labels(route, str(status))
-            counter = self._answered[route, status] = self._meters.tally(labelled)
-        counter.inc()
-        timer = self._timed.get(route)
-        if timer is None:
-            timer = self._timed[route] = self._seconds.labels(route)
-        timer.observe(seconds)
+        self._requests[route, status] += 1
+        self._request_seconds[route].observe(seconds)
 
-    def token(self, name: str) -> None:
+    def count_token(self, name: str) -> None:
         """Counts a request of a token; ``name`` is one of those configured."""
-        self._tokens.labels(name).inc()
+        self._token_requests.labels(name).inc()
 
-    def connection_refused(self, reason: str) -> None:
+    def count_connection_closed(self, reason: str) -> None:
         """Counts a connection closed by a limit; ``reason`` is one of a fixed few."""
-        self._connections_refused.labels(reason).inc()
+        self._connections_closed.labels(reason).inc()
 
-    def by_quality(self, *, measured: bool) -> None:
-        """Counts one prefix that was asked for by quality; ``measured``: its curve was there."""
-        self._by_quality[measured].inc()
+    def count_quality_request(self, *, curve: bool) -> None:
+        """Counts one prefix requested by quality; ``curve``: whether its stream has a curve."""
+        self._quality_requests[curve] += 1
 
-    def know_codes(self, codes: Iterable[str]) -> None:
-        """Shows a 0 for every error code: a counter that begins at 1 has never increased."""
+    def declare_error_codes(self, codes: Iterable[str]) -> None:
+        """Exports a 0 for every error code: a counter that begins at 1 has never increased."""
         for code in codes:
-            self._refusals.labels(code)
+            self._errors.labels(code)
 
-    def refused(self, code: str) -> None:
-        """Counts one answer that is an error. ``code`` is one of the documented ones."""
-        self._refusals.labels(code).inc()
+    def count_error(self, code: str) -> None:
+        """Counts one error response. ``code`` is one of the documented ones."""
+        self._errors.labels(code).inc()
 
-    def store_operation(
+    def observe_store(
         self, operation: str, seconds: float, error: BaseException | None = None
     ) -> None:
-        """Counts one ``get``, ``put`` or ``ping`` of the store, and what it failed with."""
+        """Counts one ``get``, ``put`` or ``ping`` of the store, and the error it failed with."""
         self._store_seconds.labels(operation).observe(seconds)
         if error is not None:
             self._store_errors.labels(operation, _reason(error)).inc()
 
-    def serving(self, *, version: str, model: str, provider: str) -> None:
-        """Says that this process serves from now on, and with what."""
-        self._build.labels(version, model, provider).set(1)
-        self._processes.set(1)
-        self._starts.inc()
+    def set_build_info(self, *, version: str, model: str, provider: str) -> None:
+        """Sets ``thumbstream_build_info``."""
+        self._build_info.labels(version, model, provider).set(1)
 
-    def watch_workers(self, workers: Workers) -> None:
-        """Shows the depth of the queue."""
-        self.watch("thumbstream_jobs_waiting", "Jobs in the queue.", lambda: workers.waiting)
-        self.watch("thumbstream_jobs_running", "Jobs in threads.", lambda: workers.running)
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """The plain numbers, as prometheus_client wants them."""
+        yield GaugeMetricFamily(
+            "thumbstream_requests_in_flight", "Requests in flight.", self.in_flight
+        )
+        yield GaugeMetricFamily("thumbstream_connections", "Open connections.", self.connections)
+        for name, text, counter in (
+            ("cache_hits", "Streams and curves found in memory.", self.cache_hits),
+            ("cache_misses", "Streams and curves requested from the store.", self.cache_misses),
+            ("stream_bytes_served", "Bytes of streams sent.", self.stream_bytes_served),
+            (
+                "stream_bytes_saved",
+                "Bytes of streams not sent because a prefix was requested.",
+                self.stream_bytes_saved,
+            ),
+        ):
+            yield CounterMetricFamily(f"thumbstream_{name}", text, counter.value)
+        quality = CounterMetricFamily(
+            "thumbstream_quality_requests",
+            "Prefixes requested by quality, by whether the stream has a curve: without one the "
+            "full stream is sent.",
+            labels=("curve",),
+        )
+        for present, count in self._quality_requests.items():
+            quality.add_metric(("present" if present else "absent",), count)
+        yield quality
+        requests = CounterMetricFamily(
+            "thumbstream_requests", "Responses, by route and status.", labels=("route", "status")
+        )
+        for (route, status), count in self._requests.items():
+            requests.add_metric((route, str(status)), count)
+        yield requests
+        seconds = HistogramMetricFamily(
+            "thumbstream_request_seconds",
+            "Time from the end of the header fields to the end of the response.",
+            labels=("route",),
+        )
+        for route, histogram in self._request_seconds.items():
+            seconds.add_metric((route,), histogram.cumulative(), histogram.sum)
+        yield seconds
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError | asyncio.CancelledError):  # who waits for it gave up
+    if isinstance(error, TimeoutError | asyncio.CancelledError):  # the caller stopped waiting
         return "timeout"
     if isinstance(error, StoreFullError):
         return "full"
