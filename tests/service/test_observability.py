@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from service_harness import UNKNOWN, Running
+
+from loadtest.bench import sizing
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -145,6 +146,6 @@ def test_prometheus_scrapes_the_job_that_the_alerts_know() -> None:
 
 def test_the_figures_of_sizing_are_the_measured_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     bench_sizing = importlib.import_module("bench_sizing")
-    report = json.loads(bench_sizing.RESULTS.read_text()) | {"prices": bench_sizing.PRICES}
-    shown = RUNBOOK.split(bench_sizing.BEGIN)[1].split(bench_sizing.END)[0]
-    assert shown.strip() == bench_sizing.text(report)
+    report = json.loads(sizing.RESULTS.read_text()) | {"prices": sizing.PRICES}
+    shown = RUNBOOK.split(sizing.BEGIN)[1].split(sizing.END)[0]
+    assert shown.strip() == sizing.text(report)

@@ -112,7 +112,8 @@ def test_off_means_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracing.span("a") is tracing.span("b")
     assert tracing.ids() == {}
     program = (
-        "import sys; import thumbstream.server.app; from thumbstream.telemetry import tracing; tracing.start(); "
+        "import sys; import thumbstream.server.app; from thumbstream.telemetry import tracing; "
+        "tracing.start(); "
         "assert not tracing.enabled(); assert 'opentelemetry.sdk' not in sys.modules"
     )
     for name in tracing.ENDPOINTS:
