@@ -145,7 +145,6 @@ def test_prometheus_scrapes_the_job_that_the_alerts_know() -> None:
 
 
 def test_the_figures_of_sizing_are_the_measured_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench_sizing = importlib.import_module("bench_sizing")
     report = json.loads(sizing.RESULTS.read_text()) | {"prices": sizing.PRICES}
     shown = RUNBOOK.split(sizing.BEGIN)[1].split(sizing.END)[0]
     assert shown.strip() == sizing.text(report)
