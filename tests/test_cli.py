@@ -19,7 +19,7 @@ from PIL import Image
 
 import thumbstream
 from thumbstream import cli
-from thumbstream import published_models as zoo
+from thumbstream.models import installed_models
 
 Pixels = NDArray[np.uint8]
 TIMEOUT_S = 180
@@ -123,7 +123,7 @@ def test_encode_into_a_folder(tmp_path: Path, picture: Path, stream: bytes) -> N
 
 def test_encode_with_options(tmp_path: Path, picture: Path, pixels: Pixels) -> None:
     out = tmp_path / "out.ths"
-    model = zoo.available()[0]
+    model = installed_models().installed[0]
     options = ["--size", "16", "--max-bytes", "20", "--model", model]
     assert main("encode", picture, "-o", out, *options) == 0
     assert out.read_bytes() == thumbstream.encode(pixels, size=16, max_bytes=20)
@@ -164,7 +164,7 @@ def test_targets_that_are_none(picture: Path, options: list[str]) -> None:
     assert not picture.with_suffix(".ths").exists()
 
 
-@pytest.mark.parametrize("model", zoo.available())
+@pytest.mark.parametrize("model", installed_models().installed)
 def test_every_model_there_and_back(tmp_path: Path, picture: Path, model: str) -> None:
     stored, drawn = tmp_path / "stored.ths", tmp_path / "drawn.png"
     assert main("encode", picture, "-o", stored, "--model", model) == 0
@@ -291,7 +291,7 @@ def test_encode_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_encode_with_an_unknown_model(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("encode", picture, "--model", "absent") == 1
-    assert zoo.available()[0] in capsys.readouterr().err
+    assert installed_models().installed[0] in capsys.readouterr().err
 
 
 # decode
@@ -416,10 +416,12 @@ def test_truncate_with_wrong_options(stored: Path, stream: bytes, options: list[
 def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert main("models") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert tuple(line.split()[0] for line in lines) == zoo.available()
+    assert tuple(line.split()[0] for line in lines) == installed_models().installed
     assert main("models", "--json") == 0
     manifests = json.loads(capsys.readouterr().out)
-    assert manifests == [zoo.describe(model_id) for model_id in zoo.available()]
+    assert manifests == [
+        installed_models().manifest(model_id) for model_id in installed_models().installed
+    ]
 
 
 def test_serve_hands_on_what_was_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -487,7 +489,7 @@ def test_an_interrupt(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: Any, **options: Any) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(thumbstream, "encode", interrupted)
+    monkeypatch.setattr(cli, "encode_picture", interrupted)
     assert main("encode", picture) == 130
 
 

@@ -22,13 +22,13 @@ from codec_embedded import embedded_folder
 
 import thumbstream
 from thumbstream import cli
-from thumbstream import published_models as zoo
 from thumbstream.codec.base import Codec, open_codec
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.quality import psnr
 from thumbstream.codec.targets import Target
+from thumbstream.encoding import EncodeOptions, encode_picture
 from thumbstream.images import reduce_to_grid
-from thumbstream.library import encode_towards
+from thumbstream.models import installed_models
 
 Pixels = NDArray[np.uint8]
 PAPER = "conv-lstm-1"
@@ -42,17 +42,18 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
 @pytest.fixture(autouse=True)
 def _published(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     """The small model is the default and reads its streams; the others stay what they are."""
-    load, decoder_for = zoo.load, zoo.decoder_for
+    models = installed_models()
+    load, codec_for_stream = models.load, models.codec_for_stream
 
-    def loaded(model_id: str | None = None, **options: Any) -> Codec:
-        return load(model_id, **options) if model_id else codec
+    def loaded(model_id: str | None = None) -> Codec:
+        return load(model_id) if model_id else codec
 
-    def decoder(stream: bytes, **options: Any) -> Codec:
+    def decoder(stream: bytes) -> Codec:
         own = parse_header(stream).bitstream_id in (None, codec.bitstream_id)
-        return codec if own else decoder_for(stream, **options)
+        return codec if own else codec_for_stream(stream)
 
-    monkeypatch.setattr(zoo, "load", loaded)
-    monkeypatch.setattr(zoo, "decoder_for", decoder)
+    monkeypatch.setattr(models, "load", loaded)
+    monkeypatch.setattr(models, "codec_for_stream", decoder)
 
 
 @pytest.fixture
@@ -117,11 +118,12 @@ def test_other_choices_are_refused(pixels: Pixels, alpha: Any) -> None:
 
 
 @pytest.mark.parametrize("goal", ["psnr:15", "ssim:0.3", "bytes:30"])
-def test_targets(pixels: Pixels, goal: str) -> None:
+def test_targets(pixels: Pixels, codec: Codec, goal: str) -> None:
     """Quality is that of what is seen, over black and over white."""
     target = Target.parse(goal)
-    stream, reached = encode_towards(pixels, target)
-    assert reached
+    encoded = encode_picture(pixels, EncodeOptions(target=target), codec)
+    assert encoded.target_reached
+    stream = encoded.stream
     assert stream == thumbstream.encode(pixels, target=goal)
     small = reduce_to_grid(Image.fromarray(pixels), 32, alpha=True).pixels
     assert target.reached(small, thumbstream.decode(stream))

@@ -13,10 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.rate_curve import RateCurve, measure_curve
 from thumbstream.errors import IngestError
 from thumbstream.images import thumbnail
+from thumbstream.models import installed_models
 from thumbstream.page_budget import Shown, plan
 
 BYTES_EACH = (16, 32, 64, 128)
@@ -25,7 +25,7 @@ BYTES_EACH = (16, 32, 64, 128)
 def main(argv: list[str] | None = None) -> int:
     """Measure a folder and print it; returns the exit status."""
     args = _arguments().parse_args(argv)
-    codec = zoo.load(args.model, device="cpu")
+    codec = installed_models("cpu").load(args.model)
     encoding = measuring = stored_streams = stored_curves = 0.0
     curves = []
     for path in sorted(path for path in args.pictures.rglob("*") if path.is_file()):

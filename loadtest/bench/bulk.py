@@ -26,21 +26,23 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from loadtest.lib import uploads
-from thumbstream import published_models as zoo
 from thumbstream.bulk.engine import Engine
-from thumbstream.bulk.jobs import Outcome, Recipe, make
+from thumbstream.bulk.jobs import Job, Outcome, make
 from thumbstream.bulk.journal import Entry, Journal
 from thumbstream.bulk.pool import Processes
 from thumbstream.bulk.runner import BATCH, Runner
 from thumbstream.bulk.scan import Found, look, pictures_below
 from thumbstream.bulk.writer import Keeper
+from thumbstream.encoding import EncodeOptions
 from thumbstream.ids import curve_key, identify
 from thumbstream.images import thumbnail
+from thumbstream.models import DEFAULT_MODEL
 from thumbstream.storage import open_store
 
 Rates = dict[str, list[float]]
 YARDSTICK = "decode and reduce, {} process"
 SIZE = 32
+OPTIONS = EncodeOptions(SIZE, model=DEFAULT_MODEL)
 WORKERS = (1, 2)
 VARIANTS = 16
 """Different synthetic pictures of each kind."""
@@ -65,9 +67,9 @@ class InThreads:
         """As `Processes` have."""
         return 2 * self._workers
 
-    def submit(self, recipe: Recipe, batch: Sequence[Found]) -> Future[list[Outcome]]:
+    def submit(self, job: Job, batch: Sequence[Found]) -> Future[list[Outcome]]:
         """Begin the work."""
-        return self._pool.submit(make, recipe, batch)
+        return self._pool.submit(make, job, batch)
 
     def close(self) -> None:
         """End the threads."""
@@ -81,7 +83,7 @@ class Ready(InThreads):
         super().__init__(MANY)
         self._like = like
 
-    def submit(self, recipe: Recipe, batch: Sequence[Found]) -> Future[list[Outcome]]:
+    def submit(self, job: Job, batch: Sequence[Found]) -> Future[list[Outcome]]:
         """Answer at once."""
         future: Future[list[Outcome]] = Future()
         future.set_result([self._outcome(found) for found in batch])
@@ -122,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
             "machine": platform.machine(),
             "cpus": os.cpu_count(),
         },
-        "model": zoo.DEFAULT_MODEL,
+        "model": DEFAULT_MODEL,
         "size": SIZE,
         "kinds": kinds,
         "loop_alone": alone,
@@ -146,8 +148,8 @@ def _measured(paths: list[str], rounds: int, folder: Path) -> Rates:
                 for curves in (True, False):
                     if name == "process" or (workers > 1 and curves):
                         title = f"{'with' if curves else 'without'} curves, {workers} {name}"
-                        recipe = Recipe(zoo.DEFAULT_MODEL, SIZE, curves=curves)
-                        contenders[title] = partial(_run, recipe, engine, paths, folder)
+                        job = Job(OPTIONS, curves=curves)
+                        contenders[title] = partial(_run, job, engine, paths, folder)
         for number in range(rounds + 1):
             for name, work in contenders.items():
                 started = time.perf_counter()
@@ -157,15 +159,15 @@ def _measured(paths: list[str], rounds: int, folder: Path) -> Rates:
     return rates
 
 
-def _run(recipe: Recipe, engine: Engine, paths: Sequence[str], folder: Path) -> tuple[int, int]:
+def _run(job: Job, engine: Engine, paths: Sequence[str], folder: Path) -> tuple[int, int]:
     """A whole run into a new store with a new journal; bytes of both files afterwards."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
         store, journal = Path(place, "streams.db"), Path(place, "journal")
-        with closing(Journal(journal, recipe.facts())) as notes:
+        with closing(Journal(journal, job.fingerprint())) as notes:
             keeper = Keeper(open_store(f"sqlite:///{store}"), lambda: False)
             with closing(keeper):
                 keeper.open()
-                runner = Runner(recipe, engine, keeper, notes, Silent())
+                runner = Runner(job, engine, keeper, notes, Silent())
                 runner.run(paths)
         if runner.tally.made != len(paths):
             raise SystemExit(f"bench_bulk: {runner.tally.failed} pictures failed")
@@ -186,8 +188,8 @@ def _reduce(paths: Sequence[str]) -> None:
 
 def _loop_alone(path: str, folder: Path) -> dict[str, float]:
     """The same file under many names (so that nothing is done already), made in no time."""
-    recipe = Recipe(zoo.DEFAULT_MODEL, SIZE)
-    (like,) = make(recipe, [look(path)])
+    job = Job(OPTIONS)
+    (like,) = make(job, [look(path)])
     engine = Ready(like)
     names = Path(folder, "names")
     names.mkdir()
@@ -195,7 +197,7 @@ def _loop_alone(path: str, folder: Path) -> dict[str, float]:
         (names / f"{number}.jpg").symlink_to(path)
     paths = list(pictures_below(str(names), lambda *_: None))
     started = time.perf_counter()
-    store, journal = _run(recipe, engine, paths, folder)
+    store, journal = _run(job, engine, paths, folder)
     seconds = time.perf_counter() - started
     return {
         "pictures": WRITTEN,

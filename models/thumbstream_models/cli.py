@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.targets import Target
+from thumbstream.models import installed_models
 from thumbstream_models.embedded import config as embedded
 from thumbstream_models.embedded.config import STAGES
 from thumbstream_models.embedded.transform import config as transform
@@ -267,7 +267,11 @@ def _goals(text: str) -> tuple[Target, ...]:
 
 def _targets(args: argparse.Namespace) -> int:
     taken = pictures.spread(pictures.load(args.pictures, args.size, "crop"), args.limit)
-    print(targets.table(targets.compare(zoo.load(args.model), taken.pixels, args.goals)))
+    print(
+        targets.table(
+            targets.compare(installed_models().load(args.model), taken.pixels, args.goals)
+        )
+    )
     return 0
 
 

@@ -1,6 +1,6 @@
 """thumbstream: one stored byte stream per picture, any prefix of which is a preview.
 
->>> stream = thumbstream.encode("photo.jpg")        # about 200 bytes, most important first
+>>> stream = thumbstream.encode("photo.jpg")        # about 500 bytes, most important first
 >>> thumbstream.decode(stream[:64]).shape           # any prefix is a picture
 (21, 32, 3)
 """
@@ -13,22 +13,34 @@ from thumbstream.errors import (
     ArtifactError,
     BitstreamError,
     DeviceError,
+    IngestError,
     ThumbstreamError,
+    TooManyBytesError,
+    TooManyPixelsError,
+    UndecodablePictureError,
     UnknownModelError,
+    UnsupportedFormatError,
 )
+from thumbstream.images import Limits as ImageLimits
 from thumbstream.library import decode, encode, inspect
 
 try:
     __version__ = version("thumbstream")
-except PackageNotFoundError:  # imported from a source tree that nobody installed
+except PackageNotFoundError:  # imported from a source tree that is not installed
     __version__ = "0+unknown"
 
 __all__ = [
     "ArtifactError",
     "BitstreamError",
     "DeviceError",
+    "ImageLimits",
+    "IngestError",
     "ThumbstreamError",
+    "TooManyBytesError",
+    "TooManyPixelsError",
+    "UndecodablePictureError",
     "UnknownModelError",
+    "UnsupportedFormatError",
     "__version__",
     "decode",
     "encode",

@@ -1,91 +1,180 @@
-"""A picture file to what is kept of it: a stream and its curve.
+"""A picture to its stream and rate-distortion curve.
 
     thumbnail -> encode -> measure the curve
 
-Every way in (uploads one by one, folders by the million) takes this one, so that the same picture
-with the same wishes has the same stream, and so the same id, everywhere.
+Library, command line, uploads and bulk runs all call `encode_picture`, so the same picture with the
+same options has the same stream, and so the same id, everywhere.
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
 
-from thumbstream.codec.prefix_search import SHORTEST
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from thumbstream.codec.base import Codec
+from thumbstream.codec.bitstream import check_side
+from thumbstream.codec.prefix_search import SHORTEST, PrefixDecoder
 from thumbstream.codec.rate_curve import RateCurve, measure_curve
-from thumbstream.codec.targets import Target
-from thumbstream.ids import curve_key
-from thumbstream.images import Alpha, Limits, thumbnail
-from thumbstream.models import PictureCodec
+from thumbstream.codec.targets import Target, check_limits
+from thumbstream.ids import curve_key, identify
+from thumbstream.images import Alpha, Limits, Thumbnail, reduce_to_grid, thumbnail
 from thumbstream.telemetry.tracing import span
 
+DEFAULT_SIZE = 32
+"""Pixels of the long side."""
+
 PREVIEW_BYTES = 32
-"""The prefix that is told together with an id, to be inlined where the picture is listed."""
+"""The prefix that is returned together with an id, to be inlined where the picture is listed."""
+
+Picture: TypeAlias = Image.Image | NDArray[np.uint8] | str | os.PathLike[str] | bytes | BinaryIO
+"""An open picture, an array, a path, a picture file's bytes or a binary file object."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One picture: its file and what is wanted of it."""
+class EncodeOptions:
+    """How a picture is encoded. Raises `ValueError` or `TypeError` for options out of range."""
 
-    picture: bytes | BinaryIO
-    size: int
+    size: int = DEFAULT_SIZE
+    """Long side of the thumbnail in pixels: a multiple of 8 from 8 to 256."""
     max_bytes: int | None = None
+    """Limit of the stream's length; excludes ``target``."""
     target: Target | None = None
-    """Instead of ``max_bytes``."""
     model: str | None = None
+    """Model id; None is the default model."""
     alpha: Alpha = Alpha.KEEP
 
+    def __post_init__(self) -> None:
+        _check_integer("size", self.size)
+        check_side(self.size)
+        if self.max_bytes is not None:
+            _check_integer("max_bytes", self.max_bytes)
+        check_limits(self.max_bytes, self.target)
+
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A picture on its way: the stream, its curve, the sides (pixels) before and on the grid."""
+class EncodedThumbnail:
+    """A stream, its curve, and what it was made of."""
 
     stream: bytes
     curve: RateCurve | None
+    """None: not measured, or the stream is too short for one."""
     width: int
+    """Of the upright original, pixels."""
     height: int
     thumb_width: int
+    """Of the thumbnail, pixels."""
     thumb_height: int
     alpha: bool
-    """Whether transparency was kept."""
+    """Whether the stream has transparency."""
+    target_reached: bool
+    """False: even the whole stream is below the target."""
 
-    def entries(self, key: str) -> list[tuple[str, bytes]]:
-        """What a store keeps, under which keys; ``key`` is the id of the stream."""
-        stream = (key, self.stream)
-        return [stream] if self.curve is None else [stream, (curve_key(key), self.curve.to_bytes())]
+    @property
+    def id(self) -> str:
+        """The content id of the stream."""
+        return identify(self.stream)
+
+    def stored_values(self) -> dict[str, bytes]:
+        """What a store keeps, by key: the stream first, then its curve if it has one."""
+        key = self.id
+        values = {key: self.stream}
+        if self.curve is not None:
+            values[curve_key(key)] = self.curve.to_bytes()
+        return values
 
 
-def draw(
-    codec: PictureCodec,
-    order: Order,
-    limits: Limits,
+def encode_picture(
+    picture: Picture,
+    options: EncodeOptions,
+    codec: Codec,
     *,
-    curves: bool,
-    measuring: AbstractContextManager[object] | None = None,
-) -> Drawn:
-    """The stream of a picture, and its curve where ``curves`` are wanted and it can have one.
+    limits: Limits | None = None,
+    curve: bool = False,
+    curve_timer: AbstractContextManager[object] | None = None,
+) -> EncodedThumbnail:
+    """Encode ``picture`` with the ``codec`` of ``options.model``.
 
-    ``measuring`` is entered while the curve is measured. Raises what `thumbnail` raises.
+    ``limits`` are those of picture files; a picture that is open already is taken as it is.
+    ``curve``: measure the stream's curve, within ``curve_timer``. Raises `IngestError`, `TypeError`
+    for something that is not a picture, and `OSError` for a file that cannot be read.
     """
-    alpha = order.alpha is Alpha.KEEP and codec.alpha
+    alpha = options.alpha is Alpha.KEEP and codec.alpha
     with span("ingest"):
-        small = thumbnail(order.picture, order.size, limits, alpha=alpha)
+        small = _to_thumbnail(picture, options.size, limits, alpha=alpha)
     with span("encode"):
         stream, prefixes = codec.encode_traced(
             small.pixels,
-            max_bytes=order.max_bytes,
-            target=order.target,
+            max_bytes=options.max_bytes,
+            target=options.target,
             aspect=(small.width, small.height),
         )
-    curve = None
-    if curves and may_have_curve(len(stream)):
-        with span("curve"), measuring or nullcontext():
-            curve = measure_curve(prefixes, small.pixels, stream)
+    measured = None
+    if curve and supports_curve(len(stream)):
+        with span("curve"), curve_timer or nullcontext():
+            measured = measure_curve(prefixes, small.pixels, stream)
+    reached = options.target is None or _reaches(options.target, prefixes, small.pixels, stream)
     thumb_height, thumb_width, channels = small.pixels.shape
-    return Drawn(stream, curve, small.width, small.height, thumb_width, thumb_height, channels == 4)
+    return EncodedThumbnail(
+        stream,
+        measured,
+        width=small.width,
+        height=small.height,
+        thumb_width=thumb_width,
+        thumb_height=thumb_height,
+        alpha=channels == 4,
+        target_reached=reached,
+    )
 
 
-def may_have_curve(length: int) -> bool:
-    """Whether a stream of ``length`` bytes is long enough: below, its header may be cut."""
+def supports_curve(length: int) -> bool:
+    """Whether a stream of ``length`` bytes can have a curve: in a shorter one the header is cut."""
     return length >= SHORTEST
+
+
+def _reaches(
+    target: Target, prefixes: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes
+) -> bool:
+    (x_hat,) = prefixes.decode_prefixes(stream, [len(stream)])
+    return target.reached(pixels, x_hat)
+
+
+def _to_thumbnail(picture: Picture, size: int, limits: Limits | None, *, alpha: bool) -> Thumbnail:
+    if isinstance(picture, Image.Image):
+        return reduce_to_grid(picture, size, alpha=alpha)
+    if isinstance(picture, np.ndarray):
+        return reduce_to_grid(_from_array(picture), size, alpha=alpha)
+    if isinstance(picture, str | os.PathLike):
+        with Path(picture).open("rb") as file:
+            return thumbnail(file, size, limits, alpha=alpha)
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return thumbnail(bytes(picture), size, limits, alpha=alpha)
+    if hasattr(picture, "read"):
+        return thumbnail(picture, size, limits, alpha=alpha)
+    raise TypeError(
+        "expected a PIL image, an array, a path, bytes or a binary file, "
+        f"got {type(picture).__name__}"
+    )
+
+
+def _from_array(pixels: NDArray[np.uint8]) -> Image.Image:
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise TypeError(
+            f"expected an array of shape (H, W), (H, W, 3) or (H, W, 4) and type uint8, "
+            f"got {pixels.shape} {pixels.dtype}"
+        )
+    if pixels.size == 0:
+        raise ValueError(f"the array is empty: its shape is {pixels.shape}")
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+
+
+def _check_integer(name: str, value: Any) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")

@@ -1,165 +1,196 @@
-"""The models of a running service, found by name or by a stream's header.
+"""The models installed here: found by id or by a stream's header, opened on first use.
 
-The default and those that the settings name are opened at the start, others when first used.
+The package holds the default model, a source checkout all of them. Other distributions add theirs
+through the entry point group `ENTRY_POINTS`: each entry names a package whose subfolders are model
+folders (docs/artifact.md), as ``thumbstream-paper-models`` does.
+
+A bitstream id never changes its meaning, so old streams stay readable whatever the default becomes.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from functools import cache, cached_property
+from importlib import resources
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from thumbstream.codec.base import Codec, open_codec
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.prefix_search import PrefixDecoder
-from thumbstream.codec.targets import Target
+from thumbstream.codec.model_folder import MANIFEST, read_manifest
 from thumbstream.errors import ArtifactError, UnknownModelError
 
 log = logging.getLogger(__name__)
 
+DEFAULT_MODEL = "thumbstream-1"
 
-class PictureCodec(Protocol):
-    """What the service asks of a codec. Synchronous, thread-safe, keeps a core busy."""
+ENTRY_POINTS = "thumbstream.models"
+"""The entry point group of distributions that bring models."""
 
-    @property
-    def model_id(self) -> str:
-        """The model's published name."""
+PAPER_MODELS = {
+    0: "conv-lstm-1",
+    1: "fc-residual-1",
+    2: "fc-residual-shared-1",
+    3: "fc-lstm-1",
+    4: "conv-autoencoder-1",
+    5: "conv-residual-1",
+    6: "conv-residual-shared-1",
+}
+"""Bitstream id -> model of the distribution `PAPER_DISTRIBUTION`, for errors that ask for it."""
+PAPER_DISTRIBUTION = "thumbstream-paper-models"
 
-    @property
-    def providers(self) -> tuple[str, ...]:
-        """Execution providers that are really in use."""
-
-    @property
-    def alpha(self) -> bool:
-        """Whether it can code transparency."""
-
-    def encode(
-        self,
-        pixels: NDArray[np.uint8],
-        *,
-        max_bytes: int | None = None,
-        target: Target | None = None,
-        aspect: tuple[int, int] | None = None,
-    ) -> bytes:
-        """Pixels (H, W, 3), or (H, W, 4) with transparency, uint8 on the grid to a stream.
-
-        Whole, or of at most ``max_bytes`` bytes, or the shortest that reaches ``target``.
-        ``aspect``: width and height of the original.
-        """
-
-    def encode_traced(
-        self,
-        pixels: NDArray[np.uint8],
-        *,
-        max_bytes: int | None = None,
-        target: Target | None = None,
-        aspect: tuple[int, int] | None = None,
-    ) -> tuple[bytes, PrefixDecoder]:
-        """What `encode` gives, and a decoder of prefixes of just that stream."""
-
-    def decode(self, stream: bytes) -> NDArray[np.uint8]:
-        """A stream or a prefix of one to pixels uint8, (H, W, 4) where it has alpha, else 3.
-
-        Raises `BitstreamError`.
-        """
-
-    def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """``decode(stream[:n])`` for every ``n`` of growing ``lengths``."""
+_PACKAGE = Path(__file__).resolve().parent
+_OWN_FOLDERS = (_PACKAGE / "_models", _PACKAGE.parents[1] / "models" / "zoo")
+"""Where the package's own models are: in an installed wheel, else in the source checkout."""
 
 
-class Zoo(Protocol):
-    """Where models are published: the module `thumbstream.published_models`, or a stand-in."""
+class ModelRegistry:
+    """Models by id and by bitstream id, each opened once. Thread-safe.
 
-    def available(self) -> tuple[str, ...]:
-        """Model ids, the default first."""
-
-    def describe(self, model_id: str) -> Mapping[str, Any]:
-        """The manifest; ``bitstream_id`` is in it. Raises `UnknownModelError`."""
-
-    def load(self, model_id: str | None = None, *, device: str = "auto") -> PictureCodec:
-        """The codec of a model, opened once per device. Raises `UnknownModelError`."""
-
-
-class Catalogue:
-    """Models by name and by bitstream id. ``chosen`` are those offered for encoding; none: all.
-
-    Streams of every published model can be decoded, offered or not: an old stream stays readable.
-    `encoder` and `decoder` may have to open a model, which is slow: call them from a thread.
+    `load` and `codec_for_stream` may have to open a model, which takes up to a second: call them
+    from a thread, not from an event loop.
     """
 
-    def __init__(
-        self,
-        zoo: Zoo,
-        *,
-        chosen: tuple[str, ...] = (),
-        device: str = "auto",
-        size: int = 32,
-    ) -> None:
-        """``size``: long side, in pixels, of the image that warms up each opened model."""
-        self._zoo = zoo
-        self._chosen = chosen
-        self._device, self._size = device, size
-        self.offered: tuple[str, ...] = ()
-        """Model ids, the default first; empty until `open`."""
-        self._by_bitstream: dict[int, str] = {}
-        self._providers: dict[str, tuple[str, ...]] = {}  # of the models that are open
+    def __init__(self, *, device: str = "auto") -> None:
+        """``device``: ``auto``, ``cpu`` or ``cuda``."""
+        self._device = device
+        self._open: dict[str, Codec] = {}
+        self._open_lock = threading.Lock()
+        self._enabled: tuple[str, ...] = ()
 
-    def open(self) -> None:
-        """Opens and warms up the default and every chosen model. Slow: call it from a thread.
+    @property
+    def installed(self) -> tuple[str, ...]:
+        """Ids of the installed models, the default first. Raises `ArtifactError` if none are."""
+        return tuple(self._folders)
 
-        Raises `ArtifactError`, `UnknownModelError`, or `DeviceError` from the zoo.
+    @property
+    def enabled(self) -> tuple[str, ...]:
+        """Ids of the models that encode, the default first: all, unless `enable` named some.
+
+        Streams of every installed model can be decoded, enabled or not.
         """
-        published = self._zoo.available()
-        offered = self._chosen or published
-        if not offered:
-            raise ArtifactError("no model is published here")
-        for name in dict.fromkeys(published + offered):
-            self._by_bitstream[int(self._zoo.describe(name)["bitstream_id"])] = name
-        for name in self._chosen or offered[:1]:
-            codec = self._load(name)
-            self._warm_up(codec)
-            log.info("model %s runs on %s", name, ", ".join(codec.providers))
-        self.offered = offered
+        return self._enabled or self.installed
 
-    def name(self, model_id: str | None = None) -> str:
-        """The id of an offered model (None: the default). Raises `UnknownModelError`."""
-        name = self.offered[0] if model_id is None else model_id
-        if name not in self.offered:
+    def manifest(self, model_id: str) -> dict[str, Any]:
+        """The manifest of an installed model; raises `UnknownModelError`."""
+        return read_manifest(self._folder(model_id))
+
+    def resolve(self, model_id: str | None = None) -> str:
+        """The id of an enabled model (None: the default); raises `UnknownModelError`."""
+        name = self.enabled[0] if model_id is None else model_id
+        if name in self.enabled:
+            return name
+        if name in self.installed:
             raise UnknownModelError(
-                f"model {name!r} is not offered; known: {', '.join(self.offered)}"
+                f"model {name!r} is not enabled; enabled: {', '.join(self.enabled)}"
             )
-        return name
+        raise _unknown(name, self.installed)
 
-    def encoder(self, model_id: str | None = None) -> PictureCodec:
-        """The codec of an offered model (None: the default). Raises `UnknownModelError`."""
-        return self._load(self.name(model_id))
+    def load(self, model_id: str | None = None) -> Codec:
+        """The codec of an installed model (None: the default), enabled or not.
 
-    def decoder(self, stream: bytes) -> PictureCodec:
-        """The codec that reads ``stream``. Raises `BitstreamError` or `UnknownModelError`.
+        Raises `UnknownModelError`, `ArtifactError` or `DeviceError`.
+        """
+        name = self.enabled[0] if model_id is None else model_id
+        codec = self._open.get(name)  # without the lock: an open model never waits for another
+        if codec is None:
+            with self._open_lock:
+                codec = self._open.get(name) or self._open_codec(name)
+                self._open[name] = codec
+        return codec
 
-        A stream cut before it names its model is read by the default one.
+    def codec_for_stream(self, stream: bytes) -> Codec:
+        """The codec that reads ``stream``, by the bitstream id in its header.
+
+        A stream cut before its id is read by the default model, as neutral grey. Raises
+        `BitstreamError` for bytes that are not a stream, `UnknownModelError` if no installed model
+        reads it.
         """
         bitstream_id = parse_header(stream).bitstream_id
         if bitstream_id is None:
-            return self.encoder()
-        if bitstream_id not in self._by_bitstream:
-            raise UnknownModelError(f"no model published here reads bitstream {bitstream_id}")
-        return self._load(self._by_bitstream[bitstream_id])
+            return self.load()
+        if bitstream_id in self._by_bitstream_id:
+            return self.load(self._by_bitstream_id[bitstream_id])
+        if bitstream_id in PAPER_MODELS:
+            raise _unknown(PAPER_MODELS[bitstream_id], self.installed)
+        raise UnknownModelError(f"no installed model reads bitstream id {bitstream_id}")
+
+    def enable(self, model_ids: Sequence[str] = (), *, size: int = 32) -> None:
+        """Choose the models that encode (none: all), and open and warm up what is needed first.
+
+        Opened are the default and every model of ``model_ids``, and warmed up for pictures with a
+        long side of ``size`` pixels. Slow: call it from a thread. Raises what `load` raises.
+        """
+        for name in model_ids or self.installed[:1]:
+            codec = self.load(name)
+            codec.decode(codec.encode(np.full((size, size, 3), 128, np.uint8)))
+            log.info("model %s runs on %s", name, ", ".join(codec.providers))
+        self._enabled = tuple(model_ids)
 
     def describe(self) -> list[dict[str, Any]]:
-        """The manifest of every offered model, and its execution providers if it is open."""
+        """The manifest of every enabled model, with its id and, once open, execution providers."""
         return [
-            {**self._zoo.describe(name), "id": name, "providers": self._providers.get(name, ())}
-            for name in self.offered
+            {
+                **self.manifest(name),
+                "id": name,
+                "providers": self._open[name].providers if name in self._open else (),
+            }
+            for name in self.enabled
         ]
 
-    def _warm_up(self, codec: PictureCodec) -> None:
-        grey = np.full((self._size, self._size, 3), 128, np.uint8)
-        codec.decode(codec.encode(grey))
+    def _open_codec(self, model_id: str) -> Codec:
+        return open_codec(self._folder(model_id), device=self._device)
 
-    def _load(self, name: str) -> PictureCodec:
-        codec = self._zoo.load(name, device=self._device)
-        self._providers[name] = codec.providers
-        return codec
+    def _folder(self, model_id: str) -> Path:
+        try:
+            return self._folders[model_id]
+        except KeyError:
+            raise _unknown(model_id, self.installed) from None
+
+    @cached_property
+    def _folders(self) -> Mapping[str, Path]:
+        return find_models()
+
+    @cached_property
+    def _by_bitstream_id(self) -> Mapping[int, str]:
+        return {int(self.manifest(name)["bitstream_id"]): name for name in self.installed}
+
+
+@cache
+def installed_models(device: str = "auto") -> ModelRegistry:
+    """The registry that library, command line and bulk workers of this process share."""
+    return ModelRegistry(device=device)
+
+
+def find_models() -> dict[str, Path]:
+    """Model id -> folder of every installed model, the default first.
+
+    Raises `ArtifactError` if there are none.
+    """
+    found: dict[str, Path] = {}
+    for place in _search_paths():
+        for folder in sorted(place.iterdir()):
+            if (folder / MANIFEST).is_file():
+                found.setdefault(folder.name, folder)
+    if not found:
+        raise ArtifactError("no models are installed: reinstall thumbstream")
+    return dict(sorted(found.items(), key=lambda item: item[0] != DEFAULT_MODEL))
+
+
+def _search_paths() -> Iterator[Path]:
+    yield from [folder for folder in _OWN_FOLDERS if folder.is_dir()][:1]
+    for entry in entry_points(group=ENTRY_POINTS):
+        yield Path(str(resources.files(entry.value)))
+
+
+def _unknown(model_id: str, installed: Sequence[str]) -> UnknownModelError:
+    if model_id in PAPER_MODELS.values():
+        return UnknownModelError(
+            f"model {model_id} is not installed: pip install {PAPER_DISTRIBUTION}"
+        )
+    return UnknownModelError(f"unknown model {model_id!r}; installed: {', '.join(installed)}")

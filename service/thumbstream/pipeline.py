@@ -10,17 +10,16 @@ stream is acknowledged (a `Receipt`) only after the store said that it and its c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.encoding import Drawn, Order, draw
+from thumbstream.encoding import EncodedThumbnail, EncodeOptions, Picture, encode_picture
 from thumbstream.errors import StoreUnavailableError, ThumbstreamError
-from thumbstream.ids import identify
 from thumbstream.images import Limits
 from thumbstream.images.write import PictureFormat, write_picture
-from thumbstream.models import Catalogue, PictureCodec
+from thumbstream.models import ModelRegistry
 from thumbstream.storage import Store
 from thumbstream.telemetry.metrics import Metrics
 from thumbstream.telemetry.tracing import span
@@ -54,7 +53,7 @@ class Receipt:
     """A durable stream."""
 
     key: str
-    drawn: Drawn
+    encoded: EncodedThumbnail
     model: str
     new: bool
     """False: the very same stream was there already."""
@@ -65,29 +64,28 @@ class Pipeline:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        models: ModelRegistry,
         workers: Workers,
         store: Store,
         metrics: Metrics,
         limits: Limitations,
     ) -> None:
-        self._catalogue = catalogue
+        self._models = models
         self._workers = workers
         self._store = store
         self._metrics = metrics
         self._limits = limits
 
-    async def compress(self, order: Order) -> Receipt:
+    async def compress(self, picture: Picture, options: EncodeOptions) -> Receipt:
         """Makes and keeps the stream of a picture.
 
         Raises what `thumbnail` raises, `UnknownModelError`, `OverloadedError`, `TooSlowError` and
         `StoreError`.
         """
-        model = self._catalogue.name(order.model)
-        drawn = await self.work(lambda: self._draw(self._catalogue.encoder(model), order))
-        key = identify(drawn.stream)
-        new = await self._keep(key, drawn)
-        return Receipt(key, drawn, model, new)
+        model = self._models.resolve(options.model)
+        encoded = await self.work(lambda: self._encode(picture, options, model))
+        new = await self._store_all(encoded.stored_values())
+        return Receipt(encoded.id, encoded, model, new)
 
     async def preview(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
         """A picture file of a stream or of any prefix of one.
@@ -115,27 +113,28 @@ class Pipeline:
         except TimeoutError:
             raise TooSlowError(f"no result in {self._limits.work_timeout:g} seconds") from None
 
-    def _draw(self, codec: PictureCodec, order: Order) -> Drawn:
+    def _encode(self, picture: Picture, options: EncodeOptions, model: str) -> EncodedThumbnail:
         with self._metrics.encode_seconds.time():
-            return draw(
-                codec,
-                order,
-                self._limits.ingest,
-                curves=self._limits.curves,
-                measuring=self._metrics.curve_seconds.time(),
+            return encode_picture(
+                picture,
+                options,
+                self._models.load(model),
+                limits=self._limits.ingest,
+                curve=self._limits.curves,
+                curve_timer=self._metrics.curve_seconds.time(),
             )
 
     def _show(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
         with self._metrics.decode_seconds.time():
             with span("decode"):
-                pixels = self._catalogue.decoder(stream).decode(stream)
+                pixels = self._models.codec_for_stream(stream).decode(stream)
             return write_picture(pixels, form, scale)
 
-    async def _keep(self, key: str, drawn: Drawn) -> bool:
+    async def _store_all(self, values: Mapping[str, bytes]) -> bool:
         # Put at the same time, so that a store that shares commits needs one for both. A curve
         # whose stream got lost on the way says nothing to anybody; a stream whose curve did was
         # not acknowledged, and the next upload of the picture mends it.
-        puts = [self._store.put(*entry) for entry in drawn.entries(key)]
+        puts = [self._store.put(key, value) for key, value in values.items()]
         try:
             async with asyncio.timeout(self._limits.store_timeout):
                 new, *_ = await asyncio.gather(*puts)

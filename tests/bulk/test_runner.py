@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 
 from thumbstream.bulk import writer as keeping
-from thumbstream.bulk.jobs import Outcome, Recipe, VersionError, make
+from thumbstream.bulk.jobs import Job, Outcome, VersionError, make
 from thumbstream.bulk.journal import Entry, Journal, Made
 from thumbstream.bulk.runner import BATCH, LOOKED_UP, MOST_CRASHES, CrashingError, Runner
 from thumbstream.bulk.scan import Found
 from thumbstream.bulk.writer import Keeper
+from thumbstream.encoding import EncodeOptions
 from thumbstream.errors import StoreFullError, StoreUnavailableError
 from thumbstream.ids import curve_key, identify
 
-RECIPE = Recipe("stand-in", 32)
+JOB = Job(EncodeOptions(model="stand-in"))
 
 
 class CrashError(Exception):
@@ -44,8 +45,8 @@ class StandInEngine:
     def room(self) -> int:
         return 3
 
-    def submit(self, recipe: Recipe, batch: Sequence[Found]) -> Future[list[Outcome]]:
-        assert recipe is RECIPE
+    def submit(self, job: Job, batch: Sequence[Found]) -> Future[list[Outcome]]:
+        assert job is JOB
         self.batches.append([found.path for found in batch])
         future: Future[list[Outcome]] = Future()
         if self.error is not None:
@@ -130,7 +131,7 @@ class Bench:
     def runner(self, **options: Any) -> Runner:
         runner: Runner
         keeper = Keeper(self.store, lambda: runner.stopping)
-        runner = Runner(RECIPE, self.engine, keeper, self.journal, self.report, **options)
+        runner = Runner(JOB, self.engine, keeper, self.journal, self.report, **options)
         return runner
 
     def run(self, paths: Sequence[str], **options: Any) -> tuple[int, int, int]:
@@ -292,4 +293,4 @@ def test_verify_makes_what_the_store_lacks(bench: Bench) -> None:
 
 def test_a_worker_of_another_version_refuses() -> None:
     with pytest.raises(VersionError, match="another-one"):
-        make(Recipe("thumbstream-1", 32, version="another-one"), [])
+        make(Job(EncodeOptions(), version="another-one"), [])

@@ -9,11 +9,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.base import Codec
+from thumbstream.models import installed_models
 
 
 @pytest.fixture(scope="session")
 def codec() -> Codec:
     """The paper's published model. No test may depend on what exactly its weights are."""
-    return zoo.load("conv-lstm-1", device="cpu")
+    return installed_models("cpu").load("conv-lstm-1")

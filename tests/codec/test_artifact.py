@@ -26,7 +26,6 @@ from codec_folders import (
     state,
 )
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.base import open_codec
 from thumbstream.codec.layouts import NETWORKS, EmbeddedLayout, IterativeLayout
 from thumbstream.codec.model_folder import (
@@ -37,6 +36,7 @@ from thumbstream.codec.model_folder import (
     read_manifest,
 )
 from thumbstream.errors import ArtifactError
+from thumbstream.models import installed_models
 
 
 def put(*path: str | int, value: Any) -> Change:
@@ -94,7 +94,7 @@ def test_an_embedded_layout_is_read_whole(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("model_id", zoo.available())
+@pytest.mark.parametrize("model_id", installed_models().installed)
 def test_published_folders_are_good(model_id: str) -> None:
     artifact = open_artifact(ZOO / model_id)
     assert artifact.model_id == model_id
@@ -106,11 +106,16 @@ def test_published_folders_are_good(model_id: str) -> None:
         times = range(layout.iterations)
         networks = {layout.file_of(name, t) for name in NETWORKS for t in times}
     assert set(artifact.files) == networks | {"entropy.npz"}
-    assert artifact.manifest == read_manifest(ZOO / model_id) == zoo.describe(model_id)
+    assert (
+        artifact.manifest == read_manifest(ZOO / model_id) == installed_models().manifest(model_id)
+    )
 
 
 def test_published_bitstream_ids_are_unique() -> None:
-    ids = [zoo.describe(model_id)["bitstream_id"] for model_id in zoo.available()]
+    ids = [
+        installed_models().manifest(model_id)["bitstream_id"]
+        for model_id in installed_models().installed
+    ]
     assert len(set(ids)) == len(ids)
 
 
@@ -480,7 +485,7 @@ def test_tables_that_are_none(tmp_path: Path, model_id: str) -> None:
 SCHEMA = ZOO.parents[1] / "docs" / "artifact.schema.json"
 
 
-@pytest.mark.parametrize("name", zoo.available())
+@pytest.mark.parametrize("name", installed_models().installed)
 def test_the_published_manifests_keep_the_schema(name: str) -> None:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(read_manifest(ZOO / name))

@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 from codec_pictures import PICTURES, Pixels, cut_out, photo_like, real_pictures
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.model_folder import open_artifact
 from thumbstream.codec.quality import psnr
 from thumbstream.codec.targets import Target
+from thumbstream.models import installed_models
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"
-MODELS = [name for name in zoo.available() if zoo.describe(name)["family"] == "embedded"]
+MODELS = [
+    name
+    for name in installed_models().installed
+    if installed_models().manifest(name)["family"] == "embedded"
+]
 SHAPES = [(32, 32), (32, 21), (8, 32), (1, 8), (40, 64), (256, 3)]
 """Height, width."""
 LARGEST_FALL_DB = 0.02

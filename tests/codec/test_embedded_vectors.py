@@ -14,7 +14,6 @@ import pytest
 from codec_embedded import embedded_folder
 from codec_folders import ZOO
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.embedded.context import EmbeddedContextModel
 from thumbstream.codec.embedded.quantizer import Nesting
@@ -22,9 +21,12 @@ from thumbstream.codec.embedded.symbols import SymbolTrace, write_symbols
 from thumbstream.codec.iterative.codes import grid_of
 from thumbstream.codec.layouts import EmbeddedLayout
 from thumbstream.codec.model_folder import Artifact, open_artifact
+from thumbstream.models import installed_models
 
 PUBLISHED = [
-    model_id for model_id in zoo.available() if zoo.describe(model_id)["family"] == "embedded"
+    model_id
+    for model_id in installed_models().installed
+    if installed_models().manifest(model_id)["family"] == "embedded"
 ]
 
 
@@ -86,7 +88,7 @@ GOLDEN = {model_id: codec_vectors.read(model_id) for model_id in PUBLISHED}
 def test_vectors_are_of_the_tables_that_are_published(model_id: str) -> None:
     tables = (ZOO / model_id / "entropy.npz").read_bytes()
     assert GOLDEN[model_id]["tables_sha256"] == hashlib.sha256(tables).hexdigest()
-    assert GOLDEN[model_id]["bitstream_id"] == zoo.describe(model_id)["bitstream_id"]
+    assert GOLDEN[model_id]["bitstream_id"] == installed_models().manifest(model_id)["bitstream_id"]
     assert GOLDEN[model_id]["model"] == model_id
 
 

@@ -9,11 +9,11 @@ import onnxruntime
 import pytest
 from codec_folders import ZOO
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.layouts import IterativeLayout
 from thumbstream.codec.model_folder import Artifact, open_artifact
 from thumbstream.codec.runtime import DEVICES, Network
 from thumbstream.errors import ArtifactError, DeviceError
+from thumbstream.models import installed_models
 
 
 def has_cuda(network: bytes) -> bool:
@@ -98,7 +98,7 @@ def test_unknown_devices(artifact: Artifact, device: str) -> None:
 
 def test_an_unknown_device_through_the_zoo() -> None:
     with pytest.raises(DeviceError, match="unknown device 'abacus'"):
-        zoo.load(device="abacus")
+        installed_models("abacus").load()
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])

@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from codec_folders import ZOO
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.iterative.codes import Grid, grid_of
 from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
 from thumbstream.codec.iterative.context import ContextModel
 from thumbstream.codec.model_folder import open_artifact
+from thumbstream.models import installed_models
 
 GOLDEN = {
     model_id: codec_vectors.read(model_id)
-    for model_id in zoo.available()
-    if zoo.describe(model_id)["family"] != "embedded"  # see test_embedded_vectors.py
+    for model_id in installed_models().installed
+    if installed_models().manifest(model_id)["family"] != "embedded"  # see test_embedded_vectors.py
 }
 CASES = [
     pytest.param(model_id, vector, id=f"{model_id}: {vector['name']}")
@@ -46,7 +46,7 @@ def models() -> dict[str, ContextModel]:
 def test_vectors_are_of_the_tables_that_are_published(model_id: str) -> None:
     tables = (ZOO / model_id / "entropy.npz").read_bytes()
     assert GOLDEN[model_id]["tables_sha256"] == hashlib.sha256(tables).hexdigest()
-    assert GOLDEN[model_id]["bitstream_id"] == zoo.describe(model_id)["bitstream_id"]
+    assert GOLDEN[model_id]["bitstream_id"] == installed_models().manifest(model_id)["bitstream_id"]
     assert GOLDEN[model_id]["model"] == model_id
 
 
@@ -58,9 +58,9 @@ def test_golden_streams(
     model, stream = models[model_id], bytes.fromhex(vector["hex"])
     header = parse_header(stream)
     assert (header.width, header.height) == (vector["width"], vector["height"])
-    grid = grid_of(header.height, header.width, zoo.describe(model_id)["stride"])
+    grid = grid_of(header.height, header.width, installed_models().manifest(model_id)["stride"])
     codes = codec_vectors.codes_of(vector["codes"], grid.rows, grid.columns)
-    stops = zoo.describe(model_id)["cell_stops"]
+    stops = installed_models().manifest(model_id)["cell_stops"]
     writer = CodeWriter(model, grid, stops=stops)
     for iteration in codes:
         writer.write(iteration, iteration[0] != 0)
@@ -97,10 +97,10 @@ def test_the_twin_writes_the_same_streams(model_id: str) -> None:
     with np.load(ZOO / model_id / "entropy.npz") as archive:
         tables = {name: archive[name].tolist() for name in archive.files}
     header = parse_header(bytes.fromhex(vector["hex"]))
-    grid = grid_of(header.height, header.width, zoo.describe(model_id)["stride"])
+    grid = grid_of(header.height, header.width, installed_models().manifest(model_id)["stride"])
     codes = codec_vectors.codes_of(vector["codes"], grid.rows, grid.columns)
     plain = codes.astype(int).tolist()
-    if zoo.describe(model_id)["cell_stops"]:
+    if installed_models().manifest(model_id)["cell_stops"]:
         probabilities, bits, _ = codec_twins.stopping_chances(tables, plain)
     else:
         probabilities, bits = codec_twins.chances(tables, plain)
@@ -152,7 +152,7 @@ def test_the_command_says_which_file_would_change(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(make, "model_vectors", lambda model_id: {"vectors": [model_id]})
-    model_id = zoo.available()[0]
+    model_id = installed_models().installed[0]
     assert make.main(["--model", model_id], tmp_path) == 0
     assert [path.name for path in tmp_path.iterdir()] == [f"{model_id}.json"]
     monkeypatch.setattr(make, "model_vectors", lambda model_id: {"vectors": []})
@@ -166,5 +166,5 @@ def test_every_golden_file_is_read_by_a_test() -> None:
     files = {path.stem for path in codec_vectors.FOLDER.glob("*.json")}
     assert files == {
         *("header", "rangecoder", "context-model", "stops", "embedded"),
-        *zoo.available(),
+        *installed_models().installed,
     }

@@ -32,7 +32,7 @@ async def service(store: str, *, built: Store | None = None, **chosen: Any) -> A
     ``built`` stands in for the store that the settings name.
     """
     settings = {"store": store, "encode_workers": 1, "cache_bytes": 0, "curves": False} | chosen
-    app = create_app(Settings(**settings), zoo=StandInZoo(), store=built)
+    app = create_app(Settings(**settings), models=StandInZoo(), store=built)
     await app.service.open()
     transport = httpx.ASGITransport(app=app)
     try:
@@ -162,4 +162,4 @@ async def until(condition: Any, seconds: float = 30.0) -> None:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        raise SystemExit(0 if serve(load_settings(), zoo=StandInZoo()) else 1)
+        raise SystemExit(0 if serve(load_settings(), models=StandInZoo()) else 1)

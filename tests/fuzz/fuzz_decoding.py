@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.errors import BitstreamError
+from thumbstream.errors import BitstreamError, UnknownModelError
+from thumbstream.models import installed_models
 
 LONGEST = 256
 """Bytes of an input."""
@@ -38,8 +38,8 @@ def check(data: bytes) -> bool:
     if max(header.width, header.height) > SMALL:
         return False
     try:
-        codec = zoo.decoder_for(data, device="cpu")
-    except BitstreamError:
+        codec = installed_models("cpu").codec_for_stream(data)
+    except UnknownModelError:
         return False
     try:
         facts = codec.inspect(data)
@@ -65,8 +65,8 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     y, x = np.mgrid[0:11, 0:16]
     ramp = np.stack([15 * x, 20 * y, 8 * (x + y)], axis=-1).astype(np.uint8)
     faded = np.dstack([ramp, (15 * x).astype(np.uint8)])
-    for name in zoo.available():
-        codec = zoo.load(name, device="cpu")
+    for name in installed_models().installed:
+        codec = installed_models("cpu").load(name)
         yield f"{name}-cell", codec.encode(np.ascontiguousarray(ramp[:8, :8]))[:96]
         yield f"{name}-wide", codec.encode(ramp)[:96]
         if codec.alpha:

@@ -24,12 +24,12 @@ from pathlib import Path
 import httpx
 from fuzz_ingest import seeds
 
+from thumbstream.models import DEFAULT_MODEL
+
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # this is a program, too
 
 from launch import Service  # noqa: E402
-
-from thumbstream.published_models import DEFAULT_MODEL  # noqa: E402
 
 TOKEN = "a-token-of-this-run"
 UPLOADS = ("png-rgb", "png-rgba", "jpeg", "webp")

@@ -30,12 +30,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "codec"))  # as a p
 from codec_embedded import embedded_folder
 from fuzz_mutations import MUTATIONS
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.base import Codec, open_codec
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.errors import BitstreamError
+from thumbstream.models import installed_models
 
-PUBLISHED = [name for name in zoo.available() if zoo.describe(name)["family"] == "embedded"]
+PUBLISHED = [
+    name
+    for name in installed_models().installed
+    if installed_models().manifest(name)["family"] == "embedded"
+]
 STREAMS = 3000
 """Streams that a run of the tests tries."""
 DRAWN = 32
@@ -158,7 +162,7 @@ def run(codec: Codec, seed: int, streams: int, seconds: float) -> Tally:
 def codec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Codec:
     if request.param == "small":
         return open_codec(embedded_folder(tmp_path_factory.mktemp("small")), device="cpu")
-    return zoo.load(request.param, device="cpu")
+    return installed_models("cpu").load(request.param)
 
 
 def test_spoilt_streams(codec: Codec) -> None:
@@ -219,7 +223,7 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         small = embedded_folder(Path(folder)) if args.model is None else None
-        codec = zoo.load(args.model, device="cpu") if small is None else open_codec(small)
+        codec = installed_models("cpu").load(args.model) if small is None else open_codec(small)
         run(codec, args.seed, 2000, 60)  # what is made once and kept
         before, begin = peak_memory(), time.monotonic()
         tally = run(codec, args.seed + 1, args.streams, args.seconds)

@@ -12,9 +12,9 @@ import pytest
 from fuzz_guided import CORPUS
 from fuzz_mutations import MUTATIONS
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.errors import BitstreamError
+from thumbstream.models import installed_models
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "service" / "thumbstream" / "web" / "client" / "client.bin"
@@ -36,7 +36,7 @@ def spoilt() -> list[bytes]:
 
 @pytest.mark.skipif(NODE is None, reason="node is not installed")
 def test_the_browser_reads_spoilt_streams_as_python_does() -> None:
-    codec = zoo.load(device="cpu")
+    codec = installed_models("cpu").load()
     streams = [stream for stream in spoilt() if small(stream)]
     answered = subprocess.run(
         [str(NODE), str(ROOT / "tests" / "web" / "client-decode.mjs"), str(CLIENT)],

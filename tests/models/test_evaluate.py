@@ -525,10 +525,10 @@ def test_a_prefix_is_charged_with_and_without_its_header() -> None:
         (14, 16),
         (16, 18),
     ]
-    stream = streams.zoo.load(device="cpu").encode(pixels)
+    stream = streams.installed_models("cpu").load().encode(pixels)
     assert parse_header(stream).length == 2
     for coding in codings:
-        decoded = streams.zoo.load(device="cpu").decode(stream[: coding.whole])
+        decoded = streams.installed_models("cpu").load().decode(stream[: coding.whole])
         np.testing.assert_array_equal(coding.pixels, decoded)
 
 
@@ -587,7 +587,7 @@ def test_codecs_are_chosen_by_names_and_words() -> None:
     def names(*words: str) -> list[str]:
         return [codec.name for codec in evaluate.choose(words, "cpu")]
 
-    published = streams.zoo.available()
+    published = streams.installed_models().installed
     assert names("baselines") == list(BASELINES)
     assert names("models") == list(published)
     assert names("webp", "thumbstream", published[0]) == ["webp", published[0]]

@@ -41,7 +41,7 @@ async def start() -> AsyncIterator[Start]:
 
         async def start_one(**chosen: Any) -> Running:
             zoo, store = StandInZoo(), MemoryStore()
-            app = create_app(Settings(**{"encode_workers": 2} | chosen), zoo=zoo, store=store)
+            app = create_app(Settings(**{"encode_workers": 2} | chosen), models=zoo, store=store)
             await app.service.open()
             stack.push_async_callback(app.service.close)
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)

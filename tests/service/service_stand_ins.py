@@ -22,6 +22,7 @@ from PIL import Image
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.targets import Target
 from thumbstream.errors import StoreFullError, StoreUnavailableError, UnknownModelError
+from thumbstream.models import ModelRegistry
 
 STREAM_LENGTH = 240
 TARGET_LENGTH = 100
@@ -89,10 +90,11 @@ class StandInCodec:
         return (self.decode(stream[:length]) for length in lengths)
 
 
-class StandInZoo:
+class StandInZoo(ModelRegistry):
     """Two models: 'stand-in-1' (bitstream 0) and 'stand-in-2' (bitstream 5)."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.codecs = {
             "stand-in-1": StandInCodec("stand-in-1", 0),
             "stand-in-2": StandInCodec("stand-in-2", 5),
@@ -103,14 +105,15 @@ class StandInZoo:
     def gate(self) -> threading.Event:
         return self.codecs["stand-in-1"].gate
 
-    def available(self) -> tuple[str, ...]:
+    @property
+    def installed(self) -> tuple[str, ...]:
         return tuple(self.codecs)
 
-    def describe(self, model_id: str) -> Mapping[str, Any]:
+    def manifest(self, model_id: str) -> dict[str, Any]:
         return {"bitstream_id": self._codec(model_id).bitstream_id, "family": "stand_in"}
 
-    def load(self, model_id: str | None = None, *, device: str = "auto") -> StandInCodec:
-        codec = self._codec(model_id or "stand-in-1")
+    def _open_codec(self, model_id: str) -> StandInCodec:
+        codec = self._codec(model_id)
         self.loaded.add(codec.model_id)
         return codec
 
@@ -200,7 +203,7 @@ def main() -> None:
     if gate:
         _wait_for_file(zoo.codecs["stand-in-1"], Path(gate))
     store = None if "THUMBSTREAM_STORE" in os.environ else MemoryStore()
-    raise SystemExit(0 if serve(load_settings(), zoo=zoo, store=store) else 1)
+    raise SystemExit(0 if serve(load_settings(), models=zoo, store=store) else 1)
 
 
 def _wait_for_file(codec: StandInCodec, gate: Path) -> None:

@@ -15,7 +15,7 @@ from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.codec.targets import Target
-from thumbstream.encoding import Order
+from thumbstream.encoding import EncodeOptions
 from thumbstream.ids import curve_key, identify
 from thumbstream.images import thumbnail
 from thumbstream.server.app import create_app
@@ -100,9 +100,9 @@ async def test_sqlite_commits_stream_and_curve_together(
         return insert(batch)
 
     monkeypatch.setattr(store, "_insert", watched)
-    app = create_app(Settings(encode_workers=1), zoo=StandInZoo(), store=store)
+    app = create_app(Settings(encode_workers=1), models=StandInZoo(), store=store)
     await app.service.open()
-    receipt = await app.service.pipeline.compress(Order(photo(), 32))
+    receipt = await app.service.pipeline.compress(photo(), EncodeOptions())
     await app.service.close()
     assert commits == [[receipt.key, curve_key(receipt.key)]]
 

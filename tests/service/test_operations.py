@@ -50,7 +50,7 @@ async def test_not_ready_while_draining_but_still_serving(running: Running) -> N
 
 async def test_opening_and_closing() -> None:
     store = MemoryStore()
-    app = create_app(Settings(), zoo=StandInZoo(), store=store)
+    app = create_app(Settings(), models=StandInZoo(), store=store)
     with pytest.raises(Exception, match="starting"):
         await app.service.check_ready()
     await app.service.open()
@@ -62,7 +62,7 @@ async def test_opening_and_closing() -> None:
 
 async def test_a_model_that_is_not_there_stops_the_start_and_closes_the_store() -> None:
     store = MemoryStore()
-    app = create_app(Settings(models=("nope",)), zoo=StandInZoo(), store=store)
+    app = create_app(Settings(models=("nope",)), models=StandInZoo(), store=store)
     with pytest.raises(UnknownModelError):
         await app.service.open()
     assert store.closed

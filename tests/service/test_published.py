@@ -17,9 +17,9 @@ from PIL import Image
 from service_stand_ins import photo
 
 import thumbstream
-from thumbstream import published_models as zoo
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.images import thumbnail
+from thumbstream.models import DEFAULT_MODEL, installed_models
 from thumbstream.server.app import create_app
 from thumbstream.settings import Settings
 
@@ -76,7 +76,7 @@ async def test_uploads_that_arrive_together_each_get_their_own_stream(tmp_path: 
             assert stream == thumbstream.encode(io.BytesIO(picture))
 
 
-@pytest.mark.parametrize("model", zoo.available())
+@pytest.mark.parametrize("model", installed_models().installed)
 async def test_every_model_serves_by_quality(tmp_path: Path, model: str) -> None:
     picture = photo(200, 120, seed=5)
     small = thumbnail(picture, 32).pixels
@@ -121,9 +121,9 @@ async def test_quality_and_budget_from_redis(
 ) -> None:
     store = request.getfixturevalue(server)
     picture = photo(90, 60, seed=7)
-    async with opened(tmp_path, store=store, models=(zoo.DEFAULT_MODEL,)) as http:
+    async with opened(tmp_path, store=store, models=(DEFAULT_MODEL,)) as http:
         made = (await http.post("/compress", content=picture, headers=PNG)).json()
-    async with opened(tmp_path, store=store, models=(zoo.DEFAULT_MODEL,)) as http:
+    async with opened(tmp_path, store=store, models=(DEFAULT_MODEL,)) as http:
         length, quality, _ = made["curve"][5]
         answer = await http.get(f"/thumb/{made['id']}?ssim={quality - 2e-4:.4f}")
         assert len(answer.content) <= length

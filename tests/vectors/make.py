@@ -22,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # tests load this file
 
 import embedded_vectors
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.iterative.codes import Grid, grid_of, half_planes
 from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
@@ -30,6 +29,7 @@ from thumbstream.codec.iterative.context import Context, ContextModel
 from thumbstream.codec.layouts import IterativeLayout
 from thumbstream.codec.model_folder import open_artifact
 from thumbstream.codec.range_coder import RangeDecoder, RangeEncoder
+from thumbstream.models import installed_models
 
 HERE = Path(__file__).resolve().parent
 ZOO = HERE.parents[1] / "models" / "zoo"
@@ -405,7 +405,9 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
     parser.add_argument("--overwrite", action="store_true", help="change files that exist")
     parser.add_argument("--model", action="append", help="only the vectors of this published model")
     args = parser.parse_args(arguments)
-    makers = {model_id: lambda m=model_id: model_vectors(m) for model_id in zoo.available()}
+    makers = {
+        model_id: lambda m=model_id: model_vectors(m) for model_id in installed_models().installed
+    }
     if args.model:
         makers = {model_id: makers[model_id] for model_id in args.model}
     else:

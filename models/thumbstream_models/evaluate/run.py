@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from thumbstream import published_models as zoo
+from thumbstream.models import DEFAULT_MODEL, installed_models
 from thumbstream_models.evaluate import (
     acceptance as goals,
 )
@@ -155,11 +155,12 @@ def _pictures(args: argparse.Namespace, base: Path, run: plan.Run) -> pictures.P
 def choose(names: Sequence[str], device: str) -> list[Codec]:
     """The codecs of these names and words, each once, in this order; raises `ValueError`."""
     chosen: dict[str, Codec] = {}
+    installed = installed_models().installed
     for name in names:
         if name in ("baselines", *BASELINES):
             chosen |= BASELINES if name == "baselines" else {name: BASELINES[name]}
-        elif name in ("models", streams.OURS, *zoo.available()):
-            ids = {"models": zoo.available(), streams.OURS: (zoo.DEFAULT_MODEL,)}.get(name, (name,))
+        elif name in ("models", streams.OURS, *installed):
+            ids = {"models": installed, streams.OURS: (DEFAULT_MODEL,)}.get(name, (name,))
             chosen |= {model: streams.Thumbstream(model, device) for model in ids}
         else:
             raise ValueError(f"unknown codec {name!r}")

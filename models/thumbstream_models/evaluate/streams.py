@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream import published_models as zoo
 from thumbstream.codec.bitstream import parse_header
+from thumbstream.models import DEFAULT_MODEL, installed_models
 from thumbstream_models.evaluate.baselines import Coding
 from thumbstream_models.evaluate.baselines.base import package_versions
 
@@ -24,7 +24,7 @@ OURS = "thumbstream"
 class Thumbstream:
     """Prefixes of one stream per picture, by a published model."""
 
-    name: str = zoo.DEFAULT_MODEL
+    name: str = DEFAULT_MODEL
     """Id of the model."""
     device: str = "auto"
     counted: str = (
@@ -37,17 +37,17 @@ class Thumbstream:
     @property
     def title(self) -> str:
         """What tables call it."""
-        return OURS if self.name == zoo.DEFAULT_MODEL else self.name
+        return OURS if self.name == DEFAULT_MODEL else self.name
 
     def versions(self) -> Mapping[str, str]:
         """Hashes of the model's files, and the runtime with what it runs on."""
-        files: dict[str, dict[str, str]] = zoo.describe(self.name)["files"]
+        files: dict[str, dict[str, str]] = installed_models().manifest(self.name)["files"]
         hashes = {f"{self.name}/{name}": file["sha256"] for name, file in files.items()}
         return {**runtime(self.device), **hashes}
 
     def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
         """The prefixes that a budget allows with and without the header counted."""
-        codec = zoo.load(self.name, device=self.device)
+        codec = installed_models(self.device).load(self.name)
         header = parse_header(codec.encode(pixels, max_bytes=3)).length
         stream = codec.encode(pixels, max_bytes=max(budgets) + header)
         wanted = {min(b + free, len(stream)) for b in budgets for free in (0, header)}
@@ -68,5 +68,5 @@ def runtime(device: str) -> dict[str, str]:
     """ONNX Runtime's version and the execution providers that it really uses."""
     names = {str(found.name) for found in metadata.distributions()}
     package = "onnxruntime-gpu" if "onnxruntime-gpu" in names else "onnxruntime"
-    providers = zoo.load(device=device).providers
+    providers = installed_models(device).load().providers
     return {**package_versions(package), "providers": " ".join(providers)}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from thumbstream.bulk.jobs import Outcome, Recipe, make
+from thumbstream.bulk.jobs import Job, Outcome, make
 from thumbstream.bulk.scan import Found
 from thumbstream.errors import ThumbstreamError
 
@@ -62,9 +62,9 @@ class DaskCluster:
             self._looked = now
         return self._room
 
-    def submit(self, recipe: Recipe, batch: Sequence[Found]) -> Future[list[Outcome]]:
+    def submit(self, job: Job, batch: Sequence[Found]) -> Future[list[Outcome]]:
         """Send ``batch`` to the cluster."""
-        future: Future[list[Outcome]] = self._executor.submit(make, recipe, batch)
+        future: Future[list[Outcome]] = self._executor.submit(make, job, batch)
         return future
 
     def close(self) -> None:

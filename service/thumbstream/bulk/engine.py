@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
-from thumbstream.bulk.jobs import Outcome, Recipe
+from thumbstream.bulk.jobs import Job, Outcome
 from thumbstream.bulk.scan import Found
 
 
@@ -19,7 +19,7 @@ class Engine(Protocol):
     def room(self) -> int:
         """Batches that may be under way: enough that no worker waits for the next, not more."""
 
-    def submit(self, recipe: Recipe, batch: Sequence[Found]) -> Future[list[Outcome]]:
+    def submit(self, job: Job, batch: Sequence[Found]) -> Future[list[Outcome]]:
         """Begin the work on ``batch``; after a crash, with new workers."""
 
     def close(self) -> None:

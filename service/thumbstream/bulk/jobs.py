@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import thumbstream
-from thumbstream import published_models as zoo
 from thumbstream.bulk.journal import Entry, Made
 from thumbstream.bulk.scan import Found
-from thumbstream.codec.targets import Target
-from thumbstream.encoding import PREVIEW_BYTES, Order, draw
+from thumbstream.codec.base import Codec
+from thumbstream.encoding import PREVIEW_BYTES, EncodeOptions, encode_picture
 from thumbstream.errors import ThumbstreamError
-from thumbstream.ids import identify
-from thumbstream.images import Alpha, Limits
-from thumbstream.models import PictureCodec
+from thumbstream.images import Limits
+from thumbstream.models import installed_models
 
 
 class VersionError(ThumbstreamError):
@@ -29,28 +26,27 @@ class VersionError(ThumbstreamError):
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How streams are made. ``model`` and ``device`` as in `zoo.load`, the rest as in `Order`."""
+class Job:
+    """What a worker needs to know besides the files: how to encode, and with what limits."""
 
-    model: str
-    size: int
-    max_bytes: int | None = None
-    target: Target | None = None
-    alpha: Alpha = Alpha.KEEP
+    options: EncodeOptions
+    """With the model named, whatever the default of a worker is."""
     curves: bool = True
+    """Whether curves are measured."""
     device: str = "auto"
     limits: Limits = field(default_factory=Limits)
     version: str = thumbstream.__version__
 
-    def facts(self) -> dict[str, object]:
-        """What decides about the bytes that are stored: two runs of one job agree in it."""
-        goal = None if self.target is None else f"{self.target.measure}:{self.target.goal:g}"
+    def fingerprint(self) -> dict[str, object]:
+        """What decides about the stored bytes: runs that share a journal agree in it."""
+        options = self.options
+        target = options.target
         return {
-            "model": self.model,
-            "size": self.size,
-            "max_bytes": self.max_bytes,
-            "target": goal,
-            "alpha": str(self.alpha),
+            "model": options.model,
+            "size": options.size,
+            "max_bytes": options.max_bytes,
+            "target": None if target is None else f"{target.measure}:{target.goal:g}",
+            "alpha": str(options.alpha),
             "curves": self.curves,
         }
 
@@ -62,28 +58,28 @@ class Outcome(NamedTuple):
     values: Sequence[tuple[str, bytes]] = ()
 
 
-def make(recipe: Recipe, batch: Sequence[Found]) -> list[Outcome]:
+def make(job: Job, batch: Sequence[Found]) -> list[Outcome]:
     """Streams of some pictures. Raises `ThumbstreamError` when none could be made at all."""
-    if recipe.version != thumbstream.__version__:
+    if job.version != thumbstream.__version__:
         raise VersionError(
-            f"a worker has thumbstream {thumbstream.__version__}, this is {recipe.version}"
+            f"a worker has thumbstream {thumbstream.__version__}, this is {job.version}"
         )
-    codec = zoo.load(recipe.model, device=recipe.device)  # opened once a process
-    return [_make_one(codec, recipe, found) for found in batch]
+    codec = installed_models(job.device).load(job.options.model)  # opened once a process
+    return [_make_one(codec, job, found) for found in batch]
 
 
-def _make_one(codec: PictureCodec, recipe: Recipe, found: Found) -> Outcome:
+def _make_one(codec: Codec, job: Job, found: Found) -> Outcome:
     try:
-        with Path(found.path).open("rb") as file:
-            order = Order(file, recipe.size, recipe.max_bytes, recipe.target, alpha=recipe.alpha)
-            drawn = draw(codec, order, recipe.limits, curves=recipe.curves)
+        encoded = encode_picture(
+            found.path, job.options, codec, limits=job.limits, curve=job.curves
+        )
     except (ThumbstreamError, OSError) as error:
         return Outcome(Entry(found, reason=reason_of(error)))
     except Exception as error:  # One picture of a million must not end the run, whatever it is.
         return Outcome(Entry(found, reason=f"{type(error).__name__}: {error}"))
-    key = identify(drawn.stream)
-    made = Made(key, len(drawn.stream), drawn.width, drawn.height, drawn.stream[:PREVIEW_BYTES])
-    return Outcome(Entry(found, made), drawn.entries(key))
+    stream = encoded.stream
+    made = Made(encoded.id, len(stream), encoded.width, encoded.height, stream[:PREVIEW_BYTES])
+    return Outcome(Entry(found, made), list(encoded.stored_values().items()))
 
 
 def reason_of(error: Exception) -> str:

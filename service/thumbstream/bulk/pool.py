@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from thumbstream.bulk.jobs import Outcome, Recipe, make
+from thumbstream.bulk.jobs import Job, Outcome, make
 from thumbstream.bulk.scan import Found
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -34,13 +34,13 @@ class Processes:
         """Two for each process: one that runs and one that waits."""
         return 2 * self._workers
 
-    def submit(self, recipe: Recipe, batch: Sequence[Found]) -> Future[list[Outcome]]:
+    def submit(self, job: Job, batch: Sequence[Found]) -> Future[list[Outcome]]:
         """Begin the work on ``batch``."""
         try:
-            return self._running().submit(make, recipe, batch)
+            return self._running().submit(make, job, batch)
         except BrokenProcessPool:
             self.close()
-            return self._running().submit(make, recipe, batch)
+            return self._running().submit(make, job, batch)
 
     def close(self) -> None:
         """Drop what waits, and return when what runs has ended."""

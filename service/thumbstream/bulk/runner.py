@@ -16,7 +16,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from thumbstream.bulk.engine import Engine
-from thumbstream.bulk.jobs import Outcome, Recipe, reason_of
+from thumbstream.bulk.jobs import Job, Outcome, reason_of
 from thumbstream.bulk.journal import Entry, Journal
 from thumbstream.bulk.scan import Found, look
 from thumbstream.bulk.writer import Keeper
@@ -68,7 +68,7 @@ class Runner:
 
     def __init__(
         self,
-        recipe: Recipe,
+        job: Job,
         engine: Engine,
         keeper: Keeper,
         journal: Journal,
@@ -76,7 +76,7 @@ class Runner:
         *,
         verify: bool = False,
     ) -> None:
-        self._recipe = recipe
+        self._job = job
         self._engine = engine
         self._keeper = keeper
         self._journal = journal
@@ -97,7 +97,7 @@ class Runner:
         under_way: dict[Future[list[Outcome]], _Work] = {}
         while True:
             while not self.stopping and (work := self._next(batches, len(under_way))):
-                under_way[self._engine.submit(self._recipe, work.batch)] = work
+                under_way[self._engine.submit(self._job, work.batch)] = work
             if not under_way:
                 return
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
@@ -136,7 +136,7 @@ class Runner:
             else:
                 trusted.append((found, kept))
         if self._verify and trusted:
-            curves = self._recipe.curves
+            curves = self._job.curves
             lacking = self._keeper.lacking([kept for _, kept in trusted], curves=curves)
             undone += [found for (found, _), lacks in zip(trusted, lacking, strict=True) if lacks]
         self._note(missing)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from thumbstream.bulk.journal import Kept
-from thumbstream.encoding import may_have_curve
+from thumbstream.encoding import supports_curve
 from thumbstream.errors import StoreUnavailableError
 from thumbstream.ids import curve_key, identify
 from thumbstream.storage import Store
@@ -46,7 +46,7 @@ class Keeper:
     def lacking(self, kept: Sequence[Kept], *, curves: bool) -> list[bool]:
         """Of which of some streams the store does not have what it should. Raises `StoreError`."""
         streams = [one.id for one in kept]
-        with_curve = [one.id for one in kept if curves and may_have_curve(one.length)]
+        with_curve = [one.id for one in kept if curves and supports_curve(one.length)]
         keys = [*streams, *map(curve_key, with_curve)]
         values = dict(zip(keys, self._patiently(lambda: self._store.get_many(keys)), strict=True))
         bare = {key for key in with_curve if values[curve_key(key)] is None}

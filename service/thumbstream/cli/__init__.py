@@ -19,12 +19,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 import thumbstream
-from thumbstream import published_models as zoo
 from thumbstream.cli import compress_all
 from thumbstream.cli.arguments import STORE_HELP, add_encoding_options, positive
+from thumbstream.encoding import DEFAULT_SIZE, EncodeOptions, encode_picture
 from thumbstream.errors import ThumbstreamError
+from thumbstream.images import Alpha
 from thumbstream.images.write import PictureFormat, write_picture
-from thumbstream.library import DEFAULT_SIZE, encode_towards
+from thumbstream.models import installed_models
 
 SUFFIX = ".ths"
 """File name ending of a stored stream."""
@@ -172,17 +173,12 @@ def _encode(args: argparse.Namespace) -> int:
 
 def _encode_one(name: str, args: argparse.Namespace) -> bytes:
     picture = _read(name) if name == STANDARD else Path(name)
-    if args.target is None:
-        return thumbstream.encode(
-            picture, size=args.size, max_bytes=args.max_bytes, model=args.model, alpha=args.alpha
-        )
-    stream, reached = encode_towards(
-        picture, args.target, size=args.size, model=args.model, alpha=args.alpha
-    )
-    if not reached:
+    options = EncodeOptions(args.size, args.max_bytes, args.target, args.model, Alpha(args.alpha))
+    encoded = encode_picture(picture, options, installed_models().load(args.model))
+    if not encoded.target_reached:
         goal = f"{args.target.measure} {args.target.goal:g}"
         tqdm.write(f"thumbstream: {name}: the whole stream stays below {goal}", file=sys.stderr)
-    return stream
+    return encoded.stream
 
 
 def _stream_name(picture: str, output: str | None, *, many: bool) -> str:
@@ -231,7 +227,7 @@ def _truncate(args: argparse.Namespace) -> int:
 
 
 def _models(args: argparse.Namespace) -> int:
-    manifests = [zoo.describe(model_id) for model_id in zoo.available()]
+    manifests = [installed_models().manifest(model_id) for model_id in installed_models().installed]
     if args.json:
         print(json.dumps(manifests))
         return 0

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from thumbstream import published_models as zoo
 from thumbstream.bulk.cluster import DaskCluster
 from thumbstream.bulk.engine import Engine
-from thumbstream.bulk.jobs import Recipe, reason_of
+from thumbstream.bulk.jobs import Job, reason_of
 from thumbstream.bulk.journal import Journal, JournalError
 from thumbstream.bulk.pool import Processes
 from thumbstream.bulk.progress import Progress
@@ -28,7 +27,9 @@ from thumbstream.bulk.signals import kindly
 from thumbstream.bulk.source import Source
 from thumbstream.bulk.writer import Keeper
 from thumbstream.cli.arguments import STORE_HELP, add_encoding_options, positive
+from thumbstream.encoding import EncodeOptions
 from thumbstream.images import Alpha
+from thumbstream.models import DEFAULT_MODEL, installed_models
 from thumbstream.storage import open_store
 
 if TYPE_CHECKING:
@@ -84,12 +85,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """The command; returns the exit status."""
     settings = _settings(args)
-    recipe = _recipe(args, settings)
+    job = _job(args, settings)
     store = open_store(settings.store, timeout=settings.store_timeout_seconds)
     told = _without_secrets(settings.store)
-    job = {**recipe.facts(), "store": told}
     with (
-        closing(Journal(args.journal, job)) as journal,
+        closing(Journal(args.journal, {**job.fingerprint(), "store": told})) as journal,
         closing(_engine(args, settings)) as engine,
         closing(Progress()) as progress,
     ):
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
                 "or --verify to make what this one lacks"
             )
         keeper = Keeper(store, lambda: runner.stopping)
-        runner = Runner(recipe, engine, keeper, journal, progress, verify=args.verify)
+        runner = Runner(job, engine, keeper, journal, progress, verify=args.verify)
         caught = _work(
             runner, keeper, progress, Source(args.pictures, b"\0" if args.null else b"\n")
         )
@@ -150,15 +150,11 @@ def _settings(args: argparse.Namespace) -> Settings:
     return load_settings(**{name: value for name, value in chosen.items() if value is not None})
 
 
-def _recipe(args: argparse.Namespace, settings: Settings) -> Recipe:
-    model = args.model or next(iter(settings.models or zoo.available()), zoo.DEFAULT_MODEL)
-    zoo.describe(model)  # an unknown one is refused before anything is begun
-    return Recipe(
-        model,
-        settings.default_size,
-        max_bytes=args.max_bytes,
-        target=args.target,
-        alpha=Alpha(args.alpha),
+def _job(args: argparse.Namespace, settings: Settings) -> Job:
+    model = args.model or next(iter(settings.models or installed_models().installed), DEFAULT_MODEL)
+    installed_models().manifest(model)  # an unknown one is refused before anything is begun
+    return Job(
+        EncodeOptions(settings.default_size, args.max_bytes, args.target, model, Alpha(args.alpha)),
         curves=settings.curves,
         device=settings.device,
         limits=settings.picture_limits,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from thumbstream.codec.targets import Target as CodecTarget
-from thumbstream.encoding import Order
+from thumbstream.encoding import EncodeOptions
 from thumbstream.http.budget_route import Budgeting
 from thumbstream.http.conditional import matches_any
 from thumbstream.http.disconnect import unless_gone
@@ -69,12 +69,12 @@ class Api:
         201 when the stream is new, 200 when the same one was there already.
         """
         service = self._service
-        service.catalogue.name(model)  # an unknown model is refused before the body is read
+        service.models.resolve(model)  # an unknown model is refused before the body is read
         goal = _target(target, max_bytes)
         picture = await service.uploads.picture(request)
         side = size or service.settings.default_size
-        order = Order(picture, side, max_bytes, goal, model, alpha)
-        receipt = await unless_gone(request.receive, service.pipeline.compress(order))
+        options = EncodeOptions(side, max_bytes, goal, model, alpha)
+        receipt = await unless_gone(request.receive, service.pipeline.compress(picture, options))
         answer = compressed(receipt)
         return JSONResponse(
             answer.model_dump(),
@@ -132,8 +132,8 @@ class Api:
 
     async def models(self) -> Response:
         """The models that uploads may name, the default first, with their manifests."""
-        offered = self._service.catalogue
-        answer = ModelList(default=offered.offered[0], models=offered.describe())
+        models = self._service.models
+        answer = ModelList(default=models.enabled[0], models=models.describe())
         return JSONResponse(answer.model_dump(), headers={"Cache-Control": "public, max-age=60"})
 
     async def healthz(self) -> Response:
@@ -144,7 +144,7 @@ class Api:
         """The process can work: models are loaded, the store answers, nobody asked it to stop."""
         service = self._service
         await service.check_ready()
-        answer = Ready(store=service.store.name, models=list(service.catalogue.offered))
+        answer = Ready(store=service.store.name, models=list(service.models.enabled))
         return JSONResponse(answer.model_dump(), headers={"Cache-Control": "no-store"})
 
     async def metrics(self) -> Response:

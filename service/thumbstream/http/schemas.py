@@ -12,8 +12,8 @@ from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.encoding import PREVIEW_BYTES
 from thumbstream.http.hot_path import TIERS
 from thumbstream.ids import ID_PATTERN
+from thumbstream.models import DEFAULT_MODEL
 from thumbstream.pipeline import Receipt
-from thumbstream.published_models import DEFAULT_MODEL
 
 MAX_TOTAL_BYTES = 999_999_999
 """Of a page's budget: far above what any page shows."""
@@ -196,24 +196,24 @@ class ProblemDocument(BaseModel):
 
 def compressed(receipt: Receipt) -> Compressed:
     """The answer to an upload."""
-    key, drawn = receipt.key, receipt.drawn
-    length = len(drawn.stream)
+    key, encoded = receipt.key, receipt.encoded
+    length = len(encoded.stream)
     whole = next((tier for tier in TIERS if tier >= length), None)
     tiers = [tier for tier in TIERS if tier < length or tier == whole]
     return Compressed(
         id=key,
         length=length,
-        width=drawn.width,
-        height=drawn.height,
-        thumb_width=drawn.thumb_width,
-        thumb_height=drawn.thumb_height,
-        alpha=drawn.alpha,
-        aspect_ratio=parse_header(drawn.stream).aspect,
+        width=encoded.width,
+        height=encoded.height,
+        thumb_width=encoded.thumb_width,
+        thumb_height=encoded.thumb_height,
+        alpha=encoded.alpha,
+        aspect_ratio=parse_header(encoded.stream).aspect,
         model=receipt.model,
         url=f"/thumb/{key}",
         tiers={str(tier): f"/t/{key}/{tier}" for tier in tiers},
-        preview=base64.b64encode(drawn.stream[:PREVIEW_BYTES]).decode("ascii"),
-        curve=None if drawn.curve is None else _rows(drawn.curve),
+        preview=base64.b64encode(encoded.stream[:PREVIEW_BYTES]).decode("ascii"),
+        curve=None if encoded.curve is None else _rows(encoded.curve),
     )
 
 

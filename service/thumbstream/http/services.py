@@ -14,7 +14,7 @@ from thumbstream.http.rate_limit import RateLimit
 from thumbstream.http.refusals import NotReadyError
 from thumbstream.http.signing import ReadKeys
 from thumbstream.http.uploads import Uploads
-from thumbstream.models import Catalogue, Zoo
+from thumbstream.models import ModelRegistry
 from thumbstream.pipeline import Limitations, Pipeline
 from thumbstream.settings import Settings
 from thumbstream.storage import Store
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Service:
     """Everything that answers share. `open` before the first request, `close` after the last."""
 
-    def __init__(self, settings: Settings, *, zoo: Zoo, store: Store) -> None:
+    def __init__(self, settings: Settings, *, models: ModelRegistry, store: Store) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.metrics.declare_error_codes(answer.code for answer in [*ANSWERS.values(), INTERNAL])
@@ -41,12 +41,7 @@ class Service:
         self.metrics.callback_gauge(
             "jobs_running", "Jobs in threads.", lambda: self.workers.running
         )
-        self.catalogue = Catalogue(
-            zoo,
-            chosen=settings.models,
-            device=settings.device,
-            size=settings.default_size,
-        )
+        self.models = models
         cache = StreamCache(settings.cache_bytes)
         self.metrics.callback_gauge(
             "cache_bytes", "Bytes of the cache in memory.", lambda: cache.size
@@ -58,7 +53,7 @@ class Service:
             timeout=settings.store_timeout_seconds,
         )
         self.pipeline = Pipeline(
-            self.catalogue,
+            self.models,
             self.workers,
             store,
             self.metrics,
@@ -88,16 +83,18 @@ class Service:
         """Opens the store and the models, and warms the models up. Raises what they raise."""
         await self.store.open()
         try:
-            await asyncio.to_thread(self.catalogue.open)
+            await asyncio.to_thread(
+                self.models.enable, self.settings.models, size=self.settings.default_size
+            )
         except BaseException:
             await self.store.close()
             raise
         self._open = True
-        [model, *_] = self.catalogue.describe()
+        [model, *_] = self.models.describe()
         self.metrics.set_build_info(
             version=__version__, model=model["id"], provider=",".join(model["providers"][:1])
         )
-        log.info("open: store %s, models %s", self.store.name, ", ".join(self.catalogue.offered))
+        log.info("open: store %s, models %s", self.store.name, ", ".join(self.models.enabled))
 
     def drain(self) -> None:
         """Not ready from now on. Safe to call from a signal handler."""

@@ -12,7 +12,6 @@ import logging
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from thumbstream import published_models
 from thumbstream.http.admission import Admission
 from thumbstream.http.app import rest
 from thumbstream.http.connections import Bounds, guarded
@@ -22,7 +21,7 @@ from thumbstream.http.observe import Observed, route_template
 from thumbstream.http.response_cache import READY_REPLIES
 from thumbstream.http.services import Service
 from thumbstream.http.signed_reads import SignedReads
-from thumbstream.models import Zoo
+from thumbstream.models import ModelRegistry
 from thumbstream.server import run as server
 from thumbstream.settings import Settings
 from thumbstream.storage import Store, open_store
@@ -89,25 +88,29 @@ class Application:
 
 
 def create_app(
-    settings: Settings, *, zoo: Zoo = published_models, store: Store | None = None
+    settings: Settings, *, models: ModelRegistry | None = None, store: Store | None = None
 ) -> Application:
     """A service as an ASGI application; it opens its store and models with the lifespan.
 
-    ``zoo`` and ``store`` stand in for the published models and for ``settings.store``.
+    ``models`` and ``store`` replace the installed models and ``settings.store``.
     """
     if store is None:
         store = open_store(settings.store, timeout=settings.store_timeout_seconds)
-    return Application(Service(settings, zoo=zoo, store=store))
+    if models is None:
+        models = ModelRegistry(device=settings.device)
+    return Application(Service(settings, models=models, store=store))
 
 
-def serve(settings: Settings, *, zoo: Zoo = published_models, store: Store | None = None) -> bool:
+def serve(
+    settings: Settings, *, models: ModelRegistry | None = None, store: Store | None = None
+) -> bool:
     """Serves on ``settings.host`` and ``settings.port`` until a signal ends it, then returns True.
 
     False: it could not start; the log says why. Raises `ValueError` for a store that is no URL.
     """
     configure_logging(settings.log_level, settings.log_format)
     tracing.start()
-    app = create_app(settings, zoo=zoo, store=store)
+    app = create_app(settings, models=models, store=store)
     bounds = Bounds(
         connections=settings.max_connections,
         url_bytes=settings.max_url_bytes,
