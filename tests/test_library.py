@@ -23,7 +23,7 @@ import thumbstream
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.quality import MEASURES
 from thumbstream.codec.targets import Target
-from thumbstream.errors import IngestError, UndecodablePictureError, UnsupportedFormatError
+from thumbstream.errors import IngestError, InvalidImageError, UnsupportedFormatError
 from thumbstream.images import reduce_to_grid
 from thumbstream.models import installed_models
 
@@ -451,7 +451,7 @@ def test_files_that_are_no_pictures(tmp_path: Path, png: bytes) -> None:
     for source in (text, str(text), b"no picture", b"", io.BytesIO(b"")):
         with pytest.raises(UnsupportedFormatError):
             thumbstream.encode(source)
-    with pytest.raises(UndecodablePictureError):
+    with pytest.raises(InvalidImageError):
         thumbstream.encode(png[: len(png) // 2])
 
 

@@ -14,14 +14,14 @@ from thumbstream.errors import (
     BitstreamError,
     DeviceError,
     IngestError,
+    InvalidImageError,
     ThumbstreamError,
     TooManyBytesError,
     TooManyPixelsError,
-    UndecodablePictureError,
     UnknownModelError,
     UnsupportedFormatError,
 )
-from thumbstream.images import Limits as ImageLimits
+from thumbstream.images import ImageLimits
 from thumbstream.library import decode, encode, inspect
 
 try:
@@ -35,10 +35,10 @@ __all__ = [
     "DeviceError",
     "ImageLimits",
     "IngestError",
+    "InvalidImageError",
     "ThumbstreamError",
     "TooManyBytesError",
     "TooManyPixelsError",
-    "UndecodablePictureError",
     "UnknownModelError",
     "UnsupportedFormatError",
     "__version__",

@@ -24,7 +24,7 @@ from thumbstream.codec.prefix_search import SHORTEST, PrefixDecoder
 from thumbstream.codec.rate_curve import RateCurve, measure_curve
 from thumbstream.codec.targets import Target, check_limits
 from thumbstream.ids import curve_key, identify
-from thumbstream.images import Alpha, Limits, Thumbnail, reduce_to_grid, thumbnail
+from thumbstream.images import Alpha, ImageLimits, Thumbnail, reduce_to_grid, thumbnail
 from thumbstream.telemetry.tracing import span
 
 DEFAULT_SIZE = 32
@@ -95,7 +95,7 @@ def encode_picture(
     options: EncodeOptions,
     codec: Codec,
     *,
-    limits: Limits | None = None,
+    limits: ImageLimits | None = None,
     curve: bool = False,
     curve_timer: AbstractContextManager[object] | None = None,
 ) -> EncodedThumbnail:
@@ -145,7 +145,9 @@ def _reaches(
     return target.reached(pixels, x_hat)
 
 
-def _to_thumbnail(picture: Picture, size: int, limits: Limits | None, *, alpha: bool) -> Thumbnail:
+def _to_thumbnail(
+    picture: Picture, size: int, limits: ImageLimits | None, *, alpha: bool
+) -> Thumbnail:
     if isinstance(picture, Image.Image):
         return reduce_to_grid(picture, size, alpha=alpha)
     if isinstance(picture, np.ndarray):

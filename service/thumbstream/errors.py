@@ -40,7 +40,7 @@ class UnsupportedFormatError(IngestError):
     """Bytes that begin like no format on the allow-list."""
 
 
-class UndecodablePictureError(IngestError):
+class InvalidImageError(IngestError):
     """A picture of a known format that is broken, cut off or beyond what the decoder reads."""
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.targets import Target
 from thumbstream.encoding import DEFAULT_SIZE, EncodeOptions, Picture, encode_picture
-from thumbstream.images import Alpha, Limits
+from thumbstream.images import Alpha, ImageLimits
 from thumbstream.models import installed_models
 
 
@@ -24,7 +24,7 @@ def encode(
     target: str | Target | None = None,
     model: str | None = None,
     alpha: str = Alpha.KEEP,
-    limits: Limits | None = None,
+    limits: ImageLimits | None = None,
 ) -> bytes:
     """The progressive stream of a picture.
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.encoding import EncodedThumbnail, EncodeOptions, Picture, encode_picture
 from thumbstream.errors import StoreUnavailableError, ThumbstreamError
-from thumbstream.images import Limits
+from thumbstream.images import ImageLimits
 from thumbstream.images.write import PictureFormat, write_picture
 from thumbstream.models import ModelRegistry
 from thumbstream.storage import Store
@@ -40,7 +40,7 @@ class PreviewTooLargeError(ThumbstreamError):
 class Limitations:
     """What the pipeline does and accepts, and how long it waits (seconds)."""
 
-    ingest: Limits
+    ingest: ImageLimits
     curves: bool
     """Whether the curve of a stream is measured and kept beside it."""
     preview_pixels: int

@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from thumbstream.errors import ThumbstreamError
-from thumbstream.images.limits import Limits
+from thumbstream.images.limits import ImageLimits
 
 PREFIX = "THUMBSTREAM_"
 
@@ -131,9 +131,9 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def picture_limits(self) -> Limits:
+    def picture_limits(self) -> ImageLimits:
         """What one picture may cost."""
-        return Limits(self.max_upload_bytes, self.max_pixels, self.max_side)
+        return ImageLimits(self.max_upload_bytes, self.max_pixels, self.max_side)
 
     @property
     def threads(self) -> int:

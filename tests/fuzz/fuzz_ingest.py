@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from thumbstream.errors import IngestError
-from thumbstream.images import Limits, Thumbnail, thumbnail
+from thumbstream.images import ImageLimits, Thumbnail, thumbnail
 from thumbstream.images.guards import PNG_CHUNK_OVERHEAD, PNG_SIGNATURE
 
-LIMITS = Limits(max_bytes=1 << 16, max_pixels=1 << 18, max_side=1 << 12)
+LIMITS = ImageLimits(max_bytes=1 << 16, max_pixels=1 << 18, max_side=1 << 12)
 """Small, so that an input costs milliseconds: what a mutation enlarges is refused all the same."""
 LONGEST = 4096
 """Bytes of an input: the seeds have 30 to 900."""

@@ -65,7 +65,7 @@ def test_a_broken_invariant_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyError("a bug")
 
     # Outside of what turns a decoder's errors into the service's own.
-    monkeypatch.setattr(limits.Limits, "check_bytes", fails)
+    monkeypatch.setattr(limits.ImageLimits, "check_bytes", fails)
     with pytest.raises(KeyError):
         ingest.check(inputs("ingest")[0].read_bytes())
 

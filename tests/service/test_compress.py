@@ -231,7 +231,7 @@ async def test_formats_off_the_list(running: Running, body: bytes) -> None:
 
 async def test_a_broken_picture(running: Running) -> None:
     answer = await running.http.post("/compress", content=photo()[:60], headers=PNG)
-    problem(answer, 422, "undecodable")
+    problem(answer, 422, "invalid_image")
 
 
 async def test_too_many_pixels(start: Start) -> None:

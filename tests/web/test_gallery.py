@@ -193,7 +193,7 @@ def test_without_curves_all_get_the_same(gallery: Gallery) -> None:
 
 
 def test_a_failed_upload_is_said_and_can_be_repeated(gallery: Gallery) -> None:
-    fail(gallery, 2, status=422, code="undecodable", title="No", detail="the picture is broken")
+    fail(gallery, 2, status=422, code="invalid_image", title="No", detail="the picture is broken")
     gallery.take(5)
     assert gallery.ask("document.querySelectorAll('.tile').length") == 3
     said = gallery.page.inner_text("#alert")

@@ -17,7 +17,7 @@ from thumbstream.bulk.scan import Found
 from thumbstream.codec.base import Codec
 from thumbstream.encoding import PREVIEW_BYTES, EncodeOptions, encode_picture
 from thumbstream.errors import ThumbstreamError
-from thumbstream.images import Limits
+from thumbstream.images import ImageLimits
 from thumbstream.models import installed_models
 
 
@@ -34,7 +34,7 @@ class Job:
     curves: bool = True
     """Whether curves are measured."""
     device: str = "auto"
-    limits: Limits = field(default_factory=Limits)
+    limits: ImageLimits = field(default_factory=ImageLimits)
     version: str = thumbstream.__version__
 
     def fingerprint(self) -> dict[str, object]:

@@ -54,7 +54,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     refusals.RangeNotSatisfiableError: Answer(416, "range_not_satisfiable"),
     errors.UnknownModelError: Answer(422, "unknown_model"),
     ingest.TooManyPixelsError: Answer(422, "too_many_pixels"),
-    ingest.IngestError: Answer(422, "undecodable"),
+    ingest.IngestError: Answer(422, "invalid_image"),
     OverloadedError: Answer(429, "overloaded", "Too much work at once. Try again later."),
     refusals.RateLimitedError: Answer(429, "rate_limited"),
     refusals.HeadersTooLargeError: Answer(431, "headers_too_large"),

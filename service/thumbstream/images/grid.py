@@ -21,9 +21,9 @@ from PIL import ExifTags, Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from thumbstream.errors import IngestError, TooManyPixelsError, UndecodablePictureError
+from thumbstream.errors import IngestError, InvalidImageError, TooManyPixelsError
 from thumbstream.images.colour import bands, in_8_bits, levels_of, to_srgb
-from thumbstream.images.limits import Limits
+from thumbstream.images.limits import ImageLimits
 from thumbstream.images.open import open_picture, read_source
 from thumbstream.images.resize import Box, resized, without_idle_alpha
 
@@ -91,7 +91,7 @@ def grid_shape(width: int, height: int, size: int) -> tuple[int, int]:
 
 
 def thumbnail(
-    source: bytes | BinaryIO, size: int, limits: Limits | None = None, *, alpha: bool = False
+    source: bytes | BinaryIO, size: int, limits: ImageLimits | None = None, *, alpha: bool = False
 ) -> Thumbnail:
     """Decode the picture file in ``source`` and reduce it to a grid with long side ``size``.
 
@@ -101,7 +101,7 @@ def thumbnail(
     8..256.
     """
     _check_grid(size)
-    limits = limits or Limits()
+    limits = limits or ImageLimits()
     data = read_source(source, limits)
     with _undecodable(), open_picture(data, limits) as image:
         return _to_grid(image, _decode(image, size), size, alpha=alpha)
@@ -111,7 +111,7 @@ def reduce_to_grid(image: Image.Image, size: int, *, alpha: bool = False) -> Thu
     """Reduce an opened picture of any mode to a grid with long side ``size``; it is not changed.
 
     Its EXIF orientation and its colour profile are followed. Transparency is kept with ``alpha``,
-    where there is any, and else composited over white. ``UndecodablePictureError`` if its pixels
+    where there is any, and else composited over white. ``InvalidImageError`` if its pixels
     cannot be had; ValueError if ``size`` is not a multiple of 8 in 8..256.
     """
     _check_grid(size)
@@ -135,7 +135,7 @@ def _undecodable() -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise TooManyPixelsError("the picture has far too many pixels") from error
     except Exception as error:  # Decoders raise some fifteen kinds, MemoryError among them.
-        raise UndecodablePictureError(f"the picture cannot be decoded: {error}") from error
+        raise InvalidImageError(f"the picture cannot be decoded: {error}") from error
 
 
 def _kept(side: int) -> int:
@@ -160,7 +160,7 @@ def _decode(image: ImageFile, size: int) -> _Stored:
 
 def _to_grid(image: Image.Image, stored: _Stored, size: int, *, alpha: bool) -> Thumbnail:
     if 0 in image.size:
-        raise UndecodablePictureError("the picture has no pixels")
+        raise InvalidImageError("the picture has no pixels")
     grid = grid_shape(stored.width, stored.height, size)
     profile = image.info.get("icc_profile")
     icc = profile if isinstance(profile, bytes) else None

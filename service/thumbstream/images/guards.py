@@ -22,8 +22,8 @@ import zlib
 
 from PIL import ImageFile, TiffImagePlugin
 
-from thumbstream.errors import UndecodablePictureError
-from thumbstream.images.limits import Limits
+from thumbstream.errors import InvalidImageError
+from thumbstream.images.limits import ImageLimits
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -78,7 +78,7 @@ def without_png_bombs(source: bytes) -> bytes:
     """The PNG file ``source`` without text and all but one small profile; unchanged if it has none.
 
     Orientation in an ``eXIf`` chunk stays; what old tools hid in text chunks is lost, as it is in
-    browsers. Damage is left for the decoder to find. Raises ``UndecodablePictureError`` for more
+    browsers. Damage is left for the decoder to find. Raises ``InvalidImageError`` for more
     than `MAX_PNG_CHUNKS`.
     """
     kept: list[bytes] = []
@@ -88,7 +88,7 @@ def without_png_bombs(source: bytes) -> bytes:
     while position + PNG_CHUNK_OVERHEAD <= len(source):
         chunks += 1
         if chunks > MAX_PNG_CHUNKS:
-            raise UndecodablePictureError(f"the PNG file has more than {MAX_PNG_CHUNKS} chunks")
+            raise InvalidImageError(f"the PNG file has more than {MAX_PNG_CHUNKS} chunks")
         length = int.from_bytes(source[position : position + 4], "big")
         kind = source[position + 4 : position + 8]
         end = position + PNG_CHUNK_OVERHEAD + length
@@ -117,7 +117,7 @@ def _is_small_profile(chunk: bytes) -> bool:
 
 
 def check_jpeg_head(source: bytes) -> None:
-    """Raises ``UndecodablePictureError`` if too much stands ahead of the first scan."""
+    """Raises ``InvalidImageError`` if too much stands ahead of the first scan."""
     fill = 0
     position = len(b"\xff\xd8")
     for _ in range(MAX_JPEG_SEGMENTS):
@@ -125,17 +125,17 @@ def check_jpeg_head(source: bytes) -> None:
         found = _JPEG_MARKER.search(source, position, reach)
         fill += (found.end() - 2 if found else min(reach, len(source))) - position
         if fill > MAX_JPEG_FILL:
-            raise UndecodablePictureError("the JPEG file has too much between its segments")
+            raise InvalidImageError("the JPEG file has too much between its segments")
         if found is None or found[1][0] in (_SOS, _EOI):
             return
         position = found.end()
         if found[1][0] not in (_SOI, _TEM):
             position += int.from_bytes(source[position : position + 2], "big")
-    raise UndecodablePictureError(f"the JPEG file has more than {MAX_JPEG_SEGMENTS} segments")
+    raise InvalidImageError(f"the JPEG file has more than {MAX_JPEG_SEGMENTS} segments")
 
 
 def check_gif_head(source: bytes) -> None:
-    """Raises ``UndecodablePictureError`` if too much stands ahead of the first frame."""
+    """Raises ``InvalidImageError`` if too much stands ahead of the first frame."""
     flags = source[_GIF_FLAGS : _GIF_FLAGS + 1] or b"\0"
     position = _GIF_HEADER + (3 << (flags[0] & 7) + 1 if flags[0] & 0x80 else 0)
     in_extension = False
@@ -153,10 +153,10 @@ def check_gif_head(source: bytes) -> None:
             return
         else:
             position += 1
-    raise UndecodablePictureError(f"the GIF file has more than {MAX_GIF_BLOCKS} blocks")
+    raise InvalidImageError(f"the GIF file has more than {MAX_GIF_BLOCKS} blocks")
 
 
-def check_decoding(image: ImageFile.ImageFile, length: int, limits: Limits) -> None:
+def check_decoding(image: ImageFile.ImageFile, length: int, limits: ImageLimits) -> None:
     """Hold what decoding would cost beyond the picture's size against the limits.
 
     ``image`` is opened and not decoded, ``length`` the bytes of its file. Raises ``IngestError``.
@@ -166,7 +166,7 @@ def check_decoding(image: ImageFile.ImageFile, length: int, limits: Limits) -> N
         if all(isinstance(side, int) for side in tile):
             limits.check_size(*tile)
     if length > MAX_RLE_BYTES and any(tile[0] == "bmp_rle" for tile in image.tile):
-        raise UndecodablePictureError(
+        raise InvalidImageError(
             f"a run-length coded BMP file may have {MAX_RLE_BYTES} bytes, and this has {length}"
         )
 

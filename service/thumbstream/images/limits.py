@@ -10,7 +10,7 @@ MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ImageLimits:
     """What an untrusted picture may cost. Checked before pixels are decoded.
 
     ``max_pixels`` is the limit on memory. Measured at the peak, in bytes a pixel: JPEG 0.2 (but

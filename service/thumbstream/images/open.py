@@ -27,7 +27,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from thumbstream.errors import UndecodablePictureError, UnsupportedFormatError
+from thumbstream.errors import InvalidImageError, UnsupportedFormatError
 from thumbstream.images.guards import (
     MAX_AVIF_BOXES,
     MAX_JPEG_SCANS,
@@ -39,7 +39,7 @@ from thumbstream.images.guards import (
     mend_colour_key,
     without_png_bombs,
 )
-from thumbstream.images.limits import Limits
+from thumbstream.images.limits import ImageLimits
 
 _PLUGINS = (
     JpegImagePlugin,
@@ -59,7 +59,7 @@ PREFIX_BYTES = 16
 """Bytes by which Pillow's decoders recognise their format."""
 
 
-def read_source(source: bytes | BinaryIO, limits: Limits) -> bytes:
+def read_source(source: bytes | BinaryIO, limits: ImageLimits) -> bytes:
     """All bytes of ``source``; ``TooManyBytesError`` as soon as there are more than allowed."""
     data = source if isinstance(source, bytes) else _read(source, limits.max_bytes + 1)
     limits.check_bytes(len(data))
@@ -85,7 +85,7 @@ def format_of(data: bytes) -> str:
     raise UnsupportedFormatError(f"the picture is none of {', '.join(FORMATS)}")
 
 
-def open_picture(data: bytes, limits: Limits) -> ImageFile.ImageFile:
+def open_picture(data: bytes, limits: ImageLimits) -> ImageFile.ImageFile:
     """The picture in ``data``, opened and not decoded, with its size within ``limits``.
 
     Raises ``IngestError`` for what is refused, and whatever Pillow raises for what is broken.
@@ -96,9 +96,7 @@ def open_picture(data: bytes, limits: Limits) -> ImageFile.ImageFile:
     if name == "PNG":
         data = without_png_bombs(data)
     if name == "AVIF" and avif_boxes(data) > MAX_AVIF_BOXES:
-        raise UndecodablePictureError(
-            f"the AVIF file is described in more than {MAX_AVIF_BOXES} bytes"
-        )
+        raise InvalidImageError(f"the AVIF file is described in more than {MAX_AVIF_BOXES} bytes")
     if name == "JPEG":
         check_jpeg_head(data)
     if name == "GIF":
@@ -110,5 +108,5 @@ def open_picture(data: bytes, limits: Limits) -> ImageFile.ImageFile:
     if name == "PNG":
         mend_colour_key(image)
     if name == "JPEG" and image.info.get("progressive") and jpeg_scans(data) > MAX_JPEG_SCANS:
-        raise UndecodablePictureError(f"the JPEG file has more than {MAX_JPEG_SCANS} scans")
+        raise InvalidImageError(f"the JPEG file has more than {MAX_JPEG_SCANS} scans")
     return image
