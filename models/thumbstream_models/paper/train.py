@@ -21,6 +21,7 @@ from thumbstream_models.paper import networks
 from thumbstream_models.training import config as configs
 from thumbstream_models.training import crops, precision, runs
 from thumbstream_models.training.config import Config
+from thumbstream_models.training.muon import Muon
 from thumbstream_models.training.runs import averaged_weights, save, to_pixels, to_tensor
 
 LOG_FLOOR = (2 * 1.5 / 255) ** 2
@@ -33,7 +34,12 @@ def new_run(config: Config, device: torch.device) -> Run:
     """A run at step 0."""
     torch.manual_seed(config.training.seed)
     net = networks.build(config.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return runs.start(config, net, config.training)
+    optimizer = None
+    if config.training.optimizer == "muon":
+        matrices = dict(net.hidden_matrices())
+        others = [parameter for parameter in net.parameters() if parameter not in matrices]
+        optimizer = Muon(matrices.items(), others, config.training.learning_rate)
+    return runs.start(config, net, config.training, optimizer)
 
 
 def restore(path: Path, device: torch.device, config: Config | None = None) -> Run:

@@ -98,6 +98,8 @@ class TrainingConfig(Schedule):
     """Batches are unrolled for ``min + (max - min) * u ** power`` iterations, ``u ~ U(0, 1)``."""
     deterministic_from: float
     """From this fraction of the steps on, binarize by sign as at inference, without noise."""
+    optimizer: str = "adam"
+    """``adam``, or ``muon``: Muon for the weights of hidden layers and Adam for all others."""
     precision: str = "measured"
     """``bfloat16``, ``float32``, or ``measured``: whichever is faster on the device."""
     whole_codes: float = 0.25
@@ -105,6 +107,7 @@ class TrainingConfig(Schedule):
     for a network of one fixed rate."""
 
     def __post_init__(self) -> None:
+        _one_of("optimizer", self.optimizer, ("adam", "muon"))
         _one_of("precision", self.precision, ("measured", "bfloat16", "float32"))
 
 

@@ -58,9 +58,12 @@ class Run(Generic[C, N]):
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
-def start(config: C, net: N, schedule: Schedule) -> Run[C, N]:
-    """A run at step 0 of a network that is on its device already."""
-    optimizer = torch.optim.Adam(net.parameters(), lr=schedule.learning_rate, fused=True)
+def start(
+    config: C, net: N, schedule: Schedule, optimizer: torch.optim.Optimizer | None = None
+) -> Run[C, N]:
+    """A run at step 0 of a network that is on its device already; Adam by default."""
+    if optimizer is None:
+        optimizer = torch.optim.Adam(net.parameters(), lr=schedule.learning_rate, fused=True)
     ema = {name: value.detach().clone() for name, value in net.state_dict().items()}
     return Run(config, net, ema, optimizer)
 

@@ -18,6 +18,7 @@ where a code is not known).
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from torch.nn import functional
 from thumbstream_models.paper.networks.layers import (
     STRIDE,
     Binarizer,
+    ConvLSTM,
     ResidualGain,
     State,
     Stateful,
@@ -90,6 +92,26 @@ class Compressor(nn.Module):
     def iterations(self) -> int:
         """How many iterations the weights are for."""
         return len(self.residual_gain.gain)
+
+    def hidden_matrices(self) -> Iterator[tuple[nn.Parameter, int]]:
+        """Weights between hidden layers, each with the number of matrices along its rows.
+
+        Not those next to the pixels, nor those to and from the codes, of which every iteration has
+        a few rows or columns of its own.
+        """
+        gates = {
+            layer
+            for module in self.modules()
+            if isinstance(module, ConvLSTM)
+            for layer in (module.input, module.hidden)
+        }
+        outer = {self.binarizer.conv, self.decoder.conv}
+        for layer in self.modules():
+            if not isinstance(layer, nn.Conv2d) or layer in outer:
+                continue
+            if layer.in_channels > 3 and layer.out_channels > 3:
+                assert isinstance(layer.weight, nn.Parameter)
+                yield layer.weight, ConvLSTM.GATES if layer in gates else 1
 
     @torch.no_grad()
     def keep_iterations(self, iterations: int) -> None:

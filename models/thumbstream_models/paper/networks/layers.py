@@ -79,6 +79,8 @@ class ConvLSTM(nn.Module):
     With ``kernel`` 1 it is a fully-connected LSTM in every cell (section 3.3).
     """
 
+    GATES = 4
+
     def __init__(self, inputs: int, filters: int, stride: int = 1, kernel: int = 3) -> None:
         super().__init__()
         self.filters = filters
