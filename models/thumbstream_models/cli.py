@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("data", type=Path, nargs="+", help="tar shards or folders of pictures")
     train.add_argument("--out", type=Path, default=Path("runs"), help="folder for the checkpoint")
     train.add_argument("--resume", type=Path, help="checkpoint to go on from")
+    train.add_argument("--start", type=Path, help="checkpoint that the configuration starts from")
     train.add_argument("--steps", type=int, help="instead of the configuration's number of steps")
     train.add_argument("--max-minutes", type=float, help="stop cleanly after so many minutes")
     train.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
@@ -158,6 +159,7 @@ def _train(args: argparse.Namespace) -> int:
         args.data,
         out / config.model_id if out == Path("runs") else out,
         resume=args.resume,
+        start=args.start,
         max_minutes=args.max_minutes,
         device_name=args.device,
     )

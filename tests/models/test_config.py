@@ -32,7 +32,8 @@ def test_a_configuration_cannot_be_changed(tiny: Config) -> None:
 
 @pytest.mark.parametrize("section", ["model", "data", "training"])
 def test_every_missing_key_is_an_error(tiny: Config, section: str) -> None:
-    optional = {"reconstruction", "weights", "window", "whole_codes", "precision", "optimizer"}
+    optional = {"reconstruction", "weights", "window", "whole_codes", "start_sha256"}
+    optional |= {"decay_steps", "optimizer", "precision"}
     for key in tiny.to_dict()[section].keys() - optional:
         values = tiny.to_dict()
         del values[section][key]

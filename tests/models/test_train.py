@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from thumbstream.codec.iterative.codes import coding_rank, grid_of
 from thumbstream_models.evaluate import metrics
 from thumbstream_models.paper import networks, train
-from thumbstream_models.training import data
+from thumbstream_models.training import data, runs
 from thumbstream_models.training.config import Config, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -210,6 +211,50 @@ def test_a_checkpoint_of_another_configuration_is_not_gone_on_from(
     with pytest.raises(ConfigError, match="another configuration"):
         train.train(other, [picture_folder], tmp_path, device_name="cpu")
     assert (tmp_path / "checkpoint.pt").read_bytes() == checkpoint
+
+
+def test_a_run_starts_with_the_weights_of_another(
+    tiny: Config,
+    changed: Callable[..., Config],
+    picture_folder: Path,
+    uninterrupted: tuple[train.Run, Path],
+    tmp_path: Path,
+) -> None:
+    straight, out = uninterrupted
+    start = tmp_path / "start.pt"
+    runs.compact(out / "checkpoint.pt", start)
+    digest = hashlib.sha256(start.read_bytes()).hexdigest()
+    config = changed(tiny, "training", start_sha256=digest, optimizer="muon")
+    run = train.new_run(config, CPU)
+    train.load_start(run, start, CPU)
+    assert run.step == 0
+    for name, value in straight.ema.items():
+        torch.testing.assert_close(weights(run)[name], value, rtol=1e-3, atol=1e-6)
+    assert_same(weights(run), run.ema)
+    first = train.train(config, [picture_folder], tmp_path, start=start, device_name="cpu")
+    assert first.step == config.training.steps
+    again = train.train(config, [picture_folder], tmp_path, device_name="cpu")  # needs no start
+    assert_same(weights(again), weights(first))
+
+
+def test_a_run_does_not_start_with_other_weights_than_its_configuration_says(
+    tiny: Config,
+    changed: Callable[..., Config],
+    picture_folder: Path,
+    uninterrupted: tuple[train.Run, Path],
+    tmp_path: Path,
+) -> None:
+    start = uninterrupted[1] / "checkpoint.pt"
+    digest = hashlib.sha256(start.read_bytes()).hexdigest()
+    config = changed(tiny, "training", start_sha256=digest)
+    with pytest.raises(ConfigError, match=digest):
+        train.train(config, [picture_folder], tmp_path, device_name="cpu")
+    with pytest.raises(ConfigError, match="SHA-256 is 00"):
+        other = changed(tiny, "training", start_sha256="00")
+        train.train(other, [picture_folder], tmp_path, start=start, device_name="cpu")
+    with pytest.raises(ConfigError, match="another network"):
+        other = changed(config, "model", code_planes=5)
+        train.train(other, [picture_folder], tmp_path, start=start, device_name="cpu")
 
 
 def test_a_finished_training_does_nothing_more(
@@ -432,6 +477,20 @@ def test_validation_measures_the_averaged_network(
 
 
 # Schedules, masks, losses
+
+
+def test_a_rate_that_is_constant_until_its_decay(
+    tiny: Config, changed: Callable[..., Config]
+) -> None:
+    config = changed(tiny, "training", steps=10, decay_steps=4, warmup_steps=2)
+    rates = [train.learning_rate(config, step) for step in range(12)]
+    high, low = config.training.learning_rate, config.training.final_learning_rate
+    assert rates[0] == pytest.approx(high / 2)
+    assert rates[1:7] == pytest.approx([high] * 6)
+    assert rates[8] == pytest.approx((high + low) / 2)
+    assert rates[10:] == pytest.approx([low] * 2)
+    longer = changed(config, "training", steps=20)
+    assert [train.learning_rate(longer, step) for step in range(7)] == rates[:7]
 
 
 def test_learning_rate(tiny: Config, changed: Callable[..., Config]) -> None:

@@ -7,6 +7,7 @@ stopped, and gives the same weights as one that was not. It runs on CPU and on C
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -43,20 +44,39 @@ def new_run(config: Config, device: torch.device) -> Run:
 
 
 def restore(path: Path, device: torch.device, config: Config | None = None) -> Run:
-    """Read a checkpoint; ``config`` may change the training section but not the network."""
+    """Read a checkpoint; ``config`` may change all but the network."""
     saved = torch.load(path, map_location=device, weights_only=True)
-    saved_config = configs.from_dict(saved["config"])
-    config = config or saved_config
-    if config.model != saved_config.model:
-        raise configs.ConfigError(f"{path} holds another network than the configuration asks for")
+    config = config or configs.from_dict(saved["config"])
+    _check_network(path, saved, config)
     run = new_run(config, device)
     runs.fill(run, saved)
     return run
 
 
+def _check_network(path: Path, saved: dict[str, Any], config: Config) -> None:
+    if configs.from_dict(saved["config"]).model != config.model:
+        raise configs.ConfigError(f"{path} holds another network than the configuration describes")
+
+
+def load_start(run: Run, path: Path | None, device: torch.device) -> None:
+    """Give a new run the averaged weights of another; raises `ConfigError` for a wrong file."""
+    wanted = run.config.training.start_sha256
+    if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != wanted:
+        raise configs.ConfigError(f"the start must be the checkpoint whose SHA-256 is {wanted}")
+    saved = torch.load(path, map_location=device, weights_only=True)
+    _check_network(path, saved, run.config)
+    run.net.load_state_dict(saved["ema"])
+    run.ema = {name: value.detach().clone() for name, value in run.net.state_dict().items()}
+
+
 def learning_rate(config: Config, step: int) -> float:
-    """`runs.learning_rate` of a configuration."""
-    return runs.learning_rate(config.training, step)
+    """Constant, then linear, or `runs.learning_rate`; which one, ``decay_steps`` says."""
+    t = config.training
+    if not t.decay_steps:
+        return runs.learning_rate(t, step)
+    warm = min(1.0, (step + 1) / t.warmup_steps) if t.warmup_steps else 1.0
+    left = min(1.0, max(0.0, (t.steps - step) / t.decay_steps))
+    return warm * (t.final_learning_rate + (t.learning_rate - t.final_learning_rate) * left)
 
 
 def unrolled_iterations(config: Config, step: int, rng: np.random.Generator) -> int:
@@ -144,7 +164,8 @@ def train_step(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> flo
     iterations = unrolled_iterations(config, run.step, rng)
     with precision.autocast(run.precision, device):
         _, reconstructions = run.net(x, iterations, mask)
-    return runs.learn(run, loss_of(x, reconstructions, t.loss), t)
+    rate = learning_rate(config, run.step)
+    return runs.learn(run, loss_of(x, reconstructions, t.loss), t, rate=rate)
 
 
 def train(
@@ -153,6 +174,7 @@ def train(
     out: Path,
     *,
     resume: Path | None = None,
+    start: Path | None = None,
     max_minutes: float | None = None,
     device_name: str | None = None,
 ) -> Run:
@@ -160,7 +182,8 @@ def train(
 
     Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``, and goes on from a checkpoint that is
     there already; raises `ConfigError` if its configuration is another one. ``resume`` names
-    another checkpoint to go on from, which must be of the same network.
+    another checkpoint to go on from, which must be of the same network; ``start`` the one that the
+    configuration wants as the start of a new run.
     """
     device = runs.device_of(device_name)
     out.mkdir(parents=True, exist_ok=True)
@@ -175,6 +198,8 @@ def train(
         run = restore(resume, device, config)
     elif config is not None:
         run = new_run(config, device)
+        if config.training.start_sha256:
+            load_start(run, start, device)
     else:
         raise configs.ConfigError("a training needs a configuration or a checkpoint")
     config = run.config

@@ -98,6 +98,11 @@ class TrainingConfig(Schedule):
     """Batches are unrolled for ``min + (max - min) * u ** power`` iterations, ``u ~ U(0, 1)``."""
     deterministic_from: float
     """From this fraction of the steps on, binarize by sign as at inference, without noise."""
+    start_sha256: str = ""
+    """SHA-256 of the checkpoint whose weights a new run starts with; empty: random weights."""
+    decay_steps: int = 0
+    """The learning rate stays constant and falls linearly in the last steps, this many; 0: it falls
+    by half a cosine from the warm-up on. Constant rates can be trained for longer than planned."""
     optimizer: str = "adam"
     """``adam``, or ``muon``: Muon for the weights of hidden layers and Adam for all others."""
     precision: str = "measured"
