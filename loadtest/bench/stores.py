@@ -1,10 +1,9 @@
-r"""What a read and a write cost in each kind of store: ``python -m loadtest.bench.stores URL...``.
+"""Cost of a read and of a write in each store: ``python -m loadtest.bench.stores URL...``.
 
-    python -m loadtest.bench.stores sqlite:////tmp/a.db redis://localhost \
-        "sqlite:////tmp/b.db behind redis://localhost/1"
+    python -m loadtest.bench.stores sqlite:////tmp/a.db redis://localhost
 
-Processor time is this process's alone, without the server's; the first store is the unit of the
-ratios.
+Processor time is that of this process, without the server's. Ratios are relative to the first
+store.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ STREAM_BYTES = 450
 """About a stream of 32x32 pixels."""
 KEYS = 2000
 BATCH = 50
-SETTLE_S = 1.0
-"""For what is cached behind a put."""
 
 
 async def timed(count: int, operation: Callable[[int], Awaitable[object]]) -> tuple[float, float]:
@@ -37,9 +34,8 @@ async def timed(count: int, operation: Callable[[int], Awaitable[object]]) -> tu
 
 
 async def measure(url: str) -> dict[str, tuple[float, float]]:
-    """The costs of ``url``, which may be ``store behind cache``."""
-    durable, _, cache = url.partition(" behind ")
-    store: Store = open_store(durable, cache=cache)
+    """Elapsed and processor time of each operation in the store at ``url``."""
+    store: Store = open_store(url)
     await store.open()
     keys = [secrets.token_urlsafe(16) for _ in range(KEYS)]
     value = bytes(STREAM_BYTES)
@@ -49,7 +45,6 @@ async def measure(url: str) -> dict[str, tuple[float, float]]:
         (time.perf_counter() - wall) / KEYS * 1e6,
         (time.process_time() - core) / KEYS * 1e6,
     )
-    await asyncio.sleep(SETTLE_S)
     await store.get_many(keys)
     one = await timed(KEYS, lambda n: store.get_many([keys[n]]))
     many = await timed(KEYS // BATCH, lambda n: store.get_many(keys[n * BATCH : (n + 1) * BATCH]))
@@ -60,7 +55,7 @@ async def measure(url: str) -> dict[str, tuple[float, float]]:
 def main() -> None:
     """Measure each store and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("stores", nargs="+", metavar="URL", help='or "URL behind URL"')
+    parser.add_argument("stores", nargs="+", metavar="URL")
     stores = parser.parse_args().stores
     costs = [asyncio.run(measure(url)) for url in stores]
     for what, first in costs[0].items():

@@ -73,3 +73,23 @@ class PartialReadError(StoreUnavailableError):
     def __init__(self, reason: str, found: Mapping[str, bytes | None]) -> None:
         super().__init__(reason)
         self.found = found
+
+
+class JobError(ThumbstreamError):
+    """Work in a worker process that passed a limit; the worker was replaced."""
+
+
+class JobTimeoutError(JobError):
+    """Work that took longer than a request may take."""
+
+
+class JobProcessorTimeError(JobError):
+    """Work on one picture or stream that takes more processor time than allowed."""
+
+
+class JobMemoryError(JobError):
+    """Work that needs more memory than a worker may use, or than there is."""
+
+
+class JobCrashedError(JobError):
+    """A worker process that ended in the middle of its work."""

@@ -24,36 +24,36 @@ class OverloadedError(ThumbstreamError):
     """Every place is taken; the caller should come back later."""
 
 
-class Places:
-    """A number of places that callers take and give back; safe to use from every thread."""
+class Slots:
+    """A bounded semaphore that never waits; safe to use from every thread."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._taken = 0  # 0 .. limit
+        self._used = 0  # 0 .. limit
         self._lock = Lock()
 
     @property
-    def taken(self) -> int:
-        """Places in use."""
-        return self._taken
+    def used(self) -> int:
+        """Slots in use."""
+        return self._used
 
     def __enter__(self) -> None:
-        self.take()
+        self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self.give_back()
+        self.release()
 
-    def take(self) -> None:
-        """Raises `OverloadedError` when no place is left."""
+    def acquire(self) -> None:
+        """Take a slot. Raises `OverloadedError` if all are in use."""
         with self._lock:
-            if self._taken >= self.limit:
-                raise OverloadedError(f"all {self.limit} places are taken")
-            self._taken += 1
+            if self._used >= self.limit:
+                raise OverloadedError(f"all {self.limit} slots are in use")
+            self._used += 1
 
-    def give_back(self) -> None:
-        """Free one place."""
+    def release(self) -> None:
+        """Free a slot."""
         with self._lock:
-            self._taken -= 1
+            self._used -= 1
 
 
 class Workers:
@@ -61,7 +61,7 @@ class Workers:
 
     def __init__(self, threads: int, queue: int) -> None:
         self._threads = threads
-        self._places = Places(threads + queue)
+        self._slots = Slots(threads + queue)
         # It starts a thread when there is a job for it, and so costs nothing before the first.
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="thumbstream-worker")
 
@@ -73,28 +73,28 @@ class Workers:
     @property
     def running(self) -> int:
         """Jobs in threads."""
-        return min(self._places.taken, self._threads)
+        return min(self._slots.used, self._threads)
 
     @property
     def waiting(self) -> int:
         """Jobs that no thread has taken up yet."""
-        return max(0, self._places.taken - self._threads)
+        return max(0, self._slots.used - self._threads)
 
     async def run(self, job: Callable[[], T]) -> T:
         """The result of ``job``, run in a thread. Raises `OverloadedError`, and what it raises."""
-        self._places.take()
+        self._slots.acquire()
         try:
             # In a copy of the context: what the job logs and traces belongs to the request.
             future = self._executor.submit(copy_context().run, job)
         except BaseException:
-            self._places.give_back()
+            self._slots.release()
             raise
         # Called when the job has ended, and at once when it is cancelled while it waits.
         future.add_done_callback(self._done)
         return await asyncio.wrap_future(future)
 
     def _done(self, _future: Future[T]) -> None:
-        self._places.give_back()
+        self._slots.release()
 
     async def close(self) -> None:
         """Drops jobs that wait, and returns when those that run have ended."""

@@ -24,7 +24,7 @@ from thumbstream.http.refusals import (
     UnsupportedMediaTypeError,
     UploadTimeoutError,
 )
-from thumbstream.workers import Places
+from thumbstream.workers import Slots
 
 FORM_OVERHEAD = 64 * 1024
 """Bytes that boundaries, part headers and small fields of a form may add to the picture."""
@@ -43,7 +43,7 @@ class Uploads:
 
     def __init__(self, *, limit: int, uploads: int, timeout: float) -> None:
         self._limit = limit
-        self._places = Places(uploads)
+        self._slots = Slots(uploads)
         self._timeout = timeout
 
     async def picture(self, request: Request) -> bytes:
@@ -66,7 +66,7 @@ class Uploads:
         return await self._hold(lambda: _whole(request, limit))
 
     async def _hold(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
-        with self._places:
+        with self._slots:
             try:
                 async with asyncio.timeout(self._timeout):
                     body = await read()

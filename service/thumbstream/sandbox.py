@@ -1,0 +1,133 @@
+"""What a worker process gives up before it touches untrusted bytes.
+
+`drop_privileges` cannot be undone. On any POSIX system it lowers the priority, forgets the
+settings (they hold secrets), and limits memory, files and core dumps. On Linux it also gives up,
+where the kernel has it,
+
+- the network, new programs and other processes, by a seccomp filter: these system calls fail with
+  EPERM;
+- writing to the file system, by Landlock.
+
+A separate user would also hide files that the service's user may read; that is left to the
+container or the service manager, since only root can change users.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import logging
+import os
+import platform
+import resource
+import struct
+import sys
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+SETTINGS_PREFIX = "THUMBSTREAM_"
+NICENESS = 19
+"""The lowest priority: reads are served first."""
+MAX_OPEN_FILES = 64
+"""A worker needs its pipe, and a model's files for a moment."""
+
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_SECCOMP = 22
+_SECCOMP_MODE_FILTER = 2
+_SECCOMP_ALLOW = 0x7FFF0000
+_SECCOMP_EPERM = 0x00050000 | errno.EPERM
+_BPF_LOAD, _BPF_JUMP_EQUAL, _BPF_JUMP_GREATER_EQUAL, _BPF_RETURN = 0x20, 0x15, 0x35, 0x06
+_X32_CALLS = 0x40000000
+"""Numbers from here on are those of the x32 ABI, which would pass the filter by other numbers."""
+
+_DENIED = {
+    # machine: (AUDIT_ARCH_*, socket, connect, bind, execve, execveat, ptrace, kill,
+    #           process_vm_readv, process_vm_writev, pidfd_send_signal, io_uring_setup)
+    "x86_64": (0xC000003E, (41, 42, 49, 59, 322, 101, 62, 310, 311, 424, 425)),
+    "aarch64": (0xC00000B7, (198, 203, 200, 221, 281, 117, 129, 270, 271, 424, 425)),
+}
+
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
+_LANDLOCK_CREATE_RULESET_VERSION = 1
+_LANDLOCK_WRITES = 0x1FF2  # of ABI 1: everything but executing and reading files and folders
+_LANDLOCK_EXECUTE = 0x1
+
+
+def drop_privileges(memory_bytes: int) -> None:
+    """Give up what a worker does not need; ``memory_bytes``: address space on top of today's."""
+    forget_settings()
+    os.nice(NICENESS)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+    if used := address_space():
+        _limit(resource.RLIMIT_AS, used + memory_bytes)
+    if sys.platform == "linux":
+        _restrict_kernel_calls()
+
+
+def forget_settings() -> None:
+    """Remove the service's settings from the environment."""
+    for name in [name for name in os.environ if name.startswith(SETTINGS_PREFIX)]:
+        del os.environ[name]
+
+
+def address_space() -> int | None:
+    """Bytes of address space that this process has; None where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return None
+    return pages * resource.getpagesize()
+
+
+def _limit(kind: int, amount: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    allowed = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+    resource.setrlimit(kind, (allowed, allowed))
+
+
+def _restrict_kernel_calls() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        log.debug("no seccomp and no Landlock: %s", os.strerror(ctypes.get_errno()))
+        return
+    _deny_writes(libc)
+    _deny_calls(libc)
+
+
+def _deny_calls(libc: ctypes.CDLL) -> None:
+    """Install the seccomp filter of this machine's architecture, if it has one."""
+    if platform.machine() not in _DENIED:
+        return
+    architecture, denied = _DENIED[platform.machine()]
+    deny = len(denied) + 2  # index of the instruction that denies, counted from the first compare
+    rules = [
+        (_BPF_LOAD, 0, 0, 4),  # the architecture
+        (_BPF_JUMP_EQUAL, 0, len(denied) + 3, architecture),
+        (_BPF_LOAD, 0, 0, 0),  # the number of the call
+        (_BPF_JUMP_GREATER_EQUAL, len(denied) + 1, 0, _X32_CALLS),
+        *((_BPF_JUMP_EQUAL, deny - 2 - i, 0, number) for i, number in enumerate(denied)),
+        (_BPF_RETURN, 0, 0, _SECCOMP_ALLOW),
+        (_BPF_RETURN, 0, 0, _SECCOMP_EPERM),
+    ]
+    code = b"".join(struct.pack("=HBBI", *rule) for rule in rules)
+    program = ctypes.create_string_buffer(code, len(code))
+    header = struct.pack("@HP", len(rules), ctypes.addressof(program))
+    if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0):
+        log.debug("no seccomp filter: %s", os.strerror(ctypes.get_errno()))
+
+
+def _deny_writes(libc: ctypes.CDLL) -> None:
+    """Give up writing to and executing from the file system, where the kernel has Landlock."""
+    if libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION) < 1:
+        log.debug("no Landlock: %s", os.strerror(ctypes.get_errno()))
+        return
+    handled = struct.pack("=Q", _LANDLOCK_WRITES | _LANDLOCK_EXECUTE)  # and no rule allows any
+    ruleset = libc.syscall(_LANDLOCK_CREATE_RULESET, handled, len(handled), 0)
+    if ruleset < 0:
+        log.debug("no Landlock ruleset: %s", os.strerror(ctypes.get_errno()))
+        return
+    if libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0):
+        log.debug("Landlock refused: %s", os.strerror(ctypes.get_errno()))
+    os.close(ruleset)

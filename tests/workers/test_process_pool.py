@@ -1,0 +1,141 @@
+"""Worker processes keep their limits, and a worker that passes one is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import jobs
+import pytest
+from launch import wait_until
+
+from thumbstream.errors import (
+    BitstreamError,
+    JobCrashedError,
+    JobMemoryError,
+    JobProcessorTimeError,
+    JobTimeoutError,
+)
+from thumbstream.process_pool import JobLimits, ProcessPool
+from thumbstream.workers import OverloadedError
+
+MEBIBYTE = 1 << 20
+LIMITS = JobLimits(memory_bytes=128 * MEBIBYTE, processor_seconds=0.3, seconds=2.0)
+linux = pytest.mark.skipif(sys.platform != "linux", reason="seccomp and Landlock are Linux's")
+
+
+@pytest.fixture
+async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ProcessPool]:
+    monkeypatch.setenv("THUMBSTREAM_TOKENS", "a-secret-token")
+    pool = ProcessPool(1, 2, LIMITS)
+    await asyncio.to_thread(pool.start)
+    yield pool
+    await pool.close()
+
+
+async def test_returns_results_and_reuses_the_worker(pool: ProcessPool) -> None:
+    assert await pool.run(jobs.add, 2, b=3) == 5
+    assert await pool.run(jobs.process_id) == await pool.run(jobs.process_id) != os.getpid()
+
+
+async def test_raises_the_error_of_the_job(pool: ProcessPool) -> None:
+    with pytest.raises(BitstreamError, match="the stream is empty"):
+        await pool.run(jobs.fail, BitstreamError("the stream is empty"))
+    assert await pool.run(jobs.add, 1, 1) == 2
+
+
+async def test_unexpected_errors_keep_their_traceback(pool: ProcessPool) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)Traceback.*jobs\.py.*ZeroDivisionError: oops"):
+        await pool.run(jobs.fail, ZeroDivisionError("oops"))
+
+
+@pytest.mark.parametrize(
+    ("job", "error"),
+    [
+        ((jobs.spin,), JobProcessorTimeError),
+        ((jobs.sleep, 60), JobTimeoutError),
+        ((jobs.allocate, 512 * MEBIBYTE), JobMemoryError),
+        ((jobs.crash,), JobCrashedError),
+    ],
+    ids=["processor time", "time", "memory", "crash"],
+)
+async def test_worker_that_passes_a_limit_is_replaced(
+    pool: ProcessPool, job: tuple[object, ...], error: type[Exception]
+) -> None:
+    before = await pool.run(jobs.process_id)
+    started = time.monotonic()
+    with pytest.raises(error):
+        await pool.run(*job)  # type: ignore[arg-type]
+    assert time.monotonic() - started < 20
+    assert await pool.run(jobs.process_id) != before
+    assert pool.running == 0
+
+
+async def test_limits_are_per_job(pool: ProcessPool) -> None:
+    for _ in range(8):
+        assert await pool.run(jobs.allocate, 64 * MEBIBYTE) == 64 * MEBIBYTE
+
+
+async def test_full_queue_is_refused_at_once(pool: ProcessPool) -> None:
+    running = [asyncio.create_task(pool.run(jobs.sleep, 0.5)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError, match="3 slots"):
+        await pool.run(jobs.add, 1, 1)
+    assert (pool.running, pool.waiting) == (1, 2)
+    await asyncio.gather(*running)
+    assert await pool.run(jobs.add, 1, 1) == 2
+
+
+async def test_cancelled_job_is_dropped_while_it_waits(pool: ProcessPool) -> None:
+    first = asyncio.create_task(pool.run(jobs.sleep, 0.5))
+    await asyncio.sleep(0.05)
+    second = asyncio.create_task(pool.run(jobs.sleep, 60))
+    await asyncio.sleep(0.05)
+    second.cancel()
+    await first
+    assert await pool.run(jobs.add, 1, 1) == 2
+
+
+async def test_idle_worker_that_dies_is_replaced(pool: ProcessPool) -> None:
+    pid = await pool.run(jobs.process_id)
+    os.kill(pid, 9)
+    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists(), "the worker has died")
+    assert await pool.run(jobs.process_id) != pid
+
+
+async def test_close_ends_running_jobs() -> None:
+    pool = ProcessPool(1, 2, JobLimits(seconds=60))
+    await asyncio.to_thread(pool.start)
+    running = asyncio.create_task(pool.run(jobs.sleep, 60))
+    await asyncio.sleep(0.2)
+    assert pool.is_alive()
+    started = time.monotonic()
+    await pool.close()
+    assert time.monotonic() - started < 10
+    assert not pool.is_alive()
+    with pytest.raises(JobCrashedError):
+        await running
+
+
+async def test_workers_do_not_see_the_settings(pool: ProcessPool) -> None:
+    seen = await pool.run(jobs.environment)
+    assert "a-secret-token" not in "".join(seen.values())
+    assert os.environ["THUMBSTREAM_TOKENS"] == "a-secret-token"
+
+
+@linux
+async def test_workers_have_few_privileges(pool: ProcessPool, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with pytest.raises(PermissionError):
+            await pool.run(jobs.connect, server.getsockname()[1])
+        assert await pool.run(jobs.open_files) < 12
+    with pytest.raises(PermissionError):
+        await pool.run(jobs.kill, os.getpid())
+    with pytest.raises(PermissionError):
+        await pool.run(jobs.write, str(tmp_path / "file"))
+    assert await pool.run(jobs.niceness) == 19
