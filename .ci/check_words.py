@@ -7,6 +7,8 @@ glossary in docs/architecture.md). A line that uses such a word in its ordinary 
 comment with ``words: ok``. Exit status 1 if anything is found.
 """
 
+# ruff: noqa: E501 (patterns)
+
 from __future__ import annotations
 
 import re
@@ -14,11 +16,28 @@ import subprocess
 import sys
 from pathlib import Path
 
-SUFFIXES = {".py", ".js", ".mjs", ".ts", ".md", ".html", ".css", ".toml", ".yml", ".conf", ".sh", ".c"}
-SKIPPED = re.compile(r"\.min\.js$|^CHANGELOG\.md$|^LICENSE|^\.ci/check_words\.py$|constraints\.txt$")
+SUFFIXES = {
+    ".py",
+    ".js",
+    ".mjs",
+    ".ts",
+    ".md",
+    ".html",
+    ".css",
+    ".toml",
+    ".yml",
+    ".conf",
+    ".sh",
+    ".c",
+}
+SKIPPED = re.compile(
+    r"\.min\.js$|^CHANGELOG\.md$|^LICENSE|^\.ci/check_words\.py$|constraints\.txt$"
+)
 ESCAPE = "words: ok"
 
-_PEOPLE = "asks|waits|needs|lacks|holds|reads|knows|wants|has|is|was|gets|fills|comes|goes|took|asked"
+_PEOPLE = (
+    "asks|waits|needs|lacks|holds|reads|knows|wants|has|is|was|gets|fills|comes|goes|took|asked"
+)
 RULES = {
     r"\bchances?\b": "probability",
     r"\b(nobody|everybody|somebody)\b": "name the component",
