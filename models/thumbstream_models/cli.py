@@ -12,13 +12,12 @@ import numpy as np
 
 from thumbstream.codec.targets import Target
 from thumbstream.models import installed_models
-from thumbstream_models.embedded import config as embedded
-from thumbstream_models.embedded.config import STAGES
-from thumbstream_models.embedded.transform import config as transform
-from thumbstream_models.evaluate import pictures, tables
-from thumbstream_models.evaluate import run as evaluate
-from thumbstream_models.paper import lossless_targets as targets
-from thumbstream_models.training import config as configs
+from thumbstream_models.embedded import codec_config
+from thumbstream_models.embedded.codec_config import STAGES
+from thumbstream_models.embedded.transform import config as transform_config
+from thumbstream_models.evaluate import command, pictures, tables
+from thumbstream_models.paper import bit_assignment, system_config
+from thumbstream_models.training.config import read_toml
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -119,24 +118,24 @@ def _parser() -> argparse.ArgumentParser:
     reach.add_argument("--limit", type=int, default=48, help="pictures (default 48)")
 
     measure = commands.add_parser("evaluate", help="rate and distortion beside other codecs")
-    measure.set_defaults(command=evaluate.main)
-    evaluate.add_arguments(measure)
+    measure.set_defaults(command=command.main)
+    command.add_arguments(measure)
     return parser
 
 
 def _train(args: argparse.Namespace) -> int:
     out = args.out
-    if transform.is_transform(configs.read_toml(args.config)):
+    if transform_config.is_transform(read_toml(args.config)):
         return _train_transform(args)
-    if embedded.is_embedded(configs.read_toml(args.config)):
-        from thumbstream_models.embedded import stages  # torch is only needed by some commands
+    if codec_config.is_embedded(read_toml(args.config)):
+        from thumbstream_models.embedded import train_codec  # imports torch
 
-        product = embedded.load(args.config)
+        product = codec_config.load(args.config)
         stage = args.stage or STAGES[0]
         if args.steps is not None:
             steps = dataclasses.replace(getattr(product, stage), steps=args.steps)
             product = dataclasses.replace(product, **{stage: steps})
-        stages.train(
+        train_codec.train(
             product,
             args.data,
             out / product.model_id if out == Path("runs") else out,
@@ -148,9 +147,9 @@ def _train(args: argparse.Namespace) -> int:
         return 0
     if args.stage is not None:
         raise ValueError("only the embedded family is trained in stages")
-    from thumbstream_models.paper.train import train
+    from thumbstream_models.paper.train_system import train
 
-    config = configs.load(args.config)
+    config = system_config.load(args.config)
     if args.steps is not None:
         training = dataclasses.replace(config.training, steps=args.steps)
         config = dataclasses.replace(config, training=training)
@@ -169,7 +168,7 @@ def _train(args: argparse.Namespace) -> int:
 def _train_transform(args: argparse.Namespace) -> int:
     from thumbstream_models.embedded.transform.training import train
 
-    config = transform.load(args.config)
+    config = transform_config.load(args.config)
     if args.steps is not None:
         training = dataclasses.replace(config.training, steps=args.steps)
         config = dataclasses.replace(config, training=training)
@@ -192,9 +191,9 @@ def _rates(text: str) -> tuple[float, ...]:
 
 
 def _search(args: argparse.Namespace) -> int:
-    from thumbstream_models.training.rate_search import mean_psnr, search
+    from thumbstream_models.paper.learning_rate_search import mean_psnr, search
 
-    config = configs.load(args.config)
+    config = system_config.load(args.config)
     found = search(config, args.data, args.rates, args.steps, device_name=args.device)
     for rate, point in found:
         print(f"{rate:8.2g}  mean PSNR {mean_psnr(point):.2f} dB")
@@ -202,13 +201,15 @@ def _search(args: argparse.Namespace) -> int:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    from thumbstream_models.embedded import publish as product
-    from thumbstream_models.paper.publish import publish
+    from thumbstream_models.embedded import publish_codec
+    from thumbstream_models.paper.publish_system import publish
     from thumbstream_models.training import runs
 
     told = {"notes": args.notes, "sources_text": args.sources.read_text(encoding="utf-8")}
-    if embedded.is_embedded(runs.config_of(args.checkpoint)):
-        folder = product.publish(args.checkpoint, args.data, args.zoo, tables=args.tables, **told)
+    if codec_config.is_embedded(runs.config_of(args.checkpoint)):
+        folder = publish_codec.publish(
+            args.checkpoint, args.data, args.zoo, tables=args.tables, **told
+        )
     else:
         folder = publish(
             args.checkpoint,
@@ -223,15 +224,15 @@ def _publish(args: argparse.Namespace) -> int:
 
 
 def _context(args: argparse.Namespace) -> int:
-    from thumbstream_models.embedded import export, publish
-    from thumbstream_models.training import artifacts, data
+    from thumbstream_models.embedded import publish_codec, transform_graphs
+    from thumbstream_models.training import data, model_writer
 
-    run, layout = publish.ready(args.checkpoint)
+    run, layout = publish_codec.ready(args.checkpoint)
     taken = data.load(args.data, run.config.data)
-    fitted = publish.fit_tables(run, layout, taken.training)
-    args.out.write_bytes(artifacts.npz_bytes(fitted))
-    graphs = export.to_onnx(run.net, layout.base_step, run.config.embedding.weight_bits)
-    size = publish.client_size(run.config.model_id, layout, fitted, graphs["synthesis.onnx"])
+    fitted = publish_codec.fit_tables(run, layout, taken.training)
+    args.out.write_bytes(model_writer.npz_bytes(fitted))
+    graphs = transform_graphs.to_onnx(run.net, layout.base_step, run.config.embedding.weight_bits)
+    size = publish_codec.client_size(run.config.model_id, layout, fitted, graphs["synthesis.onnx"])
     print(f"a client fetches {size} bytes")
     return 0
 
@@ -270,15 +271,15 @@ def _goals(text: str) -> tuple[Target, ...]:
 def _targets(args: argparse.Namespace) -> int:
     taken = pictures.spread(pictures.load(args.pictures, args.size, "crop"), args.limit)
     print(
-        targets.table(
-            targets.compare(installed_models().load(args.model), taken.pixels, args.goals)
+        bit_assignment.table(
+            bit_assignment.compare(installed_models().load(args.model), taken.pixels, args.goals)
         )
     )
     return 0
 
 
 def _layouts(args: argparse.Namespace) -> int:
-    from thumbstream_models.paper.layouts import compare
+    from thumbstream_models.paper.graph_layouts import compare
 
     print(compare(args.checkpoint, args.runs))
     return 0

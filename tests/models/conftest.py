@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from thumbstream_models.embedded import config as embedded
-from thumbstream_models.training.config import Config, DataConfig, ModelConfig, TrainingConfig
+from thumbstream_models.embedded import codec_config
+from thumbstream_models.paper.system_config import ModelConfig, SystemConfig, TrainingConfig
+from thumbstream_models.training.config import DataConfig
 
-TINY = Config(
+TINY = SystemConfig(
     model_id="conv-lstm-1",
     model=ModelConfig(
         family="conv_lstm",
@@ -64,9 +65,9 @@ SCHEDULE: dict[str, Any] = {
     "common_qualities": (-1.0, 0.0),
     "ssim_weight": 200.0,
 }
-PRODUCT = embedded.EmbeddedConfig(
+PRODUCT = codec_config.EmbeddedConfig(
     model_id="thumbstream-1",
-    model=embedded.ModelConfig(
+    model=codec_config.ModelConfig(
         family="embedded",
         channels=8,
         analysis_filters=(4, 6, 8),
@@ -81,8 +82,8 @@ PRODUCT = embedded.EmbeddedConfig(
     data=DataConfig(
         size=32, min_crop=0.5, whole_fraction=0.4, max_aspect=1.5, validation_pictures=3
     ),
-    transform=embedded.StageConfig(steps=4, **SCHEDULE),
-    embedding=embedded.EmbeddingConfig(
+    transform=codec_config.StageConfig(steps=4, **SCHEDULE),
+    embedding=codec_config.EmbeddingConfig(
         steps=8,
         planes=4,
         groups=(3, 1, 4),
@@ -96,8 +97,8 @@ PRODUCT = embedded.EmbeddedConfig(
         searched=(1, 2),
         **SCHEDULE,
     ),
-    synthesis=embedded.SynthesisConfig(steps=10, quantise_from=0.0, **SCHEDULE),
-    context=embedded.ContextConfig(
+    synthesis=codec_config.SynthesisConfig(steps=10, quantise_from=0.0, **SCHEDULE),
+    context=codec_config.ContextConfig(
         hidden=4,
         middle=3,
         steps=6,
@@ -138,7 +139,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="session", params=SYSTEMS)
-def system(request: pytest.FixtureRequest) -> Config:
+def system(request: pytest.FixtureRequest) -> SystemConfig:
     """A tiny training of each system in turn."""
     model = dataclasses.replace(TINY.model, **SYSTEMS[request.param])
     iterations = min(model.iterations, TINY.training.curriculum_iterations)
@@ -164,22 +165,22 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Config:
+def tiny() -> SystemConfig:
     """A whole training that takes a second."""
     return TINY
 
 
 @pytest.fixture(scope="session")
-def product() -> embedded.EmbeddedConfig:
+def product() -> codec_config.EmbeddedConfig:
     """Stages of a product codec that take a second each."""
     return PRODUCT
 
 
 @pytest.fixture(scope="session")
-def changed() -> Callable[..., Config]:
+def changed() -> Callable[..., SystemConfig]:
     """``changed(config, section, **values)``: the configuration with some values replaced."""
 
-    def change(config: Config, section: str, **values: Any) -> Config:
+    def change(config: SystemConfig, section: str, **values: Any) -> SystemConfig:
         part = dataclasses.replace(getattr(config, section), **values)
         return dataclasses.replace(config, **{section: part})
 

@@ -31,16 +31,16 @@ from thumbstream.codec.layouts import EmbeddedLayout
 from thumbstream.codec.model_folder import Artifact, open_artifact
 from thumbstream.errors import BitstreamError
 from thumbstream_models.embedded import (
-    client,
-    client_colour,
+    client_color,
+    client_file,
     client_packing,
     client_synthesis,
-    export,
+    transform_graphs,
 )
-from thumbstream_models.embedded.config import FAMILY, STRIDE, EmbeddedConfig
-from thumbstream_models.embedded.layout import Layout
-from thumbstream_models.embedded.networks import Transform
-from thumbstream_models.training import artifacts
+from thumbstream_models.embedded.codec_config import FAMILY, STRIDE, EmbeddedConfig
+from thumbstream_models.embedded.symbol_layout import Layout
+from thumbstream_models.embedded.transform_networks import Transform
+from thumbstream_models.training import model_writer
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "service" / "thumbstream" / "web" / "client"
@@ -52,7 +52,7 @@ LIMIT = 160_000
 COLOUR_LIMIT = 16_000
 """Of what tells a colour, gzipped: it travels with the code."""
 
-PARTS = (client.client_of, client.rest_of, client.colour_of)
+PARTS = (client_file.client_of, client_file.rest_of, client_file.colour_of)
 
 Pixels = NDArray[np.uint8]
 
@@ -81,18 +81,18 @@ def random_artifact(product: EmbeddedConfig, tmp_path_factory: pytest.TempPathFa
     bits, layout = product.embedding.weight_bits, LAYOUT.published()
     net = Transform(product.model, LAYOUT.groups).eval()
     torch.nn.init.normal_(net.synthesis.linear.weight, std=0.05)
-    export.round_weights(export.in_order(net, LAYOUT), bits)
-    files = export.to_onnx(net, LAYOUT.base_step, bits)
-    files["entropy.npz"] = artifacts.npz_bytes(random_tables(np.random.default_rng(3), layout))
+    transform_graphs.round_weights(transform_graphs.in_order(net, LAYOUT), bits)
+    files = transform_graphs.to_onnx(net, LAYOUT.base_step, bits)
+    files["entropy.npz"] = model_writer.npz_bytes(random_tables(np.random.default_rng(3), layout))
     manifest = {
-        **artifacts.common(product.model_id, FAMILY, files),
+        **model_writer.common_fields(product.model_id, FAMILY, STRIDE, files),
         **dataclasses.asdict(layout),
         "training": {},
         "measured": {},
     }
     folder = tmp_path_factory.mktemp("zoo") / product.model_id
     folder.mkdir()
-    artifacts.write(folder, json.loads(json.dumps(manifest)), files)
+    model_writer.write_folder(folder, json.loads(json.dumps(manifest)), files)
     return open_artifact(folder)
 
 
@@ -117,17 +117,17 @@ def pictures() -> list[Pixels]:
 
 
 def test_the_published_files_are_those_of_the_model(artifact: Artifact) -> None:
-    """``python -m thumbstream_models.embedded.client MODEL FOLDER`` makes them anew."""
-    data = (WEB / client.CLIENT).read_bytes()
+    """``python -m thumbstream_models.embedded.client_file MODEL FOLDER`` makes them anew."""
+    data = (WEB / client_file.CLIENT).read_bytes()
     name = MODEL.encode()
     head = b"THSC" + bytes([1, artifact.bitstream_id, len(name)]) + name
     assert data.startswith(head)
-    assert zlib.decompress(data[len(head) :]) == client.payload(client.rest_of(artifact))
-    published = (WEB / client.PUBLISHED).read_text("ascii").splitlines()
-    made = client.published_js(artifact, data).splitlines()
+    assert zlib.decompress(data[len(head) :]) == client_file.payload(client_file.rest_of(artifact))
+    published = (WEB / client_file.PUBLISHED).read_text("ascii").splitlines()
+    made = client_file.published_js(artifact, data).splitlines()
     assert published[:-1] == made[:-1]
-    colour = client.colour_of(artifact)
-    found, wanted = colour_payload(published[-1]), client.payload(colour)
+    colour = client_file.colour_of(artifact)
+    found, wanted = colour_payload(published[-1]), client_file.payload(colour)
     assert len(found) == len(wanted)
     # The map to a colour is fitted in floating point, which may round differently elsewhere.
     (layer,) = colour.drawing.layers
@@ -136,12 +136,14 @@ def test_the_published_files_are_those_of_the_model(artifact: Artifact) -> None:
 
 
 def test_any_model_tells_a_colour(random_artifact: Artifact) -> None:
-    colour = client.colour_of(random_artifact)
+    colour = client_file.colour_of(random_artifact)
     assert (colour.steps, colour.planes) == (9, 3)
     assert colour.layout.starts == LAYOUT.starts
     (layer,) = colour.drawing.layers
     assert layer.weight.shape == (3, 8, 1)
-    assert client.payload(colour) == client.payload(client.colour_of(random_artifact))
+    assert client_file.payload(colour) == client_file.payload(
+        client_file.colour_of(random_artifact)
+    )
 
 
 def colour_payload(line: str) -> bytes:
@@ -154,14 +156,16 @@ def colour_payload(line: str) -> bytes:
 
 def test_the_files_are_small(artifact: Artifact) -> None:
     sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in WEB.iterdir()}
-    assert sizes[client.PUBLISHED] <= COLOUR_LIMIT
-    loaded = sizes[client.CLIENT] + sizes[client.PUBLISHED] + sizes["thumbstream.min.js"]
+    assert sizes[client_file.PUBLISHED] <= COLOUR_LIMIT
+    loaded = sizes[client_file.CLIENT] + sizes[client_file.PUBLISHED] + sizes["thumbstream.min.js"]
     assert loaded <= LIMIT
 
 
 def whole_file(artifact: Artifact) -> bytes:
     """What a client can read without ``published.js`` of the model."""
-    return client.file_of(client.client_of(artifact), artifact.model_id, artifact.bitstream_id)
+    return client_file.file_of(
+        client_file.client_of(artifact), artifact.model_id, artifact.bitstream_id
+    )
 
 
 def test_no_number_travels_twice(artifact: Artifact) -> None:
@@ -169,20 +173,20 @@ def test_no_number_travels_twice(artifact: Artifact) -> None:
     whole, rest, part = (make(artifact) for make in PARTS)
     assert rest.rest
     assert not whole.rest
-    for name in whole.tables.keys() - client_colour.SHIFTS:
+    for name in whole.tables.keys() - client_color.SHIFTS:
         corner = np.zeros_like(rest.tables[name])
         corner[tuple(slice(size) for size in part.tables[name].shape)] = part.tables[name]
         assert np.array_equal(rest.tables[name] + corner, whole.tables[name])
         assert not (rest.tables[name] * corner).any()
-    saved = len(whole_file(artifact)) - len(client.client_file(artifact))
-    assert saved > 0.6 * len(gzip.compress((WEB / client.PUBLISHED).read_bytes()))
+    saved = len(whole_file(artifact)) - len(client_file.client_file(artifact))
+    assert saved > 0.6 * len(gzip.compress((WEB / client_file.PUBLISHED).read_bytes()))
 
 
 def test_packing_needs_no_second_compression(artifact: Artifact) -> None:
     data = whole_file(artifact)
     assert data == whole_file(artifact)
     assert len(gzip.compress(data)) > len(data)
-    plain = client.payload(client.client_of(artifact))
+    plain = client_file.payload(client_file.client_of(artifact))
     assert len(data) < 0.93 * len(gzip.compress(plain))
 
 
@@ -234,12 +238,12 @@ def test_the_lead_has_the_chances_of_the_whole_model(
     rng = np.random.default_rng(11)
     layout = EmbeddedLayout(channels=8, planes=4, groups=groups, starts=starts, base_step=9.0)
     tables = random_tables(rng, layout)
-    lead = client_colour.lead_of(layout)
-    part, kept = client_colour.part_of(layout, tables, lead)
+    lead = client_color.lead_of(layout)
+    part, kept = client_color.part_of(layout, tables, lead)
     counts = np.zeros(layout.channels, np.int64)
     for step in lead:
         counts[step.channels] += 1
-    assert (counts >= client_colour.DIGITS).sum() >= client_colour.CHANNELS
+    assert (counts >= client_color.DIGITS).sum() >= client_color.CHANNELS
     assert part.channels == np.flatnonzero(counts)[-1] + 1
     for name in ("b1", "b2", "gain"):  # planes behind the lead, which are not there
         missing = layout.planes - len(kept[name])
@@ -322,9 +326,9 @@ def test_the_client_sees_what_python_sees(
 ) -> None:
     """Symbols to the bit, pixels within 1 of 255 of ONNX Runtime, errors of the same class."""
     artifact: Artifact = request.getfixturevalue(which)
-    weights = tmp_path / client.CLIENT
+    weights = tmp_path / client_file.CLIENT
     published = which == "artifact"
-    weights.write_bytes(client.client_file(artifact) if published else whole_file(artifact))
+    weights.write_bytes(client_file.client_file(artifact) if published else whole_file(artifact))
     codec = EmbeddedCodec(artifact, device="cpu")
     model = EmbeddedContextModel(
         artifact.arrays("entropy.npz"), Nesting(EmbeddedLayout.of(artifact))

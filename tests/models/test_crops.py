@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from thumbstream_models.paper.system_config import SystemConfig
 from thumbstream_models.training import crops, data
-from thumbstream_models.training.config import Config
 
 
-def test_crops_are_made_once(tiny: Config, picture_folder: Path, tmp_path: Path) -> None:
+def test_crops_are_made_once(tiny: SystemConfig, picture_folder: Path, tmp_path: Path) -> None:
     made = crops.load([picture_folder], tiny.data, per_picture=3, folder=tmp_path, quiet=True)
     (path,) = tmp_path.iterdir()
     written = path.stat().st_mtime_ns
@@ -25,7 +25,7 @@ def test_crops_are_made_once(tiny: Config, picture_folder: Path, tmp_path: Path)
 
 
 def test_crops_depend_on_pictures_and_settings_alone(
-    tiny: Config, picture_folder: Path, tmp_path: Path
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:  # in another order than the folder has
         for path in sorted(picture_folder.iterdir(), reverse=True):
@@ -37,7 +37,7 @@ def test_crops_depend_on_pictures_and_settings_alone(
 
 
 def test_validation_pictures_and_hash_are_those_of_the_pictures_in_memory(
-    tiny: Config, picture_folder: Path, tmp_path: Path
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     pictures = data.load([picture_folder], tiny.data, quiet=True)
     stored = crops.load([picture_folder], tiny.data, folder=tmp_path, quiet=True)
@@ -47,7 +47,9 @@ def test_validation_pictures_and_hash_are_those_of_the_pictures_in_memory(
     )
 
 
-def test_other_settings_are_other_crops(tiny: Config, picture_folder: Path, tmp_path: Path) -> None:
+def test_other_settings_are_other_crops(
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
+) -> None:
     for config in (tiny.data, dataclasses.replace(tiny.data, min_crop=0.75)):
         for per_picture in (1, 2):
             crops.load(
@@ -58,7 +60,9 @@ def test_other_settings_are_other_crops(tiny: Config, picture_folder: Path, tmp_
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_small_pictures_are_left_out(tiny: Config, picture_folder: Path, tmp_path: Path) -> None:
+def test_small_pictures_are_left_out(
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
+) -> None:
     large = dataclasses.replace(tiny.data, size=36)
     pictures = data.load([picture_folder], large, quiet=True)
     stored = crops.load([picture_folder], large, per_picture=2, folder=tmp_path, quiet=True)
@@ -68,7 +72,7 @@ def test_small_pictures_are_left_out(tiny: Config, picture_folder: Path, tmp_pat
 
 
 def test_a_broken_picture_is_named_and_leaves_no_file(
-    tiny: Config, picture_folder: Path, tmp_path: Path
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -83,7 +87,7 @@ def test_a_broken_picture_is_named_and_leaves_no_file(
 
 
 def test_pictures_of_the_same_name_are_all_used(
-    tiny: Config, picture_folder: Path, tmp_path: Path
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     twice = [picture_folder, picture_folder]
     stored = crops.load(twice, tiny.data, per_picture=1, folder=tmp_path, quiet=True)
@@ -91,7 +95,7 @@ def test_pictures_of_the_same_name_are_all_used(
 
 
 def test_a_batch_is_a_function_of_seed_and_step(
-    tiny: Config, picture_folder: Path, tmp_path: Path
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     training = crops.load([picture_folder], tiny.data, folder=tmp_path, quiet=True).training
     first = crops.batch(training, 5, seed=1, step=2)

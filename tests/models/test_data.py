@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from thumbstream_models.paper.system_config import SystemConfig
 from thumbstream_models.training import data
-from thumbstream_models.training.config import Config, DataConfig
+from thumbstream_models.training.config import DataConfig
 
 Pictures = list[NDArray[np.uint8]]
 
@@ -43,7 +44,7 @@ def same(a: Pictures, b: Pictures) -> bool:
 
 
 def test_folders_and_tars_hold_the_same_pictures(
-    tiny: Config, picture_folder: Path, tmp_path: Path
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     files = {path.name: path.read_bytes() for path in sorted(picture_folder.iterdir())}
     from_folder = data.load([picture_folder], tiny.data, quiet=True)
@@ -54,7 +55,7 @@ def test_folders_and_tars_hold_the_same_pictures(
 
 
 def test_a_tar_made_with_dot_names_holds_the_same_pictures(
-    tiny: Config, picture_folder: Path, tmp_path: Path
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     """``tar c .`` calls the files ``./name``."""
     files = {f"./{path.name}": path.read_bytes() for path in sorted(picture_folder.iterdir())}
@@ -65,7 +66,7 @@ def test_a_tar_made_with_dot_names_holds_the_same_pictures(
 
 
 def test_folders_are_searched_to_the_bottom_and_other_files_ignored(
-    tiny: Config, smooth_pictures: Pictures, tmp_path: Path
+    tiny: SystemConfig, smooth_pictures: Pictures, tmp_path: Path
 ) -> None:
     (tmp_path / "deep" / "deeper").mkdir(parents=True)
     (tmp_path / "deep" / "deeper" / "a.PNG").write_bytes(png(smooth_pictures[0]))
@@ -86,7 +87,7 @@ def test_folders_inside_a_tar_are_ignored(tmp_path: Path, smooth_pictures: Pictu
 
 
 def test_the_hash_tells_names_contents_and_sources_apart(
-    tiny: Config, smooth_pictures: Pictures, tmp_path: Path
+    tiny: SystemConfig, smooth_pictures: Pictures, tmp_path: Path
 ) -> None:
     a, b, c = (png(pixels) for pixels in smooth_pictures[:3])
     shards = [
@@ -99,7 +100,7 @@ def test_the_hash_tells_names_contents_and_sources_apart(
 
 
 def test_pictures_smaller_than_a_crop_are_left_out(
-    tiny: Config, smooth_pictures: Pictures, tmp_path: Path
+    tiny: SystemConfig, smooth_pictures: Pictures, tmp_path: Path
 ) -> None:
     small = np.zeros((15, 200, 3), np.uint8)
     exact = np.zeros((16, 200, 3), np.uint8)
@@ -108,25 +109,25 @@ def test_pictures_smaller_than_a_crop_are_left_out(
     assert as_set(loaded.training + loaded.validation) == as_set([exact, smooth_pictures[0]])
 
 
-def test_no_pictures_is_an_error_that_names_the_source(tiny: Config, tmp_path: Path) -> None:
+def test_no_pictures_is_an_error_that_names_the_source(tiny: SystemConfig, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"no pictures of 16 pixels or more.*{tmp_path.name}"):
         data.load([tmp_path], tiny.data, quiet=True)
 
 
-def test_only_small_pictures_is_an_error(tiny: Config, tmp_path: Path) -> None:
+def test_only_small_pictures_is_an_error(tiny: SystemConfig, tmp_path: Path) -> None:
     for i in range(3):
         (tmp_path / f"{i}.png").write_bytes(png(np.zeros((8, 8, 3), np.uint8)))
     with pytest.raises(ValueError, match="no pictures of 16 pixels or more"):
         data.load([tmp_path], tiny.data, quiet=True)
 
 
-def test_a_source_that_is_not_there_is_an_error(tiny: Config, tmp_path: Path) -> None:
+def test_a_source_that_is_not_there_is_an_error(tiny: SystemConfig, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.tar"):
         data.load([tmp_path / "nowhere.tar"], tiny.data, quiet=True)
 
 
 def test_a_broken_picture_is_an_error_that_names_it(
-    tiny: Config, picture_folder: Path, tmp_path: Path
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "half.png").write_bytes((picture_folder / "1.png").read_bytes()[:100])
     with pytest.raises(ValueError, match=r"half\.png"):
@@ -134,7 +135,7 @@ def test_a_broken_picture_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "CMYK", "I;16"])
-def test_pictures_of_every_kind_become_rgb(tiny: Config, tmp_path: Path, mode: str) -> None:
+def test_pictures_of_every_kind_become_rgb(tiny: SystemConfig, tmp_path: Path, mode: str) -> None:
     ramp = np.tile(np.arange(0, 256, 8, np.uint8), (32, 1))  # 32 x 32, black to nearly white
     if mode == "I;16":
         picture = Image.fromarray(ramp.astype(np.uint16) * 257)
@@ -151,7 +152,7 @@ def test_pictures_of_every_kind_become_rgb(tiny: Config, tmp_path: Path, mode: s
     assert abs(pixels.mean() - ramp.mean()) < 10
 
 
-def test_transparent_pictures_are_seen_over_white(tiny: Config, tmp_path: Path) -> None:
+def test_transparent_pictures_are_seen_over_white(tiny: SystemConfig, tmp_path: Path) -> None:
     clear = np.zeros((32, 32, 4), np.uint8)  # black that nobody sees
     clear[:, 16:] = (200, 10, 60, 255)
     files = {f"{i}.png": png(clear) for i in range(2)}
@@ -160,7 +161,9 @@ def test_transparent_pictures_are_seen_over_white(tiny: Config, tmp_path: Path) 
     assert np.all(pixels[:, 16:] == (200, 10, 60))
 
 
-def test_pictures_are_upright(tiny: Config, smooth_pictures: Pictures, tmp_path: Path) -> None:
+def test_pictures_are_upright(
+    tiny: SystemConfig, smooth_pictures: Pictures, tmp_path: Path
+) -> None:
     turned = Image.Exif()
     turned[ExifTags.Base.Orientation] = 6  # stored lying on its left side
     files = {f"{i}.png": png(smooth_pictures[0], exif=turned.tobytes()) for i in range(2)}
@@ -169,7 +172,7 @@ def test_pictures_are_upright(tiny: Config, smooth_pictures: Pictures, tmp_path:
 
 
 def test_the_validation_split_is_disjoint_and_whole(
-    tiny: Config, picture_folder: Path, smooth_pictures: Pictures
+    tiny: SystemConfig, picture_folder: Path, smooth_pictures: Pictures
 ) -> None:
     loaded = data.load([picture_folder], tiny.data, quiet=True)
     training, validation = as_set(loaded.training), as_set(loaded.validation)
@@ -179,7 +182,7 @@ def test_the_validation_split_is_disjoint_and_whole(
 
 
 def test_the_validation_split_goes_by_name_not_by_source(
-    tiny: Config, picture_folder: Path, tmp_path: Path
+    tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     files = {path.name: path.read_bytes() for path in sorted(picture_folder.iterdir())}
     shards = [
@@ -194,7 +197,7 @@ def test_the_validation_split_goes_by_name_not_by_source(
 
 
 def test_at_most_half_is_held_out(
-    tiny: Config, changed: Callable[..., Config], picture_folder: Path
+    tiny: SystemConfig, changed: Callable[..., SystemConfig], picture_folder: Path
 ) -> None:
     greedy = changed(tiny, "data", validation_pictures=1000).data
     loaded = data.load([picture_folder], greedy, quiet=True)
@@ -210,7 +213,7 @@ def crops(pixels: NDArray[np.uint8], config: DataConfig, count: int) -> NDArray[
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (16, 90), (40, 17), (64, 48)])
-def test_crops_are_never_enlarged(tiny: Config, height: int, width: int) -> None:
+def test_crops_are_never_enlarged(tiny: SystemConfig, height: int, width: int) -> None:
     """A ramp of one level a pixel, reduced by any factor, is a ramp of one level or more."""
     across = np.broadcast_to(np.arange(width, dtype=np.uint8)[None, :, None], (height, width, 3))
     down = np.broadcast_to(np.arange(height, dtype=np.uint8)[:, None, None], (height, width, 3))
@@ -222,7 +225,9 @@ def test_crops_are_never_enlarged(tiny: Config, height: int, width: int) -> None
         assert np.abs(last - first).min() >= size - 3 - 1  # a level lost to rounding
 
 
-def test_crops_stay_in_the_configured_range(tiny: Config, changed: Callable[..., Config]) -> None:
+def test_crops_stay_in_the_configured_range(
+    tiny: SystemConfig, changed: Callable[..., SystemConfig]
+) -> None:
     """The slope of a ramp tells the scale: from half the short side to all of it, stretched."""
     side = 160
     ramp = np.broadcast_to(np.arange(side, dtype=np.uint8)[None, :, None], (side, side, 3))
@@ -237,14 +242,14 @@ def test_crops_stay_in_the_configured_range(tiny: Config, changed: Callable[...,
     assert np.ptp(np.abs(made[:, 5, 13, 0] - made[:, 5, 2, 0])) == 0
 
 
-def test_half_of_the_crops_are_mirrored(tiny: Config) -> None:
+def test_half_of_the_crops_are_mirrored(tiny: SystemConfig) -> None:
     ramp = np.broadcast_to(np.arange(48, dtype=np.uint8)[None, :, None], (48, 48, 3))
     made = crops(np.ascontiguousarray(ramp), tiny.data, 400).astype(int)
     mirrored = (made[:, 0, -1, 0] < made[:, 0, 0, 0]).mean()
     assert mirrored == pytest.approx(0.5, abs=0.1)
 
 
-def test_reduction_is_antialiased(tiny: Config, changed: Callable[..., Config]) -> None:
+def test_reduction_is_antialiased(tiny: SystemConfig, changed: Callable[..., SystemConfig]) -> None:
     """A checkerboard of single pixels is grey from afar; every fourth pixel would be black."""
     board = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
     pixels = np.dstack([board] * 3)
@@ -268,7 +273,9 @@ def test_validation_pictures_are_central_squares() -> None:
 # Batches
 
 
-def test_a_batch_is_a_function_of_seed_and_step(tiny: Config, smooth_pictures: Pictures) -> None:
+def test_a_batch_is_a_function_of_seed_and_step(
+    tiny: SystemConfig, smooth_pictures: Pictures
+) -> None:
     def batch(seed: int, step: int) -> NDArray[np.uint8]:
         return data.training_batch(smooth_pictures, tiny.data, 4, seed, step)
 
@@ -283,7 +290,9 @@ def test_a_batch_is_a_function_of_seed_and_step(tiny: Config, smooth_pictures: P
 
 
 @pytest.mark.parametrize("ahead", [1, 3, 50])
-def test_prefetching_keeps_the_order(tiny: Config, smooth_pictures: Pictures, ahead: int) -> None:
+def test_prefetching_keeps_the_order(
+    tiny: SystemConfig, smooth_pictures: Pictures, ahead: int
+) -> None:
     steps = range(5, 17)
     made = data.prefetched_batches(smooth_pictures, tiny.data, 2, 1, steps, threads=2, ahead=ahead)
     for step, batch in zip(steps, made, strict=True):
@@ -291,12 +300,12 @@ def test_prefetching_keeps_the_order(tiny: Config, smooth_pictures: Pictures, ah
         np.testing.assert_array_equal(batch, expected)
 
 
-def test_prefetching_nothing(tiny: Config, smooth_pictures: Pictures) -> None:
+def test_prefetching_nothing(tiny: SystemConfig, smooth_pictures: Pictures) -> None:
     made = data.prefetched_batches(smooth_pictures, tiny.data, 2, 1, range(5, 5))
     assert list(made) == []
 
 
-def test_an_error_in_a_thread_reaches_the_training(tiny: Config) -> None:
+def test_an_error_in_a_thread_reaches_the_training(tiny: SystemConfig) -> None:
     made = data.prefetched_batches([], tiny.data, 2, 1, range(3))
     with pytest.raises(ValueError, match="high <= 0"):
         next(made)

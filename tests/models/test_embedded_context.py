@@ -14,9 +14,9 @@ from thumbstream.codec.embedded.quantizer import Latents, Nesting
 from thumbstream.codec.embedded.symbols import write_symbols
 from thumbstream.codec.iterative.codes import Grid
 from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream_models.embedded import context
-from thumbstream_models.embedded.config import ContextConfig
-from thumbstream_models.embedded.layout import ladder
+from thumbstream_models.embedded import context_fit
+from thumbstream_models.embedded.codec_config import ContextConfig
+from thumbstream_models.embedded.symbol_layout import ladder
 
 LAYOUT = EmbeddedLayout(
     channels=6, planes=4, groups=(2, 1, 3), starts=(0, 0, 1, 1, 2, 3), base_step=27.0
@@ -46,11 +46,13 @@ def latents(batch: int, seed: int = 0, rows: int = 3, columns: int = 2) -> torch
 
 
 @pytest.fixture(scope="module")
-def fitted() -> context.ContextNetworks:
-    return context.fit([latents(600), latents(300, 1, 4, 4)], LAYOUT, CONFIG, quiet=True)
+def fitted() -> context_fit.ContextNetworks:
+    return context_fit.fit([latents(600), latents(300, 1, 4, 4)], LAYOUT, CONFIG, quiet=True)
 
 
-def test_the_codec_computes_the_chances_that_were_fitted(fitted: context.ContextNetworks) -> None:
+def test_the_codec_computes_the_chances_that_were_fitted(
+    fitted: context_fit.ContextNetworks,
+) -> None:
     nesting, grid = Nesting(LAYOUT), Grid(3, 2)
     model = EmbeddedContextModel(fitted.tables(), nesting)
     y = latents(1, seed=7)
@@ -65,14 +67,14 @@ def test_the_codec_computes_the_chances_that_were_fitted(fitted: context.Context
         spent -= np.where(own == 0, 0, np.log2(np.where(own > 0, positive, 1 - positive)))
         expected = fitted_bits[step.plane, step.channels].numpy()
         # All integers are the same; the table knows log odds to half of one in 128.
-        allowed = 6 * 2 * 0.5 / context.LOGIT_STEPS / math.log(2) + 1e-3 * expected
+        allowed = 6 * 2 * 0.5 / context_fit.LOGIT_STEPS / math.log(2) + 1e-3 * expected
         assert (np.abs(spent.sum(1) - expected) <= allowed + 0.01).all()
         known.refine(step, digits[step.plane][:, step.channels].astype(np.float32))
         seen.learn(step, known.states)
 
 
-def test_fitting_saves_bytes_in_real_streams(fitted: context.ContextNetworks) -> None:
-    static = context.ContextNetworks(LAYOUT, hidden=1, middle=1)
+def test_fitting_saves_bytes_in_real_streams(fitted: context_fit.ContextNetworks) -> None:
+    static = context_fit.ContextNetworks(LAYOUT, hidden=1, middle=1)
     with torch.no_grad():
         for parameter in static.parameters():
             parameter.zero_()
@@ -83,26 +85,26 @@ def test_fitting_saves_bytes_in_real_streams(fitted: context.ContextNetworks) ->
         model = EmbeddedContextModel(networks.tables(), nesting)
         states = nesting.nearest(held_out.numpy().reshape(40, 6, 6))
         sizes.append(sum(len(write_symbols(model, q[None], Grid(3, 2))) for q in states) / 40)
-    spent = float(context.bits_by_step(fitted, held_out).sum()) / 8
+    spent = float(context_fit.bits_by_step(fitted, held_out).sum()) / 8
     assert sizes[0] < 0.93 * sizes[1]
     assert spent == pytest.approx(sizes[0], abs=1.0)
 
 
-def test_tables_are_what_the_loss_was_paid_for(fitted: context.ContextNetworks) -> None:
+def test_tables_are_what_the_loss_was_paid_for(fitted: context_fit.ContextNetworks) -> None:
     """Weights that stand on the integers themselves cost the same."""
     tables = fitted.tables()
     with torch.no_grad():
-        on_grid = context.ContextNetworks(LAYOUT, CONFIG.hidden, CONFIG.middle)
+        on_grid = context_fit.ContextNetworks(LAYOUT, CONFIG.hidden, CONFIG.middle)
         for name, parameter in on_grid.named_parameters():
             whole = torch.from_numpy(tables[name].astype(np.float32))
-            parameter.copy_(whole / context.GRIDS[name][0])
+            parameter.copy_(whole / context_fit.GRIDS[name][0])
     on_grid.rounded = True
     y = latents(50, seed=3)
-    found, expected = (context.bits_by_step(m, y) for m in (on_grid, fitted))
+    found, expected = (context_fit.bits_by_step(m, y) for m in (on_grid, fitted))
     torch.testing.assert_close(found, expected)
 
 
-def test_a_plane_before_the_first_costs_nothing(fitted: context.ContextNetworks) -> None:
+def test_a_plane_before_the_first_costs_nothing(fitted: context_fit.ContextNetworks) -> None:
     bits = fitted(ladder(latents(9), LAYOUT))
     for channel, start in enumerate(LAYOUT.starts):
         assert bits[:start, channel].tolist() == [0] * start
@@ -111,7 +113,7 @@ def test_a_plane_before_the_first_costs_nothing(fitted: context.ContextNetworks)
 
 def test_the_start_is_the_digits_own_entropy() -> None:
     states = ladder(latents(800), LAYOUT)
-    model = context.ContextNetworks(LAYOUT, 4, 3)
+    model = context_fit.ContextNetworks(LAYOUT, 4, 3)
     with torch.no_grad():
         model.w2.zero_()
         model.w3.zero_()
@@ -124,13 +126,15 @@ def test_the_start_is_the_digits_own_entropy() -> None:
 
 def test_features_stop_at_the_edge() -> None:
     states = torch.tensor([[[[1.0, -9.0], [2.0, 0.0]]]])
-    seen = context.features(states)[:, 0].tolist()
+    seen = context_fit.features(states)[:, 0].tolist()
     assert seen == [[1, 1, 6, -2], [4, -4, 1, 1], [2, 2, 1, 1], [0, 0, 6, -2]]
 
 
 def test_the_seed_decides_the_fit() -> None:
     few = dataclasses.replace(CONFIG, steps=4)
-    one, other = (context.fit([latents(50)], LAYOUT, few, quiet=True).tables() for _ in range(2))
+    one, other = (
+        context_fit.fit([latents(50)], LAYOUT, few, quiet=True).tables() for _ in range(2)
+    )
     for name in one:
         np.testing.assert_array_equal(one[name], other[name])
 
@@ -142,7 +146,7 @@ def test_a_prediction_tells_of_what_is_smooth() -> None:
     y = torch.nn.functional.interpolate(smooth, (5, 5), mode="bilinear", align_corners=True)
     spent = []
     for without in (False, True):
-        model = context.ContextNetworks(LAYOUT, 4, 3)
+        model = context_fit.ContextNetworks(LAYOUT, 4, 3)
         model.start_from(ladder(y, LAYOUT))
         model.requires_grad_(False)
         for parameter in (model.predictor, model.gain, model.b2):
@@ -155,5 +159,5 @@ def test_a_prediction_tells_of_what_is_smooth() -> None:
             optimizer.zero_grad()
             model(ladder(y, LAYOUT)).sum().backward()
             optimizer.step()
-        spent.append(float(context.bits_by_step(model, y)[-1].sum()))
+        spent.append(float(context_fit.bits_by_step(model, y)[-1].sum()))
     assert spent[0] < 0.8 * spent[1]

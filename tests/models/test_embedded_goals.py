@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from thumbstream_models.evaluate import acceptance as goals
-from thumbstream_models.evaluate import pages
-from thumbstream_models.evaluate import paper_claims as claims
+from thumbstream_models.evaluate import acceptance, pages, paper_claims
 from thumbstream_models.evaluate.results import Results
 
 BUDGETS = (24, 32, 64, 128, 256)
@@ -26,11 +24,11 @@ def codec(kind: str, *ssim: float, unfit: int = 0, title: str = "x") -> dict[str
 def result() -> Results:
     against = {"bjontegaard_rate": {"ssim": -0.41, "psnr": -0.2}, "equal_ssim": []}
     return {
-        "reference": goals.PRODUCT,
+        "reference": acceptance.PRODUCT,
         "metrics": {"ssim": "SSIM", "psnr": "PSNR"},
         "pictures": {"size": 32, "grid": "crop", "count": 10},
         "codecs": {
-            goals.PRODUCT: codec("model", 0.62, 0.68, 0.8, 0.9, 0.95),
+            acceptance.PRODUCT: codec("model", 0.62, 0.68, 0.8, 0.9, 0.95),
             "conv-lstm-1": codec("model", 0.5, 0.6, 0.7, 0.8, 0.8, title="conv-lstm-1"),
             "jpeg": codec("baseline", 0.2, 0.4, 0.7, 0.8, 0.9, unfit=6, title="JPEG"),
             "thumbhash": codec("baseline", 0.35, 0.35, 0.35, 0.35, 0.35),
@@ -41,7 +39,7 @@ def result() -> Results:
 
 
 def told(result: Results) -> dict[str, tuple[str, str]]:
-    head, *rows = goals.goals(result)
+    head, *rows = acceptance.goals(result)
     assert head == ["goal", "measured here", "reached"]
     return {text: (found, reached) for text, found, reached in rows}
 
@@ -64,7 +62,7 @@ def test_every_goal_has_its_number_and_its_verdict(result: Results) -> None:
 
 
 def test_a_quality_that_is_never_reached(result: Results) -> None:
-    result["codecs"][goals.PRODUCT] = codec("model", 0.5, 0.6, 0.7, 0.8, 0.85)
+    result["codecs"][acceptance.PRODUCT] = codec("model", 0.5, 0.6, 0.7, 0.8, 0.85)
     text = "fewer bytes than the best classical codec at SSIM 0.90"
     assert told(result)[text] == ("not reached", "no")
 
@@ -79,8 +77,10 @@ def test_larger_grids_are_held_against_twice_the_bytes(result: Results) -> None:
 
 
 def test_without_the_product_there_are_no_goals(result: Results) -> None:
-    other = {name: result["codecs"][name] for name in result["codecs"] if name != goals.PRODUCT}
-    assert goals.goals(result | {"codecs": other}) == []
+    other = {
+        name: result["codecs"][name] for name in result["codecs"] if name != acceptance.PRODUCT
+    }
+    assert acceptance.goals(result | {"codecs": other}) == []
     compared = "against the best classical codec, by"
     assert any(compared in text for text in told(result))
     beside = told(result | {"reference": "conv-lstm-1"})
@@ -92,7 +92,7 @@ def test_without_the_product_there_are_no_goals(result: Results) -> None:
 
 def test_the_papers_claims_stay_those_of_its_best_system(result: Results) -> None:
     """Whatever model the result compares the others with."""
-    rows = {text: (found, holds) for text, found, holds in claims.claims(result)[1:]}
+    rows = {text: (found, holds) for text, found, holds in paper_claims.claims(result)[1:]}
     # Of JPEG, whose first budgets most pictures do not fit.
     assert rows["10 % fewer bytes than headerless JPEG"] == (
         "of its bytes: 1.00 at 64, 1.00 at 128",
@@ -101,4 +101,4 @@ def test_the_papers_claims_stay_those_of_its_best_system(result: Results) -> Non
 
 
 def test_pages_show_the_goals(result: Results) -> None:
-    assert pages.goals(result) == goals.goals(result)
+    assert pages.goals(result) == acceptance.goals(result)

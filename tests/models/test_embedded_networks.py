@@ -11,8 +11,8 @@ from torch import Tensor
 
 from thumbstream.codec import quality
 from thumbstream_models.embedded import distortion
-from thumbstream_models.embedded.config import EmbeddedConfig
-from thumbstream_models.embedded.networks import Transform, width_of
+from thumbstream_models.embedded.codec_config import EmbeddedConfig
+from thumbstream_models.embedded.transform_networks import Transform, width_of
 from thumbstream_models.training import runs
 
 CPU = torch.device("cpu")

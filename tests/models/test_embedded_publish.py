@@ -23,17 +23,17 @@ from thumbstream.codec.runtime import Network
 from thumbstream_models import cli
 from thumbstream_models.embedded import (
     ablation,
-    card,
-    client,
-    export,
-    publish,
+    client_file,
+    codec_card,
+    publish_codec,
     scaling,
-    stages,
-    weights,
+    train_codec,
+    transform_graphs,
+    weight_rounding,
 )
-from thumbstream_models.embedded.config import EmbeddedConfig
-from thumbstream_models.embedded.networks import width_of
-from thumbstream_models.embedded.states import Truncated
+from thumbstream_models.embedded.codec_config import EmbeddedConfig
+from thumbstream_models.embedded.quantization_noise import Truncated
+from thumbstream_models.embedded.transform_networks import width_of
 from thumbstream_models.training.config import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,12 +48,12 @@ def checkpoints(
     """Of both stages."""
     out = tmp_path_factory.mktemp("checkpoints")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "SORTING_CROPS", 32)
-        patch.setattr(stages, "SHARES_STEPS", 5)
+        patch.setattr(train_codec, "SORTING_CROPS", 32)
+        patch.setattr(train_codec, "SHARES_STEPS", 5)
         first, second = out / "first", out / "second"
-        stages.train(product, [picture_folder], first, stage="transform", device_name="cpu")
+        train_codec.train(product, [picture_folder], first, stage="transform", device_name="cpu")
         resume = first / "checkpoint.pt"
-        stages.train(
+        train_codec.train(
             None, [picture_folder], second, stage="embedding", resume=resume, device_name="cpu"
         )
     return first / "checkpoint.pt", second / "checkpoint.pt"
@@ -62,7 +62,9 @@ def checkpoints(
 @pytest.fixture(scope="module")
 def published(checkpoints: tuple[Path, Path], picture_folder: Path, tmp_path_factory: Any) -> Path:
     zoo = tmp_path_factory.mktemp("zoo")
-    return publish.publish(checkpoints[1], [picture_folder], zoo, notes=NOTES, sources_text=SOURCES)
+    return publish_codec.publish(
+        checkpoints[1], [picture_folder], zoo, notes=NOTES, sources_text=SOURCES
+    )
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def test_the_graphs_have_the_channels_in_order_and_to_scale(
     published: Path, checkpoints: tuple[Path, Path]
 ) -> None:
     """Against the checkpoint's own networks, as the last stage trains them."""
-    run, stage = stages.restore(checkpoints[1], CPU)
+    run, stage = train_codec.restore(checkpoints[1], CPU)
     layout = stage.layout
     assert layout is not None
     assert layout.order != tuple(range(8))
@@ -122,7 +124,7 @@ def test_the_graphs_have_the_channels_in_order_and_to_scale(
     widths = width_of(layout.base_step / 3**levels / scales[layout.rank()])
     truncated = Truncated(layout, CPU)
     with torch.no_grad():
-        x_hat = weights.straight_through(
+        x_hat = weight_rounding.straight_through(
             run.net.synthesis,
             run.config.embedding.weight_bits,
             y,
@@ -137,7 +139,7 @@ def test_the_graphs_have_the_channels_in_order_and_to_scale(
 def test_synthesis_weights_are_stored_as_integers(
     published: Path, checkpoints: tuple[Path, Path], name: str
 ) -> None:
-    run, _ = publish.ready(checkpoints[1])
+    run, _ = publish_codec.ready(checkpoints[1])
     stored = {t.name: t for t in onnx.load(published / name).graph.initializer}
     parameters = dict(run.net.synthesis.named_parameters())
     for parameter, value in parameters.items():
@@ -150,17 +152,19 @@ def test_synthesis_weights_are_stored_as_integers(
 
 
 def test_weights_that_are_not_rounded_are_not_exported(checkpoints: tuple[Path, Path]) -> None:
-    run, stage = stages.restore(checkpoints[1], CPU)
+    run, stage = train_codec.restore(checkpoints[1], CPU)
     layout = stage.layout
     assert layout is not None
     with pytest.raises(ValueError, match="not rounded"):
-        export.to_onnx(run.net, layout.base_step, 6)
+        transform_graphs.to_onnx(run.net, layout.base_step, 6)
 
 
 def test_the_size_of_a_client_is_measured(published: Path) -> None:
     size = manifest_of(published)["measured"]["client_bytes"]
     artifact = open_artifact(published)
-    whole = client.file_of(client.client_of(artifact), artifact.model_id, artifact.bitstream_id)
+    whole = client_file.file_of(
+        client_file.client_of(artifact), artifact.model_id, artifact.bitstream_id
+    )
     assert size == len(whole)
 
 
@@ -171,9 +175,9 @@ def test_a_client_that_is_too_large_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(publish, "CLIENT_LIMIT", 1000)
+    monkeypatch.setattr(publish_codec, "CLIENT_LIMIT", 1000)
     with pytest.raises(ValueError, match="more than 1000"):
-        publish.publish(
+        publish_codec.publish(
             checkpoints[1],
             [picture_folder],
             tmp_path,
@@ -187,7 +191,7 @@ def test_a_transform_alone_is_not_published(
     checkpoints: tuple[Path, Path], picture_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="of the transform stage"):
-        publish.publish(checkpoints[0], [picture_folder], tmp_path, notes="", sources_text="")
+        publish_codec.publish(checkpoints[0], [picture_folder], tmp_path, notes="", sources_text="")
 
 
 def test_the_commands_fit_publish_and_measure(
@@ -221,7 +225,7 @@ def test_the_commands_fit_publish_and_measure(
 def test_the_card_tells_what_a_person_must_know(published: Path) -> None:
     manifest = manifest_of(published)
     text = (published / "MODEL_CARD.md").read_text()
-    assert text == card.model_card(manifest, NOTES, SOURCES)
+    assert text == codec_card.model_card(manifest, NOTES, SOURCES)
     for expected in (
         NOTES,
         SOURCES,
@@ -232,7 +236,7 @@ def test_the_card_tells_what_a_person_must_know(published: Path) -> None:
     ):
         assert expected in text
     manifest["training"]["curve"] = []
-    assert "before its first validation" in card.model_card(manifest, "", SOURCES)
+    assert "before its first validation" in codec_card.model_card(manifest, "", SOURCES)
 
 
 # What each part brings
@@ -293,7 +297,7 @@ def test_scaling_counts_crops_and_parameters(
     assert found == json.loads((tmp_path / "a" / "curve.json").read_text())
     assert {len(run["points"]) for run in found["trainings"]} == {2, 4}
     whole = max(found["trainings"], key=lambda run: len(run["points"]))
-    run, _ = stages.restore(checkpoints[1], CPU)
+    run, _ = train_codec.restore(checkpoints[1], CPU)
     assert whole["synthesis_parameters"] == sum(p.numel() for p in run.net.synthesis.parameters())
     # A quarter of the batches has one crop, the others have three.
     assert [point["crops"] for point in whole["points"]] == [5, 10, 15, 20]

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from thumbstream.codec import quality
-from thumbstream_models.embedded import distortion, export, search
-from thumbstream_models.embedded.config import EmbeddedConfig
-from thumbstream_models.embedded.layout import Layout
-from thumbstream_models.embedded.networks import Transform, width_of
+from thumbstream_models.embedded import distortion, search_graph, transform_graphs
+from thumbstream_models.embedded.codec_config import EmbeddedConfig
+from thumbstream_models.embedded.symbol_layout import Layout
+from thumbstream_models.embedded.transform_networks import Transform, width_of
 from thumbstream_models.training import runs
 
 LAYOUT = Layout(
@@ -36,8 +36,8 @@ def net(product: EmbeddedConfig) -> Transform:
 
 
 @pytest.fixture(scope="module")
-def differentiated(net: Transform) -> search.Differentiated:
-    return search.Differentiated(net.synthesis, LAYOUT.base_step, 200.0).eval()
+def differentiated(net: Transform) -> search_graph.Differentiated:
+    return search_graph.Differentiated(net.synthesis, LAYOUT.base_step, 200.0).eval()
 
 
 def inputs(rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -50,7 +50,7 @@ def inputs(rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor, torch.T
 
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (4, 3)])
 def test_distortion_and_gradient(
-    net: Transform, differentiated: search.Differentiated, rows: int, columns: int
+    net: Transform, differentiated: search_graph.Differentiated, rows: int, columns: int
 ) -> None:
     values, levels, pixels = inputs(rows, columns)
     values.requires_grad_()
@@ -67,7 +67,7 @@ def test_tiny_pictures_have_the_published_ssim() -> None:
     a = rng.integers(0, 256, (3, 8, 24, 3), np.uint8)
     b = np.clip(a + rng.normal(0, 20, a.shape), 0, 255).astype(np.uint8)
     x, x_hat = (runs.to_tensor(p, torch.device("cpu")) for p in (a, b))
-    found, _ = search._distortion(x, x_hat, 200.0)
+    found, _ = search_graph._distortion(x, x_hat, 200.0)
     error = distortion.squared_error(x, x_hat).numpy()
     expected = distortion.ERROR_WEIGHT * error + 200 * (1 - quality.ssim(a, b))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -75,9 +75,9 @@ def test_tiny_pictures_have_the_published_ssim() -> None:
 
 @pytest.mark.parametrize(("rows", "columns"), GRIDS)
 def test_the_graph_takes_any_grid(
-    differentiated: search.Differentiated, rows: int, columns: int
+    differentiated: search_graph.Differentiated, rows: int, columns: int
 ) -> None:
-    graph = export.search_graph(differentiated)
+    graph = transform_graphs.search_graph(differentiated)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     values, levels, pixels = inputs(rows, columns)
     feed = {"values": values.numpy(), "levels": levels.numpy(), "pixels": pixels.numpy()}
@@ -88,17 +88,17 @@ def test_the_graph_takes_any_grid(
 
 
 def test_curvatures_are_second_derivatives(
-    net: Transform, differentiated: search.Differentiated
+    net: Transform, differentiated: search_graph.Differentiated
 ) -> None:
     """Of a network that is linear and a distortion that is a squared error, exactly."""
-    plain = search.Differentiated(net.synthesis, LAYOUT.base_step, 0.0)
+    plain = search_graph.Differentiated(net.synthesis, LAYOUT.base_step, 0.0)
     zeroed = list(net.synthesis.net.parameters())
     before = [p.detach().clone() for p in zeroed]
     with torch.no_grad():
         for parameter in zeroed:
             parameter.zero_()
     _, _, pixels = inputs(2, 2)
-    found = search.curvatures(plain, pixels, torch.randn(2, 8, 2, 2), LAYOUT)
+    found = search_graph.curvatures(plain, pixels, torch.randn(2, 8, 2, 2), LAYOUT)
     with torch.no_grad():
         for parameter, value in zip(zeroed, before, strict=True):
             parameter.copy_(value)
@@ -110,7 +110,7 @@ def test_curvatures_are_second_derivatives(
 
 
 def test_distortion_is_worth_more_bits_at_finer_levels() -> None:
-    worth = search.slopes(LAYOUT)
+    worth = search_graph.slopes(LAYOUT)
     assert worth.shape == (4,)
     assert (np.diff(worth) > 0).all()
     u = -np.log(40.0 / 3) / 1.9

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from thumbstream.codec.embedded.quantizer import Latents, Nesting
-from thumbstream_models.embedded.layout import Layout, chosen_starts, ladder
-from thumbstream_models.embedded.states import Truncated, Uniform, step_of
+from thumbstream_models.embedded.quantization_noise import Truncated, Uniform, step_of
+from thumbstream_models.embedded.symbol_layout import Layout, chosen_starts, ladder
 
 CPU = torch.device("cpu")
 LAYOUT = Layout(

@@ -15,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from thumbstream_models import cli
-from thumbstream_models.embedded import config as configs
-from thumbstream_models.embedded import stages, training
-from thumbstream_models.embedded.config import EmbeddedConfig
-from thumbstream_models.embedded.layout import Layout, chosen_starts
+from thumbstream_models.embedded import codec_config, train_codec, train_step
+from thumbstream_models.embedded.codec_config import EmbeddedConfig
+from thumbstream_models.embedded.symbol_layout import Layout, chosen_starts
 from thumbstream_models.training import data, runs
 from thumbstream_models.training.config import ConfigError, DataConfig
 
@@ -29,15 +28,15 @@ CONFIG = Path(__file__).resolve().parents[2] / "models" / "configs" / "thumbstre
 @pytest.fixture(scope="module", autouse=True)
 def few_crops() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "SORTING_CROPS", 32)
-        patch.setattr(stages, "SHARES_STEPS", 5)
+        patch.setattr(train_codec, "SORTING_CROPS", 32)
+        patch.setattr(train_codec, "SHARES_STEPS", 5)
         yield
 
 
 @pytest.fixture(scope="module")
 def first(product: EmbeddedConfig, picture_folder: Path, tmp_path_factory: Any) -> Path:
     out: Path = tmp_path_factory.mktemp("transform")
-    stages.train(product, [picture_folder], out, stage="transform", device_name="cpu")
+    train_codec.train(product, [picture_folder], out, stage="transform", device_name="cpu")
     return out
 
 
@@ -45,7 +44,7 @@ def first(product: EmbeddedConfig, picture_folder: Path, tmp_path_factory: Any) 
 def second(first: Path, picture_folder: Path, tmp_path_factory: Any) -> Path:
     out: Path = tmp_path_factory.mktemp("embedding")
     checkpoint = first / "checkpoint.pt"
-    stages.train(
+    train_codec.train(
         None, [picture_folder], out, stage="embedding", resume=checkpoint, device_name="cpu"
     )
     return out
@@ -59,10 +58,10 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_the_published_configuration_can_be_trained() -> None:
-    config = configs.load(CONFIG)
+    config = codec_config.load(CONFIG)
     assert config.model_id == CONFIG.stem
-    assert configs.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    run = stages.new_run(config, CPU)
+    assert codec_config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    run = train_codec.new_run(config, CPU)
     assert sum(p.numel() for p in run.net.synthesis.parameters()) < 200_000
     assert config.transform.steps <= config.embedding.steps < config.synthesis.steps
     assert config.embedding.warmup_steps <= config.transform.steps
@@ -93,7 +92,7 @@ def test_what_cannot_be_trained_is_refused(
     values = product.to_dict()
     values[section][key] = value
     with pytest.raises(ConfigError, match=why):
-        configs.from_dict(values)
+        codec_config.from_dict(values)
 
 
 # Batches
@@ -104,11 +103,11 @@ def test_batches_have_all_sizes(
 ) -> None:
     large = [pixels for pixels in smooth_pictures if min(pixels.shape[:2]) >= 32]
     stage = product.transform
-    shapes = [stages.batch_of(large, product.data, stage, step).shape for step in range(60)]
+    shapes = [train_codec.batch_of(large, product.data, stage, step).shape for step in range(60)]
     assert set(shapes) == {(1, 32, 32, 3), (3, 16, 16, 3)}
     assert 5 <= sum(shape[0] == 1 for shape in shapes) <= 25, "a quarter"
-    again = stages.batch_of(large, product.data, stage, 11)
-    assert np.array_equal(again, stages.batch_of(large, product.data, stage, 11))
+    again = train_codec.batch_of(large, product.data, stage, 11)
+    assert np.array_equal(again, train_codec.batch_of(large, product.data, stage, 11))
     crop = dataclasses.replace(product.data, size=again.shape[1])
     np.testing.assert_array_equal(
         again, data.training_batch(large, crop, len(again), stage.seed, 11)
@@ -135,35 +134,35 @@ def test_training_learns_to_draw(
 ) -> None:
     """Dark and light pictures: whoever does not say which stays near 9 dB (mid grey)."""
     name = "embedding" if layout else "transform"
-    stage = training.Stage(name, layout)
+    stage = train_step.Stage(name, layout)
     config = changed(
         product, name, steps=80, learning_rate=1e-2, warmup_steps=1, qualities=(0.5, 1.0)
     )
     config = changed(config, name, common_chance=0.0, ema_decay=0.5)
-    run = stages.new_run(config, CPU)
+    run = train_codec.new_run(config, CPU)
     pixels = np.stack([np.full((16, 16, 3), value, np.uint8) for value in (30, 225) * 4])
     x, quality = runs.to_tensor(pixels, CPU), torch.full((8,), 0.75)
 
     def found() -> tuple[float, float]:
         with runs.averaged_weights(run) as net, torch.no_grad():
-            result = training.coded(net, x, quality, stage.quantiser(CPU), rate=stage.rate(run))
-        return training.measured(x, result.x_hat)["psnr"], float(result.bits.mean())
+            result = train_step.coded(net, x, quality, stage.quantiser(CPU), rate=stage.rate(run))
+        return train_step.measured(x, result.x_hat)["psnr"], float(result.bits.mean())
 
     assert found()[0] < 11
     for _ in range(stage.schedule(config).steps):
-        assert math.isfinite(training.train_step(run, stage, pixels, CPU))
+        assert math.isfinite(train_step.train_step(run, stage, pixels, CPU))
     assert found()[0] > 15
 
 
 def test_the_lean_rate_model_takes_over(second: Path) -> None:
     """What the transform is told of the rate: by the large one, by both, by the lean one."""
-    run, stage = stages.restore(second / "checkpoint.pt", CPU)
+    run, stage = train_codec.restore(second / "checkpoint.pt", CPU)
     x, quality = torch.rand(2, 3, 16, 16) * 2 - 1, torch.tensor([0.0, 0.5])
     told = []
     for step in (0, 6, 8):
         run.step = step
         run.net.zero_grad()
-        result = training.coded(
+        result = train_step.coded(
             run.net, x, quality, stage.quantiser(CPU), noisy=True, rate=stage.rate(run)
         )
         result.bits.sum().backward()
@@ -177,7 +176,7 @@ def test_the_lean_rate_model_takes_over(second: Path) -> None:
 def test_going_on_from_a_compact_checkpoint(second: Path, tmp_path: Path) -> None:
     whole, small = second / "checkpoint.pt", tmp_path / "compact.pt"
     assert cli.main(["compact", str(whole), str(small)]) == 0
-    (before, stage), (after, same) = (stages.restore(path, CPU) for path in (whole, small))
+    (before, stage), (after, same) = (train_codec.restore(path, CPU) for path in (whole, small))
     assert same == stage
     assert after.step == before.step
     assert all(value.dtype == torch.float32 for value in after.ema.values())
@@ -190,19 +189,19 @@ def test_going_on_from_a_compact_checkpoint(second: Path, tmp_path: Path) -> Non
         for name, value in of.items():
             torch.testing.assert_close(value, kept[place][name], rtol=1e-2, atol=1e-30)
     pixels = np.zeros((2, 16, 16, 3), np.uint8)
-    assert math.isfinite(training.train_step(after, same, pixels, CPU))
+    assert math.isfinite(train_step.train_step(after, same, pixels, CPU))
 
 
 def test_synthesis_weights_are_rounded_at_the_end(second: Path) -> None:
-    run, stage = stages.restore(second / "checkpoint.pt", CPU)
+    run, stage = train_codec.restore(second / "checkpoint.pt", CPU)
     found = []
     for step in (0, 5, 6, 8):
         run.step = step
         found.append(stage.weight_bits(run))
     assert found == [None, None, 6, 6]
-    assert training.Stage("transform", None).weight_bits(run) is None
+    assert train_step.Stage("transform", None).weight_bits(run) is None
     run.step = 0
-    assert training.Stage("synthesis", stage.layout).weight_bits(run) == 6
+    assert train_step.Stage("synthesis", stage.layout).weight_bits(run) == 6
 
 
 def test_qualities_are_drawn_as_the_configuration_says(
@@ -211,7 +210,7 @@ def test_qualities_are_drawn_as_the_configuration_says(
     torch.manual_seed(0)
     wide = {"qualities": (-2.0, 2.0), "common_qualities": (0.5, 1.0)}
     stage = changed(product, "transform", common_chance=0.6, **wide).transform
-    drawn = training.qualities(stage, 20_000)
+    drawn = train_step.qualities(stage, 20_000)
     assert -2 <= drawn.min() < -1.99
     assert 1.99 < drawn.max() <= 2
     common = ((drawn > 0.5) & (drawn < 1)).float().mean()
@@ -220,7 +219,7 @@ def test_qualities_are_drawn_as_the_configuration_says(
 
 def test_rates_and_qualities_are_looked_up_between_points() -> None:
     rows = [{"bytes": 16.0, "ssim": 0.4, "psnr": 18.0}, {"bytes": 64.0, "ssim": 0.8, "psnr": 22.0}]
-    assert training.at_budgets(rows[::-1], 32) == {
+    assert train_step.at_budgets(rows[::-1], 32) == {
         "ssim_32px_24": pytest.approx(0.4 + 0.4 * math.log(1.5) / math.log(4), abs=1e-4),
         "ssim_32px_32": 0.6,
         "ssim_32px_64": 0.8,
@@ -234,10 +233,10 @@ def test_rates_and_qualities_are_looked_up_between_points() -> None:
 
 
 def test_the_second_stage_goes_on_with_the_first(first: Path, second: Path) -> None:
-    one, before = stages.restore(first / "checkpoint.pt", CPU)
-    other, stage = stages.restore(second / "checkpoint.pt", CPU)
+    one, before = train_codec.restore(first / "checkpoint.pt", CPU)
+    other, stage = train_codec.restore(second / "checkpoint.pt", CPU)
     layout = stage.layout
-    assert before == training.Stage("transform", None)
+    assert before == train_step.Stage("transform", None)
     assert stage.name == "embedding"
     assert (one.step, other.step) == (4, 8)
     assert [point["stage"] for point in other.curve] == ["transform"] * 2 + ["embedding"] * 2
@@ -254,11 +253,11 @@ def test_the_second_stage_goes_on_with_the_first(first: Path, second: Path) -> N
 def test_the_layout_follows_the_latents(
     first: Path, smooth_pictures: list[NDArray[np.uint8]]
 ) -> None:
-    run, _ = stages.restore(first / "checkpoint.pt", CPU)
+    run, _ = train_codec.restore(first / "checkpoint.pt", CPU)
     large = [pixels for pixels in smooth_pictures if min(pixels.shape[:2]) >= 32]
-    layout = stages.make_layout(run, large, CPU)
+    layout = train_codec.make_layout(run, large, CPU)
     run.net.load_state_dict(run.ema)
-    y = stages.latents_of(run.net, stages.crops(large, run.config, 16, 32), CPU)
+    y = train_codec.latents_of(run.net, train_codec.crops(large, run.config, 16, 32), CPU)
     by_spread = y.std((0, 2, 3)).argsort(descending=True).tolist()
     strong, weakest, weak = by_spread[:3], by_spread[7:], by_spread[3:7]
     assert list(layout.order) == [*strong, *weakest, *weak]
@@ -278,28 +277,28 @@ def test_stopping_and_resuming_changes_no_bit(
     stage: str,
 ) -> None:
     resume = first / "checkpoint.pt" if stage == "embedding" else None
-    run = stages.train(
+    run = train_codec.train(
         product, [picture_folder], tmp_path, stage=stage, resume=resume, max_minutes=0
     )
     assert run.step == (5 if stage == "embedding" else 1)
     torch.manual_seed(99)  # whatever else the process did
-    run = stages.train(
+    run = train_codec.train(
         None, [picture_folder], tmp_path, stage=stage, resume=tmp_path / "checkpoint.pt"
     )
     folder = second if stage == "embedding" else first
-    straight, found = stages.restore(folder / "checkpoint.pt", CPU)
+    straight, found = train_codec.restore(folder / "checkpoint.pt", CPU)
     assert same(run.net.state_dict(), straight.net.state_dict())
     assert same(run.ema, straight.ema)
-    assert stages.restore(tmp_path / "checkpoint.pt", CPU)[1] == found
+    assert train_codec.restore(tmp_path / "checkpoint.pt", CPU)[1] == found
     assert [p["loss"] for p in run.curve][-1] > 0
 
 
 def test_the_third_stage_changes_the_synthesis_only(
     second: Path, picture_folder: Path, tmp_path: Path
 ) -> None:
-    before, _ = stages.restore(second / "checkpoint.pt", CPU)
+    before, _ = train_codec.restore(second / "checkpoint.pt", CPU)
     resume = second / "checkpoint.pt"
-    run = stages.train(None, [picture_folder], tmp_path, stage="synthesis", resume=resume)
+    run = train_codec.train(None, [picture_folder], tmp_path, stage="synthesis", resume=resume)
     assert run.step == 10
     assert [point["stage"] for point in run.curve[-1:]] == ["synthesis"]
     for name, value in run.net.state_dict().items():
@@ -314,7 +313,7 @@ def test_stages_out_of_order_are_refused(
     product: EmbeddedConfig, first: Path, second: Path, picture_folder: Path, tmp_path: Path
 ) -> None:
     def begin(config: EmbeddedConfig | None, stage: str, resume: Path | None) -> None:
-        stages.train(config, [picture_folder], tmp_path, stage=stage, resume=resume)
+        train_codec.train(config, [picture_folder], tmp_path, stage=stage, resume=resume)
 
     with pytest.raises(ConfigError, match="embedding stage goes on from a checkpoint"):
         begin(product, "embedding", None)
@@ -330,8 +329,8 @@ def test_stages_out_of_order_are_refused(
 
 
 def test_checkpoints_say_which_family_they_are_of(second: Path) -> None:
-    assert configs.is_embedded(runs.config_of(second / "checkpoint.pt"))
-    assert not configs.is_embedded({"model": {"family": "conv_lstm"}})
+    assert codec_config.is_embedded(runs.config_of(second / "checkpoint.pt"))
+    assert not codec_config.is_embedded({"model": {"family": "conv_lstm"}})
 
 
 def test_the_command_trains_both_stages(
@@ -352,7 +351,7 @@ def test_the_command_trains_both_stages(
     checkpoint = str(out / "checkpoint.pt")
     more = ["--stage", "embedding", "--resume", checkpoint, "--steps", "2"]
     assert cli.main([*arguments, *more]) == 0
-    run, stage = stages.restore(out / "checkpoint.pt", CPU)
+    run, stage = train_codec.restore(out / "checkpoint.pt", CPU)
     assert run.step == 2
     assert isinstance(stage.layout, Layout)
     assert cli.main([*arguments, "--stage", "embedding"]) == 1

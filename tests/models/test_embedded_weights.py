@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from thumbstream_models.embedded import weights
+from thumbstream_models.embedded import weight_rounding
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def net() -> nn.Sequential:
 @pytest.mark.parametrize("bits", [4, 7, 8])
 def test_weights_are_integers_times_half_precision_scales(bits: int) -> None:
     weight = torch.randn(6, 4, 3, 3) * torch.logspace(-1.5, 1, 6)[:, None, None, None]
-    integers, scale = weights.quantised(weight, bits)
+    integers, scale = weight_rounding.quantised(weight, bits)
     most = 2 ** (bits - 1) - 1
     assert torch.equal(integers, integers.round())
     assert integers.abs().amax((1, 2, 3)).tolist() == [most] * 6
@@ -27,19 +27,19 @@ def test_weights_are_integers_times_half_precision_scales(bits: int) -> None:
 
 
 def test_a_channel_of_zeros_has_a_scale() -> None:
-    integers, scale = weights.quantised(torch.zeros(2, 3), 7)
+    integers, scale = weight_rounding.quantised(torch.zeros(2, 3), 7)
     assert not integers.any()
     assert (scale > 0).all()
 
 
 def test_rounding_is_what_training_saw(net: nn.Sequential) -> None:
     x = torch.rand(1, 3, 6, 6)
-    trained = weights.straight_through(net, 6, x, scales={})
+    trained = weight_rounding.straight_through(net, 6, x, scales={})
     trained.sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
     assert not torch.allclose(trained, net(x), atol=1e-4)
-    weights.round_weights(net, 6)
+    weight_rounding.round_weights(net, 6)
     torch.testing.assert_close(net(x), trained)
     once = [p.clone() for p in net.parameters()]
-    weights.round_weights(net, 6)
+    weight_rounding.round_weights(net, 6)
     assert all(map(torch.equal, once, net.parameters())), "rounding again changes nothing"

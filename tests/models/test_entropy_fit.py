@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from thumbstream.codec.iterative.codes import HALVES, Grid, half_planes
 from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
 from thumbstream.codec.iterative.context import Context, ContextModel
-from thumbstream_models.paper import entropy_fit as entropy
-from thumbstream_models.paper import networks
-from thumbstream_models.training.config import Config
+from thumbstream_models.paper import entropy_fit, networks
+from thumbstream_models.paper.system_config import SystemConfig
 
 Codes = NDArray[np.int8]
 ITERATIONS, PLANES = 3, 2
-SHIFT = 2**entropy.LOGIT_SHIFT
+SHIFT = 2**entropy_fit.LOGIT_SHIFT
 
 
 def flip(codes: Codes, chance: float, rng: np.random.Generator) -> Codes:
@@ -68,22 +67,22 @@ TRUE_RATES = [(0.5 + 0.5 * h(0.1)) / 2, (h(0.05) + h(0.2)) / 2, h(0.05) / 2]
 class Fitted:
     tables: dict[str, NDArray[np.generic]]
     rates: list[float]
-    models: list[entropy.IterationModel]
+    models: list[entropy_fit.IterationModel]
 
 
 def fit(batches: list[Codes], *, steps: int, seed: int = 1) -> Fitted:
     """`entropy.fit`, and the networks that it rounded to tables."""
     models = []
-    fit_iteration = entropy.fit_iteration
+    fit_iteration = entropy_fit.fit_iteration
 
-    def recorded(*args: object, **options: object) -> tuple[entropy.IterationModel, float]:
+    def recorded(*args: object, **options: object) -> tuple[entropy_fit.IterationModel, float]:
         model, rate = fit_iteration(*args, **options)  # type: ignore[arg-type]
         models.append(model)
         return model, rate
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entropy, "fit_iteration", recorded)
-        tables, rates = entropy.fit(batches, steps=steps, seed=seed, quiet=True)
+        patch.setattr(entropy_fit, "fit_iteration", recorded)
+        tables, rates = entropy_fit.fit(batches, steps=steps, seed=seed, quiet=True)
     return Fitted(tables, rates, models)
 
 
@@ -98,7 +97,7 @@ def fresh() -> Codes:
     return structured(4, 32, 32, 3)
 
 
-def log_odds(model: entropy.IterationModel, codes: Codes, t: int) -> torch.Tensor:
+def log_odds(model: entropy_fit.IterationModel, codes: Codes, t: int) -> torch.Tensor:
     x = torch.from_numpy(codes.astype(np.float32))
     earlier = [x[:, t - s] if t >= s else torch.zeros_like(x[:, 0]) for s in (1, 2)]
     with torch.no_grad():
@@ -183,7 +182,7 @@ def test_noise_costs_a_bit_a_code() -> None:
 
 
 def test_tables_have_the_published_types_and_shapes(fitted: Fitted) -> None:
-    hidden, steps = entropy.HIDDEN, (ITERATIONS, PLANES * HALVES)
+    hidden, steps = entropy_fit.HIDDEN, (ITERATIONS, PLANES * HALVES)
     expected = {
         "w1": (np.int8, (ITERATIONS, 3, PLANES, 9, hidden)),
         "b1": (np.int16, (*steps, hidden)),
@@ -205,14 +204,14 @@ def test_the_same_codes_and_seed_give_the_same_tables() -> None:
 
 
 def test_probability_table() -> None:
-    table = entropy.probability_table().astype(int)
+    table = entropy_fit.probability_table().astype(int)
     assert table.min() >= 1
     assert table.max() < 2**16
     assert np.all(np.diff(table) >= 0)
     np.testing.assert_array_equal(table + table[::-1], np.full(2048, 2**16))
     middle = len(table) // 2
     for nats in (-7, -1, 0, 3):
-        index = middle + round(nats * entropy.LOGIT_STEPS)
+        index = middle + round(nats * entropy_fit.LOGIT_STEPS)
         between = sum(table[index - 1 : index + 1]) / 2 / 2**16
         assert between == pytest.approx(1 / (1 + math.exp(-nats)), abs=3e-5)
 
@@ -220,21 +219,21 @@ def test_probability_table() -> None:
 # Integers in floating point
 
 
-def on_the_grid(model: entropy.IterationModel) -> entropy.IterationModel:
+def on_the_grid(model: entropy_fit.IterationModel) -> entropy_fit.IterationModel:
     """``b2``, which training does not round, on the grid of the tables."""
     with torch.no_grad():
-        scale = entropy.SCALE**2
+        scale = entropy_fit.SCALE**2
         model.b2.copy_((model.b2 * scale).round() / scale)
     return model
 
 
-def tables_of(models: list[entropy.IterationModel]) -> Fitted:
+def tables_of(models: list[entropy_fit.IterationModel]) -> Fitted:
     """``models`` rounded to tables, as `entropy.fit` rounds what it has fitted."""
     given = iter(models)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entropy, "fit_iteration", lambda *_, **__: (next(given), 0.0))
+        patch.setattr(entropy_fit, "fit_iteration", lambda *_, **__: (next(given), 0.0))
         shape = (1, len(models), models[0].planes, 1, 1)
-        tables, rates = entropy.fit([np.ones(shape, np.int8)], quiet=True)
+        tables, rates = entropy_fit.fit([np.ones(shape, np.int8)], quiet=True)
     return Fitted(tables, rates, models)
 
 
@@ -242,7 +241,7 @@ def tables_of(models: list[entropy.IterationModel]) -> Fitted:
 def strong() -> Fitted:
     """Random networks whose hidden values and log odds reach both ends of their ranges."""
     torch.manual_seed(5)
-    models = [entropy.IterationModel(PLANES) for _ in range(ITERATIONS)]
+    models = [entropy_fit.IterationModel(PLANES) for _ in range(ITERATIONS)]
     with torch.no_grad():
         for model in models:
             model.w1.mul_(25)
@@ -264,7 +263,7 @@ def test_the_torch_network_gives_the_integer_probabilities(
             wanted = integer_chances(picture, model)
             for t in range(ITERATIONS):
                 odds = log_odds(on_the_grid(made.models[t]), picture[None], t)[0]
-                integers = odds.double().numpy() * entropy.SCALE**2
+                integers = odds.double().numpy() * entropy_fit.SCALE**2
                 np.testing.assert_array_equal(integers, np.rint(integers))
                 index = np.clip(integers.astype(np.int64) // SHIFT + 1024, 0, 2047)
                 np.testing.assert_array_equal(model.probability[index], wanted[t])
@@ -283,7 +282,7 @@ def test_strong_networks_reach_both_ends_of_every_range(strong: Fitted) -> None:
 @pytest.mark.parametrize("value", [0.0, 0.01, 0.0157, -0.3, 3.9, 7.0, -123.4])
 def test_rounding_is_exact_and_its_gradient_goes_straight_through(value: float) -> None:
     x = torch.tensor([value], requires_grad=True)
-    rounded = entropy._rounded(x, 127)
+    rounded = entropy_fit._rounded(x, 127)
     rounded.backward()
     assert rounded.item() == max(-127, min(127, round(value * 32))) / 32
     assert x.grad is not None
@@ -293,7 +292,7 @@ def test_rounding_is_exact_and_its_gradient_goes_straight_through(value: float) 
 def test_the_torch_network_sees_nothing_that_comes_later() -> None:
     """Changing a code changes no log odds before it in coding order."""
     torch.manual_seed(0)
-    model = entropy.IterationModel(3)
+    model = entropy_fit.IterationModel(3)
     with torch.no_grad():
         model.w1.mul_(5)
         model.b1.add_(2)
@@ -317,22 +316,22 @@ def test_the_torch_network_sees_nothing_that_comes_later() -> None:
 
 
 @pytest.fixture
-def net(tiny: Config) -> networks.Compressor:
+def net(tiny: SystemConfig) -> networks.Compressor:
     torch.manual_seed(3)
     return networks.build(tiny.model)
 
 
-def test_codes_of_a_network(net: networks.Compressor, tiny: Config) -> None:
+def test_codes_of_a_network(net: networks.Compressor, tiny: SystemConfig) -> None:
     def batches() -> Iterator[torch.Tensor]:
         for seed, count in ((0, 3), (1, 2)):
             noise = torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
             yield torch.nn.functional.interpolate(noise * 2 - 1, (16, 24), mode="bilinear")
 
-    codes = entropy.codes_of(net, batches(), 3)
+    codes = entropy_fit.codes_of(net, batches(), 3)
     assert codes.dtype == np.int8
     assert codes.shape == (5, 3, tiny.model.code_planes, 2, 3)
     assert set(np.unique(codes)) == {-1, 1}
-    np.testing.assert_array_equal(codes, entropy.codes_of(net, batches(), 3))
+    np.testing.assert_array_equal(codes, entropy_fit.codes_of(net, batches(), 3))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         first, _ = net.eval()(next(batches()), 3)
     np.testing.assert_array_equal(codes[:3], torch.stack(first, 1).float().numpy())

@@ -16,22 +16,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from thumbstream.codec.bitstream import parse_header
-from thumbstream_models import (
-    evaluate,
-    goals,
+from thumbstream.models import installed_models
+from thumbstream_models.evaluate import (
+    acceptance,
+    benchmark_suite,
+    command,
+    contact_sheet,
     measure,
     pages,
     pictures,
-    plan,
-    plot,
+    plots,
     results,
-    sheet,
     streams,
     tables,
 )
 from thumbstream_models.evaluate.baselines import BASELINES, CLASSICAL, Codec, Coding
-from thumbstream_models.evaluate.cache import Cache, key_of
 from thumbstream_models.evaluate.metrics import METRICS
+from thumbstream_models.evaluate.score_cache import Cache, key_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUDGETS = (8, 16, 32, 64, 128)
@@ -83,10 +84,10 @@ def summary(codecs: Sequence[Codec], count: int = 6, grid: str = "crop") -> resu
     return results.summary(taken, ["toys"], codecs, BUDGETS, scores, surroundings, codecs[0].name)
 
 
-def command(*words: object) -> int:
+def evaluate(*words: object) -> int:
     parser = __import__("argparse").ArgumentParser()
-    evaluate.add_arguments(parser)
-    return evaluate.main(parser.parse_args(list(map(str, words))))
+    command.add_arguments(parser)
+    return command.main(parser.parse_args(list(map(str, words))))
 
 
 # Pictures
@@ -436,7 +437,7 @@ def test_the_systems_of_the_paper_have_a_section_on_its_grid() -> None:
 
 
 def test_the_plots_are_svg_for_light_and_dark() -> None:
-    drawn = plot.plots(both())
+    drawn = plots.plots(both())
     assert list(drawn) == ["", "-models"]
     root = ElementTree.fromstring(drawn[""])
     space = "{http://www.w3.org/2000/svg}"
@@ -456,14 +457,14 @@ def test_publishing_fills_the_marked_sections(tmp_path: Path) -> None:
         (tmp_path / page).write_text(f"before\n{pages.BEGIN}\nold\n{pages.END}\nafter\n")
     stored = tmp_path / "toys.json"
     stored.write_text(results.dumps(both()))
-    assert command("--table", stored, "--root", tmp_path) == 0
+    assert evaluate("--table", stored, "--root", tmp_path) == 0
     loaded = {"toys": results.load(stored)}
     readme, page = ((tmp_path / name).read_text() for name in ("README.md", "docs/benchmark.md"))
     assert pages.marked(readme) == pages.digest(loaded)
     assert pages.marked(page) == pages.detail(loaded)
     assert readme.startswith("before\n")
     assert readme.endswith("\nafter\n")
-    for suffix, drawn in plot.plots(loaded["toys"]).items():
+    for suffix, drawn in plots.plots(loaded["toys"]).items():
         assert (tmp_path / f"toys{suffix}.svg").read_text() == drawn
 
 
@@ -478,12 +479,12 @@ def test_the_projects_pages_agree_with_its_results() -> None:
     loaded = {path.stem: results.load(path) for path in sorted(folder.glob("*.json"))}
     assert pages.marked((ROOT / "README.md").read_text()) == pages.digest(loaded)
     assert pages.marked((ROOT / "docs" / "benchmark.md").read_text()) == pages.detail(loaded)
-    plots = {
+    expected = {
         f"{name}{suffix}.svg": drawn
         for name, result in loaded.items()
-        for suffix, drawn in plot.plots(result).items()
+        for suffix, drawn in plots.plots(result).items()
     }
-    assert {path.name: path.read_text() for path in folder.glob("*.svg")} == plots
+    assert {path.name: path.read_text() for path in folder.glob("*.svg")} == expected
 
 
 # The command
@@ -496,7 +497,7 @@ def test_the_command_measures_real_streams(
     out = tmp_path / "deep" / "out.json"
     options = ["--codecs", "thumbstream,webp", "--jobs", 1, "--budgets", "16,64,128", "--quiet"]
     options += ["--cache", tmp_path / "cache"]
-    assert command(tmp_path / "set.npz", "--out", out, *options) == 0
+    assert evaluate(tmp_path / "set.npz", "--out", out, *options) == 0
     result = results.load(out)
     assert result["budgets"] == [16, 64, 128]
     ours = result["reference"]
@@ -508,10 +509,10 @@ def test_the_command_measures_real_streams(
         assert [point["mean_file"] for point in points] == sizes
         assert points[0]["ssim"] < points[2]["ssim"]
     assert set(result["entropy_saving"]) == {"64", "128"}
-    printed = f"{tables.plain(result)}\n\n{tables.aligned(goals.goals(result))}"
+    printed = f"{tables.plain(result)}\n\n{tables.aligned(acceptance.goals(result))}"
     assert capsys.readouterr().out.strip() == printed.strip()
     # Nothing is measured again, and the result is the same.
-    assert command(tmp_path / "set.npz", "--out", tmp_path / "again.json", *options) == 0
+    assert evaluate(tmp_path / "set.npz", "--out", tmp_path / "again.json", *options) == 0
     assert (tmp_path / "again.json").read_text() == out.read_text()
 
 
@@ -525,10 +526,10 @@ def test_a_prefix_is_charged_with_and_without_its_header() -> None:
         (14, 16),
         (16, 18),
     ]
-    stream = streams.installed_models("cpu").load().encode(pixels)
+    stream = installed_models("cpu").load().encode(pixels)
     assert parse_header(stream).length == 2
     for coding in codings:
-        decoded = streams.installed_models("cpu").load().decode(stream[: coding.whole])
+        decoded = installed_models("cpu").load().decode(stream[: coding.whole])
         np.testing.assert_array_equal(coding.pixels, decoded)
 
 
@@ -552,12 +553,12 @@ def test_a_plan_makes_its_results(tmp_path: Path) -> None:
     )
     out = tmp_path / "out"
     options = ["--out", out, "--no-cache", "--jobs", 1, "--quiet"]
-    assert command(tmp_path, "--plan", listed, *options) == 0
+    assert evaluate(tmp_path, "--plan", listed, *options) == 0
     found = {path.stem: results.load(path)["pictures"] for path in out.iterdir()}
     told = {name: (p["size"], p["grid"], p["count"]) for name, p in found.items()}
     assert told == {"small": (16, "crop", 3), "squashed": (32, "squash", 2)}
     with pytest.raises(SystemExit, match="one folder"):
-        command(tmp_path, "--plan", listed)
+        evaluate(tmp_path, "--plan", listed)
 
 
 @pytest.mark.parametrize(
@@ -573,11 +574,11 @@ def test_a_plan_makes_its_results(tmp_path: Path) -> None:
 def test_a_plan_that_cannot_be_followed(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "plan.toml").write_text(text)
     with pytest.raises(ValueError, match=why):
-        plan.read(tmp_path / "plan.toml")
+        benchmark_suite.read(tmp_path / "plan.toml")
 
 
 def test_the_projects_plan_names_its_results() -> None:
-    runs = plan.read(ROOT / "models" / "benchmark.toml")
+    runs = benchmark_suite.read(ROOT / "models" / "benchmark.toml")
     stored = {path.stem for path in (ROOT / "models" / "results").glob("*.json")}
     assert stored <= {run.name for run in runs}
     assert pages.HEADLINE in {run.name for run in runs}
@@ -585,25 +586,25 @@ def test_the_projects_plan_names_its_results() -> None:
 
 def test_codecs_are_chosen_by_names_and_words() -> None:
     def names(*words: str) -> list[str]:
-        return [codec.name for codec in evaluate.choose(words, "cpu")]
+        return [codec.name for codec in command.choose(words, "cpu")]
 
-    published = streams.installed_models().installed
+    published = installed_models().installed
     assert names("baselines") == list(BASELINES)
     assert names("models") == list(published)
     assert names("webp", "thumbstream", published[0]) == ["webp", published[0]]
-    assert results.reference_of(evaluate.choose(["webp", "models"], "cpu"), None) == published[0]
-    assert results.reference_of(evaluate.choose(["webp"], "cpu"), None) is None
+    assert results.reference_of(command.choose(["webp", "models"], "cpu"), None) == published[0]
+    assert results.reference_of(command.choose(["webp"], "cpu"), None) is None
 
 
 def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no pictures"):
-        command()
+        evaluate()
     with pytest.raises(SystemExit):
-        command(tmp_path, "--codecs", "jpeg,gif")
+        evaluate(tmp_path, "--codecs", "jpeg,gif")
     with pytest.raises(SystemExit):
-        command(tmp_path, "--budgets", "0,3")
+        evaluate(tmp_path, "--budgets", "0,3")
     with pytest.raises(SystemExit, match="the reference avif is not among"):
-        command(tmp_path, "--codecs", "jpeg", "--reference", "avif")
+        evaluate(tmp_path, "--codecs", "jpeg", "--reference", "avif")
 
 
 def test_limit_spreads_over_all_pictures() -> None:
@@ -614,9 +615,11 @@ def test_limit_spreads_over_all_pictures() -> None:
 
 def test_the_sheet_has_a_cell_for_everything() -> None:
     codecs = [BASELINES["thumbhash"], BASELINES["webp"]]
-    drawn = np.asarray(sheet.draw(some_pictures(2), codecs))
-    assert drawn.shape[1] > (1 + len(codecs)) * sheet.CELL
-    assert drawn.shape[0] > 2 * len(sheet.BUDGETS) * sheet.CELL
-    original = np.asarray(Image.fromarray(some_pictures(1)[0]).resize((sheet.CELL, sheet.CELL), 3))
+    drawn = np.asarray(contact_sheet.draw(some_pictures(2), codecs))
+    assert drawn.shape[1] > (1 + len(codecs)) * contact_sheet.CELL
+    assert drawn.shape[0] > 2 * len(contact_sheet.BUDGETS) * contact_sheet.CELL
+    original = np.asarray(
+        Image.fromarray(some_pictures(1)[0]).resize((contact_sheet.CELL, contact_sheet.CELL), 3)
+    )
     windows = np.lib.stride_tricks.sliding_window_view(drawn[:, :, 0], original.shape[:2])
     assert (windows[:80, :120] == original[..., 0]).all(axis=(2, 3)).sum() == 1

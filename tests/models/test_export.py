@@ -16,11 +16,17 @@ from torch import Tensor, nn
 
 from thumbstream.codec.base import FAMILIES, Codec, open_codec
 from thumbstream.errors import ArtifactError
-from thumbstream_models.paper import entropy_fit as entropy
-from thumbstream_models.paper import export, networks, train
-from thumbstream_models.training import artifacts
-from thumbstream_models.training import config as configs
-from thumbstream_models.training.config import Config
+from thumbstream_models.paper import (
+    entropy_fit,
+    networks,
+    publish_system,
+    step_graphs,
+    system_config,
+    train_system,
+)
+from thumbstream_models.paper.system_config import SystemConfig
+from thumbstream_models.training import model_writer
+from thumbstream_models.training.onnx_export import PARITY_TOLERANCE
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
@@ -31,7 +37,7 @@ STEPS = ("analysis", "synthesis")
 class Published:
     checkpoint: Path
     folder: Path
-    run: train.Run
+    run: train_system.Run
     manifest: dict[str, Any]
     files: dict[str, bytes]
 
@@ -43,26 +49,26 @@ def soft_noise(count: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def publish(checkpoint: Path, folder: Path) -> Published:
-    run = train.restore(checkpoint, CPU)
+    run = train_system.restore(checkpoint, CPU)
     model = run.config.model
-    codes = entropy.codes_of(run.net, iter([soft_noise(20, 32, 32)]), model.iterations)
-    tables, rates = entropy.fit([codes], steps=3, quiet=True)
-    files = export.to_onnx(run.net)
-    files["entropy.npz"] = artifacts.npz_bytes(tables)
-    measured = {"bits_per_code": rates}
-    manifest = artifacts.write_folder(folder, run, files, measured, commit="0" * 40, pictures=20)
+    codes = entropy_fit.codes_of(run.net, iter([soft_noise(20, 32, 32)]), model.iterations)
+    tables, rates = entropy_fit.fit([codes], steps=3, quiet=True)
+    files = step_graphs.to_onnx(run.net)
+    files["entropy.npz"] = model_writer.npz_bytes(tables)
+    manifest = publish_system.manifest_of(run, files, 20) | {"measured": {"bits_per_code": rates}}
+    model_writer.write_folder(folder, manifest, files)
     return Published(checkpoint, folder, run, manifest, files)
 
 
 @pytest.fixture(scope="module")
-def published(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Published:
+def published(tiny: SystemConfig, tmp_path_factory: pytest.TempPathFactory) -> Published:
     """A random network, its weights large enough for pictures and codes of every value."""
-    run = train.new_run(tiny, CPU)
+    run = train_system.new_run(tiny, CPU)
     with torch.no_grad():
         for name, value in run.net.named_parameters():
             value.mul_(1.0 if "gain" in name else 2.5)
     checkpoint = tmp_path_factory.mktemp("run") / "checkpoint.pt"
-    train.save(run, checkpoint)
+    train_system.save(run, checkpoint)
     return publish(checkpoint, tmp_path_factory.mktemp("zoo") / tiny.model_id)
 
 
@@ -80,27 +86,29 @@ def session(model: bytes) -> onnxruntime.InferenceSession:
 # Networks
 
 
-def test_onnx_runtime_and_pytorch_agree(published: Published, tiny: Config) -> None:
+def test_onnx_runtime_and_pytorch_agree(published: Published, tiny: SystemConfig) -> None:
     for seed in (0, 1):
-        difference = export.parity(
+        difference = step_graphs.parity(
             published.run.net, published.files, tiny.model.iterations, seed=seed
         )
-        assert 0 < difference < export.PARITY_TOLERANCE
+        assert 0 < difference < PARITY_TOLERANCE
 
 
 def test_parity_is_a_function_of_its_seed(published: Published) -> None:
-    first, again = (export.parity(published.run.net, published.files, 2, seed=5) for _ in "ab")
+    first, again = (step_graphs.parity(published.run.net, published.files, 2, seed=5) for _ in "ab")
     assert first == again
 
 
 @pytest.mark.parametrize(
     "name", ["decoder.to_rgb.bias", "decoder.lstm1.hidden.weight", "encoder.lstm.input.weight"]
 )
-def test_parity_notices_another_network(published: Published, tiny: Config, name: str) -> None:
+def test_parity_notices_another_network(
+    published: Published, tiny: SystemConfig, name: str
+) -> None:
     other = copy.deepcopy(published.run.net)
     with torch.no_grad():
         other.get_parameter(name).add_(0.01)
-    assert export.parity(other, published.files, 2) > 10 * export.PARITY_TOLERANCE
+    assert step_graphs.parity(other, published.files, 2) > 10 * PARITY_TOLERANCE
 
 
 def test_parity_notices_a_turned_code(published: Published) -> None:
@@ -108,13 +116,13 @@ def test_parity_notices_a_turned_code(published: Published) -> None:
     with torch.no_grad():
         other.binarizer.conv.weight.neg_()
         other.binarizer.conv.bias.neg_()
-    assert export.parity(other, published.files, 1) > 0.01
+    assert step_graphs.parity(other, published.files, 1) > 0.01
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 9), (4, 4), (7, 2), (32, 32)])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_any_batch_and_any_grid(
-    published: Published, tiny: Config, batch: int, rows: int, columns: int
+    published: Published, tiny: SystemConfig, batch: int, rows: int, columns: int
 ) -> None:
     codes = tiny.model.code_planes * tiny.model.iterations
     sizes = {
@@ -150,7 +158,7 @@ def test_any_batch_and_any_grid(
 def test_the_exported_analysis_carries_no_noise(published: Published) -> None:
     """Even if the network was left in training mode."""
     net = copy.deepcopy(published.run.net).train()
-    network = session(export.to_onnx(net)["analysis.onnx"])
+    network = session(step_graphs.to_onnx(net)["analysis.onnx"])
     feed = {i.name: np.zeros((1, i.shape[1], 2, 2), np.float32) for i in network.get_inputs()}
     feed["residual"] = soft_noise(1, 16, 16).numpy()
     first, again = (network.run(["activation"], feed)[0] for _ in "ab")
@@ -180,12 +188,14 @@ def test_the_manifest_follows_its_schema(published: Published) -> None:
     assert manifest == json.loads(json.dumps(published.manifest))
 
 
-def test_the_manifest_tells_how_the_model_was_trained(published: Published, tiny: Config) -> None:
+def test_the_manifest_tells_how_the_model_was_trained(
+    published: Published, tiny: SystemConfig
+) -> None:
     manifest, run = published.manifest, published.run
     training = manifest["training"]
-    assert configs.from_dict(json.loads(json.dumps(training["config"]))) == tiny
+    assert system_config.from_dict(json.loads(json.dumps(training["config"]))) == tiny
     assert manifest["model_id"] == tiny.model_id
-    assert manifest["bitstream_id"] == artifacts.BITSTREAM_IDS[tiny.model_id]
+    assert manifest["bitstream_id"] == model_writer.BITSTREAM_IDS[tiny.model_id]
     assert training["parameters"] == sum(p.numel() for p in run.net.parameters())
     assert training["steps"] == run.step
     assert training["curve"] == run.curve
@@ -195,7 +205,7 @@ def test_the_manifest_tells_how_the_model_was_trained(published: Published, tiny
 
 
 def test_bitstream_ids_are_not_shared() -> None:
-    ids = list(artifacts.BITSTREAM_IDS.values())
+    ids = list(model_writer.BITSTREAM_IDS.values())
     assert len(set(ids)) == len(ids)
     assert all(0 <= bitstream_id <= 127 for bitstream_id in ids)
 
@@ -214,7 +224,7 @@ def test_a_changed_file_is_not_opened(published: Published, tmp_path: Path) -> N
 
 
 def pixels(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    return train.to_pixels(soft_noise(1, height, width, seed))[0]
+    return train_system.to_pixels(soft_noise(1, height, width, seed))[0]
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 43), (5, 32), (8, 1), (40, 40)])
@@ -229,11 +239,11 @@ def test_the_codec_is_the_network(
     net = published.run.net.eval()
     with torch.no_grad():
         codes, reconstructions = net(
-            train.to_tensor(padded[None], CPU), published.run.config.model.iterations
+            train_system.to_tensor(padded[None], CPU), published.run.config.model.iterations
         )
     decoded = codec.read_codes(stream)
     np.testing.assert_array_equal(decoded.codes, torch.stack(codes, 1)[0].numpy())
-    expected = train.to_pixels(reconstructions[-1])[0, :height, :width].astype(int)
+    expected = train_system.to_pixels(reconstructions[-1])[0, :height, :width].astype(int)
     x_hat = codec.decode(stream)
     assert x_hat.shape == (height, width, 3)
     assert np.abs(x_hat.astype(int) - expected).max() <= 1
@@ -249,7 +259,7 @@ def test_every_prefix_decodes(codec: Codec) -> None:
             assert codec.encode(picture, max_bytes=n) == stream[:n]
 
 
-def test_the_codec_knows_its_model(codec: Codec, tiny: Config, published: Published) -> None:
+def test_the_codec_knows_its_model(codec: Codec, tiny: SystemConfig, published: Published) -> None:
     assert codec.model_id == tiny.model_id
     assert codec.bitstream_id == published.manifest["bitstream_id"]
     assert codec.providers == ("CPUExecutionProvider",)

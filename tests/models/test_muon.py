@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from thumbstream_models.paper import networks, train
-from thumbstream_models.training.config import Config, ConfigError
+from thumbstream_models.paper import networks, train_system
+from thumbstream_models.paper.system_config import SystemConfig
+from thumbstream_models.training.config import ConfigError
 from thumbstream_models.training.muon import RMS, Muon, orthogonal
 
 CPU = torch.device("cpu")
@@ -72,7 +73,7 @@ def test_a_parameter_without_a_gradient_stays() -> None:
     assert torch.equal(vector, torch.ones(2))
 
 
-def test_hidden_matrices_of_every_system(system: Config) -> None:
+def test_hidden_matrices_of_every_system(system: SystemConfig) -> None:
     net = networks.build(system.model)
     matrices = dict(net.hidden_matrices())
     names = {name for name, parameter in net.named_parameters() if parameter in matrices}
@@ -88,16 +89,18 @@ def test_hidden_matrices_of_every_system(system: Config) -> None:
 
 
 def test_stopping_and_going_on_changes_no_bit(
-    system: Config, changed: Callable[..., Config], picture_folder: Path, tmp_path: Path
+    system: SystemConfig, changed: Callable[..., SystemConfig], picture_folder: Path, tmp_path: Path
 ) -> None:
     config = changed(system, "training", optimizer="muon", steps=3)
-    straight = train.train(config, [picture_folder], tmp_path / "a", device_name="cpu")
-    train.train(config, [picture_folder], tmp_path / "b", max_minutes=0, device_name="cpu")
-    run = train.train(config, [picture_folder], tmp_path / "b", device_name="cpu")
+    straight = train_system.train(config, [picture_folder], tmp_path / "a", device_name="cpu")
+    train_system.train(config, [picture_folder], tmp_path / "b", max_minutes=0, device_name="cpu")
+    run = train_system.train(config, [picture_folder], tmp_path / "b", device_name="cpu")
     for name, value in straight.net.state_dict().items():
         assert torch.equal(value, run.net.state_dict()[name]), name
 
 
-def test_an_unknown_optimizer_is_an_error(tiny: Config, changed: Callable[..., Config]) -> None:
+def test_an_unknown_optimizer_is_an_error(
+    tiny: SystemConfig, changed: Callable[..., SystemConfig]
+) -> None:
     with pytest.raises(ConfigError, match="sgd"):
         changed(tiny, "training", optimizer="sgd")

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from thumbstream_models.paper import networks
 from thumbstream_models.paper.networks import STRIDE, Binarizer, ConvLSTM, ResidualGain
-from thumbstream_models.training.config import Config, ConfigError
+from thumbstream_models.paper.system_config import SystemConfig
+from thumbstream_models.training.config import ConfigError
 
 
-def strong(config: Config) -> networks.Compressor:
+def strong(config: SystemConfig) -> networks.Compressor:
     """Random weights, large enough for every part to matter to what comes out."""
     torch.manual_seed(3)
     made = networks.build(config.model).eval()
@@ -23,13 +24,13 @@ def strong(config: Config) -> networks.Compressor:
 
 
 @pytest.fixture
-def net(tiny: Config) -> networks.Compressor:
+def net(tiny: SystemConfig) -> networks.Compressor:
     """The convolutional LSTM compressor."""
     return strong(tiny)
 
 
 @pytest.fixture
-def any_net(system: Config) -> networks.Compressor:
+def any_net(system: SystemConfig) -> networks.Compressor:
     """Each system of the paper in turn."""
     return strong(system)
 
@@ -50,7 +51,7 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 @pytest.mark.parametrize("columns", [1, 4, 7])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_any_grid(
-    any_net: networks.Compressor, system: Config, rows: int, columns: int, batch: int
+    any_net: networks.Compressor, system: SystemConfig, rows: int, columns: int, batch: int
 ) -> None:
     x = pictures(batch, rows * STRIDE, columns * STRIDE)
     codes, reconstructions = any_net(x, system.model.iterations)
@@ -78,8 +79,8 @@ def parameters(codes: int, encoder: tuple[int, int], decoder: tuple[int, int, in
     ("encoder", "decoder"), [((8, 8), (8, 8, 8)), ((64, 128), (128, 64, 48)), ((4, 12), (16, 8, 4))]
 )
 def test_parameter_count(
-    tiny: Config,
-    changed: Callable[..., Config],
+    tiny: SystemConfig,
+    changed: Callable[..., SystemConfig],
     encoder: tuple[int, int],
     decoder: tuple[int, int, int],
 ) -> None:
@@ -89,14 +90,16 @@ def test_parameter_count(
     assert count == parameters(codes, encoder, decoder, model.iterations)
 
 
-def test_an_unknown_family_is_an_error(tiny: Config, changed: Callable[..., Config]) -> None:
+def test_an_unknown_family_is_an_error(
+    tiny: SystemConfig, changed: Callable[..., SystemConfig]
+) -> None:
     with pytest.raises(ConfigError, match=r"unknown family 'mlp'; known: .*conv_lstm"):
         networks.build(changed(tiny, "model", family="mlp").model)
 
 
 @pytest.mark.parametrize("family", ["fc_lstm", "conv_lstm"])
 def test_an_lstm_has_no_weights_of_its_own_for_a_stage(
-    tiny: Config, changed: Callable[..., Config], family: str
+    tiny: SystemConfig, changed: Callable[..., SystemConfig], family: str
 ) -> None:
     with pytest.raises(ConfigError, match="shared weights"):
         networks.build(changed(tiny, "model", family=family, weights="per_stage").model)
@@ -163,7 +166,7 @@ def test_the_gradient_goes_straight_through(deterministic: bool) -> None:
     torch.testing.assert_close(features.grad, expected)
 
 
-def test_every_iteration_has_its_own_channels(net: networks.Compressor, tiny: Config) -> None:
+def test_every_iteration_has_its_own_channels(net: networks.Compressor, tiny: SystemConfig) -> None:
     """Of the binarizer's convolution on the way out, and of the decoder's on the way in."""
     planes = tiny.model.code_planes
     binarizer, decoder = net.binarizer, net.decoder
@@ -262,7 +265,9 @@ def test_pictures_of_a_batch_do_not_see_each_other(any_net: networks.Compressor)
         torch.testing.assert_close(any_net(x[i : i + 1], t)[1][-1][0], together[i])
 
 
-def test_patches_see_nothing_but_themselves(any_net: networks.Compressor, system: Config) -> None:
+def test_patches_see_nothing_but_themselves(
+    any_net: networks.Compressor, system: SystemConfig
+) -> None:
     """In a patch-based system a cell is coded alike alone and among others."""
     x, t = pictures(1, 24, 16), any_net.iterations
     codes, together = any_net(x, t)
@@ -282,7 +287,7 @@ def test_later_iterations_do_not_change_earlier_ones(net: networks.Compressor) -
 
 
 def test_an_iteration_is_analysis_of_the_residual_and_synthesis_of_its_codes(
-    any_net: networks.Compressor, system: Config
+    any_net: networks.Compressor, system: SystemConfig
 ) -> None:
     net, gains = any_net, [1.0, 2.0, 5.0, 3.0][: any_net.iterations]
     with torch.no_grad():
@@ -301,7 +306,9 @@ def test_an_iteration_is_analysis_of_the_residual_and_synthesis_of_its_codes(
         r, before = x - reconstructions[t], reconstructions[t]
 
 
-def test_weights_of_its_own_for_each_stage(any_net: networks.Compressor, system: Config) -> None:
+def test_weights_of_its_own_for_each_stage(
+    any_net: networks.Compressor, system: SystemConfig
+) -> None:
     """Or the same ones; and forgetting the last stages changes nothing of the first."""
     features = torch.randn(1, any_net.decoder.conv.out_channels, 2, 2)
     state = any_net.decoder.zero_state(1, 2, 2, features)
@@ -322,8 +329,8 @@ def test_weights_of_its_own_for_each_stage(any_net: networks.Compressor, system:
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
 @pytest.mark.parametrize("family", ["conv_lstm", "fc_lstm"])
 def test_the_state_carries_over(
-    changed: Callable[..., Config],
-    tiny: Config,
+    changed: Callable[..., SystemConfig],
+    tiny: SystemConfig,
     family: str,
     part: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -346,7 +353,7 @@ def test_the_state_carries_over(
 
 
 def test_a_mask_changes_the_last_reconstruction_only(
-    net: networks.Compressor, tiny: Config
+    net: networks.Compressor, tiny: SystemConfig
 ) -> None:
     x = pictures(3, 16, 16)
     codes, whole = net(x, 3)
@@ -361,7 +368,9 @@ def test_a_mask_changes_the_last_reconstruction_only(
     assert torch.equal(cut[-1][2], whole[-1][2])
 
 
-def test_masked_codes_reach_the_decoder_as_zeros(net: networks.Compressor, tiny: Config) -> None:
+def test_masked_codes_reach_the_decoder_as_zeros(
+    net: networks.Compressor, tiny: SystemConfig
+) -> None:
     x = pictures(1, 16, 16)
     nothing = torch.zeros(1, tiny.model.code_planes, 2, 2)
     cut = net(x, 1, nothing)[1][0]

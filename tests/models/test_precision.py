@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from thumbstream_models.paper import train
+from thumbstream_models.paper import train_system
+from thumbstream_models.paper.system_config import SystemConfig
 from thumbstream_models.training import precision
-from thumbstream_models.training.config import Config, ConfigError
+from thumbstream_models.training.config import ConfigError
 
 CPU = torch.device("cpu")
 
@@ -36,8 +37,8 @@ def test_the_fastest_is_chosen_and_both_are_logged(
 
 
 def test_a_training_keeps_the_precision_that_it_started_with(
-    tiny: Config,
-    changed: Callable[..., Config],
+    tiny: SystemConfig,
+    changed: Callable[..., SystemConfig],
     picture_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -45,21 +46,27 @@ def test_a_training_keeps_the_precision_that_it_started_with(
     config = changed(tiny, "training", precision="measured")
     answers = iter(["float32"])  # asked once
     monkeypatch.setattr(precision, "fastest", lambda *_: next(answers))
-    train.train(config, [picture_folder], tmp_path, max_minutes=0, device_name="cpu")
-    assert train.restore(tmp_path / "checkpoint.pt", CPU).precision == "float32"
-    run = train.train(config, [picture_folder], tmp_path, device_name="cpu")
+    train_system.train(config, [picture_folder], tmp_path, max_minutes=0, device_name="cpu")
+    assert train_system.restore(tmp_path / "checkpoint.pt", CPU).precision == "float32"
+    run = train_system.train(config, [picture_folder], tmp_path, device_name="cpu")
     assert (run.step, run.precision) == (config.training.steps, "float32")
 
 
 @pytest.mark.parametrize("name", precision.PRECISIONS)
 def test_the_configuration_may_say_which(
-    tiny: Config, changed: Callable[..., Config], picture_folder: Path, tmp_path: Path, name: str
+    tiny: SystemConfig,
+    changed: Callable[..., SystemConfig],
+    picture_folder: Path,
+    tmp_path: Path,
+    name: str,
 ) -> None:
     config = changed(tiny, "training", precision=name)
-    run = train.train(config, [picture_folder], tmp_path, max_minutes=0, device_name="cpu")
+    run = train_system.train(config, [picture_folder], tmp_path, max_minutes=0, device_name="cpu")
     assert run.precision == name
 
 
-def test_an_unknown_precision_is_an_error(tiny: Config, changed: Callable[..., Config]) -> None:
+def test_an_unknown_precision_is_an_error(
+    tiny: SystemConfig, changed: Callable[..., SystemConfig]
+) -> None:
     with pytest.raises(ConfigError, match="float16"):
         changed(tiny, "training", precision="float16")

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.base import open_codec
 from thumbstream_models import cli
-from thumbstream_models.paper import model_card as card
-from thumbstream_models.paper import publish, train
-from thumbstream_models.training import rate_search as search
-from thumbstream_models.training.config import Config
+from thumbstream_models.paper import learning_rate_search, publish_system, system_card, train_system
+from thumbstream_models.paper.system_config import SystemConfig
 
 NOTES = "Trained by a test."
 SOURCES = "Synthetic pictures."
@@ -23,12 +21,12 @@ SOURCES = "Synthetic pictures."
 
 @pytest.fixture(scope="session")
 def published(
-    system: Config, picture_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    system: SystemConfig, picture_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The folder of a system, trained for some steps and published."""
     out = tmp_path_factory.mktemp("published")
-    train.train(system, [picture_folder], out, device_name="cpu")
-    return publish.publish(
+    train_system.train(system, [picture_folder], out, device_name="cpu")
+    return publish_system.publish(
         out / "checkpoint.pt",
         [picture_folder],
         out / "zoo",
@@ -45,7 +43,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
 
 
 def test_a_published_system_codes_pictures(
-    published: Path, system: Config, smooth_pictures: list[NDArray[np.uint8]]
+    published: Path, system: SystemConfig, smooth_pictures: list[NDArray[np.uint8]]
 ) -> None:
     codec = open_codec(published, device="cpu")
     picture = smooth_pictures[0][:16, :24]
@@ -55,7 +53,7 @@ def test_a_published_system_codes_pictures(
     assert known == manifest_of(published)["iterations"] * system.model.code_planes * 2 * 3
 
 
-def test_the_manifest_says_how_the_system_works(published: Path, system: Config) -> None:
+def test_the_manifest_says_how_the_system_works(published: Path, system: SystemConfig) -> None:
     manifest = manifest_of(published)
     assert manifest["family"] == system.model.family
     assert manifest["reconstruction"] == system.model.reconstruction
@@ -69,25 +67,29 @@ def test_the_manifest_says_how_the_system_works(published: Path, system: Config)
 
 
 def test_as_many_iterations_as_help_are_published(
-    published: Path, system: Config, picture_folder: Path, tmp_path: Path
+    published: Path, system: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
-    run = train.restore(published.parents[1] / "checkpoint.pt", train.torch.device("cpu"))
+    run = train_system.restore(
+        published.parents[1] / "checkpoint.pt", train_system.torch.device("cpu")
+    )
     run.net.load_state_dict(run.ema)
     pictures = np.zeros((2, 16, 16, 3), np.uint8)
-    useful = publish.useful_iterations(run, pictures)
+    useful = publish_system.useful_iterations(run, pictures)
     assert 1 <= useful <= system.model.iterations
     _, drawn = run.net.eval()(
-        train.to_tensor(pictures, train.torch.device("cpu")), system.model.iterations
+        train_system.to_tensor(pictures, train_system.torch.device("cpu")), system.model.iterations
     )
-    errors = [np.square(train.to_pixels(x_hat.detach()).astype(float)).mean() for x_hat in drawn]
+    errors = [
+        np.square(train_system.to_pixels(x_hat.detach()).astype(float)).mean() for x_hat in drawn
+    ]
     assert errors[useful - 1] == min(errors)
 
 
 def test_the_card_tells_what_a_person_must_know(published: Path) -> None:
     manifest = manifest_of(published)
     text = (published / "MODEL_CARD.md").read_text()
-    assert text == card.model_card(manifest, NOTES, SOURCES)
-    name, section = card.SYSTEMS[manifest["family"]]
+    assert text == system_card.model_card(manifest, NOTES, SOURCES)
+    name, section = system_card.SYSTEMS[manifest["family"]]
     for expected in (name, f"section {section}", NOTES, SOURCES, "## Limits", "| 64 |"):
         assert expected in text
     assert f"| {manifest['training']['curve'][-1]['step']} |" in text
@@ -96,13 +98,13 @@ def test_the_card_tells_what_a_person_must_know(published: Path) -> None:
 def test_a_card_without_a_validation_curve(published: Path) -> None:
     manifest = manifest_of(published)
     manifest["training"]["curve"] = []
-    assert "before its first validation" in card.model_card(manifest, "", SOURCES)
+    assert "before its first validation" in system_card.model_card(manifest, "", SOURCES)
 
 
-def test_the_search_puts_the_best_rate_first(tiny: Config, picture_folder: Path) -> None:
-    found = search.search(tiny, [picture_folder], (1e-7, 1e-2), 25)
+def test_the_search_puts_the_best_rate_first(tiny: SystemConfig, picture_folder: Path) -> None:
+    found = learning_rate_search.search(tiny, [picture_folder], (1e-7, 1e-2), 25)
     assert [rate for rate, _ in found] == [1e-2, 1e-7]
-    assert search.mean_psnr(found[0][1]) > search.mean_psnr(found[1][1])
+    assert learning_rate_search.mean_psnr(found[0][1]) > learning_rate_search.mean_psnr(found[1][1])
     assert all(point["step"] == 25 for _, point in found)
 
 

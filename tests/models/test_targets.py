@@ -13,7 +13,7 @@ from thumbstream.codec.base import Codec
 from thumbstream.codec.bitstream import write_header
 from thumbstream.codec.targets import Target
 from thumbstream_models import cli
-from thumbstream_models.paper import lossless_targets as targets
+from thumbstream_models.paper import bit_assignment
 
 PICTURE = np.full((32, 32, 3), 100, np.uint8)
 WHOLE = 60
@@ -46,20 +46,20 @@ def decibels(error: int) -> float:
 
 def test_means_over_those_that_reach_the_goal() -> None:
     goal = Target("psnr", decibels(WHOLE + 1 - 20))
-    [row] = targets.compare(toy(), [PICTURE, PICTURE], [goal])
+    [row] = bit_assignment.compare(toy(), [PICTURE, PICTURE], [goal])
     assert (row.pictures, row.plain_bytes, row.bytes) == (2, 20, 10)
     assert row.plain_psnr == pytest.approx(row.psnr)
-    [far] = targets.compare(toy(), [PICTURE], [Target("psnr", 99.0)])
+    [far] = bit_assignment.compare(toy(), [PICTURE], [Target("psnr", 99.0)])
     assert far.pictures == 0
     assert math.isnan(far.bytes)
 
 
 def test_a_goal_in_bytes_compares_quality() -> None:
-    [row] = targets.compare(toy(), [PICTURE], [Target("bytes", 10)])
+    [row] = bit_assignment.compare(toy(), [PICTURE], [Target("bytes", 10)])
     assert (row.plain_bytes, row.bytes) == (10, 10)
     assert row.plain_psnr == pytest.approx(decibels(WHOLE + 1 - 10))
     assert row.psnr == pytest.approx(decibels(WHOLE + 1 - 20))
-    assert targets.table([row]).splitlines()[2].startswith("| bytes:10 | 1 | 10.0 | 10.0 |")
+    assert bit_assignment.table([row]).splitlines()[2].startswith("| bytes:10 | 1 | 10.0 | 10.0 |")
 
 
 def test_the_command(picture_folder: object, capsys: pytest.CaptureFixture[str]) -> None:

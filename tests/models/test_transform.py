@@ -278,7 +278,7 @@ def test_training_lowers_the_loss(picture_folder: Path, tmp_path: Path) -> None:
 def test_command_trains_and_resumes(
     picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli.transform, "load", lambda path: TINY)
+    monkeypatch.setattr(configs, "load", lambda path: TINY)
     command = ["train", str(CONFIG), str(picture_folder), "--out", str(tmp_path), "--steps"]
     assert cli.main([*command, "2"]) == 0
     assert cli.main([*command, "4"]) == 0

@@ -25,11 +25,11 @@ from thumbstream.codec.layouts import EmbeddedLayout
 from thumbstream.codec.model_folder import Artifact, open_artifact
 from thumbstream.codec.runtime import Network
 from thumbstream.codec.targets import BYTES, Target
-from thumbstream_models.embedded import stages, training
-from thumbstream_models.embedded.context import ContextNetworks
-from thumbstream_models.embedded.layout import ladder
+from thumbstream_models.embedded import train_codec, train_step
+from thumbstream_models.embedded.context_fit import ContextNetworks
+from thumbstream_models.embedded.symbol_layout import ladder
 from thumbstream_models.evaluate import metrics
-from thumbstream_models.training import artifacts, runs
+from thumbstream_models.training import model_writer, runs
 
 BUDGETS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 DECODING = ("analysis.onnx", "synthesis.onnx", "entropy.npz")
@@ -77,7 +77,7 @@ def ablate(
 def by_likelihood(checkpoint: Path, pictures: Pixels, budgets: Sequence[int]) -> tuple[str, Row]:
     """The name of a checkpoint's stage, and what its rate model says."""
     device = torch.device("cpu")
-    run, stage = stages.restore(checkpoint, device)
+    run, stage = train_codec.restore(checkpoint, device)
     config, quantiser = stage.schedule(run.config), stage.quantiser(device)
     bits, rated = stage.weight_bits(run), stage.rate(run)
     points = []
@@ -88,7 +88,7 @@ def by_likelihood(checkpoint: Path, pictures: Pixels, budgets: Sequence[int]) ->
             for first in range(0, len(pictures), _BATCH):
                 x = runs.to_tensor(pictures[first : first + _BATCH], device)
                 each = torch.full((len(x),), float(quality))
-                result = training.coded(net, x, each, quantiser, weight_bits=bits, rate=rated)
+                result = train_step.coded(net, x, each, quantiser, weight_bits=bits, rate=rated)
                 rate.append(result.bits)
                 drawn.append(runs.to_pixels(result.x_hat))
             found = np.concatenate(drawn)
@@ -125,7 +125,7 @@ def with_tables(artifact: Artifact, change: Callable[[ContextNetworks], None]) -
         for parameter in blind.parameters():
             parameter.zero_()
         change(blind)
-    tables = artifacts.npz_bytes(blind.tables())
+    tables = model_writer.npz_bytes(blind.tables())
     files = {**artifact.files, "entropy.npz": tables}
     return EmbeddedCodec(dataclasses.replace(artifact, files=files), device="cpu")
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from thumbstream_models.embedded.config import STAGES, EmbeddedConfig, StageConfig, from_dict
-from thumbstream_models.embedded.networks import Synthesis
+from thumbstream_models.embedded.codec_config import STAGES, EmbeddedConfig, StageConfig, from_dict
+from thumbstream_models.embedded.transform_networks import Synthesis
 
 FORMAT = 1
 _ABOUT = ("step", "minutes", "stage", "loss")

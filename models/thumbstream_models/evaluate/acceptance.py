@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from thumbstream_models.evaluate import rate_curves as curves
+from thumbstream_models.evaluate import rate_curves
 from thumbstream_models.evaluate.results import BEST, Results
 from thumbstream_models.evaluate.tables import Rows, charge
 
@@ -71,7 +71,7 @@ def equal_ssim(
         payload = point["mean_payload"] or 0.0
         fits = 2 * point["unfit"] <= result["pictures"]["count"]
         if point["bytes"] in budgets and fits and payload > spent:
-            needed = curves.rate_at(point["ssim"], list(curve), list(curve.values()))
+            needed = rate_curves.rate_at(point["ssim"], list(curve), list(curve.values()))
             ratio = needed / point["bytes"]
             out.append(
                 {
@@ -111,7 +111,7 @@ def _fewer_bytes(result: Results) -> Iterator[Goal]:
 def _equal(result: Results) -> Iterator[Goal]:
     ours, best = means(result, PRODUCT), means(result, BEST)
     for quality in EQUAL_SSIM:
-        needed = [curves.rate_at(quality, list(c), list(c.values())) for c in (ours, best)]
+        needed = [rate_curves.rate_at(quality, list(c), list(c.values())) for c in (ours, best)]
         if quality > min(best.values()) and needed[1] < float("inf"):
             ratio = needed[0] / needed[1]
             bound = "under " if quality <= min(ours.values()) else ""

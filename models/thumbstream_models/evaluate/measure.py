@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from thumbstream_models.evaluate.baselines import Codec, Coding
-from thumbstream_models.evaluate.cache import Cache, key_of
 from thumbstream_models.evaluate.metrics import METRICS, ssim
+from thumbstream_models.evaluate.score_cache import Cache, key_of
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from thumbstream_models.evaluate import rate_curves as curves
+from thumbstream_models.evaluate import rate_curves
 from thumbstream_models.evaluate.acceptance import equal_ssim
 from thumbstream_models.evaluate.results import EQUAL_QUALITY_BUDGETS, Results
 from thumbstream_models.evaluate.tables import Rows, charge, systems
@@ -61,7 +61,7 @@ def _autoencoder(result: Results) -> Iterator[Claim]:
     if {AUTOENCODER, PAPERS_BEST} <= set(systems(result)):
         rates, qualities = _curve(result, AUTOENCODER)
         goal, spent = qualities[-1], rates[-1]
-        ratio = curves.rate_at(goal, *_curve(result, PAPERS_BEST)) / spent
+        ratio = rate_curves.rate_at(goal, *_curve(result, PAPERS_BEST)) / spent
         yield Claim(
             "at least as good as an autoencoder trained for one rate, at that rate",
             f"`{PAPERS_BEST}` needs {ratio:.2f} of the {spent:.0f} bytes of `{AUTOENCODER}` for "
@@ -87,7 +87,7 @@ def _lstm(result: Results) -> Iterator[Claim]:
     for lstm, others in RIVALS.items():
         for other in others:
             if {lstm, other} <= set(systems(result)):
-                rate = curves.bjontegaard_rate(_curve(result, other), _curve(result, lstm))
+                rate = rate_curves.bjontegaard_rate(_curve(result, other), _curve(result, lstm))
                 if rate is not None:
                     yield Claim(
                         f"`{lstm}` beats `{other}`",

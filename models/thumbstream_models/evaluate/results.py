@@ -17,8 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from thumbstream_models.evaluate import metrics
-from thumbstream_models.evaluate import rate_curves as curves
+from thumbstream_models.evaluate import metrics, rate_curves
 from thumbstream_models.evaluate.baselines import CLASSICAL, Codec
 from thumbstream_models.evaluate.baselines.base import package_versions
 from thumbstream_models.evaluate.measure import CHARGES, Charged, Scores, best_of
@@ -40,7 +39,7 @@ MOST_UNFIT = 0.1
 def points(scores: Scores, budgets: Sequence[int]) -> list[dict[str, Any]]:
     """Means over the pictures at each budget, with 95 % bootstrap intervals."""
     intervals = {
-        name: curves.interval(curves.resampled_means(values))
+        name: rate_curves.interval(rate_curves.resampled_means(values))
         for name, values in scores.quality.items()
     }
     out = []
@@ -80,7 +79,7 @@ def _bjontegaard(ours: Scores, theirs: Scores, budgets: Sequence[int], name: str
         if not fit.any():
             return None
         sides.append((rates[fit], sign * scores.quality[name].mean(axis=0)[fit]))
-    rate = curves.bjontegaard_rate(*sides)
+    rate = rate_curves.bjontegaard_rate(*sides)
     return None if rate is None else _round(rate, 4)
 
 
@@ -108,8 +107,8 @@ def equal_quality(
     i = budgets.index(budget)
     ssim, goals = ours.quality["ssim"], theirs.quality["ssim"][:, i]
     goal, curve = goals.mean(), ssim.mean(axis=0)
-    needed = curves.rate_at(goal, budgets, curve)
-    low, high = curves.rate_ratio_interval(budget, budgets, ssim, goals)
+    needed = rate_curves.rate_at(goal, budgets, curve)
+    low, high = rate_curves.rate_ratio_interval(budget, budgets, ssim, goals)
     return {
         "bytes": budget,
         "ssim": _round(goal, 4),

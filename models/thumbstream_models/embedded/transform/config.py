@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thumbstream_models.embedded.config import STRIDE
+from thumbstream_models.embedded.codec_config import STRIDE
 from thumbstream_models.training import config as configs
 from thumbstream_models.training.config import ConfigError, DataConfig, Schedule
 

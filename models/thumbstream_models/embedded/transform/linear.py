@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from thumbstream_models.embedded.config import STRIDE
+from thumbstream_models.embedded.codec_config import STRIDE
 from thumbstream_models.training.runs import to_tensor
 
 COLOURS = 3

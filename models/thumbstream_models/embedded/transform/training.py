@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from thumbstream_models.embedded.config import STRIDE
+from thumbstream_models.embedded.codec_config import STRIDE
 from thumbstream_models.embedded.distortion import squared_error, ssim
 from thumbstream_models.embedded.transform import linear
 from thumbstream_models.embedded.transform.config import (

@@ -17,7 +17,8 @@ from thumbstream_models.paper.networks.layers import (
     ResidualGain,
     State,
 )
-from thumbstream_models.training.config import ConfigError, ModelConfig
+from thumbstream_models.paper.system_config import ModelConfig
+from thumbstream_models.training.config import ConfigError
 
 __all__ = [
     "FAMILIES",

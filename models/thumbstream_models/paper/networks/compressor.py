@@ -33,7 +33,7 @@ from thumbstream_models.paper.networks.layers import (
     Stateful,
     slot,
 )
-from thumbstream_models.training.config import ModelConfig
+from thumbstream_models.paper.system_config import ModelConfig
 
 
 class Encoder(Stateful):

@@ -18,7 +18,7 @@ from torch.nn import functional
 from thumbstream.codec.model_folder import StateTensor
 from thumbstream_models.paper.networks.compressor import Compressor, Decoder, Encoder
 from thumbstream_models.paper.networks.layers import ConvLSTM, State
-from thumbstream_models.training.config import ModelConfig
+from thumbstream_models.paper.system_config import ModelConfig
 
 
 class ConvLSTMEncoder(Encoder):

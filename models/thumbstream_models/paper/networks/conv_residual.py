@@ -20,7 +20,7 @@ from torch import nn
 
 from thumbstream_models.paper.networks.compressor import Compressor
 from thumbstream_models.paper.networks.feedforward import feed_forward
-from thumbstream_models.training.config import ModelConfig
+from thumbstream_models.paper.system_config import ModelConfig
 
 
 def _encoder(filters: tuple[int, ...]) -> nn.Module:

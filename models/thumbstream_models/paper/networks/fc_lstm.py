@@ -19,7 +19,7 @@ from thumbstream.codec.model_folder import StateTensor
 from thumbstream_models.paper.networks.compressor import Compressor, Decoder, Encoder
 from thumbstream_models.paper.networks.fc_residual import patch_layer, unpatch_layers
 from thumbstream_models.paper.networks.layers import ConvLSTM, State
-from thumbstream_models.training.config import ModelConfig
+from thumbstream_models.paper.system_config import ModelConfig
 
 
 class _Stack(nn.Module):

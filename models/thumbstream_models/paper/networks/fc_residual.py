@@ -19,7 +19,7 @@ from torch import nn
 from thumbstream_models.paper.networks.compressor import Compressor
 from thumbstream_models.paper.networks.feedforward import feed_forward
 from thumbstream_models.paper.networks.layers import STRIDE
-from thumbstream_models.training.config import ModelConfig
+from thumbstream_models.paper.system_config import ModelConfig
 
 
 def patch_layer(units: int) -> nn.Module:

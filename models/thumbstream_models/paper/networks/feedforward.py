@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thumbstream_models.paper.networks.compressor import Compressor, Decoder, Encoder
 from thumbstream_models.paper.networks.layers import State
-from thumbstream_models.training.config import ModelConfig
+from thumbstream_models.paper.system_config import ModelConfig
 
 Layers: TypeAlias = Callable[[tuple[int, ...]], nn.Module]
 """Filters of the configuration to fresh layers."""

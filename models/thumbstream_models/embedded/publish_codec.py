@@ -15,15 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thumbstream_models.embedded import card, client, context, export, search, stages
-from thumbstream_models.embedded.config import FAMILY, EmbeddedConfig
-from thumbstream_models.embedded.layout import Layout
-from thumbstream_models.embedded.networks import Transform
-from thumbstream_models.embedded.training import Run
-from thumbstream_models.paper.export import PARITY_TOLERANCE
-from thumbstream_models.paper.publish import emptied, measure
-from thumbstream_models.training import artifacts, data, runs
+from thumbstream_models.embedded import (
+    client_file,
+    codec_card,
+    context_fit,
+    search_graph,
+    train_codec,
+    transform_graphs,
+)
+from thumbstream_models.embedded.codec_config import FAMILY, STRIDE, EmbeddedConfig
+from thumbstream_models.embedded.symbol_layout import Layout
+from thumbstream_models.embedded.train_step import Run
+from thumbstream_models.embedded.transform_networks import Transform
+from thumbstream_models.evaluate import held_out
+from thumbstream_models.training import data, model_writer, runs
 from thumbstream_models.training.config import ConfigError
+from thumbstream_models.training.onnx_export import PARITY_TOLERANCE
 
 CLIENT_LIMIT = 150_000
 """Most bytes of what a browser must fetch: synthesis weights and entropy tables, compressed."""
@@ -51,40 +58,42 @@ def publish(
     config = run.config
     pictures = data.load(sources, config.data)
     arrays = load_tables(tables) if tables else fit_tables(run, layout, pictures.training)
-    files = export.to_onnx(run.net, layout.base_step, config.embedding.weight_bits)
-    difference = export.parity(run.net, files, layout)
+    files = transform_graphs.to_onnx(run.net, layout.base_step, config.embedding.weight_bits)
+    difference = transform_graphs.parity(run.net, files, layout)
     if difference > PARITY_TOLERANCE:
         raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
     fetched = client_size(config.model_id, layout, arrays, files["synthesis.onnx"])
     if fetched > CLIENT_LIMIT:
         raise ValueError(f"a client would fetch {fetched} bytes, more than {CLIENT_LIMIT}")
-    files["entropy.npz"] = artifacts.npz_bytes(arrays)
+    files["entropy.npz"] = model_writer.npz_bytes(arrays)
     files |= search_files(run, layout, pictures.training)
-    folder = emptied(zoo / config.model_id)
+    folder = model_writer.empty_folder(zoo / config.model_id)
     manifest = manifest_of(run, layout, files, len(pictures.training))
     manifest["measured"] = {"parity": float(f"{difference:.2g}"), "client_bytes": fetched}
-    artifacts.write(folder, manifest, files)
+    model_writer.write_folder(folder, manifest, files)
     for size in (s for s in SIZES if s <= config.data.size):
-        held_out = data.validation_batch(pictures.validation, size)
+        validation = data.validation_batch(pictures.validation, size)
         name = "held_out" if size == SIZES[0] else f"held_out_{size}px"
-        manifest["measured"][name] = measure(folder, held_out)
-    artifacts.write_manifest(folder, manifest)
+        manifest["measured"][name] = held_out.measure(folder, validation)
+    model_writer.write_manifest(folder, manifest)
     (folder / "MODEL_CARD.md").write_text(
-        card.model_card(manifest, notes, sources_text), encoding="utf-8"
+        codec_card.model_card(manifest, notes, sources_text), encoding="utf-8"
     )
     return folder
 
 
 def ready(checkpoint: Path) -> tuple[Run, Layout]:
     """Averaged weights as they are published, channels in order; raises `ConfigError`."""
-    run, stage = stages.restore(checkpoint, torch.device("cpu"))
+    run, stage = train_codec.restore(checkpoint, torch.device("cpu"))
     if (layout := stage.layout) is None:
         raise ConfigError(
             f"{checkpoint} is of the transform stage: train the embedding stage on it"
         )
     run.net.load_state_dict(run.ema)
     run.net.eval()
-    export.round_weights(export.in_order(run.net, layout), run.config.embedding.weight_bits)
+    transform_graphs.round_weights(
+        transform_graphs.in_order(run.net, layout), run.config.embedding.weight_bits
+    )
     return run, layout
 
 
@@ -92,7 +101,7 @@ def fit_tables(
     run: Run, layout: Layout, pictures: list[NDArray[np.uint8]]
 ) -> dict[str, NDArray[np.generic]]:
     """The integer context model of a `ready` run, fitted to crops of training pictures."""
-    return context.fit(
+    return context_fit.fit(
         training_latents(run.net, run.config, pictures), layout.published(), run.config.context
     ).tables()
 
@@ -104,8 +113,8 @@ def training_latents(
     out = []
     for size in (s for s in SIZES if s <= config.data.size):
         count = config.context.pictures * SIZES[0] ** 2 // size**2
-        batches = stages.crops(pictures, config, size, count)
-        out.append(stages.latents_of(net, batches, torch.device("cpu")))
+        batches = train_codec.crops(pictures, config, size, count)
+        out.append(train_codec.latents_of(net, batches, torch.device("cpu")))
     return out
 
 
@@ -118,19 +127,21 @@ def load_tables(path: Path) -> dict[str, NDArray[np.generic]]:
 def search_files(run: Run, layout: Layout, pictures: list[NDArray[np.uint8]]) -> dict[str, bytes]:
     """`search.onnx` and `search.npz` of a `ready` run; curvatures are those of training crops."""
     config = run.config.embedding
-    differentiated = search.Differentiated(run.net.synthesis, layout.base_step, config.ssim_weight)
-    pixels = next(stages.crops(pictures, run.config, min(config.sizes), _CURVATURE_CROPS))
+    differentiated = search_graph.Differentiated(
+        run.net.synthesis, layout.base_step, config.ssim_weight
+    )
+    pixels = next(train_codec.crops(pictures, run.config, min(config.sizes), _CURVATURE_CROPS))
     x = runs.to_tensor(pixels, torch.device("cpu"))
     with torch.no_grad():
         latents = run.net.analysis(x)
     arrays: dict[str, NDArray[np.generic]] = {
-        "curvature": search.curvatures(differentiated, x, latents, layout),
-        "slopes": search.slopes(layout),
+        "curvature": search_graph.curvatures(differentiated, x, latents, layout),
+        "slopes": search_graph.slopes(layout),
         "everywhere": np.isin(np.arange(layout.planes), config.searched),
     }
     return {
-        "search.onnx": export.search_graph(differentiated, config.weight_bits),
-        "search.npz": artifacts.npz_bytes(arrays),
+        "search.onnx": transform_graphs.search_graph(differentiated, config.weight_bits),
+        "search.npz": model_writer.npz_bytes(arrays),
     }
 
 
@@ -141,8 +152,8 @@ def client_size(
 
     What tells the first colour is fetched apart from the rest; no number of it travels twice.
     """
-    wanted = client.client_from(layout.published(), tables, synthesis)
-    return len(client.file_of(wanted, model_id, bitstream_id=0))
+    wanted = client_file.client_from(layout.published(), tables, synthesis)
+    return len(client_file.file_of(wanted, model_id, bitstream_id=0))
 
 
 def manifest_of(run: Run, layout: Layout, files: dict[str, bytes], pictures: int) -> dict[str, Any]:
@@ -152,13 +163,13 @@ def manifest_of(run: Run, layout: Layout, files: dict[str, bytes], pictures: int
         name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
     }
     return {
-        **artifacts.common(run.config.model_id, FAMILY, files),
+        **model_writer.common_fields(run.config.model_id, FAMILY, STRIDE, files),
         "channels": len(layout.starts),
         "planes": layout.planes,
         "groups": list(layout.groups),
         "starts": list(layout.starts),
         "base_step": layout.base_step,
-        "training": artifacts.trained(
+        "training": model_writer.training_fields(
             run,
             commit=runs.commit_hash(),
             pictures=pictures,

@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from thumbstream_models.paper import train
+from thumbstream_models.paper import train_system
+from thumbstream_models.paper.system_config import SystemConfig
 from thumbstream_models.training import crops
-from thumbstream_models.training.config import Config
 
 
 def search(
-    config: Config,
+    config: SystemConfig,
     sources: list[Path],
     rates: Sequence[float],
     steps: int,
@@ -36,9 +36,9 @@ def search(
     precision = ""  # measured once, the same for all
     for rate in rates:
         training = dataclasses.replace(config.training, learning_rate=rate, steps=steps)
-        run = train.new_run(dataclasses.replace(config, training=training), device)
+        run = train_system.new_run(dataclasses.replace(config, training=training), device)
         run.precision = precision
-        train.choose_precision(run, pictures.validation, device)
+        train_system.choose_precision(run, pictures.validation, device)
         precision = run.precision
         for step in range(steps):
             pixels = crops.batch(
@@ -48,8 +48,8 @@ def search(
                 step,
                 window=config.data.window,
             )
-            train.train_step(run, pixels, device)
-        out.append((rate, train.validate(run, pictures.validation, device)))
+            train_system.train_step(run, pixels, device)
+        out.append((rate, train_system.validate(run, pictures.validation, device)))
     return sorted(out, key=lambda item: -mean_psnr(item[1]))
 
 

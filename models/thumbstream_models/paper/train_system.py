@@ -18,20 +18,20 @@ from torch import Tensor
 
 from thumbstream.codec.iterative.codes import coding_rank, grid_of
 from thumbstream_models.evaluate import metrics
-from thumbstream_models.paper import networks
-from thumbstream_models.training import config as configs
+from thumbstream_models.paper import networks, system_config
+from thumbstream_models.paper.system_config import SystemConfig
 from thumbstream_models.training import crops, precision, runs
-from thumbstream_models.training.config import Config
+from thumbstream_models.training.config import ConfigError
 from thumbstream_models.training.muon import Muon
 from thumbstream_models.training.runs import averaged_weights, save, to_pixels, to_tensor
 
 LOG_FLOOR = (2 * 1.5 / 255) ** 2
 """Squared error, on the [-1, 1] scale, under which ``log_l2`` sees no difference: 1.5 of 255."""
 
-Run: TypeAlias = runs.Run[Config, networks.Compressor]
+Run: TypeAlias = runs.Run[SystemConfig, networks.Compressor]
 
 
-def new_run(config: Config, device: torch.device) -> Run:
+def new_run(config: SystemConfig, device: torch.device) -> Run:
     """A run at step 0."""
     torch.manual_seed(config.training.seed)
     net = networks.build(config.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -43,33 +43,33 @@ def new_run(config: Config, device: torch.device) -> Run:
     return runs.start(config, net, config.training, optimizer)
 
 
-def restore(path: Path, device: torch.device, config: Config | None = None) -> Run:
+def restore(path: Path, device: torch.device, config: SystemConfig | None = None) -> Run:
     """Read a checkpoint; ``config`` may change all but the network."""
     saved = torch.load(path, map_location=device, weights_only=True)
-    config = config or configs.from_dict(saved["config"])
+    config = config or system_config.from_dict(saved["config"])
     _check_network(path, saved, config)
     run = new_run(config, device)
     runs.fill(run, saved)
     return run
 
 
-def _check_network(path: Path, saved: dict[str, Any], config: Config) -> None:
-    if configs.from_dict(saved["config"]).model != config.model:
-        raise configs.ConfigError(f"{path} holds another network than the configuration describes")
+def _check_network(path: Path, saved: dict[str, Any], config: SystemConfig) -> None:
+    if system_config.from_dict(saved["config"]).model != config.model:
+        raise ConfigError(f"{path} holds another network than the configuration describes")
 
 
 def load_start(run: Run, path: Path | None, device: torch.device) -> None:
     """Give a new run the averaged weights of another; raises `ConfigError` for a wrong file."""
     wanted = run.config.training.start_sha256
     if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != wanted:
-        raise configs.ConfigError(f"the start must be the checkpoint whose SHA-256 is {wanted}")
+        raise ConfigError(f"the start must be the checkpoint whose SHA-256 is {wanted}")
     saved = torch.load(path, map_location=device, weights_only=True)
     _check_network(path, saved, run.config)
     run.net.load_state_dict(saved["ema"])
     run.ema = {name: value.detach().clone() for name, value in run.net.state_dict().items()}
 
 
-def learning_rate(config: Config, step: int) -> float:
+def learning_rate(config: SystemConfig, step: int) -> float:
     """Constant, then linear, or `runs.learning_rate`; which one, ``decay_steps`` says."""
     t = config.training
     if not t.decay_steps:
@@ -79,7 +79,7 @@ def learning_rate(config: Config, step: int) -> float:
     return warm * (t.final_learning_rate + (t.learning_rate - t.final_learning_rate) * left)
 
 
-def unrolled_iterations(config: Config, step: int, rng: np.random.Generator) -> int:
+def unrolled_iterations(config: SystemConfig, step: int, rng: np.random.Generator) -> int:
     """How many iterations batch ``step`` is unrolled for: few at first, then any number.
 
     Short unrolls are more frequent: their bytes are the ones that people use, and they are cheap.
@@ -120,7 +120,7 @@ def loss_of(x: Tensor, reconstructions: list[Tensor], kind: str) -> Tensor:
         return mse.mean()
     if kind == "log_l2":
         return torch.log(mse + LOG_FLOOR).mean()
-    raise configs.ConfigError(f"unknown loss {kind!r}; known: l2, log_l2")
+    raise ConfigError(f"unknown loss {kind!r}; known: l2, log_l2")
 
 
 @torch.no_grad()
@@ -169,7 +169,7 @@ def train_step(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> flo
 
 
 def train(
-    config: Config | None,
+    config: SystemConfig | None,
     sources: list[Path],
     out: Path,
     *,
@@ -190,7 +190,7 @@ def train(
     if resume is None and (out / "checkpoint.pt").exists():
         run = restore(out / "checkpoint.pt", device)
         if config not in (None, run.config):
-            raise configs.ConfigError(
+            raise ConfigError(
                 f"{out / 'checkpoint.pt'} is of another configuration: name it with --resume to go "
                 "on from it, or another folder with --out"
             )
@@ -201,7 +201,7 @@ def train(
         if config.training.start_sha256:
             load_start(run, start, device)
     else:
-        raise configs.ConfigError("a training needs a configuration or a checkpoint")
+        raise ConfigError("a training needs a configuration or a checkpoint")
     config = run.config
     pictures = crops.load(sources, config.data)
     run.data_sha256 = pictures.sha256

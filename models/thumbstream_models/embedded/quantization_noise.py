@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from thumbstream_models.embedded.layout import Layout
+from thumbstream_models.embedded.symbol_layout import Layout
 
 STEP_SLOPE = 1.9
 """Quality u stands for quantisation steps of ``exp(-STEP_SLOPE u)``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from thumbstream_models.embedded.config import STAGES
+from thumbstream_models.embedded.codec_config import STAGES
 
 
 def model_card(manifest: dict[str, Any], notes: str, sources: str) -> str:

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from thumbstream.codec.embedded.context import CLIP, DECISIONS, FEATURES, OFF_MAX, VALUES
 from thumbstream.codec.layouts import EmbeddedLayout
 from thumbstream.codec.tables import HIDDEN_MAX, TABLE_SIZE
-from thumbstream_models.embedded.config import ContextConfig
-from thumbstream_models.embedded.layout import ladder
+from thumbstream_models.embedded.codec_config import ContextConfig
+from thumbstream_models.embedded.symbol_layout import ladder
 from thumbstream_models.paper.entropy_fit import probability_table
 
 OWN = 5

@@ -13,17 +13,21 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from thumbstream_models.embedded import weights
-from thumbstream_models.embedded.config import STRIDE
-from thumbstream_models.embedded.layout import Layout
-from thumbstream_models.embedded.networks import COLOURS, Synthesis, Transform, width_of
-from thumbstream_models.embedded.search import Differentiated
-from thumbstream_models.paper import export
+from thumbstream_models.embedded import weight_rounding
+from thumbstream_models.embedded.codec_config import STRIDE
+from thumbstream_models.embedded.search_graph import Differentiated
+from thumbstream_models.embedded.symbol_layout import Layout
+from thumbstream_models.embedded.transform_networks import COLOURS, Synthesis, Transform, width_of
+from thumbstream_models.training.onnx_export import (
+    cpu_session,
+    export_bytes,
+    round_to_half,
+    smooth_noise,
+)
 
 _GRIDS = ((4, 4), (1, 1), (1, 7), (8, 5), (3, 2))
 """Rows and columns of cells that parity is measured on."""
@@ -70,8 +74,8 @@ def in_order(net: Transform, layout: Layout) -> Transform:
 @torch.no_grad()
 def round_weights(net: Transform, bits: int) -> None:
     """Replace every weight by what is published of it. The channels must be in order."""
-    export.round_weights(net.analysis)
-    weights.round_weights(net.synthesis, bits)
+    round_to_half(net.analysis)
+    weight_rounding.round_weights(net.synthesis, bits)
 
 
 def to_onnx(net: Transform, base_step: float, bits: int) -> dict[str, bytes]:
@@ -81,10 +85,10 @@ def to_onnx(net: Transform, base_step: float, bits: int) -> dict[str, bytes]:
     pixels = torch.zeros(2, COLOURS, 3 * STRIDE, 5 * STRIDE)
     latents = torch.zeros(2, channels, 3, 5)
     return {
-        "analysis.onnx": export.export_bytes(
+        "analysis.onnx": export_bytes(
             net.analysis, (pixels,), ["pixels"], ["latents"], _any_size("pixels", "latents")
         ),
-        "synthesis.onnx": export.export_bytes(
+        "synthesis.onnx": export_bytes(
             Drawing(net.synthesis, base_step),
             (latents, latents),
             ["values", "levels"],
@@ -103,7 +107,7 @@ def search_graph(differentiated: Differentiated, bits: int | None = None) -> byt
     latents = torch.zeros(2, differentiated.synthesis.linear.in_channels, 3, 5)
     pixels = torch.zeros(2, COLOURS, 3 * STRIDE, 5 * STRIDE)
     axes = _any_size("values", "levels", "pixels", "gradient") | {"distortion": {0: "batch"}}
-    return export.export_bytes(
+    return export_bytes(
         differentiated,
         (latents, latents, pixels),
         ["values", "levels", "pixels"],
@@ -125,7 +129,7 @@ def _any_size(*names: str) -> dict[str, dict[int, str]]:
 def _integer_storage(synthesis: Synthesis, bits: int) -> Callable[[onnx.ModelProto], None]:
     """What stores the weights of a graph with this network as they are published."""
     integers = {
-        f"synthesis.{name}": weights.quantised(value, bits)
+        f"synthesis.{name}": weight_rounding.quantised(value, bits)
         for name, value in synthesis.named_parameters()
         if name.endswith("weight")
     }
@@ -161,18 +165,11 @@ def parity(net: Transform, files: dict[str, bytes], layout: Layout, *, seed: int
     Of samples in [-1, 1]; of latents as a part of the largest of them.
     """
     rng = np.random.default_rng(seed)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    analysis, synthesis = (
-        onnxruntime.InferenceSession(files[name], options, ["CPUExecutionProvider"])
-        for name in ("analysis.onnx", "synthesis.onnx")
-    )
+    analysis, synthesis = (cpu_session(files[name]) for name in ("analysis.onnx", "synthesis.onnx"))
     drawing = Drawing(net.synthesis, layout.base_step)
     worst = 0.0
     for rows, columns in _GRIDS:
-        x = torch.from_numpy(
-            export.smooth_noise(rng, (2, COLOURS, rows * STRIDE, columns * STRIDE))
-        )
+        x = torch.from_numpy(smooth_noise(rng, (2, COLOURS, rows * STRIDE, columns * STRIDE)))
         latents = net.analysis(x)
         (found,) = analysis.run(None, {"pixels": x.numpy()})
         largest = float(latents.abs().max())

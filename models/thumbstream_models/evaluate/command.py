@@ -15,23 +15,17 @@ from pathlib import Path
 
 from thumbstream.models import DEFAULT_MODEL, installed_models
 from thumbstream_models.evaluate import (
-    acceptance as goals,
-)
-from thumbstream_models.evaluate import (
-    benchmark_suite as plan,
-)
-from thumbstream_models.evaluate import (
-    cache,
+    acceptance,
+    benchmark_suite,
+    contact_sheet,
     measure,
     pages,
     pictures,
-    plot,
+    plots,
     results,
+    score_cache,
     streams,
     tables,
-)
-from thumbstream_models.evaluate import (
-    contact_sheet as sheet,
 )
 from thumbstream_models.evaluate.baselines import BASELINES, Codec
 
@@ -58,12 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu or cuda")
     add("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)")
     add("--limit", type=int, help="measure this many pictures, evenly spread")
-    add("--fast", action="store_true", help=f"the same as --limit {plan.FAST}")
+    add("--fast", action="store_true", help=f"the same as --limit {benchmark_suite.FAST}")
     add("--quiet", action="store_true", help="no progress bars")
     add(
         "--cache",
         type=Path,
-        default=cache.default_folder(),
+        default=score_cache.default_folder(),
         metavar="DIR",
         help="scores are kept here, so that a stopped run goes on (default: %(default)s)",
     )
@@ -92,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         if args.plan:
             return _all(args)
-        run = plan.Run("", tuple(map(str, args.sources)), args.size, args.grid)
+        run = benchmark_suite.Run("", tuple(map(str, args.sources)), args.size, args.grid)
         if args.sheet:
             draw(args, run)
             return 0
@@ -101,7 +95,7 @@ def main(args: argparse.Namespace) -> int:
         kept = "" if args.no_cache else f": the same command goes on from {args.cache}"
         raise SystemExit(f"evaluate: stopped{kept}") from None
     print(tables.plain(result))
-    if len(reached := goals.goals(result)) > 1:
+    if len(reached := acceptance.goals(result)) > 1:
         print(f"\n{tables.aligned(reached)}")
     if args.out:
         _write(args.out, result)
@@ -111,13 +105,13 @@ def main(args: argparse.Namespace) -> int:
 def _all(args: argparse.Namespace) -> int:
     if len(args.sources) != 1 or args.out is None:
         raise SystemExit("evaluate: --plan wants one folder of pictures, and --out for the results")
-    for run in plan.read(args.plan):
+    for run in benchmark_suite.read(args.plan):
         print(f"{run.name}:")
         _write(args.out / f"{run.name}.json", one(args, args.sources[0], run))
     return 0
 
 
-def one(args: argparse.Namespace, base: Path, run: plan.Run) -> results.Results:
+def one(args: argparse.Namespace, base: Path, run: benchmark_suite.Run) -> results.Results:
     """Measure one run, whose sources are below ``base``."""
     codecs = choose(args.codecs or run.codecs, args.device)
     reference = results.reference_of(codecs, args.reference)
@@ -130,23 +124,25 @@ def one(args: argparse.Namespace, base: Path, run: plan.Run) -> results.Results:
         args.budgets,
         jobs=args.jobs,
         quiet=args.quiet,
-        cache=None if args.no_cache else cache.Cache(args.cache),
+        cache=None if args.no_cache else score_cache.Cache(args.cache),
     )
     sources = [Path(source).name for source in run.sources]
     surroundings = results.environment(codecs)
     return results.summary(taken, sources, codecs, args.budgets, scores, surroundings, reference)
 
 
-def draw(args: argparse.Namespace, run: plan.Run) -> None:
+def draw(args: argparse.Namespace, run: benchmark_suite.Run) -> None:
     """Draw a contact sheet, of few pictures unless told otherwise."""
-    few = run if args.limit or args.fast else plan.shortened(run, _SHEET_PICTURES)
+    few = run if args.limit or args.fast else benchmark_suite.shortened(run, _SHEET_PICTURES)
     taken = _pictures(args, Path(), few)
-    sheet.draw(taken.pixels, choose(args.codecs or run.codecs, args.device)).save(args.sheet)
+    contact_sheet.draw(taken.pixels, choose(args.codecs or run.codecs, args.device)).save(
+        args.sheet
+    )
 
 
-def _pictures(args: argparse.Namespace, base: Path, run: plan.Run) -> pictures.Pictures:
-    for limit in filter(None, (args.limit, plan.FAST if args.fast else None)):
-        run = plan.shortened(run, limit)
+def _pictures(args: argparse.Namespace, base: Path, run: benchmark_suite.Run) -> pictures.Pictures:
+    for limit in filter(None, (args.limit, benchmark_suite.FAST if args.fast else None)):
+        run = benchmark_suite.shortened(run, limit)
     sources = [base / source for source in run.sources]
     taken = pictures.load(sources, run.size, run.grid, quiet=args.quiet)
     return pictures.spread(taken, run.limit) if run.limit else taken
@@ -171,7 +167,7 @@ def publish(paths: Sequence[Path], root: Path) -> None:
     """Draw the plots beside each result, and put the tables into the pages under ``root``."""
     loaded = {path.stem: results.load(path) for path in sorted(paths)}
     for path in paths:
-        for suffix, drawn in plot.plots(loaded[path.stem]).items():
+        for suffix, drawn in plots.plots(loaded[path.stem]).items():
             path.with_name(f"{path.stem}{suffix}.svg").write_text(drawn, encoding="utf-8")
     pages.write(root / "docs" / "benchmark.md", pages.detail(loaded))
     pages.write(root / "README.md", pages.digest(loaded))

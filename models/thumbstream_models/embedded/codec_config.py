@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thumbstream_models.training import config as configs
-from thumbstream_models.training.config import ConfigError, DataConfig, Schedule
+from thumbstream_models.training.config import (
+    ConfigError,
+    DataConfig,
+    Schedule,
+    check_keys,
+    read_toml,
+    section,
+)
 
 FAMILY = "embedded"
 STRIDE = 8
@@ -194,11 +200,11 @@ def is_embedded(values: dict[str, Any]) -> bool:
 
 def from_dict(values: dict[str, Any]) -> EmbeddedConfig:
     """Build an `EmbeddedConfig` from nested dictionaries; raises `ConfigError`."""
-    configs.check_keys(EmbeddedConfig, values)
-    sections = {name: configs.section(cls, values[name]) for name, cls in _SECTIONS.items()}
+    check_keys(EmbeddedConfig, values)
+    sections = {name: section(cls, values[name]) for name, cls in _SECTIONS.items()}
     return EmbeddedConfig(model_id=values["model_id"], **sections)
 
 
 def load(path: Path) -> EmbeddedConfig:
     """Read an `EmbeddedConfig` from a TOML file; raises `ConfigError`."""
-    return from_dict(configs.read_toml(path))
+    return from_dict(read_toml(path))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from thumbstream_models.embedded.config import STRIDE, ModelConfig
+from thumbstream_models.embedded.codec_config import STRIDE, ModelConfig
 
 COLOURS = 3
 GAIN = 4.0

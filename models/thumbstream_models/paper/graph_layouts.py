@@ -14,11 +14,11 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from thumbstream_models.paper import export, networks, train
+from thumbstream_models.paper import networks, step_graphs, train_system
+from thumbstream_models.training.onnx_export import cpu_session, export_bytes
 
 
 class _Pair(nn.Module):
@@ -26,7 +26,10 @@ class _Pair(nn.Module):
 
     def __init__(self, net: networks.Compressor) -> None:
         super().__init__()
-        self.analysis, self.synthesis = export.AnalysisStep(net), export.SynthesisStep(net)
+        self.analysis, self.synthesis = (
+            step_graphs.AnalysisStep(net),
+            step_graphs.SynthesisStep(net),
+        )
 
     def forward(self, r: Tensor, h: Tensor, c: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         activation, h, c = self.analysis(r, h, c)
@@ -47,29 +50,22 @@ class _Unrolled(nn.Module):
         return torch.stack(codes, 1)
 
 
-def _session(model: bytes) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
-
-
 def compare(checkpoint: Path, runs: int) -> str:
     """Median milliseconds per 32x32 picture, and megabytes, of every layout."""
-    run = train.restore(checkpoint, torch.device("cpu"))
+    run = train_system.restore(checkpoint, torch.device("cpu"))
     net = run.net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     iterations = run.config.model.iterations
     x = torch.zeros(1, 3, 32, 32)
     analysis_state = net.encoder.zero_state(1, 4, 4, x)
     synthesis_state = net.decoder.zero_state(1, 4, 4, x)
-    files = export.to_onnx(net)
+    files = step_graphs.to_onnx(net)
     graphs = {
         "analysis": files["analysis.onnx"],
         "synthesis": files["synthesis.onnx"],
-        "pair": export.export_bytes(_Pair(net), (x, *analysis_state, *synthesis_state)),
-        "unrolled": export.export_bytes(_Unrolled(net, iterations), (x,)),
+        "pair": export_bytes(_Pair(net), (x, *analysis_state, *synthesis_state)),
+        "unrolled": export_bytes(_Unrolled(net, iterations), (x,)),
     }
-    session = {name: _session(model) for name, model in graphs.items()}
+    session = {name: cpu_session(model) for name, model in graphs.items()}
     picture = np.random.default_rng(0).uniform(-1, 1, x.shape).astype(np.float32)
 
     def step(name: str, value: np.ndarray[Any, Any], state: list[Any]) -> list[Any]:

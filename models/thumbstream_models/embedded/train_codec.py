@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thumbstream_models.embedded import context, training
-from thumbstream_models.embedded.config import STAGES, EmbeddedConfig, StageConfig, from_dict
-from thumbstream_models.embedded.layout import Layout, chosen_starts
-from thumbstream_models.embedded.networks import Transform
-from thumbstream_models.embedded.training import Run, Stage
+from thumbstream_models.embedded import context_fit, train_step
+from thumbstream_models.embedded.codec_config import STAGES, EmbeddedConfig, StageConfig, from_dict
+from thumbstream_models.embedded.symbol_layout import Layout, chosen_starts
+from thumbstream_models.embedded.train_step import Run, Stage
+from thumbstream_models.embedded.transform_networks import Transform
 from thumbstream_models.training import data, runs
 from thumbstream_models.training.config import ConfigError, DataConfig
 
@@ -113,8 +113,8 @@ def make_layout(run: Run, pictures: list[NDArray[np.uint8]], device: torch.devic
         shares=(),
     )
     few = dataclasses.replace(run.config.context, steps=SHARES_STEPS)
-    model = context.fit([y], layout.published(), few, quiet=True)
-    spent = context.bits_by_step(model, y[:1024]).cumsum(1)
+    model = context_fit.fit([y], layout.published(), few, quiet=True)
+    spent = context_fit.bits_by_step(model, y[:1024]).cumsum(1)
     shares = spent / spent[:, -1:].clamp_min(1e-9)
     return dataclasses.replace(layout, shares=tuple(map(tuple, shares.tolist())))
 
@@ -152,13 +152,13 @@ def train(
     schedule = now.schedule(run.config)
     held_out = {
         side: data.validation_batch(pictures.validation, side)
-        for side in training.BUDGETS
+        for side in train_step.BUDGETS
         if side <= run.config.data.size
     }
 
     def point() -> dict[str, Any]:
         about = {"step": run.step, "minutes": round(run.seconds / 60, 1), "stage": stage}
-        return about | training.validate(run, now, held_out, device)
+        return about | train_step.validate(run, now, held_out, device)
 
     make = partial(batch_of, pictures.training, run.config.data, schedule)
     with runs.stop_requests() as stop:
@@ -166,7 +166,7 @@ def train(
             run,
             schedule,
             data.prefetched(make, range(run.step, schedule.steps)),
-            step=lambda pixels: training.train_step(run, now, pixels, device),
+            step=lambda pixels: train_step.train_step(run, now, pixels, device),
             validate=point,
             checkpoint=lambda path: save(run, path, now),
             out=out,

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Module
 
-from thumbstream_models.embedded import weights
-from thumbstream_models.embedded.config import (
+from thumbstream_models.embedded import weight_rounding
+from thumbstream_models.embedded.codec_config import (
     STAGES,
     STRIDE,
     EmbeddedConfig,
@@ -34,9 +34,9 @@ from thumbstream_models.embedded.distortion import (
     squared_error,
     ssim,
 )
-from thumbstream_models.embedded.layout import Layout
-from thumbstream_models.embedded.networks import Transform, width_of
-from thumbstream_models.embedded.states import Quantiser, Truncated, Uniform
+from thumbstream_models.embedded.quantization_noise import Quantiser, Truncated, Uniform
+from thumbstream_models.embedded.symbol_layout import Layout
+from thumbstream_models.embedded.transform_networks import Transform, width_of
 from thumbstream_models.training import runs
 
 Run: TypeAlias = runs.Run[EmbeddedConfig, Transform]
@@ -89,7 +89,7 @@ def coded(
         if weight_bits is None:
             return Coded(bits, net.synthesis(*inputs))
         scales = quantiser.weight_scales()
-        drawn = weights.straight_through(net.synthesis, weight_bits, *inputs, scales=scales)
+        drawn = weight_rounding.straight_through(net.synthesis, weight_bits, *inputs, scales=scales)
         return Coded(bits, drawn)
 
 

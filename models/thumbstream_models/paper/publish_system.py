@@ -7,7 +7,6 @@ load -> useful iterations -> half precision -> codes of training pictures -> fit
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from thumbstream.codec.base import open_codec
-from thumbstream_models.evaluate import metrics
-from thumbstream_models.paper import entropy_fit as entropy
-from thumbstream_models.paper import export, train
-from thumbstream_models.paper import model_card as card
-from thumbstream_models.training import artifacts, data, runs
+from thumbstream.codec.model_folder import StateTensor
+from thumbstream_models.evaluate import held_out, metrics
+from thumbstream_models.paper import entropy_fit, networks, step_graphs, system_card, train_system
+from thumbstream_models.training import data, model_writer, runs
 from thumbstream_models.training.config import DataConfig
+from thumbstream_models.training.onnx_export import PARITY_TOLERANCE, round_to_half
 
 CODE_SIZES = (32, 64)
 """Sides of the pictures that the context model is fitted on, in pixels."""
-BUDGETS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
-"""Bytes at which the held-out pictures are measured."""
 _CODE_BATCH = 64
 
 
@@ -50,58 +46,75 @@ def publish(
     disagree, or the pictures are too small.
     """
     device = torch.device("cpu")
-    run = train.restore(checkpoint, device)
+    run = train_system.restore(checkpoint, device)
     run.net.load_state_dict(run.ema)
     run.net.eval()
     config = run.config
     loaded = data.load(sources, config.data)
-    held_out = data.validation_batch(loaded.validation, config.data.size)
-    iterations = useful_iterations(run, held_out)
+    validation = data.validation_batch(loaded.validation, config.data.size)
+    iterations = useful_iterations(run, validation)
     run.net.keep_iterations(iterations)
-    export.round_weights(run.net)
+    round_to_half(run.net)
     codes = [
-        entropy.codes_of(
+        entropy_fit.codes_of(
             run.net,
             _crops(loaded.training, config.data, size, count),
             iterations,
         )
         for size, count in _share(pictures, _sides(loaded.training))
     ]
-    tables, bits_per_code = entropy.fit(codes, steps=entropy_steps)
-    files = export.to_onnx(run.net)
-    difference = export.parity(run.net, files, iterations)
-    if difference > export.PARITY_TOLERANCE:
+    tables, bits_per_code = entropy_fit.fit(codes, steps=entropy_steps)
+    files = step_graphs.to_onnx(run.net)
+    difference = step_graphs.parity(run.net, files, iterations)
+    if difference > PARITY_TOLERANCE:
         raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
-    files["entropy.npz"] = artifacts.npz_bytes(tables)
-    folder = emptied(zoo / config.model_id)
-    manifest = artifacts.write_folder(
-        folder,
-        run,
-        files,
-        {
-            "parity": float(f"{difference:.2g}"),
-            "bits_per_code": [round(b, 4) for b in bits_per_code],
-        },
-        commit=runs.commit_hash(),
-        pictures=len(loaded.training),
-    )
-    manifest["measured"]["held_out"] = measure(folder, held_out)
-    artifacts.write_manifest(folder, manifest)
+    files["entropy.npz"] = model_writer.npz_bytes(tables)
+    folder = model_writer.empty_folder(zoo / config.model_id)
+    manifest = manifest_of(run, files, len(loaded.training))
+    manifest["measured"] = {
+        "parity": float(f"{difference:.2g}"),
+        "bits_per_code": [round(b, 4) for b in bits_per_code],
+    }
+    model_writer.write_folder(folder, manifest, files)
+    manifest["measured"]["held_out"] = held_out.measure(folder, validation)
+    model_writer.write_manifest(folder, manifest)
     (folder / "MODEL_CARD.md").write_text(
-        card.model_card(manifest, notes, sources_text), encoding="utf-8"
+        system_card.model_card(manifest, notes, sources_text), encoding="utf-8"
     )
     return folder
 
 
-def emptied(folder: Path) -> Path:
-    """The same folder, without what was published there before."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    return folder
+def manifest_of(run: train_system.Run, files: dict[str, bytes], pictures: int) -> dict[str, Any]:
+    """The manifest without what is measured; ``pictures`` is their number in the training."""
+    config, net = run.config, run.net
+    return {
+        **model_writer.common_fields(config.model_id, config.model.family, networks.STRIDE, files),
+        "paper": "arXiv 1511.06085",
+        "planes": config.model.code_planes,
+        "iterations": net.iterations,
+        "reconstruction": config.model.reconstruction,
+        "weights": "per_stage" if step_graphs.per_stage(net) else "shared",
+        "cell_stops": config.model.family in networks.PATCH_FAMILIES,
+        "residual_gains": net.residual_gain.gain.tolist(),
+        "states": {
+            "analysis": _states(net.encoder.states),
+            "synthesis": _states(net.decoder.states),
+        },
+        "training": model_writer.training_fields(
+            run,
+            commit=runs.commit_hash(),
+            pictures=pictures,
+            parameters=sum(p.numel() for p in net.parameters()),
+        ),
+    }
+
+
+def _states(states: tuple[StateTensor, ...]) -> list[dict[str, Any]]:
+    return [{"name": s.name, "channels": s.channels, "scale": s.scale} for s in states]
 
 
 @torch.no_grad()
-def useful_iterations(run: train.Run, pictures: NDArray[np.uint8]) -> int:
+def useful_iterations(run: train_system.Run, pictures: NDArray[np.uint8]) -> int:
     """Iterations after which the mean PSNR of ``pictures`` is highest.
 
     More bytes must not cost quality, and the last iterations are the ones trained least.
@@ -140,25 +153,3 @@ def _crops(
         yield runs.to_tensor(batch, torch.device("cpu")).contiguous(
             memory_format=torch.channels_last
         )
-
-
-def measure(folder: Path, pictures: NDArray[np.uint8]) -> dict[str, Any]:
-    """Mean PSNR and SSIM of the folder's real streams, cut at `BUDGETS`, headers counted."""
-    codec = open_codec(folder, device="cpu")
-    streams = [codec.encode(pixels) for pixels in tqdm(pictures, unit="picture", desc="encode")]
-    points = []
-    for budget in tqdm(BUDGETS, unit="budget", desc="measure"):
-        decoded = np.stack([codec.decode(stream[:budget]) for stream in streams])
-        points.append(
-            {
-                "bytes": budget,
-                "psnr": round(float(metrics.psnr(pictures, decoded).mean()), 3),
-                "ssim": round(float(metrics.ssim(pictures, decoded).mean()), 4),
-            }
-        )
-    return {
-        "pictures": len(pictures),
-        "size": list(pictures.shape[1:3]),
-        "mean_length": round(float(np.mean([len(stream) for stream in streams])), 1),
-        "points": points,
-    }

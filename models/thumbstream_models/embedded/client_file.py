@@ -4,7 +4,7 @@ layout, integer tables, synthesis weights -> bytes, one kind of number after the
 `client_colour` makes the same of the first steps of a stream alone, to tell a colour before the
 file is there. All of it follows from the published folder. Normative text: docs/client.md.
 
-``python -m thumbstream_models.embedded.client models/zoo/thumbstream-1 FOLDER`` writes both files.
+``python -m thumbstream_models.embedded.client_file MODEL FOLDER`` writes both files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.layouts import EmbeddedLayout
 from thumbstream.codec.model_folder import Artifact, open_artifact
-from thumbstream_models.embedded import client_colour
+from thumbstream_models.embedded import client_color
 from thumbstream_models.embedded.client_packing import Section, halves, integers, wide
 from thumbstream_models.embedded.client_packing import packed as zipped
 from thumbstream_models.embedded.client_synthesis import Drawing, Layer, drawing_of
@@ -53,7 +53,7 @@ class Client:
     @property
     def planes(self) -> int:
         """How many planes these steps have."""
-        return client_colour.steps_of(self.layout)[self.steps - 1].plane + 1
+        return client_color.steps_of(self.layout)[self.steps - 1].plane + 1
 
 
 def client_of(artifact: Artifact) -> Client:
@@ -66,23 +66,23 @@ def client_from(
     layout: EmbeddedLayout, tables: dict[str, NDArray[np.generic]], synthesis: bytes
 ) -> Client:
     """The same from its parts; ``synthesis`` is the published graph."""
-    return Client(layout, tables, len(client_colour.steps_of(layout)), drawing_of(synthesis))
+    return Client(layout, tables, len(client_color.steps_of(layout)), drawing_of(synthesis))
 
 
 def colour_of(artifact: Artifact) -> Client:
     """What tells the mean colour of a picture from its first bytes."""
     layout = EmbeddedLayout.of(artifact)
-    lead = client_colour.lead_of(layout)
-    part, tables = client_colour.part_of(layout, artifact.arrays("entropy.npz"), lead)
-    return Client(part, tables, len(lead), client_colour.fitted(artifact, lead))
+    lead = client_color.lead_of(layout)
+    part, tables = client_color.part_of(layout, artifact.arrays("entropy.npz"), lead)
+    return Client(part, tables, len(lead), client_color.fitted(artifact, lead))
 
 
 def rest_of(artifact: Artifact) -> Client:
     """What a browser needs beside that: no number travels twice."""
     whole = client_of(artifact)
-    lead = client_colour.lead_of(whole.layout)
-    _, part = client_colour.part_of(whole.layout, whole.tables, lead)
-    tables = client_colour.without(whole.tables, part)
+    lead = client_color.lead_of(whole.layout)
+    _, part = client_color.part_of(whole.layout, whole.tables, lead)
+    tables = client_color.without(whole.tables, part)
     return dataclasses.replace(whole, tables=tables, rest=True)
 
 

@@ -1,33 +1,22 @@
-"""A trained network to ONNX, one iteration a graph, and the proof that nothing was lost.
+"""Exports a system of the paper to ONNX, one graph per step, and compares it with PyTorch.
 
-Each network is exported as one iteration with explicit state (docs/adr/0003): one pair of graphs
-for all iterations, or, where the weights differ, one pair for each. Large weights are stored in
-half precision, which ONNX Runtime widens once when it opens the file.
+A step is one iteration of the encoder or of the decoder with explicit state (docs/adr/0003). There
+is one pair of graphs for all iterations or, where the weights differ, one pair for each.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
-from numpy.typing import NDArray
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from thumbstream.codec.model_folder import StateTensor
 from thumbstream_models.paper import networks
 from thumbstream_models.paper.networks.layers import slot
-
-OPSET = 20
-PARITY_TOLERANCE = 1e-4
-"""Largest difference to PyTorch, on samples in [-1, 1]."""
-HALF_FROM = 1024
-"""Weights of at least so many elements are stored in half precision."""
+from thumbstream_models.training.onnx_export import cpu_session, export_bytes, smooth_noise
 
 
 def per_stage(net: networks.Compressor) -> bool:
@@ -83,14 +72,6 @@ class SynthesisStep(nn.Module):
         return (drawn, *new)
 
 
-@torch.no_grad()
-def round_weights(net: nn.Module) -> None:
-    """Replace every weight that is published in half precision by its rounded value."""
-    for parameter in net.parameters():
-        if parameter.numel() >= HALF_FROM:
-            parameter.copy_(parameter.half().float())
-
-
 def _to_onnx(
     step: nn.Module,
     value: str,
@@ -108,53 +89,6 @@ def _to_onnx(
     axes |= {f"{name}_next": axis for name, axis in axes.items() if name in names}
     outputs = [output, *(f"{name}_next" for name in names)]
     return export_bytes(step, tuple(example), [value, *names], outputs, axes)
-
-
-def export_bytes(
-    module: nn.Module,
-    example: tuple[Tensor, ...],
-    inputs: list[str] | None = None,
-    outputs: list[str] | None = None,
-    axes: dict[str, dict[int, str]] | None = None,
-    store: Callable[[onnx.ModelProto], None] | None = None,
-) -> bytes:
-    """``module`` as a checked ONNX file; the same weights give the same bytes.
-
-    ``store`` puts the weights into the form that is published (None: large ones as float16).
-    """
-    buffer = io.BytesIO()
-    torch.onnx.export(
-        module.eval(),
-        example,
-        buffer,  # type: ignore[arg-type]  # accepted by the TorchScript exporter
-        input_names=inputs,
-        output_names=outputs,
-        dynamic_axes=axes,
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    model = onnx.load_from_string(buffer.getvalue())
-    (store or _store_half)(model)
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def _store_half(model: onnx.ModelProto) -> None:
-    """Store large float32 weights as float16 and a cast, where no bit is lost by it."""
-    graph = model.graph
-    casts = []
-    for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        half = values.astype(np.float16) if values.dtype == np.float32 else None
-        if half is None or values.size < HALF_FROM or not np.array_equal(half, values):
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
-        casts.append(
-            onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)
-        )
-    for cast in reversed(casts):
-        graph.node.insert(0, cast)
 
 
 def to_onnx(net: networks.Compressor) -> dict[str, bytes]:
@@ -187,13 +121,7 @@ def parity(
     Both get the same inputs at every iteration.
     """
     rng = np.random.default_rng(seed)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    run = {
-        name: onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
-        for name, model in files.items()
-        if name.endswith(".onnx")
-    }
+    run = {name: cpu_session(model) for name, model in files.items() if name.endswith(".onnx")}
     worst = 0.0
     for rows, columns in ((4, 4), (1, 1), (1, 7), (8, 5), (3, 2)):
         shape = (2, 3, rows * networks.STRIDE, columns * networks.STRIDE)
@@ -228,11 +156,3 @@ def _run(session: Any, value: Tensor, state: networks.State) -> list[Tensor]:
 def _differences(got: list[Tensor], wanted: list[Tensor]) -> Iterator[float]:
     for a, b in zip(got, wanted, strict=True):
         yield float((a - b).abs().max())
-
-
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Soft colours with some grain, ``shape`` (B, 3, H, W), in [-1, 1]."""
-    noise = torch.from_numpy(rng.uniform(-1, 1, (shape[0], 3, 6, 6)).astype(np.float32))
-    smooth = nn.functional.interpolate(noise, shape[2:], mode="bilinear")
-    grain = torch.from_numpy(rng.normal(0, 0.1, shape).astype(np.float32))
-    return np.asarray((smooth + grain).clamp(-1, 1).numpy(), np.float32)
