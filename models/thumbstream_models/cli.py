@@ -248,7 +248,7 @@ def _compact(args: argparse.Namespace) -> int:
 def _ablate(args: argparse.Namespace) -> int:
     from thumbstream_models.embedded import ablation
 
-    taken = pictures.spread(pictures.load(args.pictures, args.size, "crop"), args.limit)
+    taken = pictures.subsample(pictures.load(args.pictures, args.size, "crop"), args.limit)
     rows = ablation.ablate(args.model, np.stack(taken.pixels), checkpoints=args.checkpoints)
     print(tables.markdown(ablation.table(rows)))
     return 0
@@ -269,7 +269,7 @@ def _goals(text: str) -> tuple[Target, ...]:
 
 
 def _targets(args: argparse.Namespace) -> int:
-    taken = pictures.spread(pictures.load(args.pictures, args.size, "crop"), args.limit)
+    taken = pictures.subsample(pictures.load(args.pictures, args.size, "crop"), args.limit)
     print(
         bit_assignment.table(
             bit_assignment.compare(installed_models().load(args.model), taken.pixels, args.goals)

@@ -609,8 +609,8 @@ def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
 
 def test_limit_spreads_over_all_pictures() -> None:
     taken = pictures.Pictures(list("abcdefgh"), some_pictures(8, 8), "", 8, "squash")
-    assert pictures.spread(taken, 3).names == ["a", "c", "f"]
-    assert pictures.spread(taken, 99).names == taken.names
+    assert pictures.subsample(taken, 3).names == ["a", "c", "f"]
+    assert pictures.subsample(taken, 99).names == taken.names
 
 
 def test_the_sheet_has_a_cell_for_everything() -> None:

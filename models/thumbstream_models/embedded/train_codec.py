@@ -59,7 +59,7 @@ def restore(
     if config.model != before.model:
         raise ConfigError(f"{path} holds another network than the configuration asks for")
     run = new_run(config, device)
-    runs.fill(run, saved)
+    runs.load_checkpoint(run, saved)
     layout = Layout.from_dict(saved["layout"]) if saved["layout"] else None
     return run, Stage(saved["stage"], layout)
 
@@ -148,7 +148,7 @@ def train(
         raise ConfigError(f"the {stage} stage cannot follow the {before.name} stage of {resume}")
     pictures = data.load(sources, run.config.data)
     run.data_sha256 = pictures.sha256
-    now = entered(run, before, stage, pictures.training, device)
+    now = enter_stage(run, before, stage, pictures.training, device)
     schedule = now.schedule(run.config)
     held_out = {
         side: data.validation_batch(pictures.validation, side)
@@ -176,7 +176,7 @@ def train(
     return run
 
 
-def entered(
+def enter_stage(
     run: Run,
     before: Stage,
     name: str,

@@ -183,7 +183,7 @@ def train_step(run: Run, stage: Stage, pixels: NDArray[np.uint8], device: torch.
         bytes_per_cell = result.bits / 8 / (x.shape[-1] * x.shape[-2] / STRIDE**2)
         weight = lagrangian(quality)
         cost = bytes_per_cell + weight * distortion(x, result.x_hat, config.ssim_weight)
-        return runs.learn(run, balanced(cost, weight).mean(), config)
+        return runs.optimizer_step(run, balanced(cost, weight).mean(), config)
 
 
 def qualities(config: StageConfig, count: int) -> Tensor:

@@ -145,7 +145,7 @@ def _pictures(args: argparse.Namespace, base: Path, run: benchmark_suite.Run) ->
         run = benchmark_suite.shortened(run, limit)
     sources = [base / source for source in run.sources]
     taken = pictures.load(sources, run.size, run.grid, quiet=args.quiet)
-    return pictures.spread(taken, run.limit) if run.limit else taken
+    return pictures.subsample(taken, run.limit) if run.limit else taken
 
 
 def choose(names: Sequence[str], device: str) -> list[Codec]:

@@ -98,7 +98,7 @@ def load(sources: Sequence[Path], size: int, grid: str, *, quiet: bool = False) 
     return Pictures(names, pixels, digest.hexdigest(), size, grid, too_small)
 
 
-def spread(pictures: Pictures, count: int) -> Pictures:
+def subsample(pictures: Pictures, count: int) -> Pictures:
     """At most ``count`` of the pictures, evenly spread over the order in which they were read."""
     total = len(pictures.pixels)
     chosen = [i * total // count for i in range(count)] if count < total else list(range(total))

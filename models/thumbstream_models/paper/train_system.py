@@ -49,7 +49,7 @@ def restore(path: Path, device: torch.device, config: SystemConfig | None = None
     config = config or system_config.from_dict(saved["config"])
     _check_network(path, saved, config)
     run = new_run(config, device)
-    runs.fill(run, saved)
+    runs.load_checkpoint(run, saved)
     return run
 
 
@@ -165,7 +165,7 @@ def train_step(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> flo
     with precision.autocast(run.precision, device):
         _, reconstructions = run.net(x, iterations, mask)
     rate = learning_rate(config, run.step)
-    return runs.learn(run, loss_of(x, reconstructions, t.loss), t, rate=rate)
+    return runs.optimizer_step(run, loss_of(x, reconstructions, t.loss), t, rate=rate)
 
 
 def train(

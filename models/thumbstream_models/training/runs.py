@@ -30,14 +30,14 @@ from thumbstream_models.training.config import Schedule
 CHECKPOINT_SECONDS = 300
 
 
-class Described(Protocol):
-    """A configuration: it can be written into a checkpoint."""
+class RunConfig(Protocol):
+    """A configuration that can be written into a checkpoint."""
 
     def to_dict(self) -> dict[str, Any]:
         """As nested plain dictionaries."""
 
 
-C = TypeVar("C", bound=Described)
+C = TypeVar("C", bound=RunConfig)
 N = TypeVar("N", bound=nn.Module)
 Batch = TypeVar("Batch")
 
@@ -115,8 +115,8 @@ def config_of(path: Path) -> dict[str, Any]:
     return config
 
 
-def fill(run: Run[C, N], saved: dict[str, Any]) -> None:
-    """Give a fresh run what a checkpoint holds."""
+def load_checkpoint(run: Run[C, N], saved: dict[str, Any]) -> None:
+    """Set weights, averages, optimizer and counters of a new run to those of a checkpoint."""
     run.net.load_state_dict(saved["net"])
     run.ema = {name: value.to(run.ema[name].dtype) for name, value in saved["ema"].items()}
     run.optimizer.load_state_dict(saved["optimizer"])
@@ -136,7 +136,9 @@ def learning_rate(schedule: Schedule, step: int) -> float:
     return final + (schedule.learning_rate - final) * swing
 
 
-def learn(run: Run[C, N], loss: Tensor, schedule: Schedule, *, rate: float | None = None) -> float:
+def optimizer_step(
+    run: Run[C, N], loss: Tensor, schedule: Schedule, *, rate: float | None = None
+) -> float:
     """One optimizer step down ``loss``; returns it.
 
     The learning rate is `learning_rate` unless ``rate`` replaces it. A step whose gradient is not

@@ -76,7 +76,7 @@ def restore(path: Path, device: torch.device, config: TransformConfig | None = N
         raise ConfigError(f"{path} holds another network than the configuration describes")
     rows, rotation = saved["net"]["linear.klt"], saved["net"]["linear.rotation"]
     run = new_run(config, linear.LinearTransform(rows.float(), rotation.float()), device)
-    runs.fill(run, saved)
+    runs.load_checkpoint(run, saved)
     return run
 
 
@@ -139,7 +139,7 @@ def train_step(run: Run, pixels: NDArray[np.uint8], precision: torch.dtype) -> f
     weight = lagrangian(quality)
     cost = bytes_per_cell + weight * distortion(x, coded.x_hat, quality, run.config.distortion)
     loss = balanced(cost, weight).mean()
-    return runs.learn(run, loss, training, rate=learning_rate(training, run.step))
+    return runs.optimizer_step(run, loss, training, rate=learning_rate(training, run.step))
 
 
 @torch.no_grad()
