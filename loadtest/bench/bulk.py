@@ -1,11 +1,11 @@
-"""Pictures a second of ``thumbstream compress-all``, beside decoding and reducing the same files.
+"""Pictures per second of ``thumbstream compress-all``, compared with decoding and reducing alone.
 
-Everything takes turns, round by round, so that a machine that gets slower gets slower for all; the
-first round warms up. Pools of processes are started before the clock. A run is a whole one: files
-are read, streams and curves go into a new SQLite store, the journal is written. Beside it:
+The contenders take turns, round by round, so that a machine that slows down slows all of them; the
+first round warms up. Process pools start before the clock does. A run is complete: files are read,
+streams and curves go into a new SQLite store, the journal is written. For comparison:
 
-* the same in as many threads, which is why there are processes;
-* the loop alone, with work that takes no time: what one process can keep, however many work for it.
+* the same in as many threads, which shows why there are processes;
+* the runner with work that takes no time: the rate that one writer can sustain.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class InThreads:
         self._pool.shutdown()
 
 
-class Ready(InThreads):
-    """An engine that has the answer: what one picture gave, under another id for each."""
+class Precomputed(InThreads):
+    """An engine that returns the outcome of one picture for all, each under an id of its own."""
 
     def __init__(self, like: Outcome) -> None:
         super().__init__(MANY)
@@ -98,7 +98,7 @@ class Ready(InThreads):
 
 
 class Silent:
-    """A report to nobody."""
+    """A report that discards everything."""
 
     def skipped(self, pictures: int) -> None:
         """Nothing."""
@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
         for kind, paths in _kinds(args, Path(folder)).items():
             rates = _measured(paths, args.rounds, Path(folder))
             _print(kind, len(paths), rates)
-            kinds[kind] = {"pictures": len(paths), "rates": _told(rates)}
+            kinds[kind] = {"pictures": len(paths), "rates": _summaries(rates)}
         alone = _loop_alone(paths[0], Path(folder))
         print(f"the loop alone: {alone}")
     report = {
@@ -190,7 +190,7 @@ def _loop_alone(path: str, folder: Path) -> dict[str, float]:
     """The same file under many names (so that nothing is done already), made in no time."""
     job = Job(OPTIONS)
     (like,) = make(job, [look(path)])
-    engine = Ready(like)
+    engine = Precomputed(like)
     names = Path(folder, "names")
     names.mkdir()
     for number in range(WRITTEN):
@@ -208,25 +208,27 @@ def _loop_alone(path: str, folder: Path) -> dict[str, float]:
     }
 
 
-def _told(rates: Rates) -> dict[str, dict[str, float]]:
-    told = {}
+def _summaries(rates: Rates) -> dict[str, dict[str, float]]:
+    summaries = {}
     for name, values in rates.items():
         yardstick = rates[YARDSTICK.format(name.split()[-2])]
         ratios = [value / beside for value, beside in zip(values, yardstick, strict=True)]
-        told[name] = {
+        summaries[name] = {
             "pictures_per_second": round(statistics.median(values), 1),
             "ratio": round(statistics.median(ratios), 3),
             "lowest": round(min(ratios), 3),
             "highest": round(max(ratios), 3),
         }
-    return told
+    return summaries
 
 
 def _print(kind: str, pictures: int, rates: Rates) -> None:
     print(f"{pictures} x {kind}; ratios to decoding and reducing in as many processes")
-    for name, told in _told(rates).items():
-        spread = f"{told['lowest']:.2f} .. {told['highest']:.2f}"
-        print(f"  {name:32} {told['pictures_per_second']:7.1f}/s  {told['ratio']:.2f} ({spread})")
+    for name, summary in _summaries(rates).items():
+        spread = f"{summary['lowest']:.2f} .. {summary['highest']:.2f}"
+        print(
+            f"  {name:32} {summary['pictures_per_second']:7.1f}/s  {summary['ratio']:.2f} ({spread})"
+        )
 
 
 def _kinds(args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:

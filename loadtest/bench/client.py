@@ -1,12 +1,12 @@
-"""The browser client in a real Chromium, beside ThumbHash and onnxruntime-web in the same run.
+"""The browser client in a real Chromium, compared with ThumbHash and onnxruntime-web in one run.
 
-Every contender gets a page of its own in every round, one after the other, so that a machine that
-gets slower gets slower for all; told are medians of the rounds, and ratios to thumbstream in
+Every contender has a page of its own in every round, one after the other, so that a machine that
+slows down slows all of them. Reported are medians of the rounds and ratios to thumbstream in
 WebAssembly. A round before the first fills the browser's cache. The peers are installed with npm
-into a temporary folder, and left out without npm. What onnxruntime-web draws must be the client's
-picture to 1 of 255.
+into a temporary folder, and left out without npm. Pixels of onnxruntime-web must be those of the
+client within 1 of 255.
 
-Exits with 1 where a target (client_report.py) is missed.
+Exits with 1 if a target of `loadtest.report.client` is missed.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from thumbstream.settings import available_cores
 BYTES = 64
 BATCH = 50
 CALLERS = 2
-"""Uploads under way for each thread that encodes: one is received while one is worked on."""
+"""Concurrent uploads per encoding worker: one is received while another is encoded."""
 Running: TypeAlias = tuple[subprocess.Popen[bytes], int]
 """A server and its port."""
 CONNECTION_HEADERS = {"date", "server", "connection"}

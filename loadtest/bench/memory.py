@@ -87,7 +87,7 @@ class Soak:
         self._started = 0.0
 
     def run(self, connections: int) -> dict[str, Any]:
-        """Upload everything over so many connections."""
+        """Upload everything over ``connections`` connections."""
         self._started = time.perf_counter()
         self._sample()
         with ThreadPoolExecutor(connections) as pool:

@@ -1,11 +1,11 @@
-"""What a million pictures need: bytes in each store, memory, processor time; and dollars.
+"""What a million pictures take: bytes in each store, memory, processor time; and dollars.
 
     python -m loadtest.bench.sizing --out loadtest/results/sizing.json --document
 
 Bytes are measured by putting pictures' worth of values (a stream and its curve, of the mean lengths
 of published streams) into a new SQLite file and into a new Redis-protocol server; processor time
-and memory are what a real service says of itself in ``/metrics``. Money is arithmetic on top: the
-prices are arguments, and their defaults are examples, no offer of anybody. ``--document`` writes
+and memory are what a real service reports in ``/metrics``. Money is arithmetic on top: the
+prices are arguments, and their defaults are examples. ``--document`` writes
 the tables into docs/operations.md, between its markers.
 """
 
@@ -45,7 +45,7 @@ STREAM_BYTES = 457
 CURVE_BYTES = 170
 """Means of 106 photographs with thumbstream-1; docs/configuration.md says how they were taken."""
 AT_ONCE = 2000
-"""Puts under way together."""
+"""Concurrent puts."""
 BYTES = 64
 """Of a read."""
 HEAD_END = b"\r\n\r\n"

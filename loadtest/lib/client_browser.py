@@ -50,7 +50,7 @@ class Browser:
         return self._asked("async (given) => bench.elements(...given)", [where, streams])
 
     def gallery(self, count: int) -> float:
-        """How far things move, in all, while so many pictures are chosen, uploaded and shown."""
+        """Layout shift while ``count`` pictures are chosen, uploaded and shown."""
         files: list[FilePayload] = [
             {
                 "name": f"{seed}.jpg",

@@ -41,10 +41,10 @@ class Peer:
     command: Callable[[Path, Path, int, int], list[str]]
     """Program, folder of pictures, port and threads to the command that serves them."""
     variables: Callable[[int], dict[str, str]]
-    """What the environment adds for so many threads."""
+    """Environment variables for a number of threads."""
     ready: str
     path: Callable[[str, int], str]
-    """Name of a picture and long side of its thumbnail to what is asked for."""
+    """Name of a picture and long side of its thumbnail to the path of the request."""
 
 
 def _install_thumbor(peers: Path) -> None:

@@ -29,7 +29,7 @@ SERVICE = (
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """A loopback port that nothing listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -94,8 +94,8 @@ def _memory(report: Report) -> Iterator[Goal]:
 
 
 def _scenarios(report: Report, block: str) -> Iterator[Goal]:
-    for name, told in report.get("scenarios", {}).items():
-        for check in told["checks"]:
+    for name, result in report.get("scenarios", {}).items():
+        for check in result["checks"]:
             text = f"{name}: {check['text']}"
             yield _most(block, text, check["value"], check["limit"], check["met"])
 

@@ -1,8 +1,8 @@
 """Results as plots: SVG that reads on light and on dark ground, the same bytes from the same data.
 
 A plot is a name, the numbers that it shows, and a function that draws them. The file carries a hash
-of the numbers, so whether it is up to date can be told without drawing it again, and another
-version of matplotlib, which draws other bytes, makes no difference.
+of the numbers, so a check needs no drawing, and another version of matplotlib, which writes
+other bytes, makes no difference.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ STYLE: Any = {  # typed by matplotlib with a literal for every key
 MOST_BAR = 2.0
 """Bars end here, and their figures say the rest."""
 _DECIMALS = re.compile(r"(\d\.\d\d)\d+")
-"""More than hundredths of a point, which nobody sees, are half of a file."""
+"""Digits after hundredths of a point are invisible, and half of a file."""
 WIDTH = 8.0
 """Inches."""
 
@@ -91,8 +91,8 @@ def plots(results: Results) -> list[Plot]:
         points = [[sample["uploads"], sample["rss_mib"]] for sample in memory["memory"]]
         made.append(Plot("memory", points, _memory))
     for file in ("scenarios", "soak"):
-        for name, told in results.get(file, {}).get("scenarios", {}).items():
-            made.append(Plot(plot_name(name), _course(told), _scenario))
+        for name, result in results.get(file, {}).get("scenarios", {}).items():
+            made.append(Plot(plot_name(name), _course(result), _scenario))
     return made
 
 
@@ -142,17 +142,17 @@ def _memory(points: list[list[float]]) -> Figure:
     return figure
 
 
-def _course(told: Report) -> dict[str, Any]:
+def _course(result: Report) -> dict[str, Any]:
     """What happened, bin by bin: latencies, answers a second by kind, resident memory."""
-    step, bins = told["bin_s"], told["bins"]
+    step, bins = result["bin_s"], result["bins"]
     names = sorted({name for one in bins for name in one})
 
     def series(name: str, key: str) -> list[float | None]:
         return [one.get(name, {}).get(key) for one in bins]
 
     return {
-        "stages": [[stage["name"], stage["seconds"]] for stage in told["stages"]],
-        "fault": told.get("fault_s"),
+        "stages": [[stage["name"], stage["seconds"]] for stage in result["stages"]],
+        "fault": result.get("fault_s"),
         "at": [place * step for place in range(len(bins))],
         "latency": {
             f"{name}s, {key.removesuffix('_ms')}": series(name, key)
@@ -178,7 +178,7 @@ def _course(told: Report) -> dict[str, Any]:
                 for one in bins
             ]
         },
-        "rss_mb": told["rss_mb"][::step],
+        "rss_mb": result["rss_mb"][::step],
     }
 
 

@@ -30,12 +30,12 @@ ENVIRONMENT = {
     "encode_threads": "{} encoding threads",
     "chromium": "Chromium {}",
 }
-"""How what a run says of its machine is told; what is not in here is left out."""
+"""How a fact of a run's environment is written; other facts are left out."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a document: from which file, which script made that, and the Markdown."""
+    """A part of a document: the results it needs, the program that makes them, and its Markdown."""
 
     file: str
     script: str
@@ -192,17 +192,17 @@ def memory(report: Report) -> str:
 
 
 def scenarios(report: Report) -> str:
-    """Each scenario: what happened, what was asked of it, and its course."""
+    """Each scenario: requests, checks, and the plot over time."""
     parts = [machine(report)]
-    for name, told in report["scenarios"].items():
+    for name, result in report["scenarios"].items():
         checks = [
             [check["text"], number(check["value"]), number(check["limit"]), verdict(check["met"])]
-            for check in told["checks"]
+            for check in result["checks"]
         ]
         parts += [
             f"### {name.capitalize()}",
-            told["about"],
-            table(["stage", "requests", "p50, ms", "p99, ms", "answers"], _stages(told)),
+            result["about"],
+            table(["stage", "requests", "p50, ms", "p99, ms", "answers"], _stages(result)),
             table(["check", "value", "limit", ""], checks),
             image(plot_name(name), f"{name}: latency, rate and memory over time"),
         ]
@@ -225,9 +225,9 @@ SUMMARY = "summary"
 
 
 def machine(report: Report) -> str:
-    """What a run says of where it ran."""
-    told = report.get("environment", {})
-    phrases = [how.format(told[key]) for key, how in ENVIRONMENT.items() if key in told]
+    """The environment of a run, as a sentence."""
+    facts = report.get("environment", {})
+    phrases = [how.format(facts[key]) for key, how in ENVIRONMENT.items() if key in facts]
     return f"Measured on: {', '.join(phrases)}." if phrases else ""
 
 
@@ -280,7 +280,7 @@ def _pictures(rounds: list[Report]) -> list[str]:
 
 
 def _cpu(rounds: list[Report]) -> float | None:
-    """Median milliseconds of processor time for each answer, where the kernel told."""
+    """Median milliseconds of processor time for each answer, where the kernel result."""
     known = [one["cpu_ms"] for one in rounds if one.get("cpu_ms")]
     return statistics.median(known) if known else None
 
@@ -289,7 +289,7 @@ def _median(key: str, rounds: list[Report]) -> float:
     return float(statistics.median(one[key] for one in rounds))
 
 
-def _stages(told: Report) -> list[list[str]]:
+def _stages(result: Report) -> list[list[str]]:
     return [
         [
             f"{stage['name']} ({stage['seconds']:g} s), {name}s",
@@ -297,6 +297,6 @@ def _stages(told: Report) -> list[list[str]]:
             *("" if (ms := answers[key]) is None else number(ms) for key in ("p50_ms", "p99_ms")),
             ", ".join(f"{many:,} x {status}" for status, many in answers["statuses"].items()),
         ]
-        for stage in told["stages"]
+        for stage in result["stages"]
         for name, answers in stage["names"].items()
     ]

@@ -97,10 +97,17 @@ def run(scenario: Scenario, folder: Path, scale: float) -> Result:
 
 
 def _play(plan: dict[str, Any], port: int, folder: Path, seconds: float) -> Result:
-    told, report = folder / "plan.json", folder / "report.json"
-    told.write_text(json.dumps(plan), encoding="utf-8")
+    plan_file, report = folder / "plan.json", folder / "report.json"
+    plan_file.write_text(json.dumps(plan), encoding="utf-8")
     command = [sys.executable, "-m", "locust", "-f", str(USERS), "--headless", "--only-summary"]
-    command += ["--plan", str(told), "--report", str(report), "--host", f"http://127.0.0.1:{port}"]
+    command += [
+        "--plan",
+        str(plan_file),
+        "--report",
+        str(report),
+        "--host",
+        f"http://127.0.0.1:{port}",
+    ]
     done = subprocess.run(  # noqa: S603 - our own file
         [*command, "--loglevel", "WARNING"],
         capture_output=True,
@@ -211,10 +218,10 @@ def _pictures(scenario: Scenario, folder: Path) -> list[str]:
 def _text(name: str, result: Result) -> str:
     lines = [f"{name}: {result['about']}"]
     for stage in result["stages"]:
-        for kind, told in stage["names"].items():
+        for kind, counts in stage["names"].items():
             lines.append(
-                f"  {stage['name']}: {told['requests']} {kind}s {told['statuses']}, "
-                f"p50 {told['p50_ms']} ms, p99 {told['p99_ms']} ms"
+                f"  {stage['name']}: {counts['requests']} {kind}s {counts['statuses']}, "
+                f"p50 {counts['p50_ms']} ms, p99 {counts['p99_ms']} ms"
             )
     lines += [
         f"  {'met   ' if check['met'] else 'MISSED'} {check['text']}: {check['value']:g} "

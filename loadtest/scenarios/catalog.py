@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Result = dict[str, Any]
-"""The report of ``scenario_users.py``, with what the run observed beside it: ``rss_mb`` (one a
+"""The report of ``scenario_users.py``, with what the run observed: ``rss_mb`` (once per
 second), ``cache_misses`` (by the service's metrics), ``lost`` (ids), ``recovered_s``."""
 
 
@@ -115,7 +115,7 @@ SCENARIOS = (
     ),
     Scenario(
         "hot key",
-        "Everybody wants the same picture.",
+        "All readers request the same picture.",
         (Stage("popular", 15, 20), Stage("one", 15, 20, "one")),
         (
             failures(),

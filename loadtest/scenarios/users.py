@@ -126,7 +126,7 @@ class User(FastHttpUser):
     def on_start(self) -> None:
         """Takes a number, and with it a sequence of choices."""
         self.number = next(_numbers)
-        self.chance = random.Random(f"{plan['seed']} {self.number}")  # noqa: S311 - no secret
+        self.random = random.Random(f"{plan['seed']} {self.number}")  # noqa: S311 - no secret
         self.order = count(1 + self.number * 1_000_003)
         weights = [1 / rank for rank in range(1, len(plan["ids"]) + 1)]
         self.weights = list(accumulate(weights))
@@ -135,11 +135,11 @@ class User(FastHttpUser):
     def act(self) -> None:
         """One request."""
         if self.number < plan["readers"]:
-            path = f"/t/{self._key()}/{self.chance.choice(TIERS)}"
+            path = f"/t/{self._key()}/{self.random.choice(TIERS)}"
             self._ask("read", "GET", path)
         else:
             pictures = plan["pictures"]
-            made = self.chance.choice(pictures) if pictures else None
+            made = self.random.choice(pictures) if pictures else None
             body = Path(made).read_bytes() if made else uploads.tiny(next(self.order))
             self._ask("upload", "POST", "/compress", body)
 
@@ -150,7 +150,7 @@ class User(FastHttpUser):
             return ids[0]
         if stage["keys"] == "each":
             return ids[next(self.order) % len(ids)]
-        return self.chance.choices(ids, cum_weights=self.weights)[0]
+        return self.random.choices(ids, cum_weights=self.weights)[0]
 
     def _stage(self) -> dict[str, Any]:
         now, end = _now(self.environment), 0.0

@@ -141,7 +141,6 @@ class ProcessPool:
             else:
                 worker.kill()
 
-
     def _take(self) -> _Worker:
         while self._idle:
             worker = self._idle.pop()

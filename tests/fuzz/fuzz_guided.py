@@ -43,18 +43,18 @@ TARGETS = {
 
 INSTRUMENTED = ["thumbstream", "PIL"]
 SLOWEST = 20
-"""Seconds for one input: a thousand times what the slowest takes, to tell slow from endless."""
+"""Seconds for one input: a thousand times the slowest known one; more counts as endless."""
 MOST_MEMORY = 2048
 """MiB that the process may hold."""
 START_SECONDS = 120
-"""To import, to open models and to read the corpus, before and besides the time asked for."""
+"""To import, open models and read the corpus, on top of ``--seconds``."""
 
 _STATUS = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a target's run came to."""
+    """Result of fuzzing one target."""
 
     target: str
     inputs: int
@@ -121,13 +121,13 @@ def run(name: str, seconds: int, seed: int) -> Outcome:
             timeout=seconds + START_SECONDS,
             check=False,
         )
-    told = _STATUS.findall(log.read_text(errors="replace"))
-    inputs, edges, _ = map(int, told[-1]) if told else (0, 0, 0)
+    statuses = _STATUS.findall(log.read_text(errors="replace"))
+    inputs, edges, _ = map(int, statuses[-1]) if statuses else (0, 0, 0)
     return Outcome(name, inputs, edges, ended.returncode != 0 or not inputs, log)
 
 
 def write_seeds() -> None:
-    """Write the seeds of every target into the committed corpus; what else is there stays."""
+    """Write the seeds of every target into the committed corpus; other files stay."""
     for name in TARGETS:
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)

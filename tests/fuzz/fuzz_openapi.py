@@ -1,10 +1,10 @@
-"""The whole service against its own OpenAPI document: what it promises, and nothing else, happens.
+"""The service against its own OpenAPI document, by schemathesis.
 
     python tests/fuzz/fuzz_openapi.py --seconds 600
 
 A service of the published default model is started on a free port with a token, some streams are
 put into its store, and schemathesis sends it what the document allows and what it forbids. All
-checks of schemathesis are on. What the document cannot say is told to it here and in
+checks of schemathesis are on. Exceptions, which the document cannot express, are here and in
 ``openapi_hooks``, each with its reason.
 """
 

@@ -70,7 +70,7 @@ def test_a_broken_invariant_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         ingest.check(inputs("ingest")[0].read_bytes())
 
 
-def test_targets_are_told() -> None:
+def test_every_target_is_documented() -> None:
     assert fuzz_guided.__doc__ is not None
     for name, module in TARGETS.items():
         assert target_module(name).__doc__.startswith(f"Target `{name}`:"), module

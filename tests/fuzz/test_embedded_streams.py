@@ -4,7 +4,7 @@ A few seconds of it run with the tests. Millions of streams, of a published mode
 
     python tests/fuzz/test_embedded_streams.py --model NAME --streams 10000000
 
-Every stream is read to the last symbol that it determines; one in `DRAWN` is drawn by the synthesis
+Every stream is read to the last symbol that it determines; one in `DECODE_EVERY` is drawn by the synthesis
 network, too. Prints how many were images and how many errors, how long the slowest took and by how
 much the memory grew; of a failure, the bytes and the seed that lead to it.
 """
@@ -42,19 +42,19 @@ PUBLISHED = [
 ]
 STREAMS = 3000
 """Streams that a run of the tests tries."""
-DRAWN = 32
-"""One stream in so many is drawn: the network is the same for all, the bytes are not."""
+DECODE_EVERY = 32
+"""One stream in this many is decoded to pixels: the network is the same for all."""
 LARGEST = 64
 """Pixels of the longest side; the largest pictures have a test of their own."""
 MAX_SECONDS = 60
-"""For one stream of the largest size: far above what it takes, to tell slow from endless."""
+"""For one stream of the largest size: far above what it takes; more counts as endless."""
 MAX_BYTES_OF_MEMORY = 128 << 20
 """Above what the model holds, that Python and numpy may take for 256 x 256 pixels with alpha."""
 
 
 @dataclass
-class Tally:
-    """What the streams came to."""
+class Counts:
+    """Results over all streams."""
 
     images: int = 0
     errors: int = 0
@@ -134,7 +134,7 @@ def _header(codec: Codec, rng: random.Random) -> bytes:
 
 
 def is_small(stream: bytes) -> bool:
-    """Whether its header asks for no more than `LARGEST`, or is none."""
+    """Whether the picture is at most `LARGEST`, or the header is invalid."""
     try:
         header = parse_header(stream)
     except BitstreamError:
@@ -142,15 +142,15 @@ def is_small(stream: bytes) -> bool:
     return max(header.width, header.height) <= LARGEST
 
 
-def run(codec: Codec, seed: int, streams: int, seconds: float) -> Tally:
-    """Check streams until there were so many or the time is up."""
-    tally, end = Tally(), time.monotonic() + seconds
+def run(codec: Codec, seed: int, streams: int, seconds: float) -> Counts:
+    """Check ``streams`` streams, or as many as fit into ``seconds``."""
+    tally, end = Counts(), time.monotonic() + seconds
     for i, (name, stream) in enumerate(spoilt_streams(codec, seed)):
         begin = time.monotonic()
         if i >= streams or begin > end:
             break
         try:
-            image = check(codec, stream, draw=i % DRAWN == 0)
+            image = check(codec, stream, draw=i % DECODE_EVERY == 0)
         except BaseException:
             print(f"seed {seed}, {name}: {stream.hex()}", file=sys.stderr)
             raise
@@ -213,11 +213,11 @@ def test_a_tail_costs_nothing(codec: Codec) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Read spoilt streams of the embedded family.")
+    parser = argparse.ArgumentParser(description="Decode corrupted streams of the embedded family.")
     parser.add_argument(
         "--model", choices=PUBLISHED, help="a published model (default: a small one)"
     )
-    parser.add_argument("--streams", type=int, default=10**9, help="stop after so many")
+    parser.add_argument("--streams", type=int, default=10**9, help="stop after this number")
     parser.add_argument("--seconds", type=float, default=10.0**9, help="stop after this time")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args()

@@ -28,9 +28,9 @@ def test_a_folder_is_measured_as_one_page(
         noise.resize((40, 50), Image.Resampling.BICUBIC).save(tmp_path / f"{name}.png")
     (tmp_path / "notes.txt").write_text("no picture")
     assert main([str(tmp_path), "--size", "16"]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith("2 pictures, long side 16, model ")
-    rows = re.findall(r"(\w+) +(\d+) bytes each: split ([\d.]+), equal shares ([\d.]+)", told)
+    done = capsys.readouterr().out
+    assert done.startswith("2 pictures, long side 16, model ")
+    rows = re.findall(r"(\w+) +(\d+) bytes each: split ([\d.]+), equal shares ([\d.]+)", done)
     assert [(measure, int(each)) for measure, each, *_ in rows] == [
         (measure, each) for measure in ("ssim", "psnr") for each in (16, 32, 64, 128)
     ]

@@ -40,7 +40,7 @@ def test_a_report(
         "without curves, 1 process",
     }
     assert rates["decode and reduce, 1 process"]["ratio"] == 1
-    assert all(told["pictures_per_second"] > 0 for told in rates.values())
+    assert all(summary["pictures_per_second"] > 0 for summary in rates.values())
     alone = report["loop_alone"]
     assert alone["pictures"] == 300
     assert alone["store_bytes_per_picture"] > alone["stream_and_curve_bytes"] > 60

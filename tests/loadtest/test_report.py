@@ -185,10 +185,10 @@ def test_written_then_checked_then_stale(
     faults["scenarios"]["faults"]["rss_mb"][0] = 99.0
     (root / "results" / "scenarios.json").write_text(json.dumps(faults))
     assert report.main([*args, "--check"]) == 1
-    told = capsys.readouterr().err
+    shown = capsys.readouterr().err
     for stale in ("performance.md", "memory.svg", "unknown.svg", "scenario-faults.svg"):
-        assert stale in told
-    assert len(told.splitlines()) == 4
+        assert stale in shown
+    assert len(shown.splitlines()) == 4
     assert report.main(args) == 0
     assert report.main([*args, "--check"]) == 0
 

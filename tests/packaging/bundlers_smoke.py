@@ -77,7 +77,7 @@ def with_vite(work: Path) -> Path:
 
 
 class Strict(SimpleHTTPRequestHandler):
-    """Files of a folder, under a policy; to who has the cookie ``plain``, without WebAssembly."""
+    """Files of a folder, under a strict policy; with the cookie ``plain``, without WebAssembly."""
 
     def end_headers(self) -> None:
         wasm = "" if "plain" in self.headers.get("Cookie", "") else " 'wasm-unsafe-eval'"

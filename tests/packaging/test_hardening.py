@@ -1,4 +1,4 @@
-"""The containers have no more rights than they need, and nobody takes that back by accident."""
+"""The containers keep no more rights than they need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 def stages() -> dict[str, tuple[str, list[str]]]:
-    """Name of each stage -> what it stands on, and its instructions."""
+    """Name of each stage -> its base, and its instructions."""
     text = DOCKERFILE.replace("\\\n", " ")
     found: dict[str, tuple[str, list[str]]] = {}
     lines: list[str] = []
@@ -31,7 +31,7 @@ def stages() -> dict[str, tuple[str, list[str]]]:
 
 
 def inherited(name: str) -> list[str]:
-    """Every instruction of a stage and of those that it stands on, the oldest first."""
+    """Every instruction of a stage and its bases, the oldest first."""
     all_stages = stages()
     lines: list[str] = []
     while name in all_stages:
@@ -41,7 +41,7 @@ def inherited(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("image", ["cpu", "gpu"])
-def test_an_image_runs_as_nobody_in_particular(image: str) -> None:
+def test_image_runs_as_an_unprivileged_user(image: str) -> None:
     lines = inherited(image)
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
     assert users, "the image runs as root"

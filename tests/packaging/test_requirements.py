@@ -1,4 +1,4 @@
-"""pyproject.toml, constraints.txt and the files around them tell one story."""
+"""pyproject.toml, constraints.txt, Dockerfile and Makefile agree."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_no_runtime_is_a_hard_dependency() -> None:
 @pytest.mark.parametrize(
     "name", ["pyproject.toml", "models/pyproject.toml", "constraints.txt", "Makefile", "Dockerfile"]
 )
-def test_packages_come_from_wherever_pip_is_told(name: str) -> None:
+def test_no_file_names_a_package_index(name: str) -> None:
     text = (ROOT / name).read_text()
     assert not re.search(r"(index-url|find-links|trusted-host)", text)
     assert not [url for url in re.findall(r"https?://[^\s/'\"]+", text) if "127.0.0.1" not in url]
