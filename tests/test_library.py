@@ -21,8 +21,8 @@ from PIL import Image
 
 import thumbstream
 from thumbstream.codec.bitstream import parse_header
+from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import MEASURES
-from thumbstream.codec.targets import Target
 from thumbstream.errors import IngestError, InvalidImageError, UnsupportedFormatError
 from thumbstream.images import reduce_to_grid
 from thumbstream.models import installed_models
@@ -326,7 +326,7 @@ def test_the_fewest_bytes_that_reach_a_quality(
     assert goal.reached(on_grid, thumbstream.decode(found))
     for n in range(1, len(found)):
         assert not goal.reached(on_grid, thumbstream.decode(stream[:n]))
-    assert thumbstream.encode(pixels, target=f"{measure}:{goal.goal!r}") == found
+    assert thumbstream.encode(pixels, target=f"{measure}:{goal.value!r}") == found
 
 
 def test_a_target_in_bytes_is_a_prefix_of_a_model_without_stops(pixels: Pixels) -> None:

@@ -24,8 +24,8 @@ import thumbstream
 from thumbstream import cli
 from thumbstream.codec.base import Codec, open_codec
 from thumbstream.codec.bitstream import parse_header
+from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import psnr
-from thumbstream.codec.targets import Target
 from thumbstream.encoding import EncodeOptions, encode_picture
 from thumbstream.images import reduce_to_grid
 from thumbstream.models import installed_models

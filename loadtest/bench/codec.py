@@ -29,7 +29,7 @@ from PIL import Image
 from loadtest.lib import uploads
 from thumbstream.codec.base import Codec, open_codec
 from thumbstream.codec.embedded.rdo import NETWORK, TABLES
-from thumbstream.codec.targets import Target
+from thumbstream.codec.prefix_search import Target
 from thumbstream.errors import IngestError
 from thumbstream.images import thumbnail
 
@@ -100,7 +100,7 @@ def _measured(
             streams = [
                 _timed(encoding[name], codec.encode, pixels) for name, codec in codecs.items()
             ]
-            _timed(encoding[f"for {goal.goal:.0f} bytes"], for_a_goal, pixels)
+            _timed(encoding[f"for {goal.value:.0f} bytes"], for_a_goal, pixels)
             avif = _timed(encoding[PEER], _avif, pixels)
             for budget in BUDGETS:
                 _timed(decoding[f"{budget} bytes"], published.decode, streams[0][:budget])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thumbstream.codec.targets import Target
+from thumbstream.codec.prefix_search import Target
 from thumbstream.models import installed_models
 from thumbstream_models.embedded import codec_config
 from thumbstream_models.embedded.codec_config import STAGES

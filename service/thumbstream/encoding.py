@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from thumbstream.codec.base import Codec
-from thumbstream.codec.bitstream import check_side
-from thumbstream.codec.prefix_search import SHORTEST, PrefixDecoder
+from thumbstream.codec.bitstream import check_size
+from thumbstream.codec.prefix_search import MIN_CANDIDATE, PrefixDecoder, Target, check_limits
 from thumbstream.codec.rate_curve import RateCurve, measure_curve
-from thumbstream.codec.targets import Target, check_limits
 from thumbstream.ids import curve_key, identify
 from thumbstream.images import Alpha, ImageLimits, Thumbnail, reduce_to_grid, thumbnail
 from thumbstream.telemetry.tracing import span
@@ -52,7 +51,7 @@ class EncodeOptions:
 
     def __post_init__(self) -> None:
         _check_integer("size", self.size)
-        check_side(self.size)
+        check_size(self.size)
         if self.max_bytes is not None:
             _check_integer("max_bytes", self.max_bytes)
         check_limits(self.max_bytes, self.target)
@@ -135,7 +134,7 @@ def encode_picture(
 
 def supports_curve(length: int) -> bool:
     """Whether a stream of ``length`` bytes can have a curve: in a shorter one the header is cut."""
-    return length >= SHORTEST
+    return length >= MIN_CANDIDATE
 
 
 def _reaches(

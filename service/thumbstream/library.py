@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.targets import Target
+from thumbstream.codec.prefix_search import Target
 from thumbstream.encoding import DEFAULT_SIZE, EncodeOptions, Picture, encode_picture
 from thumbstream.images import Alpha, ImageLimits
 from thumbstream.models import installed_models

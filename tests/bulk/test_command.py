@@ -19,7 +19,7 @@ from PIL import Image
 
 import thumbstream
 from thumbstream import cli
-from thumbstream.codec.prefix_search import SHORTEST
+from thumbstream.codec.prefix_search import MIN_CANDIDATE
 from thumbstream.ids import CURVE_MARK
 from thumbstream.server.app import create_app
 from thumbstream.settings import Settings
@@ -87,7 +87,7 @@ def test_bad_files_are_reported_and_skipped(bulk: Bulk) -> None:
     for path, row in manifest.items():
         stream = stored(bulk.folder / "streams.db")[row["id"]]
         assert stream == thumbstream.encode(bulk.folder / path)
-        assert row["length"] == len(stream) > SHORTEST
+        assert row["length"] == len(stream) > MIN_CANDIDATE
         with Image.open(bulk.folder / path) as picture:
             assert (row["width"], row["height"]) == picture.size
 

@@ -18,7 +18,7 @@ from codec_systems import COLOURS, STRIDE, onnx_model, onnx_value
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
 
 PLANES = 4
 GROUPS = (2, 4, 6)
@@ -26,7 +26,7 @@ STARTS = (0, 0, 0, 1, 1, 1, 1, 2, 1, 2, 2, 3)
 """One group whose channels that have begun lie apart."""
 BASE_STEP = 2.0
 """The first plane cuts [-1, 1] in three."""
-LAYOUT = EmbeddedLayout(len(STARTS), PLANES, GROUPS, STARTS, BASE_STEP)
+LAYOUT = EmbeddedParams(len(STARTS), PLANES, GROUPS, STARTS, BASE_STEP)
 HIDDEN = 5
 SECOND = 3
 TYPES = {
@@ -49,7 +49,7 @@ TYPES = {
 
 
 def embedded_folder(
-    folder: Path, layout: EmbeddedLayout = LAYOUT, *, search: bool = False, **changes: Any
+    folder: Path, layout: EmbeddedParams = LAYOUT, *, search: bool = False, **changes: Any
 ) -> Path:
     """A published folder; ``changes`` are keys of its manifest."""
     files = {
@@ -84,13 +84,13 @@ def embedded_folder(
 
 
 def embedded_tables(
-    layout: EmbeddedLayout = LAYOUT, hidden: int = HIDDEN, second: int = SECOND, seed: int = 7
+    layout: EmbeddedParams = LAYOUT, hidden: int = HIDDEN, second: int = SECOND, seed: int = 7
 ) -> dict[str, NDArray[np.generic]]:
     """Integer tables at random; later groups and planes are more often 0."""
     rng = np.random.default_rng(seed)
     groups, channels, planes = len(layout.groups), layout.channels, layout.planes
     odds = (np.arange(2048) - 1023.5) / 128
-    chance = np.clip(np.rint(65536 / (1 + np.exp(-odds))), 1, 65535)
+    probability = np.clip(np.rint(65536 / (1 + np.exp(-odds))), 1, 65535)
     b2 = rng.integers(-900, 900, (planes, 2, channels))
     b2[:, 0] -= 90 * np.arange(channels) * 12 // channels
     tables: dict[str, NDArray[Any]] = {
@@ -105,7 +105,7 @@ def embedded_tables(
         "b2": b2,
         "predictor": rng.integers(-40, 41, (2 * channels, channels)),
         "gain": rng.integers(-9, 10, (planes, 2, channels)),
-        "probability": chance,
+        "probability": probability,
         "shifts": np.array([2, 4, 3]),
         "prediction_shifts": np.arange(planes)[::-1] + 4,
     }
@@ -196,7 +196,7 @@ def _search(channels: int) -> bytes:
     )
 
 
-def search_tables(layout: EmbeddedLayout = LAYOUT) -> dict[str, NDArray[np.generic]]:
+def search_tables(layout: EmbeddedParams = LAYOUT) -> dict[str, NDArray[np.generic]]:
     """Exact curvature, and slopes as at a high rate: error falls by a factor of 4 for a bit."""
     energy = np.square(_waves(layout.channels)).sum((1, 2, 3))
     widths = layout.base_step / 3.0 ** np.arange(1, layout.planes + 1)

@@ -193,7 +193,7 @@ def _tables(system: System) -> bytes:
     }
     types = {"w1": np.int8, "b1": np.int16, "w2": np.int8, "b2": np.int32}
     tables = {name: array.astype(types[name]) for name, array in arrays.items()}
-    chance = np.clip(np.rint(65536 / (1 + np.exp(-odds))), 1, 65535).astype(np.uint16)
+    probability = np.clip(np.rint(65536 / (1 + np.exp(-odds))), 1, 65535).astype(np.uint16)
     buffer = io.BytesIO()
-    np.savez(buffer, probability=chance, **tables)
+    np.savez(buffer, probability=probability, **tables)
     return buffer.getvalue()

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import codec_embedded_twins
 import numpy as np
+import reference_embedded
 from codec_embedded import TYPES
 from numpy.typing import NDArray
 
 from thumbstream.codec.embedded.context import EmbeddedContextModel
-from thumbstream.codec.embedded.quantizer import Nesting
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
+from thumbstream.codec.embedded.quantizer import EmbeddedQuantizer
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors"
 
@@ -37,12 +37,12 @@ def embedded_model(golden: dict[str, Any]) -> EmbeddedContextModel:
     """The small model that a file of vectors holds whole."""
     layout = {k: tuple(v) if isinstance(v, list) else v for k, v in golden["layout"].items()}
     tables = {name: np.array(golden["tables"][name], dtype) for name, dtype in TYPES.items()}
-    return EmbeddedContextModel(tables, Nesting(EmbeddedLayout(**layout)))
+    return EmbeddedContextModel(tables, EmbeddedQuantizer(EmbeddedParams(**layout)))
 
 
-def embedded_twin(golden: dict[str, Any]) -> codec_embedded_twins.Model:
-    """The same, for the slow twin."""
+def embedded_reference(golden: dict[str, Any]) -> reference_embedded.Model:
+    """The same, for the slow reference implementation."""
     layout = golden["layout"]
-    return codec_embedded_twins.Model(
+    return reference_embedded.Model(
         golden["tables"], layout["groups"], layout["starts"], layout["planes"]
     )

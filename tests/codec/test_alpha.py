@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 from codec_pictures import cut_out, photo_like
 
-from thumbstream.codec.alpha import filled, joined, layers_of
+from thumbstream.codec.alpha import fill_transparent, merge_alpha, split_alpha
 
 
 def test_an_opaque_picture_is_one_layer() -> None:
     pixels = photo_like(0, 9, 16)
-    np.testing.assert_array_equal(layers_of(pixels), pixels[None])
+    np.testing.assert_array_equal(split_alpha(pixels), pixels[None])
 
 
 def test_alpha_is_a_grey_picture() -> None:
     pixels = cut_out(1, 24, 32)
-    colours, alpha = layers_of(pixels)
+    colours, alpha = split_alpha(pixels)
     np.testing.assert_array_equal(alpha, pixels[..., 3:].repeat(3, -1))
-    np.testing.assert_array_equal(colours, filled(pixels)[..., :3])
+    np.testing.assert_array_equal(colours, fill_transparent(pixels)[..., :3])
 
 
 def test_only_what_nobody_sees_is_changed() -> None:
     pixels = cut_out(2, 32, 32)
-    before, result = pixels.copy(), filled(pixels)
+    before, result = pixels.copy(), fill_transparent(pixels)
     seen = pixels[..., 3] > 0
     np.testing.assert_array_equal(pixels, before)
     np.testing.assert_array_equal(result[seen], pixels[seen])
@@ -35,7 +35,7 @@ def test_hidden_colours_do_not_matter() -> None:
     pixels = cut_out(3, 32, 24)
     other = pixels.copy()
     other[pixels[..., 3] == 0, :3] = 7
-    np.testing.assert_array_equal(filled(pixels), filled(other))
+    np.testing.assert_array_equal(fill_transparent(pixels), fill_transparent(other))
 
 
 def test_hidden_colours_are_like_those_beside_them() -> None:
@@ -43,7 +43,7 @@ def test_hidden_colours_are_like_those_beside_them() -> None:
     pixels = np.zeros((8, 40, 4), np.uint8)
     pixels[:, :10] = 200, 0, 0, 255
     pixels[:, 30:] = 0, 0, 200, 255
-    result = filled(pixels).astype(int)
+    result = fill_transparent(pixels).astype(int)
     assert (abs(result[:, 10, :3] - [200, 0, 0]) <= 12).all()
     assert (abs(result[:, 29, :3] - [0, 0, 200]) <= 12).all()
     assert (np.diff(result[4, :, 0]) <= 0).all()
@@ -52,25 +52,27 @@ def test_hidden_colours_are_like_those_beside_them() -> None:
 def test_faint_colours_count_less() -> None:
     pixels = np.zeros((1, 3, 4), np.uint8)
     pixels[0, 0], pixels[0, 2] = (100, 100, 100, 250), (0, 0, 0, 25)
-    assert filled(pixels)[0, 1, :3].tolist() == [91, 91, 91]
+    assert fill_transparent(pixels)[0, 1, :3].tolist() == [91, 91, 91]
 
 
 def test_far_away_from_all_colour_there_is_still_one() -> None:
     pixels = np.zeros((256, 256, 4), np.uint8)
     pixels[0, 0] = 9, 99, 199, 1
-    np.testing.assert_array_equal(filled(pixels)[..., :3], np.full((256, 256, 3), [9, 99, 199]))
+    np.testing.assert_array_equal(
+        fill_transparent(pixels)[..., :3], np.full((256, 256, 3), [9, 99, 199])
+    )
 
 
 @pytest.mark.parametrize("alpha", [0, 1, 255])
 def test_nothing_to_fill_or_nothing_to_fill_it_with(alpha: int) -> None:
     pixels = cut_out(4, 8, 8)
     pixels[..., 3] = alpha
-    np.testing.assert_array_equal(filled(pixels), pixels)
+    np.testing.assert_array_equal(fill_transparent(pixels), pixels)
 
 
 def test_decoded_alpha_is_the_mean_of_its_channels() -> None:
     x_hat = np.random.default_rng(5).normal(size=(2, 3, 4, 5)).astype(np.float32)
-    picture = joined(x_hat)
+    picture = merge_alpha(x_hat)
     np.testing.assert_array_equal(picture[:3], x_hat[0])
     np.testing.assert_allclose(picture[3], x_hat[1].mean(0), rtol=1e-6)
-    np.testing.assert_array_equal(joined(x_hat[:1]), x_hat[0])
+    np.testing.assert_array_equal(merge_alpha(x_hat[:1]), x_hat[0])

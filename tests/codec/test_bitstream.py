@@ -14,7 +14,7 @@ from thumbstream.codec.bitstream import (
     ASPECT_RATIOS,
     MAX_BITSTREAM_ID,
     Header,
-    check_side,
+    check_size,
     parse_header,
     write_header,
 )
@@ -256,13 +256,13 @@ def test_ratios_that_are_none(aspect: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", [-8, 0, 7, 9, 33, 255, 257, 264, 1 << 40])
 def test_sizes_out_of_range(size: int) -> None:
     with pytest.raises(ValueError, match="multiple of 8 from 8 to 256"):
-        check_side(size)
+        check_size(size)
     with pytest.raises(ValueError, match="multiple of 8 from 8 to 256"):
         write_header(0, size, 1)
 
 
 def test_sizes_in_range_are_returned() -> None:
-    assert [check_side(size) for size in LONG_SIDES] == list(LONG_SIDES)
+    assert [check_size(size) for size in LONG_SIDES] == list(LONG_SIDES)
 
 
 @pytest.mark.parametrize(("width", "height"), [(32, 0), (0, 32), (32, -1)])

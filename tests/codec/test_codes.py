@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from codec_twins import half_planes as twin_half_planes
+from reference_codec import half_planes as reference_half_planes
 
-from thumbstream.codec.iterative.codes import HALVES, Grid, coding_rank, grid_of, half_planes
+from thumbstream.codec.iterative.codes import coding_rank
+from thumbstream.codec.iterative.context import HALVES_PER_PLANE, half_planes
+from thumbstream.codec.tensors import Grid, cell_grid
 
 GRIDS = [Grid(1, 1), Grid(1, 5), Grid(5, 1), Grid(2, 2), Grid(4, 4), Grid(3, 7), Grid(32, 32)]
 
@@ -24,20 +26,20 @@ GRIDS = [Grid(1, 1), Grid(1, 5), Grid(5, 1), Grid(2, 2), Grid(4, 4), Grid(3, 7),
     ],
 )
 def test_cells_cover_the_picture(height: int, width: int, grid: Grid) -> None:
-    assert grid_of(height, width, 8) == grid
+    assert cell_grid(height, width, 8) == grid
     assert grid.cells == grid.rows * grid.columns
 
 
 def test_every_shape_is_covered_and_no_cell_is_empty() -> None:
     for side in range(1, 257):
-        rows = grid_of(side, 1, 8).rows
+        rows = cell_grid(side, 1, 8).rows
         assert 8 * (rows - 1) < side <= 8 * rows
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_half_planes_are_a_checkerboard_in_raster_order(grid: Grid) -> None:
     halves = half_planes(grid)
-    assert len(halves) == HALVES
+    assert len(halves) == HALVES_PER_PLANE
     for half, cells in enumerate(halves):
         expected = [
             row * grid.columns + column
@@ -54,7 +56,9 @@ def test_rank_is_the_place_in_the_stream(grid: Grid, planes: int) -> None:
     rank = coding_rank(grid, planes)
     assert rank.shape == (planes, grid.rows, grid.columns)
     order = [
-        place for half in twin_half_planes((1, planes, grid.rows, grid.columns)) for place in half
+        place
+        for half in reference_half_planes((1, planes, grid.rows, grid.columns))
+        for place in half
     ]
     assert [int(rank[plane, row, column]) for _, plane, row, column in order] == list(
         range(planes * grid.cells)

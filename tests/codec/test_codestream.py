@@ -1,18 +1,18 @@
-"""Codes and stops to bytes and back: golden vectors, the slow twin, and every prefix."""
+"""Codes and stops to bytes and back: golden vectors, reference implementation, every prefix."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import codec_twins
 import codec_vectors
 import numpy as np
 import pytest
+import reference_codec
 from numpy.typing import NDArray
 
-from thumbstream.codec.iterative.codes import Grid
-from thumbstream.codec.iterative.codestream import CodeTrace, CodeWriter, DecodedCodes, read_codes
+from thumbstream.codec.iterative.codes import CodeDecoder, CodeEncoder, DecodedCodes, decode_codes
 from thumbstream.codec.iterative.context import ContextModel
+from thumbstream.codec.tensors import Grid
 
 GOLDEN = codec_vectors.read("stops")
 DTYPES = {"w1": np.int8, "b1": np.int16, "w2": np.int8, "b2": np.int32, "probability": np.uint16}
@@ -30,7 +30,7 @@ def codes_with(ends: NDArray[Any], seed: int) -> NDArray[np.float32]:
 
 
 def write(codes: NDArray[np.float32], *, stops: bool = True) -> bytes:
-    writer = CodeWriter(MODEL, Grid(*codes.shape[2:]), stops=stops)
+    writer = CodeEncoder(MODEL, Grid(*codes.shape[2:]), stops=stops)
     for iteration in codes:
         writer.write(iteration, iteration[0] != 0)
     return writer.finish()
@@ -39,7 +39,7 @@ def write(codes: NDArray[np.float32], *, stops: bool = True) -> bytes:
 def assert_same(found: DecodedCodes, expected: DecodedCodes) -> None:
     np.testing.assert_array_equal(found.codes, expected.codes)
     np.testing.assert_array_equal(found.active, expected.active)
-    assert (found.known, found.stopped) == (expected.known, expected.stopped)
+    assert (found.decoded_count, found.stopped) == (expected.decoded_count, expected.stopped)
 
 
 def begun(codes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -52,25 +52,25 @@ def test_golden(vector: dict[str, Any]) -> None:
     codes = codec_vectors.codes_of(vector["codes"], vector["rows"], vector["columns"])
     data, grid = bytes.fromhex(vector["hex"]), Grid(vector["rows"], vector["columns"])
     assert write(codes) == data
-    assert [read_codes(data[:n], MODEL, grid, stops=True).known for n in range(len(data) + 1)] == (
-        vector["known"]
-    )
+    assert [
+        decode_codes(data[:n], MODEL, grid, stops=True).decoded_count for n in range(len(data) + 1)
+    ] == (vector["known"])
     for tail in (b"", b"\x00" * 7, b"\xff" * 7):
-        found = read_codes(data + tail, MODEL, grid, stops=True)
+        found = decode_codes(data + tail, MODEL, grid, stops=True)
         np.testing.assert_array_equal(found.codes, begun(codes))
 
 
 @pytest.mark.parametrize("vector", GOLDEN["vectors"], ids=IDS)
-def test_twin_on_golden(vector: dict[str, Any]) -> None:
+def test_reference_on_golden_vectors(vector: dict[str, Any]) -> None:
     """Also what every prefix knows, by the words of the standard."""
     codes = codec_vectors.codes_of(vector["codes"], vector["rows"], vector["columns"])
-    probabilities, bits, are_codes = codec_twins.stopping_chances(
+    probabilities, bits, are_codes = reference_codec.stopping_probabilities(
         GOLDEN["tables"], codes.astype(int).tolist()
     )
     data = bytes.fromhex(vector["hex"])
-    assert codec_twins.range_encode(bits, probabilities) == data
+    assert reference_codec.range_encode(bits, probabilities) == data
     for n, known in enumerate(vector["known"]):
-        decided = codec_twins.range_decode(data[:n], probabilities)
+        decided = reference_codec.range_decode(data[:n], probabilities)
         assert decided == bits[: len(decided)]
         assert sum(are_codes[: len(decided)]) == known
 
@@ -80,10 +80,10 @@ def test_twin_on_golden(vector: dict[str, Any]) -> None:
 def test_stops_come_back(seed: int, shape: tuple[int, int]) -> None:
     ends = np.random.default_rng((9, seed)).integers(1, MODEL.iterations + 1, shape)
     codes = codes_with(ends, seed)
-    found = read_codes(write(codes), MODEL, Grid(*shape), stops=True)
+    found = decode_codes(write(codes), MODEL, Grid(*shape), stops=True)
     np.testing.assert_array_equal(found.codes, begun(codes))
     np.testing.assert_array_equal(found.active, begun(codes)[:, 0] != 0)
-    assert found.known == np.count_nonzero(codes)
+    assert found.decoded_count == np.count_nonzero(codes)
     assert found.stopped == np.count_nonzero(ends < MODEL.iterations)
 
 
@@ -95,10 +95,10 @@ def test_every_prefix_in_one_pass(shape: tuple[int, int], stops: bool) -> None:
     codes = codes_with(ends, 1)
     data, grid = write(codes, stops=stops), Grid(*shape)
     lengths = [0, *range(len(data) + 1), len(data) + 4]
-    trace = CodeTrace(data, MODEL, grid, stops=stops)
+    trace = CodeDecoder(data, MODEL, grid, stops=stops)
     for n, found in zip(lengths, trace.prefixes(lengths), strict=True):
-        assert_same(found, read_codes(data[:n], MODEL, grid, stops=stops))
-    assert_same(trace.whole(), read_codes(data, MODEL, grid, stops=stops))
+        assert_same(found, decode_codes(data[:n], MODEL, grid, stops=stops))
+    assert_same(trace.decode_all(), decode_codes(data, MODEL, grid, stops=stops))
 
 
 def test_codes_behind_a_stop_are_not_read() -> None:
@@ -106,7 +106,7 @@ def test_codes_behind_a_stop_are_not_read() -> None:
     ends = np.array([[1, 4], [2, 3]])
     codes = codes_with(ends, 3)
     rest = np.where(codes == 0, np.float32(-1), codes)
-    writer = CodeWriter(MODEL, Grid(2, 2), stops=True)
+    writer = CodeEncoder(MODEL, Grid(2, 2), stops=True)
     for iteration, active in zip(rest, codes[:, 0] != 0, strict=True):
         writer.write(iteration, active)
     assert writer.finish() == write(codes)
@@ -116,9 +116,9 @@ def test_all_cells_stop_at_once_and_the_stream_ends_there() -> None:
     codes = codes_with(np.full((3, 3), 2), 5)
     data = write(codes)
     for tail in (b"", bytes(50), b"\xff" * 50):
-        found = read_codes(data + tail, MODEL, Grid(3, 3), stops=True)
+        found = decode_codes(data + tail, MODEL, Grid(3, 3), stops=True)
         assert len(found.codes) == 2
-        assert (found.known, found.stopped) == (2 * 9 * MODEL.planes, 9)
+        assert (found.decoded_count, found.stopped) == (2 * 9 * MODEL.planes, 9)
 
 
 def test_a_stream_without_stops_pays_almost_nothing() -> None:
@@ -132,11 +132,11 @@ def test_a_stop_that_is_cut_is_none() -> None:
     data, grid = write(codes), Grid(4, 4)
     partly = []
     for n in range(len(data) + 1):
-        found = read_codes(data[:n], MODEL, grid, stops=True)
+        found = decode_codes(data[:n], MODEL, grid, stops=True)
         if 0 < found.stopped < 4:
             partly.append(n)
             assert len(found.codes) == 1
-            assert found.known == 16 * MODEL.planes
+            assert found.decoded_count == 16 * MODEL.planes
     assert partly
 
 
@@ -145,10 +145,10 @@ def test_any_bytes_give_codes() -> None:
     stopped = 0
     for _ in range(400):
         grid = Grid(*(int(n) for n in rng.integers(1, 4, 2)))
-        found = read_codes(rng.bytes(rng.integers(0, 30)), MODEL, grid, stops=True)
+        found = decode_codes(rng.bytes(rng.integers(0, 30)), MODEL, grid, stops=True)
         assert 1 <= len(found.codes) <= MODEL.iterations
         assert np.abs(found.codes).max() <= 1
         assert not found.codes[~np.broadcast_to(found.active[:, None], found.codes.shape)].any()
         assert 0 <= found.stopped <= grid.cells
         stopped += found.stopped > 0
-    assert stopped, "chance should have stopped a cell now and then"
+    assert stopped, "the generator should have stopped a cell now and then"

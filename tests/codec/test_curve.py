@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thumbstream.codec.base import Codec
+from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.codec.rate_curve import RateCurve, measure_curve
-from thumbstream.codec.targets import Target
 from thumbstream.errors import CurveError, ThumbstreamError
 
 CURVE = RateCurve((4, 5, 9), (0.25, 0.5, 0.4), (15.0, 20.5, 22.25))

@@ -21,8 +21,8 @@ from thumbstream.codec.base import open_codec
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.embedded import codec as embedded
 from thumbstream.codec.embedded.codec import EmbeddedCodec
-from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.targets import Target
+from thumbstream.codec.embedded.params import EmbeddedParams
+from thumbstream.codec.prefix_search import Target
 from thumbstream.errors import ArtifactError, BitstreamError
 
 SHAPES = [(32, 32), (8, 8), (8, 1), (1, 8), (24, 32), (32, 21), (40, 24), (24, 40), (17, 64)]
@@ -390,7 +390,7 @@ def test_the_largest_picture_in_so_few_bytes(codec: EmbeddedCodec, alpha: bool) 
         ({"groups": [12]}, "shapes of the"),
         ({"planes": PLANES + 1}, "shapes of the"),
         ({"starts": [0] * 11}, "first plane"),
-        ({"base_step": 0}, "factor"),
+        ({"base_step": 0}, "above 0"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -422,7 +422,7 @@ def test_networks_in_each_others_place(folder: Path, tmp_path: Path, name: str) 
 
 
 def test_an_analysis_of_too_many_latents(tmp_path: Path) -> None:
-    more = EmbeddedLayout(13, PLANES, (2, 4, 7), (*STARTS, 3), BASE_STEP)
+    more = EmbeddedParams(13, PLANES, (2, 4, 7), (*STARTS, 3), BASE_STEP)
     data = (embedded_folder(tmp_path / "more", more) / "analysis.onnx").read_bytes()
     copied = embedded_folder(tmp_path / "copied")
     (copied / "analysis.onnx").write_bytes(data)

@@ -1,43 +1,43 @@
-"""Chances of the embedded family: the same integers as its slow twin, and tables that are wrong."""
+"""Context model of the embedded family against the reference, and invalid tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import codec_embedded_twins as twins
 import numpy as np
 import pytest
+import reference_embedded
 from codec_embedded import GROUPS, LAYOUT, PLANES, STARTS, embedded_tables
 from numpy.typing import NDArray
 
 from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.embedded.quantizer import Nesting
-from thumbstream.codec.iterative.codes import Grid
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
+from thumbstream.codec.embedded.quantizer import EmbeddedQuantizer
+from thumbstream.codec.tensors import Grid
 from thumbstream.errors import ArtifactError
 
 EXACT = 1 << 24
 Tables = dict[str, NDArray[np.generic]]
-NESTING = Nesting(LAYOUT)
+QUANTIZER = EmbeddedQuantizer(LAYOUT)
 
 
-def twin_of(tables: Tables) -> twins.Model:
+def reference_of(tables: Tables) -> reference_embedded.Model:
     plain = {name: table.tolist() for name, table in tables.items()}
-    return twins.Model(plain, list(GROUPS), list(STARTS), PLANES)
+    return reference_embedded.Model(plain, list(GROUPS), list(STARTS), PLANES)
 
 
-def assert_same_chances(tables: Tables, layers: int, grid: Grid, seed: int) -> None:
+def assert_same_probabilities(tables: Tables, layers: int, grid: Grid, seed: int) -> None:
     """At every step, when the states before it are any that there are."""
-    context = EmbeddedContext(EmbeddedContextModel(tables, NESTING), layers, grid)
-    twin, rng = twin_of(tables), np.random.default_rng(seed)
+    context = EmbeddedContext(EmbeddedContextModel(tables, QUANTIZER), layers, grid)
+    reference, rng = reference_of(tables), np.random.default_rng(seed)
     states = np.zeros((layers, len(STARTS), grid.cells), np.float32)
-    for step in NESTING.steps:
-        nonzero, positive = context.chances(step)
+    for step in QUANTIZER.steps:
+        nonzero, positive = context.probabilities(step)
         assert nonzero.shape == positive.shape == (layers, step.width * grid.cells)
         plain = states.astype(int).reshape(*states.shape[:2], grid.rows, grid.columns).tolist()
         expected = [
-            twin.chances(
+            reference.probabilities(
                 step.plane, step.group, plain, (layer, channel, *divmod(cell, grid.columns))
             )
             for layer in range(layers)
@@ -48,20 +48,20 @@ def assert_same_chances(tables: Tables, layers: int, grid: Grid, seed: int) -> N
         assert list(found) == expected
         digits = rng.integers(-1, 2, (layers, step.width, grid.cells))
         states[:, step.channels] = 3 * states[:, step.channels] + digits
-        context.learn(step, states)
+        context.update(step, states)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 2)], ids=str)
-def test_the_twin_computes_the_same(shape: tuple[int, int], layers: int) -> None:
-    assert_same_chances(embedded_tables(seed=layers), layers, Grid(*shape), 5)
+def test_the_reference_computes_the_same(shape: tuple[int, int], layers: int) -> None:
+    assert_same_probabilities(embedded_tables(seed=layers), layers, Grid(*shape), 5)
 
 
 @pytest.mark.parametrize("shifts", [(0, 0, 0), (7, 1, 5), (16, 16, 13)], ids=str)
 def test_shifts_round_down(shifts: tuple[int, int, int]) -> None:
     """Sums of both signs, at every shift from nothing to everything."""
     tables = {**embedded_tables(seed=2), "shifts": np.array(shifts, np.uint8)}
-    assert_same_chances(tables, 1, Grid(2, 2), 4)
+    assert_same_probabilities(tables, 1, Grid(2, 2), 4)
 
 
 def test_at_the_edge_of_what_float32_holds() -> None:
@@ -79,48 +79,49 @@ def test_at_the_edge_of_what_float32_holds() -> None:
         most = EXACT - 1 - least - (99 if name != "b2" else 0)
         drawn = most - rng.integers(0, 99, tables[name].shape)
         tables[name] = (drawn * rng.choice([-1, 1], drawn.shape)).astype(np.int32)
-    assert_same_chances(tables, 1, Grid(2, 2), 3)
+    assert_same_probabilities(tables, 1, Grid(2, 2), 3)
 
 
 @pytest.mark.parametrize("b2", range(-17, 18))
 def test_logits_are_rounded_down(b2: int) -> None:
     context = EmbeddedContext(biased(b2), 1, Grid(1, 1))
-    nonzero, positive = context.chances(NESTING.steps[0])
+    nonzero, positive = context.probabilities(QUANTIZER.steps[0])
     expected = int(embedded_tables()["probability"][1024 + b2 // 8])
     assert set(nonzero.reshape(-1).tolist()) == set(positive.reshape(-1).tolist()) == {expected}
 
 
 @pytest.mark.parametrize(("b2", "entry"), [(-(2**20), 0), (-8193, 0), (8192, -1), (2**20, -1)])
 def test_logits_beyond_the_table_end_at_its_ends(b2: int, entry: int) -> None:
-    nonzero, _ = EmbeddedContext(biased(b2), 1, Grid(1, 1)).chances(NESTING.steps[0])
+    nonzero, _ = EmbeddedContext(biased(b2), 1, Grid(1, 1)).probabilities(QUANTIZER.steps[0])
     expected = int(embedded_tables()["probability"][entry])
     assert set(nonzero.reshape(-1).tolist()) == {expected}
 
 
 def biased(b2: int) -> EmbeddedContextModel:
-    """Nothing but the last bias makes the chances."""
+    """Nothing but the last bias makes the probabilities."""
     tables = embedded_tables()
     for name in ("w2", "w3", "own", "gain"):
         tables[name] = np.zeros_like(tables[name])
-    return EmbeddedContextModel({**tables, "b2": np.full_like(tables["b2"], b2)}, NESTING)
+    return EmbeddedContextModel({**tables, "b2": np.full_like(tables["b2"], b2)}, QUANTIZER)
 
 
 def test_groups_start_again_in_every_plane() -> None:
     """Tables that tell refined groups from those that are not: a plane's first step sees none."""
     tables = embedded_tables()
     tables["a"], tables["b"] = np.zeros_like(tables["a"]), np.full_like(tables["b"], 100)
-    context = EmbeddedContext(EmbeddedContextModel(tables, NESTING), 1, Grid(2, 2))
+    context = EmbeddedContext(EmbeddedContextModel(tables, QUANTIZER), 1, Grid(2, 2))
     states = np.zeros((1, len(STARTS), 4), np.float32)
-    twin = twin_of(tables)
-    for step in NESTING.steps:
-        nonzero, _ = context.chances(step)
+    reference = reference_of(tables)
+    for step in QUANTIZER.steps:
+        nonzero, _ = context.probabilities(step)
         channel = int(np.arange(len(STARTS))[step.channels][0])
         plain = states.astype(int).reshape(1, -1, 2, 2).tolist()
         assert (
-            int(nonzero[0, 0]) == twin.chances(step.plane, step.group, plain, (0, channel, 0, 0))[0]
+            int(nonzero[0, 0])
+            == reference.probabilities(step.plane, step.group, plain, (0, channel, 0, 0))[0]
         )
         states[:, step.channels] = 4
-        context.learn(step, states)
+        context.update(step, states)
 
 
 NAMES = tuple(embedded_tables())
@@ -131,7 +132,7 @@ def test_a_missing_table(name: str) -> None:
     tables = embedded_tables()
     del tables[name]
     with pytest.raises(ArtifactError, match=name):
-        EmbeddedContextModel(tables, NESTING)
+        EmbeddedContextModel(tables, QUANTIZER)
 
 
 RESHAPED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -148,23 +149,23 @@ def test_a_table_of_another_shape(name: str, how: str) -> None:
     tables = embedded_tables()
     tables[name] = RESHAPED[how](tables[name])
     with pytest.raises(ArtifactError, match="shape"):
-        EmbeddedContextModel(tables, NESTING)
+        EmbeddedContextModel(tables, QUANTIZER)
 
 
 def test_tables_of_another_layout() -> None:
     for layout in (
-        EmbeddedLayout(12, 5, GROUPS, STARTS, 2.0),
-        EmbeddedLayout(12, 4, (6, 6), STARTS, 2.0),
-        EmbeddedLayout(11, 4, (2, 4, 5), STARTS[:11], 2.0),
+        EmbeddedParams(12, 5, GROUPS, STARTS, 2.0),
+        EmbeddedParams(12, 4, (6, 6), STARTS, 2.0),
+        EmbeddedParams(11, 4, (2, 4, 5), STARTS[:11], 2.0),
     ):
         with pytest.raises(ArtifactError, match="shape"):
-            EmbeddedContextModel(embedded_tables(), Nesting(layout))
+            EmbeddedContextModel(embedded_tables(), EmbeddedQuantizer(layout))
 
 
 def test_no_hidden_units() -> None:
     for sizes in ({"hidden": 0}, {"second": 0}):
         with pytest.raises(ArtifactError, match="shape"):
-            EmbeddedContextModel(embedded_tables(**sizes), NESTING)
+            EmbeddedContextModel(embedded_tables(**sizes), QUANTIZER)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -173,14 +174,14 @@ def test_a_table_that_is_not_of_its_integers(name: str, dtype: str) -> None:
     tables = embedded_tables()
     tables[name] = tables[name].astype(dtype)
     with pytest.raises(ArtifactError, match=name):
-        EmbeddedContextModel(tables, NESTING)
+        EmbeddedContextModel(tables, QUANTIZER)
 
 
 def test_a_probability_of_zero() -> None:
     tables = embedded_tables()
     tables["probability"][77] = 0  # type: ignore[call-overload]
     with pytest.raises(ArtifactError, match="zero or one"):
-        EmbeddedContextModel(tables, NESTING)
+        EmbeddedContextModel(tables, QUANTIZER)
 
 
 def room(tables: Tables) -> dict[str, int]:
@@ -204,23 +205,23 @@ def room(tables: Tables) -> dict[str, int]:
 def test_sums_beyond_float32(name: str, sign: int) -> None:
     tables = embedded_tables()
     most = room(tables)[name]
-    EmbeddedContextModel({**tables, name: np.full_like(tables[name], sign * most)}, NESTING)
+    EmbeddedContextModel({**tables, name: np.full_like(tables[name], sign * most)}, QUANTIZER)
     with pytest.raises(ArtifactError, match="float32"):
         EmbeddedContextModel(
-            {**tables, name: np.full_like(tables[name], sign * (most + 1))}, NESTING
+            {**tables, name: np.full_like(tables[name], sign * (most + 1))}, QUANTIZER
         )
 
 
 def test_predictions_beyond_float32() -> None:
     """Values of 9 planes reach 9,841, and those of four neighbours four times as much."""
-    layout = EmbeddedLayout(12, 9, (12,), (0,) * 12, 2.0)
-    nesting, tables = Nesting(layout), embedded_tables(layout)
+    layout = EmbeddedParams(12, 9, (12,), (0,) * 12, 2.0)
+    quantizer, tables = EmbeddedQuantizer(layout), embedded_tables(layout)
     tables["predictor"] = np.full((24, 12), 28, np.int8)  # 28 * 12 * 5 * 9,841 < 2^24
     tables["prediction_shifts"] = np.full(9, 12, np.uint8)
-    EmbeddedContextModel(tables, nesting)
+    EmbeddedContextModel(tables, quantizer)
     tables["predictor"][:, 4] = 29
     with pytest.raises(ArtifactError, match="float32"):
-        EmbeddedContextModel(tables, nesting)
+        EmbeddedContextModel(tables, quantizer)
 
 
 @pytest.mark.parametrize("shift", [0, 3, 16])
@@ -228,14 +229,14 @@ def test_predictions_round_down_and_are_limited(shift: int) -> None:
     tables = embedded_tables(seed=5)
     tables["prediction_shifts"] = np.full(4, shift, np.uint8)
     tables["gain"] *= 8
-    assert_same_chances(tables, 2, Grid(2, 3), 4)
+    assert_same_probabilities(tables, 2, Grid(2, 3), 4)
 
 
 @pytest.mark.parametrize("name", ["b1", "bm", "b2"])
 def test_the_least_int32_is_no_way_around_the_limit(name: str) -> None:
     tables = embedded_tables()
     with pytest.raises(ArtifactError, match="float32"):
-        EmbeddedContextModel({**tables, name: np.full_like(tables[name], -(2**31))}, NESTING)
+        EmbeddedContextModel({**tables, name: np.full_like(tables[name], -(2**31))}, QUANTIZER)
 
 
 @pytest.mark.parametrize("place", range(3))
@@ -244,7 +245,7 @@ def test_a_shift_that_is_too_far(place: int) -> None:
         shifts = np.array([2, 4, 3], np.uint8)
         shifts[place] = shift
         with pytest.raises(ArtifactError, match=r"over 16|float32"):
-            EmbeddedContextModel({**embedded_tables(), "shifts": shifts}, NESTING)
+            EmbeddedContextModel({**embedded_tables(), "shifts": shifts}, QUANTIZER)
 
 
 @pytest.mark.parametrize("plane", range(4))
@@ -252,4 +253,4 @@ def test_a_shift_of_predictions_that_is_too_far(plane: int) -> None:
     shifts = np.full(4, 5, np.uint8)
     shifts[plane] = 17
     with pytest.raises(ArtifactError, match="over 16"):
-        EmbeddedContextModel({**embedded_tables(), "prediction_shifts": shifts}, NESTING)
+        EmbeddedContextModel({**embedded_tables(), "prediction_shifts": shifts}, QUANTIZER)

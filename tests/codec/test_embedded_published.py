@@ -13,8 +13,8 @@ from codec_pictures import PICTURES, Pixels, cut_out, photo_like, real_pictures
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.model_folder import open_artifact
+from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import psnr
-from thumbstream.codec.targets import Target
 from thumbstream.models import installed_models
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"

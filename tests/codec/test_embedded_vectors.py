@@ -7,20 +7,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import codec_embedded_twins as twins
 import codec_vectors
 import numpy as np
 import pytest
+import reference_embedded
 from codec_embedded import embedded_folder
 from codec_folders import ZOO
 
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.embedded.context import EmbeddedContextModel
-from thumbstream.codec.embedded.quantizer import Nesting
-from thumbstream.codec.embedded.symbols import SymbolTrace, write_symbols
-from thumbstream.codec.iterative.codes import grid_of
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
+from thumbstream.codec.embedded.quantizer import EmbeddedQuantizer
+from thumbstream.codec.embedded.symbols import SymbolDecoder, encode_symbols
 from thumbstream.codec.model_folder import Artifact, open_artifact
+from thumbstream.codec.tensors import cell_grid
 from thumbstream.models import installed_models
 
 PUBLISHED = [
@@ -32,45 +32,47 @@ PUBLISHED = [
 
 def read_and_write(artifact: Artifact, vector: dict[str, Any]) -> None:
     """States to the stream, and the stream to states: whole, with a tail, and at every byte."""
-    nesting = Nesting(EmbeddedLayout.of(artifact))
-    model = EmbeddedContextModel(artifact.arrays("entropy.npz"), nesting)
+    quantizer = EmbeddedQuantizer(EmbeddedParams.from_artifact(artifact))
+    model = EmbeddedContextModel(artifact.arrays("entropy.npz"), quantizer)
     stream = bytes.fromhex(vector["hex"])
     header, alpha = parse_header(stream), vector["alpha"]
     assert (header.width, header.height) == (vector["width"], vector["height"])
     assert header.alpha == alpha
-    grid = grid_of(header.height, header.width, artifact.stride)
+    grid = cell_grid(header.height, header.width, artifact.stride)
     states = codec_vectors.states_of(vector["states"])
-    assert states.shape == (1 + alpha, nesting.layout.channels, grid.cells)
+    assert states.shape == (1 + alpha, quantizer.params.channels, grid.cells)
     start = write_header(artifact.bitstream_id, header.width, header.height, alpha=alpha)
-    assert start + write_symbols(model, states, grid) == stream
+    assert start + encode_symbols(model, states, grid) == stream
 
     known = vector["known"]
     assert len(known) == len(stream) + 1
     assert known == sorted(known)
     payload = stream[header.length :]
-    finest = states.astype(np.float32) * nesting.intervals[-1]
+    finest = states.astype(np.float32) * quantizer.intervals[-1]
     for data in (payload, payload + b"\xa5" * 9):
-        found = SymbolTrace(data, model, 1 + alpha, grid).whole()
-        assert (found.known, found.step) == (known[-1], None)
+        found = SymbolDecoder(data, model, 1 + alpha, grid).decode_all()
+        assert (found.decoded_count, found.step) == (known[-1], None)
         np.testing.assert_array_equal(found.values.reshape(states.shape), finest)
-    trace = SymbolTrace(payload, model, 1 + alpha, grid)
+    trace = SymbolDecoder(payload, model, 1 + alpha, grid)
     for found, expected in zip(
         trace.prefixes(range(len(payload) + 1)), known[header.length :], strict=True
     ):
-        assert found.known == expected
+        assert found.decoded_count == expected
 
 
-def read_as_the_twin(artifact: Artifact, vector: dict[str, Any]) -> None:
+def check_against_reference(artifact: Artifact, vector: dict[str, Any]) -> None:
     """Published tables, in integers of any size."""
     tables = {name: table.tolist() for name, table in artifact.arrays("entropy.npz").items()}
-    layout = EmbeddedLayout.of(artifact)
-    twin = twins.Model(tables, list(layout.groups), list(layout.starts), layout.planes)
+    layout = EmbeddedParams.from_artifact(artifact)
+    reference = reference_embedded.Model(
+        tables, list(layout.groups), list(layout.starts), layout.planes
+    )
     stream = bytes.fromhex(vector["hex"])
     header = parse_header(stream)
-    grid = grid_of(header.height, header.width, artifact.stride)
+    grid = cell_grid(header.height, header.width, artifact.stride)
     states = codec_vectors.states_of(vector["states"])
     plain = states.reshape(*states.shape[:2], grid.rows, grid.columns).tolist()
-    assert twins.write(twin, plain) == stream[header.length :]
+    assert reference_embedded.write(reference, plain) == stream[header.length :]
 
 
 def cases(vectors: dict[str, dict[str, Any]]) -> list[Any]:
@@ -98,10 +100,10 @@ def test_golden_streams(model_id: str, vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("model_id", PUBLISHED)
-def test_the_twin_writes_the_same_streams(model_id: str) -> None:
+def test_reference_writes_the_same_streams(model_id: str) -> None:
     """The shortest vector."""
     vector = min(GOLDEN[model_id]["vectors"], key=lambda vector: len(vector["hex"]))
-    read_as_the_twin(open_artifact(ZOO / model_id), vector)
+    check_against_reference(open_artifact(ZOO / model_id), vector)
 
 
 def test_vectors_can_be_made_of_any_model(tmp_path: Path) -> None:
@@ -115,4 +117,4 @@ def test_vectors_can_be_made_of_any_model(tmp_path: Path) -> None:
     for vector in vectors["vectors"]:
         read_and_write(artifact, vector)
     for vector in sorted(vectors["vectors"], key=lambda vector: len(vector["hex"]))[:4]:
-        read_as_the_twin(artifact, vector)
+        check_against_reference(artifact, vector)

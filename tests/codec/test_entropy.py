@@ -1,4 +1,4 @@
-"""The context model against golden vectors, against its slow twin, and with wrong tables."""
+"""Context model against golden vectors and the reference implementation; invalid tables."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-import codec_twins
 import codec_vectors
 import numpy as np
 import pytest
+import reference_codec
 from numpy.typing import NDArray
 
-from thumbstream.codec.iterative.codes import Grid, half_planes
-from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
-from thumbstream.codec.iterative.context import Context, ContextModel
+from thumbstream.codec.iterative.codes import CodeEncoder, decode_codes
+from thumbstream.codec.iterative.context import Context, ContextModel, half_planes
+from thumbstream.codec.tensors import Grid
 from thumbstream.errors import ArtifactError
 
 Tables = dict[str, NDArray[Any]]
@@ -66,13 +66,13 @@ def random_codes(model: ContextModel, grid: Grid, seed: int) -> NDArray[np.float
 
 
 def write(codes: NDArray[np.float32], model: ContextModel) -> bytes:
-    writer = CodeWriter(model, Grid(*codes.shape[2:]))
+    writer = CodeEncoder(model, Grid(*codes.shape[2:]))
     for iteration in codes:
         writer.write(iteration)
     return writer.finish()
 
 
-def chances(codes: NDArray[np.float32], model: ContextModel) -> list[int]:
+def model_probabilities(codes: NDArray[np.float32], model: ContextModel) -> list[int]:
     """Probability of every code given those before it, in coding order."""
     grid = Grid(*codes.shape[2:])
     context, found = Context(model, grid), []
@@ -81,7 +81,7 @@ def chances(codes: NDArray[np.float32], model: ContextModel) -> list[int]:
         for plane in range(model.planes):
             for half, cells in enumerate(half_planes(grid)):
                 found += context.probabilities(plane, half).tolist()
-                context.learn(plane, half, iteration[plane].reshape(-1)[cells])
+                context.update(plane, half, iteration[plane].reshape(-1)[cells])
     return found
 
 
@@ -89,7 +89,7 @@ def with_expected_values(
     codes: NDArray[np.float32], known: int, probabilities: list[int]
 ) -> NDArray[np.float32]:
     """What a decoder returns that knows the first ``known`` codes, by the words of the standard."""
-    half_by_half = list(codec_twins.half_planes(codes.shape))
+    half_by_half = list(reference_codec.half_planes(codes.shape))
     expected, begun, index = np.zeros_like(codes), 1, 0
     for places in half_by_half:
         begins = index
@@ -114,39 +114,41 @@ def test_golden(vector: dict[str, Any]) -> None:
     model, grid = ContextModel(golden_tables()), Grid(vector["rows"], vector["columns"])
     codes = codec_vectors.codes_of(vector["codes"], grid.rows, grid.columns)
     data = bytes.fromhex(vector["hex"])
-    assert chances(codes, model) == vector["probabilities"]
+    assert model_probabilities(codes, model) == vector["probabilities"]
     assert write(codes, model) == data
     assert len(vector["known"]) == len(data) + 1
     for n, known in enumerate(vector["known"]):
-        found = read_codes(data[:n], model, grid)
-        assert found.known == known
+        found = decode_codes(data[:n], model, grid)
+        assert found.decoded_count == known
         expected = with_expected_values(codes, known, vector["probabilities"])
         np.testing.assert_array_equal(found.codes, expected)
     for tail in (b"\x00" * 5, b"\xff" * 5, b"\x80"):
-        np.testing.assert_array_equal(read_codes(data + tail, model, grid).codes, codes)
+        np.testing.assert_array_equal(decode_codes(data + tail, model, grid).codes, codes)
 
 
 @pytest.mark.parametrize("vector", GOLDEN["vectors"], ids=GOLDEN_IDS)
-def test_twin_on_golden(vector: dict[str, Any]) -> None:
+def test_reference_on_golden_vectors(vector: dict[str, Any]) -> None:
     codes = codec_vectors.codes_of(vector["codes"], vector["rows"], vector["columns"])
-    probabilities, bits = codec_twins.chances(GOLDEN["tables"], codes.astype(int).tolist())
+    probabilities, bits = reference_codec.probabilities(
+        GOLDEN["tables"], codes.astype(int).tolist()
+    )
     assert probabilities == vector["probabilities"]
-    assert codec_twins.range_encode(bits, probabilities).hex() == vector["hex"]
+    assert reference_codec.range_encode(bits, probabilities).hex() == vector["hex"]
 
 
 @pytest.mark.parametrize("extreme", [False, True], ids=["ordinary", "extreme"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 3)], ids=str)
 @pytest.mark.parametrize("seed", range(3))
-def test_same_chances_and_bytes_as_the_twin(
+def test_same_probabilities_and_bytes_as_the_reference(
     seed: int, shape: tuple[int, int], extreme: bool
 ) -> None:
     tables = random_tables(seed, extreme=extreme)
     model = ContextModel(tables)
     codes = random_codes(model, Grid(*shape), seed)
     plain = {name: table.tolist() for name, table in tables.items()}
-    probabilities, bits = codec_twins.chances(plain, codes.astype(int).tolist())
-    assert chances(codes, model) == probabilities
-    assert write(codes, model) == codec_twins.range_encode(bits, probabilities)
+    probabilities, bits = reference_codec.probabilities(plain, codes.astype(int).tolist())
+    assert model_probabilities(codes, model) == probabilities
+    assert write(codes, model) == reference_codec.range_encode(bits, probabilities)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -162,7 +164,10 @@ def test_sums_are_exact_up_to_the_limit(seed: int) -> None:
     model = ContextModel(tables)
     codes = random_codes(model, Grid(2, 3), seed)
     plain = {name: table.tolist() for name, table in tables.items()}
-    assert chances(codes, model) == codec_twins.chances(plain, codes.astype(int).tolist())[0]
+    assert (
+        model_probabilities(codes, model)
+        == reference_codec.probabilities(plain, codes.astype(int).tolist())[0]
+    )
 
 
 def test_the_order_of_magnitude_does_not_matter_to_the_clips() -> None:
@@ -192,41 +197,41 @@ def test_logits_are_rounded_down(b2: int) -> None:
 def test_every_prefix_knows_a_prefix(seed: int, shape: tuple[int, int]) -> None:
     model, grid = ContextModel(random_tables(seed)), Grid(*shape)
     codes = random_codes(model, grid, seed)
-    data, probabilities = write(codes, model), chances(codes, model)
-    found = [read_codes(data[:n], model, grid) for n in range(len(data) + 1)]
+    data, probabilities = write(codes, model), model_probabilities(codes, model)
+    found = [decode_codes(data[:n], model, grid) for n in range(len(data) + 1)]
     for part in found:
-        expected = with_expected_values(codes, part.known, probabilities)
+        expected = with_expected_values(codes, part.decoded_count, probabilities)
         np.testing.assert_array_equal(part.codes, expected)
         assert part.codes.dtype == np.float32
-    assert all(a.known <= b.known for a, b in pairwise(found))
-    assert found[0].known == 0
-    assert found[-1].known == codes.size
+    assert all(a.decoded_count <= b.decoded_count for a, b in pairwise(found))
+    assert found[0].decoded_count == 0
+    assert found[-1].decoded_count == codes.size
 
 
 def test_settled_is_what_no_later_iteration_changes() -> None:
     model = ContextModel(random_tables(5, iterations=6))
     codes = random_codes(model, Grid(3, 3), 5)
-    whole, writer = write(codes, model), CodeWriter(model, Grid(3, 3))
-    settled = 0
+    whole, writer = write(codes, model), CodeEncoder(model, Grid(3, 3))
+    stable_length = 0
     for t, iteration in enumerate(codes):
         writer.write(iteration)
-        assert writer.settled() >= settled
-        settled = writer.settled()
-        assert write(codes[: t + 1], model)[:settled] == whole[:settled]
-    assert settled >= len(whole) - 8
+        assert writer.stable_length() >= stable_length
+        stable_length = writer.stable_length()
+        assert write(codes[: t + 1], model)[:stable_length] == whole[:stable_length]
+    assert stable_length >= len(whole) - 8
 
 
 def test_any_bytes_give_codes() -> None:
     model, rng = ContextModel(random_tables(2)), np.random.default_rng(2)
     for _ in range(300):
         rows, columns = rng.integers(1, 4, 2)
-        found = read_codes(rng.bytes(rng.integers(0, 30)), model, Grid(int(rows), int(columns)))
+        found = decode_codes(rng.bytes(rng.integers(0, 30)), model, Grid(int(rows), int(columns)))
         iterations = found.codes.shape[0]
         assert 1 <= iterations <= model.iterations
         assert found.codes.shape[1:] == (model.planes, rows, columns)
         assert np.abs(found.codes).max() <= 1
         size = model.planes * int(rows) * int(columns)
-        assert iterations == max(1, -(-found.known // size))
+        assert iterations == max(1, -(-found.decoded_count // size))
 
 
 def changed(**changes: Callable[[NDArray[Any]], NDArray[Any]]) -> Tables:

@@ -14,7 +14,7 @@ from test_embedded import open_manifest, write_manifest
 
 from thumbstream.codec.base import open_codec
 from thumbstream.codec.embedded.codec import EmbeddedCodec
-from thumbstream.codec.targets import Target
+from thumbstream.codec.prefix_search import Target
 from thumbstream.errors import ArtifactError
 
 PICTURES = [photo_like(i, *shape) for i, shape in enumerate([(32, 32), (24, 32), (8, 8), (32, 21)])]

@@ -12,10 +12,9 @@ from codec_folders import ZOO
 from codec_pictures import PICTURES, Pixels, photo_like, psnr, real_pictures
 
 from thumbstream.codec.base import open_codec
-from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.facts import UNKNOWN_SAMPLE
+from thumbstream.codec.bitstream import PLACEHOLDER_SAMPLE, parse_header, write_header
 from thumbstream.codec.iterative.codec import IterativeCodec
-from thumbstream.codec.targets import Target
+from thumbstream.codec.prefix_search import Target
 from thumbstream.errors import BitstreamError
 
 SHAPES = [(32, 32), (8, 8), (8, 1), (1, 8), (24, 32), (32, 21), (1, 32), (40, 24), (24, 40)]
@@ -63,10 +62,10 @@ def test_the_whole_stream_holds_every_code(
     codec: IterativeCodec, streams: Streams, shape: tuple[int, int]
 ) -> None:
     manifest = codec.manifest
-    found = codec.read_codes(streams[shape][1])
+    found = codec.decode_codes(streams[shape][1])
     rows, columns = (-(-side // manifest["stride"]) for side in shape)
     assert found.codes.shape == (manifest["iterations"], manifest["planes"], rows, columns)
-    assert found.known == found.codes.size
+    assert found.decoded_count == found.codes.size
     assert set(np.unique(found.codes)) <= {-1.0, 1.0}
 
 
@@ -88,18 +87,18 @@ def test_every_prefix_decodes(codec: IterativeCodec, shape: tuple[int, int]) -> 
         # A header that is cut before the short side says so far: a square.
         assert x_hat.shape == (*(shape if n >= header else [max(shape)] * 2), 3)
     if header == 3:
-        assert (codec.decode(stream[:1]) == UNKNOWN_SAMPLE).all()
+        assert (codec.decode(stream[:1]) == PLACEHOLDER_SAMPLE).all()
 
 
 def test_known_codes_never_become_fewer_or_others(codec: IterativeCodec, streams: Streams) -> None:
     _, stream = streams[24, 40]
-    whole = codec.read_codes(stream).codes
+    whole = codec.decode_codes(stream).codes
     counts = []
     for n in range(3, len(stream) + 1, 9):
-        found = codec.read_codes(stream[:n])
-        counts.append(found.known)
+        found = codec.decode_codes(stream[:n])
+        counts.append(found.decoded_count)
         certain = np.abs(found.codes) == 1
-        assert np.count_nonzero(certain) >= found.known
+        assert np.count_nonzero(certain) >= found.decoded_count
         np.testing.assert_array_equal(
             found.codes[:-1], whole[: len(found.codes) - 1], "iterations before the last"
         )
@@ -113,7 +112,7 @@ def test_tails_are_ignored(
 ) -> None:
     _, stream = streams[shape]
     np.testing.assert_array_equal(
-        codec.read_codes(stream + tail).codes, codec.read_codes(stream).codes
+        codec.decode_codes(stream + tail).codes, codec.decode_codes(stream).codes
     )
     np.testing.assert_array_equal(codec.decode(stream + tail), codec.decode(stream))
 
@@ -143,7 +142,7 @@ def test_the_same_picture_gives_the_same_bytes(codec: IterativeCodec, streams: S
         pixels, stream = streams[shape]
         assert codec.encode(pixels) == again.encode(pixels.copy()) == stream
         np.testing.assert_array_equal(
-            again.read_codes(stream).codes, codec.read_codes(stream).codes
+            again.decode_codes(stream).codes, codec.decode_codes(stream).codes
         )
 
 
@@ -206,7 +205,7 @@ def test_no_bytes_at_all(codec: IterativeCodec, max_bytes: int) -> None:
 
 @pytest.mark.parametrize("stream", [b"", b"\x3f", b"\xdf\x01", b"\xe3\x00\x1f", b"\xe0\x00\x08"])
 def test_bytes_that_are_no_stream(codec: IterativeCodec, stream: bytes) -> None:
-    for read in (codec.decode, codec.read_codes):
+    for read in (codec.decode, codec.decode_codes):
         with pytest.raises(BitstreamError):
             read(stream)
 
@@ -215,7 +214,7 @@ def test_bytes_that_are_no_stream(codec: IterativeCodec, stream: bytes) -> None:
 def test_streams_of_another_model(codec: IterativeCodec, length: int) -> None:
     other = write_header((codec.bitstream_id + 1) % 128, 40, 24)
     stream = (other + bytes(40))[:length]
-    for read in (codec.decode, codec.read_codes):
+    for read in (codec.decode, codec.decode_codes):
         with pytest.raises(BitstreamError, match="reads bitstream"):
             read(stream)
 
@@ -223,11 +222,11 @@ def test_streams_of_another_model(codec: IterativeCodec, length: int) -> None:
 def test_transparency_is_refused(codec: IterativeCodec) -> None:
     assert codec.alpha is False
     stream = write_header(codec.bitstream_id, 32, 24, alpha=True) + b"codes"
-    for read in (codec.decode, codec.read_codes, codec.inspect):
+    for read in (codec.decode, codec.decode_codes, codec.inspect):
         for length in (2, 3, 8):
             with pytest.raises(BitstreamError, match="bitstream 0 has no alpha"):
                 read(stream[:length])
-    assert (codec.decode(stream[:1]) == np.full((32, 32, 4), UNKNOWN_SAMPLE)).all()
+    assert (codec.decode(stream[:1]) == np.full((32, 32, 4), PLACEHOLDER_SAMPLE)).all()
 
 
 @pytest.mark.parametrize("target", [None, Target.parse("psnr:18"), Target.parse("bytes:50")])
@@ -239,7 +238,7 @@ def test_the_aspect_ratio_changes_no_byte(codec: IterativeCodec, target: Target 
 
 def test_what_a_stream_says_about_itself(codec: IterativeCodec, streams: Streams) -> None:
     _, stream = streams[24, 40]
-    found = codec.read_codes(stream[:60])
+    found = codec.decode_codes(stream[:60])
     assert codec.inspect(stream[:60]) == {
         "model": codec.model_id,
         "bitstream_id": codec.bitstream_id,
@@ -251,11 +250,11 @@ def test_what_a_stream_says_about_itself(codec: IterativeCodec, streams: Streams
         "header_length": 3,
         "bits_per_pixel": 0.5,
         "cells": 15,
-        "codes": found.known,
+        "codes": found.decoded_count,
         "codes_per_iteration": 15 * codec.manifest["planes"],
         "iterations": len(found.codes),
         "stopped_cells": 0,
-        "raw_length": 3 + -(-found.known // 8),
+        "raw_length": 3 + -(-found.decoded_count // 8),
     }
     cut = codec.inspect(stream[:1])
     assert (cut["model"], cut["bitstream_id"], cut["codes"]) == (None, None, 0)

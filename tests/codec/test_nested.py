@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import codec_embedded_twins as twins
 import numpy as np
 import pytest
+import reference_embedded
 from codec_embedded import LAYOUT, PLANES, STARTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thumbstream.codec.embedded.quantizer import Latents, Nesting
-from thumbstream.codec.layouts import MAX_TERNARY_PLANES, EmbeddedLayout
+from thumbstream.codec.embedded.params import MAX_TERNARY_PLANES, EmbeddedParams
+from thumbstream.codec.embedded.quantizer import DecodedLatents, EmbeddedQuantizer
 
-NESTING = Nesting(LAYOUT)
+QUANTIZER = EmbeddedQuantizer(LAYOUT)
 
 
-def layout_of(planes: int, starts: tuple[int, ...], base_step: float = 1.0) -> EmbeddedLayout:
-    return EmbeddedLayout(len(starts), planes, (len(starts),), starts, base_step)
+def layout_of(planes: int, starts: tuple[int, ...], base_step: float = 1.0) -> EmbeddedParams:
+    return EmbeddedParams(len(starts), planes, (len(starts),), starts, base_step)
 
 
 def finest_of(seed: int, *shape: int) -> np.ndarray:
     """``(*shape, channels, cells of 2 x 3)``: any finest states of the small layout."""
     rng = np.random.default_rng(seed)
-    most = np.broadcast_to(NESTING.finest, (*shape, len(STARTS), 6))
+    most = np.broadcast_to(QUANTIZER.max_states, (*shape, len(STARTS), 6))
     return rng.integers(-most, most + 1).astype(np.int32)
 
 
 def test_steps_run_plane_by_plane_over_the_groups_that_have_begun() -> None:
-    expected = list(twins.Model({}, list(LAYOUT.groups), list(STARTS), PLANES).steps())
+    expected = list(reference_embedded.Model({}, list(LAYOUT.groups), list(STARTS), PLANES).steps())
     found = []
-    for index, step in enumerate(NESTING.steps):
+    for index, step in enumerate(QUANTIZER.steps):
         channels = np.arange(len(STARTS))[step.channels].tolist()
         assert step.index == index
         assert step.width == len(channels)
@@ -39,19 +39,19 @@ def test_steps_run_plane_by_plane_over_the_groups_that_have_begun() -> None:
 
 
 def test_a_step_in_which_nothing_has_begun_is_left_out() -> None:
-    nesting = Nesting(EmbeddedLayout(3, 3, (1, 2), (1, 2, 2), 1.0))
-    assert [(step.plane, step.group) for step in nesting.steps] == [(1, 0), (2, 0), (2, 1)]
+    quantizer = EmbeddedQuantizer(EmbeddedParams(3, 3, (1, 2), (1, 2, 2), 1.0))
+    assert [(step.plane, step.group) for step in quantizer.steps] == [(1, 0), (2, 0), (2, 1)]
 
 
 @given(st.integers(1, MAX_TERNARY_PLANES), st.data())
 def test_digits_are_the_balanced_ternary_ones(planes: int, drawn: st.DataObject) -> None:
     start = drawn.draw(st.integers(0, planes - 1))
-    nesting = Nesting(layout_of(planes, (start,)))
+    quantizer = EmbeddedQuantizer(layout_of(planes, (start,)))
     largest = (3 ** (planes - start) - 1) // 2
-    assert nesting.finest.tolist() == [[largest]]
+    assert quantizer.max_states.tolist() == [[largest]]
     state = drawn.draw(st.integers(-largest, largest))
-    digits = nesting.digits(np.array([[state]], np.int32))[:, 0, 0].tolist()
-    assert digits == [0] * start + twins.balanced(state, planes - start)
+    digits = quantizer.digits(np.array([[state]], np.int32))[:, 0, 0].tolist()
+    assert digits == [0] * start + reference_embedded.balanced(state, planes - start)
     for level in range(planes + 1):  # what is known at any level is the nearest there is
         known = 0
         for digit in digits[:level]:
@@ -62,43 +62,43 @@ def test_digits_are_the_balanced_ternary_ones(planes: int, drawn: st.DataObject)
 @pytest.mark.parametrize("beyond", [1, -1])
 def test_a_state_beyond_the_largest_has_no_digits(beyond: int) -> None:
     states = finest_of(0, 1)
-    states[0, 5, 2] = beyond * (NESTING.finest[5, 0] + 1)
+    states[0, 5, 2] = beyond * (QUANTIZER.max_states[5, 0] + 1)
     with pytest.raises(ValueError, match="over the largest"):
-        NESTING.digits(states)
+        QUANTIZER.digits(states)
 
 
 @settings(max_examples=50)
 @given(st.floats(0.01, 100), st.lists(st.floats(-300, 300, width=32), min_size=1, max_size=9))
 def test_the_nearest_state_is_nearest_and_clipped(base_step: float, values: list[float]) -> None:
-    nesting = Nesting(layout_of(4, (1,), base_step))
+    quantizer = EmbeddedQuantizer(layout_of(4, (1,), base_step))
     latents = np.array([values], np.float32)
-    states = nesting.nearest(latents)
+    states = quantizer.quantize(latents)
     assert states.dtype == np.int32
     assert np.abs(states).max() <= 13
-    width = float(nesting.intervals[4])
+    width = float(quantizer.intervals[4])
     inside = np.abs(latents) <= 13.5 * width
     assert (np.abs(latents - states * width)[inside] <= (0.5 + 1e-4) * width).all()
     assert (np.sign(states) == np.sign(latents))[~inside].all()
 
 
 def test_endless_latents_are_clipped_too() -> None:
-    states = NESTING.nearest(np.full((len(STARTS), 2), [np.inf, -np.inf], np.float32))
-    np.testing.assert_array_equal(states, NESTING.finest * [1, -1])
+    states = QUANTIZER.quantize(np.full((len(STARTS), 2), [np.inf, -np.inf], np.float32))
+    np.testing.assert_array_equal(states, QUANTIZER.max_states * [1, -1])
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_latents_are_refined_to_their_values(layers: int) -> None:
     """Step by step, and within every step symbol by symbol."""
     finest = finest_of(3, layers)
-    digits, latents = NESTING.digits(finest), Latents(NESTING, (layers, 2, 3))
+    digits, latents = QUANTIZER.digits(finest), DecodedLatents(QUANTIZER, (layers, 2, 3))
     rng = np.random.default_rng(3)
     levels = np.broadcast_to(np.array(STARTS)[:, None], finest.shape).copy()
-    for step in NESTING.steps:
+    for step in QUANTIZER.steps:
         of_step = digits[step.plane][:, step.channels].astype(np.float32)
         places = rng.permutation(of_step.size)
         for known in {0, 1, of_step.size // 2, of_step.size}:
             some = places[:known]
-            values, drawn = latents.drawn_with(step, some, of_step.reshape(-1)[some])
+            values, drawn = latents.reconstruct_partial(step, some, of_step.reshape(-1)[some])
             marked = np.zeros(of_step.size, int)
             marked[some] = 1
             expected = levels.copy()
@@ -106,7 +106,7 @@ def test_latents_are_refined_to_their_values(layers: int) -> None:
             assert_drawn(values, drawn, finest, expected)
         latents.refine(step, of_step)
         levels[:, step.channels] += 1
-        assert_drawn(*latents.drawn(), finest, levels)
+        assert_drawn(*latents.reconstruct(), finest, levels)
     np.testing.assert_array_equal(latents.states, finest)
     assert (levels == PLANES).all()
 

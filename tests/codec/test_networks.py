@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 from codec_folders import ZOO
 
-from thumbstream.codec.layouts import IterativeLayout
+from thumbstream.codec.iterative.params import IterativeParams
 from thumbstream.codec.model_folder import Artifact, open_artifact
-from thumbstream.codec.runtime import DEVICES, Network
+from thumbstream.codec.runtime import DEVICES, OnnxNetwork
 from thumbstream.errors import ArtifactError, DeviceError
 from thumbstream.models import installed_models
 
@@ -30,23 +30,23 @@ def artifact() -> Artifact:
 
 
 @pytest.fixture(scope="module")
-def network(artifact: Artifact) -> Network:
-    return Network(artifact.files["synthesis.onnx"], "cpu")
+def network(artifact: Artifact) -> OnnxNetwork:
+    return OnnxNetwork(artifact.files["synthesis.onnx"], "cpu")
 
 
 def inputs_of(
-    artifact: Artifact, network: Network, seed: int, rows: int, columns: int
+    artifact: Artifact, network: OnnxNetwork, seed: int, rows: int, columns: int
 ) -> dict[str, np.ndarray]:
     """Random codes and states for one step of the synthesis network."""
     rng = np.random.default_rng(seed)
     shapes = {"codes": (1, network.channels["codes"], rows, columns)}
-    for state in IterativeLayout.of(artifact).states["synthesis"]:
+    for state in IterativeParams.from_artifact(artifact).states["synthesis"]:
         shapes[state.name] = (1, state.channels, state.scale * rows, state.scale * columns)
     return {name: rng.uniform(-1, 1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def test_names_are_those_of_the_manifest(artifact: Artifact, network: Network) -> None:
-    layout = IterativeLayout.of(artifact)
+def test_names_are_those_of_the_manifest(artifact: Artifact, network: OnnxNetwork) -> None:
+    layout = IterativeParams.from_artifact(artifact)
     states = layout.states["synthesis"]
     assert network.inputs == ("codes", *(state.name for state in states))
     assert network.outputs == ("x_hat", *(f"{state.name}_next" for state in states))
@@ -57,7 +57,7 @@ def test_names_are_those_of_the_manifest(artifact: Artifact, network: Network) -
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (4, 4)])
 def test_outputs_have_the_shapes_of_the_inputs(
-    artifact: Artifact, network: Network, rows: int, columns: int
+    artifact: Artifact, network: OnnxNetwork, rows: int, columns: int
 ) -> None:
     inputs = inputs_of(artifact, network, 1, rows, columns)
     x_hat, *states = network.run(inputs)
@@ -66,7 +66,7 @@ def test_outputs_have_the_shapes_of_the_inputs(
     assert [s.shape for s in states] == [inputs[name].shape for name in network.inputs[1:]]
 
 
-def test_outputs_by_name(artifact: Artifact, network: Network) -> None:
+def test_outputs_by_name(artifact: Artifact, network: OnnxNetwork) -> None:
     inputs = inputs_of(artifact, network, 2, 2, 3)
     everything = dict(zip(network.outputs, network.run(inputs), strict=True))
     chosen = network.outputs[2], network.outputs[0]
@@ -75,24 +75,24 @@ def test_outputs_by_name(artifact: Artifact, network: Network) -> None:
 
 
 def test_automatic_device_is_one_that_is_there(artifact: Artifact) -> None:
-    providers = Network(artifact.files["analysis.onnx"], "auto").providers
+    providers = OnnxNetwork(artifact.files["analysis.onnx"], "auto").providers
     assert set(providers) <= set(onnxruntime.get_available_providers())
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
 def test_cuda_is_used_or_refused_and_never_replaced(artifact: Artifact) -> None:
     if has_cuda(artifact.files["analysis.onnx"]):
-        network = Network(artifact.files["analysis.onnx"], "cuda")
+        network = OnnxNetwork(artifact.files["analysis.onnx"], "cuda")
         assert network.providers[0] == "CUDAExecutionProvider"
     else:
         with pytest.raises(DeviceError, match="CUDA"):
-            Network(artifact.files["analysis.onnx"], "cuda")
+            OnnxNetwork(artifact.files["analysis.onnx"], "cuda")
 
 
 @pytest.mark.parametrize("device", ["", "CPU", "tpu", "cuda:0", "CPUExecutionProvider"])
 def test_unknown_devices(artifact: Artifact, device: str) -> None:
     with pytest.raises(DeviceError, match="unknown device") as caught:
-        Network(artifact.files["analysis.onnx"], device)
+        OnnxNetwork(artifact.files["analysis.onnx"], device)
     assert all(known in str(caught.value) for known in DEVICES)
 
 
@@ -113,10 +113,10 @@ def test_bytes_that_are_no_network(artifact: Artifact, how: str, device: str) ->
         "altered": whole[:20].translate(bytes(range(255, -1, -1))) + whole[20:],
     }[how]
     with pytest.raises(ArtifactError, match="cannot open the network"):
-        Network(data, device)
+        OnnxNetwork(data, device)
 
 
-def test_one_network_in_several_threads_at_once(artifact: Artifact, network: Network) -> None:
+def test_one_network_in_several_threads_at_once(artifact: Artifact, network: OnnxNetwork) -> None:
     shapes = [(4, 4), (1, 3), (2, 5), (3, 3)]
     inputs = [inputs_of(artifact, network, seed, *shapes[seed % 4]) for seed in range(12)]
     one_by_one = [network.run(value) for value in inputs]

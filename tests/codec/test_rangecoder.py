@@ -1,4 +1,4 @@
-"""The range coder against golden bytes, against its slow twin, and against what it promises."""
+"""Range coder against golden bytes and the reference implementation, and its guarantees."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import math
 from itertools import pairwise
 from typing import Any
 
-import codec_twins
 import codec_vectors
 import pytest
+import reference_codec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from thumbstream.codec.range_coder import RangeDecoder, RangeEncoder, decided
+from thumbstream.codec.range_coder import RangeDecoder, RangeEncoder, count_decodable
 
 VECTORS = codec_vectors.read("rangecoder")
 ONE = 1 << 16
 FLOOR_OF_SPLIT = 0.006
 """Bits that rounding the split down can cost a decision: of 2^24 * p / 2^16 >= 256 less than 1."""
 
-chances = st.one_of(
+probabilities = st.one_of(
     st.integers(1, ONE - 1),
     st.sampled_from([1, 2, ONE // 2 - 1, ONE // 2, ONE // 2 + 1, ONE - 2, ONE - 1]),
 )
-decisions = st.lists(st.tuples(st.booleans(), chances), max_size=120)
+decisions = st.lists(st.tuples(st.booleans(), probabilities), max_size=120)
 quick = settings(deadline=None, max_examples=150)
 
 
@@ -47,7 +47,7 @@ def decode(data: bytes, probabilities: list[int]) -> list[bool]:
 
 
 def columns(pairs: list[tuple[bool, int]]) -> tuple[list[bool], list[int]]:
-    return [bit for bit, _ in pairs], [chance for _, chance in pairs]
+    return [bit for bit, _ in pairs], [probability for _, probability in pairs]
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
@@ -65,12 +65,12 @@ def test_golden(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-def test_twin_on_golden(vector: dict[str, Any]) -> None:
+def test_reference_on_golden_vectors(vector: dict[str, Any]) -> None:
     probabilities, data = vector["probabilities"], bytes.fromhex(vector["hex"])
     bits = [bit == "1" for bit in vector["bits"]]
-    assert codec_twins.range_encode(bits, probabilities) == data
+    assert reference_codec.range_encode(bits, probabilities) == data
     for n in {0, 1, len(data) // 2, len(data)}:
-        assert codec_twins.range_decode(data[:n], probabilities) == bits[: vector["known"][n]]
+        assert reference_codec.range_decode(data[:n], probabilities) == bits[: vector["known"][n]]
 
 
 def test_the_golden_carries_are_what_they_say() -> None:
@@ -80,27 +80,29 @@ def test_the_golden_carries_are_what_they_say() -> None:
     assert by_name["carry that never comes"]["hex"].startswith("7f" + "ff" * 7)
     for name in ("carry through seven bytes", "carry in the last bytes"):
         # Before the carry the leading bytes were 7f ff ff ...: what low held, cut to its digits.
-        interval = codec_twins.Interval()
+        interval = reference_codec.Interval()
         vector = by_name[name]
         last = len(vector["bits"]) - (name == "carry through seven bytes")
-        for bit, chance in list(zip(vector["bits"], vector["probabilities"], strict=True))[:last]:
-            interval.narrow(bit == "1", chance)
+        for bit, probability in list(zip(vector["bits"], vector["probabilities"], strict=True))[
+            :last
+        ]:
+            interval.narrow(bit == "1", probability)
         low = interval.low.to_bytes(4 + interval.shifts, "big")
         assert low.startswith(b"\x7f" + b"\xff" * 7)
 
 
 @quick
 @given(decisions)
-def test_same_bytes_as_the_twin(pairs: list[tuple[bool, int]]) -> None:
+def test_same_bytes_as_the_reference(pairs: list[tuple[bool, int]]) -> None:
     bits, probabilities = columns(pairs)
-    assert encode(bits, probabilities) == codec_twins.range_encode(bits, probabilities)
+    assert encode(bits, probabilities) == reference_codec.range_encode(bits, probabilities)
 
 
 @quick
-@given(st.binary(max_size=24), st.lists(chances, max_size=80))
-def test_any_bytes_decode_as_the_twin_does(data: bytes, probabilities: list[int]) -> None:
+@given(st.binary(max_size=24), st.lists(probabilities, max_size=80))
+def test_any_bytes_decode_as_the_reference_does(data: bytes, probabilities: list[int]) -> None:
     """Also bytes that no encoder wrote; and never a decision fewer than the data determine."""
-    assert decode(data, probabilities) == codec_twins.range_decode(data, probabilities)
+    assert decode(data, probabilities) == reference_codec.range_decode(data, probabilities)
 
 
 @quick
@@ -129,7 +131,9 @@ def test_what_is_left_open_is_open(pairs: list[tuple[bool, int]], drawn: st.Data
     data = encode(bits, probabilities)
     cut = data[: drawn.draw(st.integers(0, len(data) - 1))]
     known = len(decode(cut, probabilities))
-    if known == len(bits):  # the decisions, but not whatever follows them, are settled already
+    if known == len(
+        bits
+    ):  # the decisions, but not whatever follows them, are stable_length already
         return
     until = probabilities[: known + 1]
     low, high = decode(cut + b"\x00" * 8, until), decode(cut + b"\xff" * 8, until)
@@ -143,7 +147,7 @@ def test_no_shorter_end_would_do(pairs: list[tuple[bool, int]]) -> None:
     """Of all strings a byte shorter, none determines every decision."""
     bits, probabilities = columns(pairs)
     data = encode(bits, probabilities)
-    interval = codec_twins.Interval()
+    interval = reference_codec.Interval()
     for bit, probability in pairs:
         interval.narrow(bit, probability)
     unit = 256 ** (4 + interval.shifts - (len(data) - 1))
@@ -160,21 +164,21 @@ def test_settled_bytes_never_change(
     coder = RangeEncoder()
     for bit, probability in now:
         coder.encode(bit, probability)
-    settled = coder.settled()
-    beginning = encode(bits, probabilities)[:settled]
-    assert len(beginning) == settled
+    stable_length = coder.stable_length()
+    beginning = encode(bits, probabilities)[:stable_length]
+    assert len(beginning) == stable_length
     longer_bits, longer_probabilities = columns(now + later)
-    assert encode(longer_bits, longer_probabilities)[:settled] == beginning
+    assert encode(longer_bits, longer_probabilities)[:stable_length] == beginning
 
 
 def test_settled_grows_with_the_stream() -> None:
     coder = RangeEncoder()
-    settled = []
+    stable_length = []
     for i in range(4000):
         coder.encode(i % 3 == 0, 20000)
-        settled.append(coder.settled())
-    assert settled[-1] > 400
-    assert len(coder.finish()) - settled[-1] <= 8
+        stable_length.append(coder.stable_length())
+    assert stable_length[-1] > 400
+    assert len(coder.finish()) - stable_length[-1] <= 8
 
 
 @quick
@@ -202,7 +206,7 @@ def test_an_empty_prefix_determines_nothing() -> None:
 
 
 @quick
-@given(st.binary(max_size=6), st.lists(chances, min_size=1, max_size=80), chances)
+@given(st.binary(max_size=6), st.lists(probabilities, min_size=1, max_size=80), probabilities)
 @example(b"\x80", [0x8080], ONE - 1)
 def test_none_is_the_end(data: bytes, probabilities: list[int], again: int) -> None:
     """After the first None there is nothing more to be had, whatever is asked."""
@@ -221,22 +225,24 @@ def test_what_prefixes_decide_in_one_pass(pairs: list[tuple[bool, int]]) -> None
     data = encode(bits, probabilities)
     lengths = sorted([*range(len(data) + 3), len(data) // 2])
     expected = [len(decode(data[:n], probabilities)) for n in lengths]
-    assert list(decided(data, probabilities, lengths)) == expected
+    assert list(count_decodable(data, probabilities, lengths)) == expected
 
 
 @quick
-@given(st.binary(max_size=40), st.lists(chances, max_size=80), st.integers(0, 45))
+@given(st.binary(max_size=40), st.lists(probabilities, max_size=80), st.integers(0, 45))
 def test_what_a_prefix_of_any_bytes_decides(
     data: bytes, probabilities: list[int], length: int
 ) -> None:
-    assert list(decided(data, probabilities, [length])) == [
+    assert list(count_decodable(data, probabilities, [length])) == [
         len(decode(data[:length], probabilities))
     ]
 
 
 # Ternary digits: runs of decisions in one call.
 
-ternary = st.lists(st.tuples(st.sampled_from([0, 0, 0, 0, -1, 1]), chances, chances), max_size=80)
+ternary = st.lists(
+    st.tuples(st.sampled_from([0, 0, 0, 0, -1, 1]), probabilities, probabilities), max_size=80
+)
 
 
 def in_decisions(symbols: list[tuple[int, int, int]]) -> list[tuple[bool, int]]:
@@ -269,8 +275,8 @@ def test_a_carry_out_of_a_run_of_zeros(pending: int) -> None:
     """0 after 0 along one half, then just above it."""
     vector = next(v for v in VECTORS if v["name"] == "carry through seven bytes")
     symbols = [
-        (int(bit == "1") * 1, chance, 65535)
-        for bit, chance in zip(vector["bits"], vector["probabilities"], strict=True)
+        (int(bit == "1") * 1, probability, 65535)
+        for bit, probability in zip(vector["bits"], vector["probabilities"], strict=True)
     ]
     assert symbols[-1][0] == 0
     data = encode_ternary(symbols[:pending], symbols[pending:])
@@ -278,7 +284,11 @@ def test_a_carry_out_of_a_run_of_zeros(pending: int) -> None:
 
 
 @quick
-@given(st.binary(max_size=30), st.lists(st.tuples(chances, chances), max_size=80), st.data())
+@given(
+    st.binary(max_size=30),
+    st.lists(st.tuples(probabilities, probabilities), max_size=80),
+    st.data(),
+)
 def test_ternary_digits_of_any_bytes(
     data: bytes, pairs: list[tuple[int, int]], drawn: st.DataObject
 ) -> None:

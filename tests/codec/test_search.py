@@ -10,9 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import write_header
-from thumbstream.codec.prefix_search import GROWTH, MOST_BETWEEN, SHORTEST, ladder, shortest_prefix
+from thumbstream.codec.prefix_search import (
+    GROWTH,
+    MAX_REFINEMENTS,
+    MIN_CANDIDATE,
+    Target,
+    candidate_lengths,
+    shortest_prefix,
+)
 from thumbstream.codec.quality import psnr
-from thumbstream.codec.targets import Target
 
 PICTURE = np.full((8, 8, 3), 100, np.uint8)
 HEADER = write_header(0, 32, 32)
@@ -42,9 +48,9 @@ def found(decoder: Decoder, length: int, error: int) -> int | None:
 
 @pytest.mark.parametrize("whole", [1, 3, 4, 5, 64, 200, 5000])
 def test_the_ladder_climbs_to_the_whole_stream(whole: int) -> None:
-    rungs = ladder(whole)
+    rungs = candidate_lengths(whole)
     assert rungs[-1] == whole
-    assert rungs[0] == min(SHORTEST, whole)
+    assert rungs[0] == min(MIN_CANDIDATE, whole)
     for below, above in pairwise(rungs):
         assert below < above <= max(below + 1, round(below * GROWTH))
 
@@ -61,7 +67,7 @@ def test_in_a_large_stream_it_is_near_and_the_work_is_bounded() -> None:
     length = found(decoder, 12_000, 5)
     assert length is not None
     assert 7001 <= length <= 7001 * 1.01
-    assert len(decoder.drawn) <= len(ladder(12_000)) + MOST_BETWEEN
+    assert len(decoder.drawn) <= len(candidate_lengths(12_000)) + MAX_REFINEMENTS
 
 
 def test_a_prefix_that_falls_back_again_is_still_the_shortest() -> None:
@@ -73,4 +79,4 @@ def test_a_prefix_that_falls_back_again_is_still_the_shortest() -> None:
 def test_out_of_reach() -> None:
     decoder = Decoder(lambda n: 50)
     assert found(decoder, 200, 5) is None
-    assert decoder.drawn == ladder(200)
+    assert decoder.drawn == candidate_lengths(200)

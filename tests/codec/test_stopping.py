@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from thumbstream.codec.iterative.allocation import (
     CELL_STOPS_BITS,
     SOME_STOP_BITS,
-    Courses,
+    RateDistortionTraces,
     allocate,
 )
 from thumbstream.codec.quality import psnr
@@ -68,7 +68,7 @@ def test_errors_are_those_of_the_cells() -> None:
     rng = np.random.default_rng(5)
     pixels = rng.integers(0, 256, (11, 19, 3), np.uint8)
     x_hats = rng.integers(0, 256, (3, 11, 19, 3), np.uint8)
-    courses = Courses(pixels, x_hats, 8, PLANES, lambda iterations: b"")
+    courses = RateDistortionTraces(pixels, x_hats, 8, PLANES, lambda iterations: b"")
     errors = courses.errors()
     assert errors.shape == (3, 2, 3)
     last = (x_hats[2, 8:, 16:].astype(float) - pixels[8:, 16:]) ** 2
@@ -80,7 +80,7 @@ def test_the_picture_of_an_allocation() -> None:
     """Each cell is as it was after its last iteration."""
     pixels = np.zeros((16, 11, 3), np.uint8)
     x_hats = np.stack([np.full_like(pixels, 10 * t) for t in (1, 2, 3)])
-    courses = Courses(pixels, x_hats, 8, PLANES, lambda iterations: b"")
+    courses = RateDistortionTraces(pixels, x_hats, 8, PLANES, lambda iterations: b"")
     ends = np.array([[1, 3], [2, 1]])
     drawn = courses.picture(ends)
     assert drawn.shape == pixels.shape

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from codec_pictures import photo_like
 
+from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import psnr, ssim
-from thumbstream.codec.targets import Target
 
 GREY = np.full((16, 16, 3), 128, np.uint8)
 

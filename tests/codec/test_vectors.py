@@ -9,17 +9,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import codec_twins
 import codec_vectors
 import numpy as np
 import pytest
+import reference_codec
 from codec_folders import ZOO
 
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.iterative.codes import Grid, grid_of
-from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
+from thumbstream.codec.iterative.codes import CodeEncoder, decode_codes
 from thumbstream.codec.iterative.context import ContextModel
 from thumbstream.codec.model_folder import open_artifact
+from thumbstream.codec.tensors import Grid, cell_grid
 from thumbstream.models import installed_models
 
 GOLDEN = {
@@ -58,10 +58,10 @@ def test_golden_streams(
     model, stream = models[model_id], bytes.fromhex(vector["hex"])
     header = parse_header(stream)
     assert (header.width, header.height) == (vector["width"], vector["height"])
-    grid = grid_of(header.height, header.width, installed_models().manifest(model_id)["stride"])
+    grid = cell_grid(header.height, header.width, installed_models().manifest(model_id)["stride"])
     codes = codec_vectors.codes_of(vector["codes"], grid.rows, grid.columns)
     stops = installed_models().manifest(model_id)["cell_stops"]
-    writer = CodeWriter(model, grid, stops=stops)
+    writer = CodeEncoder(model, grid, stops=stops)
     for iteration in codes:
         writer.write(iteration, iteration[0] != 0)
     bitstream_id = GOLDEN[model_id]["bitstream_id"]
@@ -74,16 +74,16 @@ def test_golden_streams(
     payload = stream[header.length :]
     step = 1 if len(stream) <= 32 else len(stream) // 12
     for n in {*range(header.length, len(stream), step), len(stream) - 1, len(stream)}:
-        found = read_codes(payload[: n - header.length], model, grid, stops=stops)
-        assert found.known == known[n]
+        found = decode_codes(payload[: n - header.length], model, grid, stops=stops)
+        assert found.decoded_count == known[n]
         assert_is_the_beginning(found.codes, codes, known[n], grid)
-    tail = read_codes(payload + b"\xa5" * 9, model, grid, stops=stops)
+    tail = decode_codes(payload + b"\xa5" * 9, model, grid, stops=stops)
     np.testing.assert_array_equal(tail.codes, codes[codes.any((1, 2, 3))])
 
 
 def assert_is_the_beginning(found: np.ndarray, codes: np.ndarray, known: int, grid: Grid) -> None:
     shape = (len(found), codes.shape[1], grid.rows, grid.columns)
-    places = [place for half in codec_twins.half_planes(shape) for place in half]
+    places = [place for half in reference_codec.half_planes(shape) for place in half]
     order = [place for place in places if codes[place]]
     for place in order[:known]:
         assert found[place] == codes[place]
@@ -91,20 +91,20 @@ def assert_is_the_beginning(found: np.ndarray, codes: np.ndarray, known: int, gr
 
 
 @pytest.mark.parametrize("model_id", GOLDEN)
-def test_the_twin_writes_the_same_streams(model_id: str) -> None:
+def test_reference_writes_the_same_streams(model_id: str) -> None:
     """Published tables, in integers of any size: the shortest vector and its bytes."""
     vector = min(GOLDEN[model_id]["vectors"], key=lambda vector: len(vector["hex"]))
     with np.load(ZOO / model_id / "entropy.npz") as archive:
         tables = {name: archive[name].tolist() for name in archive.files}
     header = parse_header(bytes.fromhex(vector["hex"]))
-    grid = grid_of(header.height, header.width, installed_models().manifest(model_id)["stride"])
+    grid = cell_grid(header.height, header.width, installed_models().manifest(model_id)["stride"])
     codes = codec_vectors.codes_of(vector["codes"], grid.rows, grid.columns)
     plain = codes.astype(int).tolist()
     if installed_models().manifest(model_id)["cell_stops"]:
-        probabilities, bits, _ = codec_twins.stopping_chances(tables, plain)
+        probabilities, bits, _ = reference_codec.stopping_probabilities(tables, plain)
     else:
-        probabilities, bits = codec_twins.chances(tables, plain)
-    payload = codec_twins.range_encode(bits, probabilities)
+        probabilities, bits = reference_codec.probabilities(tables, plain)
+    payload = reference_codec.range_encode(bits, probabilities)
     assert vector["hex"] == vector["hex"][: 2 * header.length] + payload.hex()
 
 

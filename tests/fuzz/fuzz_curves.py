@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from thumbstream.codec.rate_curve import RateCurve
-from thumbstream.codec.stored_curve import read_curve
 from thumbstream.errors import CurveError
 from thumbstream.page_budget import Shown, plan
 
@@ -20,10 +19,10 @@ def check(data: bytes) -> bool:
     try:
         curve = RateCurve.from_bytes(data)
     except CurveError:
-        assert read_curve(data) is None
+        assert RateCurve.from_stored(data) is None
         return False
     assert curve.to_bytes() == data
-    assert read_curve(data) == curve
+    assert RateCurve.from_stored(data) == curve
     for measure, qualities in (("ssim", curve.ssim), ("psnr", curve.psnr)):
         for goal in (0.0, qualities[0], max(qualities)):
             reached = curve.shortest(measure, goal)

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.embedded.quantizer import Latents, Nesting
-from thumbstream.codec.embedded.symbols import SymbolTrace
-from thumbstream.codec.iterative.codes import Grid, grid_of
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
+from thumbstream.codec.embedded.quantizer import DecodedLatents, EmbeddedQuantizer
+from thumbstream.codec.embedded.symbols import SymbolDecoder
 from thumbstream.codec.model_folder import Artifact, open_artifact
+from thumbstream.codec.tensors import Grid, cell_grid
 from thumbstream.errors import BitstreamError
 from thumbstream_models.embedded import (
     client_color,
@@ -236,7 +236,7 @@ def test_the_lead_has_the_chances_of_the_whole_model(
 ) -> None:
     """Whatever the layout: random tables, random digits, several cells."""
     rng = np.random.default_rng(11)
-    layout = EmbeddedLayout(channels=8, planes=4, groups=groups, starts=starts, base_step=9.0)
+    layout = EmbeddedParams(channels=8, planes=4, groups=groups, starts=starts, base_step=9.0)
     tables = random_tables(rng, layout)
     lead = client_color.lead_of(layout)
     part, kept = client_color.part_of(layout, tables, lead)
@@ -249,24 +249,26 @@ def test_the_lead_has_the_chances_of_the_whole_model(
         missing = layout.planes - len(kept[name])
         kept[name] = np.pad(kept[name], [(0, missing), *[(0, 0)] * (kept[name].ndim - 1)])
     grid = Grid(2, 3)
-    whole_nesting = Nesting(layout)
+    whole_nesting = EmbeddedQuantizer(layout)
     whole = EmbeddedContext(EmbeddedContextModel(tables, whole_nesting), 2, grid)
-    part_nesting = Nesting(part)
+    part_nesting = EmbeddedQuantizer(part)
     small = EmbeddedContext(EmbeddedContextModel(kept, part_nesting), 2, grid)
-    latents, few = (Latents(nesting, (2, 2, 3)) for nesting in (whole_nesting, part_nesting))
+    latents, few = (
+        DecodedLatents(quantizer, (2, 2, 3)) for quantizer in (whole_nesting, part_nesting)
+    )
     assert len(part_nesting.steps) >= len(lead)
     for step, own in zip(lead, part_nesting.steps, strict=False):
-        nonzero, positive = whole.chances(step)
-        found = small.chances(own)
+        nonzero, positive = whole.probabilities(step)
+        found = small.probabilities(own)
         assert np.array_equal(nonzero, found[0])
         assert np.array_equal(positive, found[1])
         digits = rng.integers(-1, 2, (2, step.width, grid.cells)).astype(np.float32)
         for known, at, context in ((latents, step, whole), (few, own, small)):
             known.refine(at, digits)
-            context.learn(at, known.states)
+            context.update(at, known.states)
 
 
-def random_tables(rng: np.random.Generator, layout: EmbeddedLayout) -> dict[str, NDArray[Any]]:
+def random_tables(rng: np.random.Generator, layout: EmbeddedParams) -> dict[str, NDArray[Any]]:
     channels, groups, planes, hidden, second = layout.channels, len(layout.groups), 4, 5, 3
 
     def some(kind: type[np.generic], most: int, *shape: int) -> NDArray[Any]:
@@ -331,7 +333,7 @@ def test_the_client_sees_what_python_sees(
     weights.write_bytes(client_file.client_file(artifact) if published else whole_file(artifact))
     codec = EmbeddedCodec(artifact, device="cpu")
     model = EmbeddedContextModel(
-        artifact.arrays("entropy.npz"), Nesting(EmbeddedLayout.of(artifact))
+        artifact.arrays("entropy.npz"), EmbeddedQuantizer(EmbeddedParams.from_artifact(artifact))
     )
     given = given_streams(codec)
     compared = 0
@@ -363,12 +365,12 @@ def assert_same_symbols(found: dict[str, Any], stream: bytes, model: EmbeddedCon
     header = parse_header(stream)
     if header.bitstream_id is None:
         return
-    grid = grid_of(header.height, header.width, STRIDE)
-    trace = SymbolTrace(stream[header.length :], model, 1 + header.alpha, grid).whole()
-    assert found["known"] == trace.known
+    grid = cell_grid(header.height, header.width, STRIDE)
+    trace = SymbolDecoder(stream[header.length :], model, 1 + header.alpha, grid).decode_all()
+    assert found["known"] == trace.decoded_count
     levels = np.stack([_array(layer, np.uint8) for layer in found["levels"]])
     states = np.stack([_array(layer, np.int32) for layer in found["states"]])
-    values = (states * model.nesting.intervals[levels]).astype(np.float32)
+    values = (states * model.quantizer.intervals[levels]).astype(np.float32)
     assert np.array_equal(levels, trace.levels.reshape(levels.shape))
     assert np.array_equal(values, trace.values.reshape(values.shape))
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.embedded.quantizer import Latents, Nesting
-from thumbstream.codec.embedded.symbols import write_symbols
-from thumbstream.codec.iterative.codes import Grid
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
+from thumbstream.codec.embedded.quantizer import DecodedLatents, EmbeddedQuantizer
+from thumbstream.codec.embedded.symbols import encode_symbols
+from thumbstream.codec.tensors import Grid
 from thumbstream_models.embedded import context_fit
 from thumbstream_models.embedded.codec_config import ContextConfig
 from thumbstream_models.embedded.symbol_layout import ladder
 
-LAYOUT = EmbeddedLayout(
+LAYOUT = EmbeddedParams(
     channels=6, planes=4, groups=(2, 1, 3), starts=(0, 0, 1, 1, 2, 3), base_step=27.0
 )
 CONFIG = ContextConfig(
@@ -53,15 +53,15 @@ def fitted() -> context_fit.ContextNetworks:
 def test_the_codec_computes_the_chances_that_were_fitted(
     fitted: context_fit.ContextNetworks,
 ) -> None:
-    nesting, grid = Nesting(LAYOUT), Grid(3, 2)
-    model = EmbeddedContextModel(fitted.tables(), nesting)
+    quantizer, grid = EmbeddedQuantizer(LAYOUT), Grid(3, 2)
+    model = EmbeddedContextModel(fitted.tables(), quantizer)
     y = latents(1, seed=7)
     states = ladder(y, LAYOUT)
     fitted_bits = fitted(states).detach()
-    seen, known = EmbeddedContext(model, 1, grid), Latents(nesting, (1, 3, 2))
-    digits = nesting.digits(nesting.nearest(y.numpy().reshape(1, 6, 6)))
-    for step in nesting.steps:
-        nonzero, positive = (c.reshape(step.width, 6) / 65536 for c in seen.chances(step))
+    seen, known = EmbeddedContext(model, 1, grid), DecodedLatents(quantizer, (1, 3, 2))
+    digits = quantizer.digits(quantizer.quantize(y.numpy().reshape(1, 6, 6)))
+    for step in quantizer.steps:
+        nonzero, positive = (c.reshape(step.width, 6) / 65536 for c in seen.probabilities(step))
         own = digits[step.plane][0, step.channels]
         spent = -np.log2(np.where(own == 0, 1 - nonzero, nonzero))
         spent -= np.where(own == 0, 0, np.log2(np.where(own > 0, positive, 1 - positive)))
@@ -70,7 +70,7 @@ def test_the_codec_computes_the_chances_that_were_fitted(
         allowed = 6 * 2 * 0.5 / context_fit.LOGIT_STEPS / math.log(2) + 1e-3 * expected
         assert (np.abs(spent.sum(1) - expected) <= allowed + 0.01).all()
         known.refine(step, digits[step.plane][:, step.channels].astype(np.float32))
-        seen.learn(step, known.states)
+        seen.update(step, known.states)
 
 
 def test_fitting_saves_bytes_in_real_streams(fitted: context_fit.ContextNetworks) -> None:
@@ -79,12 +79,12 @@ def test_fitting_saves_bytes_in_real_streams(fitted: context_fit.ContextNetworks
         for parameter in static.parameters():
             parameter.zero_()
     static.start_from(ladder(latents(600), LAYOUT))
-    nesting, sizes = Nesting(LAYOUT), []
+    quantizer, sizes = EmbeddedQuantizer(LAYOUT), []
     held_out = latents(40, seed=9)
     for networks in (fitted, static):
-        model = EmbeddedContextModel(networks.tables(), nesting)
-        states = nesting.nearest(held_out.numpy().reshape(40, 6, 6))
-        sizes.append(sum(len(write_symbols(model, q[None], Grid(3, 2))) for q in states) / 40)
+        model = EmbeddedContextModel(networks.tables(), quantizer)
+        states = quantizer.quantize(held_out.numpy().reshape(40, 6, 6))
+        sizes.append(sum(len(encode_symbols(model, q[None], Grid(3, 2))) for q in states) / 40)
     spent = float(context_fit.bits_by_step(fitted, held_out).sum()) / 8
     assert sizes[0] < 0.93 * sizes[1]
     assert spent == pytest.approx(sizes[0], abs=1.0)

@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from thumbstream.codec.base import open_codec
 from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.model_folder import open_artifact
-from thumbstream.codec.runtime import Network
+from thumbstream.codec.runtime import OnnxNetwork
 from thumbstream_models import cli
 from thumbstream_models.embedded import (
     ablation,
@@ -113,8 +113,8 @@ def test_the_graphs_have_the_channels_in_order_and_to_scale(
     run.net.load_state_dict(run.ema)
     artifact, order = open_artifact(published), list(layout.order)
     scales = torch.tensor(layout.scales)[:, None, None]
-    analysis = Network(artifact.file("analysis.onnx"), "cpu")
-    synthesis = Network(artifact.file("synthesis.onnx"), "cpu")
+    analysis = OnnxNetwork(artifact.file("analysis.onnx"), "cpu")
+    synthesis = OnnxNetwork(artifact.file("synthesis.onnx"), "cpu")
     x = torch.rand(2, 3, 16, 24) * 2 - 1
     with torch.no_grad():
         y = run.net.eval().analysis(x)

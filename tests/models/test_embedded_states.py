@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from thumbstream.codec.embedded.quantizer import Latents, Nesting
+from thumbstream.codec.embedded.quantizer import DecodedLatents, EmbeddedQuantizer
 from thumbstream_models.embedded.quantization_noise import Truncated, Uniform, step_of
 from thumbstream_models.embedded.symbol_layout import Layout, chosen_starts, ladder
 
@@ -28,11 +28,11 @@ def latents(batch: int = 5, seed: int = 0) -> torch.Tensor:
 
 
 def test_the_ladder_is_that_of_the_codec() -> None:
-    y, nesting = latents(), Nesting(LAYOUT.published())
+    y, quantizer = latents(), EmbeddedQuantizer(LAYOUT.published())
     states = ladder(y, LAYOUT.published())
-    finest = nesting.nearest(y.numpy().reshape(5, 6, 6))
+    finest = quantizer.quantize(y.numpy().reshape(5, 6, 6))
     np.testing.assert_array_equal(states[-1].numpy().reshape(finest.shape), finest)
-    digits = nesting.digits(finest)
+    digits = quantizer.digits(finest)
     for plane in range(4):
         found = (states[plane + 1] - 3 * states[plane]).numpy().reshape(finest.shape)
         np.testing.assert_array_equal(found, digits[plane])
@@ -40,7 +40,7 @@ def test_the_ladder_is_that_of_the_codec() -> None:
 
 def test_a_place_between_steps_is_a_state_of_the_codec() -> None:
     """A quality at which a plane's share of bits is just spent: groups are behind it or before."""
-    y, nesting = latents(), Nesting(LAYOUT.published())
+    y, quantizer = latents(), EmbeddedQuantizer(LAYOUT.published())
     scales = torch.tensor(LAYOUT.scales)[:, None, None]
     own = (y / scales)[:, LAYOUT.rank()]  # the networks' order and scale
     truncated = Truncated(LAYOUT, CPU)
@@ -49,12 +49,12 @@ def test_a_place_between_steps_is_a_state_of_the_codec() -> None:
     step = truncated.steps(torch.full((5,), float(quality)), own)
     values = truncated.rounded(own, step)
 
-    known = Latents(nesting, (5, 3, 2))
-    digits = nesting.digits(nesting.nearest(y.numpy().reshape(5, 6, 6)))
-    for place in nesting.steps:
+    known = DecodedLatents(quantizer, (5, 3, 2))
+    digits = quantizer.digits(quantizer.quantize(y.numpy().reshape(5, 6, 6)))
+    for place in quantizer.steps:
         if (place.plane, place.group) < (2, 2):
             known.refine(place, digits[place.plane][:, place.channels].astype(np.float32))
-    expected, levels = known.drawn()
+    expected, levels = known.reconstruct()
     order = list(LAYOUT.order)
     np.testing.assert_allclose(step[:, order] * scales, 27.0 / 3.0**levels, rtol=1e-5)
     np.testing.assert_allclose(values[:, order] * scales, expected, rtol=1e-5, atol=1e-4)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from thumbstream.codec.iterative.codes import HALVES, Grid, half_planes
-from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
-from thumbstream.codec.iterative.context import Context, ContextModel
+from thumbstream.codec.iterative.codes import CodeEncoder, decode_codes
+from thumbstream.codec.iterative.context import HALVES_PER_PLANE, Context, ContextModel, half_planes
+from thumbstream.codec.tensors import Grid
 from thumbstream_models.paper import entropy_fit, networks
 from thumbstream_models.paper.system_config import SystemConfig
 
@@ -105,7 +105,7 @@ def log_odds(model: entropy_fit.IterationModel, codes: Codes, t: int) -> torch.T
 
 
 def write(codes: Codes, model: ContextModel) -> bytes:
-    writer = CodeWriter(model, Grid(*codes.shape[-2:]))
+    writer = CodeEncoder(model, Grid(*codes.shape[-2:]))
     for iteration in codes:
         writer.write(iteration.astype(np.float32))
     return writer.finish()
@@ -122,7 +122,7 @@ def integer_chances(codes: Codes, model: ContextModel) -> NDArray[np.int64]:
             for half, cells in enumerate(half_planes(grid)):
                 out[t, plane].reshape(-1)[cells] = context.probabilities(plane, half)
                 known = iteration[plane].reshape(-1)[cells].astype(np.float32)
-                context.learn(plane, half, known)
+                context.update(plane, half, known)
     return out
 
 
@@ -158,7 +158,7 @@ def test_streams_hold_the_codes(fitted: Fitted, fresh: Codes) -> None:
     model = ContextModel(fitted.tables)
     grid = Grid(*fresh.shape[-2:])
     for codes in fresh[:2]:
-        decoded = read_codes(write(codes, model), model, grid)
+        decoded = decode_codes(write(codes, model), model, grid)
         np.testing.assert_array_equal(decoded.codes, codes)
 
 
@@ -182,7 +182,7 @@ def test_noise_costs_a_bit_a_code() -> None:
 
 
 def test_tables_have_the_published_types_and_shapes(fitted: Fitted) -> None:
-    hidden, steps = entropy_fit.HIDDEN, (ITERATIONS, PLANES * HALVES)
+    hidden, steps = entropy_fit.HIDDEN, (ITERATIONS, PLANES * HALVES_PER_PLANE)
     expected = {
         "w1": (np.int8, (ITERATIONS, 3, PLANES, 9, hidden)),
         "b1": (np.int16, (*steps, hidden)),

@@ -241,7 +241,7 @@ def test_the_codec_is_the_network(
         codes, reconstructions = net(
             train_system.to_tensor(padded[None], CPU), published.run.config.model.iterations
         )
-    decoded = codec.read_codes(stream)
+    decoded = codec.decode_codes(stream)
     np.testing.assert_array_equal(decoded.codes, torch.stack(codes, 1)[0].numpy())
     expected = train_system.to_pixels(reconstructions[-1])[0, :height, :width].astype(int)
     x_hat = codec.decode(stream)

@@ -49,7 +49,7 @@ def test_a_published_system_codes_pictures(
     picture = smooth_pictures[0][:16, :24]
     stream = codec.encode(picture)
     assert codec.decode(stream).shape == picture.shape
-    known = codec.read_codes(stream).known
+    known = codec.decode_codes(stream).decoded_count
     assert known == manifest_of(published)["iterations"] * system.model.code_planes * 2 * 3
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.base import Codec
 from thumbstream.codec.bitstream import write_header
-from thumbstream.codec.targets import Target
+from thumbstream.codec.prefix_search import Target
 from thumbstream_models import cli
 from thumbstream_models.paper import bit_assignment
 

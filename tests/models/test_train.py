@@ -17,7 +17,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from thumbstream.codec.iterative.codes import coding_rank, grid_of
+from thumbstream.codec.iterative.codes import coding_rank
+from thumbstream.codec.tensors import cell_grid
 from thumbstream_models.evaluate import metrics
 from thumbstream_models.paper import networks, train_system
 from thumbstream_models.paper.system_config import SystemConfig
@@ -563,7 +564,7 @@ def test_unrolled_iterations(tiny: SystemConfig, changed: Callable[..., SystemCo
 
 def test_masks_are_prefixes_of_the_coding_order() -> None:
     planes, size = 3, 24
-    rank = coding_rank(grid_of(size, size, networks.STRIDE), planes).reshape(-1)
+    rank = coding_rank(cell_grid(size, size, networks.STRIDE), planes).reshape(-1)
     mask = train_system.truncation_mask(2000, planes, size, 0.25, np.random.default_rng(0))
     assert mask.shape == (2000, planes, 3, 3)
     in_order = mask.numpy().reshape(2000, -1)[:, np.argsort(rank)]

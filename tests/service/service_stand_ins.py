@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.targets import Target
+from thumbstream.codec.prefix_search import Target
 from thumbstream.errors import StoreFullError, StoreUnavailableError, UnknownModelError
 from thumbstream.models import ModelRegistry
 

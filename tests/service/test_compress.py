@@ -12,9 +12,9 @@ from service_harness import Running, Start, problem, until
 from service_stand_ins import STREAM_LENGTH, TARGET_LENGTH, StandInZoo, photo
 
 from thumbstream.codec.bitstream import parse_header
+from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.codec.rate_curve import RateCurve
-from thumbstream.codec.targets import Target
 from thumbstream.encoding import EncodeOptions
 from thumbstream.ids import curve_key, identify
 from thumbstream.images import thumbnail

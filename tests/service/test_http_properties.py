@@ -7,7 +7,7 @@ from urllib.parse import quote
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from thumbstream.codec.targets import Target
+from thumbstream.codec.prefix_search import Target
 from thumbstream.http.conditional import matches_any, parse_range
 from thumbstream.http.negotiation import preferred_format
 from thumbstream.http.query import (

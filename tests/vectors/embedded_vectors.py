@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import write_header
 from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.embedded.quantizer import Integers, Latents, Nesting
-from thumbstream.codec.embedded.symbols import SymbolTrace, write_symbols
-from thumbstream.codec.iterative.codes import Grid, grid_of
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
+from thumbstream.codec.embedded.quantizer import DecodedLatents, EmbeddedQuantizer, States
+from thumbstream.codec.embedded.symbols import SymbolDecoder, encode_symbols
 from thumbstream.codec.model_folder import Artifact
+from thumbstream.codec.tensors import Grid, cell_grid
 
-SMALL = EmbeddedLayout(channels=5, planes=3, groups=(2, 3), starts=(0, 1, 0, 2, 1), base_step=1.5)
+SMALL = EmbeddedParams(channels=5, planes=3, groups=(2, 3), starts=(0, 1, 0, 2, 1), base_step=1.5)
 """In plane 1 the channels of the second group that have begun lie apart."""
 
 Vector = dict[str, Any]
@@ -26,14 +26,16 @@ def small_vectors() -> Vector:
     """A tiny model, whole, and states of one and of two layers on several grids."""
     rng = np.random.default_rng(77)
     tables = _tables(rng)
-    model = EmbeddedContextModel(tables, Nesting(SMALL))
+    model = EmbeddedContextModel(tables, EmbeddedQuantizer(SMALL))
     vectors = []
     for layers, rows, columns in ((1, 1, 1), (1, 1, 4), (1, 3, 2), (2, 1, 1), (2, 2, 2)):
         grid = Grid(rows, columns)
         for name, states in _states(model, layers, grid, rng).items():
             vector = _coded(model, states, grid)
             title = f"{name}, {layers} of {rows} x {columns}"
-            vectors.append({"name": title, **vector, "chances": _chances(model, states, grid)})
+            vectors.append(
+                {"name": title, **vector, "chances": _probabilities(model, states, grid)}
+            )
     return {
         "layout": dataclasses.asdict(SMALL),
         "tables": {name: table.tolist() for name, table in tables.items()},
@@ -43,8 +45,8 @@ def small_vectors() -> Vector:
 
 def model_vectors(artifact: Artifact) -> Vector:
     """Whole streams of states under the tables of a published model."""
-    nesting = Nesting(EmbeddedLayout.of(artifact))
-    model = EmbeddedContextModel(artifact.arrays("entropy.npz"), nesting)
+    quantizer = EmbeddedQuantizer(EmbeddedParams.from_artifact(artifact))
+    model = EmbeddedContextModel(artifact.arrays("entropy.npz"), quantizer)
     rng = np.random.default_rng(1511)
     vectors = []
     for width, height, alpha in (
@@ -52,7 +54,7 @@ def model_vectors(artifact: Artifact) -> Vector:
         *((1, 8, False), (40, 24, False), (24, 40, False), (32, 32, True), (8, 5, True)),
     ):
         header = write_header(artifact.bitstream_id, width, height, alpha=alpha)
-        grid = grid_of(height, width, artifact.stride)
+        grid = cell_grid(height, width, artifact.stride)
         chosen = _states(model, 1 + alpha, grid, rng)
         names = list(chosen) if grid.cells == 1 else ["probable"]
         for name in names:
@@ -99,10 +101,10 @@ def _tables(rng: np.random.Generator) -> dict[str, NDArray[Any]]:
 
 def _states(
     model: EmbeddedContextModel, layers: int, grid: Grid, rng: np.random.Generator
-) -> dict[str, Integers]:
+) -> dict[str, States]:
     """Finest states ``(layers, channels, cells)``: drawn from the model, random, extreme."""
-    nesting = model.nesting
-    most = np.broadcast_to(nesting.finest, (layers, nesting.layout.channels, grid.cells))
+    quantizer = model.quantizer
+    most = np.broadcast_to(quantizer.max_states, (layers, quantizer.params.channels, grid.cells))
     squares = np.indices(most.shape).sum(0) % 2
     return {
         "probable": _drawn(model, layers, grid, rng),
@@ -114,31 +116,33 @@ def _states(
 
 def _drawn(
     model: EmbeddedContextModel, layers: int, grid: Grid, rng: np.random.Generator
-) -> Integers:
+) -> States:
     context = EmbeddedContext(model, layers, grid)
-    latents = Latents(model.nesting, (layers, grid.rows, grid.columns))
-    for step in model.nesting.steps:
-        nonzero, positive = context.chances(step)
+    latents = DecodedLatents(model.quantizer, (layers, grid.rows, grid.columns))
+    for step in model.quantizer.steps:
+        nonzero, positive = context.probabilities(step)
         signs = np.where(rng.integers(0, 65536, positive.shape) < positive, 1, -1)
         digits = np.where(rng.integers(0, 65536, nonzero.shape) < nonzero, signs, 0)
         latents.refine(step, digits.astype(np.float32).reshape(layers, step.width, grid.cells))
-        context.learn(step, latents.states)
+        context.update(step, latents.states)
     return latents.states.astype(np.int32)
 
 
-def _coded(model: EmbeddedContextModel, states: Integers, grid: Grid) -> Vector:
-    data, layers = write_symbols(model, states, grid), len(states)
+def _coded(model: EmbeddedContextModel, states: States, grid: Grid) -> Vector:
+    data, layers = encode_symbols(model, states, grid), len(states)
     return {
         "layers": layers,
         "rows": grid.rows,
         "columns": grid.columns,
         "states": states.tolist(),
         "hex": data.hex(),
-        "known": [SymbolTrace(data[:n], model, layers, grid).known for n in range(len(data) + 1)],
+        "known": [
+            SymbolDecoder(data[:n], model, layers, grid).decoded_count for n in range(len(data) + 1)
+        ],
     }
 
 
-def _chances(model: EmbeddedContextModel, states: Integers, grid: Grid) -> list[list[int]]:
+def _probabilities(model: EmbeddedContextModel, states: States, grid: Grid) -> list[list[int]]:
     """Of every symbol, as they travel: of not 0, and of +1."""
-    trace = SymbolTrace(write_symbols(model, states, grid), model, len(states), grid)
-    return trace.chances()
+    trace = SymbolDecoder(encode_symbols(model, states, grid), model, len(states), grid)
+    return trace.probabilities()

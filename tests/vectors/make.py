@@ -23,12 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # tests load this file
 import embedded_vectors
 
 from thumbstream.codec.bitstream import parse_header, write_header
-from thumbstream.codec.iterative.codes import Grid, grid_of, half_planes
-from thumbstream.codec.iterative.codestream import CodeWriter, read_codes
-from thumbstream.codec.iterative.context import Context, ContextModel
-from thumbstream.codec.layouts import IterativeLayout
+from thumbstream.codec.iterative.codes import CodeEncoder, decode_codes
+from thumbstream.codec.iterative.context import Context, ContextModel, half_planes
+from thumbstream.codec.iterative.params import IterativeParams
 from thumbstream.codec.model_folder import open_artifact
 from thumbstream.codec.range_coder import RangeDecoder, RangeEncoder
+from thumbstream.codec.tensors import Grid, cell_grid
 from thumbstream.models import installed_models
 
 HERE = Path(__file__).resolve().parent
@@ -107,8 +107,8 @@ def _parsed(header: bytes) -> Vector:
 def range_coder_vectors() -> list[Vector]:
     """Decisions and their bytes: ordinary, extreme, and carries that run through 0xff bytes."""
     rng = random.Random(1511)
-    any_chance = [rng.randint(1, 65535) for _ in range(600)]
-    likely = [chance > rng.randrange(65536) for chance in any_chance]
+    any_probability = [rng.randint(1, 65535) for _ in range(600)]
+    likely = [probability > rng.randrange(65536) for probability in any_probability]
     decisions = {
         "nothing": ([], []),
         "one true": ([EVEN], [True]),
@@ -121,16 +121,21 @@ def range_coder_vectors() -> list[Vector]:
         "true at 65535": ([65535] * 2000, [True] * 2000),
         "false at 65535": ([65535] * 20, [False] * 20),
         "extremes in turn": ([1, 65535] * 30, [bool(i % 3 == 0) for i in range(60)]),
-        "as probable": (any_chance, likely),
-        "against the odds": (any_chance[:120], [not bit for bit in likely[:120]]),
+        "as probable": (any_probability, likely),
+        "against the odds": (any_probability[:120], [not bit for bit in likely[:120]]),
         "long": ([rng.choice((200, 9000, 60000)) for _ in range(3000)], []),
         "carry through seven bytes": _carrying(7),
         "carry in the last bytes": _carrying_at_the_end(7),
         "carry that never comes": _not_carrying(7),
     }
-    chances, _ = decisions["long"]
-    decisions["long"] = (chances, [chance > rng.randrange(65536) for chance in chances])
-    return [_range_coded(name, chances, bits) for name, (chances, bits) in decisions.items()]
+    probabilities, _ = decisions["long"]
+    decisions["long"] = (
+        probabilities,
+        [probability > rng.randrange(65536) for probability in probabilities],
+    )
+    return [
+        _range_coded(name, probabilities, bits) for name, (probabilities, bits) in decisions.items()
+    ]
 
 
 def _straddling(pending: int, seed: int = 0) -> tuple[list[int], list[bool], int, int]:
@@ -140,62 +145,64 @@ def _straddling(pending: int, seed: int = 0) -> tuple[list[int], list[bool], int
     """
     rng = random.Random(seed)
     low, width, digits = 0, 1 << 32, 4
-    chances: list[int] = []
+    probabilities: list[int] = []
     bits: list[bool] = []
     while digits < 4 + pending + 1:
-        chance = rng.randrange(20000, 45000)
-        boundary = low + (width * chance >> 16)
+        probability = rng.randrange(20000, 45000)
+        boundary = low + (width * probability >> 16)
         if boundary == 256**digits // 2:
             continue
-        chances.append(chance)
+        probabilities.append(probability)
         bits.append(boundary > 256**digits // 2)
         low, width = (low, boundary - low) if bits[-1] else (boundary, low + width - boundary)
         while width < 1 << 24:
             low, width, digits = low * 256, width * 256, digits + 1
-    return chances, bits, 256**digits // 2 - low, width
+    return probabilities, bits, 256**digits // 2 - low, width
 
 
 def _carrying(pending: int) -> tuple[list[int], list[bool]]:
     """The last decision is the part of the interval that begins just above 1/2."""
-    chances, bits, below_half, width = _straddling(pending)
-    return [*chances, -(-((below_half + 1) << 16) // width)], [*bits, False]
+    probabilities, bits, below_half, width = _straddling(pending)
+    return [*probabilities, -(-((below_half + 1) << 16) // width)], [*bits, False]
 
 
 def _not_carrying(pending: int) -> tuple[list[int], list[bool]]:
     """The last decision is the part of the interval that ends just below 1/2."""
-    chances, bits, below_half, width = _straddling(pending)
-    return [*chances, (below_half << 16) // width], [*bits, True]
+    probabilities, bits, below_half, width = _straddling(pending)
+    return [*probabilities, (below_half << 16) // width], [*bits, True]
 
 
 def _carrying_at_the_end(pending: int) -> tuple[list[int], list[bool]]:
     """No decision settles it: the shortest end of the stream happens to be 1/2 itself."""
     return next(
-        (chances, bits)
-        for chances, bits, below_half, width in (_straddling(pending, seed) for seed in range(999))
+        (probabilities, bits)
+        for probabilities, bits, below_half, width in (
+            _straddling(pending, seed) for seed in range(999)
+        )
         if 0 < below_half < 1 << 24 and below_half + (1 << 24) <= width
     )
 
 
-def _range_coded(name: str, chances: Sequence[int], bits: Sequence[bool]) -> Vector:
+def _range_coded(name: str, probabilities: Sequence[int], bits: Sequence[bool]) -> Vector:
     coder = RangeEncoder()
-    for bit, chance in zip(bits, chances, strict=True):
-        coder.encode(bit, chance)
+    for bit, probability in zip(bits, probabilities, strict=True):
+        coder.encode(bit, probability)
     data = coder.finish()
     return {
         "name": name,
-        "probabilities": list(chances),
+        "probabilities": list(probabilities),
         "bits": "".join("01"[bit] for bit in bits),
         "hex": data.hex(),
-        "known": [_decided(data[:n], chances) for n in range(len(data) + 1)],
+        "known": [_decided(data[:n], probabilities) for n in range(len(data) + 1)],
     }
 
 
-def _decided(data: bytes, chances: Sequence[int]) -> int:
+def _decided(data: bytes, probabilities: Sequence[int]) -> int:
     coder = RangeDecoder(data)
-    for count, chance in enumerate(chances):
-        if coder.decode(chance) is None:
+    for count, probability in enumerate(probabilities):
+        if coder.decode(probability) is None:
             return count
-    return len(chances)
+    return len(probabilities)
 
 
 def _tiny_tables(rng: np.random.Generator, iterations: int) -> dict[str, NDArray[Any]]:
@@ -219,7 +226,7 @@ def context_model_vectors() -> Vector:
         grid = Grid(rows, columns)
         for name, codes in _code_arrays(model, grid, rng).items():
             vector = _coded(f"{name}, {rows} x {columns}", codes, model, grid)
-            vectors.append({**vector, "probabilities": _chances(codes, model, grid)})
+            vectors.append({**vector, "probabilities": _probabilities(codes, model, grid)})
     return {"tables": {k: v.tolist() for k, v in tables.items()}, "vectors": vectors}
 
 
@@ -268,14 +275,14 @@ def model_vectors(model_id: str) -> Vector:
     artifact = open_artifact(ZOO / model_id)
     if artifact.family == "embedded":
         return embedded_vectors.model_vectors(artifact)
-    layout = IterativeLayout.of(artifact)
+    layout = IterativeParams.from_artifact(artifact)
     model = ContextModel(artifact.arrays("entropy.npz"))
     rng = np.random.default_rng(1511)
     vectors = []
     shapes = ((32, 32), (32, 24), (21, 32), (32, 1), (8, 8), (1, 8), (40, 24), (3, 256), (48, 48))
     for width, height in shapes:
         header = write_header(artifact.bitstream_id, width, height)
-        grid = grid_of(height, width, artifact.stride)
+        grid = cell_grid(height, width, artifact.stride)
         arrays = _code_arrays(model, grid, rng)
         names = list(arrays) if (width, height) == (32, 32) else ["probable"]
         if layout.cell_stops:
@@ -327,10 +334,10 @@ def _drawn(model: ContextModel, grid: Grid, rng: np.random.Generator) -> NDArray
         context.next_iteration()
         for plane in range(model.planes):
             for half, cells in enumerate(half_planes(grid)):
-                chance = context.probabilities(plane, half)
-                drawn = np.where(rng.integers(0, 65536, len(cells)) < chance, 1, -1)
+                probability = context.probabilities(plane, half)
+                drawn = np.where(rng.integers(0, 65536, len(cells)) < probability, 1, -1)
                 codes[t, plane, cells] = drawn
-                context.learn(plane, half, drawn.astype(np.float32))
+                context.update(plane, half, drawn.astype(np.float32))
     return codes.reshape(*codes.shape[:2], grid.rows, grid.columns)
 
 
@@ -342,7 +349,7 @@ def _coded(
     *,
     stops: bool = False,
 ) -> Vector:
-    writer = CodeWriter(model, grid, stops=stops)
+    writer = CodeEncoder(model, grid, stops=stops)
     for iteration in codes:
         writer.write(iteration, iteration[0] != 0)
     data = writer.finish()
@@ -356,21 +363,22 @@ def _coded(
         ],
         "hex": data.hex(),
         "known": [
-            read_codes(data[:n], model, grid, stops=stops).known for n in range(len(data) + 1)
+            decode_codes(data[:n], model, grid, stops=stops).decoded_count
+            for n in range(len(data) + 1)
         ],
     }
 
 
-def _chances(codes: NDArray[np.float32], model: ContextModel, grid: Grid) -> list[int]:
+def _probabilities(codes: NDArray[np.float32], model: ContextModel, grid: Grid) -> list[int]:
     context = Context(model, grid)
-    chances: list[int] = []
+    probabilities: list[int] = []
     for iteration in codes:
         context.next_iteration()
         for plane in range(model.planes):
             for half, cells in enumerate(half_planes(grid)):
-                chances += context.probabilities(plane, half).tolist()
-                context.learn(plane, half, iteration[plane].reshape(-1)[cells])
-    return chances
+                probabilities += context.probabilities(plane, half).tolist()
+                context.update(plane, half, iteration[plane].reshape(-1)[cells])
+    return probabilities
 
 
 def to_text(content: Any, depth: int = 0) -> str:

@@ -21,10 +21,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from thumbstream.codec.embedded.codec import EmbeddedCodec
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
 from thumbstream.codec.model_folder import Artifact, open_artifact
-from thumbstream.codec.runtime import Network
-from thumbstream.codec.targets import BYTES, Target
+from thumbstream.codec.prefix_search import BYTES, Target
+from thumbstream.codec.runtime import OnnxNetwork
 from thumbstream_models.embedded import train_codec, train_step
 from thumbstream_models.embedded.context_fit import ContextNetworks
 from thumbstream_models.embedded.symbol_layout import ladder
@@ -120,7 +120,7 @@ def of_targets(codec: EmbeddedCodec, pictures: Pixels, budgets: Sequence[int]) -
 
 def with_tables(artifact: Artifact, change: Callable[[ContextNetworks], None]) -> EmbeddedCodec:
     """The codec with a context model that sees nothing: its chances are what ``change`` sets."""
-    blind = ContextNetworks(EmbeddedLayout.of(artifact), hidden=1, middle=1)
+    blind = ContextNetworks(EmbeddedParams.from_artifact(artifact), hidden=1, middle=1)
     with torch.no_grad():
         for parameter in blind.parameters():
             parameter.zero_()
@@ -137,11 +137,11 @@ def uniform(model: ContextNetworks) -> None:
 
 def fixed_to(artifact: Artifact, pictures: Pixels) -> Callable[[ContextNetworks], None]:
     """Each plane and channel has the chances that it has in these pictures."""
-    analysis = Network(artifact.file("analysis.onnx"), "cpu")
+    analysis = OnnxNetwork(artifact.file("analysis.onnx"), "cpu")
     x = runs.to_tensor(pictures, torch.device("cpu")).contiguous().numpy()
     parts = [analysis.run({"pixels": x[i : i + _BATCH]})[0] for i in range(0, len(x), _BATCH)]
     states: list[Tensor] = ladder(
-        torch.from_numpy(np.concatenate(parts)), EmbeddedLayout.of(artifact)
+        torch.from_numpy(np.concatenate(parts)), EmbeddedParams.from_artifact(artifact)
     )
     return lambda model: model.start_from(states)
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.embedded.quantizer import Latents, Nesting, Step
-from thumbstream.codec.iterative.codes import Grid
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
+from thumbstream.codec.embedded.quantizer import DecodedLatents, EmbeddedQuantizer, Step
 from thumbstream.codec.model_folder import Artifact
-from thumbstream.codec.runtime import Float, Network
+from thumbstream.codec.runtime import OnnxNetwork
+from thumbstream.codec.tensors import Float, Grid
 from thumbstream_models.embedded.client_synthesis import ON, Drawing, Layer
 
 CHANNELS, DIGITS = 6, 2
@@ -32,12 +32,12 @@ _DRAWN_PLANES = 3
 _MOST, _SMALLEST_SCALE = 127, 2.0**-14
 
 
-def steps_of(layout: EmbeddedLayout) -> tuple[Step, ...]:
+def steps_of(layout: EmbeddedParams) -> tuple[Step, ...]:
     """All steps of a stream."""
-    return Nesting(layout).steps
+    return EmbeddedQuantizer(layout).steps
 
 
-def lead_of(layout: EmbeddedLayout) -> tuple[Step, ...]:
+def lead_of(layout: EmbeddedParams) -> tuple[Step, ...]:
     """The first steps of a stream: as many as it takes to know a colour."""
     steps = steps_of(layout)
     digits = np.zeros(layout.channels, np.int64)
@@ -49,8 +49,8 @@ def lead_of(layout: EmbeddedLayout) -> tuple[Step, ...]:
 
 
 def part_of(
-    layout: EmbeddedLayout, tables: dict[str, NDArray[np.generic]], lead: tuple[Step, ...]
-) -> tuple[EmbeddedLayout, dict[str, NDArray[np.generic]]]:
+    layout: EmbeddedParams, tables: dict[str, NDArray[np.generic]], lead: tuple[Step, ...]
+) -> tuple[EmbeddedParams, dict[str, NDArray[np.generic]]]:
     """Layout and tables of a model that has no channels behind those of ``lead``.
 
     In these steps its chances are those of the whole model: all that is left out is multiplied with
@@ -98,7 +98,7 @@ def without(
 
 def fitted(artifact: Artifact, lead: tuple[Step, ...]) -> Drawing:
     """The linear map from the values of the lead's channels to a colour, all in [-1, 1]."""
-    layout = EmbeddedLayout.of(artifact)
+    layout = EmbeddedParams.from_artifact(artifact)
     known, colours = _drawn(artifact, layout, lead[-1])
     known = known[:, : channels_of(layout, lead)]
     inputs = np.concatenate([known, np.ones((len(known), 1))], 1)
@@ -110,7 +110,7 @@ def fitted(artifact: Artifact, lead: tuple[Step, ...]) -> Drawing:
     return Drawing(detail=1, layers=(layer,))
 
 
-def channels_of(layout: EmbeddedLayout, lead: tuple[Step, ...]) -> int:
+def channels_of(layout: EmbeddedParams, lead: tuple[Step, ...]) -> int:
     """How many channels there are up to the last one that has digits."""
     every = np.arange(layout.channels)
     return int(max(every[step.channels].max() for step in lead)) + 1
@@ -133,25 +133,25 @@ def _used(group_of: NDArray[np.intp], lead: tuple[Step, ...]) -> dict[str, NDArr
     return used
 
 
-def _drawn(artifact: Artifact, layout: EmbeddedLayout, last: Step) -> tuple[Float, Float]:
+def _drawn(artifact: Artifact, layout: EmbeddedParams, last: Step) -> tuple[Float, Float]:
     """Random streams: mean values behind ``last`` ``(N, channels)`` and mean colours ``(N, 3)``."""
-    nesting, rng = Nesting(layout), np.random.default_rng(_SEED)
-    model = EmbeddedContextModel(artifact.arrays("entropy.npz"), nesting)
-    synthesis = Network(artifact.file("synthesis.onnx"), "cpu")
+    quantizer, rng = EmbeddedQuantizer(layout), np.random.default_rng(_SEED)
+    model = EmbeddedContextModel(artifact.arrays("entropy.npz"), quantizer)
+    synthesis = OnnxNetwork(artifact.file("synthesis.onnx"), "cpu")
     context = EmbeddedContext(model, _SAMPLES, _GRID)
-    latents = Latents(nesting, (_SAMPLES, _GRID.rows, _GRID.columns))
-    known = latents.drawn()[0]
-    for step in nesting.steps:
+    latents = DecodedLatents(quantizer, (_SAMPLES, _GRID.rows, _GRID.columns))
+    known = latents.reconstruct()[0]
+    for step in quantizer.steps:
         if step.plane >= max(_DRAWN_PLANES, last.plane + 1):
             break
-        nonzero, positive = context.chances(step)
+        nonzero, positive = context.probabilities(step)
         signs = np.where(rng.integers(0, 1 << 16, positive.shape) < positive, 1, -1)
         digits = np.where(rng.integers(0, 1 << 16, nonzero.shape) < nonzero, signs, 0)
         shape = _SAMPLES, step.width, _GRID.cells
         latents.refine(step, digits.astype(np.float32).reshape(shape))
-        context.learn(step, latents.states)
+        context.update(step, latents.states)
         if step.index == last.index:
-            known = latents.drawn()[0]
-    values, levels = latents.drawn()
+            known = latents.reconstruct()[0]
+    values, levels = latents.reconstruct()
     (x_hat,) = synthesis.run({"values": values, "levels": levels})
     return known.mean((2, 3)), x_hat.mean((2, 3))

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
 from thumbstream.codec.model_folder import Artifact, open_artifact
 from thumbstream_models.embedded import client_color
 from thumbstream_models.embedded.client_packing import Section, halves, integers, wide
@@ -41,7 +41,7 @@ _BY_PLANE = ("gain", "b1", "b2")
 class Client:
     """What is in the file."""
 
-    layout: EmbeddedLayout
+    layout: EmbeddedParams
     tables: dict[str, NDArray[np.generic]]
     """As in ``entropy.npz``."""
     steps: int
@@ -58,12 +58,12 @@ class Client:
 
 def client_of(artifact: Artifact) -> Client:
     """Everything that a browser needs of ``artifact``; raises `ValueError` for other networks."""
-    layout, tables = EmbeddedLayout.of(artifact), artifact.arrays("entropy.npz")
+    layout, tables = EmbeddedParams.from_artifact(artifact), artifact.arrays("entropy.npz")
     return client_from(layout, tables, artifact.file("synthesis.onnx"))
 
 
 def client_from(
-    layout: EmbeddedLayout, tables: dict[str, NDArray[np.generic]], synthesis: bytes
+    layout: EmbeddedParams, tables: dict[str, NDArray[np.generic]], synthesis: bytes
 ) -> Client:
     """The same from its parts; ``synthesis`` is the published graph."""
     return Client(layout, tables, len(client_color.steps_of(layout)), drawing_of(synthesis))
@@ -71,7 +71,7 @@ def client_from(
 
 def colour_of(artifact: Artifact) -> Client:
     """What tells the mean colour of a picture from its first bytes."""
-    layout = EmbeddedLayout.of(artifact)
+    layout = EmbeddedParams.from_artifact(artifact)
     lead = client_color.lead_of(layout)
     part, tables = client_color.part_of(layout, artifact.arrays("entropy.npz"), lead)
     return Client(part, tables, len(lead), client_color.fitted(artifact, lead))

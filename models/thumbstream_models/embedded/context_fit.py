@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from thumbstream.codec.embedded.context import CLIP, DECISIONS, FEATURES, OFF_MAX, VALUES
-from thumbstream.codec.layouts import EmbeddedLayout
-from thumbstream.codec.tables import HIDDEN_MAX, TABLE_SIZE
+from thumbstream.codec.embedded.context import CLIP, DECISIONS, FEATURES, MAX_RESIDUAL, VALUES
+from thumbstream.codec.embedded.params import EmbeddedParams
+from thumbstream.codec.model_folder import HIDDEN_MAX, TABLE_SIZE
 from thumbstream_models.embedded.codec_config import ContextConfig
 from thumbstream_models.embedded.symbol_layout import ladder
 from thumbstream_models.paper.entropy_fit import probability_table
@@ -75,7 +75,7 @@ GRIDS = {
 class ContextNetworks(nn.Module):
     """The context model in floating point that stands for integers."""
 
-    def __init__(self, layout: EmbeddedLayout, hidden: int, middle: int) -> None:
+    def __init__(self, layout: EmbeddedParams, hidden: int, middle: int) -> None:
         super().__init__()
         self.layout, self.rounded = layout, False
         groups, planes, channels = len(layout.groups), layout.planes, layout.channels
@@ -148,7 +148,7 @@ class ContextNetworks(nn.Module):
             odds = odds + table["b2"][plane, :, None, own]
             odds = odds + _own(before[:, own], table["own"][:, own])
             off = floored(predicted[:, own] * scale, self.rounded, steps=1)
-            off = off.clamp(-OFF_MAX, OFF_MAX) / OFF_STEPS
+            off = off.clamp(-MAX_RESIDUAL, MAX_RESIDUAL) / OFF_STEPS
             yield odds + torch.stack([off.abs(), off]) * table["gain"][plane, :, None, own]
             told = slice(VALUES * first, VALUES * (first + size))
             predicted = predicted + changes[:, own].flatten(1) @ predictor[told]
@@ -216,7 +216,7 @@ def floored(sums: Tensor, rounded: bool, steps: int = UNIT_STEPS) -> Tensor:
 
 def fit(
     latents: list[Tensor],
-    layout: EmbeddedLayout,
+    layout: EmbeddedParams,
     config: ContextConfig,
     *,
     quiet: bool = False,

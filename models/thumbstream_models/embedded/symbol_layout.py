@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Layout:
     shares: tuple[tuple[float, ...], ...]
     """For each plane the part of its bits that is spent behind each group: growing up to 1."""
 
-    def published(self) -> EmbeddedLayout:
+    def published(self) -> EmbeddedParams:
         """What a manifest says."""
-        return EmbeddedLayout(
+        return EmbeddedParams(
             channels=len(self.starts),
             planes=self.planes,
             groups=self.groups,
@@ -69,7 +69,7 @@ class Layout:
         return cls(**values)
 
 
-def ladder(y: Tensor, layout: EmbeddedLayout) -> list[Tensor]:
+def ladder(y: Tensor, layout: EmbeddedParams) -> list[Tensor]:
     """Integer states of latents ``(B, C, h, w)`` at level 0, 1, ..., planes: float32 each.
 
     Channels are in the published order. The finest state is the nearest that the channel's digits

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from thumbstream.codec.base import Codec
-from thumbstream.codec.prefix_search import shortest_prefix
+from thumbstream.codec.prefix_search import BYTES, Target, shortest_prefix
 from thumbstream.codec.quality import psnr
-from thumbstream.codec.targets import BYTES, Target
 
 
 class Comparison(NamedTuple):
@@ -44,7 +43,7 @@ def compare(
         rows = []
         for pixels, stream in tqdm(list(zip(pictures, plain, strict=True)), unit=" pictures"):
             if goal.measure == BYTES:
-                shortest: bytes | None = stream[: int(goal.goal)]
+                shortest: bytes | None = stream[: int(goal.value)]
             else:
                 shortest = shortest_prefix(codec, pixels, stream, goal)
             if shortest is not None:
@@ -56,7 +55,7 @@ def compare(
                 )
         means = np.mean(rows, axis=0) if rows else np.full((2, 2), np.nan)
         (plain_bytes, plain_psnr), (length, quality) = means.tolist()
-        name = f"{goal.measure}:{goal.goal:g}"
+        name = f"{goal.measure}:{goal.value:g}"
         out.append(Comparison(name, len(rows), plain_bytes, length, plain_psnr, quality))
     return out
 

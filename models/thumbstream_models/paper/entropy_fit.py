@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from thumbstream.codec.iterative.codes import HALVES
-from thumbstream.codec.iterative.context import SOURCES, TAPS
+from thumbstream.codec.iterative.context import HALVES_PER_PLANE, SOURCES, TAPS
+from thumbstream.codec.model_folder import HIDDEN_MAX, LOGIT_SHIFT, TABLE_SIZE
 from thumbstream.codec.range_coder import PROBABILITY_BITS
-from thumbstream.codec.tables import HIDDEN_MAX, LOGIT_SHIFT, TABLE_SIZE
 from thumbstream_models.paper import networks
 
 HIDDEN = 32
@@ -54,9 +53,9 @@ class IterationModel(nn.Module):
         super().__init__()
         self.planes = planes
         self.w1 = nn.Parameter(torch.randn(SOURCES, planes, TAPS, HIDDEN) * 0.05)
-        self.b1 = nn.Parameter(torch.rand(planes * HALVES, HIDDEN))
-        self.w2 = nn.Parameter(torch.randn(planes * HALVES, HIDDEN) * 0.1)
-        self.b2 = nn.Parameter(torch.zeros(planes * HALVES))
+        self.b1 = nn.Parameter(torch.rand(planes * HALVES_PER_PLANE, HIDDEN))
+        self.w2 = nn.Parameter(torch.randn(planes * HALVES_PER_PLANE, HIDDEN) * 0.1)
+        self.b2 = nn.Parameter(torch.zeros(planes * HALVES_PER_PLANE))
 
     def forward(self, current: Tensor, earlier: Tensor) -> Tensor:
         """Log odds of every code.
@@ -75,9 +74,9 @@ class IterationModel(nn.Module):
         shape = (len(current), planes, HIDDEN, *current.shape[2:])
         full, part = full.view(shape), part.view(shape)
         known = base[:, None] + full.cumsum(1) - full  # planes that came before
-        b1 = _rounded(self.b1).view(planes, HALVES, HIDDEN, 1, 1)
-        w2 = _rounded(self.w2, _INT8).view(planes, HALVES, HIDDEN, 1, 1)
-        b2 = self.b2.view(planes, HALVES, 1, 1)
+        b1 = _rounded(self.b1).view(planes, HALVES_PER_PLANE, HIDDEN, 1, 1)
+        w2 = _rounded(self.w2, _INT8).view(planes, HALVES_PER_PLANE, HIDDEN, 1, 1)
+        b2 = self.b2.view(planes, HALVES_PER_PLANE, 1, 1)
         odds = []
         for half, sums in enumerate((known, known + part)):
             hidden = (sums + b1[:, half]).clamp(0, HIDDEN_MAX / SCALE)

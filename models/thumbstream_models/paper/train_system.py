@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thumbstream.codec.iterative.codes import coding_rank, grid_of
+from thumbstream.codec.iterative.codes import coding_rank
+from thumbstream.codec.tensors import cell_grid
 from thumbstream_models.evaluate import metrics
 from thumbstream_models.paper import networks, system_config
 from thumbstream_models.paper.system_config import SystemConfig
@@ -100,7 +101,7 @@ def truncation_mask(
     Each picture keeps a random prefix of its codes, in coding order. The part ``whole`` of them
     keeps all: the last iteration must learn whole codes, too.
     """
-    grid = grid_of(size, size, networks.STRIDE)
+    grid = cell_grid(size, size, networks.STRIDE)
     rank = torch.from_numpy(coding_rank(grid, planes))
     total = planes * grid.cells
     kept = np.where(rng.random(batch) < whole, total, rng.integers(0, total + 1, size=batch))

@@ -45,7 +45,7 @@ class Job:
             "model": options.model,
             "size": options.size,
             "max_bytes": options.max_bytes,
-            "target": None if target is None else f"{target.measure}:{target.goal:g}",
+            "target": None if target is None else f"{target.measure}:{target.value:g}",
             "alpha": str(options.alpha),
             "curves": self.curves,
         }

@@ -176,7 +176,7 @@ def _encode_one(name: str, args: argparse.Namespace) -> bytes:
     options = EncodeOptions(args.size, args.max_bytes, args.target, args.model, Alpha(args.alpha))
     encoded = encode_picture(picture, options, installed_models().load(args.model))
     if not encoded.target_reached:
-        goal = f"{args.target.measure} {args.target.goal:g}"
+        goal = f"{args.target.measure} {args.target.value:g}"
         tqdm.write(f"thumbstream: {name}: the whole stream stays below {goal}", file=sys.stderr)
     return encoded.stream
 

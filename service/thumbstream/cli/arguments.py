@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from thumbstream.codec.bitstream import check_side
-from thumbstream.codec.targets import Target
+from thumbstream.codec.bitstream import check_size
+from thumbstream.codec.prefix_search import Target
 from thumbstream.images import Alpha
 
 STORE_HELP = "sqlite:///path, redis://..., rediss://..., redis+cluster://"
@@ -44,7 +44,7 @@ def positive(text: str) -> int:
 
 def _side(text: str) -> int:
     try:
-        return check_side(int(text))
+        return check_size(int(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

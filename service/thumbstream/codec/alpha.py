@@ -9,22 +9,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.runtime import Float
+from thumbstream.codec.tensors import Float
 
 OPAQUE = 255
 _REACH = 4.0
 """Pixels over which the influence of a visible colour falls by a factor of e."""
 
 
-def layers_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def split_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """``(H, W, 3)`` or ``(H, W, 4)`` uint8 to pictures ``(layers, H, W, 3)``."""
     if pixels.shape[2] == 3:
         return pixels[None]
     alpha = np.broadcast_to(pixels[..., 3:], (*pixels.shape[:2], 3))
-    return np.stack([filled(pixels)[..., :3], alpha])
+    return np.stack([fill_transparent(pixels)[..., :3], alpha])
 
 
-def filled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def fill_transparent(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """``(H, W, 4)`` with other colours where alpha is 0: a blur of the others, by their alpha."""
     hidden = pixels[..., 3] == 0
     if not hidden.any() or hidden.all():
@@ -39,7 +39,7 @@ def filled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return result
 
 
-def joined(x_hat: Float) -> Float:
+def merge_alpha(x_hat: Float) -> Float:
     """Decoded layers ``(layers, 3, H, W)`` to ``(3, H, W)``, or with alpha ``(4, H, W)``."""
     if len(x_hat) == 1:
         colours: Float = x_hat[0]

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.iterative.codec import IterativeCodec
 from thumbstream.codec.model_folder import Artifact, open_artifact
-from thumbstream.codec.prefix_search import PrefixDecoder
-from thumbstream.codec.targets import Target
+from thumbstream.codec.prefix_search import PrefixDecoder, Target
 from thumbstream.errors import ArtifactError
 
 

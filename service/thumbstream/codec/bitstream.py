@@ -18,11 +18,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from thumbstream.errors import BitstreamError
 
-SIDE_STEP = 8
+SIDE_MULTIPLE = 8
 """The long side of a thumbnail is a multiple of this many pixels."""
 MIN_LONG_SIDE = 8
 MAX_LONG_SIDE = 256
@@ -74,11 +77,11 @@ class Header:
         return self.exact_aspect or (self.width, self.height)
 
 
-def check_side(size: int) -> int:
+def check_size(size: int) -> int:
     """Return ``size`` if it may be the long side of a thumbnail; raises `ValueError`."""
-    if not MIN_LONG_SIDE <= size <= MAX_LONG_SIDE or size % SIDE_STEP:
+    if not MIN_LONG_SIDE <= size <= MAX_LONG_SIDE or size % SIDE_MULTIPLE:
         raise ValueError(
-            f"size must be a multiple of {SIDE_STEP} from {MIN_LONG_SIDE} to {MAX_LONG_SIDE}, "
+            f"size must be a multiple of {SIDE_MULTIPLE} from {MIN_LONG_SIDE} to {MAX_LONG_SIDE}, "
             f"not {size}"
         )
     return size
@@ -98,7 +101,7 @@ def write_header(
     where that can name a ratio near it at no cost, and never its length.
     """
     long, short = max(width, height), min(width, height)
-    check_side(long)
+    check_size(long)
     if short < 1:
         raise ValueError(f"a picture of {width} x {height} pixels has nothing to code")
     if not 0 <= bitstream_id <= MAX_BITSTREAM_ID:
@@ -113,7 +116,7 @@ def write_header(
                 return bytes([_ASPECTS + code])
         shape = _SHORT_FORM_SIDE + short - 1 if portrait else short - 1
         return bytes([_SHORT_FORMS[bitstream_id] + shape])
-    side = long // SIDE_STEP - 1
+    side = long // SIDE_MULTIPLE - 1
     if bitstream_id == _COMPACT_BITSTREAM and not alpha and not portrait:
         return bytes([_COMPACT | side, short - 1])
     form = _ALPHA if alpha else _EXTENDED
@@ -129,7 +132,7 @@ def parse_header(stream: bytes) -> Header:
         return _one_byte(first)
     if first < _COMPACT:
         raise BitstreamError(f"first byte 0x{first:02x} is reserved")
-    long = SIDE_STEP * ((first & _LONG) + 1)
+    long = SIDE_MULTIPLE * ((first & _LONG) + 1)
     if first < _ALPHA:
         return _two_bytes(stream, long)
     return _three_bytes(stream, long, alpha=first < _EXTENDED)
@@ -202,3 +205,28 @@ def _aspect_code(width: int, height: int, true: Fraction) -> int | None:
             if error < least:
                 best, least = code, error
     return best
+
+
+PLACEHOLDER_SAMPLE = 128
+"""Value of every sample while the stream is too short to say which model reads it."""
+
+
+def describe_header(model_id: str, header: Header, length: int) -> dict[str, Any]:
+    """How `Codec.inspect` begins for a stream of ``length`` bytes."""
+    return {
+        "model": model_id if header.bitstream_id is not None else None,
+        "bitstream_id": header.bitstream_id,
+        "width": header.width,
+        "height": header.height,
+        "alpha": header.alpha,
+        "aspect_ratio": header.aspect,
+        "length": length,
+        "header_length": header.length,
+        "bits_per_pixel": round(8 * length / (header.width * header.height), 4),
+    }
+
+
+def placeholder_image(header: Header) -> NDArray[np.uint8]:
+    """``(H, W, 3)`` or ``(H, W, 4)`` uint8 of one grey, alpha included."""
+    channels = 4 if header.alpha else 3
+    return np.full((header.height, header.width, channels), PLACEHOLDER_SAMPLE, np.uint8)

@@ -1,7 +1,9 @@
-"""Opens a published model folder and believes nothing that its hashes do not confirm.
+"""Reads a published model folder and verifies everything in it.
 
 A folder holds ``manifest.json``, the files that the manifest lists with their SHA-256, and a model
-card for people. The only module of the codec that reads the disk. See docs/artifact.md.
+card for people. This is the only module of the codec that reads files. It has three parts: the
+folder itself, strict readers for manifest values (`require_type` and its like), and the checks that
+the entropy tables of every family must pass. See docs/artifact.md.
 """
 
 from __future__ import annotations
@@ -9,26 +11,40 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import MAX_BITSTREAM_ID
-from thumbstream.codec.manifest import exactly, manifest_errors, positive
+from thumbstream.codec.range_coder import PROBABILITY_BITS
 from thumbstream.errors import ArtifactError
 
 FORMAT = 1
-"""Version of the folder's layout."""
+"""Version of the folder layout."""
 MANIFEST = "manifest.json"
 MAX_FILE_BYTES = 64 << 20
+
+MAX_EXACT_INTEGER = 1 << 24
+"""float32 represents every integer up to this one; sums of a context model must stay below it."""
+HIDDEN_MAX = 255
+"""Hidden units of a context model are clipped to 0 .. 255."""
+LOGIT_SHIFT = 3
+"""A logit of the tables is 8 times an index into the probability table."""
+TABLE_SIZE = 2048
+"""Entries of the probability table; the middle entry stands for even odds."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class StateTensor:
-    """One tensor that a recurrent network hands from an iteration to the next."""
+    """A tensor that a recurrent network passes from one iteration to the next."""
 
     name: str
     channels: int
@@ -44,19 +60,19 @@ class Artifact:
     family: str
     bitstream_id: int
     stride: int
-    """Pixels per cell."""
+    """Pixels per side of a cell."""
     files: dict[str, bytes]
     manifest: dict[str, Any]
-    """The whole manifest, with the family's own keys (`layouts`), training and measurements."""
+    """The complete manifest: keys of the family, training and measurements included."""
 
     def file(self, name: str) -> bytes:
-        """The content of a file of the folder; raises `ArtifactError`."""
+        """Content of a file of the folder; raises `ArtifactError`."""
         if name not in self.files:
             raise ArtifactError(f"{self.model_id}: the manifest lists no {name}")
         return self.files[name]
 
     def arrays(self, name: str) -> dict[str, NDArray[np.generic]]:
-        """The arrays of an ``.npz`` file of the folder; raises `ArtifactError`."""
+        """Arrays of an ``.npz`` file of the folder; raises `ArtifactError`."""
         data = io.BytesIO(self.file(name))
         try:
             with np.load(data, allow_pickle=False) as archive:
@@ -64,12 +80,12 @@ class Artifact:
         except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds
             raise ArtifactError(f"{self.model_id}: cannot read {name}: {error}") from error
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-            raise ArtifactError(f"{self.model_id}: {name} holds something that is no array")
+            raise ArtifactError(f"{self.model_id}: {name} contains an entry that is not an array")
         return arrays
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest alone; raises `ArtifactError`."""
+    """The manifest only; raises `ArtifactError`."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -80,7 +96,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def open_artifact(folder: Path) -> Artifact:
-    """Read ``folder`` whole and check every hash; raises `ArtifactError`."""
+    """Read all files of ``folder`` and check every hash; raises `ArtifactError`."""
     manifest = read_manifest(folder)
     with manifest_errors(folder.name):
         files = {
@@ -88,15 +104,17 @@ def open_artifact(folder: Path) -> Artifact:
             for name, entry in manifest["files"].items()
         }
         artifact = Artifact(
-            model_id=exactly(str, manifest["model_id"]),
-            family=exactly(str, manifest["family"]),
-            bitstream_id=exactly(int, manifest["bitstream_id"]),
-            stride=positive(manifest["stride"]),
+            model_id=require_type(str, manifest["model_id"]),
+            family=require_type(str, manifest["family"]),
+            bitstream_id=require_type(int, manifest["bitstream_id"]),
+            stride=require_positive(manifest["stride"]),
             files=files,
             manifest=manifest,
         )
     if not 0 <= artifact.bitstream_id <= MAX_BITSTREAM_ID:
-        raise ArtifactError(f"{folder.name}: bitstream id {artifact.bitstream_id} is out of range")
+        raise ArtifactError(
+            f"{folder.name}: bitstream id {artifact.bitstream_id} is not in 0..{MAX_BITSTREAM_ID}"
+        )
     return artifact
 
 
@@ -108,12 +126,101 @@ def _plain_name(name: str) -> str:
 
 def _read_verified(path: Path, sha256: str, size: int) -> bytes:
     if not 0 < size <= MAX_FILE_BYTES:
-        raise ArtifactError(f"{path.name}: {size} bytes is not a size this version opens")
+        raise ArtifactError(
+            f"{path.name}: the manifest says {size} bytes; expected 1 to {MAX_FILE_BYTES}"
+        )
     try:
         with path.open("rb") as file:
             data = file.read(size + 1)
     except OSError as error:
         raise ArtifactError(f"{path.name}: {error.strerror}") from error
-    if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
-        raise ArtifactError(f"{path.name}: the content is not what the manifest says")
+    if len(data) != size:
+        raise ArtifactError(f"{path.name}: its length differs from the manifest ({size} bytes)")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ArtifactError(f"{path.name}: SHA-256 mismatch with the manifest")
     return data
+
+
+# Values of a manifest. Strict: nothing is converted from strings, floats or booleans.
+
+
+@contextmanager
+def manifest_errors(name: str) -> Iterator[None]:
+    """Turn what the readers below raise for an invalid manifest into an `ArtifactError`."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ArtifactError(f"{name}: invalid manifest: {error!r}") from error
+
+
+def require_type(kind: type[T], value: object) -> T:
+    """``value`` if its type is exactly ``kind``; raises `TypeError`."""
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, got {value!r}")
+    return value
+
+
+def require_at_least(least: int, value: object) -> int:
+    """An integer of at least ``least``; raises `TypeError` or `ValueError`."""
+    if (number := require_type(int, value)) < least:
+        raise ValueError(f"expected an integer of at least {least}, got {number}")
+    return number
+
+
+def require_positive(value: object) -> int:
+    """An integer of at least 1; raises `TypeError` or `ValueError`."""
+    return require_at_least(1, value)
+
+
+def require_positive_float(value: object) -> float:
+    """A finite number above 0; raises `TypeError`, `ValueError` or `OverflowError`."""
+    number = float(value) if type(value) is int else require_type(float, value)
+    if not math.isfinite(number) or number <= 0:
+        raise ValueError(f"expected a finite number above 0, got {number}")
+    return number
+
+
+def require_choice(choices: tuple[str, ...], value: object) -> str:
+    """One of ``choices``; raises `TypeError` or `ValueError`."""
+    if (name := require_type(str, value)) not in choices:
+        raise ValueError(f"expected one of {', '.join(choices)}, got {name!r}")
+    return name
+
+
+def require_list(read: Callable[[object], T], value: object) -> tuple[T, ...]:
+    """``read`` of every element of a list; raises `TypeError` and what ``read`` raises."""
+    return tuple(read(element) for element in require_type(list, value))
+
+
+# Entropy tables. Both context models rely on these properties for exact float32 arithmetic.
+
+
+def validate_tables(
+    tables: Mapping[str, NDArray[np.generic]], types: Mapping[str, np.dtype[Any]]
+) -> list[NDArray[np.int64]]:
+    """The tables named in ``types``, as int64; raises `ArtifactError` for any other type.
+
+    One of them, ``probability``, is also checked for its shape and range.
+    """
+    for name, dtype in types.items():
+        if name not in tables:
+            raise ArtifactError(f"entropy table {name!r} is missing")
+        if tables[name].dtype != dtype:
+            raise ArtifactError(f"entropy table {name}: expected {dtype}, got {tables[name].dtype}")
+    probability = tables["probability"]
+    if probability.shape != (TABLE_SIZE,):
+        raise shape_error()
+    if probability.min() < 1 or probability.max() >= 1 << PROBABILITY_BITS:
+        raise ArtifactError("entropy table probability contains zero or one")
+    return [tables[name].astype(np.int64) for name in types]
+
+
+def shape_error() -> ArtifactError:
+    """The error for tables whose shapes contradict each other."""
+    return ArtifactError("the shapes of the entropy tables do not match")
+
+
+def check_accumulator_range(*largest: int) -> None:
+    """Raise `ArtifactError` if a sum of one of these magnitudes is not exact in float32."""
+    if max(largest) >= MAX_EXACT_INTEGER:
+        raise ArtifactError("the entropy tables allow sums that are not exact in float32")

@@ -24,7 +24,7 @@ _CODE_BYTES = 4
 _DECISION_BYTES = 2
 """A decision takes at most so many: it leaves a range of 2^8 or more, which then grows to 2^24."""
 
-Mark = tuple[int, int, int, int]
+Checkpoint = tuple[int, int, int, int]
 """A state of the encoder: digits coded, bytes written, low and range."""
 
 
@@ -36,7 +36,7 @@ class RangeEncoder:
         self._low = 0  # invariant: 0 <= low < 2^32
         self._range = _TOP  # invariant between calls: 2^24 <= range <= 2^32
         self._digits = 0  # coded by encode_ternary
-        self.marks: list[Mark] = [(0, 0, 0, _TOP)]
+        self.checkpoints: list[Checkpoint] = [(0, 0, 0, _TOP)]
         """The state behind every digit that made bytes, in front of them the first."""
 
     def encode(self, bit: bool, probability: int) -> None:
@@ -58,9 +58,9 @@ class RangeEncoder:
     ) -> None:
         """Code digits of -1, 0 and +1: for each whether it is not 0, and if so whether it is +1.
 
-        The same as so many calls of `encode`, but without the calls; and it leaves `marks`.
+        The same as so many calls of `encode`, but without the calls; and it leaves `checkpoints`.
         """
-        out, low, width, marks = self._out, self._low, self._range, self.marks
+        out, low, width, checkpoints = self._out, self._low, self._range, self.checkpoints
         coded = self._digits + 1
         for i, digit in enumerate(digits):
             split = (width * nonzero[i]) >> PROBABILITY_BITS
@@ -87,11 +87,11 @@ class RangeEncoder:
                     out.append(low >> 24)
                     low = (low & _LOW_MASK) << 8
                     width <<= 8
-                marks.append((coded + i, len(out), low, width))
+                checkpoints.append((coded + i, len(out), low, width))
         self._digits += len(digits)
         self._low, self._range = low, width
 
-    def settled(self) -> int:
+    def stable_length(self) -> int:
         """Bytes that no later decision can change (a lower bound)."""
         return len(self._out) if self._low + self._range <= _TOP else 0
 
@@ -137,12 +137,12 @@ class RangeDecoder:
             self._shift_in()
 
     @classmethod
-    def behind(cls, mark: Mark, data: bytes) -> RangeDecoder | None:
+    def from_checkpoint(cls, checkpoint: Checkpoint, data: bytes) -> RangeDecoder | None:
         """The decoder of ``data`` behind the digits of ``mark``, which their encoder left.
 
         ``data`` may be any prefix of what it wrote; None when they do not determine those digits.
         """
-        _, written, low, width = mark
+        _, written, low, width = checkpoint
         coder = cls(data[written : written + _CODE_BYTES])
         coder._data, coder._position = data, min(written + _CODE_BYTES, len(data))
         # Carries that came later are in the bytes before, and leave the difference as it is.
@@ -199,7 +199,7 @@ class RangeDecoder:
         self._code, self._range = code, width
         return len(nonzero), places, signs
 
-    def may_decide(self, length: int) -> bool:
+    def can_decode(self, length: int) -> bool:
         """Whether the next decision surely needs no byte behind the first ``length``."""
         return self._position + _DECISION_BYTES <= length
 
@@ -207,7 +207,7 @@ class RangeDecoder:
         """The decoder of the first ``length`` bytes, after the same decisions.
 
         Right as long as no byte behind them has been taken: a new decoder takes four, and then
-        `may_decide` says so.
+        `can_decode` says so.
         """
         if self._position > length:
             return RangeDecoder(self._data[:length])
@@ -232,7 +232,9 @@ class RangeDecoder:
             self._missing = min(self._missing + 1, _CODE_BYTES)
 
 
-def decided(data: bytes, probabilities: Sequence[int], lengths: Sequence[int]) -> Iterator[int]:
+def count_decodable(
+    data: bytes, probabilities: Sequence[int], lengths: Sequence[int]
+) -> Iterator[int]:
     """How many decisions ``data[:n]`` determines, for every ``n`` of growing ``lengths``.
 
     ``probabilities``: of all decisions that ``data`` determine. A decoder of ``data[:n]`` is one of
@@ -242,7 +244,7 @@ def decided(data: bytes, probabilities: Sequence[int], lengths: Sequence[int]) -
     coder, count = RangeDecoder(data), 0
     for n in lengths:
         length = min(n, len(data))
-        while count < len(probabilities) and coder.may_decide(length):
+        while count < len(probabilities) and coder.can_decode(length):
             coder.decode(probabilities[count])
             count += 1
         fork, known = coder.fork(length), count
@@ -251,22 +253,22 @@ def decided(data: bytes, probabilities: Sequence[int], lengths: Sequence[int]) -
         yield known
 
 
-class DigitCount:
+class PrefixDigitCounter:
     """How many digits a prefix of an encoder's bytes determines; without reading them all."""
 
     def __init__(
         self,
         data: bytes,
-        marks: Sequence[Mark],
+        checkpoints: Sequence[Checkpoint],
         nonzero: Sequence[int],
         positive: Sequence[int],
     ) -> None:
-        """``data`` and ``marks`` of an encoder; the chances of all digits that it coded."""
-        self._data, self._marks = data, marks
-        self._written = [written for _, written, _, _ in marks]
+        """``data`` and ``checkpoints`` of an encoder; the chances of all digits that it coded."""
+        self._data, self._checkpoints = data, checkpoints
+        self._written = [written for _, written, _, _ in checkpoints]
         self._nonzero, self._positive = nonzero, positive
 
-    def of(self, length: int) -> int:
+    def count(self, length: int) -> int:
         """Of the first ``length`` bytes.
 
         Only what lies behind the last mark that these bytes determine is decoded, until the first
@@ -274,12 +276,14 @@ class DigitCount:
         """
         data = self._data[: max(0, length)]
         behind = bisect_right(self._written, len(data))
-        until = self._marks[behind][0] if behind < len(self._marks) else len(self._nonzero)
+        until = len(self._nonzero)
+        if behind < len(self._checkpoints):
+            until = self._checkpoints[behind][0]
         coder = None
         while coder is None:  # nothing at all is needed for the first mark
             behind -= 1
-            coder = RangeDecoder.behind(self._marks[behind], data)
-        digits = self._marks[behind][0]
+            coder = RangeDecoder.from_checkpoint(self._checkpoints[behind], data)
+        digits = self._checkpoints[behind][0]
         known, _, _ = coder.decode_ternary(
             self._nonzero[digits:until], self._positive[digits:until]
         )

@@ -9,24 +9,30 @@ Qualities are rounded down: a stored curve never promises what the prefix does n
 
 from __future__ import annotations
 
+import logging
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.prefix_search import PrefixDecoder, ladder
+from thumbstream.codec.prefix_search import PrefixDecoder, candidate_lengths
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.errors import CurveError
 
+log = logging.getLogger(__name__)
+
 _POINT = struct.Struct(">HHH")
-LONGEST = 0xFFFF
+MAX_LENGTH = 0xFFFF
 """Bytes of the last point of a longer stream: the most that the format holds."""
 _SSIM_STEPS = 65535
 _PSNR_STEPS = 512
 _ROUNDING = 1e-9
 """Of a quality that is read and written again: it must not fall by a step."""
+_CACHED_CURVES = 1024
+"""Parsed curves in memory, about 2 KB each: parsing one takes longer than the rest of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +80,21 @@ class RateCurve:
             tuple(value / _PSNR_STEPS for value in psnrs),
         )
 
+    @classmethod
+    def from_stored(cls, stored: bytes | None) -> RateCurve | None:
+        """The curve of a value of the store, or None for no value and for one that is damaged.
+
+        A damaged curve is logged; streams are served without it.
+        """
+        return None if stored is None else _from_stored(stored)
+
 
 def measure_curve(decoder: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes) -> RateCurve:
     """The curve of ``stream``, which was made of ``pixels`` ``(H, W, 3 or 4)``.
 
     Raises `ValueError` when the stream is of a picture of another shape, and `BitstreamError`.
     """
-    lengths = tuple(ladder(min(len(stream), LONGEST)))
+    lengths = tuple(candidate_lengths(min(len(stream), MAX_LENGTH)))
     x_hats = list(decoder.decode_prefixes(stream, lengths))
     if any(x_hat.shape != pixels.shape for x_hat in x_hats):
         raise ValueError("the stream is not one of these pixels: another width or height")
@@ -92,3 +106,12 @@ def measure_curve(decoder: PrefixDecoder, pixels: NDArray[np.uint8], stream: byt
 
 def _steps(value: float, steps: int) -> int:
     return max(0, int(value * steps + _ROUNDING))
+
+
+@lru_cache(maxsize=_CACHED_CURVES)
+def _from_stored(stored: bytes) -> RateCurve | None:
+    try:
+        return RateCurve.from_bytes(stored)
+    except CurveError as error:
+        log.warning("stored curve of %d bytes cannot be read: %s", len(stored), error)
+        return None

@@ -10,8 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from thumbstream.codec.tensors import Float
 from thumbstream.errors import ArtifactError, DeviceError
 
 # ONNX Runtime 1.32 keeps usage data in the home directory unless this is set before the import.
@@ -28,10 +28,8 @@ _PROVIDERS: dict[str, list[str | tuple[str, dict[str, str]]]] = {
 }
 DEVICES = ("auto", *_PROVIDERS)
 
-Float = NDArray[np.float32]
 
-
-class Network:
+class OnnxNetwork:
     """One network in memory; `run` may be called from several threads at once."""
 
     def __init__(self, model: bytes, device: str) -> None:
@@ -69,3 +67,22 @@ class Network:
         """Run once: float32 arrays by input name to float32 arrays in the order of ``outputs``."""
         result: list[Float] = self._session.run(outputs, dict(inputs))
         return result
+
+
+MAX_SINGLE_THREADED_SIZE = 1 << 18
+"""Multiplications up to which OpenBLAS, which NumPy's wheels bring, uses one thread."""
+
+
+def matmul_single_threaded(a: Float, b: Float, out: Float | None = None) -> Float:
+    """``a @ b`` of ``(m, k)`` and ``(..., k, n)``, into ``out`` where there is one."""
+    rows, inner = a.shape
+    columns = b.shape[-1]
+    together = max(1, MAX_SINGLE_THREADED_SIZE // (rows * inner))
+    if columns <= together:
+        return np.matmul(a, b, out=out)
+    if out is None:
+        out = np.empty((*b.shape[:-2], rows, columns), np.float32)
+    for first in range(0, columns, together):
+        part = slice(first, first + together)
+        np.matmul(a, b[..., part], out=out[..., part])
+    return out

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from thumbstream.codec.stored_curve import read_curve
+from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.http.refusals import BadRequestError
 from thumbstream.http.schemas import BudgetRequest, BudgetShare, EqualShares, PageBudget
 from thumbstream.http.services import Service
@@ -93,7 +93,7 @@ def _answer(
 ) -> PageBudget:
     shown = {}
     for key, times in page.items():
-        curve = read_curve(stored[key]) if key in known else None
+        curve = RateCurve.from_stored(stored[key]) if key in known else None
         if curve is not None:
             qualities = curve.ssim if asked.measure == "ssim" else curve.psnr
             shown[key] = Shown(curve.lengths, qualities, times)

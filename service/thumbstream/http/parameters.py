@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query
 
-from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_STEP
+from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_MULTIPLE
 from thumbstream.http.openapi import EXAMPLE_ID
 from thumbstream.http.query import MAX_BYTES
 from thumbstream.http.schemas import BudgetRequest
@@ -27,7 +27,7 @@ Size = Annotated[
     Query(
         ge=MIN_LONG_SIDE,
         le=MAX_LONG_SIDE,
-        multiple_of=SIDE_STEP,
+        multiple_of=SIDE_MULTIPLE,
         description="Long side of the thumbnail grid in pixels; default: the service's setting.",
     ),
 ]

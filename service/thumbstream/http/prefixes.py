@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from thumbstream.codec.stored_curve import read_curve
-from thumbstream.codec.targets import Target
+from thumbstream.codec.prefix_search import Target
+from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.http.query import Wanted, WantedBatch
 from thumbstream.http.refusals import NotFoundError
 from thumbstream.ids import is_id
@@ -59,13 +59,13 @@ class Prefixes:
         streams, curves = await self._reader.get_with_curves(keys)
         prefixes = []
         for key, stream, stored, limit in zip(keys, streams, curves, limits, strict=True):
-            curve = read_curve(stored)
+            curve = RateCurve.from_stored(stored)
             if stream is not None:
                 self._metrics.count_quality_request(curve=curve is not None)
             if curve is None:  # whole: the next answer may know better, if a curve comes
                 prefixes.append(_cut(key, stream, limit)._replace(lasting=False))
             else:
-                reached = curve.shortest(goal.measure, goal.goal)
+                reached = curve.shortest(goal.measure, goal.value)
                 prefixes.append(_cut(key, stream, min(reached or limit, limit)))
         return prefixes
 

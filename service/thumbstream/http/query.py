@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
+from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import MEASURES
-from thumbstream.codec.targets import Target
 from thumbstream.http.refusals import BadRequestError
 from thumbstream.ids import is_id
 

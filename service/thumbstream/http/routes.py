@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
-from thumbstream.codec.targets import Target as CodecTarget
+from thumbstream.codec.prefix_search import Target as CodecTarget
 from thumbstream.encoding import EncodeOptions
 from thumbstream.http.budget_route import Budgeting
 from thumbstream.http.conditional import matches_any

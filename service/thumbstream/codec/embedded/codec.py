@@ -21,22 +21,30 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.alpha import joined, layers_of
-from thumbstream.codec.bitstream import Header, parse_header, write_header
+from thumbstream.codec.alpha import merge_alpha, split_alpha
+from thumbstream.codec.bitstream import (
+    Header,
+    describe_header,
+    parse_header,
+    placeholder_image,
+    write_header,
+)
 from thumbstream.codec.embedded import rdo as flipsearch
 from thumbstream.codec.embedded.context import EmbeddedContextModel
-from thumbstream.codec.embedded.quantizer import Integers, Nesting
-from thumbstream.codec.embedded.rdo import FlipSearch, Subject
-from thumbstream.codec.embedded.symbols import SymbolTrace, WrittenSymbols
-from thumbstream.codec.embedded.unfolding import DecodedSymbols
-from thumbstream.codec.facts import header_facts, unknown_picture
-from thumbstream.codec.iterative.codes import Grid, grid_of
-from thumbstream.codec.layouts import EmbeddedLayout
+from thumbstream.codec.embedded.params import EmbeddedParams
+from thumbstream.codec.embedded.quantizer import DecodedSymbols, EmbeddedQuantizer, States
+from thumbstream.codec.embedded.rdo import EncoderInput, RateDistortionOptimizer
+from thumbstream.codec.embedded.symbols import SymbolDecoder, SymbolEncoder
 from thumbstream.codec.model_folder import Artifact
-from thumbstream.codec.prefix_search import PrefixDecoder, shortest_prefix
-from thumbstream.codec.runtime import Float, Network
-from thumbstream.codec.targets import BYTES, Target, check_limits
-from thumbstream.codec.tensors import to_network, to_pixels
+from thumbstream.codec.prefix_search import (
+    BYTES,
+    PrefixDecoder,
+    Target,
+    check_limits,
+    shortest_prefix,
+)
+from thumbstream.codec.runtime import OnnxNetwork
+from thumbstream.codec.tensors import Float, Grid, cell_grid, denormalize, normalize
 from thumbstream.errors import ArtifactError, BitstreamError
 
 COLOURS = 3
@@ -60,13 +68,13 @@ class EmbeddedCodec:
         self.bitstream_id = artifact.bitstream_id
         self.manifest = artifact.manifest
         self._stride = artifact.stride
-        self._nesting = Nesting(EmbeddedLayout.of(artifact))
-        self._context_model = EmbeddedContextModel(artifact.arrays("entropy.npz"), self._nesting)
-        self._analysis = Network(artifact.file("analysis.onnx"), device)
-        self._synthesis = Network(artifact.file("synthesis.onnx"), device)
+        self._quantizer = EmbeddedQuantizer(EmbeddedParams.from_artifact(artifact))
+        self._context_model = EmbeddedContextModel(artifact.arrays("entropy.npz"), self._quantizer)
+        self._analysis = OnnxNetwork(artifact.file("analysis.onnx"), device)
+        self._synthesis = OnnxNetwork(artifact.file("synthesis.onnx"), device)
         self._check_networks()
         self._search = (
-            FlipSearch(artifact, self._context_model, device)
+            RateDistortionOptimizer(artifact, self._context_model, device)
             if flipsearch.NETWORK in artifact.files
             else None
         )
@@ -109,9 +117,9 @@ class EmbeddedCodec:
         header = write_header(
             self.bitstream_id, width, height, alpha=channels > COLOURS, aspect=aspect
         )
-        subject = self._subject(pixels, grid_of(height, width, self._stride))
+        subject = self._subject(pixels, cell_grid(height, width, self._stride))
         if target is not None and target.measure == BYTES:
-            size = int(target.goal)
+            size = int(target.value)
             return header[:size] + self._best_of(subject, size - len(header)), self
         written = self._written(subject, self._everywhere(subject), max_bytes)
         stream = (header + written.data)[:max_bytes]
@@ -127,8 +135,8 @@ class EmbeddedCodec:
         """
         header = parse_header(stream)
         if header.bitstream_id is None:
-            return unknown_picture(header)
-        return next(self._drawings(header, [self._trace(header, stream).whole()]))
+            return placeholder_image(header)
+        return next(self._drawings(header, [self._trace(header, stream).decode_all()]))
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """``decode(stream[:n])``, exactly, for every ``n`` of ``lengths``, which must not fall.
@@ -146,19 +154,19 @@ class EmbeddedCodec:
         determine everything).
         """
         header = parse_header(stream)
-        found = self._trace(header, stream).whole()
+        found = self._trace(header, stream).decode_all()
         step, (rows, columns) = found.step, found.values.shape[2:]
         return {
-            **header_facts(self.model_id, header, len(stream)),
+            **describe_header(self.model_id, header, len(stream)),
             "cells": rows * columns,
-            "symbols": found.known,
-            "planes": self._nesting.layout.planes if step is None else step.plane,
+            "symbols": found.decoded_count,
+            "planes": self._quantizer.params.planes if step is None else step.plane,
             "step": None if step is None else {"plane": step.plane, "group": step.group},
         }
 
     def _check_networks(self) -> None:
         """Raise `ArtifactError` unless both networks take and give what a cell has."""
-        channels, stride = self._nesting.layout.channels, self._stride
+        channels, stride = self._quantizer.params.channels, self._stride
         taken = self._analysis.channels, self._synthesis.channels
         if taken == ({"pixels": COLOURS}, {"values": channels, "levels": channels}):
             pixels = np.zeros((1, COLOURS, stride, stride), np.float32)
@@ -169,46 +177,46 @@ class EmbeddedCodec:
                 return
         raise ArtifactError(f"{self.model_id}: the networks and the manifest disagree")
 
-    def _subject(self, pixels: NDArray[np.uint8], grid: Grid) -> Subject:
-        x = to_network(layers_of(pixels), grid, self._stride)
+    def _subject(self, pixels: NDArray[np.uint8], grid: Grid) -> EncoderInput:
+        x = normalize(split_alpha(pixels), grid, self._stride)
         latents = self._analysis.run({"pixels": x})[0]
-        return Subject(x, latents.reshape(*latents.shape[:2], grid.cells), grid)
+        return EncoderInput(x, latents.reshape(*latents.shape[:2], grid.cells), grid)
 
-    def _everywhere(self, subject: Subject) -> Integers:
+    def _everywhere(self, subject: EncoderInput) -> States:
         """Finest states of a stream that may be cut anywhere."""
         if self._search is None:
-            return self._nesting.nearest(subject.latents)
-        return self._search.everywhere(subject)
+            return self._quantizer.quantize(subject.latents)
+        return self._search.optimize_all_prefixes(subject)
 
-    def _best_of(self, subject: Subject, size: int) -> bytes:
+    def _best_of(self, subject: EncoderInput, size: int) -> bytes:
         """Of the streams with and without a search for their end, cut to ``size``, the better."""
         plain = self._written(subject, self._everywhere(subject), size).data[: max(0, size)]
         found = self._read(plain, subject)
         if self._search is None or size < 1 or found.step is None:
             return plain
-        states = self._search.towards(subject, found.step)
+        states = self._search.optimize_for_end(subject, found.step)
         searched = self._written(subject, states, size).data[:size]
         drawn = self._read(searched, subject)
         gain = self._search.distortion(subject, found.values, found.levels)
         gain -= self._search.distortion(subject, drawn.values, drawn.levels)
         return searched if gain > 0 else plain
 
-    def _written(self, subject: Subject, states: Integers, size: int | None) -> WrittenSymbols:
-        return WrittenSymbols(self._context_model, states, subject.grid, size)
+    def _written(self, subject: EncoderInput, states: States, size: int | None) -> SymbolEncoder:
+        return SymbolEncoder(self._context_model, states, subject.grid, size)
 
-    def _read(self, payload: bytes, subject: Subject) -> DecodedSymbols:
+    def _read(self, payload: bytes, subject: EncoderInput) -> DecodedSymbols:
         layers = len(subject.latents)
-        return SymbolTrace(payload, self._context_model, layers, subject.grid).whole()
+        return SymbolDecoder(payload, self._context_model, layers, subject.grid).decode_all()
 
-    def _trace(self, header: Header, stream: bytes) -> SymbolTrace:
+    def _trace(self, header: Header, stream: bytes) -> SymbolDecoder:
         if header.bitstream_id not in (None, self.bitstream_id):
             raise BitstreamError(
                 f"the stream is of bitstream {header.bitstream_id}; "
                 f"{self.model_id} reads bitstream {self.bitstream_id}"
             )
-        grid = grid_of(header.height, header.width, self._stride)
+        grid = cell_grid(header.height, header.width, self._stride)
         payload = stream[header.length :]
-        return SymbolTrace(payload, self._context_model, 1 + header.alpha, grid)
+        return SymbolDecoder(payload, self._context_model, 1 + header.alpha, grid)
 
     def _decoded(
         self, stream: bytes, lengths: Sequence[int], trace: Callable[[Header, bytes], _Trace]
@@ -219,7 +227,7 @@ class EmbeddedCodec:
         for header, group in groupby(lengths, lambda n: parse_header(stream[:n])):
             alike = list(group)
             if header.bitstream_id is None:
-                yield from (unknown_picture(header) for _ in alike)
+                yield from (placeholder_image(header) for _ in alike)
             else:
                 found = trace(header, stream[: alike[-1]])
                 yield from self._drawings(
@@ -230,11 +238,11 @@ class EmbeddedCodec:
         self, header: Header, prefixes: Iterable[DecodedSymbols]
     ) -> Iterator[NDArray[np.uint8]]:
         """The picture of each of growing ``prefixes``; equal ones are drawn once."""
-        alike = (list(same) for _, same in groupby(prefixes, lambda found: found.known))
+        alike = (list(same) for _, same in groupby(prefixes, lambda found: found.decoded_count))
         samples = (1 + header.alpha) * header.width * header.height
         while batch := list(islice(alike, max(1, BATCH_PIXELS // samples))):
             for x_hat, same in zip(self._draw([same[0] for same in batch]), batch, strict=True):
-                picture = to_pixels(joined(x_hat), header.height, header.width)
+                picture = denormalize(merge_alpha(x_hat), header.height, header.width)
                 yield from (picture.copy() for _ in same)
 
     def _draw(self, batch: list[DecodedSymbols]) -> Float:
@@ -255,7 +263,7 @@ class _Trace(Protocol):
 class _Written:
     """Decodes prefixes of a stream that was just written."""
 
-    def __init__(self, codec: EmbeddedCodec, header_length: int, written: WrittenSymbols) -> None:
+    def __init__(self, codec: EmbeddedCodec, header_length: int, written: SymbolEncoder) -> None:
         self._codec, self._header_length, self._written = codec, header_length, written
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:

@@ -22,17 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.embedded.context import EmbeddedContext, EmbeddedContextModel
-from thumbstream.codec.embedded.quantizer import Integers, Step
-from thumbstream.codec.iterative.codes import Grid
+from thumbstream.codec.embedded.quantizer import States, Step
 from thumbstream.codec.model_folder import Artifact
-from thumbstream.codec.runtime import Float, Network
+from thumbstream.codec.runtime import OnnxNetwork
+from thumbstream.codec.tensors import Float, Grid
 from thumbstream.errors import ArtifactError
 
 NETWORK, TABLES = "search.onnx", "search.npz"
 """Files of a model that has a search."""
-SHARES = (0.5, 0.3)
+FLIP_FRACTIONS = (0.5, 0.3)
 """Of the flips that promise something, those that are made: in a plane that is one of many."""
-LAST_SHARES = (0.5, 0.4, 0.3, 0.2)
+FINAL_FLIP_FRACTIONS = (0.5, 0.4, 0.3, 0.2)
 """In the plane in which a stream of so many bytes ends."""
 _WHOLE = 1 << 16
 _BITS = -np.log2(np.maximum(np.arange(_WHOLE + 1), 1) / _WHOLE).astype(np.float32)
@@ -40,7 +40,7 @@ _BITS = -np.log2(np.maximum(np.arange(_WHOLE + 1), 1) / _WHOLE).astype(np.float3
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class EncoderInput:
     """What is being coded."""
 
     x: Float
@@ -69,7 +69,7 @@ class _Plane:
     """Bits that a unit of distortion is worth."""
 
 
-class FlipSearch:
+class RateDistortionOptimizer:
     """The search of one published model. Thread-safe: nothing changes after construction."""
 
     def __init__(
@@ -86,17 +86,17 @@ class FlipSearch:
         each plane, and ``everywhere`` bool (planes,), which planes are searched whatever the stream
         is for.
         """
-        layout = model.nesting.layout
-        self._model, self._nesting = model, model.nesting
-        self._network = Network(artifact.file(NETWORK), device)
+        params = model.quantizer.params
+        self._model, self._quantizer = model, model.quantizer
+        self._network = OnnxNetwork(artifact.file(NETWORK), device)
         tables = artifact.arrays(TABLES)
         found = {name: (table.dtype, *table.shape) for name, table in tables.items()}
         expected = {
-            "curvature": (np.dtype(np.float32), layout.channels),
-            "slopes": (np.dtype(np.float32), layout.planes),
-            "everywhere": (np.dtype(np.bool_), layout.planes),
+            "curvature": (np.dtype(np.float32), params.channels),
+            "slopes": (np.dtype(np.float32), params.planes),
+            "everywhere": (np.dtype(np.bool_), params.planes),
         }
-        taken = {"values": layout.channels, "levels": layout.channels, "pixels": 3}
+        taken = {"values": params.channels, "levels": params.channels, "pixels": 3}
         if (
             found != expected
             or self._network.channels != taken
@@ -107,37 +107,39 @@ class FlipSearch:
         self._slopes = tables["slopes"].astype(np.float32)
         self._everywhere = frozenset(np.flatnonzero(tables["everywhere"]).tolist())
 
-    def everywhere(self, subject: Subject) -> Integers:
+    def optimize_all_prefixes(self, subject: EncoderInput) -> States:
         """Finest states of a stream that may be cut anywhere."""
-        return self._states(subject, self._nesting.steps[-1], self._everywhere, SHARES)
+        return self._states(subject, self._quantizer.steps[-1], self._everywhere, FLIP_FRACTIONS)
 
-    def towards(self, subject: Subject, end: Step) -> Integers:
+    def optimize_for_end(self, subject: EncoderInput, end: Step) -> States:
         """Finest states of a stream that will be cut in ``end`` or near it."""
-        return self._states(subject, end, self._everywhere | {end.plane}, LAST_SHARES)
+        return self._states(subject, end, self._everywhere | {end.plane}, FINAL_FLIP_FRACTIONS)
 
-    def distortion(self, subject: Subject, values: Float, levels: Float) -> float:
+    def distortion(self, subject: EncoderInput, values: Float, levels: Float) -> float:
         """Of what ``values`` and ``levels`` ``(layers, channels, rows, columns)`` draw."""
         return self._measure(subject, values, levels)[0]
 
     def _states(
-        self, subject: Subject, end: Step, planes: frozenset[int], shares: tuple[float, ...]
-    ) -> Integers:
+        self, subject: EncoderInput, end: Step, planes: frozenset[int], shares: tuple[float, ...]
+    ) -> States:
         """Search ``planes`` up to ``end``, with ``shares`` in the last one; then the nearest."""
-        layers, nesting = len(subject.latents), self._nesting
+        layers, quantizer = len(subject.latents), self._quantizer
         last = max(planes, default=-1)  # behind it nobody asks the context any more
         context = EmbeddedContext(self._model, layers, subject.grid)
         states: Float = np.zeros(subject.latents.shape, np.float32)
-        for plane in range(nesting.layout.planes):
-            children = nesting.children(states, subject.latents, plane)
-            steps = tuple(step for step in nesting.steps if step.plane == plane)
+        for plane in range(quantizer.params.planes):
+            children = quantizer.refinements(states, subject.latents, plane)
+            steps = tuple(step for step in quantizer.steps if step.plane == plane)
             free = tuple(step for step in steps if step.index <= end.index)
             if free and plane in planes:
                 part = self._plane(context, states, free, len(free) / len(steps))
-                found = self._search(subject, part, children, shares if end in free else SHARES)
+                found = self._search(
+                    subject, part, children, shares if end in free else FLIP_FRACTIONS
+                )
                 children[:, part.channels] = found[:, part.channels]
             if plane < last:
                 for step in steps:
-                    context.learn(step, children)
+                    context.update(step, children)
             states = children
         return states.astype(np.int32)
 
@@ -145,9 +147,9 @@ class FlipSearch:
         self, context: EmbeddedContext, parents: Float, steps: tuple[Step, ...], whole: float
     ) -> _Plane:
         """``whole``: the part of the plane's steps that these are."""
-        plane, every = steps[0].plane, np.arange(self._nesting.layout.channels)
+        plane, every = steps[0].plane, np.arange(self._quantizer.params.channels)
         channels = np.concatenate([every[step.channels] for step in steps])
-        levels = np.maximum(np.asarray(self._nesting.layout.starts), plane)
+        levels = np.maximum(np.asarray(self._quantizer.params.starts), plane)
         levels[channels] += 1
         before, behind = self._slopes[max(0, plane - 1)], self._slopes[plane]
         slope = behind if before <= 0 else before ** (1 - whole) * behind**whole
@@ -157,12 +159,12 @@ class FlipSearch:
             parents,
             channels,
             np.broadcast_to(levels[:, None], parents.shape).astype(np.float32),
-            float(self._nesting.intervals[plane + 1]),
+            float(self._quantizer.intervals[plane + 1]),
             float(slope),
         )
 
     def _search(
-        self, subject: Subject, part: _Plane, children: Float, shares: tuple[float, ...]
+        self, subject: EncoderInput, part: _Plane, children: Float, shares: tuple[float, ...]
     ) -> Float:
         """States behind the steps of ``part``: ``children``, or better ones.
 
@@ -208,18 +210,18 @@ class FlipSearch:
         """Bits of the digits -1, 0 and +1, ``(3, layers, free channels, cells)``; and of all."""
         context, of_steps = part.context.copy(), []
         for step in part.steps:
-            nonzero, positive = (chance.astype(np.intp) for chance in context.chances(step))
+            nonzero, positive = (chance.astype(np.intp) for chance in context.probabilities(step))
             some = _BITS[nonzero]
             bits = np.stack(
                 [some + _BITS[_WHOLE - positive], _BITS[_WHOLE - nonzero], some + _BITS[positive]]
             )
             of_steps.append(bits.reshape(3, len(states), step.width, -1))
-            context.learn(step, states)
+            context.update(step, states)
         costs: Float = np.concatenate(of_steps, 2)
         digits = (states - 3 * part.parents)[:, part.channels].astype(np.intp)
         return costs, float(_at(costs, digits).sum())
 
-    def _measure(self, subject: Subject, values: Float, levels: Float) -> tuple[float, Float]:
+    def _measure(self, subject: EncoderInput, values: Float, levels: Float) -> tuple[float, Float]:
         """Distortion of all layers, and its gradient with respect to ``values``."""
         runs = [
             self._network.run(
@@ -230,11 +232,11 @@ class FlipSearch:
         return float(sum(run[0][0] for run in runs)), np.concatenate([run[1] for run in runs])
 
     def _intervals(self, part: _Plane) -> Float:
-        intervals: Float = self._nesting.intervals[part.levels.astype(np.intp)]
+        intervals: Float = self._quantizer.intervals[part.levels.astype(np.intp)]
         return intervals
 
     @staticmethod
-    def _spread(subject: Subject, table: Float) -> Float:
+    def _spread(subject: EncoderInput, table: Float) -> Float:
         return table.reshape(*table.shape[:2], subject.grid.rows, subject.grid.columns)
 
 

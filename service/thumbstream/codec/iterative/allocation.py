@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.prefix_search import PrefixDecoder, shortest_prefix
+from thumbstream.codec.prefix_search import BYTES, PrefixDecoder, Target, shortest_prefix
 from thumbstream.codec.quality import psnr
-from thumbstream.codec.targets import BYTES, Target
 
 SOME_STOP_BITS = 4.0
 """Cost of saying that some cells stop here."""
@@ -37,7 +36,7 @@ Iterations: TypeAlias = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
-class Courses:
+class RateDistortionTraces:
     """How every cell of a picture goes on, iteration by iteration."""
 
     pixels: NDArray[np.uint8]
@@ -71,11 +70,11 @@ class Courses:
         return np.add.reduceat(np.add.reduceat(squares, rows, 1), columns, 2)
 
 
-def with_stops(codec: PrefixDecoder, courses: Courses, target: Target) -> bytes:
+def encode_with_stops(codec: PrefixDecoder, courses: RateDistortionTraces, target: Target) -> bytes:
     """The stream that serves ``target`` best, with or without stops."""
     plain = courses.write(courses.everything())
     if target.measure == BYTES:
-        return _best_of_size(codec, courses, plain, int(target.goal))
+        return _best_of_size(codec, courses, plain, int(target.value))
     found = shortest_prefix(codec, courses.pixels, plain, target)
     best = plain if found is None else found
     for stream in _reaching(courses, target):
@@ -115,7 +114,7 @@ def allocate(errors: NDArray[np.float64], planes: int, slope: float) -> Iteratio
     return chosen.reshape(shape) + 1
 
 
-def _reaching(courses: Courses, target: Target) -> Iterator[bytes]:
+def _reaching(courses: RateDistortionTraces, target: Target) -> Iterator[bytes]:
     """Streams of which a part reaches ``target``, that of the steepest slope first."""
     errors = courses.errors()
 
@@ -128,7 +127,9 @@ def _reaching(courses: Courses, target: Target) -> Iterator[bytes]:
         yield from _streams(courses, errors, [slope + octaves for octaves in AROUND_QUALITY])
 
 
-def _best_of_size(codec: PrefixDecoder, courses: Courses, plain: bytes, size: int) -> bytes:
+def _best_of_size(
+    codec: PrefixDecoder, courses: RateDistortionTraces, plain: bytes, size: int
+) -> bytes:
     """Of the streams with and without stops, cut to ``size`` bytes, that of highest PSNR."""
     errors = courses.errors()
 
@@ -144,7 +145,9 @@ def _best_of_size(codec: PrefixDecoder, courses: Courses, plain: bytes, size: in
     return streams[int(psnr(courses.pixels, np.stack(x_hats)).argmax())]
 
 
-def _streams(courses: Courses, errors: NDArray[np.float64], slopes: list[float]) -> Iterator[bytes]:
+def _streams(
+    courses: RateDistortionTraces, errors: NDArray[np.float64], slopes: list[float]
+) -> Iterator[bytes]:
     """A stream for every slope (log2) that leads to stops of its own.
 
     Its longest cells go on to the last iteration: the stream is to be cut, and then its last bytes

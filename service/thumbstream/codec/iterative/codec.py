@@ -22,19 +22,31 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.bitstream import Header, parse_header, write_header
-from thumbstream.codec.facts import header_facts, unknown_picture
-from thumbstream.codec.iterative.allocation import Courses, Iterations, with_stops
-from thumbstream.codec.iterative.codes import Grid, grid_of
-from thumbstream.codec.iterative.codestream import CodeTrace, CodeWriter, DecodedCodes
+from thumbstream.codec.bitstream import (
+    Header,
+    describe_header,
+    parse_header,
+    placeholder_image,
+    write_header,
+)
+from thumbstream.codec.iterative.allocation import (
+    Iterations,
+    RateDistortionTraces,
+    encode_with_stops,
+)
+from thumbstream.codec.iterative.codes import CodeDecoder, CodeEncoder, DecodedCodes
 from thumbstream.codec.iterative.context import ContextModel
+from thumbstream.codec.iterative.params import IterativeParams
 from thumbstream.codec.iterative.transforms import COLOURS, Analysis, State, Synthesis
-from thumbstream.codec.layouts import IterativeLayout
 from thumbstream.codec.model_folder import Artifact
-from thumbstream.codec.prefix_search import PrefixDecoder, shortest_prefix
-from thumbstream.codec.runtime import Float
-from thumbstream.codec.targets import BYTES, Target, check_limits
-from thumbstream.codec.tensors import to_network, to_pixels
+from thumbstream.codec.prefix_search import (
+    BYTES,
+    PrefixDecoder,
+    Target,
+    check_limits,
+    shortest_prefix,
+)
+from thumbstream.codec.tensors import Float, Grid, cell_grid, denormalize, normalize
 from thumbstream.errors import ArtifactError, BitstreamError
 
 Cells: TypeAlias = NDArray[np.bool_]
@@ -65,18 +77,18 @@ class IterativeCodec:
         self.model_id = artifact.model_id
         self.bitstream_id = artifact.bitstream_id
         self.manifest = artifact.manifest
-        layout = IterativeLayout.of(artifact)
+        params = IterativeParams.from_artifact(artifact)
         self._stride = artifact.stride
-        self._planes = layout.planes
-        self._additive = layout.reconstruction == "additive"
-        self._cell_stops = layout.cell_stops
-        self._gains = np.asarray(layout.residual_gains, np.float32)
+        self._planes = params.planes
+        self._additive = params.reconstruction == "additive"
+        self._cell_stops = params.cell_stops
+        self._gains = np.asarray(params.residual_gains, np.float32)
         self._context_model = ContextModel(artifact.arrays("entropy.npz"))
         model = self._context_model
-        if (model.iterations, model.planes) != (layout.iterations, layout.planes):
+        if (model.iterations, model.planes) != (params.iterations, params.planes):
             raise ArtifactError(f"{self.model_id}: tables and manifest disagree")
-        self._analysis = Analysis(artifact, layout, device)
-        self._synthesis = Synthesis(artifact, layout, device)
+        self._analysis = Analysis(artifact, params, device)
+        self._synthesis = Synthesis(artifact, params, device)
         self.providers = self._synthesis.providers
 
     def encode(
@@ -106,9 +118,9 @@ class IterativeCodec:
         if target is None:
             return self._encode_plain(pixels, max_bytes)
         if self._cell_stops:
-            return with_stops(self, self._courses(pixels), target)
+            return encode_with_stops(self, self._courses(pixels), target)
         if target.measure == BYTES:
-            return self._encode_plain(pixels, int(target.goal))
+            return self._encode_plain(pixels, int(target.value))
         stream = self._encode_plain(pixels, None)
         return shortest_prefix(self, pixels, stream, target) or stream
 
@@ -131,9 +143,9 @@ class IterativeCodec:
         """
         header = parse_header(stream)
         if header.bitstream_id is None:
-            return unknown_picture(header)
+            return placeholder_image(header)
         trace = self._trace(header, stream)
-        return next(self._drawings(header, iter([trace.whole()])))
+        return next(self._drawings(header, iter([trace.decode_all()])))
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """``decode(stream[:n])``, exactly, for every ``n`` of ``lengths``, which must not fall.
@@ -146,15 +158,15 @@ class IterativeCodec:
         for header, group in groupby(lengths, lambda n: parse_header(stream[:n])):
             alike = list(group)
             if header.bitstream_id is None:
-                yield from (unknown_picture(header) for _ in alike)
+                yield from (placeholder_image(header) for _ in alike)
             else:
                 trace = self._trace(header, stream[: alike[-1]])
                 found = trace.prefixes([n - header.length for n in alike])
                 yield from self._drawings(header, found)
 
-    def read_codes(self, stream: bytes) -> DecodedCodes:
+    def decode_codes(self, stream: bytes) -> DecodedCodes:
         """The codes that ``stream`` determines; raises `BitstreamError`."""
-        return self._trace(parse_header(stream), stream).whole()
+        return self._trace(parse_header(stream), stream).decode_all()
 
     def inspect(self, stream: bytes) -> dict[str, Any]:
         """What ``stream`` says about itself; raises `BitstreamError`.
@@ -164,18 +176,18 @@ class IterativeCodec:
         no further iterations) and ``raw_length``, the bytes that the same codes would take without
         entropy coding.
         """
-        header, found = parse_header(stream), self.read_codes(stream)
+        header, found = parse_header(stream), self.decode_codes(stream)
         return {
-            **header_facts(self.model_id, header, len(stream)),
+            **describe_header(self.model_id, header, len(stream)),
             "cells": found.active[0].size,
-            "codes": found.known,
+            "codes": found.decoded_count,
             "codes_per_iteration": found.codes[0].size,
-            "iterations": len(found.codes) if found.known else 0,
+            "iterations": len(found.codes) if found.decoded_count else 0,
             "stopped_cells": found.stopped,
-            "raw_length": header.length + -(-found.known // 8),
+            "raw_length": header.length + -(-found.decoded_count // 8),
         }
 
-    def _trace(self, header: Header, stream: bytes) -> CodeTrace:
+    def _trace(self, header: Header, stream: bytes) -> CodeDecoder:
         if header.bitstream_id is not None and header.bitstream_id != self.bitstream_id:
             raise BitstreamError(
                 f"the stream is of bitstream {header.bitstream_id}; "
@@ -183,35 +195,35 @@ class IterativeCodec:
             )
         if header.alpha and header.bitstream_id is not None:
             raise BitstreamError(f"bitstream {header.bitstream_id} has no alpha")
-        grid = grid_of(header.height, header.width, self._stride)
+        grid = cell_grid(header.height, header.width, self._stride)
         payload = stream[header.length :]
-        return CodeTrace(payload, self._context_model, grid, stops=self._cell_stops)
+        return CodeDecoder(payload, self._context_model, grid, stops=self._cell_stops)
 
     def _drawings(
         self, header: Header, prefixes: Iterator[DecodedCodes]
     ) -> Iterator[NDArray[np.uint8]]:
         """The picture of each of growing ``prefixes``; what they share is drawn once."""
-        drawing, done = self._blank(grid_of(header.height, header.width, self._stride)), 0
-        pixels, known = unknown_picture(header), -1
+        drawing, done = self._blank(cell_grid(header.height, header.width, self._stride)), 0
+        pixels, known = placeholder_image(header), -1
         for found in prefixes:
-            if found.known > known:
+            if found.decoded_count > known:
                 last = len(found.codes) - 1
                 for t in range(done, last):
                     drawing = self._draw(drawing, t, found.codes[t], found.active[t])
                 cut = self._draw(drawing, last, found.codes[last], found.active[last])
-                done, known = last, found.known
-                pixels = to_pixels(cut.x_hat[0], header.height, header.width)
+                done, known = last, found.decoded_count
+                pixels = denormalize(cut.x_hat[0], header.height, header.width)
             yield pixels
 
     def _encode_plain(self, pixels: NDArray[np.uint8], max_bytes: int | None) -> bytes:
         """The stream without stops, or its first ``max_bytes`` bytes."""
         height, width, _ = pixels.shape
         header = write_header(self.bitstream_id, width, height)
-        grid = grid_of(height, width, self._stride)
-        writer = CodeWriter(self._context_model, grid, stops=self._cell_stops)
-        for codes, _ in self._iterate(to_network(pixels[None], grid, self._stride), grid):
+        grid = cell_grid(height, width, self._stride)
+        writer = CodeEncoder(self._context_model, grid, stops=self._cell_stops)
+        for codes, _ in self._iterate(normalize(pixels[None], grid, self._stride), grid):
             writer.write(codes)
-            if max_bytes is not None and len(header) + writer.settled() >= max_bytes:
+            if max_bytes is not None and len(header) + writer.stable_length() >= max_bytes:
                 break
         return (header + writer.finish())[:max_bytes]
 
@@ -239,23 +251,23 @@ class IterativeCodec:
             x_hat = np.where(_spread(active, self._stride), x_hat, before.x_hat)
         return _Drawing(x_hat, state)
 
-    def _courses(self, pixels: NDArray[np.uint8]) -> Courses:
+    def _courses(self, pixels: NDArray[np.uint8]) -> RateDistortionTraces:
         """What stopping cells can choose from: every iteration of every cell."""
         height, width, _ = pixels.shape
-        grid = grid_of(height, width, self._stride)
-        steps = list(self._iterate(to_network(pixels[None], grid, self._stride), grid))
+        grid = cell_grid(height, width, self._stride)
+        steps = list(self._iterate(normalize(pixels[None], grid, self._stride), grid))
         codes = [codes for codes, _ in steps]
         last = self._draw(steps[-1][1], len(steps) - 1, codes[-1])
         drawings = [*(drawing for _, drawing in steps[1:]), last]
 
         def write(iterations: Iterations) -> bytes:
-            writer = CodeWriter(self._context_model, grid, stops=True)
+            writer = CodeEncoder(self._context_model, grid, stops=True)
             for t in range(iterations.max()):
                 writer.write(codes[t], iterations > t)
             return write_header(self.bitstream_id, width, height) + writer.finish()
 
-        x_hats = [to_pixels(drawing.x_hat[0], height, width) for drawing in drawings]
-        return Courses(pixels, np.stack(x_hats), self._stride, self._planes, write)
+        x_hats = [denormalize(drawing.x_hat[0], height, width) for drawing in drawings]
+        return RateDistortionTraces(pixels, np.stack(x_hats), self._stride, self._planes, write)
 
 
 def _spread(cells: NDArray[np.generic], stride: int) -> NDArray[Any]:

@@ -7,7 +7,7 @@ the 3x3 cells around it, of this iteration (as far as they are known) and of the
         --> x w1 + b1[plane, half] --> clip to 0..255 --> . w2[plane, half] + b2 --> >> 3
         --> clip to -1024..1023 --> table of 16-bit probabilities
 
-All sums stay below 2^24 (checked when the tables are opened), so float32 holds them exactly: matrix
+All sums stay below 2^24 (checked when the tables are opened), so float32 is exact: matrix
 products run in BLAS and still give the same integers everywhere. Nothing else on the way between
 symbols and bytes uses floating point. Normative text: docs/bitstream.md, "Context model".
 """
@@ -22,16 +22,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.iterative.codes import HALVES, Grid, half_planes
-from thumbstream.codec.tables import (
+from thumbstream.codec.model_folder import (
     HIDDEN_MAX,
     LOGIT_SHIFT,
     TABLE_SIZE,
-    check_sums,
-    checked,
-    wrong_shapes,
+    check_accumulator_range,
+    shape_error,
+    validate_tables,
 )
+from thumbstream.codec.tensors import Float, Grid
 
+HALVES_PER_PLANE = 2
+"""Half-planes of a checkerboard."""
 SOURCES = 3
 """Iterations that a context sees: this one and the two before."""
 TAPS = 9
@@ -44,11 +46,17 @@ _TYPES: dict[str, np.dtype[Any]] = {
     "probability": np.dtype(np.uint16),
 }
 
-Float = NDArray[np.float32]
+
+@lru_cache(maxsize=256)
+def half_planes(grid: Grid) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Flat cell indices of the even and of the odd squares, each in raster order."""
+    row, column = np.divmod(np.arange(grid.cells), grid.columns)
+    parity = (row + column) % HALVES_PER_PLANE
+    return np.flatnonzero(parity == 0), np.flatnonzero(parity == 1)
 
 
 class ContextModel:
-    """The integer tables of one published model, checked and ready to use."""
+    """The integer tables of one published model, validate_tables and ready to use."""
 
     def __init__(self, tables: Mapping[str, NDArray[np.generic]]) -> None:
         """Check and take ``tables``; raises `ArtifactError` when they do not fit each other.
@@ -56,9 +64,9 @@ class ContextModel:
         ``w1`` int8 (T, 3, planes, 9, hidden), ``b1`` int16 (T, 2 planes, hidden), ``w2`` int8
         (T, 2 planes, hidden), ``b2`` int32 (T, 2 planes), ``probability`` uint16 (2048,).
         """
-        w1, b1, w2, b2, probability = checked(tables, _TYPES)
+        w1, b1, w2, b2, probability = validate_tables(tables, _TYPES)
         iterations, sources, planes, taps, hidden = w1.shape if w1.ndim == 5 else (0,) * 5
-        steps = (iterations, planes * HALVES)
+        steps = (iterations, planes * HALVES_PER_PLANE)
         if (
             (sources, taps) != (SOURCES, TAPS)
             or not w1.size
@@ -66,8 +74,8 @@ class ContextModel:
             or w2.shape != (*steps, hidden)
             or b2.shape != steps
         ):
-            raise wrong_shapes()
-        check_sums(
+            raise shape_error()
+        check_accumulator_range(
             np.abs(w1).sum(axis=(1, 2, 3)).max() + np.abs(b1).max(),
             HIDDEN_MAX * np.abs(w2).sum(axis=-1).max() + np.abs(b2).max(),
         )
@@ -138,7 +146,7 @@ class Context:
 
     def probabilities(self, plane: int, half: int) -> NDArray[np.int64]:
         """``P(+1) * 2^16`` of the codes of one half-plane, in coding order."""
-        model, step = self._model, (self._iteration, plane * HALVES + half)
+        model, step = self._model, (self._iteration, plane * HALVES_PER_PLANE + half)
         sums = self._sums[self.halves[half]] + model.b1[step]
         hidden = np.minimum(np.maximum(sums, 0), HIDDEN_MAX)
         logit = (hidden @ model.w2[step] + model.b2[step]).astype(np.int64) >> LOGIT_SHIFT
@@ -147,7 +155,7 @@ class Context:
         chances: NDArray[np.int64] = model.probability[entries]
         return chances
 
-    def learn(self, plane: int, half: int, codes: Float) -> None:
+    def update(self, plane: int, half: int, codes: Float) -> None:
         """Take in the codes (-1 or +1) of one half-plane."""
         where = self._where
         new = np.zeros(where.size, np.float32)

@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from thumbstream.codec.iterative.codes import Grid
-from thumbstream.codec.layouts import IterativeLayout
+from thumbstream.codec.iterative.params import IterativeParams
 from thumbstream.codec.model_folder import Artifact
-from thumbstream.codec.runtime import Float, Network
+from thumbstream.codec.runtime import OnnxNetwork
+from thumbstream.codec.tensors import Float, Grid
 from thumbstream.errors import ArtifactError
 
 COLOURS = 3
@@ -30,17 +30,17 @@ class _Transform:
     def __init__(
         self,
         artifact: Artifact,
-        layout: IterativeLayout,
+        params: IterativeParams,
         name: str,
         channels: int,
         device: str,
     ) -> None:
         """``channels`` are those of the value that goes in beside the state."""
-        self._states = layout.states[name]
+        self._states = params.states[name]
         named = [(state.name, state.channels) for state in self._states]
-        stages = layout.iterations if layout.weights == "per_stage" else 1
+        stages = params.iterations if params.weights == "per_stage" else 1
         self._stages = [
-            Network(artifact.file(layout.file_of(name, t)), device) for t in range(stages)
+            OnnxNetwork(artifact.file(params.file_of(name, t)), device) for t in range(stages)
         ]
         for network in self._stages:
             value, *carried = network.channels.items()
@@ -68,19 +68,19 @@ class _Transform:
         return output, tuple(following)
 
 
-def _slots(layout: IterativeLayout) -> int:
+def _slots(params: IterativeParams) -> int:
     """Iterations that share the code channels of one network."""
-    return layout.iterations if layout.weights == "shared" else 1
+    return params.iterations if params.weights == "shared" else 1
 
 
 class Analysis(_Transform):
     """Encoder and binarizer: a residual to codes."""
 
-    def __init__(self, artifact: Artifact, layout: IterativeLayout, device: str) -> None:
+    def __init__(self, artifact: Artifact, params: IterativeParams, device: str) -> None:
         """Raises `ArtifactError` or `DeviceError`."""
-        super().__init__(artifact, layout, "analysis", COLOURS, device)
+        super().__init__(artifact, params, "analysis", COLOURS, device)
         self._stride = artifact.stride
-        self._planes, self._slots = layout.planes, _slots(layout)
+        self._planes, self._slots = params.planes, _slots(params)
 
     def __call__(self, iteration: int, residual: Float, state: State) -> tuple[Float, State]:
         """``(1, 3, H, W)`` to ``(planes, rows, columns)`` of -1 and +1."""
@@ -93,10 +93,10 @@ class Analysis(_Transform):
 class Synthesis(_Transform):
     """Decoder: codes to a picture, or to what is added to one."""
 
-    def __init__(self, artifact: Artifact, layout: IterativeLayout, device: str) -> None:
+    def __init__(self, artifact: Artifact, params: IterativeParams, device: str) -> None:
         """Raises `ArtifactError` or `DeviceError`."""
-        self._planes, self._slots = layout.planes, _slots(layout)
-        super().__init__(artifact, layout, "synthesis", self._planes * self._slots, device)
+        self._planes, self._slots = params.planes, _slots(params)
+        super().__init__(artifact, params, "synthesis", self._planes * self._slots, device)
 
     def __call__(self, iteration: int, codes: Float, state: State) -> tuple[Float, State]:
         """``(planes, rows, columns)`` in [-1, 1] to ``(1, 3, H, W)``."""

@@ -100,7 +100,7 @@ def nothing_known(shape: Sequence[int]) -> Codes:
     ]
 
 
-def chance(tables: Mapping[str, Any], known: Codes, place: Place) -> int:
+def probability(tables: Mapping[str, Any], known: Codes, place: Place) -> int:
     """``P(+1) * 65536`` of the code at ``place``; ``known`` holds 0 for every later code."""
     t, plane, row, column = place
     step = 2 * plane + (row + column) % 2
@@ -119,19 +119,19 @@ def chance(tables: Mapping[str, Any], known: Codes, place: Place) -> int:
     return int(tables["probability"][min(max(logit >> 3, -1024), 1023) + 1024])
 
 
-def chances(tables: Mapping[str, Any], codes: Codes) -> tuple[list[int], list[bool]]:
+def probabilities(tables: Mapping[str, Any], codes: Codes) -> tuple[list[int], list[bool]]:
     """Probability and value of every code, in coding order."""
     shape = (len(codes), len(codes[0]), len(codes[0][0]), len(codes[0][0][0]))
     known, probabilities, bits = nothing_known(shape), [], []
     for places in half_planes(shape):
-        probabilities += [chance(tables, known, place) for place in places]
+        probabilities += [probability(tables, known, place) for place in places]
         for t, plane, row, column in places:
             known[t][plane][row][column] = codes[t][plane][row][column]
             bits.append(known[t][plane][row][column] > 0)
     return probabilities, bits
 
 
-def stopping_chances(
+def stopping_probabilities(
     tables: Mapping[str, Any], codes: Codes
 ) -> tuple[list[int], list[bool], list[bool]]:
     """Probability and value of every decision where cells may stop, and which are codes.
@@ -158,7 +158,7 @@ def stopping_chances(
         are_codes += [False] * len(decisions)
         for places in half_planes((1, *shape[1:])):
             coded = [(t, *place[1:]) for place in places if place[2:] not in stopped]
-            probabilities += [chance(tables, known, place) for place in coded]
+            probabilities += [probability(tables, known, place) for place in coded]
             for _, plane, row, column in coded:
                 known[t][plane][row][column] = codes[t][plane][row][column]
                 bits.append(known[t][plane][row][column] > 0)

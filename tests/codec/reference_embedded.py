@@ -1,6 +1,6 @@
-"""Slow, plain twin of the embedded family's coding path, written from docs/bitstream.md alone.
+"""Slow, plain reference of the embedded family's coding path, written from docs/bitstream.md alone.
 
-Like ``codec_twins`` it shares no code with ``thumbstream.codec``: loops over plain integers.
+Like ``reference_codec`` it shares no code with ``thumbstream.codec``: loops over plain integers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from codec_twins import Interval, next_decision, range_encode
+from reference_codec import Interval, next_decision, range_encode
 
 Plane = list[list[int]]
 """``[row][column]``"""
@@ -18,7 +18,7 @@ States = list[list[Plane]]
 Symbol = tuple[int, int, int, int]
 """Layer, channel, row, column."""
 Decide = Callable[[Symbol, int, int], int | None]
-"""A digit, by its chances of not being 0 and then of being +1; None when the data have ended."""
+"""A digit, by its probabilities of being nonzero and of being +1; None at the end of the data."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class Model:
                 if begun:
                     yield plane, group, begun
 
-    def chances(self, plane: int, group: int, states: States, symbol: Symbol) -> tuple[int, int]:
+    def probabilities(
+        self, plane: int, group: int, states: States, symbol: Symbol
+    ) -> tuple[int, int]:
         tables, (layer, channel, row, column) = self.tables, symbol
         first_shift, second_shift, last_shift = (int(shift) for shift in tables["shifts"])
         refined = sum(self.groups[:group])
@@ -76,9 +78,9 @@ class Model:
             >> last_shift
             for d in (0, 1)
         )
-        return self._chance(nonzero), self._chance(positive)
+        return self._probability(nonzero), self._probability(positive)
 
-    def _chance(self, logit: int) -> int:
+    def _probability(self, logit: int) -> int:
         return int(self.tables["probability"][limited(logit, -1024, 1023) + 1024])
 
 
@@ -119,10 +121,10 @@ class Walk:
     model: Model
     states: States
     levels: States
-    known: int = 0
+    decoded_count: int = 0
     ended_in: tuple[int, int] | None = None
     """Plane and group of the step that is not known whole."""
-    chances: list[tuple[int, int]] = field(default_factory=list)
+    probabilities: list[tuple[int, int]] = field(default_factory=list)
     """Of not 0 and of +1: of every symbol that was asked for, in the order of the stream."""
 
     @classmethod
@@ -145,10 +147,12 @@ class Walk:
                     for row in range(rows):
                         for column in range(columns):
                             symbol = (layer, channel, row, column)
-                            chances = self.model.chances(plane, group, self.states, symbol)
-                            of_layer.append((symbol, *chances))
+                            probabilities = self.model.probabilities(
+                                plane, group, self.states, symbol
+                            )
+                            of_layer.append((symbol, *probabilities))
                 symbols += sorted(of_layer, key=lambda entry: -entry[1])  # ties keep their order
-            self.chances += [chances for _, *chances in symbols]  # type: ignore[misc]
+            self.probabilities += [probabilities for _, *probabilities in symbols]  # type: ignore[misc]
             found: list[tuple[Symbol, int]] = []
             for symbol, nonzero, positive in symbols:
                 digit = decide(symbol, nonzero, positive)
@@ -160,7 +164,7 @@ class Walk:
                 states = self.states[layer][channel][row]
                 states[column] = 3 * states[column] + digit
                 self.levels[layer][channel][row][column] += 1
-            self.known += len(found)
+            self.decoded_count += len(found)
             if self.ended_in:
                 break
 

@@ -1,0 +1,74 @@
+"""Manifest keys of the iterative families. See docs/artifact.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from thumbstream.codec.model_folder import (
+    Artifact,
+    StateTensor,
+    manifest_errors,
+    require_choice,
+    require_list,
+    require_positive,
+    require_positive_float,
+    require_type,
+)
+from thumbstream.errors import ArtifactError
+
+NETWORKS = ("analysis", "synthesis")
+"""The two transforms of every model."""
+RECONSTRUCTIONS = ("one_shot", "additive")
+"""Each iteration draws the whole picture anew, or adds to what is drawn."""
+WEIGHTS = ("shared", "per_stage")
+"""One network for all iterations, or one for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class IterativeParams:
+    """The five families of the paper: binary codes in iterations."""
+
+    planes: int
+    """Codes per cell and iteration."""
+    iterations: int
+    reconstruction: str
+    """One of `RECONSTRUCTIONS`."""
+    weights: str
+    """One of `WEIGHTS`."""
+    cell_stops: bool
+    """Whether cells are coded independently and may stop before the last iteration."""
+    residual_gains: tuple[float, ...]
+    """Factor on the residual of each iteration before it enters the analysis network; an additive
+    reconstruction divides by it again."""
+    states: dict[str, tuple[StateTensor, ...]]
+    """State tensors of each network, in the order of its inputs; none where nothing is carried."""
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact) -> IterativeParams:
+        """Raises `ArtifactError`."""
+        manifest = artifact.manifest
+        with manifest_errors(artifact.model_id):
+            params = cls(
+                planes=require_positive(manifest["planes"]),
+                iterations=require_positive(manifest["iterations"]),
+                reconstruction=require_choice(RECONSTRUCTIONS, manifest["reconstruction"]),
+                weights=require_choice(WEIGHTS, manifest["weights"]),
+                cell_stops=require_type(bool, manifest["cell_stops"]),
+                residual_gains=require_list(require_positive_float, manifest["residual_gains"]),
+                states={
+                    network: tuple(_state(**state) for state in manifest["states"][network])
+                    for network in NETWORKS
+                },
+            )
+        if len(params.residual_gains) != params.iterations:
+            raise ArtifactError(f"{artifact.model_id}: not one residual gain per iteration")
+        return params
+
+    def file_of(self, network: str, iteration: int) -> str:
+        """Name of the file that holds one of `NETWORKS` in an iteration."""
+        stage = f"-{iteration:02d}" if self.weights == "per_stage" else ""
+        return f"{network}{stage}.onnx"
+
+
+def _state(name: object, channels: object, scale: object) -> StateTensor:
+    return StateTensor(require_type(str, name), require_positive(channels), require_positive(scale))
