@@ -226,9 +226,8 @@ def _print(kind: str, pictures: int, rates: Rates) -> None:
     print(f"{pictures} x {kind}; ratios to decoding and reducing in as many processes")
     for name, summary in _summaries(rates).items():
         spread = f"{summary['lowest']:.2f} .. {summary['highest']:.2f}"
-        print(
-            f"  {name:32} {summary['pictures_per_second']:7.1f}/s  {summary['ratio']:.2f} ({spread})"
-        )
+        rate, ratio = summary["pictures_per_second"], summary["ratio"]
+        print(f"  {name:32} {rate:7.1f}/s  {ratio:.2f} ({spread})")
 
 
 def _kinds(args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:

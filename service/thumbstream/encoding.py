@@ -56,6 +56,10 @@ class EncodeOptions:
             _check_integer("max_bytes", self.max_bytes)
         check_limits(self.max_bytes, self.target)
 
+    def keeps_alpha(self, codec: Codec) -> bool:
+        """Whether the stream of a transparent picture has transparency."""
+        return self.alpha is Alpha.KEEP and codec.alpha
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedThumbnail:
@@ -90,7 +94,7 @@ class EncodedThumbnail:
 
 
 def encode_picture(
-    picture: Picture,
+    picture: Picture | Thumbnail,
     options: EncodeOptions,
     codec: Codec,
     *,
@@ -100,11 +104,11 @@ def encode_picture(
 ) -> EncodedThumbnail:
     """Encode ``picture`` with the ``codec`` of ``options.model``.
 
-    ``limits`` are those of picture files; a picture that is open already is taken as it is.
+    ``limits`` are those of picture files; an open picture or a thumbnail is taken as it is.
     ``curve``: measure the stream's curve, within ``curve_timer``. Raises `IngestError`, `TypeError`
     for something that is not a picture, and `OSError` for a file that cannot be read.
     """
-    alpha = options.alpha is Alpha.KEEP and codec.alpha
+    alpha = options.keeps_alpha(codec)
     with span("ingest"):
         small = _to_thumbnail(picture, options.size, limits, alpha=alpha)
     with span("encode"):
@@ -145,8 +149,10 @@ def _reaches(
 
 
 def _to_thumbnail(
-    picture: Picture, size: int, limits: ImageLimits | None, *, alpha: bool
+    picture: Picture | Thumbnail, size: int, limits: ImageLimits | None, *, alpha: bool
 ) -> Thumbnail:
+    if isinstance(picture, Thumbnail):
+        return picture
     if isinstance(picture, Image.Image):
         return reduce_to_grid(picture, size, alpha=alpha)
     if isinstance(picture, np.ndarray):

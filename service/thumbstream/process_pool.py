@@ -46,7 +46,7 @@ from thumbstream.workers import Slots
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PRELOADED = ("thumbstream.encoding", "thumbstream.models")
+PRELOADED = ("thumbstream.jobs",)
 """Imported once, before workers are forked."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that are set to 1: there is a worker for each core already."""
@@ -55,6 +55,10 @@ MARGIN_SECONDS = 5.0
 """`ProcessPool.is_alive` waits so much longer for a job than its limit."""
 _OUT_OF_MEMORY = 77
 """Exit status of a worker that ran out of memory: its heap may be in pieces, so it ends."""
+
+
+def _nothing() -> None:
+    """Prepare nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,21 @@ class JobLimits:
 
 
 class ProcessPool:
-    """``workers`` processes, and room for ``queue`` jobs to wait. Start it before use."""
+    """``workers`` processes, and room for ``queue`` jobs to wait. Start it before use.
 
-    def __init__(self, workers: int, queue: int, limits: JobLimits) -> None:
+    ``prepare`` is called once in every worker before its first job, outside the limits of jobs.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        queue: int,
+        limits: JobLimits,
+        prepare: Callable[[], object] = _nothing,
+    ) -> None:
         self.workers = workers
         self._limits = limits
+        self._prepare = prepare
         self._slots = Slots(workers + queue)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="thumbstream-worker")
         self._context = multiprocessing.get_context("forkserver")
@@ -94,7 +108,9 @@ class ProcessPool:
     def start(self) -> None:
         """Start the server process and the workers. Slow: call it from a thread."""
         _start_server(self._context)
-        self._idle = [_Worker(self._context, self._limits) for _ in range(self.workers)]
+        self._idle = [
+            _Worker(self._context, self._limits, self._prepare) for _ in range(self.workers)
+        ]
         for worker in self._idle:
             worker.wait_until_ready()
 
@@ -147,17 +163,22 @@ class ProcessPool:
             if worker.is_usable():
                 return worker
             worker.kill()  # it died while it was idle
-        return _Worker(self._context, self._limits)
+        return self._new_worker()
+
+    def _new_worker(self) -> _Worker:
+        return _Worker(self._context, self._limits, self._prepare)
 
 
 class _Worker:
     """One worker process, and this side of its pipe."""
 
-    def __init__(self, context: ForkServerContext, limits: JobLimits) -> None:
+    def __init__(
+        self, context: ForkServerContext, limits: JobLimits, prepare: Callable[[], object]
+    ) -> None:
         self._limits = limits
         self._pipe, theirs = context.Pipe()
         self._process: ForkServerProcess = context.Process(
-            target=_serve, args=(theirs, limits), daemon=True
+            target=_serve, args=(theirs, limits, prepare), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -228,12 +249,13 @@ def _start_server(context: ForkServerContext) -> None:
         os.environ.update(environment)
 
 
-def _serve(pipe: Connection, limits: JobLimits) -> None:
+def _serve(pipe: Connection, limits: JobLimits, prepare: Callable[[], object]) -> None:
     """A worker's life: job after job until its parent ends."""
     # A signal to the whole group (Ctrl-C, a service manager) is for the parent to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sandbox.drop_privileges(limits.memory_bytes)
+    prepare()
     pipe.send(True)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:

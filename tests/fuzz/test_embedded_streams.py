@@ -4,9 +4,9 @@ A few seconds of it run with the tests. Millions of streams, of a published mode
 
     python tests/fuzz/test_embedded_streams.py --model NAME --streams 10000000
 
-Every stream is read to the last symbol that it determines; one in `DECODE_EVERY` is drawn by the synthesis
-network, too. Prints how many were images and how many errors, how long the slowest took and by how
-much the memory grew; of a failure, the bytes and the seed that lead to it.
+Every stream is read to the last symbol that it determines; one in `DECODE_EVERY` is decoded to
+pixels, too. Prints the number of images and errors, the time of the slowest and the growth of
+memory; for a failure, the bytes and the seed.
 """
 
 from __future__ import annotations
