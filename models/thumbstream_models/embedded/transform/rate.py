@@ -104,15 +104,16 @@ class ContextRate(nn.Module):
         """
         batch, channels, rows, columns = y.shape
         seen, odd = self._seen(y_hat, step), _odd_cells(batch, rows, columns).to(y)
-        predicted = seen[:, :, _VALUES].flatten(1) @ (self.predictor * self.earlier).flatten(0, 1)
-        predicted = predicted + odd * (seen[:, :, _SIDES.start] @ (self.odd_predictor * self.same))
+        values = seen[:, :, :: len(_VALUES)]
+        predicted = values.flatten(1) @ (self.predictor * self.earlier).flatten(0, 1)
+        predicted = predicted + odd * (values[:, :, 1] @ (self.odd_predictor * self.same))
         widths = width.repeat_interleave(rows * columns, 0)
         heads = self._heads(seen, odd, widths)
-        means = heads[:, 0] + predicted
-        scales = heads[:, 1] + self.by_width * widths
         first = self.groups[0]
+        means = heads[:, 0] + predicted[:, first:]
+        scales = heads[:, 1] + self.by_width[first:] * widths
         mean, scale = (
-            z.view(batch, rows, columns, channels).permute(0, 3, 1, 2)[:, first:]
+            z.view(batch, rows, columns, channels - first).permute(0, 3, 1, 2)
             for z in (means / _VALUE_SCALE, scales)
         )
         sigma = torch.exp(scale.clamp(-8, 8))
@@ -120,22 +121,28 @@ class ContextRate(nn.Module):
         return -torch.log2(interval_probability(off, sigma, step[:, first:]).clamp_min(_LEAST))
 
     def _heads(self, seen: Tensor, odd: Tensor, widths: Tensor) -> Tensor:
-        """Mean and logarithm of the scale of all latents of each cell: ``(B h w, 2, C)``."""
-        sums, known, parts = self.width(widths), 0, []
-        first_heads = self.heads_first.view(-1, 2, len(self.by_width))
-        second_heads = self.heads_second.view(-1, 2, len(self.by_width))
-        for group, size in enumerate(self.groups):
-            own = slice(known, known + size)
-            beside = seen[:, own, _SIDES].flatten(1) @ self.odd_first[own].flatten(0, 1)
-            now = sums + self.first_bias[group] + odd * (self.odd_first_bias[group] + beside)
-            unit = functional.relu(now)
-            middle = functional.relu(self.second(unit) + self.second_bias[group])
-            heads = unit @ first_heads[:, :, own].flatten(1)
-            heads = heads + middle @ second_heads[:, :, own].flatten(1)
-            parts.append(heads.view(-1, 2, size))
-            sums = sums + seen[:, own].flatten(1) @ self.first[own].flatten(0, 1)
-            known += size
-        return torch.cat(parts, 2) + self.heads_bias + odd[..., None] * self.odd_bias
+        """Mean and logarithm of the scale of each cell's latents: ``(B h w, 2, C - K)``."""
+        sums, parts = self.width(widths), []
+        first_heads = self.heads_first.split([2 * size for size in self.groups], 1)
+        second_heads = self.heads_second.split([2 * size for size in self.groups], 1)
+        features = zip(
+            seen.split(self.groups, 1),
+            seen[:, :, _SIDES].split(self.groups, 1),
+            self.first.split(self.groups),
+            self.odd_first.split(self.groups),
+            strict=True,
+        )
+        for group, (news, beside, first, odd_first) in enumerate(features):
+            if group > 0:  # the first one has static tables
+                odd_sums = beside.flatten(1) @ odd_first.flatten(0, 1) + self.odd_first_bias[group]
+                unit = functional.relu(sums + self.first_bias[group] + odd * odd_sums)
+                middle = functional.relu(self.second(unit) + self.second_bias[group])
+                heads = unit @ first_heads[group] + middle @ second_heads[group]
+                parts.append(heads.view(-1, 2, self.groups[group]))
+            sums = sums + news.flatten(1) @ first.flatten(0, 1)
+        first = self.groups[0]
+        heads = torch.cat(parts, 2) + self.heads_bias[:, first:]
+        return heads + odd[..., None] * self.odd_bias[:, first:]
 
     def _seen(self, y_hat: Tensor, step: Tensor) -> Tensor:
         """The features of every channel: ``(B h w, C, 9)``."""
