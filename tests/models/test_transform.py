@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from thumbstream_models import cli
+from thumbstream_models.embedded.transform import colour, linear, quantisation, rate, training
 from thumbstream_models.embedded.transform import config as configs
-from thumbstream_models.embedded.transform import linear, quantisation, rate, training
 from thumbstream_models.embedded.transform.config import TransformConfig
 from thumbstream_models.embedded.transform.distortion import distortion
 from thumbstream_models.embedded.transform.model import Transform
@@ -242,6 +242,21 @@ def test_distortion_sees_colour_and_nothing_where_nothing_changed() -> None:
     ]
     assert extra[0].abs().max() < 1e-2
     assert extra[1].min() > 10
+
+
+def test_chroma_distance_is_that_of_mean_colours() -> None:
+    grey, red = torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16)
+    red[:, 0] = 0.2
+    assert colour.chroma_distance(grey, grey + 0.1) < 0.05, "grey of another lightness is grey"
+    noise = torch.randn(1, 3, 16, 16) * 0.1
+    means = torch.nn.functional.avg_pool2d(noise, 8)
+    noise = noise - means.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    assert colour.chroma_distance(grey, grey + noise) < 0.05, "means count, not details"
+    assert colour.chroma_distance(grey, red) > 2
+    white = colour.oklab(torch.ones(1, 3, 1, 1).double())
+    torch.testing.assert_close(
+        white.flatten(), torch.tensor([1.0, 0.0, 0.0]).double(), atol=1e-4, rtol=0
+    )
 
 
 # Training

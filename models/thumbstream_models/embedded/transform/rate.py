@@ -123,21 +123,23 @@ class ContextRate(nn.Module):
     def _heads(self, seen: Tensor, odd: Tensor, widths: Tensor) -> Tensor:
         """Mean and logarithm of the scale of each cell's latents: ``(B h w, 2, C - K)``."""
         sums, parts = self.width(widths), []
-        first_heads = self.heads_first.split([2 * size for size in self.groups], 1)
-        second_heads = self.heads_second.split([2 * size for size in self.groups], 1)
+        sizes = list(self.groups)
+        widths_of_heads = [2 * size for size in sizes]
         features = zip(
-            seen.split(self.groups, 1),
-            seen[:, :, _SIDES].split(self.groups, 1),
-            self.first.split(self.groups),
-            self.odd_first.split(self.groups),
+            torch.split(seen, sizes, 1),
+            torch.split(seen[:, :, _SIDES], sizes, 1),
+            torch.split(self.first, sizes),
+            torch.split(self.odd_first, sizes),
+            torch.split(self.heads_first, widths_of_heads, 1),
+            torch.split(self.heads_second, widths_of_heads, 1),
             strict=True,
         )
-        for group, (news, beside, first, odd_first) in enumerate(features):
+        for group, (news, beside, first, odd_first, *heads_of) in enumerate(features):
             if group > 0:  # the first one has static tables
                 odd_sums = beside.flatten(1) @ odd_first.flatten(0, 1) + self.odd_first_bias[group]
                 unit = functional.relu(sums + self.first_bias[group] + odd * odd_sums)
                 middle = functional.relu(self.second(unit) + self.second_bias[group])
-                heads = unit @ first_heads[group] + middle @ second_heads[group]
+                heads = unit @ heads_of[0] + middle @ heads_of[1]
                 parts.append(heads.view(-1, 2, self.groups[group]))
             sums = sums + news.flatten(1) @ first.flatten(0, 1)
         first = self.groups[0]

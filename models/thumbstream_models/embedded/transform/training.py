@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from thumbstream_models.embedded.codec_config import STRIDE
 from thumbstream_models.embedded.distortion import squared_error, ssim
 from thumbstream_models.embedded.transform import linear
+from thumbstream_models.embedded.transform.colour import chroma_distance
 from thumbstream_models.embedded.transform.config import (
     TrainingConfig,
     TransformConfig,
@@ -30,7 +31,6 @@ from thumbstream_models.embedded.transform.config import (
 )
 from thumbstream_models.embedded.transform.distortion import (
     balanced,
-    chroma_error,
     distortion,
     lagrangian,
 )
@@ -187,14 +187,14 @@ def at_budgets(
 
 
 def _measured(x: Tensor, coded: Coded) -> dict[str, NDArray[np.float64]]:
-    """Of each picture: bytes, SSIM, PSNR and root of the mean squared `chroma_error`."""
+    """Of each picture: bytes, SSIM, PSNR and `chroma_distance`."""
     x_hat = runs.to_tensor(runs.to_pixels(coded.x_hat), x.device)
     psnr = 10 * torch.log10(255**2 / squared_error(x, x_hat).clamp_min(1e-3))
     measured = {
         "bytes": coded.bits.clamp_min(1) / 8,
         "ssim": ssim(x, x_hat),
         "psnr": psnr,
-        "chroma": chroma_error(x, x_hat).sqrt(),
+        "chroma": chroma_distance(x, x_hat),
     }
     return {name: value.double().cpu().numpy() for name, value in measured.items()}
 
