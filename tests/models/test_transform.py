@@ -59,7 +59,7 @@ TINY = TransformConfig(
 
 @pytest.fixture(autouse=True)
 def exact_arithmetic(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
-    monkeypatch.setattr(training, "measured_precision", lambda device: torch.float32)
+    monkeypatch.setattr(training.precision, "fastest", lambda *_: "float32")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "crops"))
 
 
@@ -210,11 +210,11 @@ def test_rounding_is_to_whole_steps_and_lets_gradients_through() -> None:
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 48)])
 def test_transform_codes_pictures_of_any_grid(net: Transform, height: int, width: int) -> None:
     x = torch.rand(2, 3, height, width) * 2 - 1
-    coded = net(x, torch.tensor([0.0, 1.0]), torch.float32, noise=True)
+    coded = net(x, torch.tensor([0.0, 1.0]), "float32", noise=True)
     assert coded.x_hat.shape == x.shape
     assert coded.bits.shape == (2,)
     assert (coded.bits > coded.static_bits).all()
-    first = net.first_look(x, 0.5, torch.float32)
+    first = net.first_look(x, 0.5, "float32")
     assert first.x_hat.shape == x.shape
     assert (first.bits > 0).all()
 
@@ -227,7 +227,7 @@ def test_fine_steps_lose_nothing(crops: NDArray[np.uint8]) -> None:
     net.analysis.net[-1].weight.data.zero_()
     net.synthesis.gain.data.fill_(30.0)
     x = torch.rand(1, 3, 32, 32) * 2 - 1
-    coded = net(x, torch.tensor([6.0]), torch.float32)
+    coded = net(x, torch.tensor([6.0]), "float32")
     assert (coded.x_hat - x).abs().max() < 0.01
 
 
@@ -330,9 +330,16 @@ def test_mean_quality_at_bytes_is_interpolated_for_each_picture() -> None:
     assert point["ssim_20"] == pytest.approx((0.2 + 0.3) / 2)
 
 
-def test_precision_is_one_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_is_measured_once(
+    net: Transform, crops: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.undo()
-    assert training.measured_precision(CPU) in (torch.float32, torch.bfloat16)
+    run = training.new_run(TINY, net.linear, CPU)
+    training.choose_precision(run, crops[:2])
+    assert run.precision in ("float32", "bfloat16")
+    run.precision = "as before"
+    training.choose_precision(run, crops[:2])
+    assert run.precision == "as before"
 
 
 # Configuration

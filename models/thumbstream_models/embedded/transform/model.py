@@ -24,6 +24,7 @@ from thumbstream_models.embedded.transform.linear import (
 )
 from thumbstream_models.embedded.transform.networks import Analysis, Synthesis, width_of
 from thumbstream_models.embedded.transform.rate import ContextRate, StaticRate
+from thumbstream_models.training.precision import autocast
 
 _LARGEST_LOG_SCALE = 1.5
 
@@ -51,13 +52,11 @@ class Transform(nn.Module):
         self.static, self.context = StaticRate(config.groups[0]), ContextRate(config)
         self.log_scale = nn.Parameter(torch.zeros(config.channels))
 
-    def forward(
-        self, x: Tensor, quality: Tensor, precision: torch.dtype, *, noise: bool = False
-    ) -> Coded:
+    def forward(self, x: Tensor, quality: Tensor, precision: str, *, noise: bool = False) -> Coded:
         """Code pictures ``(B, 3, H, W)`` at qualities ``(B,)``, in random truncation states.
 
         The rate is that of rounded latents, or of latents with ``noise``. The networks compute in
-        ``precision``; everything else in float32.
+        ``precision``, one of `precision.PRECISIONS`; everything else in float32.
         """
         y = self.latents(x, precision)
         nominal = quantisation.nominal_steps(quality)
@@ -70,26 +69,26 @@ class Transform(nn.Module):
         bits = static_bits + self.context(sent, y_hat, step, width).sum((1, 2, 3))
         return Coded(static_bits, bits, self.draw(y_hat, step, nominal, precision))
 
-    def latents(self, x: Tensor, precision: torch.dtype) -> Tensor:
+    def latents(self, x: Tensor, precision: str) -> Tensor:
         """Scaled latents ``(B, C, h, w)``; those of the first group are DCT coefficients."""
         blocks = self.linear.blocks(x)
-        with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
+        with autocast(precision, x.device):
             added = self.analysis(blocks)
         y = (self.linear(blocks) + added.float()) * self.scales()
         first = self.groups[0]
         return torch.cat([to_frequencies(y[:, :first]), y[:, first:]], 1)
 
-    def draw(self, y_hat: Tensor, step: Tensor, nominal: Tensor, precision: torch.dtype) -> Tensor:
+    def draw(self, y_hat: Tensor, step: Tensor, nominal: Tensor, precision: str) -> Tensor:
         """Scaled latents of cells, known to ``step``, to pictures ``(B, 3, 8 h, 8 w)``."""
         scales = self.scales()
         y_hat, width = y_hat / scales, width_of(step / scales)
         picture = self.linear.inverse(y_hat * self.synthesis.gains(width))
-        with torch.autocast(y_hat.device.type, precision, enabled=precision != torch.float32):
+        with autocast(precision, y_hat.device):
             added = self.synthesis(y_hat, width)
         drawn: Tensor = picture + added.float() * nominal.clamp(max=1)[:, None, None, None]
         return drawn
 
-    def first_look(self, x: Tensor, step: float, precision: torch.dtype) -> Coded:
+    def first_look(self, x: Tensor, step: float, precision: str) -> Coded:
         """Code the first group alone, and draw it with the linear part alone."""
         first = self.groups[0]
         y = self.latents(x, precision)

@@ -2,7 +2,7 @@
 
 Coefficients of the DCT over cells come first in a stream and have static tables: mixtures of two
 Gaussians, by channel and frequency. All other latents follow in groups of channels; their Gaussians
-come from a network over what is known of the cell and of its eight neighbours, and from a linear
+come from a network over what is known of the cell and of its four neighbours, and from a linear
 prediction. In each group the even cells come first, as on a checkerboard, and the odd ones know
 them.
 
@@ -22,11 +22,10 @@ from thumbstream_models.embedded.transform.config import ModelConfig
 
 NODES = 6
 """Static tables have parameters at the frequencies 0, 1, 3, 7, 15 and 31 of each direction."""
-_FEATURES = 9
-"""Of each channel: value, sign and magnitude; the sums of each over the four cells at its sides,
-and over the four at its corners."""
-_VALUES = (0, 3, 6)
-_SIDES = slice(3, 6)
+_KINDS = 3
+"""Of features: value, sign, magnitude."""
+_FEATURES = 2 * _KINDS
+"""Of each channel: those of the cell, and their sums over its four neighbours."""
 _SMALLEST_SCALE = 0.12
 """Smallest standard deviation that the model may claim, in steps."""
 _LEAST = 1e-8
@@ -79,7 +78,7 @@ class ContextRate(nn.Module):
         spread = 0.3 / math.sqrt(_FEATURES * channels)
         self.first = nn.Parameter(torch.randn(channels, _FEATURES, hidden) * spread)
         self.first_bias = nn.Parameter(torch.zeros(groups, hidden))
-        self.odd_first = nn.Parameter(torch.randn(channels, 3, hidden) * spread)
+        self.odd_first = nn.Parameter(torch.randn(channels, _KINDS, hidden) * spread)
         self.odd_first_bias = nn.Parameter(torch.zeros(groups, hidden))
         self.width = nn.Linear(1, hidden)
         self.second = nn.Linear(hidden, middle)
@@ -89,7 +88,7 @@ class ContextRate(nn.Module):
         self.heads_bias = nn.Parameter(torch.zeros(2, channels))
         self.odd_bias = nn.Parameter(torch.zeros(2, channels))
         self.by_width = nn.Parameter(torch.zeros(channels))
-        self.predictor = nn.Parameter(torch.zeros(channels, len(_VALUES), channels))
+        self.predictor = nn.Parameter(torch.zeros(channels, 2, channels))
         self.odd_predictor = nn.Parameter(torch.zeros(channels, channels))
         group = torch.repeat_interleave(torch.arange(groups), torch.tensor(self.groups))
         earlier = (group[:, None] < group).float()[:, None]
@@ -104,7 +103,7 @@ class ContextRate(nn.Module):
         """
         batch, channels, rows, columns = y.shape
         seen, odd = self._seen(y_hat, step), _odd_cells(batch, rows, columns).to(y)
-        values = seen[:, :, :: len(_VALUES)]
+        values = seen[:, :, ::_KINDS]
         predicted = values.flatten(1) @ (self.predictor * self.earlier).flatten(0, 1)
         predicted = predicted + odd * (values[:, :, 1] @ (self.odd_predictor * self.same))
         widths = width.repeat_interleave(rows * columns, 0)
@@ -127,35 +126,34 @@ class ContextRate(nn.Module):
         widths_of_heads = [2 * size for size in sizes]
         features = zip(
             torch.split(seen, sizes, 1),
-            torch.split(seen[:, :, _SIDES], sizes, 1),
+            torch.split(seen[:, :, _KINDS:], sizes, 1),
             torch.split(self.first, sizes),
             torch.split(self.odd_first, sizes),
             torch.split(self.heads_first, widths_of_heads, 1),
             torch.split(self.heads_second, widths_of_heads, 1),
             strict=True,
         )
-        for group, (news, beside, first, odd_first, *heads_of) in enumerate(features):
+        for group, (news, beside, shared, for_odd, *heads_of) in enumerate(features):
             if group > 0:  # the first one has static tables
-                odd_sums = beside.flatten(1) @ odd_first.flatten(0, 1) + self.odd_first_bias[group]
+                odd_sums = beside.flatten(1) @ for_odd.flatten(0, 1) + self.odd_first_bias[group]
                 unit = functional.relu(sums + self.first_bias[group] + odd * odd_sums)
                 middle = functional.relu(self.second(unit) + self.second_bias[group])
                 heads = unit @ heads_of[0] + middle @ heads_of[1]
                 parts.append(heads.view(-1, 2, self.groups[group]))
-            sums = sums + news.flatten(1) @ first.flatten(0, 1)
+            sums = sums + news.flatten(1) @ shared.flatten(0, 1)
         first = self.groups[0]
         heads = torch.cat(parts, 2) + self.heads_bias[:, first:]
         return heads + odd[..., None] * self.odd_bias[:, first:]
 
     def _seen(self, y_hat: Tensor, step: Tensor) -> Tensor:
-        """The features of every channel: ``(B h w, C, 9)``."""
+        """The features of every channel: ``(B h w, C, 6)``."""
         sign = torch.tanh(y_hat / step * _SIGN_SLOPE)
         own = torch.stack([y_hat * _VALUE_SCALE, sign, sign.abs()], 2)
         wide = functional.pad(own.flatten(1, 2), (1, 1, 1, 1))
-        sides = wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1]
-        sides = sides + wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]
-        corners = wide[..., :-2, :-2] + wide[..., :-2, 2:] + wide[..., 2:, :-2] + wide[..., 2:, 2:]
-        all_features = torch.cat([own, sides.view_as(own), corners.view_as(own)], 2)
-        return all_features.permute(0, 3, 4, 1, 2).flatten(0, 2)
+        around = wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1]
+        around = around + wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]
+        both = torch.cat([own, around.view_as(own)], 2)
+        return both.permute(0, 3, 4, 1, 2).flatten(0, 2)
 
 
 def interval_probability(off: Tensor, sigma: Tensor, step: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ checkpoint, and gives the same weights as a run that was never stopped.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from thumbstream_models.embedded.codec_config import STRIDE
 from thumbstream_models.embedded.distortion import squared_error, ssim
@@ -35,7 +34,7 @@ from thumbstream_models.embedded.transform.distortion import (
     lagrangian,
 )
 from thumbstream_models.embedded.transform.model import Coded, Transform
-from thumbstream_models.training import crops, runs
+from thumbstream_models.training import crops, precision, runs
 from thumbstream_models.training.config import ConfigError
 
 Run: TypeAlias = runs.Run[TransformConfig, Transform]
@@ -52,8 +51,6 @@ _FIRST_LOOK_STEPS = np.geomspace(6.0, 0.5, 12)
 _BETAS = (0.9, 0.98)
 _SIZE_SEED = 7
 """The sizes of batches come from a random sequence of their own."""
-_WORTHWHILE_SPEEDUP = 1.2
-"""bfloat16 is used where it is faster than float32 by this factor or more."""
 
 
 def new_run(config: TransformConfig, fitted: linear.LinearTransform, device: torch.device) -> Run:
@@ -88,25 +85,14 @@ def learning_rate(training: TrainingConfig, step: int) -> float:
     return warm * (final + (training.learning_rate - final) * max(0.0, left))
 
 
-def measured_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where a convolution is faster in it, else float32.
-
-    Processors without instructions for bfloat16 emulate it, up to a hundred times slower.
-    """
-    layer = nn.Conv2d(128, 128, 3, padding=1).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = torch.randn(32, 128, 4, 4, device=device).contiguous(memory_format=torch.channels_last)
-
-    def seconds(precision: torch.dtype) -> float:
-        started = time.process_time()
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            layer(x).float().sum().backward()
-        return time.process_time() - started
-
-    if device.type == "cuda":
-        return torch.bfloat16
-    best = {p: min(seconds(p) for _ in range(5)) for p in (torch.float32, torch.bfloat16)}
-    faster = best[torch.float32] > _WORTHWHILE_SPEEDUP * best[torch.bfloat16]
-    return torch.bfloat16 if faster else torch.float32
+def choose_precision(run: Run, pixels: NDArray[np.uint8]) -> None:
+    """Set the precision of a new run: the one in which the analysis network learns faster."""
+    if run.precision:  # as before: going on must give the same weights
+        return
+    device = next(run.net.parameters()).device
+    blocks = run.net.linear.blocks(runs.to_tensor(pixels, device))
+    net = run.net.analysis
+    run.precision = precision.fastest(net, lambda: net(blocks).float().square().mean(), device)
 
 
 def size_of(config: TransformConfig, step: int) -> int:
@@ -127,14 +113,14 @@ def batches(
         yield crops.batch(stored[size], count, config.training.seed, step)
 
 
-def train_step(run: Run, pixels: NDArray[np.uint8], precision: torch.dtype) -> float:
+def train_step(run: Run, pixels: NDArray[np.uint8]) -> float:
     """One optimizer step on one batch; returns the loss."""
     training = run.config.training
     runs.step_rng(training.seed, run.step)
     x = runs.to_tensor(pixels, next(run.net.parameters()).device)
     low, high = training.qualities
     quality = (low + (high - low) * torch.rand(len(x))).to(x.device)
-    coded = run.net(x, quality, precision, noise=True)
+    coded = run.net(x, quality, run.precision, noise=True)
     bytes_per_cell = coded.bits / 8 / (x.shape[2] * x.shape[3] / STRIDE**2)
     weight = lagrangian(quality)
     cost = bytes_per_cell + weight * distortion(x, coded.x_hat, quality, run.config.distortion)
@@ -143,9 +129,7 @@ def train_step(run: Run, pixels: NDArray[np.uint8], precision: torch.dtype) -> f
 
 
 @torch.no_grad()
-def validate(
-    run: Run, held_out: Mapping[int, NDArray[np.uint8]], precision: torch.dtype
-) -> dict[str, float]:
+def validate(run: Run, held_out: Mapping[int, NDArray[np.uint8]]) -> dict[str, float]:
     """Mean quality of held-out pictures at some numbers of bytes, by likelihood.
 
     Keys like ``ssim_32px_64``: at 64 bytes for pictures of 32 x 32; ``first_look_ssim_16``: of the
@@ -161,11 +145,11 @@ def validate(
             rows = []
             for quality in np.linspace(low, high, _VALIDATION_QUALITIES):
                 each = torch.full((len(x),), float(quality), device=device)
-                rows.append(_measured(x, net(x, each, precision)))
+                rows.append(_measured(x, net(x, each, run.precision)))
             point |= at_budgets(rows, BUDGETS[size], f"{{}}_{size}px_{{}}")
             if size == min(held_out):
                 steps = (float(step) for step in _FIRST_LOOK_STEPS)
-                rows = [_measured(x, net.first_look(x, step, precision)) for step in steps]
+                rows = [_measured(x, net.first_look(x, step, run.precision)) for step in steps]
                 point |= at_budgets(rows, FIRST_LOOK_BYTES, "first_look_{}_{}")
     return point
 
@@ -226,21 +210,20 @@ def train(
     else:
         run = new_run(config, fitted_linear(stored[0].training, config), device)
     run.data_sha256 = stored[0].sha256
-    precision = measured_precision(device)
-    print(f"precision {precision}, from step {run.step}", flush=True)
+    choose_precision(run, crops.batch(stored[0].training, 64, 0, 0))
     held_out = dict(zip(config.crops.sizes, (s.validation for s in stored), strict=True))
     held_out = {size: pixels for size, pixels in held_out.items() if size in BUDGETS}
 
     def point() -> dict[str, Any]:
         about = {"step": run.step, "minutes": round(run.seconds / 60, 1)}
-        return about | validate(run, held_out, precision)
+        return about | validate(run, held_out)
 
     with runs.stop_requests() as stop:
         runs.loop(
             run,
             config.training,
             batches([s.training for s in stored], config, run.step),
-            step=lambda pixels: train_step(run, pixels, precision),
+            step=lambda pixels: train_step(run, pixels),
             validate=point,
             checkpoint=lambda path: runs.save(run, path),
             out=out,
