@@ -36,6 +36,7 @@ from thumbstream_models.evaluate.score_cache import Cache, key_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUDGETS = (8, 16, 32, 64, 128)
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @dataclass(frozen=True)
@@ -436,19 +437,23 @@ def test_the_systems_of_the_paper_have_a_section_on_its_grid() -> None:
     assert "toys-models.svg" in section
 
 
-def test_the_plots_are_svg_for_light_and_dark() -> None:
-    drawn = plots.plots(both())
-    assert list(drawn) == ["", "-models"]
-    root = ElementTree.fromstring(drawn[""])
-    space = "{http://www.w3.org/2000/svg}"
-    lines = root.findall(f"{space}polyline")
-    assert [len(line.attrib["points"].split()) for line in lines] == [3, 3]
-    assert "prefers-color-scheme: dark" in drawn[""]
-    texts = [text.text for text in root.findall(f"{space}text")]
+def test_plots_show_every_codec_that_has_points() -> None:
+    main, models = (plots.plots(both())[suffix] for suffix in ("", "-models"))
+    assert [(curve.title, len(curve.points)) for curve in main.curves] == [
+        ("thumbstream", 3),
+        ("Toy", 3),
+    ]
+    assert main.curves[0].role == "reference"
+    assert [curve.title for curve in models.curves] == ["ours", "theirs"]
+
+
+def test_plots_are_deterministic_svg_with_text() -> None:
+    plot, again = (plots.plots(both())[""] for _ in range(2))
+    assert plot.svg() == again.svg()
+    assert plot.digest in plot.svg()
+    texts = [text.text for text in ElementTree.fromstring(plot.svg()).iter(f"{SVG}text")]
     assert {"thumbstream", "Toy", "bytes", "SSIM"} <= set(texts)
-    texts = [text.text for text in ElementTree.fromstring(drawn["-models"]).iter(f"{space}text")]
-    assert {"ours", "theirs"} <= set(texts), "among themselves, models go by their ids"
-    assert not {"thumbstream", "another", "Toy"} & set(texts)
+    assert texts.count("Toy") == 1
 
 
 def test_publishing_fills_the_marked_sections(tmp_path: Path) -> None:
@@ -464,8 +469,8 @@ def test_publishing_fills_the_marked_sections(tmp_path: Path) -> None:
     assert pages.marked(page) == pages.detail(loaded)
     assert readme.startswith("before\n")
     assert readme.endswith("\nafter\n")
-    for suffix, drawn in plots.plots(loaded["toys"]).items():
-        assert (tmp_path / f"toys{suffix}.svg").read_text() == drawn
+    for suffix, plot in plots.plots(loaded["toys"]).items():
+        assert (tmp_path / f"toys{suffix}.svg").read_text() == plot.svg()
 
 
 def test_a_page_without_markers_is_an_error(tmp_path: Path) -> None:
@@ -480,11 +485,13 @@ def test_the_projects_pages_agree_with_its_results() -> None:
     assert pages.marked((ROOT / "README.md").read_text()) == pages.digest(loaded)
     assert pages.marked((ROOT / "docs" / "benchmark.md").read_text()) == pages.detail(loaded)
     expected = {
-        f"{name}{suffix}.svg": drawn
+        f"{name}{suffix}.svg": plot.digest
         for name, result in loaded.items()
-        for suffix, drawn in plots.plots(result).items()
+        for suffix, plot in plots.plots(result).items()
     }
-    assert {path.name: path.read_text() for path in folder.glob("*.svg")} == expected
+    found = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.svg")}
+    assert found.keys() == expected.keys()
+    assert [name for name, digest in expected.items() if digest not in found[name]] == []
 
 
 # The command

@@ -167,8 +167,8 @@ def publish(paths: Sequence[Path], root: Path) -> None:
     """Draw the plots beside each result, and put the tables into the pages under ``root``."""
     loaded = {path.stem: results.load(path) for path in sorted(paths)}
     for path in paths:
-        for suffix, drawn in plots.plots(loaded[path.stem]).items():
-            path.with_name(f"{path.stem}{suffix}.svg").write_text(drawn, encoding="utf-8")
+        for suffix, plot in plots.plots(loaded[path.stem]).items():
+            path.with_name(f"{path.stem}{suffix}.svg").write_text(plot.svg(), encoding="utf-8")
     pages.write(root / "docs" / "benchmark.md", pages.detail(loaded))
     pages.write(root / "README.md", pages.digest(loaded))
 

@@ -1,151 +1,158 @@
-"""Rate-distortion plots as SVG written by hand: SSIM against bytes, one line for each codec.
+"""Rate-distortion plots as SVG: mean SSIM against bytes, one line for each codec.
 
-A file carries its own style sheet with a dark variant, so one file serves both kinds of page.
+Colours of middle brightness on a transparent ground can be read on light and on dark pages. A file
+holds a hash of the numbers in it, so a test can check that it is up to date without drawing it
+again: another version of matplotlib writes other bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
+import json
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from html import escape
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from thumbstream_models.evaluate.results import BEST, Results
 from thumbstream_models.evaluate.tables import charge, label, shown, systems
 
-_WIDTH, _HEIGHT = 760, 440
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 180, 34, 44
-_LABEL_GAP = 16
-"""Pixels between the base lines of two labels."""
-_LIGHT = (
-    *("#c2410c", "#111827", "#1d6fb8", "#2f7d4f", "#7c4fb0"),
-    *("#8a6d1f", "#0f7f86", "#b0306a", "#666666"),
+_GREY = "#808080"
+_COLORS = (
+    *("#e0662a", "#808080", "#3b82c4", "#3a9d5d", "#9268c8"),
+    *("#a98a2c", "#1d9aa3", "#cc4f87", "#8a8a8a"),
 )
-_DARK = (
-    *("#fb923c", "#f3f4f6", "#7db4f0", "#72c795", "#bd9bea"),
-    *("#d9bd6a", "#5cc9cf", "#f088b6", "#aaaaaa"),
-)
-"""One colour for each line, in turn; the first two are those of the reference and the best."""
-
-
-def _colours(palette: Iterable[str]) -> str:
-    return " ".join(f".c{i} {{ --c: {colour} }}" for i, colour in enumerate(palette))
-
-
-_STYLE = f"""
-text {{ font: 13px system-ui, sans-serif; fill: #333 }}
-.grid {{ stroke: #ddd; stroke-width: 1 }}
-.line {{ fill: none; stroke: var(--c); stroke-width: 1.6 }}
-.ours {{ stroke-width: 3 }} .best {{ stroke-dasharray: 5 4 }}
-circle, .label {{ fill: var(--c) }} .ours.label {{ font-weight: 600 }}
-{_colours(_LIGHT)}
-@media (prefers-color-scheme: dark) {{
-  text {{ fill: #ccc }} .grid {{ stroke: #3a3a3a }}
-  circle, .label {{ fill: var(--c) }}
-  {_colours(_DARK)}
-}}"""
+"""Of the lines in turn; the first two are those of the reference and the best classical codec."""
+_STYLE: Any = {  # matplotlib types it with a literal for every key
+    "svg.hashsalt": "thumbstream",  # otherwise ids in the file are random
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": _GREY,
+    "axes.edgecolor": _GREY,
+    "axes.labelcolor": _GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.alpha": 0.25,
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+}
+_SIZE = 8.0, 4.4
+"""Inches."""
+_LABEL_GAP = 0.035
+"""Least distance of two labels, as a fraction of the height of the axes."""
+_DECIMALS = re.compile(r"(\d\.\d\d)\d+")
+"""Coordinates are in points: digits after hundredths only make a file larger."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Curve:
+class Curve:
+    """One line of a plot."""
+
     title: str
-    style: str
-    """Classes of the style sheet."""
+    role: str
+    """``reference``, ``best`` or empty."""
     points: list[tuple[int, float]]
     """``(bytes, SSIM)``."""
 
 
-def plots(result: Results) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Everything that a plot shows."""
+
+    budgets: list[int]
+    curves: list[Curve]
+
+    @property
+    def digest(self) -> str:
+        """Hash of the numbers and titles."""
+        return f"sha256:{hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()}"
+
+    def svg(self) -> str:
+        """The file, with `digest` in its metadata."""
+        out = io.StringIO()
+        metadata = {"Date": None, "Creator": None, "Description": self.digest}
+        with matplotlib.rc_context(_STYLE):
+            _figure(self).savefig(out, format="svg", transparent=True, metadata=metadata)
+        text = _DECIMALS.sub(r"\1", out.getvalue())
+        return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def plots(result: Results) -> dict[str, Plot]:
     """By suffix of the file name: the main plot, and one of the models if there are several."""
-    drawn = {"": svg(result, shown(result), "headline")} if shown(result) else {}
+    out = {"": _plot(result, shown(result), "headline")} if shown(result) else {}
     if len(systems(result)) > 1:
-        drawn["-models"] = svg(result, systems(result), "payload")
-    return drawn
+        out["-models"] = _plot(result, systems(result), "payload")
+    return out
 
 
-def svg(result: Results, names: Iterable[str], view: str) -> str:
-    """Draw these codecs; points at which no picture can be coded are left out."""
-    curves = _curves(result, names, view)
-    budgets = result["budgets"]
-    lowest = math.floor(10 * min((q for c in curves for _, q in c.points), default=0)) / 10
+def _plot(result: Results, names: Iterable[str], view: str) -> Plot:
+    """The curves of these codecs; a codec of one quality has a point at its own size only.
 
-    def x(rate: float) -> float:
-        span = math.log(budgets[-1] / budgets[0]) or 1.0
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * math.log(rate / budgets[0]) / span
-
-    def y(quality: float) -> float:
-        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - quality) / (1 - lowest)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',
-        "<title>Mean SSIM against bytes</title>",
-        f"<style>{_STYLE}\n</style>",
-        *_axes(budgets, lowest, x, y),
-    ]
-    for curve in curves:
-        path = " ".join(f"{x(rate):.1f},{y(quality):.1f}" for rate, quality in curve.points)
-        parts.append(f'<polyline class="line {curve.style}" points="{path}"/>')
-        parts += [
-            f'<circle class="{curve.style}" cx="{x(rate):.1f}" cy="{y(quality):.1f}" r="2.5"/>'
-            for rate, quality in curve.points
-        ]
-    parts += _labels(curves, x, y)
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _curves(result: Results, names: Iterable[str], view: str) -> list[_Curve]:
-    """One for each codec; one of a single quality is drawn at its own size only."""
+    Budgets that no picture fits are left out.
+    """
     count = result["pictures"]["count"]
-    marks = {result.get("reference"): " ours", BEST: " best"}
-    out = []
-    for i, name in enumerate(names):
+    roles = {result.get("reference"): "reference", BEST: "best"}
+    curves = []
+    for name in names:
         codec = result["codecs"][name]
         points: list[tuple[int, float]] = []
         for point in codec["points"][charge(codec, view)]:
             if point["unfit"] < count and (not points or point["ssim"] != points[-1][1]):
                 points.append((point["bytes"], point["ssim"]))
         if points:
-            style = f"c{i % len(_LIGHT)}{marks.get(name, '')}"
-            out.append(_Curve(label(result, name, view), style, points))
-    return out
+            curves.append(Curve(label(result, name, view), roles.get(name, ""), points))
+    return Plot(result["budgets"], curves)
 
 
-def _axes(
-    budgets: list[int], lowest: float, x: Callable[[float], float], y: Callable[[float], float]
-) -> list[str]:
-    right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-    parts = []
-    for tenth in range(round(10 * lowest), 11):
-        at = y(tenth / 10)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(
-            f'<text x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{tenth / 10}</text>'
+def _figure(plot: Plot) -> Figure:
+    figure = Figure(figsize=_SIZE)
+    axes = figure.add_axes((0.07, 0.11, 0.71, 0.84))
+    lowest = math.floor(10 * min((q for c in plot.curves for _, q in c.points), default=0)) / 10
+    axes.set_xscale("log")
+    axes.set_xlim(plot.budgets[0], plot.budgets[-1])
+    axes.set_xticks(plot.budgets, [str(budget) for budget in plot.budgets])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(lowest, 1)
+    axes.set_xlabel("bytes")
+    axes.set_ylabel("SSIM")
+    heights = _label_heights([(c.points[-1][1] - lowest) / (1 - lowest) for c in plot.curves])
+    for i, (curve, height) in enumerate(zip(plot.curves, heights, strict=True)):
+        color, reference = _COLORS[i % len(_COLORS)], curve.role == "reference"
+        axes.plot(
+            *zip(*curve.points, strict=True),
+            color=color,
+            linewidth=2.4 if reference else 1.3,
+            linestyle="--" if curve.role == "best" else "-",
+            marker="o",
+            markersize=3,
+            clip_on=False,
         )
-    parts += [
-        f'<text x="{x(budget):.1f}" y="{bottom + 18}" text-anchor="middle">{budget}</text>'
-        for budget in budgets
-    ]
-    middle = (_LEFT + right) / 2
-    parts.append(f'<text x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">bytes</text>')
-    parts.append(f'<text x="4" y="{_TOP - 18}">SSIM</text>')
-    return parts
-
-
-def _labels(
-    curves: list[_Curve], x: Callable[[float], float], y: Callable[[float], float]
-) -> list[str]:
-    """Titles beside the ends of the lines, in one column, pushed apart where they would overlap."""
-    at = [[y(curve.points[-1][1]) + 4, i] for i, curve in enumerate(curves)]
-    at.sort()
-    for above, below in itertools.pairwise(at):
-        below[0] = max(below[0], above[0] + _LABEL_GAP)
-    parts = []
-    for height, index in at:
-        curve = curves[int(index)]
-        end, title = x(curve.points[-1][0]), escape(curve.title)
-        left = max(end, _WIDTH - _RIGHT) + 8
-        parts.append(
-            f'<text class="{curve.style} label" x="{left:.1f}" y="{height:.1f}">{title}</text>'
+        axes.text(
+            1.02,
+            height,
+            curve.title,
+            color=color,
+            fontweight="bold" if reference else "normal",
+            transform=axes.transAxes,
+            verticalalignment="center",
         )
-    return parts
+    return figure
+
+
+def _label_heights(ends: list[float]) -> list[float]:
+    """Heights of the labels of lines that end at ``ends``, moved down where they would overlap."""
+    order = sorted(range(len(ends)), key=lambda i: -ends[i])
+    heights = dict(enumerate(ends))
+    for above, below in itertools.pairwise(order):
+        heights[below] = min(heights[below], heights[above] - _LABEL_GAP)
+    return [heights[i] for i in range(len(ends))]
