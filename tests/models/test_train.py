@@ -17,6 +17,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from thumbstream.codec import quality
 from thumbstream.codec.iterative.codes import coding_rank
 from thumbstream.codec.tensors import cell_grid
 from thumbstream_models.evaluate import metrics
@@ -67,7 +68,7 @@ def batch(pictures: list[NDArray[np.uint8]], config: SystemConfig, step: int) ->
 # Learning
 
 
-@pytest.mark.parametrize("loss", ["l2", "log_l2"])
+@pytest.mark.parametrize("loss", ["l2", "log_l2", "log_l2_ssim"])
 def test_training_lowers_the_loss(
     tiny: SystemConfig, changed: Callable[..., SystemConfig], loss: str
 ) -> None:
@@ -587,8 +588,22 @@ def test_losses() -> None:
     assert train_system.loss_of(x, reconstructions, "l2").item() == pytest.approx(squares.mean())
     expected = np.log(squares + (3 / 255) ** 2).mean()
     assert train_system.loss_of(x, reconstructions, "log_l2").item() == pytest.approx(expected)
-    with pytest.raises(ConfigError, match="unknown loss 'l1'; known: l2, log_l2"):
+    with pytest.raises(ConfigError, match="unknown loss 'l1'; known: l2, log_l2, log_l2_ssim"):
         train_system.loss_of(x, reconstructions, "l1")
+
+
+def test_the_loss_of_similarity() -> None:
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    noisy = (x + 0.3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(2))).clamp(
+        -1, 1
+    )
+    squares = (x - noisy).square().mean(dim=(1, 2, 3)).numpy()
+    lacking = 1 - quality.ssim(train_system.to_pixels(x), train_system.to_pixels(noisy))
+    expected = (np.log(squares + (3 / 255) ** 2) + np.log(lacking + 0.01)).mean() / 2
+    loss = train_system.loss_of(x, [noisy, noisy], "log_l2_ssim").item()
+    assert loss == pytest.approx(expected, abs=2e-3)
+    best = train_system.loss_of(x, [x], "log_l2_ssim").item()
+    assert best == pytest.approx((math.log((3 / 255) ** 2) + math.log(0.01)) / 2, abs=1e-3)
 
 
 def test_pixels_survive_the_way_to_tensors_and_back() -> None:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thumbstream_models.embedded.codec_config import STRIDE
-from thumbstream_models.embedded.distortion import ERROR_WEIGHT, SIGMA, WINDOW, lagrangian
+from thumbstream_models.embedded.distortion import ERROR_WEIGHT, lagrangian
 from thumbstream_models.embedded.quantization_noise import STEP_SLOPE
 from thumbstream_models.embedded.symbol_layout import Layout
 from thumbstream_models.embedded.transform_networks import GAIN, Separable, Synthesis, width_of
+from thumbstream_models.training.ssim import SIGMA, WINDOW
 
 _C1, _C2 = 0.01**2, 0.03**2
 _CURVATURE_LEVEL = 3

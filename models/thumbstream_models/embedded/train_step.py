@@ -32,12 +32,12 @@ from thumbstream_models.embedded.distortion import (
     distortion,
     lagrangian,
     squared_error,
-    ssim,
 )
 from thumbstream_models.embedded.quantization_noise import Quantiser, Truncated, Uniform
 from thumbstream_models.embedded.symbol_layout import Layout
 from thumbstream_models.embedded.transform_networks import Transform, width_of
 from thumbstream_models.training import runs
+from thumbstream_models.training.ssim import ssim
 
 Run: TypeAlias = runs.Run[EmbeddedConfig, Transform]
 

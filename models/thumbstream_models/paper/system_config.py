@@ -46,7 +46,8 @@ class TrainingConfig(Schedule):
 
     batch_size: int
     loss: str
-    """``l2``: mean squared residual; ``log_l2``: mean over pictures of its logarithm."""
+    """``l2``: mean squared residual; ``log_l2``: mean over pictures of its logarithm;
+    ``log_l2_ssim``: half that, half the logarithm of 1 - SSIM."""
     curriculum: float
     """Until this fraction of the steps, unroll `curriculum_iterations` at most."""
     curriculum_iterations: int

@@ -25,9 +25,13 @@ from thumbstream_models.training import crops, precision, runs
 from thumbstream_models.training.config import ConfigError
 from thumbstream_models.training.muon import Muon
 from thumbstream_models.training.runs import averaged_weights, save, to_pixels, to_tensor
+from thumbstream_models.training.ssim import ssim
 
 LOG_FLOOR = (2 * 1.5 / 255) ** 2
 """Squared error, on the [-1, 1] scale, under which ``log_l2`` sees no difference: 1.5 of 255."""
+
+SSIM_FLOOR = 0.01
+"""Lack of SSIM under which ``log_l2_ssim`` sees little difference."""
 
 Run: TypeAlias = runs.Run[SystemConfig, networks.Compressor]
 
@@ -112,7 +116,8 @@ def loss_of(x: Tensor, reconstructions: list[Tensor], kind: str) -> Tensor:
     """Mean loss over iterations and pictures of the residuals ``x - x_hat``.
 
     ``log_l2`` is the mean PSNR up to sign and scale: with plain L2 the first iterations and the
-    pictures of highest contrast outweigh all others.
+    pictures of highest contrast outweigh all others. ``log_l2_ssim`` is the mean of that and of the
+    logarithm of what SSIM lacks to 1.
     """
     mse = torch.stack(
         [(x - x_hat.float()).square().mean(dim=(1, 2, 3)) for x_hat in reconstructions]
@@ -121,7 +126,11 @@ def loss_of(x: Tensor, reconstructions: list[Tensor], kind: str) -> Tensor:
         return mse.mean()
     if kind == "log_l2":
         return torch.log(mse + LOG_FLOOR).mean()
-    raise ConfigError(f"unknown loss {kind!r}; known: l2, log_l2")
+    if kind == "log_l2_ssim":
+        similarity = torch.stack([ssim(x, x_hat.float()) for x_hat in reconstructions])
+        logarithms = torch.log(mse + LOG_FLOOR) + torch.log(1 + SSIM_FLOOR - similarity)
+        return logarithms.mean() / 2
+    raise ConfigError(f"unknown loss {kind!r}; known: l2, log_l2, log_l2_ssim")
 
 
 @torch.no_grad()
