@@ -25,7 +25,7 @@ from statistics import median
 from loadtest.bench.http import BYTES
 from loadtest.lib import servers, uploads
 from loadtest.lib.load import GRID, Load
-from thumbstream.http.signing import ReadKeys
+from thumbstream.http.signing import SigningKeys
 
 KEY = "a key that is used for nothing else"
 UNGUARDED = (
@@ -33,7 +33,7 @@ UNGUARDED = (
     "from thumbstream import server; from thumbstream.server.app import create_app; "
     "from thumbstream.settings import load_settings; settings = load_settings(); "
     "app = create_app(settings); "
-    "raise SystemExit(not server.run(app, settings, on_drain=app.service.drain))",
+    "raise SystemExit(not server.run(app, settings, on_drain=app.services.drain))",
 )
 
 
@@ -53,7 +53,7 @@ def main() -> int:
             picture = uploads.synthetic(320, 240, 0)
             _, _, body = servers.request(plain, "POST", f"/compress?size={GRID}", picture)
             path = f"/thumb/{json.loads(body)['id']}?bytes={BYTES}"
-            signed_path = ReadKeys([KEY]).sign(path, int(time.time()) + 86400)
+            signed_path = SigningKeys([KEY]).sign(path, int(time.time()) + 86400)
             as_it_is = partial(_cost, load, plain, path)
             with servers.serving(UNGUARDED, store, "/readyz") as unguarded:
                 bare = partial(_cost, load, unguarded, path)

@@ -77,7 +77,7 @@ class Bench:
             gets = self._gets(real, ids)
             posts = {kind: self._posts(real, files) for kind, files in self._files.items()}
             beside = {name: self._beside(real, *peer) for name, peer in self._peers.items()}
-        without = {**self._settings("plain"), "CURVES": "false"}
+        without = {**self._settings("plain"), "MEASURE_CURVES": "false"}
         with servers.running(servers.SERVICE, without, "/readyz") as plain:
             plain_posts = {kind: self._posts(plain, files) for kind, files in self._files.items()}
         return {
@@ -91,7 +91,7 @@ class Bench:
     def _settings(self, name: str) -> dict[str, str]:
         return {
             "STORE": f"sqlite:///{self._folder / name}.db",
-            "ENCODE_WORKERS": str(self._threads),
+            "ENCODE_THREADS": str(self._threads),
         }
 
     def _gets(self, real: Running, ids: list[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 
 from thumbstream.http.hot_path import STREAM_TYPE
-from thumbstream.http.replies import FOR_EVER, cors_headers
+from thumbstream.http.responses import CORS, IMMUTABLE_CACHE_CONTROL
 from thumbstream.ids import is_id
 from thumbstream.server import run as server
 from thumbstream.settings import Settings, load_settings
@@ -28,6 +28,8 @@ def create_app(settings: Settings) -> FastAPI:
     store, metrics = open_store(settings.store), Metrics()
     cache = StreamCache(settings.cache_bytes)
     reader = StreamReader(store, cache, metrics, timeout=settings.store_timeout_seconds)
+
+    cors = {k.decode(): v.decode() for k, v in CORS(settings.cors_origin).headers}
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -46,11 +48,10 @@ def create_app(settings: Settings) -> FastAPI:
             raise HTTPException(404, "no stream has this id")
         body = stream[:count]
         headers = {
-            "Cross-Origin-Resource-Policy": "cross-origin",
             "X-Content-Type-Options": "nosniff",
-            **cors_headers(settings.cors_origin),
+            **cors,
             "ETag": f'"{key}.{len(body)}"',
-            "Cache-Control": FOR_EVER,
+            "Cache-Control": IMMUTABLE_CACHE_CONTROL,
             "Accept-Ranges": "bytes",
         }
         if request.headers.get("if-none-match") == headers["ETag"]:

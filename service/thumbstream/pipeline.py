@@ -1,10 +1,10 @@
-"""What happens to a picture, and to a stream: two visible lists of verbs.
+"""The two use cases that need a network, as lists of steps.
 
-    compress   thumbnail -> encode -> measure the curve -> identify -> store both
+    compress   thumbnail -> encode -> measure the curve -> store stream and curve
     preview    check the size -> decode -> enlarge and write
 
-The verbs that keep a core busy run together in one worker thread; the event loop only waits. The
-stream is acknowledged (a `Receipt`) only after the store said that it and its curve are durable.
+The steps that keep a core busy run together in one worker thread; the event loop only waits. A
+`CompressResult` is returned only after the store has confirmed that stream and curve are durable.
 """
 
 from __future__ import annotations
@@ -27,40 +27,41 @@ from thumbstream.workers import Workers
 
 T = TypeVar("T")
 
+MAX_PREVIEW_PIXELS = 4 * 1024 * 1024
+"""Of an enlarged preview: bounds the time and memory of writing it."""
 
-class TooSlowError(ThumbstreamError):
-    """The work did not end in the time that a request may take."""
+
+class JobTimeoutError(ThumbstreamError):
+    """The job did not end in the time that a request may take."""
 
 
 class PreviewTooLargeError(ThumbstreamError):
-    """The enlarged preview would have more pixels than this service writes."""
+    """The enlarged preview would have more than `MAX_PREVIEW_PIXELS` pixels."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limitations:
-    """What the pipeline does and accepts, and how long it waits (seconds)."""
+class PipelineConfig:
+    """Limits of the pipeline; times in seconds."""
 
-    ingest: ImageLimits
-    curves: bool
-    """Whether the curve of a stream is measured and kept beside it."""
-    preview_pixels: int
-    work_timeout: float
+    image_limits: ImageLimits
+    measure_curves: bool
+    job_timeout: float
     store_timeout: float
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class CompressResult:
     """A durable stream."""
 
-    key: str
+    id: str
     encoded: EncodedThumbnail
     model: str
     new: bool
-    """False: the very same stream was there already."""
+    """False: the store already had the same stream."""
 
 
 class Pipeline:
-    """The steps, with what they stand on."""
+    """Runs the steps with the models, threads and store of a service."""
 
     def __init__(
         self,
@@ -68,50 +69,50 @@ class Pipeline:
         workers: Workers,
         store: Store,
         metrics: Metrics,
-        limits: Limitations,
+        config: PipelineConfig,
     ) -> None:
         self._models = models
         self._workers = workers
         self._store = store
         self._metrics = metrics
-        self._limits = limits
+        self._config = config
 
-    async def compress(self, picture: Picture, options: EncodeOptions) -> Receipt:
-        """Makes and keeps the stream of a picture.
+    async def compress(self, picture: Picture, options: EncodeOptions) -> CompressResult:
+        """Encodes a picture and stores its stream.
 
-        Raises what `thumbnail` raises, `UnknownModelError`, `OverloadedError`, `TooSlowError` and
+        Raises `IngestError`, `UnknownModelError`, `OverloadedError`, `JobTimeoutError` and
         `StoreError`.
         """
         model = self._models.resolve(options.model)
-        encoded = await self.work(lambda: self._encode(picture, options, model))
-        new = await self._store_all(encoded.stored_values())
-        return Receipt(encoded.id, encoded, model, new)
+        encoded = await self.run_job(lambda: self._encode(picture, options, model))
+        new = await self._store_values(encoded.stored_values())
+        return CompressResult(encoded.id, encoded, model, new)
 
     async def preview(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
-        """A picture file of a stream or of any prefix of one.
+        """A picture file of a stream or any prefix of one, its sides enlarged ``scale`` times.
 
         Raises `BitstreamError`, `UnknownModelError`, `PreviewTooLargeError`, `OverloadedError` and
-        `TooSlowError`.
+        `JobTimeoutError`.
         """
         header = parse_header(stream)
         pixels = header.width * header.height * scale * scale
-        if pixels > self._limits.preview_pixels:
+        if pixels > MAX_PREVIEW_PIXELS:
             raise PreviewTooLargeError(
-                f"the preview would have {pixels} pixels; the limit is "
-                f"{self._limits.preview_pixels}: ask for a smaller scale"
+                f"the preview would have {pixels} pixels, more than {MAX_PREVIEW_PIXELS}: "
+                "use a smaller scale"
             )
-        return await self.work(lambda: self._show(stream, form, scale))
+        return await self.run_job(lambda: self._decode_preview(stream, form, scale))
 
-    async def work(self, job: Callable[[], T]) -> T:
+    async def run_job(self, job: Callable[[], T]) -> T:
         """The result of ``job``, run in a worker thread.
 
-        Raises `OverloadedError`, `TooSlowError`, and what ``job`` raises.
+        Raises `OverloadedError`, `JobTimeoutError`, and what ``job`` raises.
         """
         try:
-            async with asyncio.timeout(self._limits.work_timeout):
+            async with asyncio.timeout(self._config.job_timeout):
                 return await self._workers.run(job)
         except TimeoutError:
-            raise TooSlowError(f"no result in {self._limits.work_timeout:g} seconds") from None
+            raise JobTimeoutError(f"no result in {self._config.job_timeout:g} seconds") from None
 
     def _encode(self, picture: Picture, options: EncodeOptions, model: str) -> EncodedThumbnail:
         with self._metrics.encode_seconds.time():
@@ -119,24 +120,23 @@ class Pipeline:
                 picture,
                 options,
                 self._models.load(model),
-                limits=self._limits.ingest,
-                curve=self._limits.curves,
+                limits=self._config.image_limits,
+                curve=self._config.measure_curves,
                 curve_timer=self._metrics.curve_seconds.time(),
             )
 
-    def _show(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
+    def _decode_preview(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
         with self._metrics.decode_seconds.time():
             with span("decode"):
                 pixels = self._models.codec_for_stream(stream).decode(stream)
             return write_picture(pixels, form, scale)
 
-    async def _store_all(self, values: Mapping[str, bytes]) -> bool:
-        # Put at the same time, so that a store that shares commits needs one for both. A curve
-        # whose stream got lost on the way says nothing to anybody; a stream whose curve did was
-        # not acknowledged, and the next upload of the picture mends it.
+    async def _store_values(self, values: Mapping[str, bytes]) -> bool:
+        # Put concurrently, so that a store that shares commits needs one for both. If only one of
+        # them is stored, the upload is not acknowledged, and repeating it stores the other.
         puts = [self._store.put(key, value) for key, value in values.items()]
         try:
-            async with asyncio.timeout(self._limits.store_timeout):
+            async with asyncio.timeout(self._config.store_timeout):
                 new, *_ = await asyncio.gather(*puts)
         except TimeoutError:
             raise StoreUnavailableError("the store did not answer in time") from None

@@ -1,8 +1,8 @@
 """Settings: the environment, read once, as one frozen object.
 
-Every field is a variable ``THUMBSTREAM_<FIELD>``; docs/configuration.md lists them all. A variable
-with the prefix that no field claims stops the start, because a misspelt limit that is silently
-ignored is no limit. Nothing else in the package reads the environment.
+Every field is a variable ``THUMBSTREAM_<FIELD>``; docs/configuration.md lists them all. An unknown
+variable with the prefix stops the start: a misspelt limit must not be ignored silently. Nothing
+else in the package reads the environment.
 """
 
 from __future__ import annotations
@@ -25,71 +25,60 @@ NOT_SETTINGS = frozenset({"THUMBSTREAM_PICTURES"})
 
 MIB = 1024 * 1024
 
-LEAST_KEY_BYTES = 16
-"""A shorter read key could be found by trying."""
+MIN_KEY_BYTES = 16
+"""A shorter read key could be guessed."""
 
 
 class SettingsError(ThumbstreamError):
-    """The environment does not make sense; the text names the variable and what it may be."""
+    """Invalid environment variable; the text names it and its valid values."""
 
 
 class Settings(BaseSettings):
-    """Everything that can be chosen about a running service."""
+    """The configuration of a service."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    # Where
+    # Storage and listening
     store: str = "sqlite:///thumbstream.db"
+    store_timeout_seconds: float = Field(5.0, gt=0)
+    cache_bytes: int = Field(64 * MIB, ge=0)
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     cors_origin: str = Field("*", pattern=r"^(\*|https?://[^\s/,]+)?$")
 
-    # Who
+    # Authentication
     tokens: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     read_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     rate_limit: str = Field("", pattern=r"^([1-9][0-9]{0,6}/(second|minute|hour|day))?$")
     rate_limit_store: SecretStr = Field(SecretStr(""))
     forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode] = ()
 
-    # What a connection may take
+    # Connection limits
     max_connections: int = Field(4096, ge=2)
-    max_requests: int = Field(1024, ge=1)
-    max_url_bytes: int = Field(8192, ge=256)
-    max_header_bytes: int = Field(32_768, ge=1024)
-    max_header_fields: int = Field(100, ge=8)
-    header_timeout_seconds: float = Field(10.0, gt=0)
-    send_timeout_seconds: float = Field(30.0, gt=0)
+    max_concurrent_requests: int = Field(1024, ge=1)
+    keep_alive_seconds: int = Field(75, ge=1)
 
-    # What is accepted
+    # Upload limits
     max_upload_bytes: int = Field(20 * MIB, ge=1)
-    max_uploads: int = Field(32, ge=1)
+    max_concurrent_uploads: int = Field(32, ge=1)
     upload_timeout_seconds: float = Field(60.0, gt=0)
     max_pixels: int = Field(50_000_000, ge=1)
-    max_side: int = Field(30_000, ge=1)
-    default_size: int = Field(32, ge=8, le=256, multiple_of=8)
-    max_ids: int = Field(64, ge=1, le=1024)
-    max_budget_ids: int = Field(512, ge=1, le=4096)
-    decode_max_bytes: int = Field(65_535, ge=1)
-    decode_max_pixels: int = Field(4 * MIB, ge=65_536)
 
-    # How it is worked off
+    # Processing
     models: Annotated[tuple[str, ...], NoDecode] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    curves: bool = True
-    encode_workers: int = Field(0, ge=0)
+    default_size: int = Field(32, ge=8, le=256, multiple_of=8)
+    measure_curves: bool = True
+    encode_threads: int = Field(0, ge=0)
     encode_queue: int = Field(64, ge=0)
-    work_timeout_seconds: float = Field(30.0, gt=0)
-    retry_after_seconds: int = Field(1, ge=1)
-    store_timeout_seconds: float = Field(5.0, gt=0)
-    cache_bytes: int = Field(64 * MIB, ge=0)
+    job_timeout_seconds: float = Field(30.0, gt=0)
 
-    # How it starts, speaks and stops
+    # Logging and shutdown
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     access_log: bool = False
-    keep_alive_seconds: int = Field(75, ge=1)
     drain_seconds: float = Field(2.0, ge=0)
     shutdown_seconds: int = Field(7, ge=1)
 
@@ -102,43 +91,43 @@ class Settings(BaseSettings):
 
     @field_validator("tokens")
     @classmethod
-    def _with_secrets(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    def _check_tokens(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(token.get_secret_value().endswith(":") for token in tokens):
-            raise ValueError("a token is name:secret, or a secret alone")
+            raise ValueError("expected name:secret, or a secret alone")
         return tokens
 
     @field_validator("read_keys")
     @classmethod
-    def _long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(key.get_secret_value().encode()) < LEAST_KEY_BYTES for key in keys):
-            raise ValueError(f"a key has at least {LEAST_KEY_BYTES} bytes")
+    def _check_key_length(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value().encode()) < MIN_KEY_BYTES for key in keys):
+            raise ValueError(f"expected keys of at least {MIN_KEY_BYTES} bytes")
         return keys
 
     @field_validator("rate_limit_store")
     @classmethod
-    def _redis_or_memory(cls, url: SecretStr) -> SecretStr:
+    def _check_rate_limit_store(cls, url: SecretStr) -> SecretStr:
         if not re.fullmatch(r"|rediss?://.+", url.get_secret_value()):
-            raise ValueError("redis://host:port/db, rediss://.., or empty")
+            raise ValueError("expected redis://host:port/db, rediss://... or nothing")
         return url
 
     @model_validator(mode="after")
-    def _leave_places(self) -> Self:
+    def _reserve_connections(self) -> Self:
         # Or a flood of requests would hold every connection, and /healthz would get none.
-        if self.max_requests >= self.max_connections:
+        if self.max_concurrent_requests >= self.max_connections:
             raise ValueError(
-                f"{variable('max_requests')} must be below {variable('max_connections')}"
+                f"{variable('max_concurrent_requests')} must be below {variable('max_connections')}"
             )
         return self
 
     @property
-    def picture_limits(self) -> ImageLimits:
-        """What one picture may cost."""
-        return ImageLimits(self.max_upload_bytes, self.max_pixels, self.max_side)
+    def image_limits(self) -> ImageLimits:
+        """Limits of one uploaded picture."""
+        return ImageLimits(max_bytes=self.max_upload_bytes, max_pixels=self.max_pixels)
 
     @property
     def threads(self) -> int:
-        """Worker threads: ``encode_workers``, or one for each core."""
-        return self.encode_workers or available_cores()
+        """Worker threads: ``encode_threads``, or one for each core."""
+        return self.encode_threads or available_cores()
 
 
 def available_cores() -> int:
@@ -156,17 +145,17 @@ def variable(field: str) -> str:
 def load_settings(**chosen: Any) -> Settings:
     """The settings of this process's environment.
 
-    ``chosen`` are fields that win over the environment, as a command line does. Raises
-    `SettingsError` for a variable nobody knows and for a value out of range.
+    ``chosen`` are fields that override the environment, as options of a command line do. Raises
+    `SettingsError` for an unknown variable and for a value out of range.
     """
-    _refuse_unknown(os.environ)
+    _reject_unknown(os.environ)
     try:
         return Settings(**chosen)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
 
 
-def _refuse_unknown(names: Iterable[str]) -> None:
+def _reject_unknown(names: Iterable[str]) -> None:
     known = NOT_SETTINGS | {variable(field) for field in Settings.model_fields}
     unknown = sorted(n for n in names if n.upper().startswith(PREFIX) and n.upper() not in known)
     if unknown:

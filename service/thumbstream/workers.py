@@ -1,9 +1,9 @@
-"""Workers: a bounded pool of threads for work that keeps a core busy.
+"""A bounded pool of threads for jobs that keep a core busy.
 
-`Workers.run` takes a place or refuses at once: the number of jobs that wait or run never exceeds
-``threads + queue``. A job whose caller is cancelled (the client has gone, the time is up) leaves
-the queue without having run; one that already runs keeps its place until it ends. Threads are
-enough, because ONNX Runtime and Pillow release the interpreter lock while they work.
+`Workers.run` takes a slot or rejects the job at once: never more than ``threads + queue`` jobs run
+or wait. A job whose caller is cancelled (the client disconnected, the time is up) leaves the queue
+without running; one that already runs keeps its slot until it ends. Threads are enough, because
+ONNX Runtime and Pillow release the interpreter lock while they work.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 
 class OverloadedError(ThumbstreamError):
-    """Every place is taken; the caller should come back later."""
+    """No slot is free; trying later may help."""
 
 
 class Slots:
-    """A bounded semaphore that never waits; safe to use from every thread."""
+    """A counting semaphore that rejects instead of waiting. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -44,41 +44,37 @@ class Slots:
         self.release()
 
     def acquire(self) -> None:
-        """Take a slot. Raises `OverloadedError` if all are in use."""
+        """Raises `OverloadedError` when no slot is free."""
         with self._lock:
             if self._used >= self.limit:
-                raise OverloadedError(f"all {self.limit} slots are in use")
+                raise OverloadedError(f"the queue is full ({self.limit})")
             self._used += 1
 
     def release(self) -> None:
-        """Free a slot."""
+        """Frees one slot."""
         with self._lock:
             self._used -= 1
 
 
 class Workers:
-    """``threads`` threads, and room for ``queue`` jobs to wait."""
+    """``threads`` threads, and a queue for ``queue`` jobs."""
 
     def __init__(self, threads: int, queue: int) -> None:
-        self._threads = threads
-        self._slots = Slots(threads + queue)
-        # It starts a thread when there is a job for it, and so costs nothing before the first.
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="thumbstream-worker")
-
-    @property
-    def threads(self) -> int:
+        self.threads = threads
         """Jobs that run at a time."""
-        return self._threads
+        self._slots = Slots(threads + queue)
+        # Starts a thread when there is a job for it, and so costs nothing before the first.
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="thumbstream-worker")
 
     @property
     def running(self) -> int:
         """Jobs in threads."""
-        return min(self._slots.used, self._threads)
+        return min(self._slots.used, self.threads)
 
     @property
     def waiting(self) -> int:
-        """Jobs that no thread has taken up yet."""
-        return max(0, self._slots.used - self._threads)
+        """Jobs in the queue."""
+        return max(0, self._slots.used - self.threads)
 
     async def run(self, job: Callable[[], T]) -> T:
         """The result of ``job``, run in a thread. Raises `OverloadedError`, and what it raises."""
@@ -97,5 +93,5 @@ class Workers:
         self._slots.release()
 
     async def close(self) -> None:
-        """Drops jobs that wait, and returns when those that run have ended."""
+        """Drops the jobs in the queue, and returns when those that run have ended."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)

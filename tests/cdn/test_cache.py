@@ -14,7 +14,7 @@ import pytest
 from cdn_servers import CountedService, Nginx, Upload
 
 STATUS = "x-cache-status"
-FOR_EVER = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 NEGATIVE_SECONDS = 10
 
 
@@ -32,9 +32,9 @@ def test_the_service_sees_each_address_once(
     asked = [
         f"/t/{key}/{chance.choice((16, 32, 64))}" for key in chance.choices(keys, popularity, k=400)
     ]
-    before = kept.requests("/t/{id}/{tier}")
+    before = kept.requests("/t/{id}/{bytes}")
     hits = sum(cdn.get(path).headers[STATUS] == "HIT" for path in asked)
-    assert kept.requests("/t/{id}/{tier}") - before == len(set(asked))
+    assert kept.requests("/t/{id}/{bytes}") - before == len(set(asked))
     assert hits == len(asked) - len(set(asked))
     assert hits / len(asked) > 0.9
 
@@ -58,7 +58,7 @@ def test_one_kept_stream_serves_every_prefix_by_range(
     assert first.status_code == 206
     whole = cdn.get(f"/thumb/{key}")
     assert whole.headers[STATUS] == "HIT"
-    assert whole.headers["cache-control"] == FOR_EVER
+    assert whole.headers["cache-control"] == IMMUTABLE
     assert first.content == whole.content[:32]
     length = len(whole.content)
     for start, stop in ((0, 16), (16, 32), (32, 64), (64, length), (length - 1, length)):
@@ -76,11 +76,11 @@ def test_a_client_revalidates_without_the_service(
 ) -> None:
     path = f"/t/{key}/32"
     etag = cdn.get(path).headers["etag"]
-    before = kept.requests("/t/{id}/{tier}")
+    before = kept.requests("/t/{id}/{bytes}")
     again = cdn.get(path, headers={"If-None-Match": etag})
     assert (again.status_code, again.content, again.headers[STATUS]) == (304, b"", "HIT")
     assert cdn.get(path, headers={"If-None-Match": '"another"'}).status_code == 200
-    assert kept.requests("/t/{id}/{tier}") == before
+    assert kept.requests("/t/{id}/{bytes}") == before
 
 
 def test_what_may_be_kept_for_seconds_is_asked_for_again(
@@ -89,7 +89,10 @@ def test_what_may_be_kept_for_seconds_is_asked_for_again(
     # A stream without a curve, asked for by quality: whole, and only for ten seconds.
     uncurved = CountedService(
         folder,
-        {"THUMBSTREAM_STORE": f"sqlite:///{folder}/uncurved.db", "THUMBSTREAM_CURVES": "false"},
+        {
+            "THUMBSTREAM_STORE": f"sqlite:///{folder}/uncurved.db",
+            "THUMBSTREAM_MEASURE_CURVES": "false",
+        },
     )
     uncurved.start()
     other = Nginx(folder / "other", [uncurved])

@@ -19,8 +19,8 @@ UPLOADERS = 2
 def test_a_rolling_restart_fails_no_request(folder: Path, upload: Upload) -> None:
     settings = {
         "THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db",
-        "THUMBSTREAM_CURVES": "false",  # faster uploads: more of them are on the way
-        "THUMBSTREAM_ENCODE_WORKERS": "1",
+        "THUMBSTREAM_MEASURE_CURVES": "false",  # faster uploads: more of them are on the way
+        "THUMBSTREAM_ENCODE_THREADS": "1",
     }
     replicas = [CountedService(folder, settings) for _ in range(2)]
     nginx = Nginx(folder / "nginx", replicas)

@@ -17,9 +17,9 @@ def service_process(folder: Path, store: str) -> Service:
     """A service with the fake models of the tests and without caches."""
     settings = {
         "THUMBSTREAM_STORE": store,
-        "THUMBSTREAM_CURVES": "false",
+        "THUMBSTREAM_MEASURE_CURVES": "false",
         "THUMBSTREAM_CACHE_BYTES": "0",
-        "THUMBSTREAM_ENCODE_WORKERS": "1",
+        "THUMBSTREAM_ENCODE_THREADS": "1",
     }
     return Service(folder, settings, program=[PROGRAM])
 

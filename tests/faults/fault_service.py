@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
-from service_harness import problem
-from service_stand_ins import StandInZoo, photo
+from fakes import FakeModels, photo
+from service_harness import assert_problem
 
 from thumbstream.ids import identify
 from thumbstream.server.app import Application, create_app, serve
@@ -31,15 +31,20 @@ async def service(store: str, *, built: Store | None = None, **chosen: Any) -> A
 
     ``built`` stands in for the store that the settings name.
     """
-    settings = {"store": store, "encode_workers": 1, "cache_bytes": 0, "curves": False} | chosen
-    app = create_app(Settings(**settings), models=StandInZoo(), store=built)
-    await app.service.open()
+    settings = {
+        "store": store,
+        "encode_threads": 1,
+        "cache_bytes": 0,
+        "measure_curves": False,
+    } | chosen
+    app = create_app(Settings(**settings), models=FakeModels(), store=built)
+    await app.services.open()
     transport = httpx.ASGITransport(app=app)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
             yield Users(http, app)
     finally:
-        await app.service.close()
+        await app.services.close()
 
 
 class Users:
@@ -67,10 +72,10 @@ class Users:
             self.acknowledged.append(answer.json()["id"])
             return True
         if answer.status_code == 507:
-            problem(answer, 507, "store_full")
+            assert_problem(answer, 507, "store_full")
             self.full += 1
             return False
-        document = problem(answer, 503, "store_unavailable")
+        document = assert_problem(answer, 503, "store_unavailable")
         assert answer.headers["retry-after"]
         assert document["detail"] == "The store does not answer."
         self.refused_uploads += 1
@@ -83,7 +88,7 @@ class Users:
             assert identify(answer.content) == key
             self.served_reads += 1
             return True
-        problem(answer, 503, "store_unavailable")
+        assert_problem(answer, 503, "store_unavailable")
         self.refused_reads += 1
         return False
 
@@ -104,7 +109,7 @@ class Users:
     async def ready(self) -> bool:
         answer = await self.http.get("/readyz")
         if answer.status_code != 200:
-            problem(answer, 503, "not_ready")
+            assert_problem(answer, 503, "not_ready")
         return answer.status_code == 200
 
     async def healthy(self) -> bool:
@@ -162,4 +167,4 @@ async def until(condition: Any, seconds: float = 30.0) -> None:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        raise SystemExit(0 if serve(load_settings(), models=StandInZoo()) else 1)
+        raise SystemExit(0 if serve(load_settings(), models=FakeModels()) else 1)

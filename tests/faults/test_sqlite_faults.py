@@ -91,7 +91,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def test_a_full_disk_is_507_until_there_is_room(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
-    async with service(f"sqlite:///{small_disk}/thumbs.db", curves=False) as users:
+    async with service(f"sqlite:///{small_disk}/thumbs.db", measure_curves=False) as users:
         assert await users.upload()
         free = shutil.disk_usage(small_disk).free
         ballast.write_bytes(bytes(free - 32 * 1024))

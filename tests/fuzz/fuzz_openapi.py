@@ -50,7 +50,7 @@ def configuration(ids: list[str]) -> str:
     """The text of schemathesis.toml for a service that holds ``ids``."""
     operations = (
         ("/thumb/{id}", "416", NEEDS_A_RANGE_OF_THE_STREAM),
-        ("/t/{id}/{tier}", "416", NEEDS_A_RANGE_OF_THE_STREAM),
+        ("/t/{id}/{bytes}", "416", NEEDS_A_RANGE_OF_THE_STREAM),
         ("/compress", "415 422", NEEDS_A_PICTURE),
         ("/decode", "400 422", NEEDS_A_STREAM),
     )

@@ -17,10 +17,10 @@ from urllib.parse import unquote_to_bytes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "service"))
 
-from service_stand_ins import MemoryStore, StandInZoo
+from fakes import FakeModels, MemoryStore
 
 from thumbstream.codec.rate_curve import RateCurve
-from thumbstream.http.conditional import parse_range
+from thumbstream.http.request_headers import parse_range
 from thumbstream.ids import curve_key, identify
 from thumbstream.server.app import Application, create_app
 from thumbstream.settings import Settings
@@ -116,7 +116,7 @@ def _application() -> tuple[Application, asyncio.AbstractEventLoop]:
         store.streams[DAMAGED] = SHORT
         store.streams[curve_key(DAMAGED)] = b"no curve"
         _loop = asyncio.new_event_loop()
-        _app = create_app(Settings(encode_workers=1), models=StandInZoo(), store=store)
+        _app = create_app(Settings(encode_threads=1), models=FakeModels(), store=store)
         _loop.run_until_complete(_app.service.open())
     return _app, _loop
 

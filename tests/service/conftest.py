@@ -19,8 +19,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from fakes import FakeModels, MemoryStore  # noqa: E402
 from service_harness import Launch, Launched, Running, Start  # noqa: E402
-from service_stand_ins import MemoryStore, StandInZoo  # noqa: E402
 
 from thumbstream.server.app import create_app  # noqa: E402
 from thumbstream.settings import Settings  # noqa: E402
@@ -40,14 +40,14 @@ async def start() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def start_one(**chosen: Any) -> Running:
-            zoo, store = StandInZoo(), MemoryStore()
-            app = create_app(Settings(**{"encode_workers": 2} | chosen), models=zoo, store=store)
-            await app.service.open()
-            stack.push_async_callback(app.service.close)
+            models, store = FakeModels(), MemoryStore()
+            app = create_app(Settings(**{"encode_threads": 2} | chosen), models=models, store=store)
+            await app.services.open()
+            stack.push_async_callback(app.services.close)
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
             http = httpx.AsyncClient(transport=transport, base_url="http://test")
             await stack.enter_async_context(http)
-            return Running(app, http, store, zoo)
+            return Running(app, http, store, models)
 
         yield start_one
 
@@ -65,7 +65,7 @@ def launch() -> Iterator[Launch]:
     def launch_one(**environment: str) -> Launched:
         base = {k: v for k, v in os.environ.items() if not k.startswith("THUMBSTREAM_")}
         process = subprocess.Popen(
-            [sys.executable, str(HERE / "service_stand_ins.py")],
+            [sys.executable, str(HERE / "fakes.py")],
             env=base
             | {"THUMBSTREAM_PORT": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
             | environment,

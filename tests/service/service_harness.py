@@ -1,4 +1,4 @@
-"""What the tests of the service share: a service in this process, one in its own, and checks."""
+"""Shared by the tests of the service: a service in this process or its own, and checks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from service_stand_ins import MemoryStore, StandInZoo, photo
+from fakes import FakeModels, MemoryStore, photo
 
 from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.ids import curve_key, identify
 from thumbstream.server.app import Application
 
-FOR_EVER = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 UNKNOWN = identify(b"nobody stored this")
 
 
@@ -28,7 +28,7 @@ class Running:
     app: Application
     http: httpx.AsyncClient
     store: MemoryStore
-    zoo: StandInZoo
+    models: FakeModels
 
     async def upload(self, seed: int = 0, **query: Any) -> dict[str, Any]:
         answer = await self.http.post(
@@ -78,8 +78,8 @@ def read_to_end(connection: socket.socket) -> bytes:
     return received
 
 
-def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document of an answer that must be one."""
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Asserts that a response is this error; returns its document."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json()

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import httpx
 import redis
+from fakes import photo
 from service_harness import Launch, Launched
-from service_stand_ins import photo
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "backup_sqlite.py"

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from service_harness import Running, Start, problem, until
-from service_stand_ins import STREAM_LENGTH, TARGET_LENGTH, StandInZoo, photo
+from fakes import STREAM_LENGTH, TARGET_LENGTH, FakeModels, photo
+from service_harness import Running, Start, assert_problem, until
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.prefix_search import Target
@@ -44,10 +44,10 @@ async def test_a_picture_becomes_a_durable_stream(running: Running) -> None:
         "thumb_height": 24,
         "alpha": False,
         "aspect_ratio": [32, 24],
-        "model": "stand-in-1",
+        "model": "fake-1",
         "url": f"/thumb/{key}",
-        "tiers": {str(tier): f"/t/{key}/{tier}" for tier in (16, 32, 64, 128, 256)},
-        "preview": base64.b64encode(stream[:32]).decode(),
+        "prefix_urls": {str(size): f"/t/{key}/{size}" for size in (16, 32, 64, 128, 256)},
+        "prefix_base64": base64.b64encode(stream[:32]).decode(),
         "curve": [
             [length, pytest.approx(ssim, abs=1e-4), pytest.approx(psnr, abs=0.01)]
             for length, ssim, psnr in zip(curve.lengths, curve.ssim, curve.psnr, strict=True)
@@ -59,7 +59,7 @@ async def test_a_picture_becomes_a_durable_stream(running: Running) -> None:
 async def test_the_curve_says_what_decoding_prefixes_gives(running: Running) -> None:
     answer = await running.upload(seed=3)
     small = thumbnail(photo(seed=3), 32).pixels
-    stream, codec = running.store.streams[answer["id"]], running.zoo.load()
+    stream, codec = running.store.streams[answer["id"]], running.models.load()
     for length, measured_ssim, measured_psnr in answer["curve"]:
         shown = codec.decode(stream[:length])
         assert measured_ssim == pytest.approx(float(ssim(small, shown)), abs=1e-4)
@@ -67,7 +67,7 @@ async def test_the_curve_says_what_decoding_prefixes_gives(running: Running) -> 
 
 
 async def test_curves_can_be_switched_off(start: Start) -> None:
-    running = await start(curves=False)
+    running = await start(measure_curves=False)
     answer = await running.upload()
     assert answer["curve"] is None
     assert list(running.store.streams) == [answer["id"]]
@@ -100,18 +100,18 @@ async def test_sqlite_commits_stream_and_curve_together(
         return insert(batch)
 
     monkeypatch.setattr(store, "_insert", watched)
-    app = create_app(Settings(encode_workers=1), models=StandInZoo(), store=store)
-    await app.service.open()
-    receipt = await app.service.pipeline.compress(photo(), EncodeOptions())
-    await app.service.close()
-    assert commits == [[receipt.key, curve_key(receipt.key)]]
+    app = create_app(Settings(encode_threads=1), models=FakeModels(), store=store)
+    await app.services.open()
+    receipt = await app.services.pipeline.compress(photo(), EncodeOptions())
+    await app.services.close()
+    assert commits == [[receipt.id, curve_key(receipt.id)]]
 
 
 @pytest.mark.parametrize("refused", ["~", ""])
 async def test_neither_is_acknowledged_without_the_other(running: Running, refused: str) -> None:
     running.store.refused = refused
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
-    problem(answer, 507, "store_full")
+    assert_problem(answer, 507, "store_full")
     running.store.refused = None
     assert (await running.upload())["id"] in running.store.streams
 
@@ -144,11 +144,11 @@ async def test_the_bytes_tell_the_format_not_the_type(running: Running, content_
 
 
 async def test_size_max_bytes_and_model(running: Running) -> None:
-    answer = await running.upload(size=64, max_bytes=20, model="stand-in-2")
+    answer = await running.upload(size=64, max_bytes=20, model="fake-2")
     assert (answer["thumb_width"], answer["thumb_height"]) == (64, 48)
     assert answer["length"] == 20
-    assert answer["model"] == "stand-in-2"
-    assert list(answer["tiers"]) == ["16", "32"]
+    assert answer["model"] == "fake-2"
+    assert list(answer["prefix_urls"]) == ["16", "32"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ async def test_a_target_reaches_the_codec(running: Running, text: str, target: T
     answer = await running.upload(target=text)
     assert answer["length"] == TARGET_LENGTH
     assert answer["curve"][-1][0] == TARGET_LENGTH
-    assert running.zoo.load().targets == [target]
+    assert running.models.load().targets == [target]
 
 
 @pytest.mark.parametrize("text", ["ssim", "ssim:", "ssim:2", "psnr:nan", "bytes:0", "size:32"])
@@ -171,14 +171,14 @@ async def test_a_target_that_is_none(running: Running, text: str) -> None:
     answer = await running.http.post(
         "/compress", content=photo(), params={"target": text}, headers=PNG
     )
-    assert problem(answer, 400, "bad_request")["detail"].startswith("target: ")
+    assert assert_problem(answer, 400, "bad_request")["detail"].startswith("target: ")
 
 
 async def test_a_target_and_max_bytes_exclude_each_other(running: Running) -> None:
     answer = await running.http.post(
         "/compress?target=ssim:0.8&max_bytes=64", content=photo(), headers=PNG
     )
-    assert "exclude" in problem(answer, 400, "bad_request")["detail"]
+    assert "exclusive" in assert_problem(answer, 400, "bad_request")["detail"]
 
 
 async def test_the_default_size_is_a_setting(start: Start) -> None:
@@ -200,14 +200,14 @@ async def test_the_default_size_is_a_setting(start: Start) -> None:
 )
 async def test_a_wrong_parameter_is_named(running: Running, query: str, parameter: str) -> None:
     answer = await running.http.post(f"/compress?{query}", content=photo(), headers=PNG)
-    document = problem(answer, 400, "bad_request")
+    document = assert_problem(answer, 400, "bad_request")
     assert document["errors"][0]["parameter"] == parameter
     assert document["detail"].startswith(f"{parameter}: ")
 
 
 async def test_an_unknown_model(running: Running) -> None:
     answer = await running.http.post("/compress?model=nope", content=photo(), headers=PNG)
-    assert "stand-in-1" in problem(answer, 422, "unknown_model")["detail"]
+    assert "fake-1" in assert_problem(answer, 422, "unknown_model")["detail"]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ async def test_other_content_types(running: Running, content_type: str) -> None:
     answer = await running.http.post(
         "/compress", content=photo(), headers={"Content-Type": content_type}
     )
-    problem(answer, 415, "unsupported_media_type")
+    assert_problem(answer, 415, "unsupported_media_type")
     assert answer.headers["accept-post"].startswith("image/*")
 
 
@@ -226,38 +226,38 @@ async def test_other_content_types(running: Running, content_type: str) -> None:
 )
 async def test_formats_off_the_list(running: Running, body: bytes) -> None:
     answer = await running.http.post("/compress", content=body, headers=PNG)
-    problem(answer, 415, "unsupported_format")
+    assert_problem(answer, 415, "unsupported_format")
 
 
 async def test_a_broken_picture(running: Running) -> None:
     answer = await running.http.post("/compress", content=photo()[:60], headers=PNG)
-    problem(answer, 422, "invalid_image")
+    assert_problem(answer, 422, "invalid_image")
 
 
 async def test_too_many_pixels(start: Start) -> None:
     running = await start(max_pixels=64 * 48 - 1)
     answer = await running.http.post("/compress", content=photo(64, 48), headers=PNG)
-    problem(answer, 422, "too_many_pixels")
+    assert_problem(answer, 422, "too_many_pixels")
 
 
 async def test_an_empty_body(running: Running) -> None:
-    problem(await running.http.post("/compress", headers=PNG), 400, "bad_request")
+    assert_problem(await running.http.post("/compress", headers=PNG), 400, "bad_request")
 
 
 async def test_bad_forms(running: Running) -> None:
     other = await running.http.post("/compress", files={"picture": photo()})
-    assert "'file'" in problem(other, 400, "bad_request")["detail"]
+    assert "'file'" in assert_problem(other, 400, "bad_request")["detail"]
     text = await running.http.post("/compress", data={"file": "text"}, files={"other": b"1"})
-    problem(text, 400, "bad_request")
+    assert_problem(text, 400, "bad_request")
     for content_type in ("multipart/form-data", "multipart/form-data; boundary=x"):
         answer = await running.http.post(
             "/compress", content=b"garbage", headers={"Content-Type": content_type}
         )
-        problem(answer, 400, "bad_request")
+        assert_problem(answer, 400, "bad_request")
     two = await running.http.post(
         "/compress", files=[("file", ("a", photo())), ("file", ("b", photo()))]
     )
-    problem(two, 400, "bad_request")
+    assert_problem(two, 400, "bad_request")
 
 
 async def test_an_announced_length_is_refused_before_a_byte_is_read(start: Start) -> None:
@@ -270,7 +270,7 @@ async def test_an_announced_length_is_refused_before_a_byte_is_read(start: Start
 
     headers = PNG | {"Content-Length": "1001"}
     answer = await running.http.post("/compress", content=body(), headers=headers)
-    problem(answer, 413, "body_too_large")
+    assert_problem(answer, 413, "body_too_large")
     assert touched == []
     assert answer.headers["connection"] == "close"
 
@@ -292,7 +292,7 @@ async def test_a_chunked_body_is_refused_at_the_first_byte_too_many(
 
     headers = {"Content-Type": "multipart/form-data; boundary=x"} if form else PNG
     answer = await running.http.post("/compress", content=body(), headers=headers)
-    problem(answer, 413, "body_too_large")
+    assert_problem(answer, 413, "body_too_large")
     assert sent <= 1000 + 64 * 1024 + 500
     assert answer.headers["connection"] == "close"
 
@@ -300,7 +300,7 @@ async def test_a_chunked_body_is_refused_at_the_first_byte_too_many(
 async def test_the_picture_in_a_form_keeps_the_limit_too(start: Start) -> None:
     running = await start(max_upload_bytes=1000)
     answer = await running.http.post("/compress", files={"file": bytes(1001)})
-    problem(answer, 413, "body_too_large")
+    assert_problem(answer, 413, "body_too_large")
 
 
 async def test_a_body_that_stalls(start: Start) -> None:
@@ -311,11 +311,11 @@ async def test_a_body_that_stalls(start: Start) -> None:
         await asyncio.sleep(5)
 
     answer = await running.http.post("/compress", content=body(), headers=PNG)
-    problem(answer, 408, "upload_timeout")
+    assert_problem(answer, 408, "upload_timeout")
 
 
 async def test_too_many_bodies_at_once(start: Start) -> None:
-    running = await start(max_uploads=1)
+    running = await start(max_concurrent_uploads=1)
     reading, finish = asyncio.Event(), asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
@@ -326,39 +326,39 @@ async def test_too_many_bodies_at_once(start: Start) -> None:
     first = asyncio.create_task(running.http.post("/compress", content=body(), headers=PNG))
     await reading.wait()
     second = await running.http.post("/compress", content=photo(), headers=PNG)
-    problem(second, 429, "overloaded")
+    assert_problem(second, 429, "overloaded")
     finish.set()
     assert (await first).status_code == 201
 
 
 async def test_a_full_queue_is_429_and_the_rest_is_served(start: Start) -> None:
-    running = await start(encode_workers=1, encode_queue=1, retry_after_seconds=7)
-    running.zoo.gate.clear()
+    running = await start(encode_threads=1, encode_queue=1)
+    running.models.gate.clear()
 
     def post(seed: int) -> asyncio.Task[httpx.Response]:
         request = running.http.post("/compress", content=photo(seed=seed), headers=PNG)
         return asyncio.create_task(request)
 
     accepted = [post(0), post(1)]
-    workers = running.app.service.workers
+    workers = running.app.services.workers
     await until(lambda: workers.running == 1 and workers.waiting == 1)
     refused = await post(2)
-    problem(refused, 429, "overloaded")
-    assert refused.headers["retry-after"] == "7"
+    assert_problem(refused, 429, "overloaded")
+    assert refused.headers["retry-after"] == "1"
     # The event loop is free while the one worker is not.
     assert (await running.http.get("/healthz")).status_code == 200
-    running.zoo.gate.set()
+    running.models.gate.set()
     assert [(await task).status_code for task in accepted] == [201, 201]
     assert (await post(2)).status_code == 201
 
 
 async def test_work_that_takes_too_long_is_given_up(start: Start) -> None:
-    running = await start(work_timeout_seconds=0.05)
-    running.zoo.gate.clear()
+    running = await start(job_timeout_seconds=0.05)
+    running.models.gate.clear()
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
-    problem(answer, 503, "too_slow")
+    assert_problem(answer, 503, "job_timeout")
     assert "retry-after" in answer.headers
-    running.zoo.gate.set()
+    running.models.gate.set()
     assert running.store.streams == {}
 
 
@@ -366,13 +366,13 @@ async def test_nothing_is_acknowledged_that_the_store_did_not_keep(start: Start)
     running = await start(store_timeout_seconds=0.1)
     running.store.down = True
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
-    assert "secret" not in problem(answer, 503, "store_unavailable")["detail"]
+    assert "secret" not in assert_problem(answer, 503, "store_unavailable")["detail"]
     running.store.down, running.store.full = False, True
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
-    assert "secret" not in problem(answer, 507, "store_full")["detail"]
+    assert "secret" not in assert_problem(answer, 507, "store_full")["detail"]
     running.store.full, running.store.delay = False, 5
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
-    problem(answer, 503, "store_unavailable")
+    assert_problem(answer, 503, "store_unavailable")
     assert running.store.streams == {}
 
 
@@ -394,7 +394,7 @@ async def test_without_a_token_nothing_is_read(
     headers = PNG | ({"Authorization": authorization} if authorization else {})
     for url in ("/compress", "/compress?size=nonsense"):
         answer = await running.http.post(url, content=photo(), headers=headers)
-        problem(answer, 401, "unauthorized")
+        assert_problem(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"] == challenge
         assert answer.headers["connection"] == "close"
 
@@ -413,7 +413,7 @@ async def test_every_token_lets_in_and_reading_needs_none(start: Start) -> None:
 async def test_uploads_are_not_for_pages_of_other_hosts(running: Running) -> None:
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
     assert "access-control-allow-origin" not in answer.headers
-    problem(await running.http.options("/compress"), 405, "method_not_allowed")
+    assert_problem(await running.http.options("/compress"), 405, "method_not_allowed")
 
 
 # Transparency and aspect ratio
@@ -427,18 +427,18 @@ async def compress(running: Running, picture: bytes, **query: Any) -> dict[str, 
 
 
 async def test_transparency_is_kept_where_the_model_can(running: Running) -> None:
-    running.zoo.codecs["stand-in-2"].alpha = True
-    answer = await compress(running, photo(transparent=True), model="stand-in-2")
+    running.models.codecs["fake-2"].alpha = True
+    answer = await compress(running, photo(transparent=True), model="fake-2")
     assert answer["alpha"] is True
     assert parse_header(running.store.streams[answer["id"]]).alpha
     assert answer["curve"][-1][0] == STREAM_LENGTH
 
 
 async def test_the_curve_is_of_what_is_seen(running: Running) -> None:
-    running.zoo.codecs["stand-in-2"].alpha = True
-    answer = await compress(running, photo(transparent=True), model="stand-in-2")
+    running.models.codecs["fake-2"].alpha = True
+    answer = await compress(running, photo(transparent=True), model="fake-2")
     small = thumbnail(photo(transparent=True), 32, alpha=True).pixels
-    stream, codec = running.store.streams[answer["id"]], running.zoo.codecs["stand-in-2"]
+    stream, codec = running.store.streams[answer["id"]], running.models.codecs["fake-2"]
     for length, similarity, noise in answer["curve"]:
         shown = codec.decode(stream[:length])
         assert similarity == pytest.approx(float(ssim(small, shown)), abs=1e-4)
@@ -448,21 +448,21 @@ async def test_the_curve_is_of_what_is_seen(running: Running) -> None:
 @pytest.mark.parametrize(
     ("model", "alpha", "transparent"),
     [
-        ("stand-in-1", "keep", True),
-        ("stand-in-1", "flatten", True),
-        ("stand-in-2", "flatten", True),
-        ("stand-in-2", "keep", False),
+        ("fake-1", "keep", True),
+        ("fake-1", "flatten", True),
+        ("fake-2", "flatten", True),
+        ("fake-2", "keep", False),
     ],
 )
 async def test_transparency_is_flattened_else(
     running: Running, model: str, alpha: str, transparent: bool
 ) -> None:
-    running.zoo.codecs["stand-in-2"].alpha = True
+    running.models.codecs["fake-2"].alpha = True
     picture = photo(transparent=transparent)
     answer = await compress(running, picture, model=model, alpha=alpha)
     assert answer["alpha"] is False
     assert not parse_header(running.store.streams[answer["id"]]).alpha
-    flat = running.zoo.codecs[model].encode(thumbnail(picture, 32).pixels)
+    flat = running.models.codecs[model].encode(thumbnail(picture, 32).pixels)
     assert running.store.streams[answer["id"]] == flat
 
 
@@ -470,18 +470,18 @@ async def test_another_choice_of_alpha_is_refused(running: Running) -> None:
     answer = await running.http.post(
         "/compress?alpha=perhaps", content=photo(transparent=True), headers=PNG
     )
-    problem(answer, 400, "bad_request")
-    assert running.zoo.load().encoded == 1  # the warm-up
+    assert_problem(answer, 400, "bad_request")
+    assert running.models.load().encoded == 1  # the warm-up
 
 
 async def test_the_true_aspect_ratio_reaches_the_codec(running: Running) -> None:
     answer = await compress(running, photo(300, 200))
-    assert running.zoo.load().aspects[-1] == (300, 200)
+    assert running.models.load().aspects[-1] == (300, 200)
     assert answer["aspect_ratio"] == [32, 21]
 
 
 async def test_the_answer_tells_the_ratio_that_the_header_names(running: Running) -> None:
-    running.zoo.codecs["stand-in-2"].bitstream_id = 7
-    answer = await compress(running, photo(300, 200), model="stand-in-2")
+    running.models.codecs["fake-2"].bitstream_id = 7
+    answer = await compress(running, photo(300, 200), model="fake-2")
     assert answer["aspect_ratio"] == [3, 2]
     assert (answer["thumb_width"], answer["thumb_height"]) == (32, 21)

@@ -11,10 +11,17 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 import pytest
+from fakes import STREAM_LENGTH, photo
 from service_harness import Launch, Launched, open_connection, read_to_end
-from service_stand_ins import STREAM_LENGTH, photo
 
 CONNECTIONS = 24
+LIMITS = {
+    "url_bytes": 1000,
+    "header_bytes": 4000,
+    "header_fields": 20,
+    "header_timeout": 1.0,
+    "send_timeout": 1.0,
+}
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -22,14 +29,10 @@ HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 def server(launch: Launch) -> Launched:
     return launch(
         THUMBSTREAM_MAX_CONNECTIONS=str(CONNECTIONS),
-        THUMBSTREAM_MAX_REQUESTS=str(CONNECTIONS // 2),
-        THUMBSTREAM_MAX_URL_BYTES="1000",
-        THUMBSTREAM_MAX_HEADER_BYTES="4000",
-        THUMBSTREAM_MAX_HEADER_FIELDS="20",
-        THUMBSTREAM_HEADER_TIMEOUT_SECONDS="1",
-        THUMBSTREAM_SEND_TIMEOUT_SECONDS="1",
+        THUMBSTREAM_MAX_CONCURRENT_REQUESTS=str(CONNECTIONS // 2),
+        FAKE_LIMITS=json.dumps(LIMITS),
         THUMBSTREAM_UPLOAD_TIMEOUT_SECONDS="1",
-        THUMBSTREAM_MAX_UPLOADS="8",
+        THUMBSTREAM_MAX_CONCURRENT_UPLOADS="8",
     )
 
 
@@ -55,8 +58,8 @@ def answers(received: bytes) -> list[tuple[int, dict[str, str], bytes]]:
     return found
 
 
-def told(received: bytes, status: int, code: str) -> None:
-    """That the only answer is this problem, and that it says that the connection ends."""
+def assert_raw_problem(received: bytes, status: int, code: str) -> None:
+    """Asserts that the only response is this error, and that it closes the connection."""
     [(got, fields, body)] = answers(received)
     assert got == status, received[:400]
     assert fields["content-type"] == "application/problem+json"
@@ -80,8 +83,8 @@ def many(server: Launched, count: int) -> Iterator[list[socket.socket]]:
         yield [stack.enter_context(open_connection(server)) for _ in range(count)]
 
 
-def refused(server: Launched, reason: str) -> int:
-    """How often /metrics says that a connection was refused for a reason."""
+def closed_connections(server: Launched, reason: str) -> int:
+    """The count of connections closed for a reason in /metrics."""
     text = httpx.get(f"{server.url}/metrics", timeout=30).text
     name = f'thumbstream_connections_closed_total{{reason="{reason}"}} '
     return int(sum(float(line[len(name) :]) for line in text.splitlines() if line.startswith(name)))
@@ -97,21 +100,25 @@ def test_a_long_url(server: Launched, path: bytes) -> None:
         answers(exchange(server, b"GET %s HTTP/1.1\r\nConnection: close\r\n\r\n" % fits))[0][0]
         == 200
     )
-    told(exchange(server, b"GET %s%s HTTP/1.1\r\n\r\n" % (path, b"a" * 1000)), 414, "url_too_long")
+    assert_raw_problem(
+        exchange(server, b"GET %s%s HTTP/1.1\r\n\r\n" % (path, b"a" * 1000)), 414, "url_too_long"
+    )
 
 
 def test_a_url_without_an_end(server: Launched) -> None:
-    told(exchange(server, b"GET /thumb/", b"a" * 20_000), 414, "url_too_long")
+    assert_raw_problem(exchange(server, b"GET /thumb/", b"a" * 20_000), 414, "url_too_long")
 
 
 def test_many_header_fields(server: Launched) -> None:
     many_fields = b"".join(b"x-%d: 1\r\n" % place for place in range(21))
-    told(exchange(server, HEAD, many_fields, b"\r\n"), 431, "headers_too_large")
+    assert_raw_problem(exchange(server, HEAD, many_fields, b"\r\n"), 431, "headers_too_large")
 
 
 def test_long_header_fields(server: Launched) -> None:
     for name, value in ((b"x", b"v" * 4000), (b"n" * 4000, b"1")):
-        told(exchange(server, HEAD, name + b": " + value, b"\r\n\r\n"), 431, "headers_too_large")
+        assert_raw_problem(
+            exchange(server, HEAD, name + b": " + value, b"\r\n\r\n"), 431, "headers_too_large"
+        )
 
 
 def test_a_megabyte_of_header_is_refused_before_it_is_there(server: Launched) -> None:
@@ -125,7 +132,7 @@ def test_a_megabyte_of_header_is_refused_before_it_is_there(server: Launched) ->
         except OSError:
             pass
         assert sent < 20_000_000  # what the kernel's buffers hold, and what is thrown away
-    assert refused(server, "headers_too_large") > 0
+    assert closed_connections(server, "headers_too_large") > 0
 
 
 def test_a_short_head_in_many_pieces_is_no_long_one(server: Launched) -> None:
@@ -137,7 +144,7 @@ def test_a_short_head_in_many_pieces_is_no_long_one(server: Launched) -> None:
 
 
 def test_a_head_that_does_not_come(server: Launched) -> None:
-    told(exchange(server, HEAD), 408, "head_timeout")
+    assert_raw_problem(exchange(server, HEAD), 408, "header_timeout")
     assert exchange(server) == b""  # nothing was asked: nothing is said
     assert exchange(server, b"\r\n", b"\r\n") == b""
 
@@ -150,7 +157,7 @@ def test_the_second_head_has_its_time_too(server: Launched) -> None:
             received += connection.recv(65536)
         time.sleep(0.3)
         connection.sendall(HEAD)
-        told(read_to_end(connection), 408, "head_timeout")
+        assert_raw_problem(read_to_end(connection), 408, "header_timeout")
 
 
 def test_a_head_drop_by_drop(server: Launched) -> None:
@@ -165,11 +172,11 @@ def test_a_head_drop_by_drop(server: Launched) -> None:
                 received = connection.recv(65536)
             except TimeoutError:
                 continue
-        told(received, 408, "head_timeout")
+        assert_raw_problem(received, 408, "header_timeout")
 
 
 def test_a_flood_of_slow_heads_locks_nobody_out(server: Launched) -> None:
-    before = refused(server, "busy")
+    before = closed_connections(server, "busy")
     with many(server, 4 * CONNECTIONS) as connections:
         for connection in connections:
             try:
@@ -178,8 +185,8 @@ def test_a_flood_of_slow_heads_locks_nobody_out(server: Launched) -> None:
                 continue
         for path in ("/healthz", "/readyz", "/metrics", "/models"):
             assert httpx.get(server.url + path, timeout=30).status_code == 200
-        told(read_to_end(connections[0]), 503, "busy")
-    assert refused(server, "busy") > before
+        assert_raw_problem(read_to_end(connections[0]), 503, "busy")
+    assert closed_connections(server, "busy") > before
 
 
 def test_a_flood_of_slow_bodies_locks_nobody_out(server: Launched) -> None:
@@ -194,7 +201,7 @@ def test_a_flood_of_slow_bodies_locks_nobody_out(server: Launched) -> None:
 
 
 def test_who_does_not_take_an_answer_is_left(server: Launched) -> None:
-    before = refused(server, "slow_reader")
+    before = closed_connections(server, "slow_reader")
     ask = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
     connection = socket.socket()
     with connection:
@@ -202,7 +209,7 @@ def test_who_does_not_take_an_answer_is_left(server: Launched) -> None:
         connection.connect(("127.0.0.1", server.port))
         connection.setblocking(False)
         deadline = time.monotonic() + 60
-        while refused(server, "slow_reader") == before:
+        while closed_connections(server, "slow_reader") == before:
             assert time.monotonic() < deadline
             with suppress(OSError):
                 connection.send(ask * 16)
@@ -253,7 +260,7 @@ def test_what_two_servers_might_read_differently_is_refused(
 ) -> None:
     hidden = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
     got = exchange(server, request_ + hidden)
-    told(got, 400, "bad_request")
+    assert_raw_problem(got, 400, "bad_request")
 
 
 @pytest.mark.parametrize("chunk", [b"zz\r\nab\r\n", b"-5\r\nabcde\r\n", b"f" * 20 + b"\r\n"])
@@ -261,7 +268,7 @@ def test_broken_chunks(server: Launched, chunk: bytes) -> None:
     head = (
         b"POST /compress HTTP/1.1\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
-    told(exchange(server, head, chunk), 400, "bad_request")
+    assert_raw_problem(exchange(server, head, chunk), 400, "bad_request")
 
 
 def test_an_upgrade_is_not_made(server: Launched) -> None:
@@ -281,4 +288,4 @@ def test_a_body_that_nobody_asked_for_ends_the_connection(server: Launched) -> N
 def test_a_refusal_can_be_read_while_the_body_still_comes(server: Launched) -> None:
     body = bytes(3_000_000)
     head = b"POST /compress HTTP/1.1\r\nContent-Type: text/html\r\nContent-Length: 3000000\r\n\r\n"
-    told(exchange(server, head + body), 415, "unsupported_media_type")
+    assert_raw_problem(exchange(server, head + body), 415, "unsupported_media_type")

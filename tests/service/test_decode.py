@@ -5,9 +5,9 @@ import io
 
 import httpx
 import pytest
+from fakes import photo
 from PIL import Image
-from service_harness import FOR_EVER, UNKNOWN, Running, Start, problem, until
-from service_stand_ins import photo
+from service_harness import IMMUTABLE, UNKNOWN, Running, Start, assert_problem, until
 
 from thumbstream.codec.bitstream import write_header
 
@@ -41,7 +41,7 @@ async def test_pictures(
         image = picture(answer.content)
         assert (image.format, image.size) == (kind, (32 * scale, 24 * scale))
         assert abs(image.convert("RGB").getpixel((5, 5))[0] - 100) <= 2  # the count of bytes
-    assert got.headers["cache-control"] == FOR_EVER
+    assert got.headers["cache-control"] == IMMUTABLE
     assert got.headers["etag"] == f'W/"{key}.100.{form}.{scale}"'
     assert posted.headers["cache-control"] == "no-store"
 
@@ -73,9 +73,9 @@ async def test_a_preview_that_is_there_is_not_drawn_again(
     running, key, _ = stored
     url = f"/decode/{key}?bytes=64&format=png&scale=2"
     etag = (await running.http.get(url)).headers["etag"]
-    running.zoo.gate.clear()  # whoever decodes now would wait
+    running.models.gate.clear()  # whoever decodes now would wait
     answer = await running.http.get(url, headers={"If-None-Match": etag})
-    running.zoo.gate.set()
+    running.models.gate.set()
     assert (answer.status_code, answer.content) == (304, b"")
 
 
@@ -101,26 +101,26 @@ async def test_enlargement_is_smooth(running: Running) -> None:
 
 @pytest.mark.parametrize("stream", [b"\x96", b"\x9f123", b"\xe3\x00\x10"])
 async def test_bytes_that_are_no_stream(running: Running, stream: bytes) -> None:
-    problem(await running.http.post("/decode", content=stream), 400, "bad_stream")
+    assert_problem(await running.http.post("/decode", content=stream), 400, "bad_stream")
 
 
 async def test_an_empty_body(running: Running) -> None:
-    problem(await running.http.post("/decode"), 400, "bad_request")
+    assert_problem(await running.http.post("/decode"), 400, "bad_request")
 
 
 async def test_a_stream_of_a_model_that_is_not_here(running: Running) -> None:
     stream = write_header(99, 32, 32) + b"codes"
-    problem(await running.http.post("/decode", content=stream), 422, "unknown_model")
+    assert_problem(await running.http.post("/decode", content=stream), 422, "unknown_model")
 
 
 async def test_a_model_that_is_not_offered_still_decodes(start: Start) -> None:
-    running = await start(models="stand-in-1")
+    running = await start(models="fake-1")
     stream = write_header(5, 32, 16) + b"codes"
     assert (await running.http.post("/decode", content=stream)).status_code == 200
     answer = await running.http.post(
-        "/compress?model=stand-in-2", content=photo(), headers={"Content-Type": "image/png"}
+        "/compress?model=fake-2", content=photo(), headers={"Content-Type": "image/png"}
     )
-    problem(answer, 422, "unknown_model")
+    assert_problem(answer, 422, "unknown_model")
 
 
 @pytest.mark.parametrize(
@@ -128,40 +128,40 @@ async def test_a_model_that_is_not_offered_still_decodes(start: Start) -> None:
 )
 async def test_wrong_parameters(stored: tuple[Running, str, bytes], query: str) -> None:
     running, key, stream = stored
-    problem(await running.http.get(f"/decode/{key}?{query}"), 400, "bad_request")
-    problem(await running.http.post(f"/decode?{query}", content=stream), 400, "bad_request")
+    assert_problem(await running.http.get(f"/decode/{key}?{query}"), 400, "bad_request")
+    assert_problem(await running.http.post(f"/decode?{query}", content=stream), 400, "bad_request")
 
 
-async def test_the_output_has_a_limit(start: Start) -> None:
-    running = await start(decode_max_pixels=65_536)
+async def test_rejects_too_large_previews(running: Running) -> None:
     stream = write_header(5, 256, 256) + b"codes"
-    assert (await running.http.post("/decode", content=stream)).status_code == 200
-    answer = await running.http.post("/decode?scale=2", content=stream)
-    assert "65536" in problem(answer, 400, "preview_too_large")["detail"]
+    assert (await running.http.post("/decode?scale=8", content=stream)).status_code == 200
+    answer = await running.http.post("/decode?scale=9", content=stream)
+    assert "4194304" in assert_problem(answer, 400, "preview_too_large")["detail"]
 
 
-async def test_the_input_has_a_limit(start: Start) -> None:
-    running = await start(decode_max_bytes=100)
-    problem(await running.http.post("/decode", content=bytes(101)), 413, "body_too_large")
-    assert (await running.http.post("/decode", content=bytes(100))).status_code == 200
+async def test_rejects_too_long_streams(running: Running) -> None:
+    stream = write_header(5, 32, 16) + bytes(65_535)
+    answer = await running.http.post("/decode", content=stream[:65_536])
+    assert_problem(answer, 413, "body_too_large")
+    assert (await running.http.post("/decode", content=stream[:65_535])).status_code == 200
 
 
 async def test_unknown_streams(running: Running) -> None:
     for key in (UNKNOWN, "nonsense"):
         answer = await running.http.get(f"/decode/{key}")
-        problem(answer, 404, "not_found")
+        assert_problem(answer, 404, "not_found")
         assert answer.headers["cache-control"] == "public, max-age=10"
 
 
 async def test_decoding_has_the_bounded_queue_too(start: Start) -> None:
     import asyncio
 
-    running = await start(encode_workers=1, encode_queue=0)
-    running.zoo.gate.clear()
+    running = await start(encode_threads=1, encode_queue=0)
+    running.models.gate.clear()
     first = asyncio.create_task(running.http.post("/decode", content=b"\x10codes"))
-    await until(lambda: running.app.service.workers.running == 1)
-    problem(await running.http.post("/decode", content=b"\x10codes"), 429, "overloaded")
-    running.zoo.gate.set()
+    await until(lambda: running.app.services.workers.running == 1)
+    assert_problem(await running.http.post("/decode", content=b"\x10codes"), 429, "overloaded")
+    running.models.gate.set()
     assert (await first).status_code == 200
 
 
@@ -177,9 +177,9 @@ async def test_pages_of_other_hosts_may_decode(running: Running) -> None:
 @pytest.mark.parametrize(("form", "kind"), [("png", "PNG"), ("webp", "WEBP"), ("data", "PNG")])
 @pytest.mark.parametrize("scale", [1, 4])
 async def test_transparency_comes_back(running: Running, form: str, kind: str, scale: int) -> None:
-    running.zoo.codecs["stand-in-2"].alpha = True
+    running.models.codecs["fake-2"].alpha = True
     answer = await running.http.post(
-        "/compress?model=stand-in-2",
+        "/compress?model=fake-2",
         content=photo(transparent=True),
         headers={"Content-Type": "image/png"},
     )
@@ -194,7 +194,7 @@ async def test_transparency_comes_back(running: Running, form: str, kind: str, s
 
 
 async def test_a_stream_with_alpha_that_is_cut_before_its_model(running: Running) -> None:
-    running.zoo.codecs["stand-in-2"].alpha = True
+    running.models.codecs["fake-2"].alpha = True
     stream = write_header(5, 32, 16, alpha=True) + b"codes"
     for length in (1, 2, 3, 8):
         answer = await running.http.post("/decode", content=stream[:length])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from service_harness import UNKNOWN, Running
 
-from thumbstream.http.errors import ANSWERS, INTERNAL
-from thumbstream.http.hot_path import TIERS
+from thumbstream.http.errors import INTERNAL, PROBLEMS
+from thumbstream.http.query import PREFIX_SIZES
 from thumbstream.settings import NOT_SETTINGS, Settings, variable
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -46,7 +46,7 @@ async def test_every_route_is_documented(running: Running) -> None:
 
 def test_every_error_is_documented_with_its_status() -> None:
     documented = set(re.findall(r"^\| (\d{3}) \| `(\w+)` \|", HTTP, re.MULTILINE))
-    assert documented == {(str(a.status), a.code) for a in [*ANSWERS.values(), INTERNAL]}
+    assert documented == {(str(a.status), a.code) for a in [*PROBLEMS.values(), INTERNAL]}
 
 
 async def test_every_metric_is_documented(running: Running) -> None:
@@ -60,6 +60,6 @@ async def test_every_metric_is_documented(running: Running) -> None:
     assert documented == families
 
 
-def test_the_tiers_are_documented() -> None:
-    listed = ", ".join(str(tier) for tier in TIERS[:-1])
-    assert f"{listed} and {TIERS[-1]} only" in HTTP
+def test_prefix_sizes_are_documented() -> None:
+    listed = ", ".join(str(size) for size in PREFIX_SIZES[:-1])
+    assert f"{listed} and {PREFIX_SIZES[-1]} only" in HTTP

@@ -8,16 +8,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thumbstream.codec.prefix_search import Target
-from thumbstream.http.conditional import matches_any, parse_range
-from thumbstream.http.negotiation import preferred_format
+from thumbstream.http.errors import BadRequestError
 from thumbstream.http.query import (
+    CACHED_QUERY_CHARACTERS,
     MAX_BYTES,
-    USUAL_QUERY,
-    Wanted,
-    wanted_batch,
-    wanted_prefix,
+    MAX_IDS,
+    PrefixQuery,
+    parse_batch_query,
+    parse_prefix_query,
 )
-from thumbstream.http.refusals import BadRequestError
+from thumbstream.http.request_headers import matches_any, parse_range, preferred_format
 from thumbstream.ids import identify
 from thumbstream.images.write import PictureFormat
 
@@ -25,7 +25,6 @@ streams = st.binary(min_size=1, max_size=200)
 ids = st.binary(max_size=8).map(identify)
 counts = st.integers(1, MAX_BYTES)
 ETAG_CHARACTERS = st.characters(min_codepoint=0x23, max_codepoint=0x7E)
-MAX_IDS = 64
 
 
 @given(streams, st.integers(0, 250), st.none() | st.integers(0, 10**18 - 1))
@@ -87,48 +86,48 @@ def test_any_field_is_answered(field: str) -> None:
     assert preferred_format(field) in PictureFormat
 
 
-@given(st.binary(max_size=2 * USUAL_QUERY))
+@given(st.binary(max_size=2 * CACHED_QUERY_CHARACTERS))
 @example(b"bytes=1&bytes=1")
 @example(b"bytes=%31")
 @example("bytes=\u0661".encode())
 def test_any_query_is_a_prefix_or_a_bad_request(query: bytes) -> None:
     try:
-        wanted = wanted_prefix(query)
+        prefix = parse_prefix_query(query)
     except BadRequestError:
-        wanted = None
+        prefix = None
     else:
-        assert 1 <= wanted.limit <= MAX_BYTES
-    # The same behind so much else that nothing is remembered: the slow way is the fast one's twin.
+        assert 1 <= prefix.limit <= MAX_BYTES
+    # The same query, too long for the cache of parsed queries.
     try:
-        slow = wanted_prefix(query + b"&x=" + b"y" * USUAL_QUERY)
+        uncached = parse_prefix_query(query + b"&sig=" + b"y" * CACHED_QUERY_CHARACTERS)
     except BadRequestError:
-        slow = None
-    assert slow == wanted
+        uncached = None
+    assert uncached == prefix
 
 
 @given(counts, st.sampled_from(["ssim", "psnr"]), st.integers(1, 10**6))
 def test_a_query_says_what_it_was_made_of(count: int, measure: str, millionths: int) -> None:
     goal = f"{millionths / 10**6:.6f}"
     query = f"bytes={count}&{measure}={goal}".encode()
-    assert wanted_prefix(query) == Wanted(count, Target(measure, float(goal)))
+    assert parse_prefix_query(query) == PrefixQuery(count, Target(measure, float(goal)))
 
 
 @given(st.dictionaries(ids, st.none() | counts, min_size=1, max_size=9), st.none() | counts)
 def test_a_batch_says_what_it_was_made_of(named: dict[str, int | None], most: int | None) -> None:
     text = ",".join(key if count is None else f"{key}:{count}" for key, count in named.items())
     query = f"ids={quote(text)}" + ("" if most is None else f"&bytes={most}")
-    batch = wanted_batch(query.encode(), MAX_IDS)
-    assert batch.keys == list(named)
+    batch = parse_batch_query(query.encode())
+    assert batch.ids == list(named)
     ceiling = most or MAX_BYTES
     assert batch.limits == [min(count or MAX_BYTES, ceiling) for count in named.values()]
-    assert batch.goal is None
+    assert batch.target is None
 
 
 @given(st.binary(max_size=120))
 def test_any_batch_is_one_or_a_bad_request(text: bytes) -> None:
     for query in (text, b"ids=" + text):
         try:
-            batch = wanted_batch(query, MAX_IDS)
+            batch = parse_batch_query(query)
         except BadRequestError:
             continue
-        assert 1 <= len(batch.keys) == len(batch.limits) <= MAX_IDS
+        assert 1 <= len(batch.ids) == len(batch.limits) <= MAX_IDS

@@ -69,7 +69,7 @@ async def samples(running: Running) -> dict[str, set[str]]:
     for path in (f"/thumb/{key}?bytes=32", f"/thumb/{key}?ssim=0.5", f"/decode/{key}", "/readyz"):
         assert (await running.http.get(path)).status_code == 200
     assert (await running.http.get(f"/thumb/{UNKNOWN}")).status_code == 404
-    metrics = running.app.service.metrics
+    metrics = running.app.services.metrics
     metrics.count_token("a name")
     metrics.count_connection_closed("idle")
     text = (await running.http.get("/metrics")).text

@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 import pytest
-from service_harness import UNKNOWN, Running, Start, problem
-from service_stand_ins import MemoryStore, StandInZoo, photo
+from fakes import FakeModels, MemoryStore, photo
+from service_harness import UNKNOWN, Running, Start, assert_problem
 
 from thumbstream.errors import UnknownModelError
 from thumbstream.server.app import create_app
 from thumbstream.settings import Settings, available_cores
-from thumbstream.telemetry.logging import JsonFormatter, TextFormatter, on_whose_behalf
+from thumbstream.telemetry.logging import JsonFormatter, TextFormatter, add_request_context
 
 
 async def test_health_depends_on_nothing(running: Running) -> None:
@@ -27,7 +27,7 @@ async def test_ready(running: Running) -> None:
     assert answer.json() == {
         "status": "ready",
         "store": "memory",
-        "models": ["stand-in-1", "stand-in-2"],
+        "models": ["fake-1", "fake-2"],
     }
 
 
@@ -35,50 +35,50 @@ async def test_not_ready_without_a_store(start: Start) -> None:
     running = await start(store_timeout_seconds=0.05)
     running.store.down = True
     answer = await running.http.get("/readyz")
-    assert "secret" not in problem(answer, 503, "not_ready")["detail"]
+    assert "secret" not in assert_problem(answer, 503, "not_ready")["detail"]
     assert answer.headers["retry-after"] == "1"
     running.store.down, running.store.delay = False, 5
-    problem(await running.http.get("/readyz"), 503, "not_ready")
+    assert_problem(await running.http.get("/readyz"), 503, "not_ready")
 
 
 async def test_not_ready_while_draining_but_still_serving(running: Running) -> None:
-    running.app.service.drain()
-    problem(await running.http.get("/readyz"), 503, "not_ready")
+    running.app.services.drain()
+    assert_problem(await running.http.get("/readyz"), 503, "not_ready")
     assert (await running.http.get("/healthz")).status_code == 200
     await running.upload()
 
 
 async def test_opening_and_closing() -> None:
     store = MemoryStore()
-    app = create_app(Settings(), models=StandInZoo(), store=store)
+    app = create_app(Settings(), models=FakeModels(), store=store)
     with pytest.raises(Exception, match="starting"):
-        await app.service.check_ready()
-    await app.service.open()
-    await app.service.check_ready()
-    await app.service.close()
+        await app.services.check_ready()
+    await app.services.open()
+    await app.services.check_ready()
+    await app.services.close()
     assert store.opened
     assert store.closed
 
 
 async def test_a_model_that_is_not_there_stops_the_start_and_closes_the_store() -> None:
     store = MemoryStore()
-    app = create_app(Settings(models=("nope",)), models=StandInZoo(), store=store)
+    app = create_app(Settings(models=("nope",)), models=FakeModels(), store=store)
     with pytest.raises(UnknownModelError):
-        await app.service.open()
+        await app.services.open()
     assert store.closed
-    await app.service.workers.close()
+    await app.services.workers.close()
 
 
 async def test_models(start: Start) -> None:
-    running = await start(models="stand-in-2,stand-in-1")
+    running = await start(models="fake-2,fake-1")
     answer = await running.http.get("/models")
     assert answer.headers["access-control-allow-origin"] == "*"
     document = answer.json()
-    assert document["default"] == "stand-in-2"
-    assert [model["id"] for model in document["models"]] == ["stand-in-2", "stand-in-1"]
+    assert document["default"] == "fake-2"
+    assert [model["id"] for model in document["models"]] == ["fake-2", "fake-1"]
     assert document["models"][0]["bitstream_id"] == 5
-    assert document["models"][0]["providers"] == ["StandInProvider"]
-    assert (await running.upload())["model"] == "stand-in-2"
+    assert document["models"][0]["providers"] == ["FakeProvider"]
+    assert (await running.upload())["model"] == "fake-2"
 
 
 async def test_only_the_default_is_opened_at_the_start(running: Running) -> None:
@@ -88,16 +88,16 @@ async def test_only_the_default_is_opened_at_the_start(running: Running) -> None
         models = (await running.http.get("/models")).json()["models"]
         return [model["providers"] for model in models]
 
-    assert await providers() == [["StandInProvider"], []]
-    assert running.zoo.loaded == {"stand-in-1"}
-    answer = await running.http.post("/compress?model=stand-in-2", content=photo())
-    assert answer.json()["model"] == "stand-in-2"
-    assert await providers() == [["StandInProvider"], ["StandInProvider"]]
+    assert await providers() == [["FakeProvider"], []]
+    assert running.models.loaded == {"fake-1"}
+    answer = await running.http.post("/compress?model=fake-2", content=photo())
+    assert answer.json()["model"] == "fake-2"
+    assert await providers() == [["FakeProvider"], ["FakeProvider"]]
 
 
 async def test_models_that_are_named_are_opened_at_the_start(start: Start) -> None:
-    running = await start(models="stand-in-2,stand-in-1")
-    assert running.zoo.loaded == {"stand-in-1", "stand-in-2"}
+    running = await start(models="fake-2,fake-1")
+    assert running.models.loaded == {"fake-1", "fake-2"}
 
 
 def sample(text: str, name: str) -> float:
@@ -137,7 +137,7 @@ async def test_metrics_count_what_happened(running: Running) -> None:
         'thumbstream_errors_total{code="not_found"}': 2,
         'thumbstream_store_seconds_count{operation="put"}': 2,
         'thumbstream_store_seconds_count{operation="get"}': 2,
-        'thumbstream_build_info{model="stand-in-1",provider="StandInProvider"': 1,
+        'thumbstream_build_info{model="fake-1",provider="FakeProvider"': 1,
         "process_resident_memory_bytes": sample(text, "process_resident_memory_bytes"),
     }
     assert {name: sample(text, name) for name in expected} == expected
@@ -160,7 +160,7 @@ async def test_what_a_store_fails_at_is_counted(
 async def test_a_store_that_is_too_slow_is_counted(start: Start) -> None:
     running = await start(store_timeout_seconds=0.05)
     running.store.delay = 5
-    problem(await running.http.get(f"/thumb/{UNKNOWN}"), 503, "store_unavailable")
+    assert_problem(await running.http.get(f"/thumb/{UNKNOWN}"), 503, "store_unavailable")
     text = (await running.http.get("/metrics")).text
     assert sample(text, 'thumbstream_store_errors_total{operation="get",reason="timeout"}') == 1
     assert sample(text, 'thumbstream_errors_total{code="store_unavailable"}') == 1
@@ -190,7 +190,7 @@ async def test_two_applications_count_apart(start: Start) -> None:
 async def test_openapi_describes_every_route(running: Running) -> None:
     document = (await running.http.get("/openapi.json")).json()
     assert set(document["paths"]) == {
-        "/compress", "/decode", "/decode/{id}", "/thumb/{id}", "/t/{id}/{tier}", "/thumbs",
+        "/compress", "/decode", "/decode/{id}", "/thumb/{id}", "/t/{id}/{bytes}", "/thumbs",
         "/thumbs.json", "/budget", "/models", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     compress = document["paths"]["/compress"]["post"]
@@ -202,7 +202,7 @@ async def test_openapi_describes_every_route(running: Running) -> None:
         "application/octet-stream",
         "multipart/form-data",
     }
-    assert document["components"]["schemas"]["Compressed"]["examples"]
+    assert document["components"]["schemas"]["CompressResponse"]["examples"]
     budget = document["paths"]["/budget"]["post"]
     body = budget["requestBody"]["content"]["application/json"]["schema"]
     assert set(body["properties"]) == {"ids", "total_bytes", "measure"}
@@ -215,13 +215,13 @@ async def test_openapi_describes_every_route(running: Running) -> None:
 
 
 async def test_pages_that_are_not_there(running: Running) -> None:
-    problem(await running.http.get("/nothing"), 404, "not_found")
-    problem(await running.http.get("/compress/"), 404, "not_found")
+    assert_problem(await running.http.get("/nothing"), 404, "not_found")
+    assert_problem(await running.http.get("/compress/"), 404, "not_found")
     answer = await running.http.get("/compress")
-    problem(answer, 405, "method_not_allowed")
+    assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
     answer = await running.http.post("/healthz")
-    problem(answer, 405, "method_not_allowed")
+    assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD"
 
 
@@ -238,14 +238,16 @@ async def test_request_ids(running: Running, given: str, kept: bool) -> None:
 async def test_a_bug_is_logged_with_its_request_and_told_without_its_text(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.handler.addFilter(add_request_context)
     running.store.broken = True
     answer = await running.http.post(
         "/compress",
         content=photo(),
         headers={"Content-Type": "image/png", "X-Request-ID": "find-me"},
     )
-    assert "secret" not in problem(answer, 500, "internal")["detail"]
-    [record] = [r for r in caplog.records if r.name == "thumbstream.http.observe"]
+    assert "secret" not in assert_problem(answer, 500, "internal")["detail"]
+    [record] = [r for r in caplog.records if r.name == "thumbstream.http.errors"]
+    assert record.getMessage() == "unhandled error on POST '/compress'"
     assert record.request_id == "find-me"
     assert record.exc_info is not None
     assert "a bug with a secret" in caplog.text
@@ -254,9 +256,9 @@ async def test_a_bug_is_logged_with_its_request_and_told_without_its_text(
 async def test_the_access_log_is_a_choice(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     await (await start()).http.get("/healthz")
-    assert not [r for r in caplog.records if r.name == "thumbstream.http.observe"]
+    assert not [r for r in caplog.records if r.name == "thumbstream.http.middleware"]
     await (await start(access_log=True)).http.get("/healthz", headers={"X-Request-ID": "me"})
-    [record] = [r for r in caplog.records if r.name == "thumbstream.http.observe"]
+    [record] = [r for r in caplog.records if r.name == "thumbstream.http.middleware"]
     line = json.loads(JsonFormatter().format(record))
     assert (line["request_id"], line["route"], line["status"]) == ("me", "/healthz", 200)
     assert line["level"] == "info"
@@ -267,7 +269,7 @@ async def test_the_access_log_is_a_choice(start: Start, caplog: pytest.LogCaptur
 async def test_a_refusal_of_the_hot_path_names_its_request(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.handler.addFilter(on_whose_behalf)
+    caplog.handler.addFilter(add_request_context)
     running.store.down = True
     answer = await running.http.get(f"/thumb/{UNKNOWN}", headers={"X-Request-ID": "find-me"})
     assert answer.headers["x-request-id"] == "find-me"
@@ -286,8 +288,8 @@ async def test_an_answer_that_caches_keep_names_no_request(running: Running) -> 
 async def test_what_a_worker_logs_names_the_request(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.handler.addFilter(on_whose_behalf)
-    codec = running.zoo.load("stand-in-1")
+    caplog.handler.addFilter(add_request_context)
+    codec = running.models.load("fake-1")
     encode = codec.encode
 
     def chatty(*pixels: Any, **wanted: Any) -> bytes:
@@ -304,17 +306,17 @@ async def test_what_a_worker_logs_names_the_request(
 
 
 async def test_outside_of_requests_no_line_names_one(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.handler.addFilter(on_whose_behalf)
+    caplog.handler.addFilter(add_request_context)
     logging.getLogger("alone").warning("nobody asked")
     assert not hasattr(caplog.records[-1], "request_id")
 
 
 async def test_default_thread_count_is_the_number_of_cores(start: Start) -> None:
-    running = await start(encode_workers=0)
-    assert running.app.service.workers.threads == available_cores()
+    running = await start(encode_threads=0)
+    assert running.app.services.workers.threads == available_cores()
 
 
 async def test_models_are_warmed_up_at_the_default_size(start: Start) -> None:
-    running = await start(default_size=64, models=("stand-in-2",))
-    assert running.zoo.codecs["stand-in-2"].encoded_shapes == [(64, 64, 3)]
-    assert running.zoo.codecs["stand-in-1"].encoded_shapes == []
+    running = await start(default_size=64, models=("fake-2",))
+    assert running.models.codecs["fake-2"].encoded_shapes == [(64, 64, 3)]
+    assert running.models.codecs["fake-1"].encoded_shapes == []

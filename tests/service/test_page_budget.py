@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from service_harness import FOR_EVER, UNKNOWN, Running, Start, problem
+from service_harness import IMMUTABLE, UNKNOWN, Running, assert_problem
 
 from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.ids import curve_key
@@ -24,12 +24,12 @@ async def page(running: Running, *curves: RateCurve) -> list[str]:
     return keys
 
 
-async def spend(running: Running, **asked: Any) -> dict[str, Any]:
-    answer = await running.http.post("/budget", json=asked)
+async def spend(running: Running, **query: Any) -> dict[str, Any]:
+    answer = await running.http.post("/budget", json=query)
     assert answer.status_code == 200, answer.text
     assert answer.headers["cache-control"] == "no-store"
     document: dict[str, Any] = answer.json()
-    assert document["used_bytes"] <= asked["total_bytes"]
+    assert document["used_bytes"] <= query["total_bytes"]
     return document
 
 
@@ -41,7 +41,7 @@ async def test_bytes_go_where_they_help_most(running: Running) -> None:
         "total_bytes": 20,
         "used_bytes": 20,
         "mean": 0.775,
-        "equal_shares": {"bytes_each": 10, "mean": 0.7328},
+        "uniform": {"bytes_each": 10, "mean": 0.7328},
         "gain": 0.0422,
         "thumbs": {
             easy: {"bytes": 4, "quality": 0.75},
@@ -54,15 +54,17 @@ async def test_bytes_go_where_they_help_most(running: Running) -> None:
     assert len(running.store.reads) == 1
 
 
-async def test_the_urls_bring_exactly_these_bytes(start: Start) -> None:
-    running = await start(max_ids=2)
+async def test_urls_return_exactly_the_planned_bytes(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumbstream.http.budget_route.MAX_IDS", 2)
     keys = await page(running, EASY, HARD, HARD)
     answer = await spend(running, ids=keys, total_bytes=28)
     assert len(answer["urls"]) == 2
     body = b""
     for url in answer["urls"]:
         batch = await running.http.get(url)
-        assert batch.headers["cache-control"] == FOR_EVER
+        assert batch.headers["cache-control"] == IMMUTABLE
         body += batch.content
     prefixes = [running.store.streams[key][: answer["thumbs"][key]["bytes"]] for key in keys]
     assert body == b"".join(len(p).to_bytes(2, "big") + p for p in prefixes)
@@ -134,28 +136,29 @@ async def test_what_cannot_be_planned_is_told(running: Running) -> None:
 )
 async def test_a_wrong_body_is_told(running: Running, body: bytes, parameter: str) -> None:
     content = body.replace(b"ID", UNKNOWN.encode())
-    document = problem(await running.http.post("/budget", content=content), 400, "bad_request")
+    document = assert_problem(
+        await running.http.post("/budget", content=content), 400, "bad_request"
+    )
     assert parameter in [error["parameter"] for error in document["errors"]]
     assert document["detail"]
     assert running.store.reads == []
 
 
-async def test_limits(start: Start) -> None:
-    running = await start(max_budget_ids=3)
-    await spend(running, ids=[UNKNOWN] * 3, total_bytes=5)
-    many = await running.http.post("/budget", json={"ids": [UNKNOWN] * 4, "total_bytes": 5})
-    assert problem(many, 400, "bad_request")["detail"] == "ids must name 1 to 3 streams"
-    indented = json.dumps({"ids": [UNKNOWN] * 3, "total_bytes": 5}, indent=8)
+async def test_rejects_too_many_ids_and_too_large_bodies(running: Running) -> None:
+    await spend(running, ids=[UNKNOWN] * 512, total_bytes=5)
+    many = await running.http.post("/budget", json={"ids": [UNKNOWN] * 513, "total_bytes": 5})
+    assert assert_problem(many, 400, "bad_request")["detail"] == "ids: expected 1 to 512 ids"
+    indented = json.dumps({"ids": [UNKNOWN] * 512, "total_bytes": 5}, indent=8)
     assert (await running.http.post("/budget", content=indented)).status_code == 200
-    large = await running.http.post("/budget", content=b" " * 2000)
-    problem(large, 413, "body_too_large")
-    problem(await running.http.post("/budget"), 400, "bad_request")
+    large = await running.http.post("/budget", content=b" " * 40_000)
+    assert_problem(large, 413, "body_too_large")
+    assert_problem(await running.http.post("/budget"), 400, "bad_request")
 
 
 async def test_a_store_that_is_down(running: Running) -> None:
     running.store.down = True
     answer = await running.http.post("/budget", json={"ids": [UNKNOWN], "total_bytes": 5})
-    assert "secret" not in problem(answer, 503, "store_unavailable")["detail"]
+    assert "secret" not in assert_problem(answer, 503, "store_unavailable")["detail"]
 
 
 async def test_pages_of_other_hosts_may_ask(running: Running) -> None:
@@ -164,7 +167,7 @@ async def test_pages_of_other_hosts_may_ask(running: Running) -> None:
     assert preflight.headers["access-control-allow-methods"] == "POST, OPTIONS"
     answer = await running.http.post("/budget", json={"ids": [UNKNOWN], "total_bytes": 5})
     assert answer.headers["access-control-allow-origin"] == "*"
-    problem(await running.http.get("/budget"), 405, "method_not_allowed")
+    assert_problem(await running.http.get("/budget"), 405, "method_not_allowed")
 
 
 async def test_whole_numbers_may_be_written_with_a_point(running: Running) -> None:
@@ -177,4 +180,4 @@ async def test_whole_numbers_may_be_written_with_a_point(running: Running) -> No
     assert plans[0].json() == plans[1].json()
     for total in ("40.5", "true", '"40"', "1e999"):
         body = f'{{"ids": ["{key}"], "total_bytes": {total}}}'
-        problem(await running.http.post("/budget", content=body), 400, "bad_request")
+        assert_problem(await running.http.post("/budget", content=body), 400, "bad_request")

@@ -6,8 +6,8 @@ import pytest
 from service_harness import Running
 from starlette.requests import Request
 
-from thumbstream.http.refusals import NotFoundError
-from thumbstream.http.static import CONTENT_SECURITY_POLICY, Pages
+from thumbstream.http.errors import NotFoundError
+from thumbstream.http.static import CONTENT_SECURITY_POLICY, StaticPages
 
 
 def ask(path: str, **headers: str) -> Request:
@@ -16,7 +16,7 @@ def ask(path: str, **headers: str) -> Request:
 
 
 @pytest.fixture
-def pages(tmp_path: Path) -> Pages:
+def pages(tmp_path: Path) -> StaticPages:
     web = tmp_path / "web"
     (web / "deep").mkdir(parents=True)
     (web / "index.html").write_text("<!doctype html>page")
@@ -24,10 +24,10 @@ def pages(tmp_path: Path) -> Pages:
     (web / "deep" / "icon.svg").write_text("<svg/>")
     (web / "package.json").write_text("{}")
     (tmp_path / "secret.js").write_text("secret")
-    return Pages(web)
+    return StaticPages(web)
 
 
-async def test_the_page_and_its_assets(pages: Pages) -> None:
+async def test_the_page_and_its_assets(pages: StaticPages) -> None:
     page = await pages.index(ask(""))
     assert page.body == b"<!doctype html>page"
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -41,7 +41,7 @@ async def test_the_page_and_its_assets(pages: Pages) -> None:
         assert answer.headers["cache-control"] == "public, max-age=60, must-revalidate"
 
 
-async def test_an_asset_that_is_there_is_not_sent_again(pages: Pages) -> None:
+async def test_an_asset_that_is_there_is_not_sent_again(pages: StaticPages) -> None:
     etag = (await pages.asset(ask("app.js"))).headers["etag"]
     answer = await pages.asset(ask("app.js", if_none_match=etag))
     assert (answer.status_code, answer.body) == (304, b"")
@@ -52,7 +52,7 @@ async def test_an_asset_that_is_there_is_not_sent_again(pages: Pages) -> None:
     "path",
     ["", "nope.js", "../secret.js", "deep/../../secret.js", "package.json", "deep", "/app.js"],
 )
-async def test_nothing_else_is_served(pages: Pages, path: str) -> None:
+async def test_nothing_else_is_served(pages: StaticPages, path: str) -> None:
     with pytest.raises(NotFoundError):
         await pages.asset(ask(path))
 

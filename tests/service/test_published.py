@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fakes import photo
 from PIL import Image
-from service_stand_ins import photo
 
 import thumbstream
 from thumbstream.codec.quality import psnr, ssim
@@ -29,14 +29,14 @@ PNG = {"Content-Type": "image/png"}
 @asynccontextmanager
 async def opened(folder: Path, **chosen: Any) -> AsyncIterator[httpx.AsyncClient]:
     store = f"sqlite:///{folder / 'streams.db'}"
-    app = create_app(Settings(**{"store": store, "encode_workers": 1} | chosen))
-    await app.service.open()
+    app = create_app(Settings(**{"store": store, "encode_threads": 1} | chosen))
+    await app.services.open()
     try:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
             yield http
     finally:
-        await app.service.close()
+        await app.services.close()
 
 
 async def test_a_picture_survives_a_restart_and_every_prefix_is_a_picture(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ async def test_a_picture_survives_a_restart_and_every_prefix_is_a_picture(tmp_pa
         stream = (await http.get(receipt["url"])).content
         assert len(stream) == receipt["length"]
         assert stream == thumbstream.encode(io.BytesIO(picture))
-        assert base64.b64decode(receipt["preview"]) == stream[:32]
+        assert base64.b64decode(receipt["prefix_base64"]) == stream[:32]
         original = Image.open(io.BytesIO(picture)).resize((32, 24), Image.Resampling.LANCZOS)
         errors = {}
         for count in (1, 16, 64, len(stream)):
@@ -66,7 +66,7 @@ async def test_a_picture_survives_a_restart_and_every_prefix_is_a_picture(tmp_pa
 
 async def test_uploads_that_arrive_together_each_get_their_own_stream(tmp_path: Path) -> None:
     pictures = [photo(160, 120, seed=seed) for seed in range(12)]
-    async with opened(tmp_path, encode_workers=8) as http:
+    async with opened(tmp_path, encode_threads=8) as http:
         made = await asyncio.gather(
             *(http.post("/compress", content=picture, headers=PNG) for picture in pictures)
         )

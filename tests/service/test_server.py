@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fakes import STREAM_LENGTH, photo
 from service_harness import Launch, Launched
-from service_stand_ins import STREAM_LENGTH, photo
 
 PNG = {"Content-Type": "image/png"}
 
@@ -109,7 +109,7 @@ def test_a_client_that_leaves_takes_its_job_out_of_the_queue(
 ) -> None:
     gate = tmp_path / "gate"
     server = launch(
-        THUMBSTREAM_ENCODE_WORKERS="1", THUMBSTREAM_ENCODE_QUEUE="1", STAND_IN_GATE=str(gate)
+        THUMBSTREAM_ENCODE_THREADS="1", THUMBSTREAM_ENCODE_QUEUE="1", FAKE_GATE=str(gate)
     )
     with ThreadPoolExecutor() as pool, httpx.Client(base_url=server.url, timeout=60) as http:
         first = pool.submit(http.post, "/compress", content=photo(seed=1), headers=PNG)
@@ -150,7 +150,7 @@ def test_sigterm_is_told_at_once_and_in_flight_requests_finish(
 ) -> None:
     gate = tmp_path / "gate"
     server = launch(
-        THUMBSTREAM_DRAIN_SECONDS="3", THUMBSTREAM_SHUTDOWN_SECONDS="60", STAND_IN_GATE=str(gate)
+        THUMBSTREAM_DRAIN_SECONDS="3", THUMBSTREAM_SHUTDOWN_SECONDS="60", FAKE_GATE=str(gate)
     )
     with ThreadPoolExecutor() as pool, httpx.Client(base_url=server.url, timeout=60) as http:
         upload = pool.submit(http.post, "/compress", content=photo(), headers=PNG)

@@ -18,7 +18,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBSTREAM_PORT", "9000")
     monkeypatch.setenv("THUMBSTREAM_TOKENS", " one, two ,,")
     monkeypatch.setenv("THUMBSTREAM_MODELS", "a,b")
-    monkeypatch.setenv("THUMBSTREAM_ENCODE_WORKERS", "3")
+    monkeypatch.setenv("THUMBSTREAM_ENCODE_THREADS", "3")
     monkeypatch.setenv("THUMBSTREAM_PICTURES", "/photos")  # the benchmarks' own
     settings = load_settings()
     assert settings.port == 9000
@@ -48,7 +48,7 @@ def test_a_misspelt_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) ->
         ("MAX_UPLOAD_BYTES", "0"),
         ("DEVICE", "tpu"),
         ("CORS_ORIGIN", "example.com, other.com"),
-        ("RETRY_AFTER_SECONDS", "0"),
+        ("JOB_TIMEOUT_SECONDS", "0"),
         ("LOG_LEVEL", "loud"),
     ],
 )

@@ -13,15 +13,15 @@ from threading import Thread
 
 import httpx
 import pytest
+from fakes import photo
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 from service_harness import UNKNOWN, Launch, Running
-from service_stand_ins import photo
 
 from thumbstream.telemetry import tracing
-from thumbstream.telemetry.logging import JsonFormatter, on_whose_behalf
+from thumbstream.telemetry.logging import JsonFormatter, add_request_context
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{CALLER}-01"
@@ -39,7 +39,7 @@ def recorded() -> Iterator[InMemorySpanExporter]:
 
 @pytest.fixture
 async def http(running: Running, recorded: InMemorySpanExporter) -> httpx.AsyncClient:
-    traced = tracing.Traced(running.app, running.app.route)
+    traced = tracing.TracingMiddleware(running.app, running.app.route)
     transport = httpx.ASGITransport(app=traced, raise_app_exceptions=True)
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
@@ -102,7 +102,7 @@ async def test_log_lines_name_the_trace(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     running.store.down = True
-    caplog.handler.addFilter(on_whose_behalf)
+    caplog.handler.addFilter(add_request_context)
     await http.get(f"/thumb/{UNKNOWN}", headers={"traceparent": TRACEPARENT})
     [record] = [r for r in caplog.records if r.name == "thumbstream.storage.reader"]
     assert f'"trace_id": "{TRACE}"' in JsonFormatter().format(record)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from service_stand_ins import MemoryStore
+from fakes import MemoryStore
 
 from thumbstream.errors import PartialReadError, StoreUnavailableError
 from thumbstream.ids import identify

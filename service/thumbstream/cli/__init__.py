@@ -241,14 +241,14 @@ def _models(args: argparse.Namespace) -> int:
 
 
 def _sign(args: argparse.Namespace) -> int:
-    from thumbstream.http.signing import ReadKeys
+    from thumbstream.http.signing import SigningKeys
     from thumbstream.settings import load_settings
 
     keys = [key.get_secret_value() for key in load_settings().read_keys]
     if not keys:
         raise ValueError("THUMBSTREAM_READ_KEYS has no key to sign with")
     expires = -(-(int(time.time()) + args.expires) // args.round) * args.round
-    print(ReadKeys(keys).sign(args.url, expires))
+    print(SigningKeys(keys).sign(args.url, expires))
     return 0
 
 

@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="measure what prefixes are worth, for ?ssim= and budgets (default: "
-        "THUMBSTREAM_CURVES, yes)",
+        "THUMBSTREAM_MEASURE_CURVES, yes)",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=positive, help="processes (default: one for each core)")
@@ -145,7 +145,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         "store": args.store,
         "default_size": args.size,
         "curves": args.curves,
-        "encode_workers": args.workers,
+        "encode_threads": args.workers,
     }
     return load_settings(**{name: value for name, value in chosen.items() if value is not None})
 
@@ -155,9 +155,9 @@ def _job(args: argparse.Namespace, settings: Settings) -> Job:
     installed_models().manifest(model)  # an unknown one is refused before anything is begun
     return Job(
         EncodeOptions(settings.default_size, args.max_bytes, args.target, model, Alpha(args.alpha)),
-        curves=settings.curves,
+        curves=settings.measure_curves,
         device=settings.device,
-        limits=settings.picture_limits,
+        limits=settings.image_limits,
     )
 
 

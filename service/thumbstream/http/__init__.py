@@ -1,6 +1,6 @@
-"""The rim: HTTP and nothing else. Parameters, fields and bodies in; replies and problems out.
+"""HTTP and nothing else: parameters, header fields and bodies in, responses and errors out.
 
-`hotpath` is raw ASGI and serves prefixes of stored streams; `api` is FastAPI and serves the rest;
-both stand on `service`, what one running service holds. Errors of the floors below get their status
-in `problems` alone.
+`app` is the application: `hot_path` serves prefixes of stored streams as raw ASGI, `routes` the
+rest with FastAPI. Both use `services`, the parts of one running service. Errors of the layers below
+get their status in `errors` alone.
 """

@@ -1,119 +1,157 @@
-"""Everything but the hot path, in FastAPI: routes, pages, errors, the OpenAPI document."""
+"""The ASGI application: FastAPI with its middleware, and the hot path beside it.
+
+every request   concurrency limit -> signed URLs (where reads are signed)
+stream reads    -> hot path                      /thumb /t /thumbs /thumbs.json
+the rest        -> proxy headers -> request (metrics, errors, id, log) -> CORS -> FastAPI
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from thumbstream import __version__
 from thumbstream.errors import ThumbstreamError
-from thumbstream.http.client_assets import ClientFiles
-from thumbstream.http.errors import Problem, answer_for, problem, problem_for
-from thumbstream.http.openapi import complete
-from thumbstream.http.refusals import RefusedError
-from thumbstream.http.routes import Api
-from thumbstream.http.services import Service
-from thumbstream.http.static import Pages
+from thumbstream.http.errors import BadRequestError, MethodNotAllowedError, NotFoundError
+from thumbstream.http.hot_path import HotPath, stream_route
+from thumbstream.http.middleware import (
+    ConcurrencyLimitMiddleware,
+    PublicReadCORSMiddleware,
+    RequestMiddleware,
+    SignedUrlMiddleware,
+    route_template,
+)
+from thumbstream.http.openapi import complete_document
+from thumbstream.http.response_cache import MAX_CACHE_BYTES, ResponseCache
+from thumbstream.http.routes import create_router
+from thumbstream.http.services import Services
 
 log = logging.getLogger(__name__)
 
 DESCRIPTION = (
-    "One stored byte stream per picture, any prefix of which is the best preview those bytes can "
-    "buy. POST a picture to /compress, GET prefixes of its stream from /thumb or /t, and decode "
-    "them in the browser or with /decode."
+    "One stored byte stream per picture; any prefix of it is a preview. POST a picture to "
+    "/compress, GET prefixes of its stream from /thumb or /t, and decode them in the browser or "
+    "with /decode."
 )
 
 
-def rest(service: Service) -> FastAPI:
-    """The routes of ``service``; its lifespan opens and closes it."""
+class Application:
+    """The ASGI application of ``services``, which it opens and closes with the lifespan."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        settings, metrics, errors = services.settings, services.metrics, services.errors
+        cache = ResponseCache(MAX_CACHE_BYTES if settings.cache_bytes else 0)
+        self._hot_path = HotPath(services.reader, metrics, errors, services.cors, cache)
+        self._fastapi = create_fastapi_app(services)
+        app: ASGIApp = self._dispatch
+        if services.signing_keys is not None:
+            app = SignedUrlMiddleware(app, services.signing_keys, services.auth, metrics, errors)
+        self._app = ConcurrencyLimitMiddleware(
+            app, metrics, errors, limit=settings.max_concurrent_requests
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry point: http or lifespan."""
+        await self._app(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            route = stream_route(scope["path"])
+            if route is not None:
+                await self._hot_path(route, scope, receive, send)
+                return
+        await self._fastapi(scope, receive, send)
+
+    def route(self, scope: Scope) -> str:
+        """The template of the route that served a request."""
+        return stream_route(scope["path"]) or route_template(scope)
+
+
+def create_fastapi_app(services: Services) -> FastAPI:
+    """FastAPI with every route but those of the hot path."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
         try:
-            await service.open()
+            await services.open()
         except ThumbstreamError as error:
             log.critical("cannot start: %s", error)
             raise
         try:
             yield
         finally:
-            await service.close()
+            await services.close()
 
     app = FastAPI(
         title="thumbstream",
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        middleware=_middleware(services),
+        # Translated and raised again: `RequestMiddleware` turns every error into its response.
+        exception_handlers={
+            RequestValidationError: _raise_validation_error,
+            HTTPException: _raise_routing_error,
+        },
         redoc_url=None,
         redirect_slashes=False,
     )
-    pages, client = Pages(), ClientFiles()
-    app.include_router(Api(service).router())
-    for path, page in (
-        ("/", pages.index),
-        ("/gallery", pages.gallery),
-        ("/examples", pages.examples),
-        ("/web/{path:path}", pages.asset),
-        ("/client/{name}", client.newest),
-        ("/client/{version}/{name}", client.file),
-    ):
-        app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
-    _tell_errors(app, service)
-    _document(app, tokens=bool(service.settings.tokens))
+    app.include_router(create_router(services))
+    _document(app, tokens=bool(services.settings.tokens))
     return app
 
 
-def _tell_errors(app: FastAPI, service: Service) -> None:
-    retry_after, refused = service.settings.retry_after_seconds, service.metrics.count_error
+def _middleware(services: Services) -> list[Middleware]:
+    """From the outermost to the innermost."""
+    settings = services.settings
+    middleware = [
+        Middleware(
+            RequestMiddleware, services.metrics, services.errors, access_log=settings.access_log
+        ),
+        Middleware(PublicReadCORSMiddleware, services.cors),
+    ]
+    if settings.forwarded_allow_ips:  # the hot path does not depend on the client's address
+        trusted = list(settings.forwarded_allow_ips)
+        middleware.insert(0, Middleware(ProxyHeadersMiddleware, trusted))
+    return middleware
 
-    async def thumbstream_error(request: Request, error: Exception) -> Response:
-        answer = problem_for(error, retry_after=retry_after)
-        refused(answer_for(error).code)
-        if answer.status in (503, 507) and not isinstance(error, RefusedError):
-            log.warning("%s %r: %s", request.method, request.url.path, error)
-        return _response(answer)
 
-    async def invalid(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        wrong = [
-            {"parameter": _place(item["loc"]), "message": item["msg"]} for item in error.errors()
-        ]
-        detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in wrong)
-        refused("bad_request")
-        return _response(problem(400, "bad_request", detail, more={"errors": wrong}))
+async def _raise_validation_error(_request: Request, error: Exception) -> NoReturn:
+    assert isinstance(error, RequestValidationError)
+    wrong = [
+        {"parameter": _error_location(item["loc"]), "message": item["msg"]}
+        for item in error.errors()
+    ]
+    detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in wrong)
+    raise BadRequestError(detail, members={"errors": wrong}) from None
 
-    async def unrouted(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-        refused(code)
-        detail = "no such page" if error.status_code == 404 else error.detail
-        headers = dict(error.headers or {})
+
+async def _raise_routing_error(_request: Request, error: Exception) -> NoReturn:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 404:
+        raise NotFoundError("no such page", headers=headers) from None
+    if error.status_code == 405:
         if headers.get("Allow") == "GET":
-            headers = {"Allow": "GET, HEAD"}  # a route of its own, which the router did not see
-        return _response(problem(error.status_code, code, detail, headers=headers))
-
-    app.add_exception_handler(ThumbstreamError, thumbstream_error)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, unrouted)
-    # Starlette raises the error again after this answer; Observed logs it.
-    app.add_exception_handler(Exception, thumbstream_error)
+            headers = {"Allow": "GET, HEAD"}  # HEAD is a route of its own, unknown to the router
+        raise MethodNotAllowedError(error.detail, headers=headers) from None
+    raise BadRequestError(error.detail, headers=headers) from None
 
 
-def _place(location: tuple[str | int, ...]) -> str:
-    """``("query", "size")`` is told as size, ``("body", "ids", 3)`` as ids.3."""
+def _error_location(location: tuple[str | int, ...]) -> str:
+    """``("query", "size")`` becomes size, ``("body", "ids", 3)`` ids.3."""
     return ".".join(map(str, location[1:])) or str(location[0])
-
-
-def _response(answer: Problem) -> Response:
-    return Response(answer.body, answer.status, answer.headers)
 
 
 def _document(app: FastAPI, *, tokens: bool) -> None:
@@ -125,7 +163,7 @@ def _document(app: FastAPI, *, tokens: bool) -> None:
                 description=app.description,
                 routes=app.routes,
             )
-            app.openapi_schema = complete(schema, tokens=tokens)
+            app.openapi_schema = complete_document(schema, tokens=tokens)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

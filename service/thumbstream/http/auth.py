@@ -1,52 +1,92 @@
-"""Bearer tokens: who may upload, and by what name the log, the metrics and the limits know them.
+"""Bearer tokens and rate limits: the guards of routes that cost work.
 
-A token is ``name:secret`` or a bare secret, which is called by its place: ``token-1``. The secret
-is what a client sends; a name is never secret and a secret is never told.
+A token is ``name:secret``, or a bare secret, which is called by its position: ``token-1``. Clients
+send the secret; logs, metrics and rate limits use the name. Secrets appear nowhere.
+
+Requests are counted by the ``limits`` package in a sliding window: in this process's memory, or in
+a Redis that replicas share. The limit is a courtesy among clients, not a lock: while Redis does not
+answer, requests pass uncounted.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import ipaddress
+import logging
+import math
+import os
 import re
+import time
 from collections.abc import Iterable
-from hashlib import sha256
+from hashlib import blake2b, sha256
+from typing import TYPE_CHECKING, Any
 
-from thumbstream.http.refusals import UnauthorizedError
+from starlette.requests import Request
+from starlette.types import Scope
+
+from thumbstream.http.errors import RateLimitedError, UnauthorizedError
+from thumbstream.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from limits.aio.storage import Storage
+    from redis.asyncio import ConnectionPool
+
+log = logging.getLogger(__name__)
+
+TOKEN = "thumbstream.token"  # noqa: S105 (the name of a field)
+"""Member of an ASGI scope: the name of the request's token."""
+
+RATE_LIMIT_HEADERS = "thumbstream.rate_limit"
+"""Member of an ASGI scope: header fields (str to str) for the response."""
 
 CHALLENGE = 'Bearer realm="thumbstream"'
 
 _NAMED = re.compile(r"([A-Za-z0-9_.-]{1,32}):(.+)", re.DOTALL)
-"""A colon is no part of a bearer token (RFC 6750, 2.1): one that is there ends the name."""
+"""A bearer token cannot contain a colon (RFC 6750, 2.1), so a colon ends the name."""
+
+MAX_ADDRESS_BUCKETS = 4096
+"""Counters for addresses in memory. Two addresses rarely share one, and clients cannot choose which
+(the hash is salted): a flood of addresses (anyone has 2^64 of IPv6) fills no memory."""
+
+STORE_TIMEOUT_SECONDS = 0.25
+"""Of a count in Redis: uploads must not wait for a store that only counts them."""
+
+STORE_RETRY_SECONDS = 5.0
+"""After a failed count: requests pass uncounted for this long, then one tries again."""
+
+KEY_PREFIX = "thumbstream-rate"
+"""Of keys in Redis, which may be the store of the streams: no id looks like this."""
 
 
-class Doorkeeper:
-    """Knows the holders of ``tokens``; without tokens, everybody may come in."""
+class BearerAuth:
+    """The holders of ``tokens``; without tokens every request is allowed."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        named = [_named(place, token) for place, token in enumerate(tokens, 1)]
-        # Hashes are of equal length, so that comparing them tells nothing about a token's length.
-        self._known = [(name, _digest(secret)) for name, secret in named]
+        named = [_named(position, token) for position, token in enumerate(tokens, 1)]
+        # Digests have one length, so comparing them does not reveal the length of a token.
+        self._tokens = [(name, _digest(secret)) for name, secret in named]
 
     @property
     def names(self) -> list[str]:
-        """What the tokens are called."""
-        return [name for name, _ in self._known]
+        """The names of the tokens."""
+        return [name for name, _ in self._tokens]
 
-    def admit(self, authorization: str | None) -> str | None:
+    def authenticate(self, authorization: str | None) -> str | None:
         """The name of the token in an Authorization field; None where no token is configured.
 
-        Raises `UnauthorizedError` where one is needed and a valid one was not given.
+        Raises `UnauthorizedError` for a missing or invalid token.
         """
-        if not self._known:
+        if not self._tokens:
             return None
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise UnauthorizedError(
-                "a bearer token is needed", headers={"WWW-Authenticate": CHALLENGE}
+                "a bearer token is required", headers={"WWW-Authenticate": CHALLENGE}
             )
         given = _digest(token.strip())
-        # Compares with every token, in constant time: neither tells how near a guess was.
-        matches = [name for name, known in self._known if hmac.compare_digest(given, known)]
+        # Compares with every token, in constant time: the time does not reveal a near match.
+        matches = [name for name, known in self._tokens if hmac.compare_digest(given, known)]
         if not matches:
             raise UnauthorizedError(
                 "the bearer token is not valid here",
@@ -54,11 +94,140 @@ class Doorkeeper:
             )
         return matches[0]
 
+    def has_token(self, scope: Scope) -> bool:
+        """Whether a request (ASGI) has a token; raises `UnauthorizedError` for an invalid one."""
+        fields = (v.decode("latin-1") for n, v in scope["headers"] if n == b"authorization")
+        given = next(fields, None)
+        return given is not None and self.authenticate(given) is not None
 
-def _named(place: int, token: str) -> tuple[str, str]:
+
+class RateLimit:
+    """``limit`` such as ``60/minute``; ``store``: a Redis URL, or empty for this process alone."""
+
+    def __init__(self, limit: str, *, store: str) -> None:
+        # Imported here because it is slow to import and seldom configured.
+        from limits import parse
+        from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+        self._limit = parse(limit)
+        self._policy = f'"default";q={self._limit.amount};w={self._limit.get_expiry()}'
+        self._pool = _pool(store) if store else None
+        self._strategy = SlidingWindowCounterRateLimiter(_storage(store, self._pool))
+        self._salt = b"" if store else os.urandom(16)
+        self._retry_at = 0.0  # time.monotonic() before which a failed store is not used
+
+    async def check(self, name: str | None, address: str | None) -> dict[str, str]:
+        """Counts a request of the token ``name``, or else of ``address`` (IP).
+
+        Returns header fields for the response. Raises `RateLimitedError`.
+        """
+        now = time.monotonic()
+        if now < self._retry_at:
+            return {}
+        if self._retry_at:
+            self._retry_at = now + STORE_RETRY_SECONDS  # this request tries, the others pass
+        client = f"token:{name}" if name else f"address:{self._address_key(address or '')}"
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT_SECONDS):
+                allowed = await self._strategy.hit(self._limit, client)
+                window = await self._strategy.get_window_stats(self._limit, client)
+        except Exception as error:  # whatever the library and its Redis client raise
+            self._retry_at = time.monotonic() + STORE_RETRY_SECONDS
+            log.warning("rate limit: requests pass uncounted: %s", type(error).__name__)
+            return {}
+        self._retry_at = 0.0
+        reset = max(1, math.ceil(window.reset_time - time.time()))
+        fields = {
+            "RateLimit-Policy": self._policy,
+            "RateLimit": f'"default";r={window.remaining};t={reset}',
+        }
+        if not allowed:
+            raise RateLimitedError(
+                f"more than {self._limit}: try again later",
+                headers={**fields, "Retry-After": str(reset)},
+            )
+        return fields
+
+    async def close(self) -> None:
+        """Closes the connections to Redis."""
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    def _address_key(self, address: str) -> str:
+        digest = blake2b(_network(address).encode(), key=self._salt, digest_size=16).digest()
+        if not self._salt:
+            return digest.hex()  # Redis drops expired counters itself
+        return str(int.from_bytes(digest, "big") % MAX_ADDRESS_BUCKETS)
+
+
+class RequestGuard:
+    """FastAPI dependencies that authenticate and count a request; both raise `HTTPError`."""
+
+    def __init__(self, auth: BearerAuth, rate_limit: RateLimit | None, metrics: Metrics) -> None:
+        self._auth = auth
+        self._rate_limit = rate_limit
+        self._metrics = metrics
+
+    async def limit_uploads(self, request: Request) -> None:
+        """Requires a token, where tokens are configured, and applies the rate limit."""
+        await self._check(request, token_required=True)
+
+    async def limit_work(self, request: Request) -> None:
+        """Applies the rate limit; a token is optional."""
+        await self._check(request, token_required=False)
+
+    async def _check(self, request: Request, *, token_required: bool) -> None:
+        unauthorized: UnauthorizedError | None = None
+        name: str | None = None
+        try:
+            name = self._auth.authenticate(request.headers.get("authorization"))
+        except UnauthorizedError as error:
+            unauthorized = error
+        if name is not None:
+            request.scope[TOKEN] = name
+            self._metrics.count_token(name)
+        if self._rate_limit is not None:  # before the 401, so that guessed tokens count too
+            address = request.client.host if request.client else None
+            request.scope[RATE_LIMIT_HEADERS] = await self._rate_limit.check(name, address)
+        if token_required and unauthorized is not None:
+            raise unauthorized
+
+
+def _named(position: int, token: str) -> tuple[str, str]:
     match = _NAMED.fullmatch(token)
-    return (match[1], match[2]) if match else (f"token-{place}", token)
+    return (match[1], match[2]) if match else (f"token-{position}", token)
 
 
 def _digest(token: str) -> bytes:
     return sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def _pool(store: str) -> ConnectionPool:
+    from redis.asyncio import ConnectionPool
+
+    return ConnectionPool.from_url(
+        store, socket_timeout=STORE_TIMEOUT_SECONDS, socket_connect_timeout=STORE_TIMEOUT_SECONDS
+    )
+
+
+def _storage(store: str, pool: ConnectionPool | None) -> Storage:
+    from limits.aio.storage import MemoryStorage, RedisStorage
+
+    if pool is None:
+        return MemoryStorage()
+    options: dict[str, Any] = {"connection_pool": pool}
+    return RedisStorage(
+        f"async+{store}", implementation="redispy", key_prefix=KEY_PREFIX, **options
+    )
+
+
+def _network(address: str) -> str:
+    """The network of one subscriber: an IPv4 address, or the first 64 bits of an IPv6 one."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = getattr(ip, "ipv4_mapped", None)
+    if ip.version == 4 or mapped is not None:
+        return str(mapped or ip)
+    return str(ipaddress.ip_network((ip, 64), strict=False))

@@ -1,9 +1,9 @@
 """``POST /budget``: the stored curves of a page's pictures in, bytes for each of them out.
 
-    read body -> streams and curves from the reader -> plan -> tell
+    read body -> streams and curves from the reader -> plan -> respond
 
-Nothing is stored and no network runs. The streams are read along with the curves, because a curve
-without its stream is worth nothing, and because their prefixes are what will be asked for next.
+Nothing is stored and no network runs. The streams are read along with the curves: a curve without
+its stream is worthless, and their prefixes will be requested next.
 """
 
 from __future__ import annotations
@@ -14,114 +14,108 @@ from collections.abc import Mapping
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from thumbstream.codec.rate_curve import RateCurve
-from thumbstream.http.refusals import BadRequestError
-from thumbstream.http.schemas import BudgetRequest, BudgetShare, EqualShares, PageBudget
-from thumbstream.http.services import Service
-from thumbstream.http.signed_reads import may_read, split_query
-from thumbstream.http.signing import Grant
-from thumbstream.page_budget import Plan, Shown, plan
+from thumbstream.http.errors import BadRequestError
+from thumbstream.http.query import MAX_IDS
+from thumbstream.http.schemas import BudgetRequest, BudgetShare, PageBudget, UniformAllocation
+from thumbstream.http.services import Services
+from thumbstream.http.signing import Grant, split_query
+from thumbstream.page_budget import Shown, plan
 
-BODY_BYTES_PER_ID = 64
-"""Room for an id of 22 characters, its quotation marks, comma and indentation."""
-BODY_BYTES = 1024
-"""Room for the rest of the body."""
+MAX_BUDGET_IDS = 512
+"""In one body: more pictures than any page shows at once."""
+
+MAX_BODY_BYTES = 1024 + 64 * MAX_BUDGET_IDS
+"""64 for an id of 22 characters, its quotation marks, comma and indentation; 1024 for the rest."""
 
 DECIMALS = 4
 """Of a quality: an SSIM is stored in steps of 1/65535, a PSNR in steps of 1/512 dB."""
 
 
-class Budgeting:
-    """Splits budgets over the streams of a service."""
+class BudgetEndpoint:
+    """Splits budgets over the streams of ``services``."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._max_ids = service.settings.max_budget_ids
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
-    async def answer(self, request: Request) -> PageBudget:
-        """The plan for the body of ``request``.
+    async def respond(self, request: Request) -> Response:
+        """A page's bytes, split over its thumbnails so that their summed quality is highest.
 
-        Raises `BadRequestError`, `BadSignatureError`, `ExpiredError`, `UnauthorizedError`,
-        `RequestValidationError`, what `Uploads.raw` raises,
-        `OverloadedError`, `TooSlowError` and `StoreError`.
+        From the curves that were measured at the upload; nothing is stored.
         """
-        asked = await self._read(request)
-        grant = self._granted(request, asked)
-        page = Counter(asked.ids)  # in the order of first appearance
+        query = await self._read(request)
+        grant = self._authorize(request, query)
+        page = Counter(query.ids)  # in the order of first appearance
         keys = list(page)
-        streams, curves = await self._service.reader.get_with_curves(keys)
+        streams, curves = await self._services.reader.get_with_curves(keys)
         known = {key for key, stream in zip(keys, streams, strict=True) if stream is not None}
         stored = dict(zip(keys, curves, strict=True))
-        urls_of = self._service.settings.max_ids
-        answer = await self._service.pipeline.work(
-            lambda: _answer(asked, page, known, stored, urls_of)
+        budget = await self._services.pipeline.run_job(
+            lambda: _plan_page(query, page, known, stored)
         )
-        if grant is not None:  # who may ask for the plan may fetch what it names
-            answer.urls = [grant.sign(url) for url in answer.urls]
-        return answer
+        if grant is not None:  # the same client may fetch the streams of the plan
+            budget.urls = [grant.sign(url) for url in budget.urls]
+        return JSONResponse(budget.model_dump(), headers={"Cache-Control": "no-store"})
 
-    def _granted(self, request: Request, asked: BudgetRequest) -> Grant | None:
-        """Checks the signature of the ids, where reads are signed and no token came along."""
-        keys = self._service.read_keys
-        if keys is None or may_read(self._service.doorkeeper, request.scope):
+    def _authorize(self, request: Request, query: BudgetRequest) -> Grant | None:
+        """Checks the signature of the ids where reads are signed, unless there is a token."""
+        keys = self._services.signing_keys
+        if keys is None or self._services.auth.has_token(request.scope):
             return None
         _, exp, sig = split_query(request.scope["query_string"])
-        return keys.check(",".join(asked.ids), exp, sig)
+        return keys.check(",".join(query.ids), exp, sig)
 
     async def _read(self, request: Request) -> BudgetRequest:
-        limit = BODY_BYTES + BODY_BYTES_PER_ID * self._max_ids
-        body = await self._service.uploads.raw(request, limit)
+        body = await self._services.uploads.read_raw(request, MAX_BODY_BYTES)
         try:
-            asked = BudgetRequest.model_validate_json(body)
+            query = BudgetRequest.model_validate_json(body)
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_input=False, include_context=False)
             raise RequestValidationError(
                 [{**item, "loc": ("body", *item["loc"])} for item in wrong]
             ) from None
-        if len(asked.ids) > self._max_ids:
-            raise BadRequestError(f"ids must name 1 to {self._max_ids} streams")
-        return asked
+        if len(query.ids) > MAX_BUDGET_IDS:
+            raise BadRequestError(f"ids: expected 1 to {MAX_BUDGET_IDS} ids")
+        return query
 
 
-def _answer(
-    asked: BudgetRequest,
+def _plan_page(
+    query: BudgetRequest,
     page: Mapping[str, int],
     known: set[str],
     stored: Mapping[str, bytes | None],
-    ids_a_url: int,
 ) -> PageBudget:
-    shown = {}
+    pictures = {}
     for key, times in page.items():
         curve = RateCurve.from_stored(stored[key]) if key in known else None
         if curve is not None:
-            qualities = curve.ssim if asked.measure == "ssim" else curve.psnr
-            shown[key] = Shown(curve.lengths, qualities, times)
-    chosen = plan(list(shown.values()), asked.total_bytes)
-    points = dict(zip(shown, chosen.best.points, strict=True))
+            qualities = curve.ssim if query.measure == "ssim" else curve.psnr
+            pictures[key] = Shown(curve.lengths, qualities, times)
+    chosen = plan(list(pictures.values()), query.total_bytes)
+    points = dict(zip(pictures, chosen.best.points, strict=True))
     return PageBudget(
-        measure=asked.measure,
-        total_bytes=asked.total_bytes,
+        measure=query.measure,
+        total_bytes=query.total_bytes,
         used_bytes=chosen.best.bytes,
         mean=round(chosen.best.mean, DECIMALS),
-        equal_shares=_equal_shares(chosen),
+        uniform=UniformAllocation(
+            bytes_each=chosen.bytes_each, mean=round(chosen.equal.mean, DECIMALS)
+        ),
         gain=round(chosen.best.mean - chosen.equal.mean, DECIMALS),
         thumbs={
             key: BudgetShare(bytes=point.bytes, quality=round(point.quality, DECIMALS))
             for key, point in points.items()
         },
-        urls=_urls([f"{key}:{p.bytes}" for key, p in points.items() if p.bytes], ids_a_url),
+        urls=_urls([f"{key}:{p.bytes}" for key, p in points.items() if p.bytes]),
         unknown=[key for key in page if key not in known],
-        without_curve=[key for key in page if key in known and key not in shown],
+        without_curve=[key for key in page if key in known and key not in pictures],
     )
 
 
-def _equal_shares(chosen: Plan) -> EqualShares:
-    return EqualShares(bytes_each=chosen.bytes_each, mean=round(chosen.equal.mean, DECIMALS))
-
-
-def _urls(names: list[str], each: int) -> list[str]:
+def _urls(entries: list[str]) -> list[str]:
     return [
-        f"/thumbs?ids={','.join(names[first : first + each])}"
-        for first in range(0, len(names), each)
+        f"/thumbs?ids={','.join(entries[first : first + MAX_IDS])}"
+        for first in range(0, len(entries), MAX_IDS)
     ]

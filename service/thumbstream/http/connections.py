@@ -1,10 +1,24 @@
-"""A connection's limits: what a client may send ahead of a request, and how slowly.
+"""Limits of connections: how much a client may send before a request runs, and how slowly.
 
-uvicorn's own HTTP/1.1 protocol, with bounds where it has none: length and number of header fields,
-length of the URL, time for a head to arrive, time for an answer to be taken, requests sent ahead
-(pipelining) and connections. What HTTP can tell is told as ``application/problem+json``; then the
-connection closes. A connection that waits costs a place, and the one that has waited longest gives
-its place to a newcomer: a flood of idle or slow clients never locks the others, or /healthz, out.
+uvicorn's HTTP/1.1 protocol with the limits that it lacks: length and number of header fields,
+length of the URL, time for the header fields to arrive, time for a response to be taken, pipelined
+requests, and connections. Where HTTP has an error for it, the client gets it as
+``application/problem+json``; then the connection closes. Each idle connection takes a place, and
+the one that has been idle longest is closed for a new one: a flood of idle or slow clients never
+locks out the others, or /healthz.
+
+`LimitedHttpProtocol` overrides and uses internals of uvicorn's `HttpToolsProtocol`, which no
+release promises to preserve. So pyproject.toml has an exact upper bound on uvicorn; before you
+raise it, read uvicorn/protocols/http/httptools_impl.py for changes in:
+
+- the callbacks of httptools that it overrides: ``on_message_begin``, ``on_headers_complete``;
+- methods: ``connection_made``, ``connection_lost``, ``data_received``, ``on_response_complete``,
+  ``pause_writing``, ``resume_writing``, ``timeout_keep_alive_handler``, ``_start_asgi_task``,
+  ``_unset_keepalive_if_required``;
+- attributes: ``parser``, ``url``, ``headers``, ``scope``, ``cycle``, ``pipeline``, ``connections``,
+  ``transport``, ``flow``, ``loop``;
+- of a `RequestResponseCycle`: ``response_started``, ``response_complete``, ``more_body``,
+  ``keep_alive``, ``disconnected``, ``message_event``, ``transport``.
 """
 
 from __future__ import annotations
@@ -18,132 +32,141 @@ from typing import Any, ClassVar
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from thumbstream.http.errors import answer_for, problem_for
-from thumbstream.http.refusals import (
+from thumbstream.http.errors import (
     BadRequestError,
     BusyError,
+    ErrorResponder,
     HeadersTooLargeError,
-    HeadTimeoutError,
-    RefusedError,
+    HeaderTimeoutError,
+    HTTPError,
     UrlTooLongError,
+    problem_spec,
 )
 from thumbstream.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 MAX_PIPELINED = 16
-"""Requests that may wait for the answer to an earlier one; those behind them are not answered."""
+"""Requests that may wait for the response to an earlier one; more are not served."""
 
-LINGER_SECONDS = 2.0
-"""How long what a refused client still sends is thrown away: closing at once would reset the
-connection, and the client might never read why."""
+DRAIN_SECONDS = 2.0
+"""After an error: how long input is read and dropped before the connection closes (a lingering
+close). Closing at once would reset the connection, and the client might never read the error."""
 
-LINGER_BYTES = 4 * 1024 * 1024
+DRAIN_BYTES = 4 * 1024 * 1024
 """And how much of it."""
 
-MIN_DRAIN_BYTES = 16 * 1024
-"""What a client must take of a long answer in each period; less is as good as nothing."""
+MIN_SEND_BYTES = 16 * 1024
+"""Bytes of a long response that a client must take in each `ConnectionLimits.send_timeout`."""
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What one connection may take, and how many there may be."""
+class ConnectionLimits:
+    """Limits of one connection, and the number of connections."""
 
-    connections: int
-    url_bytes: int
-    header_bytes: int
+    connections: int = 4096
+    url_bytes: int = 8192
+    """Query included: enough for `query.MAX_IDS` ids with byte counts."""
+    header_bytes: int = 32_768
     """Of all names and values together."""
-    header_fields: int
-    head_seconds: float
-    """From the first byte of a request (or the connection) to the end of its header fields."""
-    send_seconds: float
-    """The period in which a client must take `MIN_DRAIN_BYTES` of what it is owed."""
-    retry_after: int
+    header_fields: int = 100
+    header_timeout: float = 10.0
+    """Seconds from the start of the connection or request to the end of its header fields."""
+    send_timeout: float = 30.0
+    """Seconds in which a client must take `MIN_SEND_BYTES`, or all that is left."""
 
 
-def guarded(bounds: Bounds, metrics: Metrics) -> type[HttpToolsProtocol]:
-    """A protocol class for ``uvicorn.Config(http=...)`` whose connections share these bounds."""
-    namespace: dict[str, Any] = {"bounds": bounds, "metrics": metrics, "lobby": {}}
-    return type("Guarded", (GuardedProtocol,), namespace)
+def limited_protocol(
+    limits: ConnectionLimits, metrics: Metrics, errors: ErrorResponder
+) -> type[HttpToolsProtocol]:
+    """A protocol class for ``uvicorn.Config(http=...)`` whose connections share these limits."""
+    namespace: dict[str, Any] = {
+        "limits": limits,
+        "metrics": metrics,
+        "errors": errors,
+        "idle_connections": {},
+    }
+    return type("LimitedHttpProtocolOfOneServer", (LimitedHttpProtocol,), namespace)
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """One connection. `guarded` makes the class that is used."""
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """One connection. `limited_protocol` makes the class that is used."""
 
-    bounds: ClassVar[Bounds]
+    limits: ClassVar[ConnectionLimits]
     metrics: ClassVar[Metrics]
-    lobby: ClassVar[dict[GuardedProtocol, None]]
-    """Connections without a request in work, in the order in which they began to wait."""
+    errors: ClassVar[ErrorResponder]
+    idle_connections: ClassVar[dict[LimitedHttpProtocol, None]]
+    """Connections without a request in flight, the longest idle first."""
 
-    ended = False  # nothing more is read, and no request begins
+    ended = False  # input is dropped, and no request begins
     _in_head = False
     _new_head = False  # the head began in the data that is being read
     _head_bytes = 0  # of the head so far, without the data in which it began
-    _fed = 0  # length of the data that is being read
-    _thrown_away = 0  # bytes that came after the end
+    _data_bytes = 0  # length of the data that is being read
+    _dropped_bytes = 0  # input after the end
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
-    _owed = 0
-    _answering: RequestResponseCycle | None = None
+    _unsent_bytes = 0  # when the send timer started
+    _responding: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a place, and another connection's if there is none left."""
+        """Take a place, and close the longest idle connection if there is none left."""
         super().connection_made(transport)
         self.metrics.connections += 1
-        self._expect_head()
-        if len(self.connections) > self.bounds.connections:
-            next(iter(self.lobby), self)._give_place()
-        self.lobby[self] = None
+        self._start_head_timer()
+        if len(self.connections) > self.limits.connections:
+            next(iter(self.idle_connections), self)._evict_idle()
+        self.idle_connections[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self.metrics.connections -= 1
-        self.lobby.pop(self, None)
+        self.idle_connections.pop(self, None)
         for timer in (self._head_timer, self._send_timer):
             if timer is not None:
                 timer.cancel()
         self._unset_keepalive_if_required()
-        self._leave_answer()
+        self._abandon_response()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived, as far as the limits allow."""
         if self.ended:
-            self._thrown_away += len(data)
-            if self._thrown_away > LINGER_BYTES:
-                self._end()
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > DRAIN_BYTES:
+                self._close_now()
             return
         self._unset_keepalive_if_required()
         self._new_head = False
-        self._fed = len(data)
+        self._data_bytes = len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.cycle.keep_alive = False  # answered as plain HTTP/1.1; what follows is not
+            self.cycle.keep_alive = False  # served as plain HTTP/1.1; what follows is not
             self.ended = not self.cycle.more_body
         except httptools.HttpParserError as error:
             # The parser wraps what a callback raised.
             reason = error.__context__
-            if not isinstance(reason, RefusedError):
-                reason = BadRequestError("this is no valid HTTP/1.1 request")
-            self._refuse(reason)
+            if not isinstance(reason, HTTPError):
+                reason = BadRequestError("not a valid HTTP/1.1 request")
+            self._send_and_close(reason)
         else:
-            self._watch_head()
+            self._check_head()
 
-    def _watch_head(self) -> None:
+    def _check_head(self) -> None:
         if self._in_head:
             if not self._new_head:
-                self._head_bytes += self._fed
-            if len(self.url) > self.bounds.url_bytes:
-                self._refuse(self._url_too_long())
-            elif self._head_bytes > self.bounds.header_bytes + self.bounds.url_bytes:
-                self._refuse(self._headers_too_large())
+                self._head_bytes += self._data_bytes
+            if len(self.url) > self.limits.url_bytes:
+                self._send_and_close(self._url_too_long())
+            elif self._head_bytes > self.limits.header_bytes + self.limits.url_bytes:
+                self._send_and_close(self._headers_too_large())
             else:
-                self._expect_head()
-        elif self._idle():
-            self._expect_head()  # bytes that began nothing, such as an empty line
+                self._start_head_timer()
+        elif self._is_idle():
+            self._start_head_timer()  # bytes that began no request, such as an empty line
 
     def on_message_begin(self) -> None:
         """Note that a head begins."""
@@ -152,36 +175,36 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """Hold the head against the limits, then start the request."""
+        """Check the head against the limits, then start the request."""
         self._in_head = False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        bounds = self.bounds
-        if len(self.url) > bounds.url_bytes:
+        limits = self.limits
+        if len(self.url) > limits.url_bytes:
             raise self._url_too_long()
-        if len(self.headers) > bounds.header_fields:
+        if len(self.headers) > limits.header_fields:
             raise self._headers_too_large()
-        # A short head, which most are, is not measured.
-        if self._head_bytes + self._fed > bounds.header_bytes:
+        # A short head, as most are, needs no exact measure.
+        if self._head_bytes + self._data_bytes > limits.header_bytes:
             length = sum(len(name) + len(value) for name, value in self.headers)
-            if length > bounds.header_bytes:
+            if length > limits.header_bytes:
                 raise self._headers_too_large()
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise BusyError(f"at most {MAX_PIPELINED} requests may be sent ahead")
-        self.lobby.pop(self, None)
+            raise BusyError(f"too many pipelined requests (max {MAX_PIPELINED})")
+        self.idle_connections.pop(self, None)
         super().on_headers_complete()
         if self.scope["method"] not in _WITHOUT_BODY:
-            self.cycle.transport = _Lingering(self)  # type: ignore[assignment]
+            self.cycle.transport = _DrainingTransport(self)  # type: ignore[assignment]
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answering = cycle
+        self._responding = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _leave_answer(self) -> None:
-        # uvicorn tells the request that it read last; with several on their way it is another one
-        # whose answer would be written to a closed socket.
-        cycle = self._answering
+    def _abandon_response(self) -> None:
+        # uvicorn notifies the request that it read last; with pipelining another one may be
+        # responding, and would go on writing to a closed socket.
+        cycle = self._responding
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -191,83 +214,87 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             if self.transport.get_write_buffer_size():
-                self._watch_sending()
-        elif self.cycle.response_complete:  # and no request waits behind it
-            if self.cycle.more_body:  # of a body that nobody reads
-                self.linger()
+                self._start_send_timer()
+        elif self.cycle.response_complete:  # and no pipelined request follows
+            if self.cycle.more_body:  # of a body that no endpoint reads
+                self.drain_then_close()
             else:
-                self.lobby[self] = None
+                self.idle_connections[self] = None
 
-    def linger(self) -> None:
-        """Say that no more will be sent, and close when the client did so, or after a while."""
+    def drain_then_close(self) -> None:
+        """Announce the end, and close when the client did so, or after a while."""
         self.ended = True
         self._unset_keepalive_if_required()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        self.lobby[self] = None
+        self.idle_connections[self] = None
         self.transport.write_eof()
         if self._head_timer is not None:
             self._head_timer.cancel()
-        self._head_timer = self.loop.call_later(LINGER_SECONDS, self._end)
+        self._head_timer = self.loop.call_later(DRAIN_SECONDS, self._close_now)
 
     def pause_writing(self) -> None:
-        """Watch a client that takes its answer more slowly than it is made."""
+        """Time a client that takes its response more slowly than it is produced."""
         super().pause_writing()
-        self._watch_sending()
+        self._start_send_timer()
 
     def resume_writing(self) -> None:
-        """Stop watching: little is left."""
+        """Stop timing: little is left."""
         super().resume_writing()
         if self._send_timer is not None:
             self._send_timer.cancel()
             self._send_timer = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection; an answer that was not taken by now is not waited for."""
-        self._end()
+        """Close an idle connection, even if the last response was not taken by now."""
+        self._close_now()
 
-    def _idle(self) -> bool:
-        """Whether every request so far was answered."""
+    def _is_idle(self) -> bool:
+        """Whether every request so far has its response."""
         cycle: RequestResponseCycle | None = self.cycle  # None until the first one
         return cycle is None or cycle.response_complete
 
-    def _expect_head(self) -> None:
+    def _start_head_timer(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.bounds.head_seconds, self._head_is_late)
+            self._head_timer = self.loop.call_later(
+                self.limits.header_timeout, self._on_header_timeout
+            )
 
-    def _head_is_late(self) -> None:
+    def _on_header_timeout(self) -> None:
         self._head_timer = None
         if self._in_head:
-            seconds = f"{self.bounds.head_seconds:g} seconds"
-            self._refuse(HeadTimeoutError(f"the header fields did not arrive in {seconds}"))
+            seconds = f"{self.limits.header_timeout:g} seconds"
+            self._send_and_close(
+                HeaderTimeoutError(f"the header fields did not arrive in {seconds}")
+            )
         else:
             self.metrics.count_connection_closed("idle")
-            self._end()
+            self._close_now()
 
-    def _give_place(self) -> None:
-        self.lobby.pop(self, None)
+    def _evict_idle(self) -> None:
+        self.idle_connections.pop(self, None)
         if self._in_head or self.cycle is None:
-            self._refuse(BusyError("too many connections at once"), linger=False)
+            self._send_and_close(BusyError("too many connections"), drain=False)
         else:
             self.metrics.count_connection_closed("idle")
-            self._end()
+            self._close_now()
 
-    def _watch_sending(self) -> None:
-        self._owed = self.transport.get_write_buffer_size()
+    def _start_send_timer(self) -> None:
+        self._unsent_bytes = self.transport.get_write_buffer_size()
         if self._send_timer is not None:
             self._send_timer.cancel()
-        self._send_timer = self.loop.call_later(self.bounds.send_seconds, self._check_sending)
+        self._send_timer = self.loop.call_later(self.limits.send_timeout, self._on_send_timeout)
 
-    def _check_sending(self) -> None:
+    def _on_send_timeout(self) -> None:
         self._send_timer = None
-        if self._owed - self.transport.get_write_buffer_size() < MIN_DRAIN_BYTES:
+        if self._unsent_bytes - self.transport.get_write_buffer_size() < MIN_SEND_BYTES:
             self.metrics.count_connection_closed("slow_reader")
             self._abort()
         else:
-            self._watch_sending()
+            self._start_send_timer()
 
-    def _end(self) -> None:
+    def _close_now(self) -> None:
         # close() would wait for what the client does not take.
         if self.transport.get_write_buffer_size():
             self._abort()
@@ -275,57 +302,62 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _abort(self) -> None:
-        self._leave_answer()
+        self._abandon_response()
         self.transport.abort()
 
-    def _url_too_long(self) -> RefusedError:
-        return UrlTooLongError(f"the URL has more than {self.bounds.url_bytes} bytes")
+    def _url_too_long(self) -> HTTPError:
+        return UrlTooLongError(f"the URL has more than {self.limits.url_bytes} bytes")
 
-    def _headers_too_large(self) -> RefusedError:
-        bounds = self.bounds
+    def _headers_too_large(self) -> HTTPError:
+        limits = self.limits
         return HeadersTooLargeError(
-            f"more than {bounds.header_fields} header fields, or than {bounds.header_bytes} bytes"
+            f"more than {limits.header_fields} header fields, or {limits.header_bytes} bytes"
         )
 
-    def _refuse(self, error: RefusedError, *, linger: bool = True) -> None:
-        """Answer the request that is arriving with an error, and close."""
+    def _send_and_close(self, error: HTTPError, *, drain: bool = True) -> None:
+        """Send an error to the request that is arriving, and close."""
         self.ended = True
-        answer = problem_for(error, retry_after=self.bounds.retry_after)
-        self.metrics.count_connection_closed(answer_for(error).code)
-        log.debug("refused a connection: %s", error)
-        if not self._idle():
+        self.metrics.count_connection_closed(problem_spec(error).code)
+        log.debug("connection closed: %s", error)
+        if not self._is_idle():
             cycle = self.cycle
-            if not cycle.more_body:  # an earlier request: its answer is the last one
+            if not cycle.more_body:  # an earlier request: its response is the last one
                 cycle.keep_alive = False
-                cycle.transport = _Lingering(self)  # type: ignore[assignment]
+                cycle.transport = _DrainingTransport(self)  # type: ignore[assignment]
                 return
-            self._leave_answer()  # its body is what is broken
+            self._abandon_response()  # its body is what is malformed
             if cycle.response_started:
                 self.transport.close()
                 return
-        fields = {**answer.headers, "Connection": "close"}
-        head = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
-        head += [f"{name}: {value}" for name, value in fields.items()]
-        self.transport.write("\r\n".join([*head, "", ""]).encode("latin-1") + answer.body)
-        if linger:
-            self.linger()
+        self.transport.write(self._error_bytes(error))
+        if drain:
+            self.drain_then_close()
         else:
             self.transport.close()
 
+    def _error_bytes(self, error: HTTPError) -> bytes:
+        # The head may be incomplete: the error is for the path, as far as it is known.
+        path = bytes(self.url or b"").partition(b"?")[0].decode("latin-1")
+        scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+        status, headers, body = self.errors.response(error, scope)
+        lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]
+        lines += [b"%s: %s" % field for field in headers]
+        return b"\r\n".join([*lines, b"connection: close", b"", body])
 
-class _Lingering:
-    """The part of a transport that an answer needs; closes with patience where more may come.
 
-    An answer that comes before the whole body was read must still be readable.
+class _DrainingTransport:
+    """The part of a transport that a response needs; drains before closing if more may arrive.
+
+    So an error that is sent before the body was read can still be read by the client.
     """
 
-    def __init__(self, protocol: GuardedProtocol) -> None:
+    def __init__(self, protocol: LimitedHttpProtocol) -> None:
         self._protocol = protocol
         self.write = protocol.transport.write
         self.is_closing = protocol.transport.is_closing
 
     def close(self) -> None:
         if self._protocol.ended or self._protocol.cycle.more_body:
-            self._protocol.linger()
+            self._protocol.drain_then_close()
         else:
             self._protocol.transport.close()

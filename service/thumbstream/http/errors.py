@@ -1,125 +1,223 @@
-"""Errors as ``application/problem+json`` (RFC 9457): the one table from error class to answer.
+"""Errors as ``application/problem+json`` (RFC 9457): one table, and one way to send them.
 
-Used by the hot path and by FastAPI alike. ``code`` is stable: programs branch on it, people read
-``detail``. For answers that are the service's own fault ``detail`` is a fixed sentence, because the
-text of an internal error is nobody's business outside.
+Code below raises; `ErrorResponder` counts the error, adds the request id and CORS fields, and sends
+the document. Clients branch on ``code``, which is stable; people read ``detail``. Where the service
+itself is at fault ``detail`` is a fixed sentence: the text of an internal error may hold a path, a
+host or a secret.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from starlette.types import Scope, Send
+
 from thumbstream import errors
-from thumbstream import images as ingest
-from thumbstream import storage as store
-from thumbstream.http import refusals
-from thumbstream.pipeline import PreviewTooLargeError, TooSlowError
+from thumbstream.http.responses import CORS, NEGATIVE_CACHE_CONTROL, RawResponse, encode_headers
+from thumbstream.pipeline import JobTimeoutError, PreviewTooLargeError
+from thumbstream.telemetry.metrics import Metrics
+from thumbstream.telemetry.request_ids import HEADER, request_id
 from thumbstream.workers import OverloadedError
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
-NEGATIVE_CACHE = "public, max-age=10"
-"""Shields the store from a broken link that many follow, and is soon forgotten."""
+
+class HTTPError(errors.ThumbstreamError):
+    """Base of what can be wrong with a request itself.
+
+    ``headers`` go with the response, ``members`` into its document.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.headers = headers or {}
+        self.members = members or {}
 
 
-class Answer(NamedTuple):
-    """How an error class is told: ``detail`` None tells the error's own text."""
+class BadRequestError(HTTPError):
+    """A parameter or the body does not have the documented form."""
+
+
+class UnauthorizedError(HTTPError):
+    """No bearer token, or one that is not configured."""
+
+
+class BadSignatureError(HTTPError):
+    """A read without a valid signature or bearer token, where one is required."""
+
+
+class SignatureExpiredError(HTTPError):
+    """A valid signature whose time is over."""
+
+
+class NotFoundError(HTTPError):
+    """No such stream, prefix size or page."""
+
+
+class MethodNotAllowedError(HTTPError):
+    """The path exists, but not for this method."""
+
+
+class HeaderTimeoutError(HTTPError):
+    """The header fields did not arrive in time."""
+
+
+class UploadTimeoutError(HTTPError):
+    """The body did not arrive in time."""
+
+
+class BodyTooLargeError(HTTPError):
+    """The body has more bytes than the service accepts."""
+
+
+class UrlTooLongError(HTTPError):
+    """The URL has more bytes than the service reads."""
+
+
+class HeadersTooLargeError(HTTPError):
+    """More header fields, or longer ones, than the service reads."""
+
+
+class UnsupportedMediaTypeError(HTTPError):
+    """A Content-Type that carries no picture."""
+
+
+class RangeNotSatisfiableError(HTTPError):
+    """A range that begins after the last byte."""
+
+
+class RateLimitedError(HTTPError):
+    """More requests in a period than one client may send."""
+
+
+class BusyError(HTTPError):
+    """More connections or concurrent requests than the service accepts."""
+
+
+class NotReadyError(HTTPError):
+    """The service is starting or stopping, or its store does not answer."""
+
+
+class ClientDisconnectedError(HTTPError):
+    """The client closed the connection before the response."""
+
+
+class ProblemSpec(NamedTuple):
+    """Status and code of an error class; ``detail`` None: the error's own text."""
 
     status: int
     code: str
     detail: str | None = None
 
 
-INTERNAL = Answer(500, "internal", "The service failed. The log has the reason.")
+INTERNAL = ProblemSpec(500, "internal", "The service failed. The log has the reason.")
+_MODEL = ProblemSpec(503, "model_unavailable", "A model of this service cannot be used.")
 
-ANSWERS: dict[type[Exception], Answer] = {
-    refusals.BadRequestError: Answer(400, "bad_request"),
-    errors.BitstreamError: Answer(400, "bad_stream"),
-    PreviewTooLargeError: Answer(400, "preview_too_large"),
-    refusals.UnauthorizedError: Answer(401, "unauthorized"),
-    refusals.BadSignatureError: Answer(403, "bad_signature"),
-    refusals.ExpiredError: Answer(403, "expired"),
-    refusals.NotFoundError: Answer(404, "not_found"),
-    refusals.MethodNotAllowedError: Answer(405, "method_not_allowed"),
-    refusals.HeadTimeoutError: Answer(408, "head_timeout"),
-    refusals.UploadTimeoutError: Answer(408, "upload_timeout"),
-    refusals.BodyTooLargeError: Answer(413, "body_too_large"),
-    ingest.TooManyBytesError: Answer(413, "body_too_large"),
-    refusals.UrlTooLongError: Answer(414, "url_too_long"),
-    refusals.UnsupportedMediaTypeError: Answer(415, "unsupported_media_type"),
-    ingest.UnsupportedFormatError: Answer(415, "unsupported_format"),
-    refusals.RangeNotSatisfiableError: Answer(416, "range_not_satisfiable"),
-    errors.UnknownModelError: Answer(422, "unknown_model"),
-    ingest.TooManyPixelsError: Answer(422, "too_many_pixels"),
-    ingest.IngestError: Answer(422, "invalid_image"),
-    OverloadedError: Answer(429, "overloaded", "Too much work at once. Try again later."),
-    refusals.RateLimitedError: Answer(429, "rate_limited"),
-    refusals.HeadersTooLargeError: Answer(431, "headers_too_large"),
-    refusals.ClientGoneError: Answer(499, "client_gone"),
-    refusals.BusyError: Answer(503, "busy"),
-    refusals.NotReadyError: Answer(503, "not_ready"),
-    TooSlowError: Answer(503, "too_slow", "The work took too long. Try again later."),
-    errors.ArtifactError: Answer(503, "model_unavailable", "A model of this service is unusable."),
-    errors.DeviceError: Answer(503, "model_unavailable", "A model of this service is unusable."),
-    store.StoreFullError: Answer(507, "store_full", "The store has no room left."),
-    store.StoreError: Answer(503, "store_unavailable", "The store does not answer."),
+PROBLEMS: dict[type[Exception], ProblemSpec] = {
+    BadRequestError: ProblemSpec(400, "bad_request"),
+    errors.BitstreamError: ProblemSpec(400, "bad_stream"),
+    PreviewTooLargeError: ProblemSpec(400, "preview_too_large"),
+    UnauthorizedError: ProblemSpec(401, "unauthorized"),
+    BadSignatureError: ProblemSpec(403, "bad_signature"),
+    SignatureExpiredError: ProblemSpec(403, "signature_expired"),
+    NotFoundError: ProblemSpec(404, "not_found"),
+    MethodNotAllowedError: ProblemSpec(405, "method_not_allowed"),
+    HeaderTimeoutError: ProblemSpec(408, "header_timeout"),
+    UploadTimeoutError: ProblemSpec(408, "upload_timeout"),
+    BodyTooLargeError: ProblemSpec(413, "body_too_large"),
+    errors.TooManyBytesError: ProblemSpec(413, "body_too_large"),
+    UrlTooLongError: ProblemSpec(414, "url_too_long"),
+    UnsupportedMediaTypeError: ProblemSpec(415, "unsupported_media_type"),
+    errors.UnsupportedFormatError: ProblemSpec(415, "unsupported_format"),
+    RangeNotSatisfiableError: ProblemSpec(416, "range_not_satisfiable"),
+    errors.UnknownModelError: ProblemSpec(422, "unknown_model"),
+    errors.TooManyPixelsError: ProblemSpec(422, "too_many_pixels"),
+    errors.IngestError: ProblemSpec(422, "invalid_image"),
+    OverloadedError: ProblemSpec(429, "overloaded", "Too much work at once. Try again later."),
+    RateLimitedError: ProblemSpec(429, "rate_limited"),
+    HeadersTooLargeError: ProblemSpec(431, "headers_too_large"),
+    ClientDisconnectedError: ProblemSpec(499, "client_disconnected"),
+    BusyError: ProblemSpec(503, "busy"),
+    NotReadyError: ProblemSpec(503, "not_ready"),
+    JobTimeoutError: ProblemSpec(503, "job_timeout", "The work took too long. Try again later."),
+    errors.ArtifactError: _MODEL,
+    errors.DeviceError: _MODEL,
+    errors.StoreFullError: ProblemSpec(507, "store_full", "The store has no room left."),
+    errors.StoreError: ProblemSpec(503, "store_unavailable", "The store does not answer."),
 }
-"""Error class -> answer. A subclass that is not listed is told like its nearest listed base."""
+"""Error class -> status and code. A subclass that is not listed counts as its nearest base."""
 
-RETRY_LATER = (429, 503)
-
-
-class Problem(NamedTuple):
-    """A complete answer: status, header fields, body."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
+RETRY_AFTER_SECONDS = 1
+"""With 429 and 503: jobs take milliseconds, so a place is free soon."""
 
 
-def answer_for(error: Exception) -> Answer:
-    """The row of the table for an error; `INTERNAL` for one that nobody raised on purpose."""
-    return next((ANSWERS[c] for c in type(error).__mro__ if c in ANSWERS), INTERNAL)
+def problem_spec(error: Exception) -> ProblemSpec:
+    """The row of `PROBLEMS` for an error; `INTERNAL` for an unexpected one."""
+    return next((PROBLEMS[c] for c in type(error).__mro__ if c in PROBLEMS), INTERNAL)
 
 
-def problem_for(error: Exception, *, retry_after: int) -> Problem:
-    """The answer to an error; ``retry_after`` (seconds) goes with 429 and 503."""
-    answer = answer_for(error)
-    detail = str(error) if answer.detail is None else answer.detail
-    headers = dict(error.headers) if isinstance(error, refusals.RefusedError) else {}
-    if answer.status in RETRY_LATER:
-        headers.setdefault("Retry-After", str(retry_after))
-    return problem(answer.status, answer.code, detail, headers=headers)
+class ErrorResponder:
+    """The one way from an error to a response."""
+
+    def __init__(self, metrics: Metrics, cors: CORS) -> None:
+        self._metrics = metrics
+        self._cors = cors
+        metrics.declare_error_codes(spec.code for spec in [*PROBLEMS.values(), INTERNAL])
+
+    async def send_problem(self, error: Exception, scope: Scope, send: Send) -> RawResponse:
+        """Counts an error and sends its response, which is returned."""
+        response = self.response(error, scope)
+        await response.send(send, scope["method"])
+        return response
+
+    def response(self, error: Exception, scope: Scope) -> RawResponse:
+        """Counts an error and returns the response to it. Logs an unexpected one."""
+        spec = problem_spec(error)
+        self._metrics.count_error(spec.code)
+        if spec is INTERNAL:
+            log.error("unhandled error on %s %r", scope["method"], scope["path"], exc_info=error)
+        detail = str(error) if spec.detail is None else spec.detail
+        headers, body = _document(spec, detail, error)
+        fields = encode_headers(headers) + self._cors.error_headers(scope["path"])
+        if spec.status != HTTPStatus.NOT_FOUND:
+            # A 404 may come from a cache, to another client than the one with this id.
+            fields.append((HEADER, request_id(scope).encode()))
+        return RawResponse(spec.status, fields, body)
 
 
-def problem(
-    status: int,
-    code: str,
-    detail: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    more: Mapping[str, Any] | None = None,
-) -> Problem:
-    """A problem document; ``more`` are extension members."""
+def _document(spec: ProblemSpec, detail: str, error: Exception) -> tuple[dict[str, str], bytes]:
+    status, code, _ = spec
+    own = error if isinstance(error, HTTPError) else HTTPError(detail)
     document = {
         "type": f"urn:thumbstream:problem:{code}",
         "title": _title(status),
         "status": status,
         "code": code,
         "detail": detail,
-        **(more or {}),
+        **own.members,
     }
     body = json.dumps(document, ensure_ascii=False).encode()
-    fixed = {
+    headers = {
         "Content-Type": MEDIA_TYPE,
         "Content-Length": str(len(body)),
-        "Cache-Control": NEGATIVE_CACHE if status == HTTPStatus.NOT_FOUND else "no-store",
+        "Cache-Control": NEGATIVE_CACHE_CONTROL if status == HTTPStatus.NOT_FOUND else "no-store",
         "X-Content-Type-Options": "nosniff",
     }
-    return Problem(status, {**fixed, **(headers or {})}, body)
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return {**headers, **own.headers}, body
 
 
 def _title(status: int) -> str:

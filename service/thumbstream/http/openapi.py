@@ -1,25 +1,25 @@
-"""The OpenAPI document's part on what FastAPI cannot see: the hot path, and who may upload."""
+"""The parts of the OpenAPI document that FastAPI cannot derive: the hot path and bearer tokens."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from thumbstream.http.errors import MEDIA_TYPE
-from thumbstream.http.hot_path import BATCH_TYPE, STREAM_TYPE, TIERS
-from thumbstream.http.query import MAX_BYTES
+from thumbstream.http.hot_path import BATCH_TYPE, STREAM_TYPE
+from thumbstream.http.query import MAX_BYTES, PREFIX_SIZES
 from thumbstream.ids import ID_PATTERN
 
 EXAMPLE_ID = "q0Zr2vYx3m1Ck7Ht5sNwAQ"
 
 
 def problem_response(description: str) -> dict[str, Any]:
-    """An error in the list of a route's answers."""
+    """An error in a route's list of responses."""
     schema = {"$ref": "#/components/schemas/ProblemDocument"}
     return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
-def complete(document: dict[str, Any], *, tokens: bool) -> dict[str, Any]:
-    """``document`` of the FastAPI routes with all that is served; ``tokens``: uploads need one."""
+def complete_document(document: dict[str, Any], *, tokens: bool) -> dict[str, Any]:
+    """``document`` of the FastAPI routes with the rest; ``tokens``: uploads require one."""
     document["paths"] |= hot_paths()
     if tokens:
         schemes = document["components"].setdefault("securitySchemes", {})
@@ -34,25 +34,25 @@ def hot_paths() -> dict[str, Any]:
         "/thumb/{id}": _get(
             "A stream, or its first bytes",
             "Exactly min(bytes, length) bytes; or the fewest that reach a quality, as measured at "
-            "the upload. For ever cacheable. A single Range is honoured, so that a client that "
-            "holds 32 bytes can fetch the rest.",
+            "the upload. Immutable. A single Range is supported, so a client that has 32 bytes can "
+            "fetch the rest.",
             [_ID, _BYTES, _SSIM, _PSNR, _RANGE, _IF_RANGE, _IF_NONE_MATCH],
             STREAM_TYPE,
-            {"206": _binary("The part asked for.", STREAM_TYPE, "Content-Range")},
+            {"206": _binary("The range.", STREAM_TYPE, "Content-Range")},
             ("400", "403", "404", "416", "503"),
         ),
-        "/t/{id}/{tier}": _get(
+        "/t/{id}/{bytes}": _get(
             "A prefix under a path without a query",
-            "The CDN-friendly form of /thumb/{id}?bytes={tier}.",
-            [_ID, _TIER, _RANGE, _IF_RANGE, _IF_NONE_MATCH],
+            "The CDN-friendly form of /thumb/{id}?bytes={bytes}.",
+            [_ID, _SIZE, _RANGE, _IF_RANGE, _IF_NONE_MATCH],
             STREAM_TYPE,
-            {"206": _binary("The part asked for.", STREAM_TYPE, "Content-Range")},
-            ("403", "404", "416", "503"),
+            {"206": _binary("The range.", STREAM_TYPE, "Content-Range")},
+            ("400", "403", "404", "416", "503"),
         ),
         "/thumbs": _get(
-            "Many prefixes in one answer",
-            "For each id, in order: the length as 16 bits, big-endian, then so many bytes. "
-            "Length 0: unknown.",
+            "Many prefixes in one response",
+            "For each id, in order: the length as 16 bits, big-endian, then the bytes. "
+            "Length 0: unknown id.",
             [_IDS, _BYTES, _SSIM, _PSNR, _IF_NONE_MATCH],
             BATCH_TYPE,
             {},
@@ -60,7 +60,7 @@ def hot_paths() -> dict[str, Any]:
         ),
         "/thumbs.json": _get(
             "Many prefixes as JSON",
-            "`{thumbs: {id: base64 or null}}`; null: unknown.",
+            "`{thumbs: {id: base64 or null}}`; null: unknown id.",
             [_IDS, _BYTES, _SSIM, _PSNR, _IF_NONE_MATCH],
             "application/json",
             {},
@@ -71,10 +71,10 @@ def hot_paths() -> dict[str, Any]:
 
 _BEARER = "bearer"
 _ERRORS = {
-    "400": "`bad_request`: a parameter is malformed.",
-    "403": "`bad_signature`, `expired`: reads are signed here, and this one is not, or no longer.",
-    "404": "`not_found`: no such stream or tier.",
-    "416": "`range_not_satisfiable`: the range begins behind the last byte.",
+    "400": "`bad_request`: a parameter is malformed or unknown.",
+    "403": "`bad_signature`, `signature_expired`: reads are signed here.",
+    "404": "`not_found`: no such stream or prefix size.",
+    "416": "`range_not_satisfiable`: the range begins after the last byte.",
     "503": "`store_unavailable`: the store does not answer.",
 }
 
@@ -86,27 +86,27 @@ def _parameter(name: str, place: str, schema: dict[str, Any], **more: Any) -> di
 _ID = _parameter(
     "id", "path", {"type": "string", "pattern": f"^{ID_PATTERN.pattern}$"}, example=EXAMPLE_ID
 )
-_TIER = _parameter("tier", "path", {"type": "integer", "enum": list(TIERS)}, example=64)
+_SIZE = _parameter("bytes", "path", {"type": "integer", "enum": list(PREFIX_SIZES)}, example=64)
 _BYTES = _parameter(
     "bytes",
     "query",
     {"type": "integer", "minimum": 1, "maximum": MAX_BYTES},
     example=64,
-    description="At most so many bytes; without it, all.",
+    description="At most this many bytes; default: the full stream.",
 )
 _SSIM = _parameter(
     "ssim",
     "query",
     {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "multipleOf": 1e-6},
     example=0.8,
-    description="The shortest measured prefix with this SSIM; the whole stream if none has it. At "
-    "most six decimals, no exponent.",
+    description="The shortest measured prefix with this SSIM, else the full stream. At most six "
+    "decimals, no exponent.",
 )
 _PSNR = _parameter(
     "psnr",
     "query",
     {"type": "number", "exclusiveMinimum": 0, "maximum": 100, "multipleOf": 1e-6},
-    # No example: pages that fill in all of them would ask for both, which is refused.
+    # No example: a page that fills in all of them would send both, which is an error.
     description="The same by PSNR in dB, such as 28. Only one of the two.",
 )
 _NAMED = f"{ID_PATTERN.pattern}(:[1-9][0-9]{{0,5}})?"
@@ -122,7 +122,7 @@ _IF_RANGE = _parameter(
     "If-Range",
     "header",
     {"type": "string"},
-    description="The ETag of any prefix of the same stream; with another one the whole is sent.",
+    description="The ETag of any prefix of the same stream; another one gets the full stream.",
 )
 _IF_NONE_MATCH = _parameter("If-None-Match", "header", {"type": "string"})
 

@@ -1,116 +1,148 @@
-"""What a query string asks for: ``bytes=N``, ``ssim=0.8``, ``psnr=28`` and ``ids=a,b:48,c``.
+"""Query strings of stream reads: ``bytes=N``, ``ssim=0.8``, ``psnr=28``, ``ids=a,b:48,c``.
 
-Every count is an upper limit. A goal asks for the shortest prefix that reaches it, within the
-limit; one goal at a time, because two would mostly name two different prefixes.
+Every byte count is an upper limit. A target selects the shortest prefix that reaches it, within the
+limit; only one target at a time, because two would mostly select two different prefixes. An unknown
+parameter is an error: a misspelt ``byte=64`` would otherwise get the full stream, cacheable for a
+year.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
 from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import MEASURES
-from thumbstream.http.refusals import BadRequestError
+from thumbstream.http.errors import BadRequestError
 from thumbstream.ids import is_id
 
-MAX_BYTES = 999_999
-"""Far above every stream's length; bounds the digits that are turned into a number."""
+PREFIX_SIZES = (16, 32, 64, 128, 256, 512)
+"""Byte counts with a path of their own, ``/t/{id}/{bytes}``: few, so that a CDN stores few
+copies."""
 
-USUAL_QUERY = 32
-"""Characters. Few queries of this length are all that a page asks: what they mean is remembered."""
+MAX_BYTES = 999_999
+"""Far above the length of every stream; bounds the digits that become a number."""
+
+MAX_IDS = 64
+"""Streams in one response of ``/thumbs``."""
+
+SIGNATURE_PARAMETERS = frozenset({"exp", "sig"})
+"""Known on every path of streams, also where reads are not signed: so signing can be switched off
+while signed URLs are in use."""
+
+CACHED_QUERY_CHARACTERS = 32
+"""A page uses few different queries of up to this length: their results are cached."""
 
 _COUNT = re.compile(r"[1-9][0-9]{0,5}")
-_GOAL = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
-"""No sign, no exponent: every number has few spellings, and caches go by the spelling."""
+_DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
+"""No sign, no exponent: every number has few spellings, and caches distinguish spellings."""
+
+_PREFIX_PARAMETERS = frozenset({"bytes", *MEASURES})
 
 Parameters = dict[str, list[str]]
 
 
-class Wanted(NamedTuple):
-    """A prefix: at most ``limit`` bytes, and of these the fewest that reach ``goal``."""
+class PrefixQuery(NamedTuple):
+    """A prefix: at most ``limit`` bytes, and the fewest of them that reach ``target``."""
 
     limit: int = MAX_BYTES
-    goal: Target | None = None
+    target: Target | None = None
 
 
-class WantedBatch(NamedTuple):
+class BatchQuery(NamedTuple):
     """Many prefixes, in order, repeats included."""
 
-    keys: list[str]
+    ids: list[str]
     limits: list[int]
-    """For each key the fewest of its own count and ``bytes``."""
-    goal: Target | None
+    """For each id the lower of its own byte count and ``bytes``."""
+    target: Target | None
 
 
-def wanted_prefix(query: bytes) -> Wanted:
-    """What ``bytes``, ``ssim`` and ``psnr`` ask for; without them, all.
+def parse_prefix_query(query: bytes) -> PrefixQuery:
+    """The prefix that ``bytes``, ``ssim`` and ``psnr`` select; without them the full stream.
 
     Raises `BadRequestError`.
     """
-    return _read(query) if len(query) <= USUAL_QUERY else _prefix(_parameters(query))
+    if len(query) <= CACHED_QUERY_CHARACTERS:
+        return _cached_prefix_query(query)
+    return _prefix_query(_parse(query, _PREFIX_PARAMETERS))
 
 
 @lru_cache(maxsize=1024)
-def _read(query: bytes) -> Wanted:
-    return _prefix(_parameters(query))
+def _cached_prefix_query(query: bytes) -> PrefixQuery:
+    return _prefix_query(_parse(query, _PREFIX_PARAMETERS))
 
 
-def wanted_batch(query: bytes, limit: int) -> WantedBatch:
-    """What ``ids=a,b:48,c`` asks for, with the parameters of `wanted_prefix`.
+def parse_batch_query(query: bytes) -> BatchQuery:
+    """The prefixes that ``ids=a,b:48,c`` selects, with the parameters of `parse_prefix_query`.
 
-    ``b:48``: at most 48 bytes of b. At most ``limit`` ids. Raises `BadRequestError`.
+    ``b:48``: at most 48 bytes of b. Raises `BadRequestError`.
     """
-    parameters = _parameters(query)
-    named = [name for value in parameters.get("ids", []) for name in value.split(",") if name]
-    if not 1 <= len(named) <= limit:
-        raise BadRequestError(f"ids must name 1 to {limit} streams, separated by commas")
-    wanted = _prefix(parameters)
-    keys, limits = [], []
+    parameters = _parse(query, _PREFIX_PARAMETERS | {"ids"})
+    entries = [entry for value in parameters.get("ids", []) for entry in value.split(",") if entry]
+    if not 1 <= len(entries) <= MAX_IDS:
+        raise BadRequestError(f"ids: expected 1 to {MAX_IDS} ids, separated by commas")
+    limit, target = _prefix_query(parameters)
+    ids, limits = [], []
     counts: dict[str, str] = {}
-    for name in named:
-        key, colon, count = name.partition(":")
+    for entry in entries:
+        key, colon, count = entry.partition(":")
         if not is_id(key):
-            raise BadRequestError(f"ids: {key[:64]!r} is no id; an id has 22 base64url characters")
+            raise BadRequestError(f"ids: expected 22 base64url characters, got {key[:64]!r}")
         if colon and _COUNT.fullmatch(count) is None:
             raise BadRequestError(
-                f"ids: after {key}: stands {count[:16]!r}, not a whole number from 1 to {MAX_BYTES}"
+                f"ids: expected an integer from 1 to {MAX_BYTES} after {key}:, got {count[:16]!r}"
             )
         if counts.setdefault(key, count) != count:
-            raise BadRequestError(f"ids: {key} is asked for with two different byte counts")
-        keys.append(key)
-        limits.append(min(int(count), wanted.limit) if count else wanted.limit)
-    return WantedBatch(keys, limits, wanted.goal)
+            raise BadRequestError(f"ids: {key} has two different byte counts")
+        ids.append(key)
+        limits.append(min(int(count), limit) if count else limit)
+    return BatchQuery(ids, limits, target)
 
 
-def _prefix(parameters: Parameters) -> Wanted:
-    goals = [measure for measure in MEASURES if measure in parameters]
-    if len(goals) > 1:
-        raise BadRequestError(f"ask for one of {' and '.join(goals)}, not for both")
-    return Wanted(
-        _count(parameters) if "bytes" in parameters else MAX_BYTES,
-        _goal(parameters, goals[0]) if goals else None,
+def check_no_query(query: bytes) -> None:
+    """Raises `BadRequestError` for a query of anything but a signature."""
+    _parse(query, frozenset())
+
+
+def check_parameters(names: Set[str], known: Set[str]) -> None:
+    """Raises `BadRequestError` for a parameter that is not ``known``."""
+    for name in sorted(names - known - SIGNATURE_PARAMETERS):
+        expected = f"expected one of {', '.join(sorted(known))}" if known else "expected none"
+        raise BadRequestError(f"unknown parameter {name[:64]!r}: {expected}")
+
+
+def _parse(query: bytes, known: Set[str]) -> Parameters:
+    parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+    check_parameters(parameters.keys(), known)
+    return parameters
+
+
+def _prefix_query(parameters: Parameters) -> PrefixQuery:
+    measures = [measure for measure in MEASURES if measure in parameters]
+    if len(measures) > 1:
+        raise BadRequestError(f"{' and '.join(measures)} are mutually exclusive")
+    return PrefixQuery(
+        _byte_count(parameters) if "bytes" in parameters else MAX_BYTES,
+        _target(parameters, measures[0]) if measures else None,
     )
 
 
-def _count(parameters: Parameters) -> int:
+def _byte_count(parameters: Parameters) -> int:
     values = parameters["bytes"]
     if len(values) > 1 or _COUNT.fullmatch(values[0]) is None:
-        raise BadRequestError(f"bytes must be one whole number from 1 to {MAX_BYTES}")
+        raise BadRequestError(f"bytes: expected one integer from 1 to {MAX_BYTES}")
     return int(values[0])
 
 
-def _goal(parameters: Parameters, measure: str) -> Target:
+def _target(parameters: Parameters, measure: str) -> Target:
     values = parameters[measure]
-    if len(values) > 1 or _GOAL.fullmatch(values[0]) is None:
-        raise BadRequestError(f"{measure} must be one decimal number such as 0.8 or 28")
+    if len(values) > 1 or _DECIMAL.fullmatch(values[0]) is None:
+        raise BadRequestError(f"{measure}: expected one decimal number such as 0.8 or 28")
     try:
         return Target(measure, float(values[0]))
     except ValueError as error:
         raise BadRequestError(f"{measure}: {error}") from None
-
-
-def _parameters(query: bytes) -> Parameters:
-    return parse_qs(query.decode("latin-1"), keep_blank_values=True)

@@ -1,7 +1,7 @@
-"""Whole answers that never change, ready to be sent again.
+"""Cached responses that never change, ready to be sent again.
 
-The commonest request by far is a plain GET of a prefix that was asked for before. Its header fields
-and body are the same every time, so they are built once and found by path and query.
+Most requests are a plain GET of a prefix that was requested before. Its header fields and body are
+the same every time, so they are built once and found by path and query.
 """
 
 from __future__ import annotations
@@ -11,49 +11,68 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
-from thumbstream.http.replies import Reply
+from thumbstream.http.responses import RawResponse
 
-READY_REPLIES = 4096
-"""How many are kept; with `READY_BYTES` each that is 10 MB at most, header fields included."""
+MAX_CACHE_BYTES = 8 * 1024 * 1024
+"""Of all entries, with `ENTRY_OVERHEAD` for each."""
 
-READY_BYTES = 1024
-"""The longest body that is kept: longer than nearly every stream."""
+MAX_CACHED_BODY_BYTES = 1024
+"""Longer than nearly every stream."""
+
+ENTRY_OVERHEAD = 1200
+"""Memory of an entry besides body, path and query, bytes: header fields, tuples, the dict slot."""
 
 _CONDITIONAL = frozenset({b"if-none-match", b"range"})
-"""Fields with which a request is not a plain one."""
+"""Header fields that make a request more than a plain GET."""
+
+Key = tuple[str, bytes]
 
 
-class Ready(NamedTuple):
-    """An answer, and the bytes of the stream that it leaves out."""
+class CachedResponse(NamedTuple):
+    """A response, and the bytes of the stream that it omits."""
 
-    reply: Reply
-    left_out: int
+    response: RawResponse
+    omitted_bytes: int
 
 
-class ReadyReplies:
-    """(path, query) -> answer of status 200 to a plain GET; the ``limit`` used last are kept."""
+class ResponseCache:
+    """LRU cache of 200 responses to plain GETs, by path and query; bounded by ``limit`` bytes.
+
+    0 disables it.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept: OrderedDict[tuple[str, bytes], Ready] = OrderedDict()
+        self._entries: OrderedDict[Key, CachedResponse] = OrderedDict()
+        self.size = 0  # sum of _cost over _entries; at most _limit between calls
 
-    def find(self, scope: Scope) -> Ready | None:
-        """The answer to a request (ASGI), if it is a plain GET that was answered before."""
+    def find(self, scope: Scope) -> CachedResponse | None:
+        """The response to a request (ASGI), if it is a plain GET and was sent before."""
         if scope["method"] != "GET":
             return None
         key = scope["path"], scope["query_string"]
-        ready = self._kept.get(key)
-        if ready is None:
+        cached = self._entries.get(key)
+        if cached is None:
             return None
         for name, _ in scope["headers"]:
             if name in _CONDITIONAL:
                 return None
-        self._kept.move_to_end(key)
-        return ready
+        self._entries.move_to_end(key)
+        return cached
 
-    def keep(self, path: str, query: bytes, ready: Ready) -> None:
-        """Keep an answer that will be right for ever, if it is not too long."""
-        if self._limit and len(ready.reply.body) <= READY_BYTES:
-            self._kept[path, query] = ready
-            if len(self._kept) > self._limit:
-                self._kept.popitem(last=False)
+    def put(self, path: str, query: bytes, cached: CachedResponse) -> None:
+        """Add an immutable response, unless its body is too long, and evict what no longer fits."""
+        key = path, query
+        cost = _cost(key, cached)
+        if len(cached.response.body) > MAX_CACHED_BODY_BYTES or cost > self._limit:
+            return
+        if key not in self._entries:
+            self.size += cost
+        self._entries[key] = cached
+        while self.size > self._limit:
+            self.size -= _cost(*self._entries.popitem(last=False))
+
+
+def _cost(key: Key, cached: CachedResponse) -> int:
+    path, query = key
+    return ENTRY_OVERHEAD + len(path) + len(query) + len(cached.response.body)

@@ -1,58 +1,122 @@
-"""JSON documents that the service sends and reads, with examples for the OpenAPI page."""
+"""Query parameters, bodies and JSON documents of the FastAPI routes, as OpenAPI shows them."""
 
 from __future__ import annotations
 
 import base64
 from typing import Annotated, Any, Literal
 
+from fastapi import Path, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from thumbstream.codec.bitstream import parse_header
+from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_MULTIPLE, parse_header
 from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.encoding import PREVIEW_BYTES
-from thumbstream.http.hot_path import TIERS
+from thumbstream.http.openapi import EXAMPLE_ID
+from thumbstream.http.query import MAX_BYTES, PREFIX_SIZES
+from thumbstream.http.uploads import FORM_FIELDS
 from thumbstream.ids import ID_PATTERN
+from thumbstream.images import Alpha
+from thumbstream.images.write import PictureFormat
 from thumbstream.models import DEFAULT_MODEL
-from thumbstream.pipeline import Receipt
+from thumbstream.pipeline import CompressResult
+
+MAX_SCALE = 16
 
 MAX_TOTAL_BYTES = 999_999_999
-"""Of a page's budget: far above what any page shows."""
+"""Of a page's budget: far above the needs of any page."""
 
-_ID = "q0Zr2vYx3m1Ck7Ht5sNwAQ"
+TARGET_PATTERN = (
+    r"^(ssim:(0\.[0-9]*[1-9][0-9]*|1)|psnr:([1-9][0-9]?(\.[0-9]+)?|100)|bytes:[1-9][0-9]{0,5})$"
+)
+"""Documentation only: `Target.parse` validates."""
+
+Size = Annotated[
+    int | None,
+    Query(
+        ge=MIN_LONG_SIDE,
+        le=MAX_LONG_SIDE,
+        multiple_of=SIDE_MULTIPLE,
+        description="Long side of the thumbnail in pixels; default: the service's setting.",
+    ),
+]
+MaxBytes = Annotated[
+    int | None, Query(ge=1, le=MAX_BYTES, description="Limit of the stream's length.")
+]
+Model = Annotated[
+    str | None, Query(min_length=1, max_length=64, description="A model of GET /models.")
+]
+Transparency = Annotated[
+    Alpha,
+    Query(
+        description="`keep`: transparency is coded, if the model can. `flatten`, or other models: "
+        "the picture is composited over white."
+    ),
+]
+Target = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=32,
+        examples=["ssim:0.85"],
+        json_schema_extra={"pattern": TARGET_PATTERN},
+        description="`ssim:0.85` or `psnr:28` (dB): store the shortest prefix that reaches it, as "
+        "measured by decoding; `bytes:64`: store the best stream of at most 64 bytes.",
+    ),
+]
+Bytes = Annotated[
+    int, Query(alias="bytes", ge=1, le=MAX_BYTES, description="Decode only the first bytes.")
+]
+Format = Annotated[
+    PictureFormat | None,
+    Query(alias="format", description="Default: by the Accept field, else PNG."),
+]
+Scale = Annotated[
+    int, Query(ge=1, le=MAX_SCALE, description="Factor by which the sides are enlarged.")
+]
+Id = Annotated[
+    str,
+    # The pattern is documentation only: what is not an id is 404, as an unknown id is.
+    Path(
+        alias="id",
+        examples=[EXAMPLE_ID],
+        json_schema_extra={"pattern": f"^{ID_PATTERN.pattern}$"},
+    ),
+]
+
 _OTHER_ID = "3fRkL0d1UO4mJv2kRr0a7w"
 
 
-class Compressed(BaseModel):
-    """What became of an upload."""
+class CompressResponse(BaseModel):
+    """Response of POST /compress."""
 
     id: str = Field(description="Content id of the stream: 22 base64url characters.")
-    length: int = Field(description="Bytes of the whole stream.")
+    length: int = Field(description="Bytes of the stream.")
     width: int = Field(description="Pixels of the upright original.")
     height: int = Field(description="Pixels of the upright original.")
-    thumb_width: int = Field(description="Pixels of the thumbnail grid.")
-    thumb_height: int = Field(description="Pixels of the thumbnail grid.")
+    thumb_width: int = Field(description="Pixels of the thumbnail.")
+    thumb_height: int = Field(description="Pixels of the thumbnail.")
     alpha: bool = Field(description="Whether the stream codes transparency.")
     aspect_ratio: tuple[int, int] = Field(
-        description="Width to height as the stream tells it to who holds nothing else: exact where "
-        "its header names a ratio, else that of the grid."
+        description="Width and height as encoded in the stream's header: exact if it has a ratio, "
+        "else that of the thumbnail."
     )
     model: str = Field(description="The model that made the stream.")
     url: str = Field(description="Path of the stream; add ?bytes=N for a prefix.")
-    tiers: dict[str, str] = Field(
-        description="Byte count to path without a query: those shorter than the stream, and the "
-        "first that holds all of it."
+    prefix_urls: dict[str, str] = Field(
+        description="Byte count to path without a query: the sizes shorter than the stream, and "
+        "the first that holds all of it."
     )
-    preview: str = Field(description=f"Base64 of the first {PREVIEW_BYTES} bytes.")
+    prefix_base64: str = Field(description=f"Base64 of the first {PREVIEW_BYTES} bytes.")
     curve: list[tuple[int, float, float]] | None = Field(
-        description="What prefixes are worth: [bytes, SSIM, PSNR in dB] of each that was measured, "
-        "the whole stream last. Null where the service measures none."
+        description="Rate-distortion curve: [bytes, SSIM, PSNR in dB] of each measured prefix, the "
+        "full stream last. Null if the service measures none."
     )
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "id": _ID,
+                    "id": EXAMPLE_ID,
                     "length": 160,
                     "width": 768,
                     "height": 512,
@@ -61,9 +125,9 @@ class Compressed(BaseModel):
                     "alpha": False,
                     "aspect_ratio": [3, 2],
                     "model": DEFAULT_MODEL,
-                    "url": f"/thumb/{_ID}",
-                    "tiers": {str(tier): f"/t/{_ID}/{tier}" for tier in TIERS[:5]},
-                    "preview": "F3qL0d1UO3mJv2kRr0a7cQ2nYb6WlE8sTg9XhZ4uKiM=",
+                    "url": f"/thumb/{EXAMPLE_ID}",
+                    "prefix_urls": {str(n): f"/t/{EXAMPLE_ID}/{n}" for n in PREFIX_SIZES[:5]},
+                    "prefix_base64": "F3qL0d1UO3mJv2kRr0a7cQ2nYb6WlE8sTg9XhZ4uKiM=",
                     "curve": [[4, 0.1592, 17.95], [34, 0.6287, 22.32], [160, 0.8132, 25.48]],
                 }
             ]
@@ -71,58 +135,58 @@ class Compressed(BaseModel):
     )
 
 
-def _whole(value: object) -> object:
-    """JSON knows one kind of number: 128.0 is as good as 128."""
+def _integral(value: object) -> object:
+    """JSON has one kind of number: 128.0 is 128."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class BudgetRequest(BaseModel):
-    """A page and the bytes that its thumbnails may take."""
+    """A page and the bytes of its thumbnails together."""
 
     ids: list[Annotated[str, Field(pattern=f"^{ID_PATTERN.pattern}$")]] = Field(
         min_length=1, description="The streams that the page shows, repeats included."
     )
-    total_bytes: Annotated[int, BeforeValidator(_whole)] = Field(
-        ge=1, le=MAX_TOTAL_BYTES, description="Of streams, for all together."
+    total_bytes: Annotated[int, BeforeValidator(_integral)] = Field(
+        ge=1, le=MAX_TOTAL_BYTES, description="Limit of the page: bytes of all streams together."
     )
     measure: Literal["ssim", "psnr"] = Field(
-        "ssim", description="The quality whose sum is to be highest."
+        "ssim", description="The quality whose sum is maximized."
     )
 
     model_config = ConfigDict(
         strict=True,
         extra="forbid",
-        json_schema_extra={"examples": [{"ids": [_ID, _OTHER_ID], "total_bytes": 128}]},
+        json_schema_extra={"examples": [{"ids": [EXAMPLE_ID, _OTHER_ID], "total_bytes": 128}]},
     )
 
 
 class BudgetShare(BaseModel):
-    """What one picture gets."""
+    """The bytes of one picture."""
 
     bytes: int
-    quality: float = Field(description="Expected quality of so many bytes; 0 of none.")
+    quality: float = Field(description="Expected quality of this prefix; 0 for 0 bytes.")
 
 
-class EqualShares(BaseModel):
-    """The yardstick: one `bytes=` for all."""
+class UniformAllocation(BaseModel):
+    """The baseline: one `bytes=` for all pictures."""
 
-    bytes_each: int = Field(description="The highest that keeps the page within the budget.")
+    bytes_each: int = Field(description="The highest `bytes=` within the budget.")
     mean: float = Field(description="Expected mean quality of the page.")
 
 
 class PageBudget(BaseModel):
-    """How to spend a page's bytes."""
+    """Response of POST /budget."""
 
     measure: str
     total_bytes: int
     used_bytes: int
-    mean: float = Field(description="Expected mean quality over the places of the page.")
-    equal_shares: EqualShares
-    gain: float = Field(description="`mean` above that of equal shares; never below 0.")
-    thumbs: dict[str, BudgetShare] = Field(description="Id to share.")
-    urls: list[str] = Field(description="Paths that bring exactly these bytes.")
-    unknown: list[str] = Field(description="Ids of no stream.")
-    without_curve: list[str] = Field(description="Ids of streams whose curve was never measured.")
+    mean: float = Field(description="Expected mean quality over the pictures of the page.")
+    uniform: UniformAllocation
+    gain: float = Field(description="`mean` minus that of `uniform`; never below 0.")
+    thumbs: dict[str, BudgetShare] = Field(description="Id to bytes and quality.")
+    urls: list[str] = Field(description="Paths that return exactly these bytes.")
+    unknown: list[str] = Field(description="Ids without a stream.")
+    without_curve: list[str] = Field(description="Ids of streams without a curve.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -132,13 +196,13 @@ class PageBudget(BaseModel):
                     "total_bytes": 128,
                     "used_bytes": 125,
                     "mean": 0.7508,
-                    "equal_shares": {"bytes_each": 64, "mean": 0.7443},
+                    "uniform": {"bytes_each": 64, "mean": 0.7443},
                     "gain": 0.0065,
                     "thumbs": {
-                        _ID: {"bytes": 57, "quality": 0.7658},
+                        EXAMPLE_ID: {"bytes": 57, "quality": 0.7658},
                         _OTHER_ID: {"bytes": 68, "quality": 0.7357},
                     },
-                    "urls": [f"/thumbs?ids={_ID}:57,{_OTHER_ID}:68"],
+                    "urls": [f"/thumbs?ids={EXAMPLE_ID}:57,{_OTHER_ID}:68"],
                     "unknown": [],
                     "without_curve": [],
                 }
@@ -148,7 +212,7 @@ class PageBudget(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The models that uploads may name."""
+    """Response of GET /models."""
 
     default: str
     models: list[dict[str, Any]] = Field(
@@ -157,13 +221,13 @@ class ModelList(BaseModel):
 
 
 class Health(BaseModel):
-    """The process answers."""
+    """Response of GET /healthz."""
 
     status: str = "ok"
 
 
-class Ready(BaseModel):
-    """The process can do its work."""
+class ReadyResponse(BaseModel):
+    """Response of GET /readyz."""
 
     status: str = "ready"
     store: str
@@ -194,13 +258,13 @@ class ProblemDocument(BaseModel):
     )
 
 
-def compressed(receipt: Receipt) -> Compressed:
-    """The answer to an upload."""
-    key, encoded = receipt.key, receipt.encoded
+def compress_response(result: CompressResult) -> CompressResponse:
+    """The response to an upload."""
+    key, encoded = result.id, result.encoded
     length = len(encoded.stream)
-    whole = next((tier for tier in TIERS if tier >= length), None)
-    tiers = [tier for tier in TIERS if tier < length or tier == whole]
-    return Compressed(
+    complete = next((size for size in PREFIX_SIZES if size >= length), None)
+    sizes = [size for size in PREFIX_SIZES if size < length or size == complete]
+    return CompressResponse(
         id=key,
         length=length,
         width=encoded.width,
@@ -209,10 +273,10 @@ def compressed(receipt: Receipt) -> Compressed:
         thumb_height=encoded.thumb_height,
         alpha=encoded.alpha,
         aspect_ratio=parse_header(encoded.stream).aspect,
-        model=receipt.model,
+        model=result.model,
         url=f"/thumb/{key}",
-        tiers={str(tier): f"/t/{key}/{tier}" for tier in tiers},
-        preview=base64.b64encode(encoded.stream[:PREVIEW_BYTES]).decode("ascii"),
+        prefix_urls={str(size): f"/t/{key}/{size}" for size in sizes},
+        prefix_base64=base64.b64encode(encoded.stream[:PREVIEW_BYTES]).decode("ascii"),
         curve=None if encoded.curve is None else _rows(encoded.curve),
     )
 
@@ -220,3 +284,44 @@ def compressed(receipt: Receipt) -> Compressed:
 def _rows(curve: RateCurve) -> list[tuple[int, float, float]]:
     measured = zip(curve.lengths, curve.ssim, curve.psnr, strict=True)
     return [(length, round(ssim, 4), round(psnr, 2)) for length, ssim, psnr in measured]
+
+
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
+PICTURE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": _BINARY,
+            "application/octet-stream": _BINARY,
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": _BINARY["schema"]},
+                    "maxProperties": 1 + FORM_FIELDS,
+                }
+            },
+        },
+    }
+}
+STREAM_BODY = {
+    "requestBody": {"required": True, "content": {"application/vnd.thumbstream": _BINARY}}
+}
+BUDGET_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": BudgetRequest.model_json_schema()}},
+    }
+}
+PREVIEW: dict[str, Any] = {
+    "description": "The picture.",
+    "content": {
+        "image/png": _BINARY,
+        "image/webp": _BINARY,
+        "text/plain": {"example": "data:image/png;base64,iVBORw0KGgo"},
+    },
+}
+METRICS: dict[str, Any] = {
+    "description": "The metrics.",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}

@@ -1,8 +1,8 @@
-"""Signed reads: a URL that lets whoever holds it read certain streams until a certain time.
+"""Signed URLs: their holders may read certain streams until a certain time.
 
-What is signed is which streams and until when, not the path: one signature of a stream is good for
-every prefix, tier and preview of it, by Range or by ``bytes``, so that a client may choose and a
-CDN may keep one object for all of them. docs/http.md has the form, byte by byte.
+The signature covers the streams and the expiry, not the path: one signature of a stream is valid
+for every prefix and preview of it, by Range or by ``bytes``, so a client may choose its bytes and a
+CDN needs one object for all of them. docs/http.md has the format, byte by byte.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from thumbstream.http.refusals import BadSignatureError, ExpiredError
+from thumbstream.http.errors import BadSignatureError, SignatureExpiredError
 
 VERSION = "thumbstream-read-1"
-"""The first line of what is signed: another form will have another one."""
+"""The first line of what is signed; another format would have another one."""
 
-EVERY_STREAM = "*"
-"""In the place of ids: whatever the client knows the id of."""
+ALL_STREAMS = "*"
+"""In the place of ids: every stream whose id the client knows."""
 
 SIGNATURE_BYTES = 16
 """Of the HMAC's 32: 2^128 guesses are enough, and each byte is sent with every thumbnail."""
@@ -32,7 +32,7 @@ _BATCHES = frozenset({"/thumbs", "/thumbs.json"})
 
 
 class Grant(NamedTuple):
-    """A signature that was found to be valid."""
+    """A valid signature."""
 
     expires: int
     """Unix time, seconds."""
@@ -43,30 +43,30 @@ class Grant(NamedTuple):
         return sign_url(self.key, url, self.expires)
 
 
-class ReadKeys:
-    """Secrets that signatures may be made with; the first one signs."""
+class SigningKeys:
+    """The secrets that signatures are made with; the first one signs."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = [key.encode() for key in keys]
 
     def sign(self, url: str, expires: int) -> str:
-        """``url`` with ``exp`` and ``sig``. Raises `ValueError` for a path that has no streams."""
+        """``url`` with ``exp`` and ``sig``. Raises `ValueError` for a path without streams."""
         return sign_url(self._keys[0], url, expires)
 
     def check(self, streams: str, exp: str, sig: str) -> Grant:
-        """What a signature grants. Raises `BadSignatureError` and `ExpiredError`."""
+        """Verifies a signature. Raises `BadSignatureError` and `SignatureExpiredError`."""
         if not exp or not sig:
-            raise BadSignatureError("reading here takes a signed URL (exp, sig) or a bearer token")
+            raise BadSignatureError("reads require a signed URL (exp, sig) or a bearer token")
         if _EXPIRY.fullmatch(exp) and sig.isascii():
             expires = int(exp)
-            # That one was right may be seen in the time it takes; how near a guess was may not.
-            for named in (streams, EVERY_STREAM):
+            # The time may reveal that a signature was right, but not that one was nearly right.
+            for signed in (streams, ALL_STREAMS):
                 for key in self._keys:
-                    if hmac.compare_digest(signature(key, named, expires), sig):
+                    if hmac.compare_digest(signature(key, signed, expires), sig):
                         if expires <= time.time():
-                            raise ExpiredError("the signature has expired")
+                            raise SignatureExpiredError("the signature has expired")
                         return Grant(expires, key)
-        raise BadSignatureError("the signature does not fit these streams and this expiry")
+        raise BadSignatureError("the signature does not match these streams and this expiry")
 
 
 def signature(key: bytes, streams: str, expires: int) -> str:
@@ -77,13 +77,15 @@ def signature(key: bytes, streams: str, expires: int) -> str:
 
 
 def sign_url(key: bytes, url: str, expires: int) -> str:
-    """``url`` with ``exp`` and ``sig``; of ``*`` the two parameters alone."""
-    if url == EVERY_STREAM:
-        return f"exp={expires}&sig={signature(key, EVERY_STREAM, expires)}"
+    """``url`` with ``exp`` and ``sig``; for ``*`` the two parameters alone."""
+    if url == ALL_STREAMS:
+        return f"exp={expires}&sig={signature(key, ALL_STREAMS, expires)}"
     parts = urlsplit(url)
     streams = streams_of(unquote(parts.path), parts.query)
     if not streams:
-        raise ValueError(f"{url!r} is no path of streams: /thumb/ID, /t/ID/64, /thumbs?ids=..")
+        raise ValueError(
+            f"expected a path of streams (/thumb/ID, /t/ID/64, /thumbs?ids=..): {url!r}"
+        )
     joint = "&" if parts.query else "?"
     return f"{url}{joint}exp={expires}&sig={signature(key, streams, expires)}"
 
@@ -97,6 +99,17 @@ def streams_of(path: str, query: str) -> str | None:
 
 
 def ids_of(query: str) -> list[str]:
-    """The ids that ``ids=a,b:48`` names, in order, without their counts."""
+    """The ids in ``ids=a,b:48``, in order, without byte counts."""
     values = parse_qs(query).get("ids", [])
     return [name.partition(":")[0] for value in values for name in value.split(",") if name]
+
+
+def split_query(query: bytes) -> tuple[bytes, str, str]:
+    """(the rest, ``exp``, ``sig``); one that is missing or repeated is empty."""
+    rest: list[bytes] = []
+    found: dict[bytes, list[bytes]] = {b"exp": [], b"sig": []}
+    for part in query.split(b"&"):
+        name, _, value = part.partition(b"=")
+        found.get(name, rest).append(value if name in found else part)
+    exp, sig = (v[0].decode("latin-1") if len(v) == 1 else "" for v in found.values())
+    return b"&".join(rest), exp, sig

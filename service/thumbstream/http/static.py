@@ -1,11 +1,19 @@
-"""The pages and their assets: the files of ``thumbstream/web``, read at the start.
+"""The files of ``thumbstream/web``, read at the start: pages with their assets, and the client.
 
-Only files that were there at the start, of a known type, have a path; nothing that a client sends
-ever becomes a file name.
+    GET /, /gallery, /examples, /web/{path}   cacheable for a minute
+    GET /client/{version}/{name}              immutable; ``version`` is the hash of all client files
+    GET /client/{name}                        307 to the same under the current version
+
+Only files that exist at the start, of a known type, have a path: nothing that a client sends
+becomes a file name. Modules of the client find each other and the weights by relative URLs, so a
+page gets all files from one version. An unknown version is redirected too: pages that name an old
+one work on after an upgrade, and so do requests to another replica during one.
 """
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,8 +23,9 @@ from importlib.resources.abc import Traversable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from thumbstream.http.conditional import matches_any
-from thumbstream.http.refusals import NotFoundError
+from thumbstream.http.errors import NotFoundError
+from thumbstream.http.request_headers import accepts_gzip, matches_any
+from thumbstream.http.responses import IMMUTABLE_CACHE_CONTROL
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -30,9 +39,9 @@ MEDIA_TYPES = {
     ".wasm": "application/wasm",
     ".bin": "application/octet-stream",
 }
-"""By file name's end. Named here, because the system's own table differs between machines."""
+"""By suffix. Listed here, because the system's table differs between machines."""
 
-CACHING = "public, max-age=60, must-revalidate"
+PAGE_CACHE_CONTROL = "public, max-age=60, must-revalidate"
 """A page and its scripts change together with an upgrade: a minute, then a 304."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -46,7 +55,22 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""No inline scripts or styles, nothing from another host; pictures may come from memory."""
+"""No inline scripts or styles, nothing from other hosts; pictures may come from memory."""
+
+
+CLIENT_SUFFIXES = (".js", ".wasm", ".bin")
+"""Files that a browser loads; sources, types and package metadata are for npm."""
+
+COMPRESSED_SUFFIX = ".js"
+"""Sent gzipped to clients that accept it; the weights are compressed already."""
+
+LATEST_CACHE_CONTROL = "public, max-age=60"
+"""Of the redirect to the current version, which an upgrade changes."""
+
+REDIRECT_CACHE_CONTROL = "no-store"
+"""Of the redirect from an unknown version: during an upgrade each replica knows its own alone."""
+
+_VERSION = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,36 +82,36 @@ class Page:
     etag: str
 
 
-class Pages:
+class StaticPages:
     """Files by path below ``/web/``; ``index.html`` also at ``/``, the others at their own."""
 
     def __init__(self, root: Traversable | None = None) -> None:
         folder = files("thumbstream") / "web" if root is None else root
-        self._pages = dict(_read(folder)) if folder.is_dir() else {}
+        self._pages = dict(_read_pages(folder)) if folder.is_dir() else {}
 
     async def index(self, request: Request) -> Response:
         """The page at ``/``."""
-        return self._answer(request, "index.html")
+        return self._respond(request, "index.html")
 
     async def gallery(self, request: Request) -> Response:
         """The page at ``/gallery``."""
-        return self._answer(request, "gallery.html")
+        return self._respond(request, "gallery.html")
 
     async def examples(self, request: Request) -> Response:
         """The page at ``/examples``."""
-        return self._answer(request, "examples.html")
+        return self._respond(request, "examples.html")
 
     async def asset(self, request: Request) -> Response:
         """A file below ``/web/``. Raises `NotFoundError`."""
-        return self._answer(request, request.path_params["path"])
+        return self._respond(request, request.path_params["path"])
 
-    def _answer(self, request: Request, path: str) -> Response:
+    def _respond(self, request: Request, path: str) -> Response:
         page = self._pages.get(path)
         if page is None:
             raise NotFoundError("no such page")
         headers = {
             "ETag": page.etag,
-            "Cache-Control": CACHING,
+            "Cache-Control": PAGE_CACHE_CONTROL,
             "Content-Security-Policy": CONTENT_SECURITY_POLICY,
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
@@ -97,13 +121,88 @@ class Pages:
         return Response(page.body, headers={**headers, "Content-Type": page.media_type})
 
 
-def _read(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Page]]:
+@dataclass(frozen=True, slots=True)
+class ClientFile:
+    """One file, and its gzipped form if it has one."""
+
+    media_type: str
+    etag: str
+    body: bytes
+    gzipped: bytes | None
+
+
+class ClientAssets:
+    """The files of the client by name."""
+
+    def __init__(self, root: Traversable | None = None) -> None:
+        folder = files("thumbstream") / "web" / "client" if root is None else root
+        self._files = dict(_read_client(folder)) if folder.is_dir() else {}
+        digest = blake2b(digest_size=8)
+        for name, file in sorted(self._files.items()):
+            digest.update(f"{name} {file.etag}\n".encode())
+        self.version = digest.hexdigest()
+        """16 hexadecimal digits: the hash of all files."""
+
+    async def file(self, request: Request) -> Response:
+        """A file under its version. Raises `NotFoundError`."""
+        version, name = request.path_params["version"], request.path_params["name"]
+        file = self._find(name)
+        if version != self.version:
+            if _VERSION.fullmatch(version) is None:
+                raise NotFoundError("no such version of the client")
+            return _redirect(f"../{self.version}/{name}", REDIRECT_CACHE_CONTROL)
+        encodings = request.headers.get("accept-encoding", "")
+        gzipped = file.gzipped if accepts_gzip(encodings) else None
+        etag = file.etag if gzipped is None else f'{file.etag[:-1]}.gz"'
+        headers = {
+            "ETag": etag,
+            "Cache-Control": IMMUTABLE_CACHE_CONTROL,
+            "Vary": "Accept-Encoding",
+            "X-Content-Type-Options": "nosniff",
+        }
+        if matches_any(request.headers.get("if-none-match", ""), etag):
+            return Response(status_code=304, headers=headers)
+        headers["Content-Type"] = file.media_type
+        if gzipped is None:
+            return Response(file.body, headers=headers)
+        return Response(gzipped, headers={**headers, "Content-Encoding": "gzip"})
+
+    async def latest(self, request: Request) -> Response:
+        """A redirect to a file of the current version. Raises `NotFoundError`."""
+        name = request.path_params["name"]
+        self._find(name)
+        return _redirect(f"{self.version}/{name}", LATEST_CACHE_CONTROL)
+
+    def _find(self, name: str) -> ClientFile:
+        file = self._files.get(name)
+        if file is None:
+            raise NotFoundError("no such file of the client")
+        return file
+
+
+def _read_pages(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Page]]:
     for entry in folder.iterdir():
         if entry.is_dir():
-            yield from _read(entry, f"{prefix}{entry.name}/")
+            yield from _read_pages(entry, f"{prefix}{entry.name}/")
             continue
         media_type = MEDIA_TYPES.get("." + entry.name.rpartition(".")[2])
         if media_type is not None:
             body = entry.read_bytes()
             etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
             yield prefix + entry.name, Page(body, media_type, etag)
+
+
+def _read_client(folder: Traversable) -> Iterator[tuple[str, ClientFile]]:
+    for entry in folder.iterdir():
+        suffix = "." + entry.name.rpartition(".")[2]
+        if suffix not in CLIENT_SUFFIXES or not entry.is_file():
+            continue
+        body = entry.read_bytes()
+        etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
+        gzipped = gzip.compress(body, 9, mtime=0) if suffix == COMPRESSED_SUFFIX else None
+        yield entry.name, ClientFile(MEDIA_TYPES[suffix], etag, body, gzipped)
+
+
+def _redirect(location: str, caching: str) -> Response:
+    # Relative, so that it also works behind a proxy that serves all this below a path.
+    return Response(status_code=307, headers={"Location": location, "Cache-Control": caching})

@@ -1,8 +1,8 @@
-"""Bodies of requests, read within limits.
+"""Request bodies within limits, and clients that disconnect while they wait.
 
-The limit holds while the body arrives: a Content-Length above it is refused before a byte is read,
-and a chunked body at the first byte too many. At most ``uploads`` bodies are held at a time, so
-that memory is bounded by their product.
+The limit holds while the body arrives: a Content-Length above it is rejected before a byte is read,
+and a chunked body at the first byte above it. At most ``max_concurrent`` bodies are in memory at a
+time, so memory is bounded by their product.
 """
 
 from __future__ import annotations
@@ -10,21 +10,25 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
-from thumbstream.http.refusals import (
+from thumbstream.http.errors import (
     BadRequestError,
     BodyTooLargeError,
-    ClientGoneError,
+    ClientDisconnectedError,
     UnsupportedMediaTypeError,
     UploadTimeoutError,
 )
 from thumbstream.workers import Slots
+
+T = TypeVar("T")
 
 FORM_OVERHEAD = 64 * 1024
 """Bytes that boundaries, part headers and small fields of a form may add to the picture."""
@@ -33,39 +37,39 @@ FORM_FIELDS = 8
 FORM_TYPE = "multipart/form-data"
 RAW_TYPES = ("image/", "application/octet-stream")
 _BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=? -]{1,70}", re.ASCII)
-"""What a boundary may be (RFC 2046, 5.1.1)."""
+"""Of a form (RFC 2046, 5.1.1)."""
 
 ACCEPTED = "image/*, application/octet-stream, multipart/form-data"
 
 
-class Uploads:
-    """Reads bodies: ``limit`` in bytes for a picture, ``timeout`` in seconds for one body."""
+class UploadReader:
+    """Reads bodies: pictures of at most ``max_bytes``, each body within ``timeout`` seconds."""
 
-    def __init__(self, *, limit: int, uploads: int, timeout: float) -> None:
-        self._limit = limit
-        self._slots = Slots(uploads)
+    def __init__(self, *, max_bytes: int, max_concurrent: int, timeout: float) -> None:
+        self._max_bytes = max_bytes
+        self._slots = Slots(max_concurrent)
         self._timeout = timeout
 
-    async def picture(self, request: Request) -> bytes:
-        """The picture's file, from a raw body or from the field ``file`` of a form.
+    async def read_picture(self, request: Request) -> bytes:
+        """The picture file, from a raw body or from the field ``file`` of a form.
 
         Raises `UnsupportedMediaTypeError`, `BodyTooLargeError`, `UploadTimeoutError`,
-        `BadRequestError`, `OverloadedError`, `ClientGoneError`.
+        `BadRequestError`, `OverloadedError`, `ClientDisconnectedError`.
         """
         media_type = request.headers.get("content-type", RAW_TYPES[-1]).lower()
         if media_type.startswith(FORM_TYPE):
-            return await self._hold(lambda: _form_file(request, self._limit))
+            return await self._limit(lambda: _form_file(request, self._max_bytes))
         if media_type.startswith(RAW_TYPES):
-            return await self._hold(lambda: _whole(request, self._limit))
+            return await self._limit(lambda: _raw_body(request, self._max_bytes))
         raise UnsupportedMediaTypeError(
-            f"send the picture as one of {ACCEPTED}", headers={"Accept-Post": ACCEPTED}
+            f"expected a picture as one of {ACCEPTED}", headers={"Accept-Post": ACCEPTED}
         )
 
-    async def raw(self, request: Request, limit: int) -> bytes:
-        """The raw body, whatever its type, of at most ``limit`` bytes. Raises as `picture` does."""
-        return await self._hold(lambda: _whole(request, limit))
+    async def read_raw(self, request: Request, max_bytes: int) -> bytes:
+        """The raw body, whatever its type. Raises what `read_picture` raises."""
+        return await self._limit(lambda: _raw_body(request, max_bytes))
 
-    async def _hold(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def _limit(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
         with self._slots:
             try:
                 async with asyncio.timeout(self._timeout):
@@ -75,10 +79,35 @@ class Uploads:
                     f"the body did not arrive in {self._timeout:g} seconds"
                 ) from None
             except ClientDisconnect:
-                raise ClientGoneError("the client left while it sent the body") from None
+                raise ClientDisconnectedError(
+                    "the client disconnected while it sent the body"
+                ) from None
         if not body:
             raise BadRequestError("the body is empty")
         return body
+
+
+async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``; cancels it if the client disconnects (`ClientDisconnectedError`).
+
+    Call it after the body was read: until then ``receive`` returns the body.
+    """
+    working = asyncio.ensure_future(work)
+    disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
+    try:
+        await asyncio.wait({working, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnectedError("the client disconnected before the response")
+    finally:
+        for task in (working, disconnect):
+            task.cancel()
+        await asyncio.gather(working, disconnect, return_exceptions=True)
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _chunks(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
@@ -94,7 +123,7 @@ async def _chunks(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-async def _whole(request: Request, limit: int) -> bytes:
+async def _raw_body(request: Request, limit: int) -> bytes:
     body = bytearray()
     async for chunk in _chunks(request, limit):
         body += chunk

@@ -1,90 +1,28 @@
-"""create_app() and serve(): all the wiring.
-
-scope -> admission -> signed reads, where there are keys
-      -> hot path (raw ASGI)            /thumb /t /thumbs /thumbs.json
-      -> Observed -> CORS -> FastAPI    everything else, and the life of the process
-"""
+"""The composition root: `create_services` builds every part of a service, `serve` runs it."""
 
 from __future__ import annotations
 
-import logging
+from dataclasses import replace
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-
-from thumbstream.http.admission import Admission
-from thumbstream.http.app import rest
-from thumbstream.http.connections import Bounds, guarded
-from thumbstream.http.cors import PublicReads
-from thumbstream.http.hot_path import HotPath
-from thumbstream.http.observe import Observed, route_template
-from thumbstream.http.response_cache import READY_REPLIES
-from thumbstream.http.services import Service
-from thumbstream.http.signed_reads import SignedReads
+from thumbstream.http.app import Application
+from thumbstream.http.auth import BearerAuth, RateLimit, RequestGuard
+from thumbstream.http.connections import ConnectionLimits, limited_protocol
+from thumbstream.http.errors import ErrorResponder
+from thumbstream.http.responses import CORS
+from thumbstream.http.services import Services
+from thumbstream.http.signing import SigningKeys
+from thumbstream.http.uploads import UploadReader
 from thumbstream.models import ModelRegistry
+from thumbstream.pipeline import Pipeline, PipelineConfig
 from thumbstream.server import run as server
 from thumbstream.settings import Settings
 from thumbstream.storage import Store, open_store
+from thumbstream.storage.base import InstrumentedStore
+from thumbstream.storage.reader import StreamCache, StreamReader
 from thumbstream.telemetry import tracing
 from thumbstream.telemetry.logging import configure_logging
-
-log = logging.getLogger(__name__)
-
-
-class Application:
-    """The ASGI application."""
-
-    def __init__(self, service: Service) -> None:
-        settings = service.settings
-        self.service = service
-        self._hotpath = HotPath(
-            service.reader,
-            service.metrics,
-            max_ids=settings.max_ids,
-            cors_origin=settings.cors_origin,
-            retry_after=settings.retry_after_seconds,
-            ready=READY_REPLIES if settings.cache_bytes else 0,
-        )
-        self._rest: ASGIApp = Observed(
-            PublicReads(rest(service), settings.cors_origin),
-            service.metrics,
-            access_log=settings.access_log,
-            retry_after=settings.retry_after_seconds,
-        )
-        if settings.forwarded_allow_ips:  # the hot path does not care who asks
-            trusted = list(settings.forwarded_allow_ips)
-            self._rest = ProxyHeadersMiddleware(self._rest, trusted)  # type: ignore[arg-type, assignment]
-        within: ASGIApp = self._dispatch
-        if service.read_keys is not None:
-            within = SignedReads(
-                within,
-                service.read_keys,
-                service.doorkeeper,
-                service.metrics,
-                cors_origin=settings.cors_origin,
-            )
-        self._admission = Admission(
-            within,
-            service.metrics,
-            limit=settings.max_requests,
-            retry_after=settings.retry_after_seconds,
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request (ASGI), or the life of the process."""
-        await self._admission(scope, receive, send)
-
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            route = self._hotpath.route(scope["path"])
-            if route is not None:
-                await self._hotpath(route, scope, receive, send)
-                return
-        await self._rest(scope, receive, send)
-
-    def route(self, scope: Scope) -> str:
-        """The template of the route that a request was served by."""
-        return self._hotpath.route(scope["path"]) or route_template(scope)
+from thumbstream.telemetry.metrics import Metrics
+from thumbstream.workers import Workers
 
 
 def create_app(
@@ -94,39 +32,89 @@ def create_app(
 
     ``models`` and ``store`` replace the installed models and ``settings.store``.
     """
-    if store is None:
-        store = open_store(settings.store, timeout=settings.store_timeout_seconds)
-    if models is None:
-        models = ModelRegistry(device=settings.device)
-    return Application(Service(settings, models=models, store=store))
+    return Application(create_services(settings, models=models, store=store))
+
+
+def create_services(
+    settings: Settings, *, models: ModelRegistry | None = None, store: Store | None = None
+) -> Services:
+    """The parts of a service, not opened yet. Raises `ValueError` for an invalid store URL."""
+    timeout = settings.store_timeout_seconds
+    metrics = Metrics()
+    store = InstrumentedStore(
+        store or open_store(settings.store, timeout=timeout), metrics.observe_store
+    )
+    cache = StreamCache(settings.cache_bytes)
+    models = models or ModelRegistry(device=settings.device)
+    workers = Workers(settings.threads, settings.encode_queue)
+    for name, text, read in (
+        ("cache_bytes", "Bytes of the cache in memory.", lambda: cache.size),
+        ("jobs_waiting", "Jobs in the queue.", lambda: workers.waiting),
+        ("jobs_running", "Jobs in threads.", lambda: workers.running),
+    ):
+        metrics.callback_gauge(name, text, read)
+    config = PipelineConfig(
+        image_limits=settings.image_limits,
+        measure_curves=settings.measure_curves,
+        job_timeout=settings.job_timeout_seconds,
+        store_timeout=timeout,
+    )
+    auth = BearerAuth(token.get_secret_value() for token in settings.tokens)
+    rate_limit = _create_rate_limit(settings)
+    keys = [key.get_secret_value() for key in settings.read_keys]
+    cors = CORS(settings.cors_origin)
+    return Services(
+        settings=settings,
+        metrics=metrics,
+        store=store,
+        reader=StreamReader(store, cache, metrics, timeout=timeout),
+        models=models,
+        workers=workers,
+        pipeline=Pipeline(models, workers, store, metrics, config),
+        uploads=UploadReader(
+            max_bytes=settings.max_upload_bytes,
+            max_concurrent=settings.max_concurrent_uploads,
+            timeout=settings.upload_timeout_seconds,
+        ),
+        auth=auth,
+        rate_limit=rate_limit,
+        guard=RequestGuard(auth, rate_limit, metrics),
+        signing_keys=SigningKeys(keys) if keys else None,
+        cors=cors,
+        errors=ErrorResponder(metrics, cors),
+    )
+
+
+def _create_rate_limit(settings: Settings) -> RateLimit | None:
+    if not settings.rate_limit:
+        return None
+    return RateLimit(settings.rate_limit, store=settings.rate_limit_store.get_secret_value())
 
 
 def serve(
-    settings: Settings, *, models: ModelRegistry | None = None, store: Store | None = None
+    settings: Settings,
+    *,
+    models: ModelRegistry | None = None,
+    store: Store | None = None,
+    limits: ConnectionLimits | None = None,
 ) -> bool:
     """Serves on ``settings.host`` and ``settings.port`` until a signal ends it, then returns True.
 
-    False: it could not start; the log says why. Raises `ValueError` for a store that is no URL.
+    False: it could not start; the log says why. ``models`` and ``store`` as for `create_app`;
+    ``limits`` replaces the default limits of connections but for their number.
+    Raises `ValueError` for an invalid store URL.
     """
     configure_logging(settings.log_level, settings.log_format)
     tracing.start()
     app = create_app(settings, models=models, store=store)
-    bounds = Bounds(
-        connections=settings.max_connections,
-        url_bytes=settings.max_url_bytes,
-        header_bytes=settings.max_header_bytes,
-        header_fields=settings.max_header_fields,
-        head_seconds=settings.header_timeout_seconds,
-        send_seconds=settings.send_timeout_seconds,
-        retry_after=settings.retry_after_seconds,
-    )
-    asgi = tracing.Traced(app, app.route) if tracing.enabled() else app
+    services = app.services
+    limits = replace(limits or ConnectionLimits(), connections=settings.max_connections)
     try:
         return server.run(
-            asgi,
+            tracing.TracingMiddleware(app, app.route) if tracing.enabled() else app,
             settings,
-            protocol=guarded(bounds, app.service.metrics),
-            on_drain=app.service.drain,
+            protocol=limited_protocol(limits, services.metrics, services.errors),
+            on_drain=services.drain,
         )
     finally:
         tracing.stop()

@@ -1,10 +1,10 @@
-"""uvicorn, and a stop in three steps.
+"""uvicorn, and a shutdown in three steps.
 
 SIGTERM: (1) /readyz answers 503 at once while everything is still served, for ``drain_seconds``, so
 that a load balancer has time to notice; (2) the port closes and requests in flight finish, for at
 most ``shutdown_seconds``; (3) workers and store close. SIGINT (Ctrl-C) skips the first step, and so
-does a second SIGTERM; a second SIGINT gives up on requests in flight. Either way the process ends
-with status 0: it was asked to.
+does a second SIGTERM; a second SIGINT drops the requests in flight. Either way the exit status is
+0.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from thumbstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
-OTHER_DESCRIPTORS = 512
-"""Files and sockets beside those of clients: the store's, the models', uvicorn's own."""
+RESERVED_FDS = 512
+"""File descriptors besides those of clients: of the store, the models, uvicorn."""
 
 
 def run(
@@ -41,7 +41,7 @@ def run(
     ``on_drain`` is called from a signal handler when the first step begins. ``protocol`` speaks
     HTTP on each connection; without one, uvicorn's own does, which has few limits.
     """
-    _allow_descriptors(settings.max_connections + OTHER_DESCRIPTORS)
+    _raise_fd_limit(settings.max_connections + RESERVED_FDS)
     server = DrainingServer(_config(app, settings, protocol), settings.drain_seconds, on_drain)
     try:
         server.run()
@@ -50,22 +50,22 @@ def run(
     return server.started
 
 
-def _allow_descriptors(wanted: int) -> None:
-    """Let the process open so many files and sockets, as far as the system permits."""
+def _raise_fd_limit(needed: int) -> None:
+    """Raise the limit of open files to ``needed``, as far as the system permits."""
     if sys.platform == "win32":  # has no such limit
         return
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
+    if soft == resource.RLIM_INFINITY or soft >= needed:
         return
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed < wanted:
+    if allowed < needed:
         log.warning(
-            "the system permits %d open files; THUMBSTREAM_MAX_CONNECTIONS needs %d",
+            "the system permits %d open files; THUMBSTREAM_MAX_CONNECTIONS requires %d",
             allowed,
-            wanted,
+            needed,
         )
 
 
@@ -83,14 +83,14 @@ def _config(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here depends on the client's address
+        proxy_headers=False,  # the application does it for the routes that need it
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
 
 
 class DrainingServer(uvicorn.Server):
-    """A uvicorn server that says that it will stop before it does."""
+    """A uvicorn server that announces its stop, then drains, then stops."""
 
     def __init__(
         self, config: uvicorn.Config, drain_seconds: float, on_drain: Callable[[], None]
@@ -110,16 +110,16 @@ class DrainingServer(uvicorn.Server):
             log.info("serving: demo page http://%s:%d/ and API documentation /docs", name, port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Handle a signal: choose when to stop instead of stopping."""
-        asked_before = self._stop_at is not None
-        patient = sig == signal.SIGTERM and not asked_before
-        self._stop_at = time.monotonic() + (self._drain_seconds if patient else 0.0)
+        """Handle a signal: set the time of the stop instead of stopping."""
+        repeated = self._stop_at is not None
+        drain = sig == signal.SIGTERM and not repeated
+        self._stop_at = time.monotonic() + (self._drain_seconds if drain else 0.0)
         self._on_drain()
-        if asked_before and sig == signal.SIGINT:
+        if repeated and sig == signal.SIGINT:
             self.force_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Say whether to stop; uvicorn asks ten times a second."""
+        """Whether to stop; uvicorn calls this ten times a second."""
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)

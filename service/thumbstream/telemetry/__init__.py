@@ -1,1 +1,1 @@
-"""What an operator sees: metrics, logs with request ids, traces."""
+"""Metrics, logs with request ids, and traces, for operators."""

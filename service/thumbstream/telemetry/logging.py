@@ -1,7 +1,7 @@
-"""Log lines on standard error: text for people, or one JSON object a line for machines.
+"""Logs on standard error: text for people, or one JSON object a line for machines.
 
-Every line names its process. A line that is written on behalf of a request, wherever that is, names
-the request, and the trace where traces are on: a filter of the handler adds them.
+Every line has the process id. Lines written for a request, in whatever module, have its id, and the
+ids of its trace if tracing is on: a filter of the handler adds them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from thumbstream.telemetry import tracing
 from thumbstream.telemetry.request_ids import current_id
 
 FIELDS = ("request_id", "trace_id", "span_id", "method", "route", "status", "milliseconds", "token")
-"""Members that a record may carry (``extra=``) and that both forms show."""
+"""Members of a record (``extra=``) that both formats show."""
 
 
 class TextFormatter(logging.Formatter):
@@ -49,8 +49,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
-def on_whose_behalf(record: logging.LogRecord) -> bool:
-    """A filter that lets every record pass, with the ids of its request and its trace."""
+def add_request_context(record: logging.LogRecord) -> bool:
+    """A filter that passes every record and adds the ids of its request and trace."""
     if not hasattr(record, "request_id"):
         found = current_id()
         if found is not None:
@@ -61,12 +61,12 @@ def on_whose_behalf(record: logging.LogRecord) -> bool:
 
 
 def configure_logging(level: str, form: Literal["text", "json"]) -> None:
-    """Sends the whole process's log, uvicorn's too, to standard error in one form."""
+    """Sends the log of the process, uvicorn's included, to standard error in one format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
-    handler.addFilter(on_whose_behalf)
+    handler.addFilter(add_request_context)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # Of broken uploads; the answer to the client says what was wrong with them.
+    # About damaged uploads; the response to the client says what is wrong with them.
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
 

@@ -1,13 +1,12 @@
-"""OpenTelemetry traces: one span a request, below it one for each step of the pipeline.
+"""OpenTelemetry traces: one span a request, and a child span for each step of the pipeline.
 
 Off unless ``OTEL_EXPORTER_OTLP_ENDPOINT`` (or its ``_TRACES_`` form) is set and the extra
-``thumbstream[otel]`` is there; then the variables of OpenTelemetry's specification say the rest
-(``OTEL_SERVICE_NAME``, ``OTEL_TRACES_SAMPLER``, ...), and its SDK reads them. While it is off the
-SDK is not imported, `span` returns one shared object that does nothing, and requests pass through
-no wrapper.
+``thumbstream[otel]`` is installed; the SDK reads the other variables of OpenTelemetry's
+specification (``OTEL_SERVICE_NAME``, ``OTEL_TRACES_SAMPLER``, ...). While it is off the SDK is not
+imported, `span` returns one shared object that does nothing, and no middleware is added.
 
-The wrapper is our own and not opentelemetry-instrumentation-asgi: that one names spans by the raw
-path, makes spans of single ASGI messages, and is in beta.
+The middleware is our own and not opentelemetry-instrumentation-asgi: that one names spans by the
+raw path, makes spans of single ASGI messages, and is in beta.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ log = logging.getLogger(__name__)
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
-_NOTHING: AbstractContextManager[object] = nullcontext()
+_NOOP_SPAN: AbstractContextManager[object] = nullcontext()
 _tracer: Tracer | None = None  # None: off
 _provider: TracerProvider | None = None
 
 
 def span(name: str) -> AbstractContextManager[object]:
-    """A span below the current one, for ``with``. An exception that leaves it is noted in it."""
-    return _NOTHING if _tracer is None else _tracer.start_as_current_span(name)
+    """A child span of the current one, for ``with``; it records an exception that leaves it."""
+    return _NOOP_SPAN if _tracer is None else _tracer.start_as_current_span(name)
 
 
 def enabled() -> bool:
@@ -61,7 +60,7 @@ def ids() -> Mapping[str, str]:
 
 
 def start() -> None:
-    """Turns traces on if the environment asks for them and the extra is installed."""
+    """Turns tracing on if the environment names an endpoint and the extra is installed."""
     endpoint = next((name for name in ENDPOINTS if os.environ.get(name)), None)
     if endpoint is None:
         return
@@ -71,10 +70,10 @@ def start() -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        # Not fatal: platforms put the variable into every container, wanted or not.
-        log.warning("%s is set, but without the extra thumbstream[otel]: no traces", endpoint)
+        # Not fatal: some platforms set the variable in every container.
+        log.warning("%s is set, but thumbstream[otel] is not installed: no traces", endpoint)
         return
-    # What the environment says wins over the name given here.
+    # The environment overrides the name given here.
     named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     )
@@ -82,29 +81,29 @@ def start() -> None:
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     use(provider)
-    log.info("traces go where %s says", endpoint)
+    log.info("OTLP exporter: %s", endpoint)
 
 
 def use(provider: TracerProvider) -> None:
-    """Records spans with ``provider`` from now on."""
+    """Record spans with ``provider`` from now on."""
     global _tracer, _provider
     _provider = provider
     _tracer = provider.get_tracer("thumbstream")
 
 
 def stop() -> None:
-    """Sends what is left, and turns traces off. Harmless when they are off."""
+    """Send the remaining spans and turn tracing off. Harmless when it is off."""
     global _tracer, _provider
     provider, _provider, _tracer = _provider, None, None
     if provider is not None:
         provider.shutdown()
 
 
-class Traced:
-    """Wraps an ASGI application: a server span for each request, continued from ``traceparent``.
+class TracingMiddleware:
+    """A server span for each request, continued from ``traceparent``.
 
-    ``route_of`` names the route's template once the request was served: spans are called
-    ``GET /thumb/{id}``, not by what clients invent.
+    ``route_of`` returns the route's template once the request was served: spans are called
+    ``GET /thumb/{id}``, not by raw paths.
     """
 
     def __init__(self, app: ASGIApp, route_of: Callable[[Scope], str]) -> None:
@@ -121,7 +120,7 @@ class Traced:
 
         status = 500
 
-        async def noting(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -131,7 +130,7 @@ class Traced:
         with _tracer.start_as_current_span(
             method, extract(_carrier(scope["headers"])), SpanKind.SERVER
         ) as span:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, record_status)
             route = self._route_of(scope)
             span.update_name(f"{method} {route}")
             span.set_attributes(

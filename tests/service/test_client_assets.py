@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from service_harness import FOR_EVER, Running, Start, problem
+from service_harness import IMMUTABLE, Running, Start, assert_problem
 
-from thumbstream.http.client_assets import ClientFiles
+from thumbstream.http.static import ClientAssets
 
 CLIENT = Path(__file__).resolve().parents[2] / "service" / "thumbstream" / "web" / "client"
 OTHER_VERSION = "0123456789abcdef"
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return client
 
 
-VERSION = ClientFiles().version
+VERSION = ClientAssets().version
 
 
 async def get(running: Running, name: str, **headers: str) -> httpx.Response:
@@ -53,7 +53,7 @@ async def test_a_file_is_immutable_and_readable_from_everywhere(
     answer = await get(running, name)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == media_type
-    assert answer.headers["cache-control"] == FOR_EVER
+    assert answer.headers["cache-control"] == IMMUTABLE
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -89,7 +89,7 @@ async def test_a_file_that_is_there_is_not_sent_again(running: Running, encoding
     )
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
-    assert again.headers["cache-control"] == FOR_EVER
+    assert again.headers["cache-control"] == IMMUTABLE
 
 
 async def test_without_a_version_it_is_the_newest(running: Running) -> None:
@@ -124,7 +124,7 @@ async def test_another_version_leads_to_the_one_that_is_there(running: Running) 
     ],
 )
 async def test_nothing_else_is_served(running: Running, path: str) -> None:
-    problem(await running.http.get(f"/client/{path}"), 404, "not_found")
+    assert_problem(await running.http.get(f"/client/{path}"), 404, "not_found")
 
 
 async def test_head_and_preflight(running: Running) -> None:
@@ -147,22 +147,22 @@ async def test_cors_is_as_configured(start: Start) -> None:
 
 
 def test_the_version_is_that_of_what_a_browser_loads(folder: Path) -> None:
-    first = ClientFiles(folder).version
+    first = ClientAssets(folder).version
     assert re.fullmatch("[0-9a-f]{16}", first)
     (folder / "package.json").write_text("{}")
-    assert ClientFiles(folder).version == first
+    assert ClientAssets(folder).version == first
     (folder / "client.bin").write_bytes(b"other weights")
-    second = ClientFiles(folder).version
+    second = ClientAssets(folder).version
     (folder / "thumbstream.min.js").rename(folder / "renamed.min.js")
-    assert len({first, second, ClientFiles(folder).version}) == 3
+    assert len({first, second, ClientAssets(folder).version}) == 3
 
 
 def test_without_files_there_is_nothing_to_serve(tmp_path: Path) -> None:
-    assert ClientFiles(tmp_path / "nowhere").version == ClientFiles(tmp_path).version
+    assert ClientAssets(tmp_path / "nowhere").version == ClientAssets(tmp_path).version
 
 
 def test_gzip_has_no_clock_in_it(folder: Path) -> None:
     text = (folder / "thumbstream.min.js").read_bytes()
-    assert ClientFiles(folder)._files["thumbstream.min.js"].packed == gzip.compress(
+    assert ClientAssets(folder)._files["thumbstream.min.js"].gzipped == gzip.compress(
         text, 9, mtime=0
     )

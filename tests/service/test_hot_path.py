@@ -5,12 +5,17 @@ import base64
 import json
 
 import pytest
-from service_harness import FOR_EVER, UNKNOWN, Running, Start, problem
-from service_stand_ins import STREAM_LENGTH
+from fakes import STREAM_LENGTH
+from service_harness import IMMUTABLE, UNKNOWN, Running, Start, assert_problem
 
-from thumbstream.http.hot_path import TIERS
-from thumbstream.http.replies import Reply
-from thumbstream.http.response_cache import READY_BYTES, Ready, ReadyReplies
+from thumbstream.http.query import PREFIX_SIZES
+from thumbstream.http.response_cache import (
+    ENTRY_OVERHEAD,
+    MAX_CACHED_BODY_BYTES,
+    CachedResponse,
+    ResponseCache,
+)
+from thumbstream.http.responses import RawResponse
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ async def test_headers_of_a_prefix(stored: tuple[Running, str, bytes]) -> None:
     assert dict(answer.headers) == {
         "content-type": "application/vnd.thumbstream",
         "content-length": "64",
-        "cache-control": FOR_EVER,
+        "cache-control": IMMUTABLE,
         "etag": f'"{key}.64"',
         "accept-ranges": "bytes",
         "access-control-allow-origin": "*",
@@ -61,19 +66,19 @@ async def test_head_has_the_headers_of_get(stored: tuple[Running, str, bytes], p
     assert head.headers == got.headers
 
 
-@pytest.mark.parametrize("tier", TIERS)
-async def test_tiers(stored: tuple[Running, str, bytes], tier: int) -> None:
+@pytest.mark.parametrize("size", PREFIX_SIZES)
+async def test_tiers(stored: tuple[Running, str, bytes], size: int) -> None:
     running, key, stream = stored
-    answer = await running.http.get(f"/t/{key}/{tier}")
-    assert answer.content == stream[:tier]
-    assert answer.headers["cache-control"] == FOR_EVER
-    assert answer.headers["etag"] == f'"{key}.{min(tier, STREAM_LENGTH)}"'
+    answer = await running.http.get(f"/t/{key}/{size}")
+    assert answer.content == stream[:size]
+    assert answer.headers["cache-control"] == IMMUTABLE
+    assert answer.headers["etag"] == f'"{key}.{min(size, STREAM_LENGTH)}"'
 
 
-@pytest.mark.parametrize("tier", ["0", "1", "48", "1024", "064", "16.0", "", "16/", "x"])
-async def test_there_are_no_other_tiers(stored: tuple[Running, str, bytes], tier: str) -> None:
+@pytest.mark.parametrize("size", ["0", "1", "48", "1024", "064", "16.0", "", "16/", "x"])
+async def test_there_are_no_other_tiers(stored: tuple[Running, str, bytes], size: str) -> None:
     running, key, _ = stored
-    problem(await running.http.get(f"/t/{key}/{tier}"), 404, "not_found")
+    assert_problem(await running.http.get(f"/t/{key}/{size}"), 404, "not_found")
 
 
 async def test_if_none_match(stored: tuple[Running, str, bytes]) -> None:
@@ -84,7 +89,7 @@ async def test_if_none_match(stored: tuple[Running, str, bytes]) -> None:
         )
         assert (answer.status_code, answer.content) == (304, b"")
         assert answer.headers["etag"] == f'"{key}.64"'
-        assert answer.headers["cache-control"] == FOR_EVER
+        assert answer.headers["cache-control"] == IMMUTABLE
         assert answer.headers["access-control-allow-origin"] == "*"
     other = await running.http.get(
         f"/thumb/{key}?bytes=65", headers={"If-None-Match": f'"{key}.64"'}
@@ -128,7 +133,7 @@ async def test_other_ranges_bring_the_whole(stored: tuple[Running, str, bytes], 
 async def test_a_range_behind_the_end(stored: tuple[Running, str, bytes], field: str) -> None:
     running, key, _ = stored
     answer = await running.http.get(f"/thumb/{key}?bytes=64", headers={"Range": field})
-    problem(answer, 416, "range_not_satisfiable")
+    assert_problem(answer, 416, "range_not_satisfiable")
     assert answer.headers["content-range"] == "bytes */64"
 
 
@@ -168,27 +173,51 @@ async def test_a_range_means_nothing_to_head(stored: tuple[Running, str, bytes])
 async def test_a_wrong_count_is_told(stored: tuple[Running, str, bytes], query: str) -> None:
     running, key, _ = stored
     for url in (f"/thumb/{key}?{query}", f"/thumbs?ids={key}&{query}"):
-        document = problem(await running.http.get(url), 400, "bad_request")
-        assert document["detail"] == "bytes must be one whole number from 1 to 999999"
+        document = assert_problem(await running.http.get(url), 400, "bad_request")
+        assert document["detail"] == "bytes: expected one integer from 1 to 999999"
 
 
-async def test_other_parameters_are_ignored(stored: tuple[Running, str, bytes]) -> None:
-    running, key, stream = stored
-    answer = await running.http.get(f"/thumb/{key}?v=2&bytes=10")
-    assert answer.content == stream[:10]
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/thumb/{key}?byte=64", "bytes, psnr, ssim"),
+        ("/thumb/{key}?bytes=10&v=2", "bytes, psnr, ssim"),
+        ("/thumb/{key}?ids={key}", "bytes, psnr, ssim"),
+        ("/thumb/{key}?", None),
+        ("/t/{key}/64?bytes=16", "none"),
+        ("/t/{key}/64?v=2", "none"),
+        ("/thumbs?ids={key}&byte=64", "bytes, ids, psnr, ssim"),
+        ("/thumbs.json?ids={key}&size=32", "bytes, ids, psnr, ssim"),
+        ("/decode/{key}?byte=64", "bytes, format, scale"),
+        ("/decode/{key}?scale=2&exp=1&sig=x", None),
+        ("/thumb/{key}?exp=1&sig=x", None),
+        ("/t/{key}/64?exp=1&sig=x", None),
+    ],
+)
+async def test_rejects_unknown_parameters(
+    stored: tuple[Running, str, bytes], path: str, known: str | None
+) -> None:
+    running, key, _ = stored
+    answer = await running.http.get(path.format(key=key))
+    if known is None:
+        assert answer.status_code == 200
+    else:
+        detail = assert_problem(answer, 400, "bad_request")["detail"]
+        assert detail.startswith("unknown parameter '")
+        assert detail.endswith(known)
 
 
 async def test_an_unknown_stream_is_told_and_soon_forgotten(running: Running) -> None:
     answer = await running.http.get(f"/thumb/{UNKNOWN}")
-    problem(answer, 404, "not_found")
+    assert_problem(answer, 404, "not_found")
     assert answer.headers["cache-control"] == "public, max-age=10"
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
 @pytest.mark.parametrize("path", ["", "short", "A" * 21 + "B", "A" * 23, "..%2fetc", "%00" * 22])
 async def test_what_is_no_id_never_reaches_the_store(running: Running, path: str) -> None:
-    problem(await running.http.get(f"/thumb/{path}"), 404, "not_found")
-    problem(await running.http.get(f"/t/{path}/64"), 404, "not_found")
+    assert_problem(await running.http.get(f"/thumb/{path}"), 404, "not_found")
+    assert_problem(await running.http.get(f"/t/{path}/64"), 404, "not_found")
     assert running.store.reads == []
 
 
@@ -198,7 +227,7 @@ async def test_what_is_no_id_never_reaches_the_store(running: Running, path: str
 )
 async def test_other_methods(running: Running, method: str, path: str) -> None:
     answer = await running.http.request(method, path)
-    problem(answer, 405, "method_not_allowed")
+    assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
@@ -245,7 +274,7 @@ async def test_a_batch(running: Running) -> None:
     assert parse_batch(answer.content) == [running.store.streams[key][:48] for key in order]
     assert answer.headers["content-type"] == "application/vnd.thumbstream.batch"
     assert answer.headers["content-length"] == str(4 * 50)
-    assert answer.headers["cache-control"] == FOR_EVER
+    assert answer.headers["cache-control"] == IMMUTABLE
     assert len(running.store.reads) == 1
     again = await running.http.get(answer.url, headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -267,15 +296,17 @@ async def test_a_batch_as_json(running: Running) -> None:
     assert base64.b64decode(thumbs[key]) == running.store.streams[key][:20]
     assert thumbs[UNKNOWN] is None
     known = await running.http.get(f"/thumbs.json?ids={key}")
-    assert known.headers["cache-control"] == FOR_EVER
+    assert known.headers["cache-control"] == IMMUTABLE
 
 
 @pytest.mark.parametrize("path", ["/thumbs", "/thumbs.json"])
 async def test_ids_of_a_batch_are_checked(running: Running, path: str) -> None:
     for query in ("", "?ids=", "?ids=,", "?ids=" + ",".join([UNKNOWN] * 65)):
-        document = problem(await running.http.get(path + query), 400, "bad_request")
-        assert document["detail"] == "ids must name 1 to 64 streams, separated by commas"
-    document = problem(await running.http.get(f"{path}?ids={UNKNOWN},nope"), 400, "bad_request")
+        document = assert_problem(await running.http.get(path + query), 400, "bad_request")
+        assert document["detail"] == "ids: expected 1 to 64 ids, separated by commas"
+    document = assert_problem(
+        await running.http.get(f"{path}?ids={UNKNOWN},nope"), 400, "bad_request"
+    )
     assert "'nope'" in document["detail"]
     assert running.store.reads == []
     full = await running.http.get(f"{path}?ids=" + ",".join([UNKNOWN] * 64))
@@ -295,7 +326,7 @@ async def test_reads_are_gathered_and_remembered(running: Running) -> None:
 async def test_a_store_that_is_down(running: Running, path: str) -> None:
     running.store.down = True
     answer = await running.http.get(path.format(key=UNKNOWN))
-    document = problem(answer, 503, "store_unavailable")
+    document = assert_problem(answer, 503, "store_unavailable")
     assert "secret" not in document["detail"]
     assert answer.headers["retry-after"] == "1"
     assert answer.headers["cache-control"] == "no-store"
@@ -305,7 +336,7 @@ async def test_a_bug_is_told_without_its_text(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     running.store.broken = True
-    document = problem(await running.http.get(f"/thumb/{UNKNOWN}"), 500, "internal")
+    document = assert_problem(await running.http.get(f"/thumb/{UNKNOWN}"), 500, "internal")
     assert "secret" not in document["detail"]
     assert "a bug with a secret" in caplog.text
 
@@ -348,18 +379,39 @@ async def test_who_has_the_bytes_is_told_so_without_the_store(start: Start) -> N
     ).status_code == 404
 
 
-def test_of_ready_answers_those_used_last_are_kept() -> None:
-    replies = ReadyReplies(2)
+def cached(body: bytes) -> CachedResponse:
+    return CachedResponse(RawResponse(200, [], body), 0)
+
+
+def found(cache: ResponseCache, path: str, query: bytes = b"") -> bool:
+    scope = {"method": "GET", "path": path, "query_string": query, "headers": []}
+    return cache.find(scope) is not None
+
+
+def test_response_cache_evicts_the_least_recently_used() -> None:
+    cache = ResponseCache(2 * (ENTRY_OVERHEAD + 10))
     for name in ("a", "b"):
-        replies.keep(f"/{name}", b"", Ready(Reply(200, [], name.encode()), 0))
+        cache.put(f"/{name}", b"", cached(name.encode()))
+    assert found(cache, "/a")
+    cache.put("/c", b"", cached(b"c"))
+    assert [found(cache, path) for path in ("/a", "/b", "/c")] == [True, False, True]
+    cache.put("/long", b"", cached(bytes(MAX_CACHED_BODY_BYTES + 1)))
+    assert not found(cache, "/long")
 
-    def found(path: str) -> bool:
-        scope = {"method": "GET", "path": path, "query_string": b"", "headers": []}
-        return replies.find(scope) is not None
 
-    assert found("/a")
-    replies.keep("/c", b"", Ready(Reply(200, [], b"c"), 0))
-    assert [found("/a"), found("/b"), found("/c")] == [True, False, True]
-    replies.keep("/long", b"", Ready(Reply(200, [], bytes(READY_BYTES + 1)), 0))
-    assert not found("/long")
-    assert ReadyReplies(0).find({"method": "GET", "path": "/a", "query_string": b""}) is None
+def test_response_cache_is_bounded_in_bytes_of_queries_too() -> None:
+    limit = 100_000
+    cache = ResponseCache(limit)
+    for number in range(1000):
+        cache.put("/thumb/x", b"bytes=1&ssim=" + str(number).zfill(8000).encode(), cached(b"x"))
+        assert 0 < cache.size <= limit
+    assert len(cache._entries) <= limit // 8000
+    size = cache.size
+    cache.put("/thumb/x", b"bytes=1&ssim=" + str(999).zfill(8000).encode(), cached(b"x"))
+    assert cache.size == size
+
+
+def test_response_cache_of_zero_bytes_is_disabled() -> None:
+    cache = ResponseCache(0)
+    cache.put("/a", b"", cached(b"a"))
+    assert not found(cache, "/a")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from service_harness import FOR_EVER, UNKNOWN, Running, Start, problem
-from service_stand_ins import photo
+from fakes import photo
+from service_harness import IMMUTABLE, UNKNOWN, Running, Start, assert_problem
 
 from thumbstream.cli import main
-from thumbstream.http.signing import ReadKeys, sign_url, signature, streams_of
+from thumbstream.http.signing import SigningKeys, sign_url, signature, streams_of
 
 KEY = "an-example-key-of-32-bytes-or-more"
 OTHER = "another-key-that-is-long-enough"
@@ -25,7 +25,7 @@ EXAMPLE_EXPIRY = 1900000000
 
 
 def signed(url: str, *, key: str = KEY, seconds: int = 3600) -> str:
-    return ReadKeys([key]).sign(url, int(time.time()) + seconds)
+    return SigningKeys([key]).sign(url, int(time.time()) + seconds)
 
 
 def max_age(answer: httpx.Response) -> int:
@@ -98,7 +98,7 @@ async def test_it_opens_nothing_else(closed: Running) -> None:
         signed(f"/thumb/{key}", key="a key that the service has not"),
     ):
         answer = await closed.http.get(url)
-        problem(answer, 403, "bad_signature")
+        assert_problem(answer, 403, "bad_signature")
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["access-control-allow-origin"] == "*"
         assert (await closed.http.head(url)).status_code == 403
@@ -106,10 +106,14 @@ async def test_it_opens_nothing_else(closed: Running) -> None:
 
 async def test_the_end(closed: Running) -> None:
     key = await stored(closed)
-    problem(await closed.http.get(signed(f"/thumb/{key}", seconds=0)), 403, "expired")
-    problem(await closed.http.get(signed(f"/thumb/{key}", seconds=-9999)), 403, "expired")
+    assert_problem(
+        await closed.http.get(signed(f"/thumb/{key}", seconds=0)), 403, "signature_expired"
+    )
+    assert_problem(
+        await closed.http.get(signed(f"/thumb/{key}", seconds=-9999)), 403, "signature_expired"
+    )
     expired = signed(f"/thumb/{key}", seconds=-1)
-    problem(await closed.http.get(expired.replace(key, UNKNOWN)), 403, "bad_signature")
+    assert_problem(await closed.http.get(expired.replace(key, UNKNOWN)), 403, "bad_signature")
 
 
 async def test_no_answer_is_kept_longer_than_the_signature_is_good(closed: Running) -> None:
@@ -132,7 +136,7 @@ async def test_keys_are_rotated(closed: Running, start: Start) -> None:
     for one in (KEY, OTHER):
         assert (await closed.http.get(signed(f"/thumb/{key}", key=one))).status_code == 200
     later = await start(read_keys=OTHER)
-    problem(await later.http.get(signed(f"/thumb/{key}")), 403, "bad_signature")
+    assert_problem(await later.http.get(signed(f"/thumb/{key}")), 403, "bad_signature")
 
 
 async def test_every_stream(closed: Running) -> None:
@@ -146,22 +150,22 @@ async def test_a_token_opens_and_the_answer_is_its_holders_own(closed: Running) 
     key = await stored(closed)
     bearer = {"Authorization": "Bearer upload"}
     answer = await closed.http.get(f"/thumb/{key}", headers=bearer)
-    assert answer.headers["cache-control"] == FOR_EVER.replace("public", "private")
+    assert answer.headers["cache-control"] == IMMUTABLE.replace("public", "private")
     wrong = await closed.http.get(signed(f"/thumb/{key}"), headers={"Authorization": "Bearer x"})
-    problem(wrong, 401, "unauthorized")
+    assert_problem(wrong, 401, "unauthorized")
 
 
 async def test_where_no_token_is_configured_none_opens(start: Start) -> None:
     running = await start(read_keys=KEY)
     key = await stored(running)
     answer = await running.http.get(f"/thumb/{key}", headers={"Authorization": "Bearer any"})
-    problem(answer, 403, "bad_signature")
+    assert_problem(answer, 403, "bad_signature")
 
 
 async def test_a_budget_and_the_urls_that_it_names(closed: Running) -> None:
     ids = [await stored(closed, seed) for seed in range(3)]
     body = json.dumps({"ids": ids, "total_bytes": 300})
-    problem(await closed.http.post("/budget", content=body), 403, "bad_signature")
+    assert_problem(await closed.http.post("/budget", content=body), 403, "bad_signature")
     for named in (",".join(ids), "*"):
         parameters = (
             signed("*") if named == "*" else signed(f"/thumbs?ids={named}").partition("&")[2]
@@ -170,10 +174,12 @@ async def test_a_budget_and_the_urls_that_it_names(closed: Running) -> None:
         assert answer.status_code == 200, answer.text
         for url in answer.json()["urls"]:
             assert (await closed.http.get(url)).status_code == 200
-            problem(await closed.http.get(url.partition("&")[0]), 403, "bad_signature")
+            assert_problem(await closed.http.get(url.partition("&")[0]), 403, "bad_signature")
     swapped = json.dumps({"ids": ids[::-1], "total_bytes": 300})
     parameters = signed(f"/thumbs?ids={','.join(ids)}").partition("&")[2]
-    problem(await closed.http.post(f"/budget?{parameters}", content=swapped), 403, "bad_signature")
+    assert_problem(
+        await closed.http.post(f"/budget?{parameters}", content=swapped), 403, "bad_signature"
+    )
     bearer = {"Authorization": "Bearer upload"}
     answer = await closed.http.post("/budget", content=body, headers=bearer)
     assert all("sig=" not in url for url in answer.json()["urls"])
@@ -183,13 +189,13 @@ async def test_what_is_no_stream_needs_no_signature(closed: Running) -> None:
     for path in ("/healthz", "/readyz", "/metrics", "/models", "/", "/openapi.json"):
         assert (await closed.http.get(path)).status_code == 200
     assert (await closed.http.options(f"/thumb/{UNKNOWN}")).status_code == 204
-    problem(await closed.http.post("/decode", content=b"stream"), 422, "unknown_model")
+    assert_problem(await closed.http.post("/decode", content=b"stream"), 422, "unknown_model")
 
 
 async def test_without_keys_reads_are_open_and_parameters_mean_nothing(running: Running) -> None:
     key = (await running.upload())["id"]
     answer = await running.http.get(f"/thumb/{key}?exp=1&sig=x")
-    assert answer.headers["cache-control"] == FOR_EVER
+    assert answer.headers["cache-control"] == IMMUTABLE
 
 
 # The form, as the documentation has it

@@ -8,12 +8,11 @@ import re
 
 import httpx
 import pytest
-from service_harness import Running, Start, problem, until
-from service_stand_ins import photo
+from fakes import photo
+from service_harness import UNKNOWN, Running, Start, assert_problem, until
 
-from thumbstream.http.auth import Doorkeeper
-from thumbstream.http.rate_limit import BUCKETS, RateLimit, _network
-from thumbstream.http.refusals import RateLimitedError, UnauthorizedError
+from thumbstream.http.auth import MAX_ADDRESS_BUCKETS, BearerAuth, RateLimit, _network
+from thumbstream.http.errors import RateLimitedError, UnauthorizedError
 
 PNG = {"Content-Type": "image/png"}
 REMAINING = re.compile(r'"default";r=(\d+);t=(\d+)')
@@ -37,14 +36,14 @@ def remaining(answer: httpx.Response) -> int:
 
 
 def test_tokens_have_names() -> None:
-    keeper = Doorkeeper(["web:s3cret", "bare", "a b:odd name", "x:y:z"])
-    assert keeper.names == ["web", "token-2", "token-3", "x"]
+    auth = BearerAuth(["web:s3cret", "bare", "a b:odd name", "x:y:z"])
+    assert auth.names == ["web", "token-2", "token-3", "x"]
     for secret, name in (("s3cret", "web"), ("bare", "token-2"), ("y:z", "x")):
-        assert keeper.admit(f"Bearer {secret}") == name
+        assert auth.authenticate(f"Bearer {secret}") == name
     for wrong in ("web:s3cret", "web", "s3cre", "S3CRET", "", "x:y:z"):
         with pytest.raises(UnauthorizedError):
-            keeper.admit(f"Bearer {wrong}")
-    assert Doorkeeper([]).admit(None) is None
+            auth.authenticate(f"Bearer {wrong}")
+    assert BearerAuth([]).authenticate(None) is None
 
 
 async def test_the_name_is_logged_and_counted_the_secret_is_not(
@@ -53,7 +52,7 @@ async def test_the_name_is_logged_and_counted_the_secret_is_not(
     running = await start(tokens="web:hush-hush,batch:other", access_log=True)
     with caplog.at_level(logging.INFO):
         assert (await post(running, "hush-hush")).status_code == 201
-        problem(await post(running, "wrong"), 401, "unauthorized")
+        assert_problem(await post(running, "wrong"), 401, "unauthorized")
     [record] = [r for r in caplog.records if getattr(r, "status", 0) == 201]
     assert record.token == "web"
     metrics = (await running.http.get("/metrics")).text
@@ -69,13 +68,16 @@ async def test_over_the_limit(start: Start) -> None:
     left = [remaining(await post(running)) for _ in range(3)]
     assert left == [2, 1, 0]
     answer = await post(running)
-    problem(answer, 429, "rate_limited")
+    assert_problem(answer, 429, "rate_limited")
     assert answer.headers["ratelimit-policy"] == '"default";q=3;w=3600'
     assert remaining(answer) == 0
     assert 1 <= int(answer.headers["retry-after"]) <= 3600
     assert answer.headers["connection"] == "close"  # the picture was not read
     for path in ("/decode", "/budget"):
-        problem(await post(running, path=path), 429, "rate_limited")
+        assert_problem(await post(running, path=path), 429, "rate_limited")
+    for method in ("GET", "HEAD"):
+        decoded = await running.http.request(method, f"/decode/{UNKNOWN}")
+        assert decoded.status_code == 429
     for path in ("/healthz", "/readyz", "/metrics", "/models"):
         assert (await running.http.get(path)).status_code == 200
     assert 'route="/compress",status="429"} 1.0' in (await running.http.get("/metrics")).text
@@ -120,19 +122,19 @@ def test_what_one_subscriber_has(address: str, network: str) -> None:
 
 
 async def test_a_flood_of_addresses_takes_no_more_than_the_buckets() -> None:
-    limit = RateLimit("1000000/hour", store="", timeout=5)
-    clients = {limit._bucket(f"10.0.{n >> 8}.{n & 255}") for n in range(20_000)}
-    assert 3000 < len(clients) <= BUCKETS
+    limit = RateLimit("1000000/hour", store="")
+    clients = {limit._address_key(f"10.0.{n >> 8}.{n & 255}") for n in range(20_000)}
+    assert 3000 < len(clients) <= MAX_ADDRESS_BUCKETS
 
 
 async def test_processes_share_a_count_in_redis(redis_url: str) -> None:
-    limits = [RateLimit("2/hour", store=redis_url, timeout=5) for _ in range(2)]
-    fields = [await limit.count("shared", None) for limit in limits]
+    limits = [RateLimit("2/hour", store=redis_url) for _ in range(2)]
+    fields = [await limit.check("shared", None) for limit in limits]
     assert [REMAINING.fullmatch(f["RateLimit"])[1] for f in fields] == ["1", "0"]  # type: ignore[index]
     for limit in limits:
         with pytest.raises(RateLimitedError):
-            await limit.count("shared", None)
-        assert await limit.count(None, "192.0.2.1")  # another client
+            await limit.check("shared", None)
+        assert await limit.check(None, "192.0.2.1")  # another client
         await limit.close()
 
 
@@ -143,28 +145,28 @@ async def test_a_store_that_is_down_lets_everybody_pass(
     answers = [await post(running) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 200, 200]
     assert "ratelimit" not in answers[0].headers
-    assert "the rate limit's store does not answer" in caplog.text
+    assert "rate limit: requests pass uncounted" in caplog.text
     assert "hush" not in caplog.text
 
 
 async def test_without_a_limit_nothing_is_said(running: Running) -> None:
     assert "ratelimit" not in (await post(running)).headers
-    assert running.app.service.rate_limit is None
+    assert running.app.services.rate_limit is None
 
 
 # Requests at once
 
 
 async def test_too_many_requests_at_once(start: Start) -> None:
-    running = await start(max_requests=3, max_connections=4, store_timeout_seconds=20)
+    running = await start(max_concurrent_requests=3, max_connections=4, store_timeout_seconds=20)
     key = (await running.upload())["id"]
-    running.app.service.reader._cache._values.clear()
+    running.app.services.reader._cache._values.clear()
     running.store.delay = 0.5
     slow = [asyncio.ensure_future(running.http.get(f"/t/{key}/16")) for _ in range(3)]
-    await until(lambda: running.app._admission._requests == 3)
+    await until(lambda: running.app._app._requests == 3)
     for path in (f"/thumb/{key}", "/thumbs", "/models", "/nothing"):
         answer = await running.http.get(path)
-        problem(answer, 503, "busy")
+        assert_problem(answer, 503, "busy")
         assert answer.headers["retry-after"] == "1"
         assert answer.headers["connection"] == "close"
     for path in ("/healthz", "/readyz", "/metrics"):
@@ -172,4 +174,4 @@ async def test_too_many_requests_at_once(start: Start) -> None:
     assert {answer.status_code for answer in await asyncio.gather(*slow)} == {200}
     assert (await running.http.get(f"/thumb/{key}")).status_code == 200
     text = (await running.http.get("/metrics")).text
-    assert 'thumbstream_requests_total{route="turned_away",status="503"} 4.0' in text
+    assert 'thumbstream_requests_total{route="rejected",status="503"} 4.0' in text

@@ -1,12 +1,14 @@
-"""A codec, a zoo and a store that tests can see through, slow down and break.
+"""A codec, a model registry and a store that tests can inspect, slow down and break.
 
-Also a program: ``python service_stand_ins.py`` serves them with the settings of its environment.
+Also a program: ``python fakes.py`` serves them with the settings of its environment. FAKE_GATE
+names a file that uploads wait for, FAKE_LIMITS holds `ConnectionLimits` as JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import threading
 import time
@@ -29,10 +31,10 @@ TARGET_LENGTH = 100
 """Of the streams that were made for a target, whatever it is."""
 
 
-class StandInCodec:
+class FakeCodec:
     """Streams of STREAM_LENGTH bytes that begin with a real header; decodes to one grey."""
 
-    providers = ("StandInProvider",)
+    providers = ("FakeProvider",)
     alpha = False
     """A test may say True: it then takes pixels with alpha, and decodes them half transparent."""
 
@@ -75,7 +77,7 @@ class StandInCodec:
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
-    ) -> tuple[bytes, StandInCodec]:
+    ) -> tuple[bytes, FakeCodec]:
         return self.encode(pixels, max_bytes=max_bytes, target=target, aspect=aspect), self
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
@@ -90,34 +92,34 @@ class StandInCodec:
         return (self.decode(stream[:length]) for length in lengths)
 
 
-class StandInZoo(ModelRegistry):
-    """Two models: 'stand-in-1' (bitstream 0) and 'stand-in-2' (bitstream 5)."""
+class FakeModels(ModelRegistry):
+    """Two models: 'fake-1' (bitstream 0) and 'fake-2' (bitstream 5)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.codecs = {
-            "stand-in-1": StandInCodec("stand-in-1", 0),
-            "stand-in-2": StandInCodec("stand-in-2", 5),
+            "fake-1": FakeCodec("fake-1", 0),
+            "fake-2": FakeCodec("fake-2", 5),
         }
         self.loaded: set[str] = set()
 
     @property
     def gate(self) -> threading.Event:
-        return self.codecs["stand-in-1"].gate
+        return self.codecs["fake-1"].gate
 
     @property
     def installed(self) -> tuple[str, ...]:
         return tuple(self.codecs)
 
     def manifest(self, model_id: str) -> dict[str, Any]:
-        return {"bitstream_id": self._codec(model_id).bitstream_id, "family": "stand_in"}
+        return {"bitstream_id": self._codec(model_id).bitstream_id, "family": "fake"}
 
-    def _open_codec(self, model_id: str) -> StandInCodec:
+    def _open_codec(self, model_id: str) -> FakeCodec:
         codec = self._codec(model_id)
         self.loaded.add(codec.model_id)
         return codec
 
-    def _codec(self, model_id: str) -> StandInCodec:
+    def _codec(self, model_id: str) -> FakeCodec:
         try:
             return self.codecs[model_id]
         except KeyError:
@@ -195,18 +197,20 @@ def photo(
 
 
 def main() -> None:
+    from thumbstream.http.connections import ConnectionLimits
     from thumbstream.server.app import serve
     from thumbstream.settings import load_settings
 
-    zoo = StandInZoo()
-    gate = os.environ.get("STAND_IN_GATE")
+    limits = ConnectionLimits(**json.loads(os.environ.get("FAKE_LIMITS", "{}")))
+    models = FakeModels()
+    gate = os.environ.get("FAKE_GATE")
     if gate:
-        _wait_for_file(zoo.codecs["stand-in-1"], Path(gate))
+        _wait_for_file(models.codecs["fake-1"], Path(gate))
     store = None if "THUMBSTREAM_STORE" in os.environ else MemoryStore()
-    raise SystemExit(0 if serve(load_settings(), models=zoo, store=store) else 1)
+    raise SystemExit(0 if serve(load_settings(), models=models, store=store, limits=limits) else 1)
 
 
-def _wait_for_file(codec: StandInCodec, gate: Path) -> None:
+def _wait_for_file(codec: FakeCodec, gate: Path) -> None:
     """Make every encode but the warm-up wait until the test creates ``gate``."""
     fast = codec.encode
 

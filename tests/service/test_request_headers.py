@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbstream.http.conditional import matches_any, parse_range
-from thumbstream.http.negotiation import preferred_format
+from thumbstream.http.request_headers import matches_any, parse_range, preferred_format
 
 WHOLE = None
 

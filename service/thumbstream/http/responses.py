@@ -1,0 +1,79 @@
+"""Responses as plain ASGI values, and the header fields that many of them share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from starlette.types import Send
+
+IMMUTABLE_CACHE_CONTROL = "public, max-age=31536000, immutable"
+"""For what can never change: a prefix of the stream with a given content id."""
+
+NEGATIVE_CACHE_CONTROL = "public, max-age=10"
+"""Protects the store from a popular broken link, and expires soon."""
+
+PREFLIGHT_HEADERS = {
+    # Browsers differ on whether Range needs permission.
+    "Access-Control-Allow-Headers": "Content-Type, If-None-Match, If-Range, Range",
+    "Access-Control-Max-Age": "86400",
+}
+
+Header = tuple[bytes, bytes]
+
+
+class RawResponse(NamedTuple):
+    """A complete response; ``body`` is sent for every method but HEAD."""
+
+    status: int
+    headers: list[Header]
+    body: bytes = b""
+
+    async def send(self, send: Send, method: str) -> None:
+        """Send it as the response to ``method``."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        body = b"" if method == "HEAD" else self.body
+        await send({"type": "http.response.body", "body": body})
+
+
+def encode_headers(headers: dict[str, str]) -> list[Header]:
+    """Header fields as ASGI expects them."""
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+
+class CORS:
+    """Header fields that let pages of another origin read responses (``*``: all, empty: none).
+
+    Uploads are not among the public paths: other sites must not store pictures here.
+    """
+
+    def __init__(self, origin: str) -> None:
+        self.headers = _cors_headers(origin, "Content-Length, Content-Range, ETag")
+        self._error_headers = _cors_headers(origin, "Content-Range, Retry-After, X-Request-ID")
+
+    @staticmethod
+    def methods(path: str) -> str | None:
+        """The methods that pages of other origins may use on ``path``; None: it is not public."""
+        if path in ("/decode", "/budget"):
+            return "POST, OPTIONS"
+        if path in ("/thumbs", "/thumbs.json", "/models") or path.startswith(
+            ("/thumb/", "/t/", "/decode/", "/client/")
+        ):
+            return "GET, HEAD, OPTIONS"
+        return None
+
+    def error_headers(self, path: str) -> list[Header]:
+        """The fields of an error on ``path``."""
+        return self._error_headers if self.methods(path) else []
+
+    def preflight(self, methods: str) -> RawResponse:
+        """The response to OPTIONS on a path with these ``methods``."""
+        fields = {"Allow": methods, "Access-Control-Allow-Methods": methods, **PREFLIGHT_HEADERS}
+        return RawResponse(204, self.headers + encode_headers(fields))
+
+
+def _cors_headers(origin: str, exposed: str) -> list[Header]:
+    fields = {"Cross-Origin-Resource-Policy": "cross-origin"}
+    if origin:
+        fields["Access-Control-Allow-Origin"] = origin
+        fields["Access-Control-Expose-Headers"] = exposed
+    return encode_headers(fields)
