@@ -71,7 +71,7 @@ def check(server: Launched, streams: dict[str, bytes]) -> None:
 def test_sqlite(launch: Launch, tmp_path: Path) -> None:
     store, copy = tmp_path / "streams.db", tmp_path / "backups" / "streams.db"
     copy.parent.mkdir()
-    server = launch(THUMBSTREAM_STORE=f"sqlite:///{store}", THUMBSTREAM_PROCESSES="2")
+    server = launch(THUMBSTREAM_STORE=f"sqlite:///{store}")
     streams = dict(upload(server, seed) for seed in range(20))
     with uploading(server) as acknowledged:
         patiently(lambda: acknowledged() > 5)

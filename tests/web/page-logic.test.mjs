@@ -9,7 +9,7 @@ import { lines } from "../../service/thumbstream/web/results.js";
 import { POSITIONS, positionOf } from "../../service/thumbstream/web/scale.js";
 
 test("the lines to copy name the stream, the prefix and this service", () => {
-  const answer = { id: "AbCd", url: "/thumb/AbCd", preview: "AAEC" };
+  const answer = { id: "AbCd", url: "/thumb/AbCd", prefix_base64: "AAEC" };
   assert.deepEqual(lines(answer, 24, "https://thumbs.example"), {
     id: "AbCd",
     curl: "curl 'https://thumbs.example/thumb/AbCd?bytes=24' --output preview.bin",

@@ -193,7 +193,7 @@ def test_the_lines_to_copy_work(open_page: Open, service: str) -> None:
     )
     with urllib.request.urlopen(request) as response:
         answer = json.load(response)
-    assert (answer["id"], answer["preview"]) == (identity, line(page, "preview"))
+    assert (answer["id"], answer["prefix_base64"]) == (identity, line(page, "preview"))
     button = page.get_by_role("button", name="Copy: Id")
     button.click()
     expect(page.locator("#status")).to_have_text("Id copied")

@@ -140,7 +140,7 @@ def test_templates(
 ) -> None:
     answer = upload(service, 0)
     photo = {
-        "preview": answer["preview"],
+        "preview": answer["prefix_base64"],
         "url": answer["url"],
         "file": "/lake.jpg",
         "title": TITLE,

@@ -15,8 +15,8 @@ from typing import Any, TextIO
 
 from thumbstream.bulk.journal import Made
 
-COLUMNS = ("path", "id", "length", "width", "height", "preview")
-"""Lengths in bytes, sides of the original in pixels; ``preview`` is base64."""
+COLUMNS = ("path", "id", "length", "width", "height", "prefix_base64")
+"""Lengths in bytes, sides of the original in pixels; ``prefix_base64`` the first 32 bytes."""
 
 Rows = Iterable[tuple[Any, ...]]
 

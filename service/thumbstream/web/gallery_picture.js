@@ -46,9 +46,9 @@ export class Picture {
     return picture;
   }
 
-  constructor(file, { id, length, width, height, thumb_width, thumb_height, alpha, preview }) {
+  constructor(file, { id, length, width, height, thumb_width, thumb_height, alpha, prefix_base64 }) {
     this.name = file.name.replace(/\.\w+$/, "");
-    this.stream = Uint8Array.from(atob(preview), (letter) => letter.charCodeAt(0));
+    this.stream = Uint8Array.from(atob(prefix_base64), (letter) => letter.charCodeAt(0));
     Object.assign(this, { id, length, alpha, ratio: width / height });
     this.grid = { width: thumb_width, height: thumb_height };
   }

@@ -10,7 +10,7 @@ export function lines(answer, bytes, origin) {
     id: answer.id,
     curl: `curl '${origin}${answer.url}?bytes=${bytes}' --output preview.bin`,
     image: `${origin}${decodePath(answer.id, bytes, PREVIEW_SCALE)}`,
-    preview: answer.preview,
+    preview: answer.prefix_base64,
   };
 }
 
