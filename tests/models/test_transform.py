@@ -52,6 +52,7 @@ TINY = TransformConfig(
         ema_decay=0.9,
         seed=3,
         validate_every=3,
+        truncated=True,
         qualities=(-0.9, 1.5),
     ),
 )
@@ -208,9 +209,12 @@ def test_rounding_is_to_whole_steps_and_lets_gradients_through() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 48)])
-def test_transform_codes_pictures_of_any_grid(net: Transform, height: int, width: int) -> None:
+@pytest.mark.parametrize("truncated", [False, True])
+def test_transform_codes_pictures_of_any_grid(
+    net: Transform, height: int, width: int, truncated: bool
+) -> None:
     x = torch.rand(2, 3, height, width) * 2 - 1
-    coded = net(x, torch.tensor([0.0, 1.0]), "float32", noise=True)
+    coded = net(x, torch.tensor([0.0, 1.0]), "float32", truncated=truncated, noise=True)
     assert coded.x_hat.shape == x.shape
     assert coded.bits.shape == (2,)
     assert (coded.bits > coded.static_bits).all()

@@ -83,6 +83,9 @@ class TrainingConfig(Schedule):
 
     decay_steps: int
     """The learning rate falls to its final value over so many of the last steps."""
+    truncated: bool
+    """Latents are known as random truncations of an embedded stream leave them; else all of a
+    picture are known to the same step."""
     qualities: tuple[float, float]
     """Every picture of a batch has a quality u of its own, uniform between these: its quantisation
     step is ``exp(-1.5 u)``."""

@@ -1,4 +1,4 @@
-"""The whole transform: pictures to bits and pictures, in any truncation state of a stream.
+"""The whole transform: pictures to bits and pictures, at any rate.
 
 ::
 
@@ -52,15 +52,27 @@ class Transform(nn.Module):
         self.static, self.context = StaticRate(config.groups[0]), ContextRate(config)
         self.log_scale = nn.Parameter(torch.zeros(config.channels))
 
-    def forward(self, x: Tensor, quality: Tensor, precision: str, *, noise: bool = False) -> Coded:
-        """Code pictures ``(B, 3, H, W)`` at qualities ``(B,)``, in random truncation states.
+    def forward(
+        self,
+        x: Tensor,
+        quality: Tensor,
+        precision: str,
+        *,
+        truncated: bool = False,
+        noise: bool = False,
+    ) -> Coded:
+        """Code pictures ``(B, 3, H, W)`` at qualities ``(B,)``.
 
-        The rate is that of rounded latents, or of latents with ``noise``. The networks compute in
+        All latents of a picture are known to one step, or ``truncated`` at random. The rate is
+        that of rounded latents, or of latents with ``noise``. The networks compute in
         ``precision``, one of `precision.PRECISIONS`; everything else in float32.
         """
         y = self.latents(x, precision)
         nominal = quantisation.nominal_steps(quality)
-        step = quantisation.truncated_steps(nominal, self.groups, y)
+        if truncated:
+            step = quantisation.truncated_steps(nominal, self.groups, y)
+        else:
+            step = quantisation.uniform_steps(nominal, y)
         known = quantisation.rounded(y, step)
         sent = quantisation.noisy(y, step) if noise else known
         first, width = self.groups[0], width_of(nominal)[:, None]

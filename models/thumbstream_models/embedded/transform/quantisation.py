@@ -1,10 +1,10 @@
-"""How finely latents are known in training: random truncation states of an embedded stream.
+"""How finely latents are known in training: to one step, or as a truncated stream leaves them.
 
-A stream refines one group of channels after the other, plane by plane; a plane has a third of the
-step of the one before. Groups are offset: the steps of group ``g`` of ``G`` are ``3^(-g / G)``
-times those of the first, so that wherever a stream is cut all steps are within a factor of
-``sqrt(3)`` of the nominal one. Of the group that is cut, a random part of the latents is known to
-the finer step.
+An embedded stream refines one group of channels after the other, plane by plane; a plane has a
+third of the step of the one before. Groups are offset: the steps of group ``g`` of ``G`` are
+``3^(-g / G)`` times those of the first, so that wherever a stream is cut all steps are within a
+factor of ``sqrt(3)`` of the nominal one. Of the group that is cut, a random part of the latents is
+known to the finer step.
 
 Each channel has a scale of its own, which the training learns: what is multiplied before the
 quantisation is divided after it, so that a larger scale is a finer step.
@@ -24,6 +24,11 @@ STEP_SLOPE = 1.5
 def nominal_steps(quality: Tensor) -> Tensor:
     """Of pictures of qualities ``(B,)``: ``(B,)``."""
     return torch.exp(-STEP_SLOPE * quality)
+
+
+def uniform_steps(nominal: Tensor, like: Tensor) -> Tensor:
+    """One step for all latents of a picture: ``(B,)`` to the shape of ``like``."""
+    return nominal[:, None, None, None].expand_as(like)
 
 
 def truncated_steps(nominal: Tensor, groups: tuple[int, ...], like: Tensor) -> Tensor:

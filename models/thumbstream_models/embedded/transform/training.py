@@ -121,7 +121,7 @@ def train_step(run: Run, pixels: NDArray[np.uint8]) -> float:
     x = runs.to_tensor(pixels, next(run.net.parameters()).device)
     low, high = training.qualities
     quality = (low + (high - low) * torch.rand(len(x))).to(x.device)
-    coded = run.net(x, quality, run.precision, noise=True)
+    coded = run.net(x, quality, run.precision, truncated=training.truncated, noise=True)
     bytes_per_cell = coded.bits / 8 / (x.shape[2] * x.shape[3] / STRIDE**2)
     weight = lagrangian(quality)
     cost = bytes_per_cell + weight * distortion(x, coded.x_hat, quality, run.config.distortion)
@@ -137,7 +137,8 @@ def validate(run: Run, held_out: Mapping[int, NDArray[np.uint8]]) -> dict[str, f
     first group's latents alone, without a network. Each picture is interpolated to the bytes.
     """
     device = next(run.net.parameters()).device
-    low, high = run.config.training.qualities
+    training = run.config.training
+    low, high = training.qualities
     point: dict[str, float] = {}
     with runs.averaged_weights(run) as net, torch.random.fork_rng():
         torch.manual_seed(1)
@@ -146,7 +147,8 @@ def validate(run: Run, held_out: Mapping[int, NDArray[np.uint8]]) -> dict[str, f
             rows = []
             for quality in np.linspace(low, high, _VALIDATION_QUALITIES):
                 each = torch.full((len(x),), float(quality), device=device)
-                rows.append(_measured(x, net(x, each, run.precision)))
+                coded = net(x, each, run.precision, truncated=training.truncated)
+                rows.append(_measured(x, coded))
             point |= at_budgets(rows, BUDGETS[size], f"{{}}_{size}px_{{}}")
             if size == min(held_out):
                 steps = (float(step) for step in _FIRST_LOOK_STEPS)
