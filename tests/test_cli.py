@@ -14,16 +14,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from launch import clean_environment
 from numpy.typing import NDArray
 from PIL import Image
 
 import thumbstream
 from thumbstream import cli
+from thumbstream.cli import encode as encode_command
 from thumbstream.models import installed_models
 
 Pixels = NDArray[np.uint8]
 TIMEOUT_S = 180
+PAPER = "conv-lstm-1"
 COMMANDS = ("encode", "compress-all", "decode", "inspect", "truncate", "models", "serve", "sign")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("THUMBSTREAM_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -76,8 +85,9 @@ PROGRAM = [sys.executable, "-m", "thumbstream"]
 
 def environment() -> dict[str, str]:
     """For a process of its own: this source tree, and buffers as they are without a terminal."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return kept | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    inherited = clean_environment()
+    inherited.pop("PYTHONUNBUFFERED", None)
+    return inherited
 
 
 def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -109,16 +119,79 @@ def test_encode_to_a_file(tmp_path: Path, picture: Path, stream: bytes) -> None:
     assert out.read_bytes() == stream
 
 
-def test_encode_beside_the_picture(picture: Path, stream: bytes) -> None:
+def name_of_stream(picture: Path) -> Path:
+    """``photo.jpg.ths``, wherever it is written."""
+    return picture.with_name(picture.name + ".ths")
+
+
+def test_encode_next_to_the_picture(picture: Path, stream: bytes) -> None:
     assert main("encode", picture) == 0
-    assert picture.with_suffix(".ths").read_bytes() == stream
+    assert name_of_stream(picture).read_bytes() == stream
 
 
 def test_encode_into_a_folder(tmp_path: Path, picture: Path, stream: bytes) -> None:
     folder = tmp_path / "streams"
     folder.mkdir()
     assert main("encode", picture, "-o", folder) == 0
-    assert [path.read_bytes() for path in folder.iterdir()] == [stream]
+    assert [path.name for path in folder.iterdir()] == [name_of_stream(picture).name]
+    assert (folder / name_of_stream(picture).name).read_bytes() == stream
+
+
+@pytest.mark.parametrize("options", [[], ["-o", "."], ["-o", "picture.png.ths"]], ids=str)
+def test_encode_overwrites_a_file_only_with_force(
+    picture: Path,
+    stream: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    name_of_stream(picture).write_bytes(b"mine")
+    assert main("encode", "picture.png", *options) == 1
+    assert "picture.png.ths exists: use --force" in capsys.readouterr().err
+    assert name_of_stream(picture).read_bytes() == b"mine"
+    assert main("encode", "picture.png", "--force", *options) == 0
+    assert name_of_stream(picture).read_bytes() == stream
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["itself", "link"])
+def test_encode_never_overwrites_the_picture(
+    picture: Path, capsys: pytest.CaptureFixture[str], link: bool
+) -> None:
+    before, output = picture.read_bytes(), picture
+    if link:
+        output = picture.with_name("link")
+        output.symlink_to(picture)
+    assert main("encode", picture, "-o", output, "--force") == 1
+    assert "the picture itself" in capsys.readouterr().err
+    assert picture.read_bytes() == before
+
+
+def test_encode_to_a_device(picture: Path) -> None:
+    assert main("encode", picture, "-o", "/dev/null") == 0
+
+
+def test_encode_of_a_folder_names_compress_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main("encode", tmp_path) == 1
+    assert "is a folder: `thumbstream compress-all`" in capsys.readouterr().err
+
+
+def test_encode_reads_the_settings(
+    picture: Path,
+    pixels: Pixels,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("THUMBSTREAM_DEFAULT_SIZE", "16")
+    monkeypatch.setenv("THUMBSTREAM_MODELS", PAPER)
+    assert main("encode", picture) == 0
+    expected = thumbstream.encode(pixels, size=16, model=PAPER)
+    assert name_of_stream(picture).read_bytes() == expected
+    monkeypatch.setenv("THUMBSTREAM_MAX_PIXELS", "99")
+    assert main("encode", picture, "--force") == 1
+    assert "more than 99 pixels" in capsys.readouterr().err
 
 
 def test_encode_with_options(tmp_path: Path, picture: Path, pixels: Pixels) -> None:
@@ -147,7 +220,7 @@ def test_encode_to_a_target_that_no_prefix_reaches(
     assert main("encode", picture, "-o", out, "--target", "psnr:90") == 0
     assert out.read_bytes() == stream
     said = capsys.readouterr()
-    assert said.err == f"thumbstream: {picture}: the whole stream stays below psnr 90\n"
+    assert said.err == f"thumbstream: {picture}: even the whole stream is below psnr 90\n"
     assert said.out == ""
 
 
@@ -159,19 +232,19 @@ def test_encode_to_a_target_that_no_prefix_reaches(
     ],
     ids=" ".join,
 )
-def test_targets_that_are_none(picture: Path, options: list[str]) -> None:
+def test_rejects_invalid_targets(picture: Path, options: list[str]) -> None:
     assert usage_error("encode", picture, *options)
-    assert not picture.with_suffix(".ths").exists()
+    assert not name_of_stream(picture).exists()
 
 
 @pytest.mark.parametrize("model", installed_models().installed)
 def test_every_model_there_and_back(tmp_path: Path, picture: Path, model: str) -> None:
-    stored, drawn = tmp_path / "stored.ths", tmp_path / "drawn.png"
+    stored, decoded = tmp_path / "stored.ths", tmp_path / "decoded.png"
     assert main("encode", picture, "-o", stored, "--model", model) == 0
-    assert main("decode", stored, "-o", drawn) == 0
+    assert main("decode", stored, "-o", decoded) == 0
     stream = stored.read_bytes()
     assert thumbstream.inspect(stream)["model"] == model
-    with Image.open(drawn) as image:
+    with Image.open(decoded) as image:
         np.testing.assert_array_equal(np.asarray(image), thumbstream.decode(stream))
 
 
@@ -208,17 +281,21 @@ def test_encode_several_with_a_bad_one(
     assert said.out == ""
 
 
-def test_encode_several_beside_themselves(tmp_path: Path, picture: Path, stream: bytes) -> None:
+def test_encode_several_next_to_themselves(tmp_path: Path, picture: Path, stream: bytes) -> None:
     other = tmp_path / "other.png"
     other.write_bytes(picture.read_bytes())
     assert main("encode", picture, other) == 0
     for path in (picture, other):
-        assert path.with_suffix(".ths").read_bytes() == stream
+        assert name_of_stream(path).read_bytes() == stream
 
 
-@pytest.mark.parametrize("into_a_folder", [False, True], ids=["beside", "folder"])
-def test_no_stream_overwrites_that_of_another_picture(
-    tmp_path: Path, picture: Path, pixels: Pixels, into_a_folder: bool
+@pytest.mark.parametrize("into_a_folder", [False, True], ids=["next to it", "folder"])
+def test_encode_never_writes_two_pictures_to_one_file(
+    tmp_path: Path,
+    picture: Path,
+    pixels: Pixels,
+    capsys: pytest.CaptureFixture[str],
+    into_a_folder: bool,
 ) -> None:
     """``a.png`` and ``a.webp`` are two pictures, and so are ``a.png`` of two folders."""
     other = tmp_path / "picture.webp"
@@ -228,19 +305,21 @@ def test_no_stream_overwrites_that_of_another_picture(
     Image.fromarray(255 - pixels).save(other)
     folder = tmp_path / "streams"
     options = ["-o", folder] if into_a_folder else []
-    status = main("encode", picture, other, *options)
+    status = main("encode", picture, other, *options, "--force")
     written = {path.read_bytes() for path in tmp_path.rglob("*.ths")}
-    if status == 0:
-        assert len(written) == 2
-    else:  # refusing the second is right as well: nothing is lost in silence
+    if into_a_folder:
         assert status == 1
+        assert "two pictures would be written to" in capsys.readouterr().err
         assert written == {thumbstream.encode(pixels)}
+    else:
+        assert status == 0
+        assert len(written) == 2
 
 
 @pytest.mark.parametrize(
     "arguments", [["one.png", "two.png", "-o", "-"], ["-", "one.png", "-o", "folder"]], ids=str
 )
-def test_several_streams_in_one_place(
+def test_several_streams_need_a_folder(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     standard: Standard,
@@ -263,15 +342,15 @@ def test_several_streams_in_one_place(
     [["--size", "33"], ["--size", "x"], ["--max-bytes", "0"], ["--max-bytes", "-3"], ["--wrong"]],
     ids=str,
 )
-def test_encode_with_wrong_options(picture: Path, options: list[str]) -> None:
+def test_encode_rejects_invalid_options(picture: Path, options: list[str]) -> None:
     assert usage_error("encode", picture, *options)
-    assert not picture.with_suffix(".ths").exists()
+    assert not name_of_stream(picture).exists()
 
 
 @pytest.mark.parametrize(
     ("content", "message"), [(b"no picture", "none of"), (b"\x89PNG\r\n\x1a\n", "decoded")]
 )
-def test_encode_what_is_no_picture(
+def test_encode_rejects_files_that_are_not_pictures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, message: str
 ) -> None:
     path = tmp_path / "bad.png"
@@ -284,7 +363,7 @@ def test_encode_what_is_no_picture(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_encode_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_encode_names_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("encode", tmp_path / "absent.png") == 1
     assert "absent.png" in capsys.readouterr().err
 
@@ -312,6 +391,7 @@ def test_decode_a_prefix_enlarged(tmp_path: Path, stored: Path, stream: bytes) -
     out, plain = tmp_path / "out.png", tmp_path / "plain.png"
     assert main("decode", stored, "-o", out, "--bytes", "40", "--scale", "3") == 0
     assert main("decode", stored, "-o", plain, "--bytes", "40") == 0
+    assert main("decode", stored, "-o", plain, "--bytes", "9") == 1  # it exists
     with Image.open(out) as image, Image.open(plain) as small:
         assert image.size == (96, 72)
         np.testing.assert_array_equal(np.asarray(small), thumbstream.decode(stream[:40]))
@@ -337,7 +417,7 @@ def test_decode_to_another_format(
 
 @pytest.mark.parametrize("command", ["decode", "inspect", "truncate"])
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff\xe0", b"\xe3\x7e\x10"], ids=repr)
-def test_what_is_no_stream(
+def test_rejects_bytes_that_are_not_a_stream(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, content: bytes
 ) -> None:
     path, out = tmp_path / "bad.ths", tmp_path / "out.png"
@@ -351,7 +431,7 @@ def test_what_is_no_stream(
 
 
 @pytest.mark.parametrize("command", ["decode", "inspect", "truncate"])
-def test_a_stream_that_is_not_there(
+def test_names_a_missing_stream(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     options = {"decode": ["-o", "-"], "inspect": [], "truncate": ["--bytes", "3"]}
@@ -367,11 +447,11 @@ def test_inspect(stored: Path, stream: bytes, capsys: pytest.CaptureFixture[str]
     facts = thumbstream.inspect(stream)
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(facts))
     assert main("inspect", stored) == 0
-    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert told.keys() == facts.keys()
-    assert told["aspect_ratio"] == ":".join(map(str, facts["aspect_ratio"]))
+    printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert printed.keys() == facts.keys()
+    assert printed["aspect_ratio"] == ":".join(map(str, facts["aspect_ratio"]))
     plain = {name: value for name, value in facts.items() if isinstance(value, int | float | str)}
-    assert {name: told[name] for name in plain} == {n: str(value) for n, value in plain.items()}
+    assert {name: printed[name] for name in plain} == {n: str(value) for n, value in plain.items()}
 
 
 def test_inspect_of_a_pipe(
@@ -399,13 +479,16 @@ def test_truncate_through_pipes(standard: Standard, stream: bytes) -> None:
     assert standard.out.getvalue() == stream[:32]
 
 
-def test_truncate_in_place(stored: Path, stream: bytes) -> None:
-    assert main("truncate", stored, "--bytes", "32", "-o", stored) == 0
+def test_truncate_in_place(stored: Path, stream: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("truncate", stored, "--bytes", "32", "-o", stored) == 1
+    assert "use --force" in capsys.readouterr().err
+    assert stored.read_bytes() == stream
+    assert main("truncate", stored, "--bytes", "32", "-o", stored, "--force") == 0
     assert stored.read_bytes() == stream[:32]
 
 
 @pytest.mark.parametrize("options", [[], ["--bytes", "0"], ["--bytes", "many"]], ids=str)
-def test_truncate_with_wrong_options(stored: Path, stream: bytes, options: list[str]) -> None:
+def test_truncate_rejects_invalid_options(stored: Path, stream: bytes, options: list[str]) -> None:
     assert usage_error("truncate", stored, *options)
     assert stored.read_bytes() == stream
 
@@ -424,7 +507,7 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_serve_hands_on_what_was_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_serve_options_replace_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import thumbstream.server.app
 
     served = []
@@ -441,13 +524,13 @@ def test_serve_hands_on_what_was_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (from_environment.port, from_environment.store) == (8124, store)
 
 
-def test_serve_with_a_wrong_setting(
+def test_serve_rejects_an_invalid_setting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import thumbstream.server.app
 
     monkeypatch.setattr(
-        thumbstream.server.app, "serve", lambda settings: pytest.fail("it was served")
+        thumbstream.server.app, "serve", lambda settings: pytest.fail("it was started")
     )
     assert main("serve", "--port", "99999999") == 1
     assert capsys.readouterr().err.startswith("thumbstream: ")
@@ -457,13 +540,15 @@ def test_serve_with_a_wrong_setting(
 
 
 @pytest.mark.parametrize("arguments", [[], ["unknown"], ["--wrong"], ["encode"], ["decode", "x"]])
-def test_wrong_command_lines(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejects_invalid_command_lines(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert usage_error(*arguments)
     assert "usage: thumbstream" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(command, "--help")
     assert caught.value.code == 0
@@ -485,11 +570,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == thumbstream.__version__
 
 
-def test_an_interrupt(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_status_130(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: Any, **options: Any) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "encode_picture", interrupted)
+    monkeypatch.setattr(encode_command, "encode_picture", interrupted)
     assert main("encode", picture) == 130
 
 
@@ -515,7 +600,7 @@ def test_exit_status_of_the_process(picture: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["truncate", "inspect", "models"])
-def test_a_reader_that_has_had_enough(stored: Path, command: str) -> None:
+def test_a_broken_pipe_is_not_an_error(stored: Path, command: str) -> None:
     """``thumbstream ... | head`` ends in silence, whether the output was bytes or text."""
     options = {"truncate": [stored, "--bytes", "99"], "inspect": [stored], "models": ["--json"]}
     read, write = os.pipe()

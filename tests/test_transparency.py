@@ -28,7 +28,7 @@ from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import psnr
 from thumbstream.encoding import EncodeOptions, encode_picture
 from thumbstream.images import reduce_to_grid
-from thumbstream.models import installed_models
+from thumbstream.models import DEFAULT_MODEL, installed_models
 
 Pixels = NDArray[np.uint8]
 PAPER = "conv-lstm-1"
@@ -46,7 +46,7 @@ def _published(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     load, codec_for_stream = models.load, models.codec_for_stream
 
     def loaded(model_id: str | None = None) -> Codec:
-        return load(model_id) if model_id else codec
+        return codec if model_id in (None, DEFAULT_MODEL) else load(model_id)
 
     def decoder(stream: bytes) -> Codec:
         own = parse_header(stream).bitstream_id in (None, codec.bitstream_id)
@@ -96,7 +96,7 @@ def test_every_prefix_has_alpha(pixels: Pixels, count: int) -> None:
     assert thumbstream.decode(stream).shape == (facts["height"], facts["width"], 4)
 
 
-def test_flattened_where_it_is_asked_for_or_the_model_cannot(pixels: Pixels) -> None:
+def test_flattens_on_request_and_for_models_without_alpha(pixels: Pixels) -> None:
     white = np.where(pixels[..., 3:] == 0, 255, pixels[..., :3]).astype(np.uint8)
     for model in (None, PAPER):
         for alpha in ("keep", "flatten") if model else ("flatten",):
@@ -106,20 +106,20 @@ def test_flattened_where_it_is_asked_for_or_the_model_cannot(pixels: Pixels) -> 
             assert thumbstream.decode(found).shape == (21, 32, 3)
 
 
-def test_a_picture_that_hides_nothing_is_opaque(pixels: Pixels) -> None:
+def test_an_opaque_alpha_channel_is_dropped(pixels: Pixels) -> None:
     pixels[..., 3] = 255
     assert thumbstream.encode(pixels) == thumbstream.encode(pixels[..., :3])
 
 
 @pytest.mark.parametrize("alpha", ["", "KEEP", "drop", None, True])
-def test_other_choices_are_refused(pixels: Pixels, alpha: Any) -> None:
+def test_rejects_invalid_alpha(pixels: Pixels, alpha: Any) -> None:
     with pytest.raises(ValueError, match="alpha must be keep or flatten"):
         thumbstream.encode(pixels, alpha=alpha)
 
 
 @pytest.mark.parametrize("goal", ["psnr:15", "ssim:0.3", "bytes:30"])
-def test_targets(pixels: Pixels, codec: Codec, goal: str) -> None:
-    """Quality is that of what is seen, over black and over white."""
+def test_targets_measure_transparency(pixels: Pixels, codec: Codec, goal: str) -> None:
+    """Quality is measured over black and over white."""
     target = Target.parse(goal)
     encoded = encode_picture(pixels, EncodeOptions(target=target), codec)
     assert encoded.target_reached
@@ -140,7 +140,7 @@ def test_targets(pixels: Pixels, codec: Codec, goal: str) -> None:
         *((320, 240, (32, 24)), (640, 640, (32, 32)), (300, 209, (32, 22))),
     ],
 )
-def test_the_true_ratio_is_told(width: int, height: int, expected: tuple[int, int]) -> None:
+def test_the_header_has_the_exact_ratio(width: int, height: int, expected: tuple[int, int]) -> None:
     stream = thumbstream.encode(np.zeros((height, width, 3), np.uint8))
     facts = thumbstream.inspect(stream)
     assert facts["aspect_ratio"] == expected
@@ -155,11 +155,11 @@ def main(*arguments: str | Path) -> int:
 
 
 @pytest.mark.parametrize(("suffix", "form"), [(".png", "PNG"), (".webp", "WEBP")])
-def test_there_and_back(tmp_path: Path, path: Path, suffix: str, form: str) -> None:
-    stored, drawn = tmp_path / "ball.ths", tmp_path / f"drawn{suffix}"
+def test_encode_and_decode(tmp_path: Path, path: Path, suffix: str, form: str) -> None:
+    stored, decoded = tmp_path / "ball.ths", tmp_path / f"decoded{suffix}"
     assert main("encode", path, "-o", stored) == 0
-    assert main("decode", stored, "-o", drawn, "--scale", "4") == 0
-    with Image.open(drawn) as image:
+    assert main("decode", stored, "-o", decoded, "--scale", "4") == 0
+    with Image.open(decoded) as image:
         assert (image.format, image.mode, image.size) == (form, "RGBA", (128, 84))
         alpha = np.asarray(image)[..., 3]
     assert alpha[0, 0] < 55 < 200 < alpha[42, 64]
@@ -171,17 +171,17 @@ def test_flatten(
 ) -> None:
     stored = tmp_path / "ball.ths"
     for choice, alpha in (("keep", True), ("flatten", False)):
-        assert main("encode", path, "-o", stored, "--alpha", choice, *target) == 0
+        assert main("encode", path, "-o", stored, "--force", "--alpha", choice, *target) == 0
         assert main("inspect", stored, "--json") == 0
         assert json.loads(capsys.readouterr().out)["alpha"] is alpha
 
 
-def test_inspect_tells_the_ratio(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_prints_the_ratio(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("encode", path, "--alpha", "flatten") == 0
-    assert main("inspect", path.with_suffix(".ths")) == 0
-    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert (told["aspect_ratio"], told["alpha"]) == ("3:2", "False")
+    assert main("inspect", f"{path}.ths") == 0
+    printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (printed["aspect_ratio"], printed["alpha"]) == ("3:2", "False")
 
 
-def test_a_file_object_too(pixels: Pixels, path: Path) -> None:
+def test_a_file_object(pixels: Pixels, path: Path) -> None:
     assert thumbstream.encode(io.BytesIO(path.read_bytes())) == thumbstream.encode(pixels)

@@ -26,13 +26,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from loadtest.lib import uploads
-from thumbstream.bulk.engine import Engine
-from thumbstream.bulk.jobs import Job, Outcome, make
-from thumbstream.bulk.journal import Entry, Journal
-from thumbstream.bulk.pool import Processes
+from thumbstream.bulk.jobs import Job, Outcome, encode_files
+from thumbstream.bulk.journal import FileResult, Journal
+from thumbstream.bulk.pool import ProcessPool, WorkerPool
 from thumbstream.bulk.runner import BATCH, Runner
-from thumbstream.bulk.scan import Found, look, pictures_below
-from thumbstream.bulk.writer import Keeper
+from thumbstream.bulk.scan import FileInfo, stat_file, walk_images
+from thumbstream.bulk.writer import StoreWriter
 from thumbstream.encoding import EncodeOptions
 from thumbstream.ids import curve_key, identify
 from thumbstream.images import thumbnail
@@ -55,21 +54,21 @@ WRITTEN = 20_000
 
 
 class InThreads:
-    """An engine of threads."""
+    """A worker pool of threads."""
 
-    crashes: tuple[type[BaseException], ...] = ()
+    crash_errors: tuple[type[BaseException], ...] = ()
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers)
 
-    def room(self) -> int:
-        """As `Processes` have."""
+    def max_in_flight(self) -> int:
+        """As `ProcessPool` has."""
         return 2 * self._workers
 
-    def submit(self, job: Job, batch: Sequence[Found]) -> Future[list[Outcome]]:
-        """Begin the work."""
-        return self._pool.submit(make, job, batch)
+    def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
+        """Start on ``batch``."""
+        return self._pool.submit(encode_files, job, batch)
 
     def close(self) -> None:
         """End the threads."""
@@ -77,33 +76,33 @@ class InThreads:
 
 
 class Precomputed(InThreads):
-    """An engine that returns the outcome of one picture for all, each under an id of its own."""
+    """A pool that returns the outcome of one file for all, each under an id of its own."""
 
-    def __init__(self, like: Outcome) -> None:
+    def __init__(self, outcome: Outcome) -> None:
         super().__init__(MANY)
-        self._like = like
+        self._template = outcome
 
-    def submit(self, job: Job, batch: Sequence[Found]) -> Future[list[Outcome]]:
-        """Answer at once."""
+    def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
+        """Complete at once."""
         future: Future[list[Outcome]] = Future()
-        future.set_result([self._outcome(found) for found in batch])
+        future.set_result([self._outcome(file) for file in batch])
         return future
 
-    def _outcome(self, found: Found) -> Outcome:
-        assert self._like.entry.made is not None
-        key = identify(found.path.encode())
-        keys = (key, curve_key(key))
-        values = [(key, value) for key, (_, value) in zip(keys, self._like.values, strict=False)]
-        return Outcome(Entry(found, self._like.entry.made._replace(id=key)), values)
+    def _outcome(self, file: FileInfo) -> Outcome:
+        encoded = self._template.result.encoded
+        assert encoded is not None
+        key = identify(file.path.encode())
+        values = zip((key, curve_key(key)), self._template.values.values(), strict=False)
+        return Outcome(FileResult(file, encoded._replace(id=key)), dict(values))
 
 
 class Silent:
     """A report that discards everything."""
 
-    def skipped(self, pictures: int) -> None:
+    def add_done(self, count: int) -> None:
         """Nothing."""
 
-    def settled(self, entries: Sequence[Entry]) -> None:
+    def add_results(self, results: Sequence[FileResult]) -> None:
         """Nothing."""
 
 
@@ -140,16 +139,20 @@ def _measured(paths: list[str], rounds: int, folder: Path) -> Rates:
     with ExitStack() as stack:
         contenders: dict[str, Callable[[], object]] = {}
         for workers in WORKERS:
-            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-            stack.callback(pool.shutdown)
-            contenders[YARDSTICK.format(workers)] = partial(_reduce_all, pool, paths)
-            for name, engine in (("process", Processes(workers)), ("thread", InThreads(workers))):
-                stack.enter_context(closing(engine))
+            executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+            stack.callback(executor.shutdown)
+            contenders[YARDSTICK.format(workers)] = partial(_reduce_all, executor, paths)
+            pools: dict[str, WorkerPool] = {
+                "process": ProcessPool(workers),
+                "thread": InThreads(workers),
+            }
+            for name, pool in pools.items():
+                stack.enter_context(closing(pool))
                 for curves in (True, False):
                     if name == "process" or (workers > 1 and curves):
                         title = f"{'with' if curves else 'without'} curves, {workers} {name}"
                         job = Job(OPTIONS, curves=curves)
-                        contenders[title] = partial(_run, job, engine, paths, folder)
+                        contenders[title] = partial(_run, job, pool, paths, folder)
         for number in range(rounds + 1):
             for name, work in contenders.items():
                 started = time.perf_counter()
@@ -159,24 +162,28 @@ def _measured(paths: list[str], rounds: int, folder: Path) -> Rates:
     return rates
 
 
-def _run(job: Job, engine: Engine, paths: Sequence[str], folder: Path) -> tuple[int, int]:
+def _run(job: Job, pool: WorkerPool, paths: Sequence[str], folder: Path) -> tuple[int, int]:
     """A whole run into a new store with a new journal; bytes of both files afterwards."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
         store, journal = Path(place, "streams.db"), Path(place, "journal")
-        with closing(Journal(journal, job.fingerprint())) as notes:
-            keeper = Keeper(open_store(f"sqlite:///{store}"), lambda: False)
-            with closing(keeper):
-                keeper.open()
-                runner = Runner(job, engine, keeper, notes, Silent())
+        with closing(Journal(journal, job.fingerprint(), "a new one")) as notes:
+            writer = StoreWriter(open_store(f"sqlite:///{store}"), lambda: False)
+            with closing(writer):
+                writer.open()
+                runner = Runner(job, pool, writer, notes, Silent())
                 runner.run(paths)
-        if runner.tally.made != len(paths):
-            raise SystemExit(f"bench_bulk: {runner.tally.failed} pictures failed")
+        if runner.counts.encoded != len(paths):
+            raise SystemExit(f"bench_bulk: {runner.counts.failed} pictures failed")
         return store.stat().st_size, journal.stat().st_size
 
 
-def _reduce_all(pool: Executor, paths: Sequence[str]) -> None:
+def _pictures(folder: Path) -> list[str]:
+    return list(walk_images(str(folder), lambda *_: None, lambda _: None))
+
+
+def _reduce_all(executor: Executor, paths: Sequence[str]) -> None:
     batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
-    for _ in pool.map(_reduce, batches):
+    for _ in executor.map(_reduce, batches):
         pass
 
 
@@ -189,20 +196,20 @@ def _reduce(paths: Sequence[str]) -> None:
 def _loop_alone(path: str, folder: Path) -> dict[str, float]:
     """The same file under many names (so that nothing is done already), made in no time."""
     job = Job(OPTIONS)
-    (like,) = make(job, [look(path)])
-    engine = Precomputed(like)
+    (outcome,) = encode_files(job, [stat_file(path)])
+    pool = Precomputed(outcome)
     names = Path(folder, "names")
     names.mkdir()
     for number in range(WRITTEN):
         (names / f"{number}.jpg").symlink_to(path)
-    paths = list(pictures_below(str(names), lambda *_: None))
+    paths = _pictures(names)
     started = time.perf_counter()
-    store, journal = _run(job, engine, paths, folder)
+    store, journal = _run(job, pool, paths, folder)
     seconds = time.perf_counter() - started
     return {
         "pictures": WRITTEN,
         "pictures_per_second": round(WRITTEN / seconds),
-        "stream_and_curve_bytes": sum(len(value) for _, value in like.values),
+        "stream_and_curve_bytes": sum(len(value) for value in outcome.values.values()),
         "store_bytes_per_picture": round(store / WRITTEN),
         "journal_bytes_per_picture": round(journal / WRITTEN),
     }
@@ -233,7 +240,7 @@ def _print(kind: str, pictures: int, rates: Rates) -> None:
 def _kinds(args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
     """Files by a name to print."""
     if args.pictures:
-        paths = sorted(pictures_below(str(args.pictures), lambda *_: None))
+        paths = sorted(_pictures(args.pictures))
         if not paths:
             raise SystemExit(f"no pictures in {args.pictures}")
         return {f"pictures of {args.pictures.name}": paths}
@@ -247,7 +254,7 @@ def _kinds(args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
         count = args.count if width * height < LARGE else args.count // 2
         for name in range(count):  # a file under many names is read and encoded each time
             (place / f"{name}.jpg").symlink_to(drawn[name % VARIANTS])
-        kinds[kind] = list(pictures_below(str(place), lambda *_: None))
+        kinds[kind] = _pictures(place)
     return kinds
 
 

@@ -29,7 +29,7 @@ from thumbstream.telemetry.tracing import span
 DEFAULT_SIZE = 32
 """Pixels of the long side."""
 
-PREVIEW_BYTES = 32
+INLINE_PREFIX_BYTES = 32
 """The prefix that is returned together with an id, to be inlined where the picture is listed."""
 
 Picture: TypeAlias = Image.Image | NDArray[np.uint8] | str | os.PathLike[str] | bytes | BinaryIO

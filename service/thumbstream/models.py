@@ -161,9 +161,13 @@ class ModelRegistry:
         return {int(self.manifest(name)["bitstream_id"]): name for name in self.installed}
 
 
-@cache
 def installed_models(device: str = "auto") -> ModelRegistry:
     """The registry that library, command line and bulk workers of this process share."""
+    return _shared_registry(device)
+
+
+@cache  # here, since it tells `f()` from `f("auto")`
+def _shared_registry(device: str) -> ModelRegistry:
     return ModelRegistry(device=device)
 
 

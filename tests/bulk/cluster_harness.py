@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib import resources
 from itertools import pairwise
@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from bulk_harness import until
+from launch import STOP_SECONDS, wait_until
 
 SLOTS = (0, 5461, 10923, 16384)
-STOP_S = 20.0
 Server = subprocess.Popen[bytes]
 
 
 @contextmanager
-def started(command: list[str], log: Path, **options: Any) -> Iterator[Server]:
+def running(command: list[str], log: Path, **options: Any) -> Iterator[Server]:
     """A process that is killed in the end."""
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **options)
@@ -28,7 +27,7 @@ def started(command: list[str], log: Path, **options: Any) -> Iterator[Server]:
             yield process
         finally:
             process.kill()
-            process.wait(STOP_S)
+            process.wait(STOP_SECONDS)
 
 
 @contextmanager
@@ -44,15 +43,15 @@ def redis_of_three(folder: Path, ports: list[int]) -> Iterator[str]:
             options = f"--port {port} --bind 127.0.0.1 --cluster-enabled yes --cluster-port {bus}"
             options += " --cluster-announce-ip 127.0.0.1 --appendonly yes --appendfsync always"
             command = [binary, *options.split(), "--dir", str(home), "--save", ""]
-            stack.enter_context(started(command, home / "log"))
+            stack.enter_context(running(command, home / "log"))
             nodes.append(stack.enter_context(closing(redis.Redis(port=port))))
         for node in nodes:
-            until(lambda node=node: _answers(node))
+            wait_until(lambda node=node: _answers(node), "a node of the cluster answers")
         for node, (first, end) in zip(nodes, pairwise(SLOTS), strict=True):
             node.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
             node.execute_command("CLUSTER MEET", "127.0.0.1", ports[0], ports[3])
         for node in nodes:
-            until(lambda node=node: _is_whole(node))
+            wait_until(lambda node=node: _is_complete(node), "the nodes have formed a cluster")
         yield f"redis+cluster://127.0.0.1:{ports[0]}"
 
 
@@ -62,25 +61,27 @@ def _answers(node: redis.Redis) -> bool:
     return False
 
 
-def _is_whole(node: redis.Redis) -> bool:
+def _is_complete(node: redis.Redis) -> bool:
     info = node.execute_command("CLUSTER INFO")
     return info["cluster_state"] == "ok" and int(info["cluster_size"]) == 3
 
 
 @contextmanager
-def dask_scheduler(folder: Path, port: int) -> Iterator[str]:
+def dask_scheduler(folder: Path, port: int, environment: Mapping[str, str]) -> Iterator[str]:
     """The address of a Dask scheduler."""
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--no-dashboard"]
-    with started(command, folder / "scheduler.log", cwd=folder):
+    with running(command, folder / "scheduler.log", cwd=folder, env=environment):
         yield f"tcp://127.0.0.1:{port}"
 
 
 @contextmanager
-def dask_worker(folder: Path, address: str, name: str, environment: dict[str, str]) -> Any:
-    """A worker process of one thread, with nobody who would start it again."""
+def dask_worker(
+    folder: Path, address: str, name: str, environment: Mapping[str, str]
+) -> Iterator[Server]:
+    """A worker process of one thread, without a nanny that would restart it."""
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny"]
     command += ["--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", "--name", name]
     log = folder / f"{name}.log"
-    with started(command, log, cwd=folder, env=environment) as process:
+    with running(command, log, cwd=folder, env=environment) as process:
         yield process

@@ -17,4 +17,4 @@ from bulk_harness import Bulk
 def bulk(tmp_path: Path) -> Iterator[Bulk]:
     one = Bulk(tmp_path)
     yield one
-    one.end()
+    one.stop_all()

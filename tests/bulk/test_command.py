@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from bulk_harness import Bulk, draw_pictures, stored, until
+from bulk_harness import Bulk, make_pictures, stored
+from launch import wait_until
 from PIL import Image
 
 import thumbstream
@@ -24,7 +25,7 @@ from thumbstream.ids import CURVE_MARK
 from thumbstream.server.app import create_app
 from thumbstream.settings import Settings
 
-ENOUGH = 110
+PICTURES = 110
 """Pictures that keep two processes busy for some seconds."""
 
 
@@ -54,17 +55,15 @@ async def uploaded(store: Path, paths: Sequence[Path], query: str, **chosen: Any
         ("--target ssim:0.6 --no-curves", "target=ssim:0.6"),
     ],
 )
-async def test_the_store_is_what_uploads_would_have_made(
-    bulk: Bulk, options: str, query: str
-) -> None:
-    paths = draw_pictures(bulk.folder / "pictures", 3)
+async def test_stores_the_same_as_uploads(bulk: Bulk, options: str, query: str) -> None:
+    paths = make_pictures(bulk.folder / "pictures", 3)
     glass = Image.linear_gradient("L").resize((40, 60))
     clear = Image.merge("LA", (glass, glass)).convert("RGBA")
     clear.save(bulk.folder / "pictures" / "glass.png")
     paths.append(bulk.folder / "pictures" / "glass.png")
     status, errors = bulk.run("pictures", *options.split(), "--workers", 1)
-    assert (status, "4 made" in errors) == (0, True), errors
-    await uploaded(bulk.folder / "up.db", paths, query, curves="--no-curves" not in options)
+    assert (status, "4 encoded" in errors) == (0, True), errors
+    await uploaded(bulk.folder / "up.db", paths, query, measure_curves="--no-curves" not in options)
     streams = stored(bulk.folder / "streams.db")
     assert streams == stored(bulk.folder / "up.db")
     curves = [key for key in streams if key.startswith(CURVE_MARK)]
@@ -72,19 +71,19 @@ async def test_the_store_is_what_uploads_would_have_made(
     assert len(curves) == (0 if "--no-curves" in options else 4)
 
 
-def test_bad_files_are_reported_and_skipped(bulk: Bulk) -> None:
-    good = draw_pictures(bulk.folder / "in", 2)
+def test_invalid_files_are_reported(bulk: Bulk) -> None:
+    good = make_pictures(bulk.folder / "in", 2)
     (bulk.folder / "in" / "text.jpg").write_text("not a picture")
     (bulk.folder / "in" / "cut.png").write_bytes(good[0].read_bytes()[:90])
-    for attempt in ("2 made, 0 done before, 2 failed", "0 made, 2 done before, 2 failed"):
-        status, errors = bulk.run("in", "--manifest", "out.jsonl", "--workers", 1)
+    for attempt in ("2 encoded, 0 done before, 2 failed", "0 encoded, 2 done before, 2 failed"):
+        status, errors = bulk.run("in", "--results", "out.jsonl", "--workers", 1)
         assert status == 1
         assert attempt in errors
         assert "in/text.jpg: the picture is none of JPEG" in errors
         assert "in/cut.png: " in errors
-    manifest = bulk.manifest()
-    assert sorted(manifest) == ["in/0.png", "in/1.png"]
-    for path, row in manifest.items():
+    results = bulk.results()
+    assert sorted(results) == ["in/0.png", "in/1.png"]
+    for path, row in results.items():
         stream = stored(bulk.folder / "streams.db")[row["id"]]
         assert stream == thumbstream.encode(bulk.folder / path)
         assert row["length"] == len(stream) > MIN_CANDIDATE
@@ -93,18 +92,18 @@ def test_bad_files_are_reported_and_skipped(bulk: Bulk) -> None:
 
 
 def test_a_list_on_standard_input(bulk: Bulk) -> None:
-    paths = draw_pictures(bulk.folder / "in", 2)
+    paths = make_pictures(bulk.folder / "in", 2)
     odd = paths[0].rename(bulk.folder / "in" / "two\nlines \x1b[31m.png")
     given = "\0".join([str(odd), "in/1.png", "in/gone\x1b.png"])
-    status, errors = bulk.run("-", "--null", "--manifest", "out.jsonl", stdin=given)
+    status, errors = bulk.run("-", "--null", "--results", "out.jsonl", stdin=given)
     assert status == 1
-    assert "2 made" in errors
+    assert "2 encoded" in errors
     assert "gone\\x1b.png: No such file" in errors
-    assert set(bulk.manifest()) == {str(odd), "in/1.png"}
+    assert set(bulk.results()) == {str(odd), "in/1.png"}
 
 
 def test_verify_fills_another_store(bulk: Bulk) -> None:
-    draw_pictures(bulk.folder / "in", 2)
+    make_pictures(bulk.folder / "in", 2)
     assert bulk.run("in", "--workers", 1)[0] == 0
     bulk.store = "sqlite:///other.db"
     status, errors = bulk.run("in", "--workers", 1)
@@ -112,13 +111,13 @@ def test_verify_fills_another_store(bulk: Bulk) -> None:
     assert "another store" in errors
     assert bulk.run("in", "--workers", 1, "--verify")[0] == 0
     assert stored(bulk.folder / "other.db") == stored(bulk.folder / "streams.db")
-    assert "0 made, 2 done before" in bulk.run("in", "--workers", 1)[1]
+    assert "0 encoded, 2 done before" in bulk.run("in", "--workers", 1)[1]
 
 
-def begun(bulk: Bulk, **options: Any) -> tuple[subprocess.Popen[str], list[int]]:
-    """A run with two workers, some way in; their process ids."""
-    process = bulk.begin("in", "--workers", 2, **options)
-    until(lambda: len(stored(bulk.folder / "streams.db")) > 20)
+def started(bulk: Bulk, **options: Any) -> tuple[subprocess.Popen[str], list[int]]:
+    """A run of two workers that has stored some streams; the process ids of the workers."""
+    process = bulk.start("in", "--workers", 2, **options)
+    wait_until(lambda: len(stored(bulk.folder / "streams.db")) > 20, "some streams are stored")
     assert process.poll() is None
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
@@ -133,50 +132,52 @@ def done_in_journal(bulk: Bulk) -> set[str]:
         return {key for (key,) in rows}
 
 
-def assert_goes_on(bulk: Bulk) -> None:
-    """What the journal has is in the store; another run makes the rest and only that."""
+def assert_continues(bulk: Bulk) -> None:
+    """What the journal has is in the store; another run encodes the rest and nothing else."""
     done = done_in_journal(bulk)
-    assert 0 < len(done) < ENOUGH
+    assert 0 < len(done) < PICTURES
     streams = stored(bulk.folder / "streams.db")
     assert all(key in streams and CURVE_MARK + key in streams for key in done)
-    status, errors = bulk.run("in", "--workers", 2, "--manifest", "out.jsonl")
+    status, errors = bulk.run("in", "--workers", 2, "--results", "out.jsonl")
     assert status == 0
-    assert f"{ENOUGH - len(done)} made, {len(done)} done before, 0 failed" in errors
-    rows = bulk.manifest()
-    assert set(rows) == {f"in/{number}.png" for number in range(ENOUGH)}
+    assert f"{PICTURES - len(done)} encoded, {len(done)} done before, 0 failed" in errors
+    rows = bulk.results()
+    assert set(rows) == {f"in/{number}.png" for number in range(PICTURES)}
     assert {row["id"] for row in rows.values()} == {
         key for key in stored(bulk.folder / "streams.db") if key[0] != CURVE_MARK
     }
 
 
-def test_a_run_that_is_killed_loses_nothing(bulk: Bulk) -> None:
-    draw_pictures(bulk.folder / "in", ENOUGH)
-    process, workers = begun(bulk)
+def test_a_killed_run_loses_nothing(bulk: Bulk) -> None:
+    make_pictures(bulk.folder / "in", PICTURES)
+    process, workers = started(bulk)
     process.kill()
     process.wait(30)
     # Its workers do not outlive it.
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
-    assert_goes_on(bulk)
+    wait_until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers ended"
+    )
+    assert_continues(bulk)
 
 
-def test_a_signal_to_all_finishes_what_runs(bulk: Bulk) -> None:
-    draw_pictures(bulk.folder / "in", ENOUGH)
-    process, _ = begun(bulk, start_new_session=True)
+def test_a_signal_to_the_group_finishes_what_is_in_flight(bulk: Bulk) -> None:
+    make_pictures(bulk.folder / "in", PICTURES)
+    process, _ = started(bulk, start_new_session=True)
     os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert "the same command goes on" in errors
-    assert f"{len(done_in_journal(bulk))} made" in errors  # nothing was thrown away
-    assert_goes_on(bulk)
+    assert "the same command continues" in errors
+    assert f"{len(done_in_journal(bulk))} encoded" in errors  # nothing was lost
+    assert_continues(bulk)
 
 
-def test_a_worker_that_dies_costs_nothing(bulk: Bulk) -> None:
-    draw_pictures(bulk.folder / "in", ENOUGH)
-    process, workers = begun(bulk)
+def test_a_killed_worker_loses_nothing(bulk: Bulk) -> None:
+    make_pictures(bulk.folder / "in", PICTURES)
+    process, workers = started(bulk)
     os.kill(workers[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert f"{ENOUGH} made, 0 done before, 0 failed" in errors
+    assert f"{PICTURES} encoded, 0 done before, 0 failed" in errors
 
 
 @pytest.mark.parametrize(
@@ -186,10 +187,10 @@ def test_a_worker_that_dies_costs_nothing(bulk: Bulk) -> None:
         ["--workers", "0"],
         ["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"],
         ["--max-bytes", "9", "--target", "ssim:0.5"],
-        ["--manifest", "m.xml"],
+        ["--results", "m.xml"],
     ],
 )
-def test_wrong_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejects_invalid_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["compress-all", ".", *arguments])
     assert caught.value.code == 2
@@ -205,7 +206,7 @@ def test_wrong_options(arguments: list[str], capsys: pytest.CaptureFixture[str])
         (["in", "--journal", "gone/j"], "journal"),
     ],
 )
-def test_what_cannot_begin(
+def test_reports_why_it_cannot_start(
     arguments: list[str],
     message: str,
     tmp_path: Path,
@@ -218,7 +219,7 @@ def test_what_cannot_begin(
     assert message in capsys.readouterr().err
 
 
-def test_no_password_gets_into_the_journal(
+def test_no_password_in_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -227,10 +228,45 @@ def test_no_password_gets_into_the_journal(
     assert b"hunter2" not in Path("compress-all.journal").read_bytes()
 
 
-def test_redis(bulk: Bulk, redis_url: str) -> None:
+def test_stores_in_redis(bulk: Bulk, redis_url: str) -> None:
     colours = np.random.default_rng().integers(0, 256, (4, 4, 3), np.uint8)
     (bulk.folder / "in").mkdir()
     Image.fromarray(colours).resize((80, 50)).save(bulk.folder / "in" / "new.png")
     bulk.store = redis_url
     assert bulk.run("in", "--workers", 1)[0] == 0
     assert "1 done before" in bulk.run("in", "--workers", 1, "--verify")[1]
+
+
+def test_files_that_are_not_pictures_are_counted_and_named(bulk: Bulk) -> None:
+    make_pictures(bulk.folder / "in", 1)
+    (bulk.folder / "in" / "IMG_1.HEIC").write_bytes(b"heic")
+    (bulk.folder / "in" / "._0.png").write_bytes(bytes(8))
+    status, errors = bulk.run("in", "--workers", 1)
+    assert status == 0
+    assert "1 encoded, 0 done before, 0 failed" in errors
+    assert "skipped 1 .heic file, such as in/IMG_1.HEIC" in errors
+    assert "skipped 1 ._* (AppleDouble) file, such as in/._0.png" in errors
+
+
+def test_a_time_out_of_range_is_no_obstacle(bulk: Bulk) -> None:
+    first, second = make_pictures(bulk.folder / "in", 2)
+    os.utime(second, (13569465600, 13569465600))  # the year 2400
+    assert "2 encoded, 0 done before" in bulk.run("in", "--workers", 1)[1]
+    assert "0 encoded, 2 done before" in bulk.run("in", "--workers", 1)[1]
+    assert first.exists()
+
+
+def test_a_list_with_crlf_and_byte_order_mark(bulk: Bulk) -> None:
+    make_pictures(bulk.folder, 2)
+    (bulk.folder / "list.txt").write_bytes(b"\xef\xbb\xbf0.png\r\n1.png\r\n")
+    assert "2 encoded, 0 done before, 0 failed" in bulk.run("list.txt", "--workers", 1)[1]
+
+
+def test_stores_whose_names_look_alike_are_different(bulk: Bulk) -> None:
+    make_pictures(bulk.folder / "in", 1)
+    bulk.store = "sqlite:///x#1.db"
+    assert bulk.run("in", "--workers", 1)[0] == 0
+    bulk.store = "sqlite:///x#2.db"
+    status, errors = bulk.run("in", "--workers", 1)
+    assert status == 1
+    assert "another store" in errors

@@ -5,47 +5,48 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from bulk_harness import until
+from launch import wait_until
 
-from thumbstream.bulk import progress as progressing
-from thumbstream.bulk.journal import Entry, Made
-from thumbstream.bulk.progress import Progress
-from thumbstream.bulk.scan import Found
+from thumbstream.bulk.journal import EncodedFile, FileResult
+from thumbstream.bulk.scan import FileInfo
+from thumbstream.cli import progress as progress_module
+from thumbstream.cli.progress import Progress
 
-MADE = Entry(Found("a.jpg", 1, 1), Made("A" * 22, 300, 640, 480, b""))
+ENCODED = FileResult(FileInfo("a.jpg", 1, 1), EncodedFile("A" * 22, 300, 640, 480, b""))
+FAILED = FileResult(FileInfo("b\x1b.jpg", 1, 1), reason="cut off")
 
 
 def run(progress: Progress) -> None:
-    """Ten pictures, counted in the background: four were done before, three are made now."""
+    """Ten files, counted in the background: four were done before, three are finished now."""
     counted = threading.Event()
 
-    def everything() -> Iterator[int]:
-        yield from range(10)
+    def paths() -> Iterator[str]:
+        yield from map(str, range(10))
         counted.set()
 
-    progress.count(everything)
-    until(counted.is_set)
-    until(lambda: progress.total == 10)
-    progress.skipped(4)
-    progress.settled([MADE, Entry(Found("b\x1b.jpg", 1, 1), reason="cut off"), MADE])
+    progress.count(paths)
+    assert counted.wait(60)
+    wait_until(lambda: progress.total == 10, "the total is 10")
+    progress.add_done(4)
+    progress.add_results([ENCODED, FAILED, ENCODED])
     progress.close()
 
 
-def test_a_bar_where_there_is_a_terminal(
+def test_a_bar_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(progressing, "REDRAW_S", 0.0)
+    monkeypatch.setattr(progress_module, "REDRAW_SECONDS", 0.0)
     run(Progress())
-    shown = capsys.readouterr().err
-    assert "7/10" in shown
-    assert "thumbstream: b\\x1b.jpg: cut off" in shown
+    output = capsys.readouterr().err
+    assert "7/10" in output
+    assert "thumbstream: b\\x1b.jpg: cut off" in output
 
 
-def test_lines_where_there_is_none(
+def test_lines_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progressing, "LINE_S", 0.0)
+    monkeypatch.setattr(progress_module, "LOG_INTERVAL_SECONDS", 0.0)
     run(Progress())
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("thumbstream: 4 of 10 pictures")
@@ -54,14 +55,14 @@ def test_lines_where_there_is_none(
     assert lines[2].endswith(" left")
 
 
-def test_what_cannot_be_counted_has_no_total(capsys: pytest.CaptureFixture[str]) -> None:
-    def broken() -> Iterator[int]:
-        yield 1
-        raise ValueError("no list")
+def test_an_invalid_list_has_no_total(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> Iterator[str]:
+        yield "1"
+        raise ValueError("invalid list")
 
     progress = Progress()
     progress.count(broken)
-    progress.settled([MADE])
+    progress.add_results([ENCODED])
     progress.close()
     assert progress.total is None
     assert capsys.readouterr().err == ""

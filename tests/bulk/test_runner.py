@@ -1,4 +1,4 @@
-"""The loop, with an engine and a store that tests can see through and break."""
+"""The loop, with a worker pool and a store that tests can inspect and break."""
 
 from __future__ import annotations
 
@@ -11,69 +11,75 @@ from typing import Any
 
 import pytest
 
-from thumbstream.bulk import writer as keeping
-from thumbstream.bulk.jobs import Job, Outcome, VersionError, make
-from thumbstream.bulk.journal import Entry, Journal, Made
-from thumbstream.bulk.runner import BATCH, LOOKED_UP, MOST_CRASHES, CrashingError, Runner
-from thumbstream.bulk.scan import Found
-from thumbstream.bulk.writer import Keeper
+from thumbstream.bulk import writer as writer_module
+from thumbstream.bulk.jobs import Job, Outcome, VersionError, encode_files
+from thumbstream.bulk.journal import EncodedFile, FileResult, Journal
+from thumbstream.bulk.runner import (
+    BATCH,
+    LOOKUP_CHUNK,
+    MAX_CONSECUTIVE_CRASHES,
+    CrashingError,
+    Runner,
+)
+from thumbstream.bulk.scan import FileInfo
+from thumbstream.bulk.writer import StoreWriter
 from thumbstream.encoding import EncodeOptions
 from thumbstream.errors import StoreFullError, StoreUnavailableError
 from thumbstream.ids import curve_key, identify
 
-JOB = Job(EncodeOptions(model="stand-in"))
+JOB = Job(EncodeOptions(model="fake"))
 
 
 class CrashError(Exception):
     """A worker died."""
 
 
-def value_of(path: str) -> bytes:
+def stream_of(path: str) -> bytes:
     return f"the stream of {path}".encode()
 
 
-class StandInEngine:
-    """Works on a batch when it is submitted; the pictures named ``deadly`` kill its worker."""
+class FakePool:
+    """Encodes a batch when it is submitted; files that are ``deadly`` kill its worker."""
 
-    crashes: tuple[type[BaseException], ...] = (CrashError,)
+    crash_errors: tuple[type[BaseException], ...] = (CrashError,)
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.deadly: Callable[[str], bool] = lambda _: False
         self.error: Exception | None = None
 
-    def room(self) -> int:
+    def max_in_flight(self) -> int:
         return 3
 
-    def submit(self, job: Job, batch: Sequence[Found]) -> Future[list[Outcome]]:
+    def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
         assert job is JOB
-        self.batches.append([found.path for found in batch])
+        self.batches.append([file.path for file in batch])
         future: Future[list[Outcome]] = Future()
         if self.error is not None:
             future.set_exception(self.error)
-        elif any(self.deadly(found.path) for found in batch):
+        elif any(self.deadly(file.path) for file in batch):
             future.set_exception(CrashError())
         else:
-            future.set_result([self._made(found) for found in batch])
+            future.set_result([self._encode(file) for file in batch])
         return future
 
     def close(self) -> None:
         pass
 
     @property
-    def given(self) -> list[str]:
+    def submitted(self) -> list[str]:
         return [path for batch in self.batches for path in batch]
 
     @staticmethod
-    def _made(found: Found) -> Outcome:
-        stream = value_of(found.path)
+    def _encode(file: FileInfo) -> Outcome:
+        stream = stream_of(file.path)
         key = identify(stream)
-        made = Made(key, len(stream), 640, 480, stream[:32])
-        return Outcome(Entry(found, made), [(key, stream), (curve_key(key), b"curve")])
+        encoded = EncodedFile(key, len(stream), 640, 480, stream[:32])
+        return Outcome(FileResult(file, encoded), {key: stream, curve_key(key): b"curve"})
 
 
-class StandInStore:
-    """A dict that fails as often as ``failures`` says, and then works."""
+class FakeStore:
+    """A dict whose puts raise the errors of ``failures`` first."""
 
     name = "memory"
 
@@ -95,7 +101,7 @@ class StandInStore:
         return [self.values.get(key) for key in keys]
 
     async def put(self, key: str, value: bytes) -> bool:
-        raise AssertionError("one by one would be a commit for each")
+        raise AssertionError("single puts would need a commit each")
 
     async def put_many(self, values: Mapping[str, bytes]) -> None:
         self.puts += 1
@@ -104,42 +110,40 @@ class StandInStore:
         self.values.update(values)
 
 
-class Lines:
-    """A report that is kept."""
-
+class FakeReport:
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.before = 0
+        self.results: list[FileResult] = []
+        self.done_before = 0
 
-    def skipped(self, pictures: int) -> None:
-        self.before += pictures
+    def add_done(self, count: int) -> None:
+        self.done_before += count
 
-    def settled(self, entries: Sequence[Entry]) -> None:
-        self.entries += entries
+    def add_results(self, results: Sequence[FileResult]) -> None:
+        self.results += results
 
 
 class Bench:
-    """Everything that a run stands on."""
+    """Everything that a run needs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.engine = StandInEngine()
-        self.store = StandInStore()
-        self.journal = Journal(folder / "j", {"store": "s"})
-        self.report = Lines()
+        self.pool = FakePool()
+        self.store = FakeStore()
+        self.journal = Journal(folder / "j", {}, "store")
+        self.report = FakeReport()
 
     def runner(self, **options: Any) -> Runner:
         runner: Runner
-        keeper = Keeper(self.store, lambda: runner.stopping)
-        runner = Runner(JOB, self.engine, keeper, self.journal, self.report, **options)
+        writer = StoreWriter(self.store, lambda: runner.stopping)
+        runner = Runner(JOB, self.pool, writer, self.journal, self.report, **options)
         return runner
 
     def run(self, paths: Sequence[str], **options: Any) -> tuple[int, int, int]:
-        """Pictures made, skipped and failed; what the engine was given is forgotten before."""
-        self.engine.batches.clear()
+        """Files encoded, done before and failed."""
+        self.pool.batches.clear()
         runner = self.runner(**options)
         runner.run(paths)
-        return runner.tally.made, runner.tally.skipped, runner.tally.failed
+        return runner.counts.encoded, runner.counts.done_before, runner.counts.failed
 
     def files(self, count: int) -> list[str]:
         paths = [self.folder / f"{number}.jpg" for number in range(count)]
@@ -155,34 +159,34 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield bench
 
 
-def test_everything_is_made_once(bench: Bench) -> None:
+def test_every_file_is_encoded_once(bench: Bench) -> None:
     paths = bench.files(3 * BATCH + 1)
     assert bench.run(paths) == (len(paths), 0, 0)
-    assert sorted(bench.engine.given) == sorted(paths)
+    assert sorted(bench.pool.submitted) == sorted(paths)
     assert set(bench.store.values) == {
         key
         for path in paths
-        for key in (identify(value_of(path)), curve_key(identify(value_of(path))))
+        for key in (identify(stream_of(path)), curve_key(identify(stream_of(path))))
     }
-    assert bench.store.puts < len(bench.engine.batches)  # batches share a put
+    assert bench.store.puts < len(bench.pool.batches)  # batches share a put
     assert bench.run(paths) == (0, len(paths), 0)
-    assert bench.engine.given == []
+    assert bench.pool.submitted == []
 
 
-def test_what_changed_is_made_again(bench: Bench) -> None:
+def test_changed_files_are_encoded_again(bench: Bench) -> None:
     paths = bench.files(3)
     bench.run(paths)
     Path(paths[0]).write_bytes(b"longer")
     os.utime(paths[1], ns=(0, 1))
     assert bench.run(paths) == (2, 1, 0)
-    assert bench.engine.given == paths[:2]
+    assert bench.pool.submitted == paths[:2]
 
 
-def test_what_is_no_file_is_reported(bench: Bench) -> None:
+def test_missing_files_and_folders_are_reported(bench: Bench) -> None:
     paths = [*bench.files(1), str(bench.folder), str(bench.folder / "gone.jpg")]
     assert bench.run(paths) == (1, 0, 2)
-    reasons = {entry.found.path: entry.reason for entry in bench.report.entries}
-    assert reasons[paths[1]] == "not a regular file"
+    reasons = {result.file.path: result.reason for result in bench.report.results}
+    assert reasons[paths[1]] == "a folder, not a picture file"
     assert reasons[paths[2]] == "No such file or directory"
 
 
@@ -195,102 +199,100 @@ def test_the_journal_is_written_after_the_store(bench: Bench) -> None:
     assert bench.run(paths) == (2, 0, 0)
 
 
-def test_a_store_that_is_away_for_a_moment_is_waited_for(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_store_is_retried(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(keeping.time, "sleep", pauses.append)
+    monkeypatch.setattr(writer_module.time, "sleep", pauses.append)
     bench.store.failures = [StoreUnavailableError("failing over")] * 4
     assert bench.run(bench.files(2)) == (2, 0, 0)
     assert pauses == sorted(set(pauses))
     assert len(pauses) == 4
 
 
-def test_a_store_that_stays_away_ends_the_run(
+def test_a_store_that_stays_unreachable_ends_the_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0.0)
     bench.store.failures = [StoreUnavailableError("gone")]
     with pytest.raises(StoreUnavailableError):
         bench.run(bench.files(2))
 
 
-def test_millions_are_not_looked_at_ahead(bench: Bench) -> None:
-    asked = 0
+def test_paths_are_read_as_they_are_needed(bench: Bench) -> None:
+    taken = 0
     (path,) = bench.files(1)
 
     def endless() -> Iterator[str]:
-        nonlocal asked
+        nonlocal taken
         while True:
-            asked += 1
+            taken += 1
             yield path
 
     runner = bench.runner()
-    settle = bench.report.settled
+    add_results = bench.report.add_results
 
-    def stop(entries: Sequence[Entry]) -> None:
-        settle(entries)
+    def stop(results: Sequence[FileResult]) -> None:
+        add_results(results)
         runner.stopping = True
 
-    bench.report.settled = stop  # type: ignore[method-assign]
+    bench.report.add_results = stop  # type: ignore[method-assign]
     runner.run(endless())
-    assert asked == LOOKED_UP
-    assert len(bench.report.entries) == bench.engine.room() * BATCH  # what ran was finished
+    assert taken == LOOKUP_CHUNK
+    assert len(bench.report.results) == bench.pool.max_in_flight() * BATCH
 
 
-def test_a_stop_while_nothing_is_to_be_done(bench: Bench) -> None:
-    paths = bench.files(LOOKED_UP)
+def test_stops_while_everything_is_done(bench: Bench) -> None:
+    paths = bench.files(LOOKUP_CHUNK)
     bench.run(paths)
     runner = bench.runner()
-    asked: list[str] = []
+    taken: list[str] = []
 
     def endless() -> Iterator[str]:
         while True:
-            asked.append(paths[len(asked) % len(paths)])
-            runner.stopping = len(asked) == 3 * LOOKED_UP
-            yield asked[-1]
+            taken.append(paths[len(taken) % len(paths)])
+            runner.stopping = len(taken) == 3 * LOOKUP_CHUNK
+            yield taken[-1]
 
     runner.run(endless())
-    assert runner.tally.skipped == 3 * LOOKED_UP
+    assert runner.counts.done_before == 3 * LOOKUP_CHUNK
 
 
-def test_a_picture_that_kills_its_worker_is_found(bench: Bench) -> None:
+def test_finds_the_file_that_kills_its_worker(bench: Bench) -> None:
     paths = bench.files(5 * BATCH)
     killer = paths[BATCH + 3]
-    bench.engine.deadly = lambda path: path == killer
+    bench.pool.deadly = lambda path: path == killer
     assert bench.run(paths) == (len(paths) - 1, 0, 1)
-    failed = [entry for entry in bench.report.entries if entry.reason is not None]
-    assert [entry.found.path for entry in failed] == [killer]
+    failed = [result for result in bench.report.results if result.reason is not None]
+    assert [result.file.path for result in failed] == [killer]
     assert "worker" in str(failed[0].reason)
-    assert [killer] in bench.engine.batches  # alone
+    assert [killer] in bench.pool.batches  # alone
 
 
 def test_workers_that_always_die_end_the_run(bench: Bench) -> None:
-    bench.engine.deadly = lambda _: True
+    bench.pool.deadly = lambda _: True
     with pytest.raises(CrashingError):
         bench.run(bench.files(10 * BATCH))
-    assert len(bench.engine.batches) <= bench.engine.room() + MOST_CRASHES
+    assert len(bench.pool.batches) <= bench.pool.max_in_flight() + MAX_CONSECUTIVE_CRASHES
 
 
-def test_an_installation_that_is_wrong_ends_the_run(bench: Bench) -> None:
-    bench.engine.error = VersionError("another version")
+def test_a_fault_of_the_installation_ends_the_run(bench: Bench) -> None:
+    bench.pool.error = VersionError("another version")
     with pytest.raises(VersionError):
         bench.run(bench.files(40))
-    assert bench.report.entries == []
+    assert bench.report.results == []
 
 
-def test_verify_makes_what_the_store_lacks(bench: Bench) -> None:
+def test_verify_encodes_what_the_store_lacks(bench: Bench) -> None:
     paths = bench.files(6)
     bench.run(paths)
-    keys = [identify(value_of(path)) for path in paths]
+    keys = [identify(stream_of(path)) for path in paths]
     del bench.store.values[keys[0]]
     del bench.store.values[curve_key(keys[2])]
     bench.store.values[keys[4]] = b"another"
     assert bench.run(paths) == (0, 6, 0)
     assert bench.run(paths, verify=True) == (3, 3, 0)
-    assert bench.engine.given == [paths[0], paths[2], paths[4]]
+    assert bench.pool.submitted == [paths[0], paths[2], paths[4]]
 
 
-def test_a_worker_of_another_version_refuses() -> None:
+def test_rejects_a_worker_of_another_version() -> None:
     with pytest.raises(VersionError, match="another-one"):
-        make(Job(EncodeOptions(), version="another-one"), [])
+        encode_files(Job(EncodeOptions(), version="another-one"), [])

@@ -110,10 +110,10 @@ def check_bulk(folder: Path) -> None:
     pictures.mkdir()
     picture().save(pictures / "a.png")
     picture().rotate(180).save(pictures / "b.png")
-    manifest = folder / "all.jsonl"
+    results = folder / "all.jsonl"
     where = ["--store", f"sqlite:///{folder / 'bulk.db'}", "--journal", str(folder / "journal")]
-    run(folder, "compress-all", str(pictures), *where, "--manifest", str(manifest))
-    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    run(folder, "compress-all", str(pictures), *where, "--results", str(results))
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
     assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png"]
     assert all((row["width"], row["height"]) == (96, 64) for row in rows)
     print(f"bulk: {[row['id'] for row in rows]}")

@@ -1,36 +1,36 @@
-"""The work on some pictures, as it is sent to other processes and machines.
+"""Encoding of some files, as it is sent to other processes and machines.
 
-`make` reads the files, and hands back what belongs into the store; nothing is written here, and no
-password of a store leaves the process that was given it. What is wrong with a picture is an answer;
-what is wrong with the installation (a model that is not there, another version) is raised.
+`encode_files` reads the files and returns what belongs into the store. It writes nothing, and the
+store's password never leaves the process that was started with it. A file that cannot be encoded is
+a result; a fault of the installation (a missing model, another version) is raised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import thumbstream
-from thumbstream.bulk.journal import Entry, Made
-from thumbstream.bulk.scan import Found
+from thumbstream.bulk.journal import EncodedFile, FileResult
+from thumbstream.bulk.scan import FileInfo
 from thumbstream.codec.base import Codec
-from thumbstream.encoding import PREVIEW_BYTES, EncodeOptions, encode_picture
+from thumbstream.encoding import INLINE_PREFIX_BYTES, EncodeOptions, encode_picture
 from thumbstream.errors import ThumbstreamError
 from thumbstream.images import ImageLimits
 from thumbstream.models import installed_models
 
 
 class VersionError(ThumbstreamError):
-    """A worker that has another version of the package than the process that sends it work."""
+    """A worker with another version of the package than the process that sends it files."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to know besides the files: how to encode, and with what limits."""
+    """How the files of a run are encoded."""
 
     options: EncodeOptions
-    """With the model named, whatever the default of a worker is."""
+    """Names the model: the default of a worker may be another."""
     curves: bool = True
     """Whether curves are measured."""
     device: str = "auto"
@@ -39,8 +39,7 @@ class Job:
 
     def fingerprint(self) -> dict[str, object]:
         """What decides about the stored bytes: runs that share a journal agree in it."""
-        options = self.options
-        target = options.target
+        options, target = self.options, self.options.target
         return {
             "model": options.model,
             "size": options.size,
@@ -52,34 +51,33 @@ class Job:
 
 
 class Outcome(NamedTuple):
-    """A line for the journal, and what the store must keep before it may be written."""
+    """A row of the journal, and what the store must hold before it is written."""
 
-    entry: Entry
-    values: Sequence[tuple[str, bytes]] = ()
+    result: FileResult
+    values: Mapping[str, bytes] = {}
 
 
-def make(job: Job, batch: Sequence[Found]) -> list[Outcome]:
-    """Streams of some pictures. Raises `ThumbstreamError` when none could be made at all."""
+def encode_files(job: Job, files: Sequence[FileInfo]) -> list[Outcome]:
+    """Encode some files. Raises `ThumbstreamError` if the installation cannot encode any."""
     if job.version != thumbstream.__version__:
         raise VersionError(
             f"a worker has thumbstream {thumbstream.__version__}, this is {job.version}"
         )
-    codec = installed_models(job.device).load(job.options.model)  # opened once a process
-    return [_make_one(codec, job, found) for found in batch]
+    codec = installed_models(job.device).load(job.options.model)  # opened once in a process
+    return [_encode_file(job, codec, file) for file in files]
 
 
-def _make_one(codec: Codec, job: Job, found: Found) -> Outcome:
+def _encode_file(job: Job, codec: Codec, file: FileInfo) -> Outcome:
     try:
-        encoded = encode_picture(
-            found.path, job.options, codec, limits=job.limits, curve=job.curves
-        )
+        thumb = encode_picture(file.path, job.options, codec, limits=job.limits, curve=job.curves)
     except (ThumbstreamError, OSError) as error:
-        return Outcome(Entry(found, reason=reason_of(error)))
-    except Exception as error:  # One picture of a million must not end the run, whatever it is.
-        return Outcome(Entry(found, reason=f"{type(error).__name__}: {error}"))
-    stream = encoded.stream
-    made = Made(encoded.id, len(stream), encoded.width, encoded.height, stream[:PREVIEW_BYTES])
-    return Outcome(Entry(found, made), list(encoded.stored_values().items()))
+        return Outcome(FileResult(file, reason=reason_of(error)))
+    except Exception as error:  # one file of a million must not end the run
+        return Outcome(FileResult(file, reason=f"{type(error).__name__}: {error}"))
+    encoded = EncodedFile(
+        thumb.id, len(thumb.stream), thumb.width, thumb.height, thumb.stream[:INLINE_PREFIX_BYTES]
+    )
+    return Outcome(FileResult(file, encoded), thumb.stored_values())
 
 
 def reason_of(error: Exception) -> str:

@@ -1,14 +1,14 @@
-"""The journal: what has become of every picture, in one SQLite file.
+"""The journal: the result of every file, in one SQLite file.
 
-* A row says ``done`` only after the store said that the stream is durable, so a run may be killed
-  at any moment: what was done is not done again, what was not is not missed.
-* It is looked up by path, some pictures at a time; memory does not grow with it. It also is the
-  result: which path has which id (`Journal.pictures`).
-* It belongs to one job (how the streams are made, and for which store) and to one run at a time.
+* A row says ``done`` only after the store confirmed that the stream is durable. So a run may be
+  killed at any moment: the next one repeats nothing that is done and misses nothing that is not.
+* Rows are looked up by path, some at a time; memory does not grow with the journal. It also is the
+  result of the run: which path has which id (`Journal.encoded_files`).
+* It belongs to one job (how files are encoded, and into which store) and to one run at a time.
 
-SQLite and not lines of JSON, because a million lines would have to be read into memory to know what
-is done. Commits are not synced to disk one by one: a machine that loses power may forget the last
-rows, and those pictures are made again.
+SQLite rather than lines of JSON, because a million lines would have to be read into memory to know
+what is done. Commits are not synced one by one: after a power failure the last rows may be missing,
+and those files are encoded again.
 """
 
 from __future__ import annotations
@@ -17,37 +17,41 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thumbstream.bulk.scan import Found
+from thumbstream.bulk.scan import FileInfo
 from thumbstream.errors import ThumbstreamError
 
 SCHEMA_VERSION = 1
-"""Kept in ``PRAGMA user_version``."""
+"""Stored in ``PRAGMA user_version``."""
+
+STORE = "store"
+"""The row of the job that names the store."""
 
 _CREATE = """
 CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE picture (
   path ANY PRIMARY KEY, -- TEXT; BLOB where the name is not UTF-8
-  size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, -- of the file when it was looked at
+  size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, -- of the file before it was read
   status TEXT NOT NULL, -- done, failed
   reason TEXT, -- why it failed; the others are NULL then
-  id TEXT, length INTEGER, width INTEGER, height INTEGER, preview BLOB
+  id TEXT, length INTEGER, width INTEGER, height INTEGER, prefix BLOB
 ) STRICT, WITHOUT ROWID;
 """
-_COLUMNS = "path, size, mtime_ns, status, reason, id, length, width, height, preview"
+_COLUMNS = "path, size, mtime_ns, status, reason, id, length, width, height, prefix"
 _RECORD = f"INSERT OR REPLACE INTO picture ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (no input)
 _FIND = "SELECT size, mtime_ns, id, length FROM picture WHERE path = ? AND status = 'done'"
-_PICTURES = "SELECT path, id, length, width, height, preview FROM picture WHERE status = 'done'"
+_ENCODED = "SELECT path, id, length, width, height, prefix FROM picture WHERE status = 'done'"
 
 
 class JournalError(ThumbstreamError):
     """A journal that cannot be used, or not for this job."""
 
 
-class Made(NamedTuple):
-    """A stream that is durable."""
+class EncodedFile(NamedTuple):
+    """A stream that is durable in the store."""
 
     id: str
     length: int
@@ -55,60 +59,73 @@ class Made(NamedTuple):
     width: int
     """Of the upright original, pixels."""
     height: int
-    preview: bytes
+    prefix: bytes
     """The first bytes of the stream."""
 
 
-class Entry(NamedTuple):
-    """What has become of a picture: ``made``, or the ``reason`` why not."""
+class FileResult(NamedTuple):
+    """The result of one file: ``encoded``, or the ``reason`` why it failed."""
 
-    found: Found
-    made: Made | None = None
+    file: FileInfo
+    encoded: EncodedFile | None = None
     reason: str | None = None
 
 
-class Kept(NamedTuple):
-    """What the journal knows of a picture that is done."""
+class JournalRow(NamedTuple):
+    """What the journal says of a file that is done."""
 
     size: int
     mtime_ns: int
     id: str
     length: int
 
+    def matches(self, file: FileInfo) -> bool:
+        """Whether the file is unchanged since."""
+        return (self.size, self.mtime_ns) == (file.size, file.mtime_ns)
+
 
 class Journal:
-    """The journal in the file at ``path``, opened (and made, if there is none) for one ``job``.
+    """The journal in the file at ``path``, created if it does not exist.
 
-    Raises `JournalError` for a file that is none, is in use, or belongs to another job.
+    ``job``: what decides about the stored bytes. ``store``: identity of the store; another one than
+    before is an error unless ``any_store``. Raises `JournalError` for a file that is not a journal,
+    is in use, or belongs to another job.
     """
 
-    def __init__(self, path: str | Path, job: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        job: Mapping[str, object],
+        store: str,
+        *,
+        any_store: bool = False,
+    ) -> None:
         self._path = Path(path)
-        try:
+        self._store = store
+        with self._errors():
             self._db = sqlite3.connect(self._path, timeout=0.0, isolation_level=None)
             try:
                 self._open()
-                self._claim({name: json.dumps(value) for name, value in job.items()})
+                self._check_job({**job, STORE: store}, any_store=any_store)
             except BaseException:
                 self._db.close()
                 raise
-        except sqlite3.Error as error:
-            raise JournalError(f"the journal {path}: {_told(error)}") from error
 
-    def find(self, path: str) -> Kept | None:
-        """What is known of a picture that is done; None of any other."""
-        row = self._db.execute(_FIND, (_key(path),)).fetchone()
-        return None if row is None else Kept(*row)
+    def find(self, path: str) -> JournalRow | None:
+        """The row of a file that is done; None for any other. Raises `JournalError`."""
+        with self._errors():
+            row = self._db.execute(_FIND, (_path_value(path),)).fetchone()
+        return None if row is None else JournalRow(*row)
 
-    def record(self, entries: Sequence[Entry]) -> None:
-        """Note what has become of some pictures, all or none. Raises `JournalError`."""
+    def record(self, results: Sequence[FileResult]) -> None:
+        """Record the results of some files, all or none. Raises `JournalError`."""
         rows = [
-            (_key(path), size, mtime_ns, "failed", reason, *[None] * 5)
-            if made is None
-            else (_key(path), size, mtime_ns, "done", None, *made)
-            for (path, size, mtime_ns), made, reason in entries
+            (_path_value(path), size, mtime_ns, "failed", reason, *[None] * 5)
+            if encoded is None
+            else (_path_value(path), size, mtime_ns, "done", None, *encoded)
+            for (path, size, mtime_ns), encoded, reason in results
         ]
-        try:
+        with self._errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._db.executemany(_RECORD, rows)
@@ -117,28 +134,27 @@ class Journal:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as error:
-            raise JournalError(f"the journal {self._path}: {_told(error)}") from error
 
-    def pictures(self) -> Iterator[tuple[str, Made]]:
-        """Path and stream of every picture that is done, by path."""
-        for path, *made in self._db.execute(f"{_PICTURES} ORDER BY path"):
-            yield (path if isinstance(path, str) else os.fsdecode(path)), Made(*made)
+    def encoded_files(self) -> Iterator[tuple[str, EncodedFile]]:
+        """Path and stream of every file that is done, ordered by path. Raises `JournalError`."""
+        with self._errors():
+            for path, *encoded in self._db.execute(f"{_ENCODED} ORDER BY path"):
+                name = path if isinstance(path, str) else os.fsdecode(path)
+                yield name, EncodedFile(*encoded)
 
-    def belongs_to(self, name: str, value: object) -> bool:
-        """Whether the journal was begun with this ``value`` in its job."""
-        return self._job()[name] == json.dumps(value)
-
-    def adopt(self, name: str, value: object) -> None:
-        """Change a ``value`` of the job."""
-        self._db.execute("UPDATE job SET value = ? WHERE name = ?", (json.dumps(value), name))
+    def adopt_store(self) -> None:
+        """Make the store of this run the journal's: it has all that is done. See ``any_store``."""
+        with self._errors():
+            self._db.execute(
+                "UPDATE job SET value = ? WHERE name = ?", (json.dumps(self._store), STORE)
+            )
 
     def close(self) -> None:
         """Release the file."""
         self._db.close()
 
     def _open(self) -> None:
-        # No second run while this one is at it: both would do the same work.
+        # Locked against a second run: both would encode the same files.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -158,27 +174,36 @@ class Journal:
         (tables,) = self._db.execute(named).fetchone()
         return bool(tables == 2)
 
-    def _job(self) -> dict[str, str]:
-        return dict(self._db.execute("SELECT name, value FROM job"))
-
-    def _claim(self, job: Mapping[str, str]) -> None:
-        """Write the job into a new journal; hold it against that of an old one.
-
-        The store is not held against anything here: a run that verifies may bring another.
-        """
-        known = self._job()
-        if not known:
-            self._db.executemany("INSERT INTO job VALUES (?, ?)", job.items())
+    def _check_job(self, job: Mapping[str, object], *, any_store: bool) -> None:
+        """Write the job into a new journal; compare it with that of an old one."""
+        values = {name: json.dumps(value) for name, value in job.items()}
+        recorded = dict(self._db.execute("SELECT name, value FROM job"))
+        if not recorded:
+            self._db.executemany("INSERT INTO job VALUES (?, ?)", values.items())
             return
-        other = [name for name in job if name != "store" and known.get(name) != job[name]]
-        if other:
-            told = "; ".join(f"{name}: {known.get(name)}, now {job[name]}" for name in other)
+        changed = {name for name in values if recorded.get(name) != values[name]}
+        differences = "; ".join(
+            f"{name}: {recorded.get(name)}, now {values[name]}" for name in sorted(changed)
+        )
+        if changed - {STORE}:
             raise JournalError(
-                f"the journal {self._path} is of another job ({told}): use another --journal"
+                f"the journal {self._path} is of another job ({differences}): use another --journal"
+            )
+        if changed and not any_store:
+            raise JournalError(
+                f"the journal {self._path} is of another store ({differences}): "
+                "use another --journal, or --verify to encode what this store lacks"
             )
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {self._path}: {_explain(error)}") from error
 
-def _key(path: str) -> Any:
+
+def _path_value(path: str) -> Any:
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -186,10 +211,8 @@ def _key(path: str) -> Any:
     return path
 
 
-def _told(error: sqlite3.Error) -> str:
-    if (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in (
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-    ):
+def _explain(error: sqlite3.Error) -> str:
+    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "another run is using it"
     return str(error)

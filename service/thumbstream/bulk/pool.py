@@ -1,6 +1,6 @@
-"""All cores of this machine: a pool of processes, each with the codec opened once.
+"""Worker pools: all cores of this machine, as processes that each open the codec once.
 
-Processes and not threads, since encoding and measuring curves are many short array operations
+Processes rather than threads, since encoding and measuring curves are many short array operations
 under the interpreter lock: ``loadtest/bench/bulk.py`` measures both.
 """
 
@@ -13,64 +13,98 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from typing import Protocol
 
-from thumbstream.bulk.jobs import Job, Outcome, make
-from thumbstream.bulk.scan import Found
+from thumbstream.bulk.jobs import Job, Outcome, encode_files
+from thumbstream.bulk.scan import FileInfo
 
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Set to 1, unless they are set, for workers: there is one for each core already."""
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Set to 1 for workers, unless they are set already: there is one worker for each core."""
 
 
-class Processes:
-    """An `Engine` of ``workers`` processes; they start with the first batch."""
+class WorkerPool(Protocol):
+    """Runs `encode_files` on batches of files: `ProcessPool` or `DaskCluster`."""
 
-    crashes: tuple[type[BaseException], ...] = (BrokenProcessPool,)
+    crash_errors: tuple[type[BaseException], ...]
+    """Raised by a future whose worker died, of its own batch or of another."""
+
+    def max_in_flight(self) -> int:
+        """Batches to submit at a time: no more than keep every worker busy."""
+
+    def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
+        """Start on ``batch``; after a crash, with new workers."""
+
+    def close(self) -> None:
+        """Release the workers. Batches in flight are dropped."""
+
+
+class ProcessPool:
+    """A `WorkerPool` of ``workers`` processes, which start with the first batch."""
+
+    crash_errors: tuple[type[BaseException], ...] = (BrokenProcessPool,)
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._executor: ProcessPoolExecutor | None = None
+        self._lifeline: tuple[Connection, Connection] | None = None
 
-    def room(self) -> int:
+    def max_in_flight(self) -> int:
         """Two for each process: one that runs and one that waits."""
         return 2 * self._workers
 
-    def submit(self, job: Job, batch: Sequence[Found]) -> Future[list[Outcome]]:
-        """Begin the work on ``batch``."""
+    def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
+        """Start on ``batch``."""
         try:
-            return self._running().submit(make, job, batch)
+            return self._running().submit(encode_files, job, batch)
         except BrokenProcessPool:
+            self._kill_workers()
             self.close()
-            return self._running().submit(make, job, batch)
+            return self._running().submit(encode_files, job, batch)
 
     def close(self) -> None:
-        """Drop what waits, and return when what runs has ended."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        """Drop the batches that wait, and return when those that run have ended."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+        self._kill_workers()
 
     def _running(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            for name in ONE_THREAD:
+        if self._executor is None:
+            for name in THREAD_VARIABLES:
                 os.environ.setdefault(name, "1")
-            # Not forked: this process has threads, of which a fork would take the locks along.
+            # Not forked: this process has threads, and a fork would copy the locks they hold.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(
-                self._workers, mp_context=context, initializer=_begin_worker
+            self._lifeline = context.Pipe(duplex=False)
+            self._executor = ProcessPoolExecutor(
+                self._workers,
+                mp_context=context,
+                initializer=_start_worker,
+                initargs=self._lifeline[:1],
             )
-        return self._pool
+        return self._executor
+
+    def _kill_workers(self) -> None:
+        """End the workers that are left: `shutdown` of a broken executor would wait for them.
+
+        The executor sends them SIGTERM, which they ignore, or a message, which they cannot receive
+        if the dead worker held the lock of the queue.
+        """
+        if self._lifeline is not None:
+            for end in self._lifeline[::-1]:
+                end.close()
+            self._lifeline = None
 
 
-def _begin_worker() -> None:
-    # A signal to the whole group (Ctrl-C, a service manager) is the parent's to answer: it lets
-    # the workers finish what they are at.
+def _start_worker(lifeline: Connection) -> None:
+    # The parent handles a signal to the whole group (Ctrl-C, a service manager): it lets workers
+    # finish their batches.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(lifeline,), daemon=True).start()
 
 
-def _end_with_the_parent() -> None:
-    """A worker of a parent that was killed would wait for its next batch for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
+def _exit_with_parent(lifeline: Connection) -> None:
+    """End this process when the other end of ``lifeline`` is closed, or its process is killed."""
+    lifeline.poll(None)
     os._exit(1)

@@ -1,9 +1,9 @@
 """The loop of a bulk run.
 
-    paths -> what is not done yet, in batches -> engine -> store -> journal -> report
+    paths -> files that are not done, in batches -> worker pool -> store -> journal -> report
 
-A few batches are under way at a time. All that have come back go to the store together, so that
-many streams share a commit or a round trip, and only then into the journal.
+A few batches are in flight at a time. All that have returned go to the store together, so that many
+streams share a commit or a round trip, and only then into the journal.
 """
 
 from __future__ import annotations
@@ -15,169 +15,168 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from thumbstream.bulk.engine import Engine
 from thumbstream.bulk.jobs import Job, Outcome, reason_of
-from thumbstream.bulk.journal import Entry, Journal
-from thumbstream.bulk.scan import Found, look
-from thumbstream.bulk.writer import Keeper
+from thumbstream.bulk.journal import FileResult, Journal
+from thumbstream.bulk.pool import WorkerPool
+from thumbstream.bulk.scan import FileInfo, stat_file
+from thumbstream.bulk.writer import StoreWriter
 from thumbstream.errors import ThumbstreamError
 
 BATCH = 16
-"""Pictures sent to a worker at a time: some tenths of a second, which is what a stop waits for."""
+"""Files sent to a worker at a time: some tenths of a second, which a stop has to wait for."""
 
-LOOKED_UP = 256
-"""Paths held against the journal, and with ``verify`` against the store, at a time."""
+LOOKUP_CHUNK = 256
+"""Paths looked up in the journal, and to verify in the store, at a time."""
 
-MOST_CRASHES = 16
-"""Workers that die one after the other with no picture made between: it is not the pictures."""
+MAX_CONSECUTIVE_CRASHES = 16
+"""Workers that die in a row with no file encoded in between: the files are not the cause."""
 
 CRASHED = "the worker process died of it"
 
 
 class CrashingError(ThumbstreamError):
-    """Workers that die whatever they are given."""
+    """Workers die whatever they encode."""
 
 
 class Report(Protocol):
-    """Who is told how it goes."""
+    """Shows the progress of a run."""
 
-    def skipped(self, pictures: int) -> None:
-        """So many were done before."""
+    def add_done(self, count: int) -> None:
+        """Count files that an earlier run encoded."""
 
-    def settled(self, entries: Sequence[Entry]) -> None:
-        """These are in the journal now."""
+    def add_results(self, results: Sequence[FileResult]) -> None:
+        """Show results that were just recorded in the journal."""
 
 
 @dataclass
-class Tally:
-    """Pictures of a run."""
+class Counts:
+    """Files of a run, by what became of them."""
 
-    made: int = 0
-    skipped: int = 0
+    encoded: int = 0
+    done_before: int = 0
     failed: int = 0
 
 
-class _Work(NamedTuple):
-    batch: Sequence[Found]
+class _Batch(NamedTuple):
+    files: Sequence[FileInfo]
     alone: bool = False
-    """Nothing else was under way: if the worker dies, it is this batch's doing."""
+    """Nothing else was in flight: if the worker dies, this batch is the cause."""
 
 
 class Runner:
-    """One run: `run` it once. ``verify``: ask the store for every stream that the journal has."""
+    """One run: call `run` once. ``verify``: look up every stream of the journal in the store."""
 
     def __init__(
         self,
         job: Job,
-        engine: Engine,
-        keeper: Keeper,
+        pool: WorkerPool,
+        writer: StoreWriter,
         journal: Journal,
         report: Report,
         *,
         verify: bool = False,
     ) -> None:
         self._job = job
-        self._engine = engine
-        self._keeper = keeper
+        self._pool = pool
+        self._writer = writer
         self._journal = journal
         self._report = report
         self._verify = verify
-        self.tally = Tally()
+        self.counts = Counts()
         self.stopping = False
-        """Set it, from a signal handler if need be: what runs is finished, nothing is begun."""
-        self._suspects: deque[Found] = deque()  # one of them may have killed its worker
-        self._crashes = 0  # since a batch came back
+        """Set it, also from a signal handler, to finish what is in flight and start nothing."""
+        self._suspects: deque[FileInfo] = deque()  # one of them may have killed its worker
+        self._crashes = 0  # since a batch returned
 
     def run(self, paths: Iterable[str]) -> None:
-        """Work until ``paths`` end or `stopping` is set. Every batch that came back is settled.
+        """Work until ``paths`` end or `stopping` is set, and record every batch that returned.
 
-        Raises `StoreError`, `JournalError`, `CrashingError`, and what `make` raises.
+        Raises `StoreError`, `JournalError`, `CrashingError`, and what `encode_files` raises.
         """
-        batches = self._batches(iter(paths))
-        under_way: dict[Future[list[Outcome]], _Work] = {}
+        batches = self._pending_batches(iter(paths))
+        in_flight: dict[Future[list[Outcome]], _Batch] = {}
         while True:
-            while not self.stopping and (work := self._next(batches, len(under_way))):
-                under_way[self._engine.submit(self._job, work.batch)] = work
-            if not under_way:
+            while not self.stopping and (batch := self._next(batches, len(in_flight))):
+                in_flight[self._pool.submit(self._job, batch.files)] = batch
+            if not in_flight:
                 return
-            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-            self._settle([(future, under_way.pop(future)) for future in done])
+            returned, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+            self._finish([(future, in_flight.pop(future)) for future in returned])
 
-    def _next(self, batches: Iterator[Sequence[Found]], busy: int) -> _Work | None:
-        """What to begin now; suspects one by one, while nothing else runs."""
+    def _next(self, batches: Iterator[Sequence[FileInfo]], in_flight: int) -> _Batch | None:
+        """The batch to submit now; suspects one by one, while nothing else is in flight."""
         if self._suspects:
-            return None if busy else _Work([self._suspects.popleft()], alone=True)
-        if busy < self._engine.room() and (batch := next(batches, None)):
-            return _Work(batch)
+            return None if in_flight else _Batch([self._suspects.popleft()], alone=True)
+        if in_flight < self._pool.max_in_flight() and (files := next(batches, None)):
+            return _Batch(files)
         return None
 
-    def _batches(self, paths: Iterator[str]) -> Iterator[list[Found]]:
-        """Files that are not done yet."""
-        waiting: list[Found] = []
-        while not self.stopping and (looked_up := list(islice(paths, LOOKED_UP))):
-            waiting += self._undone(looked_up)
-            while len(waiting) >= BATCH:
-                yield waiting[:BATCH]
-                del waiting[:BATCH]
-        if waiting:
-            yield waiting
+    def _pending_batches(self, paths: Iterator[str]) -> Iterator[list[FileInfo]]:
+        pending: list[FileInfo] = []
+        while not self.stopping and (chunk := list(islice(paths, LOOKUP_CHUNK))):
+            pending += self._pending_files(chunk)
+            while len(pending) >= BATCH:
+                yield pending[:BATCH]
+                del pending[:BATCH]
+        if pending:
+            yield pending
 
-    def _undone(self, paths: Sequence[str]) -> list[Found]:
-        missing, undone, trusted = [], [], []
+    def _pending_files(self, paths: Sequence[str]) -> list[FileInfo]:
+        """Files that are not done yet; records those that cannot be read."""
+        unreadable, pending, done = [], [], []
         for path in paths:
             try:
-                found = look(path)
+                file = stat_file(path)
             except OSError as error:
-                missing.append(Entry(Found(path, 0, 0), reason=reason_of(error)))
+                unreadable.append(FileResult(FileInfo(path, 0, 0), reason=reason_of(error)))
                 continue
-            kept = self._journal.find(path)
-            if kept is None or (kept.size, kept.mtime_ns) != (found.size, found.mtime_ns):
-                undone.append(found)
+            row = self._journal.find(path)
+            if row is not None and row.matches(file):
+                done.append((file, row))
             else:
-                trusted.append((found, kept))
-        if self._verify and trusted:
-            curves = self._job.curves
-            lacking = self._keeper.lacking([kept for _, kept in trusted], curves=curves)
-            undone += [found for (found, _), lacks in zip(trusted, lacking, strict=True) if lacks]
-        self._note(missing)
-        skipped = len(paths) - len(missing) - len(undone)
-        self.tally.skipped += skipped
-        self._report.skipped(skipped)
-        return undone
+                pending.append(file)
+        if self._verify and done:
+            missing = self._writer.missing([row for _, row in done], curves=self._job.curves)
+            pending += [file for file, row in done if row.id in missing]
+        self._record(unreadable)
+        done_before = len(paths) - len(unreadable) - len(pending)
+        self.counts.done_before += done_before
+        self._report.add_done(done_before)
+        return pending
 
-    def _settle(self, finished: Sequence[tuple[Future[list[Outcome]], _Work]]) -> None:
-        """Keep what was made; the first error that is not about pictures is raised after that."""
+    def _finish(self, returned: Sequence[tuple[Future[list[Outcome]], _Batch]]) -> None:
+        """Store and record what was encoded; raise the first error of the installation after."""
         outcomes: list[Outcome] = []
         failure: BaseException | None = None
-        for future, work in finished:
+        for future, batch in returned:
             error = future.exception()
             if error is None:
                 outcomes += future.result()
                 self._crashes = 0
-            elif isinstance(error, self._engine.crashes):
-                outcomes += self._after_crash(work)
+            elif isinstance(error, self._pool.crash_errors):
+                outcomes += self._after_crash(batch)
             else:
                 failure = failure or error
-        if values := dict(value for outcome in outcomes for value in outcome.values):
-            self._keeper.put_many(values)
-        self._note([outcome.entry for outcome in outcomes])
+        if values := {key: value for one in outcomes for key, value in one.values.items()}:
+            self._writer.put_many(values)
+        self._record([outcome.result for outcome in outcomes])
         if failure is not None:
             raise failure
-        if self._crashes >= MOST_CRASHES:
-            raise CrashingError(f"{self._crashes} workers died one after the other")
+        if self._crashes >= MAX_CONSECUTIVE_CRASHES:
+            raise CrashingError(f"{self._crashes} workers died in a row")
 
-    def _after_crash(self, work: _Work) -> list[Outcome]:
-        if not work.alone:
-            self._suspects += work.batch
+    def _after_crash(self, batch: _Batch) -> list[Outcome]:
+        if not batch.alone:
+            self._suspects += batch.files
             return []
         self._crashes += 1
-        return [Outcome(Entry(found, reason=CRASHED)) for found in work.batch]
+        return [Outcome(FileResult(file, reason=CRASHED)) for file in batch.files]
 
-    def _note(self, entries: Sequence[Entry]) -> None:
-        if not entries:
+    def _record(self, results: Sequence[FileResult]) -> None:
+        if not results:
             return
-        self._journal.record(entries)
-        failed = sum(entry.made is None for entry in entries)
-        self.tally.failed += failed
-        self.tally.made += len(entries) - failed
-        self._report.settled(entries)
+        self._journal.record(results)
+        failed = sum(result.encoded is None for result in results)
+        self.counts.failed += failed
+        self.counts.encoded += len(results) - failed
+        self._report.add_results(results)

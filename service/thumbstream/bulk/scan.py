@@ -1,15 +1,18 @@
-"""Paths of pictures, one after the other: from a folder with all below it, or from a list.
+"""Paths of pictures, one after the other: from a folder with all its subfolders, or from a list.
 
-Nothing is collected and nothing is sorted: the first path comes at once, and ten million take no
-more memory than ten. In a folder the file names tell what is a picture; a list is believed.
+Nothing is collected or sorted: the first path comes at once, and ten million take no more memory
+than ten. In a folder, file names decide which files are pictures; a list is taken as it is.
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, NamedTuple
 
 SUFFIXES = (
@@ -18,68 +21,154 @@ SUFFIXES = (
 )
 """Endings, in any case, of the formats that `thumbstream.images` reads."""
 
-LONGEST_PATH = 65536
-"""Bytes: far beyond what any system takes. A longer one means that the list is none."""
+APPLE_DOUBLE = "._"
+"""Begins the names of files in which macOS keeps what other file systems cannot."""
 
-_CHUNK = 1 << 20
-"""Bytes of a list read at a time."""
+MAX_PATH_BYTES = 65536
+"""Far beyond what any system takes: a longer line means that the file is not a list of paths."""
 
-Complain = Callable[[str, OSError], None]
+MAX_KINDS = 20
+"""Kinds of skipped files that are counted one by one; the rest are counted together."""
+
+STANDARD_INPUT = "-"
+
+_CHUNK_BYTES = 1 << 20
+_INT64_MAX = (1 << 63) - 1
+
+OnError = Callable[[str, OSError], None]
+"""Called with a folder that cannot be read."""
+OnSkip = Callable[[str], None]
+"""Called with the path of a file that is not a picture by its name."""
 
 
-class Found(NamedTuple):
-    """A file as it was before it was read: what changed since is made again by the next run."""
+class FileInfo(NamedTuple):
+    """A file before it was read. If it changes afterwards, the next run encodes it again."""
 
     path: str
     size: int
     """Bytes."""
     mtime_ns: int
+    """Nanoseconds since 1970, at most what a database column holds (the year 2262)."""
 
 
-def look(path: str) -> Found:
-    """The file at ``path``. Raises `OSError`, also for what is no regular file."""
+def stat_file(path: str) -> FileInfo:
+    """The file at ``path``. Raises `OSError`, also if it is not a regular file."""
     try:
-        seen = Path(path).stat()
+        status = Path(path).stat()
     except ValueError as error:  # a NUL in the path
         raise OSError(str(error)) from None
-    if not stat.S_ISREG(seen.st_mode):  # opening a pipe could wait for ever
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError("a folder, not a picture file")
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe could block for ever
         raise OSError("not a regular file")
-    return Found(path, seen.st_size, seen.st_mtime_ns)
+    mtime_ns = max(-_INT64_MAX, min(status.st_mtime_ns, _INT64_MAX))
+    return FileInfo(path, status.st_size, mtime_ns)
 
 
-def pictures_below(folder: str, complain: Complain) -> Iterator[str]:
-    """Paths of the pictures in ``folder`` and in all folders below, in no order.
+class Source:
+    """The paths of a run. ``name``: a folder, a file with a list, or ``-`` for standard input."""
 
-    Links to files are followed, links to folders are not. A folder that cannot be read is told to
-    ``complain`` and passed by.
+    def __init__(self, name: str, separator: bytes = b"\n") -> None:
+        self._name = name
+        self._separator = separator
+        self.countable = name != STANDARD_INPUT
+        """Whether `paths` can be called twice, to count them first."""
+
+    def paths(self, on_error: OnError, on_skip: OnSkip) -> Iterator[str]:
+        """Iterate over the paths. Raises `OSError`, and `ValueError` for an invalid list."""
+        if self._name == STANDARD_INPUT:
+            yield from read_path_list(sys.stdin.buffer, self._separator)
+        elif Path(self._name).is_dir():
+            yield from walk_images(self._name, on_error, on_skip)
+        else:
+            with Path(self._name).open("rb") as file:
+                yield from read_path_list(file, self._separator)
+
+
+def walk_images(folder: str, on_error: OnError, on_skip: OnSkip) -> Iterator[str]:
+    """Paths of the pictures in ``folder`` and all its subfolders, in no order.
+
+    Links to files are followed, links to folders are not. ``on_error`` gets a folder that cannot be
+    read, ``on_skip`` a file that is not a picture by its name.
     """
-    below = [folder]
-    while below:
-        place = below.pop()
+    folders = [folder]
+    while folders:
+        current = folders.pop()
         try:
-            with os.scandir(place) as entries:
+            with os.scandir(current) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        below.append(entry.path)
-                    elif entry.name.lower().endswith(SUFFIXES):
+                        folders.append(entry.path)
+                    elif _is_image_name(entry.name):
                         yield entry.path
+                    else:
+                        on_skip(entry.path)
         except OSError as error:
-            complain(place, error)
+            on_error(current, error)
 
 
-def paths_listed(file: BinaryIO, separator: bytes = b"\n") -> Iterator[str]:
-    """Paths in a list, empty ones left out. Raises `ValueError` for what cannot be a list."""
-    rest = b""
-    while chunk := file.read(_CHUNK):
-        *whole, rest = (rest + chunk).split(separator)
-        yield from map(_path, filter(None, whole))
-        if len(rest) > LONGEST_PATH:
-            raise ValueError("this is no list of paths: one of them does not end")
-    if rest:
-        yield _path(rest)
+def read_path_list(file: BinaryIO, separator: bytes = b"\n") -> Iterator[str]:
+    """The paths in a list, without empty ones. Raises `ValueError` for an invalid list.
+
+    Lines may end in LF or CRLF, and the list may begin with a byte order mark of UTF-8.
+    """
+    rest, first = b"", True
+    while chunk := file.read(_CHUNK_BYTES):
+        rest += chunk
+        if first:
+            rest, first = _without_mark(rest), False
+        *names, rest = rest.split(separator)
+        yield from _decode_paths(names, separator)
+        if len(rest) > MAX_PATH_BYTES:
+            raise ValueError(f"not a list of paths: a line exceeds {MAX_PATH_BYTES} bytes")
+    yield from _decode_paths([rest], separator)
 
 
-def _path(name: bytes) -> str:
-    if b"\0" in name:
-        raise ValueError("this is no list of paths, one a line: it holds NUL bytes (see --null)")
-    return os.fsdecode(name)
+class SkippedFiles:
+    """Counts the files that a walk skipped, by kind."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def add(self, path: str) -> None:
+        """Count one file."""
+        kind = _kind(path)
+        if kind not in self._counts and len(self._counts) >= MAX_KINDS:
+            kind = "other"
+        self._counts[kind] += 1
+        self._examples.setdefault(kind, path)
+
+    def lines(self) -> list[str]:
+        """One line for each kind: how many, and the first one."""
+        return [
+            f"skipped {count} {kind} file{'s' * (count > 1)}, such as {self._examples[kind]}"
+            for kind, count in self._counts.most_common()
+        ]
+
+
+def _is_image_name(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(APPLE_DOUBLE)
+
+
+def _kind(path: str) -> str:
+    name = PurePath(path).name
+    if name.startswith(APPLE_DOUBLE):
+        return f"{APPLE_DOUBLE}* (AppleDouble)"
+    return PurePath(name).suffix.lower() or "unnamed-type"
+
+
+def _without_mark(data: bytes) -> bytes:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("the list of paths is in UTF-16: save it as UTF-8")
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _decode_paths(names: list[bytes], separator: bytes) -> Iterator[str]:
+    for name in names:
+        if separator == b"\n":
+            name = name.removesuffix(b"\r")
+        if b"\0" in name:
+            raise ValueError("the list of paths contains NUL bytes: use --null")
+        if name:
+            yield os.fsdecode(name)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_MULTIPLE, parse_header
 from thumbstream.codec.rate_curve import RateCurve
-from thumbstream.encoding import PREVIEW_BYTES
+from thumbstream.encoding import INLINE_PREFIX_BYTES
 from thumbstream.http.openapi import EXAMPLE_ID
 from thumbstream.http.query import MAX_BYTES, PREFIX_SIZES
 from thumbstream.http.uploads import FORM_FIELDS
@@ -106,7 +106,7 @@ class CompressResponse(BaseModel):
         description="Byte count to path without a query: the sizes shorter than the stream, and "
         "the first that holds all of it."
     )
-    prefix_base64: str = Field(description=f"Base64 of the first {PREVIEW_BYTES} bytes.")
+    prefix_base64: str = Field(description=f"Base64 of the first {INLINE_PREFIX_BYTES} bytes.")
     curve: list[tuple[int, float, float]] | None = Field(
         description="Rate-distortion curve: [bytes, SSIM, PSNR in dB] of each measured prefix, the "
         "full stream last. Null if the service measures none."
@@ -276,7 +276,7 @@ def compress_response(result: CompressResult) -> CompressResponse:
         model=result.model,
         url=f"/thumb/{key}",
         prefix_urls={str(size): f"/t/{key}/{size}" for size in sizes},
-        prefix_base64=base64.b64encode(encoded.stream[:PREVIEW_BYTES]).decode("ascii"),
+        prefix_base64=base64.b64encode(encoded.stream[:INLINE_PREFIX_BYTES]).decode("ascii"),
         curve=None if encoded.curve is None else _rows(encoded.curve),
     )
 
