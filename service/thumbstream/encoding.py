@@ -112,7 +112,7 @@ def encode_picture(
     with span("ingest"):
         small = _to_thumbnail(picture, options.size, limits, alpha=alpha)
     with span("encode"):
-        stream, prefixes = codec.encode_traced(
+        stream, prefixes = codec.encode_with_decoder(
             small.pixels,
             max_bytes=options.max_bytes,
             target=options.target,

@@ -474,7 +474,7 @@ def test_tables_of_another_model(tmp_path: Path, model_id: str, key: str) -> Non
         manifest["residual_gains"] = [1.0] * manifest["iterations"]
 
     folder = copied_folder(model_id, tmp_path / model_id, change)
-    with pytest.raises(ArtifactError, match="tables and manifest disagree"):
+    with pytest.raises(ArtifactError, match="tables do not match the manifest"):
         open_codec(folder, device="cpu")
 
 

@@ -49,7 +49,7 @@ def test_who_encoded_measures_the_same(
 ) -> None:
     """Exactly what reading the stream again gives."""
     pixels = photo_like(6, 24, 32)
-    stream, prefixes = codec.encode_traced(pixels, aspect=aspect, **chosen)
+    stream, prefixes = codec.encode_with_decoder(pixels, aspect=aspect, **chosen)
     assert stream == codec.encode(pixels, aspect=aspect, **chosen)
     assert measure_curve(prefixes, pixels, stream) == measure_curve(codec, pixels, stream)
 
@@ -70,7 +70,7 @@ def test_streams_that_are_all_but_nothing(codec: Codec, lengths: tuple[int, ...]
 
 def test_pixels_of_another_picture(codec: Codec) -> None:
     stream = codec.encode(photo_like(4, 32, 32))
-    with pytest.raises(ValueError, match="another width or height"):
+    with pytest.raises(ValueError, match="another width"):
         measure_curve(codec, photo_like(4, 24, 32), stream)
 
 
@@ -87,7 +87,7 @@ def test_the_shortest_length_that_reaches(measure: str, goal: float, length: int
 
 @pytest.mark.parametrize("measure", ["bytes", "SSIM", "lengths", ""])
 def test_measures_that_a_curve_does_not_know(measure: str) -> None:
-    with pytest.raises(ValueError, match="a curve knows ssim and psnr"):
+    with pytest.raises(ValueError, match="use ssim or psnr"):
         CURVE.shortest(measure, 1)
 
 

@@ -142,7 +142,7 @@ def opened_with(folder: Path, tables: dict[str, np.ndarray]) -> EmbeddedCodec:
     ids=["channels", "planes", "type", "flags", "more"],
 )
 def test_tables_that_do_not_fit(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
-    with pytest.raises(ArtifactError, match="search does not fit"):
+    with pytest.raises(ArtifactError, match="does not match the manifest"):
         opened_with(tmp_path, {**search_tables(), **change})
 
 
@@ -153,5 +153,5 @@ def test_another_network_in_its_place(tmp_path: Path) -> None:
     manifest = open_manifest(tmp_path)
     manifest["files"]["search.onnx"] = entry(data)
     write_manifest(tmp_path, manifest)
-    with pytest.raises(ArtifactError, match="search does not fit"):
+    with pytest.raises(ArtifactError, match="does not match the manifest"):
         open_codec(tmp_path)

@@ -193,7 +193,7 @@ def test_shapes_that_are_not_on_the_grid(codec: IterativeCodec, shape: tuple[int
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 32), (32, 0)], ids=str)
 def test_pictures_of_nothing(codec: IterativeCodec, shape: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match=r"multiple of 8|nothing to code"):
+    with pytest.raises(ValueError, match=r"multiple of 8|must be positive"):
         codec.encode(np.zeros((*shape, 3), np.uint8))
 
 
@@ -215,7 +215,7 @@ def test_streams_of_another_model(codec: IterativeCodec, length: int) -> None:
     other = write_header((codec.bitstream_id + 1) % 128, 40, 24)
     stream = (other + bytes(40))[:length]
     for read in (codec.decode, codec.decode_codes):
-        with pytest.raises(BitstreamError, match="reads bitstream"):
+        with pytest.raises(BitstreamError, match="has bitstream id"):
             read(stream)
 
 
@@ -224,7 +224,7 @@ def test_transparency_is_refused(codec: IterativeCodec) -> None:
     stream = write_header(codec.bitstream_id, 32, 24, alpha=True) + b"codes"
     for read in (codec.decode, codec.decode_codes, codec.inspect):
         for length in (2, 3, 8):
-            with pytest.raises(BitstreamError, match="bitstream 0 has no alpha"):
+            with pytest.raises(BitstreamError, match="id 0 does not support alpha"):
                 read(stream[:length])
     assert (codec.decode(stream[:1]) == np.full((32, 32, 4), PLACEHOLDER_SAMPLE)).all()
 

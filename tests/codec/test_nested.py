@@ -33,7 +33,7 @@ def test_steps_run_plane_by_plane_over_the_groups_that_have_begun() -> None:
         channels = np.arange(len(STARTS))[step.channels].tolist()
         assert step.index == index
         assert step.width == len(channels)
-        assert set(channels) <= set(range(len(STARTS))[step.block])
+        assert set(channels) <= set(range(len(STARTS))[step.group_channels])
         found.append((step.plane, step.group, channels))
     assert found == expected
 
@@ -63,7 +63,7 @@ def test_digits_are_the_balanced_ternary_ones(planes: int, drawn: st.DataObject)
 def test_a_state_beyond_the_largest_has_no_digits(beyond: int) -> None:
     states = finest_of(0, 1)
     states[0, 5, 2] = beyond * (QUANTIZER.max_states[5, 0] + 1)
-    with pytest.raises(ValueError, match="over the largest"):
+    with pytest.raises(ValueError, match="out of range for its channel"):
         QUANTIZER.digits(states)
 
 

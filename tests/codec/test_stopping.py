@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from thumbstream.codec.iterative.allocation import (
-    CELL_STOPS_BITS,
-    SOME_STOP_BITS,
+    CELL_STOP_BITS,
+    ANY_STOP_BITS,
     RateDistortionTraces,
     allocate,
 )
@@ -34,7 +34,7 @@ def cost(errors: NDArray[np.float64], ends: NDArray[np.intp], slope: float) -> f
     bits = float(PLANES * flat.sum())
     for t in range(1, int(flat.max())):
         if (flat == t).any():
-            bits += SOME_STOP_BITS + CELL_STOPS_BITS * int((flat >= t).sum())
+            bits += ANY_STOP_BITS + CELL_STOP_BITS * int((flat >= t).sum())
     return float(errors.reshape(len(errors), -1)[flat - 1, cells].sum()) + slope * bits
 
 
@@ -73,7 +73,7 @@ def test_errors_are_those_of_the_cells() -> None:
     assert errors.shape == (3, 2, 3)
     last = (x_hats[2, 8:, 16:].astype(float) - pixels[8:, 16:]) ** 2
     assert errors[2, 1, 2] == last.sum()
-    assert courses.everything().tolist() == [[3, 3, 3], [3, 3, 3]]
+    assert courses.all_iterations().tolist() == [[3, 3, 3], [3, 3, 3]]
 
 
 def test_the_picture_of_an_allocation() -> None:
@@ -87,5 +87,5 @@ def test_the_picture_of_an_allocation() -> None:
     assert drawn[:8, :8].tolist() == np.full((8, 8, 3), 10).tolist()
     assert np.unique(drawn[:8, 8:]).tolist() == [30]
     assert np.unique(drawn[8:, :8]).tolist() == [20]
-    whole = psnr(pixels, courses.picture(courses.everything()))
+    whole = psnr(pixels, courses.picture(courses.all_iterations()))
     assert whole == pytest.approx(psnr(pixels, x_hats[-1]))

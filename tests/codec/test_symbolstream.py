@@ -263,7 +263,7 @@ def test_the_likeliest_symbols_travel_first_and_ties_keep_their_order() -> None:
     model = EmbeddedContextModel(tables, EmbeddedQuantizer(LAYOUT))
     states = np.zeros((1, LAYOUT.channels, 4), np.int32)
     trace = SymbolDecoder(encode_symbols(model, states, Grid(2, 2)), model, 1, Grid(2, 2))
-    assert trace._reads[0].order.tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
+    assert trace._steps[0].order.tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
 
 
 def test_a_picture_of_one_channel_and_one_plane() -> None:

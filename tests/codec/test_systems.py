@@ -96,7 +96,7 @@ def test_lengths_of_prefixes(opened: Open, name: str) -> None:
     assert list(codec.decode_prefixes(stream, [])) == []
     twice = list(codec.decode_prefixes(stream, [4, 4]))
     np.testing.assert_array_equal(*twice)
-    with pytest.raises(ValueError, match="must not fall"):
+    with pytest.raises(ValueError, match="must not decrease"):
         list(codec.decode_prefixes(stream, [5, 4]))
     with pytest.raises(BitstreamError):
         list(codec.decode_prefixes(stream, [0, 4]))

@@ -70,7 +70,7 @@ class FakeCodec:
             return (header + payload)[:TARGET_LENGTH]
         return (header + payload)[:max_bytes]
 
-    def encode_traced(
+    def encode_with_decoder(
         self,
         pixels: NDArray[np.uint8],
         *,

@@ -1,7 +1,8 @@
-"""Transparency as a second picture beside the colours: grey, as light as it is opaque.
+"""Transparency as a second layer next to the colours: a grey picture of the alpha values.
 
-What a transparent pixel's colour is, nobody sees. Before coding it becomes a blend of the visible
-colours around, which costs few bits and keeps edges clean where the decoded alpha is not exact.
+The colour of a fully transparent pixel is invisible. Before coding, it is replaced by a blend of
+the visible colours around it: that costs few bits, and keeps edges clean where the decoded alpha
+differs from the original.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 from thumbstream.codec.tensors import Float
 
 OPAQUE = 255
-_REACH = 4.0
-"""Pixels over which the influence of a visible colour falls by a factor of e."""
+_FILL_RADIUS = 4.0
+"""Distance, in pixels, over which the weight of a visible colour falls by a factor of e."""
 
 
 def split_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(H, W, 3)`` or ``(H, W, 4)`` uint8 to pictures ``(layers, H, W, 3)``."""
+    """``(H, W, 3)`` or ``(H, W, 4)`` uint8 to layers ``(1 or 2, H, W, 3)``."""
     if pixels.shape[2] == 3:
         return pixels[None]
     alpha = np.broadcast_to(pixels[..., 3:], (*pixels.shape[:2], 3))
@@ -25,14 +26,14 @@ def split_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def fill_transparent(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(H, W, 4)`` with other colours where alpha is 0: a blur of the others, by their alpha."""
+    """``(H, W, 4)`` with new colours where alpha is 0: a blur of the visible ones."""
     hidden = pixels[..., 3] == 0
     if not hidden.any() or hidden.all():
         return pixels
     height, width = hidden.shape
     weight = pixels[..., 3] / OPAQUE
     light = np.moveaxis(pixels[..., :3], -1, 0) * weight
-    rows, columns = _falling(height), _falling(width)
+    rows, columns = _falloff(height), _falloff(width)
     colours = (rows @ light @ columns) / (rows @ weight @ columns)
     result = pixels.copy()
     result[hidden, :3] = np.rint(colours[:, hidden].T).astype(np.uint8)
@@ -40,15 +41,15 @@ def fill_transparent(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def merge_alpha(x_hat: Float) -> Float:
-    """Decoded layers ``(layers, 3, H, W)`` to ``(3, H, W)``, or with alpha ``(4, H, W)``."""
+    """Decoded layers ``(layers, 3, H, W)`` to ``(3, H, W)``, or with alpha to ``(4, H, W)``."""
     if len(x_hat) == 1:
         colours: Float = x_hat[0]
         return colours
     return np.concatenate([x_hat[0], x_hat[1].mean(0, keepdims=True)])
 
 
-def _falling(n: int) -> NDArray[np.float64]:
-    """``(n, n)``: influence of one place on another, never quite 0."""
-    places = np.arange(n)
-    influence: NDArray[np.float64] = np.exp(-np.abs(places[:, None] - places) / _REACH)
-    return influence
+def _falloff(n: int) -> NDArray[np.float64]:
+    """``(n, n)``: weight of one position for another; never exactly 0."""
+    positions = np.arange(n)
+    weights: NDArray[np.float64] = np.exp(-np.abs(positions[:, None] - positions) / _FILL_RADIUS)
+    return weights

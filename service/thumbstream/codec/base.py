@@ -1,4 +1,4 @@
-"""What every codec can do, and which class reads which family of models."""
+"""The interface of every codec, and the class that runs each family of models."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from thumbstream.errors import ArtifactError
 
 
 class Codec(Protocol):
-    """Pixels on the thumbnail grid to a progressive stream, and any prefix of it back."""
+    """Pixels on the thumbnail grid to a progressive stream, and any prefix of it back.
+
+    Codecs are synchronous, thread-safe and CPU-bound.
+    """
 
     model_id: str
     bitstream_id: int
     providers: tuple[str, ...]
-    """ONNX Runtime's execution providers that are really in use."""
+    """Execution providers that ONNX Runtime uses."""
     manifest: dict[str, Any]
     alpha: bool
-    """Whether it can code transparency."""
+    """Whether the codec supports transparency."""
 
     def encode(
         self,
@@ -37,12 +40,14 @@ class Codec(Protocol):
     ) -> bytes:
         """``(H, W, 3)`` or, with transparency, ``(H, W, 4)`` uint8 to a stream.
 
-        With ``max_bytes`` its first so many bytes; with ``target`` the shortest that reaches it,
-        or the whole stream where none does. ``aspect``: width and height of the original, for a
-        header that can say them. Raises `ValueError`, also for 4 channels without ``alpha``.
+        The long side of ``pixels`` must be a multiple of 8 from 8 to 256. With ``max_bytes`` the
+        result is the stream cut to that length; with ``target`` the shortest prefix that reaches
+        it, or the complete stream if none does. ``aspect``: width and height of the original, for
+        formats whose header can express them. Raises `ValueError`, also for ``max_bytes`` and
+        ``target`` together and for 4 channels without ``alpha``.
         """
 
-    def encode_traced(
+    def encode_with_decoder(
         self,
         pixels: NDArray[np.uint8],
         *,
@@ -50,29 +55,29 @@ class Codec(Protocol):
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
     ) -> tuple[bytes, PrefixDecoder]:
-        """What `encode` gives, and a decoder of prefixes of just that stream.
+        """The result of `encode`, and a decoder for prefixes of this one stream.
 
-        The decoder may know from the encoding what it would have to read otherwise.
+        The decoder may reuse what the encoder knows instead of reading the stream again.
         """
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """The picture of a stream or of a prefix of one; raises `BitstreamError`.
 
-        ``(H, W, 4)`` uint8 where the stream has alpha, else ``(H, W, 3)``.
+        ``(H, W, 4)`` uint8 if the stream has alpha, else ``(H, W, 3)``.
         """
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """``decode(stream[:n])`` for every ``n`` of ``lengths``, in one pass.
 
-        Raises `ValueError` for lengths that fall, and `BitstreamError`.
+        Raises `ValueError` for lengths that decrease, and `BitstreamError`.
         """
 
     def inspect(self, stream: bytes) -> dict[str, Any]:
-        """What a stream or a prefix of one says about itself; raises `BitstreamError`.
+        """Facts about a stream or a prefix of one; raises `BitstreamError`.
 
-        ``model``, ``bitstream_id`` (None in a header that is cut before it), ``width``, ``height``,
+        ``model``, ``bitstream_id`` (None if the header is cut before it), ``width``, ``height``,
         ``alpha``, ``aspect_ratio``, ``length``, ``header_length``, ``cells``, ``bits_per_pixel``,
-        and what the family has to say.
+        and keys of the family.
         """
 
 
@@ -82,7 +87,7 @@ FAMILIES: dict[str, Callable[..., Codec]] = {
     ),
     "embedded": EmbeddedCodec,
 }
-"""Manifest's family to the codec that runs it: ``(artifact, *, device) -> Codec``."""
+"""Family in the manifest to the codec that runs it: ``(artifact, *, device) -> Codec``."""
 
 
 def open_codec(folder: Path, *, device: str = "auto") -> Codec:

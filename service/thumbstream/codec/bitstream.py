@@ -1,13 +1,13 @@
-"""The container: a header of one to three bytes, then range-coded decisions to the end.
+"""The header of a stream: one to three bytes, followed by range-coded decisions to the end.
 
 There are no length fields and no terminator, so truncation is slicing: ``stream[:n]`` is a stream
 for every ``n >= 1``. Normative text: docs/bitstream.md.
 
-    first byte      0x00..0x3e  bitstream 0, long side 32: the value is the shape
-                    0x3f..0x7d  bitstream 7, long side 32: the value - 0x3f is the shape
-                    0x7e..0x95  bitstream 7, long side 32: the value - 0x7e is an aspect ratio
+    first byte      0x00..0x3e  format 0, long side 32: the value is the shape
+                    0x3f..0x7d  format 7, long side 32: the value - 0x3f is the shape
+                    0x7e..0x95  format 7, long side 32: the value - 0x7e is an aspect ratio
                     0x96..0x9f  reserved
-                    0xa0..0xbf  bitstream 7, not portrait: low five bits = long side / 8 - 1;
+                    0xa0..0xbf  format 7, not portrait: low five bits = long side / 8 - 1;
                                 byte 1: short side - 1
                     0xc0..0xdf  extended header, with alpha
                     0xe0..0xff  extended header: low five bits = long side / 8 - 1;
@@ -35,16 +35,16 @@ ASPECT_RATIOS: Final = (
     *((3, 2), (5, 4), (7, 5), (5, 3), (6, 5), (21, 9)),
     *((9, 5), (11, 9), (10, 7), (11, 8), (13, 9), (185, 100)),
 )
-"""The ratios, width to height, that a header can name exactly; and each of them upright."""
+"""Aspect ratios, width to height, that a header can name exactly, also rotated by 90 degrees."""
 ASPECT_TOLERANCE: Final = Fraction(4, 1000)
-"""A ratio of the table stands for those that differ by less than this part of it."""
+"""Largest relative difference between a true ratio and the ratio that a header names."""
 
 _SHORT_FORM_SIDE = 32
 _SHORT_FORM_SHAPES = 63
 _SHORT_FORMS = {0: 0x00, 7: 0x3F}
-"""Bitstream id to the first byte of its short forms."""
+"""Bitstream id to the first byte of its one-byte forms."""
 _COMPACT_BITSTREAM = 7
-"""The bitstream that also has the aspect codes and the form of two bytes."""
+"""The format that also has aspect codes and the two-byte form."""
 _ASPECTS = 0x7E
 _RESERVED = 0x96
 _COMPACT = 0xA0
@@ -56,33 +56,33 @@ _PORTRAIT = 0x80
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the first bytes say. In a cut header, what is missing has its default (a square)."""
+    """Fields of a header. Fields that a cut header does not reach have defaults (a square)."""
 
     bitstream_id: int | None
-    """Which model reads the rest; None when the stream ends before it is said."""
+    """Which model reads the rest; None if the stream ends before this field."""
     width: int
     """Pixels."""
     height: int
     """Pixels."""
     length: int
-    """Bytes of the header that are there."""
+    """Bytes of the header that are present."""
     alpha: bool = False
-    """Whether the stream codes transparency beside the colours."""
+    """Whether the stream has an alpha layer next to the colours."""
     exact_aspect: tuple[int, int] | None = None
-    """Width and height of the ratio of `ASPECT_RATIOS` that the header names, if it does."""
+    """Width and height of the ratio that the header names, if it names one of `ASPECT_RATIOS`."""
 
     @property
     def aspect(self) -> tuple[int, int]:
-        """Width to height of what is shown: exact where the stream says so, else the pixels'."""
+        """Width and height to display: the exact ratio if the header names one, else the pixels."""
         return self.exact_aspect or (self.width, self.height)
 
 
 def check_size(size: int) -> int:
-    """Return ``size`` if it may be the long side of a thumbnail; raises `ValueError`."""
+    """Return ``size`` if it is a valid long side of a thumbnail; raises `ValueError`."""
     if not MIN_LONG_SIDE <= size <= MAX_LONG_SIDE or size % SIDE_MULTIPLE:
         raise ValueError(
             f"size must be a multiple of {SIDE_MULTIPLE} from {MIN_LONG_SIDE} to {MAX_LONG_SIDE}, "
-            f"not {size}"
+            f"got {size}"
         )
     return size
 
@@ -97,17 +97,17 @@ def write_header(
 ) -> bytes:
     """The shortest header for a picture of ``width`` x ``height`` pixels; raises `ValueError`.
 
-    ``aspect`` is the true width and height of what is coded, in any unit. It changes the header
-    where that can name a ratio near it at no cost, and never its length.
+    ``aspect`` is the width and height of the original, in any unit. The header names the nearest
+    ratio that it can express without becoming longer.
     """
     long, short = max(width, height), min(width, height)
     check_size(long)
     if short < 1:
-        raise ValueError(f"a picture of {width} x {height} pixels has nothing to code")
+        raise ValueError(f"width and height must be positive, got {width} x {height}")
     if not 0 <= bitstream_id <= MAX_BITSTREAM_ID:
-        raise ValueError(f"bitstream id {bitstream_id} is not in 0..{MAX_BITSTREAM_ID}")
+        raise ValueError(f"bitstream id must be in 0..{MAX_BITSTREAM_ID}, got {bitstream_id}")
     if aspect is not None and min(aspect) < 1:
-        raise ValueError(f"no picture has an aspect ratio of {aspect[0]}:{aspect[1]}")
+        raise ValueError(f"aspect ratio must be positive, got {aspect[0]}:{aspect[1]}")
     portrait = height > width
     if _has_short_form(bitstream_id, long) and not alpha:
         if aspect is not None and bitstream_id == _COMPACT_BITSTREAM:
@@ -148,7 +148,7 @@ def _one_byte(first: int) -> Header:
 
 def _two_bytes(stream: bytes, long: int) -> Header:
     if long == _SHORT_FORM_SIDE:
-        raise BitstreamError("a header of two bytes where one of one byte exists")
+        raise BitstreamError("two-byte header where a one-byte form exists")
     if len(stream) == 1:
         return Header(_COMPACT_BITSTREAM, long, long, 1)
     return _oriented(_COMPACT_BITSTREAM, long, stream[1] + 1, False, 2)
@@ -160,7 +160,7 @@ def _three_bytes(stream: bytes, long: int, *, alpha: bool) -> Header:
     bitstream_id, portrait = stream[1] & ~_PORTRAIT, bool(stream[1] & _PORTRAIT)
     compact = bitstream_id == _COMPACT_BITSTREAM and not portrait
     if not alpha and (compact or _has_short_form(bitstream_id, long)):
-        raise BitstreamError("an extended header where a shorter form exists")
+        raise BitstreamError("extended header where a shorter form exists")
     if len(stream) == 2:
         return Header(bitstream_id, long, long, 2, alpha)
     return _oriented(bitstream_id, long, stream[2] + 1, portrait, 3, alpha)
@@ -180,7 +180,7 @@ def _has_short_form(bitstream_id: int, long: int) -> bool:
 
 
 def _aspect_header(aspect: tuple[int, int]) -> Header:
-    """No ratio of the table lies halfway between two shapes."""
+    # No ratio of the table is halfway between two shapes, so rounding is unambiguous.
     scale = Fraction(_SHORT_FORM_SIDE, max(aspect))
     width, height = (round(side * scale) for side in aspect)
     return Header(_COMPACT_BITSTREAM, width, height, 1, exact_aspect=aspect)
@@ -190,13 +190,13 @@ _ASPECT_HEADERS: Final = tuple(
     _aspect_header(aspect)
     for aspect in (*ASPECT_RATIOS, *((short, long) for long, short in ASPECT_RATIOS))
 )
-"""What each aspect code says."""
+"""Header of each aspect code."""
 
 
 def _aspect_code(width: int, height: int, true: Fraction) -> int | None:
-    """The code of the ratio nearest to ``true`` among those that have these pixels.
+    """Code of the ratio nearest to ``true`` among those with this width and height.
 
-    None where none is nearer than `ASPECT_TOLERANCE`, and where the pixels' own ratio is as near.
+    None if none is within `ASPECT_TOLERANCE`, or if the ratio of the pixels is at least as near.
     """
     best, least = None, min(ASPECT_TOLERANCE, abs(true / Fraction(width, height) - 1))
     for code, header in enumerate(_ASPECT_HEADERS):
@@ -208,11 +208,11 @@ def _aspect_code(width: int, height: int, true: Fraction) -> int | None:
 
 
 PLACEHOLDER_SAMPLE = 128
-"""Value of every sample while the stream is too short to say which model reads it."""
+"""Every sample of a stream that ends before its bitstream id."""
 
 
 def describe_header(model_id: str, header: Header, length: int) -> dict[str, Any]:
-    """How `Codec.inspect` begins for a stream of ``length`` bytes."""
+    """The keys of `Codec.inspect` that all families share, for a stream of ``length`` bytes."""
     return {
         "model": model_id if header.bitstream_id is not None else None,
         "bitstream_id": header.bitstream_id,
@@ -227,6 +227,6 @@ def describe_header(model_id: str, header: Header, length: int) -> dict[str, Any
 
 
 def placeholder_image(header: Header) -> NDArray[np.uint8]:
-    """``(H, W, 3)`` or ``(H, W, 4)`` uint8 of one grey, alpha included."""
+    """``(H, W, 3)`` or ``(H, W, 4)`` uint8, all samples grey, alpha included."""
     channels = 4 if header.alpha else 3
     return np.full((header.height, header.width, channels), PLACEHOLDER_SAMPLE, np.uint8)

@@ -1,11 +1,11 @@
-"""Distortion between two pictures, the way thumbstream publishes it.
+"""SSIM and PSNR between two pictures, as used in all published results.
 
-SSIM: Wang et al. 2004, Gaussian window of 11 x 11 and sigma 1.5, K1 = 0.01, K2 = 0.03, windows
-that lie wholly inside the picture, mean over the three RGB channels. PSNR: over all RGB samples.
+SSIM: Wang et al. 2004, Gaussian window of 11 x 11 and sigma 1.5, K1 = 0.01, K2 = 0.03, only windows
+that lie inside the picture, mean over the three RGB channels. PSNR: over all RGB samples.
 
-Of pictures with alpha, what is measured is what is seen: both are laid over black and over white.
-SSIM is the mean of the two, PSNR that of their mean squared error. A wrong alpha shows on one of
-them at least, whatever the colour under it; a colour that alpha hides counts nothing.
+Pictures with alpha are composed over black and over white. SSIM is the mean of the two
+comparisons, PSNR is computed from the mean of the two squared errors. A wrong alpha is visible on
+at least one of the backgrounds, and an invisible colour has no influence.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIGMA = 1.5
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
 _MAX_PSNR = 100.0
-"""dB reported for equal pictures, whose PSNR is infinite."""
+"""dB reported for identical pictures, whose PSNR is infinite."""
 
 
 def _gaussian() -> NDArray[np.float64]:
@@ -32,7 +32,7 @@ def _gaussian() -> NDArray[np.float64]:
 def _blur(
     window: NDArray[np.float64], height: int, width: int
 ) -> Callable[..., NDArray[np.float64]]:
-    """Separable valid filter of ``(..., height, width)``; the window shrinks with tiny pictures."""
+    """Separable filter of ``(..., height, width)`` without padding; shrinks for tiny pictures."""
 
     def matrix(n: int) -> NDArray[np.float64]:
         taps = window
@@ -48,8 +48,8 @@ def _blur(
     return lambda x: rows @ x @ columns.T
 
 
-def _seen(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """``(..., backgrounds, H, W, 3)``: one of opaque pictures, black and white of others."""
+def _composed(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """``(..., backgrounds, H, W, 3)``: as is if opaque, else over black and over white."""
     samples = pictures.astype(np.float64)
     if samples.shape[-1] == 3:
         return samples[..., None, :, :, :]
@@ -59,11 +59,11 @@ def _seen(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Structural similarity of uint8 pictures; shape ``(...)``, 1.0 if equal.
+    """Structural similarity of uint8 pictures; shape ``(...)``, 1.0 if identical.
 
     Both ``(..., H, W, 3)``, or both ``(..., H, W, 4)`` with straight alpha.
     """
-    x, y = np.moveaxis(_seen(a), -1, -3), np.moveaxis(_seen(b), -1, -3)
+    x, y = np.moveaxis(_composed(a), -1, -3), np.moveaxis(_composed(b), -1, -3)
     blur = _blur(_gaussian(), x.shape[-2], x.shape[-1])
     mu_x, mu_y = blur(x), blur(y)
     var_x, var_y = blur(x * x) - mu_x**2, blur(y * y) - mu_y**2
@@ -75,8 +75,8 @@ def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Peak signal-to-noise ratio in dB of such pictures as `ssim` takes; at most 100."""
-    mse = np.square(_seen(a) - _seen(b)).mean(axis=(-4, -3, -2, -1))
+    """Peak signal-to-noise ratio in dB, at most 100; takes the same pictures as `ssim`."""
+    mse = np.square(_composed(a) - _composed(b)).mean(axis=(-4, -3, -2, -1))
     with np.errstate(divide="ignore"):
         decibels = 20 * np.log10(255) - 10 * np.log10(mse)
     return np.asarray(np.minimum(decibels, _MAX_PSNR), np.float64)
@@ -86,4 +86,4 @@ MEASURES: dict[str, Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.
     "ssim": ssim,
     "psnr": psnr,
 }
-"""Measure of quality by name, where more is better."""
+"""Quality measures by name; higher is better."""

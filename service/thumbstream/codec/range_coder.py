@@ -1,11 +1,17 @@
 """Byte-wise binary range coder, integers only.
 
-The coder narrows an interval ``[low, low + range)`` by one binary decision at a time and writes its
-leading byte as soon as ``range`` falls under 2^24. All quantities stay under 2^49, so the same
-arithmetic is exact in Python integers, 64-bit machines and JavaScript numbers.
+How to read this file:
 
-The decoder is asked bit by bit. When the stream has ended it goes on as long as every possible
-continuation would give the same answer, and then says so: a cut stream is a normal state.
+1. `RangeEncoder.encode` narrows an interval ``[low, low + range)`` by one binary decision and
+   writes the leading byte once ``range`` is below 2^24. All values stay below 2^49, so the
+   arithmetic is exact in Python integers, 64-bit integers and JavaScript numbers.
+2. `RangeDecoder.decode` mirrors it. After the last byte it continues as long as every possible
+   continuation of the stream gives the same decision, and then returns None: a truncated stream is
+   a normal state. The invariants are next to the fields.
+3. `encode_ternary` and `decode_ternary` do the same for digits -1, 0 and +1, in one loop.
+4. How many decisions does each prefix determine? `count_decodable` answers with one pass over the
+   bytes, `PrefixDigitCounter` for an encoder's own bytes, from the checkpoints that it left.
+
 Normative text: docs/bitstream.md, "Range coder".
 """
 
@@ -22,10 +28,10 @@ _BOTTOM = 1 << 24
 _LOW_MASK = _BOTTOM - 1
 _CODE_BYTES = 4
 _DECISION_BYTES = 2
-"""A decision takes at most so many: it leaves a range of 2^8 or more, which then grows to 2^24."""
+"""Most bytes of one decision: it leaves a range of at least 2^8, which grows to 2^24."""
 
 Checkpoint = tuple[int, int, int, int]
-"""A state of the encoder: digits coded, bytes written, low and range."""
+"""State of an encoder: digits coded, bytes written, low, range."""
 
 
 class RangeEncoder:
@@ -37,10 +43,10 @@ class RangeEncoder:
         self._range = _TOP  # invariant between calls: 2^24 <= range <= 2^32
         self._digits = 0  # coded by encode_ternary
         self.checkpoints: list[Checkpoint] = [(0, 0, 0, _TOP)]
-        """The state behind every digit that made bytes, in front of them the first."""
+        """The initial state, and the state after every digit that wrote bytes."""
 
     def encode(self, bit: bool, probability: int) -> None:
-        """Code ``bit``, whose probability of being true is ``probability / 2^16``."""
+        """Code ``bit``, which is true with probability ``probability / 2^16``."""
         split = (self._range * probability) >> PROBABILITY_BITS
         if bit:
             self._range = split
@@ -56,9 +62,10 @@ class RangeEncoder:
     def encode_ternary(
         self, digits: Sequence[int], nonzero: Sequence[int], positive: Sequence[int]
     ) -> None:
-        """Code digits of -1, 0 and +1: for each whether it is not 0, and if so whether it is +1.
+        """Code digits -1, 0 and +1: for each whether it is nonzero, and if so whether it is +1.
 
-        The same as so many calls of `encode`, but without the calls; and it leaves `checkpoints`.
+        ``nonzero`` and ``positive`` are the probabilities of these decisions. Equivalent to calls
+        of `encode`, but faster; also appends to `checkpoints`.
         """
         out, low, width, checkpoints = self._out, self._low, self._range, self.checkpoints
         coded = self._digits + 1
@@ -92,11 +99,11 @@ class RangeEncoder:
         self._low, self._range = low, width
 
     def stable_length(self) -> int:
-        """Bytes that no later decision can change (a lower bound)."""
+        """Number of leading bytes that no later decision can change (a lower bound)."""
         return len(self._out) if self._low + self._range <= _TOP else 0
 
     def finish(self) -> bytes:
-        """All bytes, with the fewest at the end that determine every decision whatever follows."""
+        """All bytes, ending with the fewest that determine every decision whatever follows."""
         for missing in range(_CODE_BYTES - 1, -1, -1):
             unit = 1 << (8 * missing)
             value = -(-self._low // unit) * unit
@@ -128,7 +135,7 @@ class RangeDecoder:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._position = 0
-        # Low bytes of code that lie behind the end of the data, at most 4. All their values gave
+        # Low bytes of code that are past the end of the data, at most 4. All their values lead to
         # the decisions so far, so code + 256^missing <= range.
         self._missing = 0
         self._range = _TOP
@@ -138,28 +145,29 @@ class RangeDecoder:
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, data: bytes) -> RangeDecoder | None:
-        """The decoder of ``data`` behind the digits of ``mark``, which their encoder left.
+        """A decoder of ``data`` that continues after the digits of ``checkpoint``.
 
-        ``data`` may be any prefix of what it wrote; None when they do not determine those digits.
+        ``data`` is a prefix of the bytes of the encoder that made the checkpoint; None if it does
+        not determine those digits.
         """
         _, written, low, width = checkpoint
         coder = cls(data[written : written + _CODE_BYTES])
         coder._data, coder._position = data, min(written + _CODE_BYTES, len(data))
-        # Carries that came later are in the bytes before, and leave the difference as it is.
+        # Later carries changed the bytes before these, so the difference modulo 2^32 is correct.
         coder._code = (coder._code - low) % _TOP
         coder._range = width
         within = coder._code + (coder._uncertainty() if coder._missing else 1) <= width
         return coder if within else None
 
     def decode(self, probability: int) -> bool | None:
-        """The next decision, or None (from then on always) when the data do not determine it."""
+        """The next decision, or None (from then on always) if the data do not determine it."""
         split = (self._range * probability) >> PROBABILITY_BITS
         if self._code >= split:
             self._code -= split
             self._range -= split
             bit = False
         elif self._missing and self._code + self._uncertainty() > split:
-            # From here on as a decoder of no data at all, which determine nothing.
+            # From here decode from an empty stream, which determines nothing.
             self._range, self._code, self._missing = _TOP, 0, _CODE_BYTES
             return None
         else:
@@ -172,16 +180,16 @@ class RangeDecoder:
     def decode_ternary(
         self, nonzero: Sequence[int], positive: Sequence[int]
     ) -> tuple[int, list[int], list[int]]:
-        """The next digits of -1, 0 and +1, as `RangeEncoder.encode_ternary` codes them.
+        """The next digits -1, 0 and +1, as `RangeEncoder.encode_ternary` codes them.
 
-        Returns how many the data determine, which of these are not 0, and their values. A digit
-        whose sign is not determined is not known, and nothing behind it is.
+        Returns how many the data determine, the indices of those that are nonzero, and the values
+        of these. A digit counts only if its sign is determined as well.
         """
-        places: list[int] = []
+        indices: list[int] = []
         signs: list[int] = []
         code, width = self._code, self._range
-        for i, chance in enumerate(nonzero):
-            split = (width * chance) >> PROBABILITY_BITS
+        for i, probability in enumerate(nonzero):
+            split = (width * probability) >> PROBABILITY_BITS
             if code >= split:  # the digit is 0
                 code -= split
                 width -= split
@@ -191,23 +199,23 @@ class RangeDecoder:
                     code, width = self._code, self._range
                 continue
             self._code, self._range = code, width
-            if self.decode(chance) is None or (sign := self.decode(positive[i])) is None:
-                return i, places, signs
-            places.append(i)
+            if self.decode(probability) is None or (sign := self.decode(positive[i])) is None:
+                return i, indices, signs
+            indices.append(i)
             signs.append(1 if sign else -1)
             code, width = self._code, self._range
         self._code, self._range = code, width
-        return len(nonzero), places, signs
+        return len(nonzero), indices, signs
 
     def can_decode(self, length: int) -> bool:
-        """Whether the next decision surely needs no byte behind the first ``length``."""
+        """Whether the next decision certainly needs no byte past the first ``length``."""
         return self._position + _DECISION_BYTES <= length
 
     def fork(self, length: int) -> RangeDecoder:
-        """The decoder of the first ``length`` bytes, after the same decisions.
+        """A decoder of the first ``length`` bytes, after the same decisions.
 
-        Right as long as no byte behind them has been taken: a new decoder takes four, and then
-        `can_decode` says so.
+        Correct if no byte past them has been consumed, which `can_decode` ensures; a new decoder
+        consumes four bytes.
         """
         if self._position > length:
             return RangeDecoder(self._data[:length])
@@ -235,11 +243,11 @@ class RangeDecoder:
 def count_decodable(
     data: bytes, probabilities: Sequence[int], lengths: Sequence[int]
 ) -> Iterator[int]:
-    """How many decisions ``data[:n]`` determines, for every ``n`` of growing ``lengths``.
+    """Number of decisions that ``data[:n]`` determines, for every ``n`` of increasing ``lengths``.
 
-    ``probabilities``: of all decisions that ``data`` determine. A decoder of ``data[:n]`` is one of
-    ``data`` until its bytes run out, so that one pass serves all: only the last few decisions of
-    every prefix are made twice.
+    ``probabilities`` are those of all decisions that ``data`` determine. A decoder of ``data[:n]``
+    behaves like one of ``data`` until its bytes run out, so one pass serves all lengths: only the
+    last few decisions of each prefix are decoded twice.
     """
     coder, count = RangeDecoder(data), 0
     for n in lengths:
@@ -254,7 +262,7 @@ def count_decodable(
 
 
 class PrefixDigitCounter:
-    """How many digits a prefix of an encoder's bytes determines; without reading them all."""
+    """Counts the digits that prefixes of an encoder's bytes determine, without decoding all."""
 
     def __init__(
         self,
@@ -263,28 +271,26 @@ class PrefixDigitCounter:
         nonzero: Sequence[int],
         positive: Sequence[int],
     ) -> None:
-        """``data`` and ``checkpoints`` of an encoder; the chances of all digits that it coded."""
+        """``data`` and ``checkpoints`` of an encoder, and the probabilities of all its digits."""
         self._data, self._checkpoints = data, checkpoints
         self._written = [written for _, written, _, _ in checkpoints]
         self._nonzero, self._positive = nonzero, positive
 
     def count(self, length: int) -> int:
-        """Of the first ``length`` bytes.
+        """Number of digits that the first ``length`` bytes determine.
 
-        Only what lies behind the last mark that these bytes determine is decoded, until the first
-        behind which more bytes are written: a few digits of thousands.
+        Decodes only from the last checkpoint that these bytes determine to the first that needs
+        more bytes: a few digits of thousands.
         """
         data = self._data[: max(0, length)]
-        behind = bisect_right(self._written, len(data))
-        until = len(self._nonzero)
-        if behind < len(self._checkpoints):
-            until = self._checkpoints[behind][0]
+        index = bisect_right(self._written, len(data))
+        end = len(self._nonzero)
+        if index < len(self._checkpoints):
+            end = self._checkpoints[index][0]
         coder = None
-        while coder is None:  # nothing at all is needed for the first mark
-            behind -= 1
-            coder = RangeDecoder.from_checkpoint(self._checkpoints[behind], data)
-        digits = self._checkpoints[behind][0]
-        known, _, _ = coder.decode_ternary(
-            self._nonzero[digits:until], self._positive[digits:until]
-        )
-        return digits + known
+        while coder is None:  # the first checkpoint needs no bytes
+            index -= 1
+            coder = RangeDecoder.from_checkpoint(self._checkpoints[index], data)
+        begin = self._checkpoints[index][0]
+        decoded, _, _ = coder.decode_ternary(self._nonzero[begin:end], self._positive[begin:end])
+        return begin + decoded

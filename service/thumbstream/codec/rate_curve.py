@@ -1,10 +1,10 @@
-"""The rate-distortion curve of one stream: how good its prefixes are, by really decoding them.
+"""Rate-distortion curve of one stream: the measured quality of its prefixes.
 
-Six bytes a point, so that it can be kept beside the stream::
+A curve is stored beside its stream, six big-endian bytes per point::
 
-    u16 length in bytes | u16 SSIM x 65535, at least 0 | u16 PSNR in dB x 512      (big-endian)
+    u16 length in bytes | u16 SSIM x 65535, at least 0 | u16 PSNR in dB x 512
 
-Qualities are rounded down: a stored curve never promises what the prefix does not keep.
+Qualities are rounded down, so a stored curve never promises more than a prefix has.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ log = logging.getLogger(__name__)
 
 _POINT = struct.Struct(">HHH")
 MAX_LENGTH = 0xFFFF
-"""Bytes of the last point of a longer stream: the most that the format holds."""
+"""Largest length that a point can hold; the last point of a longer stream."""
 _SSIM_STEPS = 65535
 _PSNR_STEPS = 512
 _ROUNDING = 1e-9
-"""Of a quality that is read and written again: it must not fall by a step."""
+"""Added before rounding down, so that reading and writing a curve again changes nothing."""
 _CACHED_CURVES = 1024
 """Parsed curves in memory, about 2 KB each: parsing one takes longer than the rest of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateCurve:
-    """Quality of some prefixes of a stream, the shortest first and the whole stream last."""
+    """Quality of some prefixes of a stream, the shortest first, the complete stream last."""
 
     lengths: tuple[int, ...]
-    """Bytes, growing."""
+    """Bytes, increasing."""
     ssim: tuple[float, ...]
     psnr: tuple[float, ...]
     """Decibels."""
 
-    def shortest(self, measure: str, goal: float) -> int | None:
-        """Shortest measured length that reaches ``goal``; None when none does.
+    def shortest(self, measure: str, value: float) -> int | None:
+        """Shortest measured length whose quality is at least ``value``; None if none is.
 
         ``measure`` is ``ssim`` or ``psnr``; raises `ValueError` for others.
         """
         if measure not in ("ssim", "psnr"):
-            raise ValueError(f"a curve knows ssim and psnr, not {measure!r}")
+            raise ValueError(f"unknown measure {measure!r}; use ssim or psnr")
         qualities = self.ssim if measure == "ssim" else self.psnr
-        reached = (n for n, q in zip(self.lengths, qualities, strict=True) if q >= goal)
+        reached = (n for n, q in zip(self.lengths, qualities, strict=True) if q >= value)
         return next(reached, None)
 
     def to_bytes(self) -> bytes:
-        """Six bytes a point."""
+        """Six bytes per point."""
         points = zip(
             self.lengths,
             (_steps(value, _SSIM_STEPS) for value in self.ssim),
@@ -70,10 +70,13 @@ class RateCurve:
     def from_bytes(cls, data: bytes) -> RateCurve:
         """The curve that `to_bytes` wrote; raises `CurveError`."""
         if not data or len(data) % _POINT.size:
-            raise CurveError(f"{len(data)} bytes are no curve: it has {_POINT.size} a point")
+            raise CurveError(
+                f"a curve has {_POINT.size} bytes per point and at least one point, "
+                f"got {len(data)} bytes"
+            )
         lengths, ssims, psnrs = zip(*_POINT.iter_unpack(data), strict=True)
         if lengths[0] < 1 or any(a >= b for a, b in pairwise(lengths)):
-            raise CurveError("the lengths of a curve must grow from 1")
+            raise CurveError("the lengths of a curve must increase from 1")
         return cls(
             lengths,
             tuple(value / _SSIM_STEPS for value in ssims),
@@ -82,25 +85,25 @@ class RateCurve:
 
     @classmethod
     def from_stored(cls, stored: bytes | None) -> RateCurve | None:
-        """The curve of a value of the store, or None for no value and for one that is damaged.
+        """The curve in a value of the store; None for no value and for a damaged one.
 
-        A damaged curve is logged; streams are served without it.
+        A damaged curve is logged; its stream is served without it.
         """
         return None if stored is None else _from_stored(stored)
 
 
 def measure_curve(decoder: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes) -> RateCurve:
-    """The curve of ``stream``, which was made of ``pixels`` ``(H, W, 3 or 4)``.
+    """The curve of ``stream``, which was encoded from ``pixels`` ``(H, W, 3 or 4)``.
 
-    Raises `ValueError` when the stream is of a picture of another shape, and `BitstreamError`.
+    Raises `ValueError` if the stream has another shape, and `BitstreamError`.
     """
     lengths = tuple(candidate_lengths(min(len(stream), MAX_LENGTH)))
     x_hats = list(decoder.decode_prefixes(stream, lengths))
     if any(x_hat.shape != pixels.shape for x_hat in x_hats):
-        raise ValueError("the stream is not one of these pixels: another width or height")
-    drawn = np.stack(x_hats)
+        raise ValueError("the stream is of a picture with another width, height or alpha")
+    decoded = np.stack(x_hats)
     return RateCurve(
-        lengths, tuple(ssim(pixels, drawn).tolist()), tuple(psnr(pixels, drawn).tolist())
+        lengths, tuple(ssim(pixels, decoded).tolist()), tuple(psnr(pixels, decoded).tolist())
     )
 
 
@@ -113,5 +116,5 @@ def _from_stored(stored: bytes) -> RateCurve | None:
     try:
         return RateCurve.from_bytes(stored)
     except CurveError as error:
-        log.warning("stored curve of %d bytes cannot be read: %s", len(stored), error)
+        log.warning("ignoring a stored curve of %d bytes: %s", len(stored), error)
         return None

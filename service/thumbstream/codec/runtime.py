@@ -1,7 +1,8 @@
-"""ONNX Runtime behind two calls. No other module imports it.
+"""ONNX Runtime sessions, and matrix products that stay in the calling thread.
 
-One session per network, one thread per session: requests run beside each other in a pool of one
-thread per core, where several spinning threads per picture would only get in each other's way.
+The only module that imports ONNX Runtime. Each network has one session that uses one thread:
+requests run in parallel in a pool with one thread per core, and more threads per picture would
+only compete with each other.
 """
 
 from __future__ import annotations
@@ -28,23 +29,26 @@ _PROVIDERS: dict[str, list[str | tuple[str, dict[str, str]]]] = {
 }
 DEVICES = ("auto", *_PROVIDERS)
 
+MAX_SINGLE_THREADED_SIZE = 1 << 18
+"""Multiplications up to which OpenBLAS, the BLAS of NumPy's wheels, uses a single thread."""
+
 
 class OnnxNetwork:
     """One network in memory; `run` may be called from several threads at once."""
 
     def __init__(self, model: bytes, device: str) -> None:
-        """``device``: ``auto`` (CUDA where it works), ``cpu`` or ``cuda``.
+        """``model``: an ONNX file. ``device``: ``auto`` (CUDA if it works), ``cpu`` or ``cuda``.
 
-        Raises `DeviceError` when the device cannot be had: ONNX Runtime itself would fall back
-        without a word. Raises `ArtifactError` for bytes that are no ONNX model.
+        Raises `DeviceError` if the device is not available (ONNX Runtime itself would fall back to
+        the CPU silently), and `ArtifactError` if ``model`` is not a valid ONNX file.
         """
         available = onnxruntime.get_available_providers()
         has_cuda = "CUDAExecutionProvider" in available
         chosen = ("cuda" if has_cuda else "cpu") if device == "auto" else device
         if chosen not in _PROVIDERS:
-            raise DeviceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")
+            raise DeviceError(f"unknown device {device!r}; use one of {', '.join(DEVICES)}")
         if chosen == "cuda" and has_cuda:
-            onnxruntime.preload_dlls()  # CUDA and cuDNN come as wheels, on no search path
+            onnxruntime.preload_dlls()  # CUDA and cuDNN are wheels, outside the search path
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -52,11 +56,11 @@ class OnnxNetwork:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(model, options, _PROVIDERS[chosen])
-        except Exception as error:  # ONNX Runtime's own exceptions share no public base class
+        except Exception as error:  # ONNX Runtime's exceptions have no public base class
             raise ArtifactError(f"ONNX Runtime cannot open the network: {error}") from error
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         if device == "cuda" and "CUDAExecutionProvider" not in self.providers:
-            raise DeviceError("CUDA was asked for, but ONNX Runtime cannot use it here")
+            raise DeviceError("device is cuda, but ONNX Runtime cannot use CUDA here")
         self.inputs: tuple[str, ...] = tuple(value.name for value in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(value.name for value in self._session.get_outputs())
         self.channels: dict[str, int] = {
@@ -69,20 +73,21 @@ class OnnxNetwork:
         return result
 
 
-MAX_SINGLE_THREADED_SIZE = 1 << 18
-"""Multiplications up to which OpenBLAS, which NumPy's wheels bring, uses one thread."""
-
-
 def matmul_single_threaded(a: Float, b: Float, out: Float | None = None) -> Float:
-    """``a @ b`` of ``(m, k)`` and ``(..., k, n)``, into ``out`` where there is one."""
+    """``a @ b`` of ``(m, k)`` and ``(..., k, n)``, into ``out`` if given.
+
+    BLAS gives a large product to one thread per core, and these spin while they wait for each
+    other: with a single busy core, a product of microseconds took tens of milliseconds. So a large
+    product is computed in slices that are small enough for BLAS to stay in the calling thread.
+    """
     rows, inner = a.shape
     columns = b.shape[-1]
-    together = max(1, MAX_SINGLE_THREADED_SIZE // (rows * inner))
-    if columns <= together:
+    width = max(1, MAX_SINGLE_THREADED_SIZE // (rows * inner))
+    if columns <= width:
         return np.matmul(a, b, out=out)
     if out is None:
         out = np.empty((*b.shape[:-2], rows, columns), np.float32)
-    for first in range(0, columns, together):
-        part = slice(first, first + together)
+    for first in range(0, columns, width):
+        part = slice(first, first + width)
         np.matmul(a, b[..., part], out=out[..., part])
     return out

@@ -1,4 +1,4 @@
-"""Samples of pictures as networks take and give them: [-1, 1], whole cells, channels first."""
+"""Pixels to network tensors and back: samples in [-1, 1], channels first, complete cells."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ Float: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Cells of a picture: ``rows`` x ``columns``."""
+    """The cells of a picture; a cell is a block of ``stride`` x ``stride`` pixels."""
 
     rows: int
     columns: int
 
     @property
     def cells(self) -> int:
-        """How many there are."""
+        """Number of cells."""
         return self.rows * self.columns
 
 
 def cell_grid(height: int, width: int, stride: int) -> Grid:
-    """Cells that cover a picture of ``height`` x ``width`` pixels (the last ones may hang over)."""
+    """Grid that covers ``height`` x ``width`` pixels; the last cells may extend beyond them."""
     return Grid(-(-height // stride), -(-width // stride))
 
 
 def normalize(pictures: NDArray[np.uint8], grid: Grid, stride: int) -> Float:
-    """``(N, H, W, 3)`` to ``(N, 3, H', W')`` float32 in [-1, 1], edges repeated to whole cells."""
+    """``(N, H, W, 3)`` to ``(N, 3, H', W')`` float32 in [-1, 1].
+
+    Edge pixels are repeated to fill the last cells: ``H' = grid.rows * stride``.
+    """
     _, height, width, _ = pictures.shape
     below, right = grid.rows * stride - height, grid.columns * stride - width
     padded = np.pad(pictures, ((0, 0), (0, below), (0, right), (0, 0)), mode="edge")
@@ -39,6 +42,6 @@ def normalize(pictures: NDArray[np.uint8], grid: Grid, stride: int) -> Float:
 
 
 def denormalize(x_hat: Float, height: int, width: int) -> NDArray[np.uint8]:
-    """``(C, H', W')`` in [-1, 1] or slightly outside to ``(height, width, C)`` uint8."""
+    """``(C, H', W')`` in [-1, 1], clipped and cropped, to ``(height, width, C)`` uint8."""
     pixels = np.clip(np.rint((x_hat + 1) * 127.5), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(pixels.transpose(1, 2, 0)[:height, :width])

@@ -1,1 +1,1 @@
-"""The default codec: embedded ternary quantisation, integer contexts, one range coder."""
+"""The default family: one transform, embedded ternary quantizer, integer context model."""

@@ -1,15 +1,16 @@
-"""The codec of embedded latents: one transform, nested quantisation, every prefix a picture.
+"""Codec of the embedded family: one transform, and every prefix of a stream is a picture.
 
-Encoding::
+::
 
-    pad -> analysis network -> latents -> search, or the nearest states -> digits -> bytes
+    encode:  pixels --pad, normalize--> x --analysis--> latents --quantize (rdo)--> states
+             --digits, plane by plane, context model, range coder--> bytes
 
-Decoding::
+    decode:  bytes --range decoder, context model--> digits --> values and levels
+             --synthesis--> x_hat --denormalize, crop--> pixels
 
-    bytes -> digits -> values and levels -> synthesis network -> crop
-
-The synthesis network sees how far each latent is known, and so draws any state once: a prefix costs
-as much as the whole stream. Transparency is a second picture in lockstep (`alpha`).
+The synthesis network receives the level to which each latent is known, so it reconstructs any state
+of decoding in one run: a prefix costs as much as the complete stream. Transparency is a second
+layer that is coded in lockstep with the colours (`thumbstream.codec.alpha`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from thumbstream.codec.bitstream import (
     placeholder_image,
     write_header,
 )
-from thumbstream.codec.embedded import rdo as flipsearch
+from thumbstream.codec.embedded import rdo
 from thumbstream.codec.embedded.context import EmbeddedContextModel
 from thumbstream.codec.embedded.params import EmbeddedParams
 from thumbstream.codec.embedded.quantizer import DecodedSymbols, EmbeddedQuantizer, States
@@ -49,20 +50,20 @@ from thumbstream.errors import ArtifactError, BitstreamError
 
 COLOURS = 3
 BATCH_PIXELS = 1 << 14
-"""Of the pictures that the synthesis network draws at once: 16 of 32 x 32."""
+"""Pixels of the pictures in one run of the synthesis network: 16 pictures of 32 x 32."""
 
 
 class EmbeddedCodec:
     """Codec of the embedded family. Thread-safe: nothing changes after construction."""
 
     alpha = True
-    """It codes transparency."""
+    """This family supports transparency."""
 
     def __init__(self, artifact: Artifact, *, device: str = "auto") -> None:
         """Open the networks and tables of ``artifact``.
 
-        Raises `ArtifactError` when they do not fit each other, and `DeviceError` when ``device``
-        is not available.
+        Raises `ArtifactError` if they contradict each other, and `DeviceError` if ``device`` is
+        not available.
         """
         self.model_id = artifact.model_id
         self.bitstream_id = artifact.bitstream_id
@@ -73,9 +74,9 @@ class EmbeddedCodec:
         self._analysis = OnnxNetwork(artifact.file("analysis.onnx"), device)
         self._synthesis = OnnxNetwork(artifact.file("synthesis.onnx"), device)
         self._check_networks()
-        self._search = (
+        self._optimizer = (
             RateDistortionOptimizer(artifact, self._context_model, device)
-            if flipsearch.NETWORK in artifact.files
+            if rdo.NETWORK in artifact.files
             else None
         )
         self.providers = self._synthesis.providers
@@ -90,19 +91,20 @@ class EmbeddedCodec:
     ) -> bytes:
         """Stream of a picture, most important bytes first.
 
-        ``pixels`` is ``(H, W, 3)`` uint8 RGB, or ``(H, W, 4)`` with straight alpha, on the
-        thumbnail grid: the long side a multiple of 8 from 8 to 256. With ``max_bytes`` the result
-        is the first ``max_bytes`` bytes of the whole stream.
-
-        With ``target`` it is the shortest prefix that reaches the goal, measured by decoding, or
-        the whole stream where none does; of a goal in bytes, the best stream of so many bytes.
-        ``aspect``: width and height of the original, which the header may name exactly.
+        ``pixels``: ``(H, W, 3)`` uint8 RGB or ``(H, W, 4)`` with straight alpha; the long side is a
+        multiple of 8 from 8 to 256. With ``max_bytes`` the result is the stream cut to that length.
+        With a quality ``target`` it is the shortest prefix that reaches it, measured by decoding,
+        or the complete stream if none does; with a target in bytes it is a stream optimized for
+        exactly that length. ``aspect``: width and height of the original, for the header.
 
         Raises `ValueError`, also for ``max_bytes`` and ``target`` together.
         """
-        return self.encode_traced(pixels, max_bytes=max_bytes, target=target, aspect=aspect)[0]
+        stream, _ = self.encode_with_decoder(
+            pixels, max_bytes=max_bytes, target=target, aspect=aspect
+        )
+        return stream
 
-    def encode_traced(
+    def encode_with_decoder(
         self,
         pixels: NDArray[np.uint8],
         *,
@@ -110,51 +112,51 @@ class EmbeddedCodec:
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
     ) -> tuple[bytes, PrefixDecoder]:
-        """What `encode` gives, and a decoder of prefixes of it that need not read it again."""
-        _check(pixels)
+        """The result of `encode`, and a decoder of its prefixes that need not read it again."""
+        _check_pixels(pixels)
         check_limits(max_bytes, target)
         height, width, channels = pixels.shape
         header = write_header(
             self.bitstream_id, width, height, alpha=channels > COLOURS, aspect=aspect
         )
-        subject = self._subject(pixels, cell_grid(height, width, self._stride))
+        source = self._analyze(pixels, cell_grid(height, width, self._stride))
         if target is not None and target.measure == BYTES:
             size = int(target.value)
-            return header[:size] + self._best_of(subject, size - len(header)), self
-        written = self._written(subject, self._everywhere(subject), max_bytes)
-        stream = (header + written.data)[:max_bytes]
-        prefixes = _Written(self, len(header), written)
+            return header[:size] + self._encode_for_size(source, size - len(header)), self
+        symbols = self._encode_symbols(source, self._states(source), max_bytes)
+        stream = (header + symbols.data)[:max_bytes]
+        prefixes = _EncodedStream(self, len(header), symbols)
         if target is not None:
             stream = shortest_prefix(prefixes, pixels, stream, target) or stream
         return stream, prefixes
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
-        """Picture of a stream or of any prefix of one: ``(H, W, 3)`` uint8, or 4 with alpha.
+        """Picture of a stream or of any prefix of one: ``(H, W, 3)`` or with alpha ``(H, W, 4)``.
 
-        Bytes behind the end of the stream are ignored. Raises `BitstreamError`.
+        uint8. Bytes past the end of the stream are ignored. Raises `BitstreamError`.
         """
         header = parse_header(stream)
         if header.bitstream_id is None:
             return placeholder_image(header)
-        return next(self._drawings(header, [self._trace(header, stream).decode_all()]))
+        return next(self._reconstruct(header, [self._symbol_decoder(header, stream).decode_all()]))
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """``decode(stream[:n])``, exactly, for every ``n`` of ``lengths``, which must not fall.
+        """``decode(stream[:n])``, exactly, for every ``n`` of ``lengths``, which must not decrease.
 
-        In one pass over the stream, and with one run of the synthesis network for all prefixes that
-        determine the same symbols. Raises `ValueError` for lengths that fall, and `BitstreamError`.
+        One pass over the stream; prefixes that determine the same symbols share one run of the
+        synthesis network. Raises `ValueError` for lengths that decrease, and `BitstreamError`.
         """
-        return self._decoded(stream, lengths, self._trace)
+        return self._decode_prefixes(stream, lengths, self._symbol_decoder)
 
     def inspect(self, stream: bytes) -> dict[str, Any]:
-        """What ``stream`` says about itself; raises `BitstreamError`.
+        """Facts about ``stream``; raises `BitstreamError`.
 
-        Beside what every family tells: ``symbols`` (how many the bytes determine), ``planes`` (that
-        are complete) and ``step``, the plane and the group in which the bytes end (None when they
-        determine everything).
+        Besides the keys of every family: ``symbols`` (number that the bytes determine), ``planes``
+        (number that are complete) and ``step``, the plane and group in which the bytes end (None if
+        they determine everything).
         """
         header = parse_header(stream)
-        found = self._trace(header, stream).decode_all()
+        found = self._symbol_decoder(header, stream).decode_all()
         step, (rows, columns) = found.step, found.values.shape[2:]
         return {
             **describe_header(self.model_id, header, len(stream)),
@@ -165,118 +167,125 @@ class EmbeddedCodec:
         }
 
     def _check_networks(self) -> None:
-        """Raise `ArtifactError` unless both networks take and give what a cell has."""
+        """Raise `ArtifactError` unless inputs and outputs of both networks have their shapes."""
         channels, stride = self._quantizer.params.channels, self._stride
-        taken = self._analysis.channels, self._synthesis.channels
-        if taken == ({"pixels": COLOURS}, {"values": channels, "levels": channels}):
+        inputs = self._analysis.channels, self._synthesis.channels
+        if inputs == ({"pixels": COLOURS}, {"values": channels, "levels": channels}):
             pixels = np.zeros((1, COLOURS, stride, stride), np.float32)
             cell = np.zeros((1, channels, 1, 1), np.float32)
             latents = self._analysis.run({"pixels": pixels})[0]
             x_hat = self._synthesis.run({"values": cell, "levels": cell})[0]
             if (latents.shape, x_hat.shape) == (cell.shape, pixels.shape):
                 return
-        raise ArtifactError(f"{self.model_id}: the networks and the manifest disagree")
+        raise ArtifactError(f"{self.model_id}: the networks do not match the manifest")
 
-    def _subject(self, pixels: NDArray[np.uint8], grid: Grid) -> EncoderInput:
+    def _analyze(self, pixels: NDArray[np.uint8], grid: Grid) -> EncoderInput:
         x = normalize(split_alpha(pixels), grid, self._stride)
         latents = self._analysis.run({"pixels": x})[0]
         return EncoderInput(x, latents.reshape(*latents.shape[:2], grid.cells), grid)
 
-    def _everywhere(self, subject: EncoderInput) -> States:
-        """Finest states of a stream that may be cut anywhere."""
-        if self._search is None:
-            return self._quantizer.quantize(subject.latents)
-        return self._search.optimize_all_prefixes(subject)
+    def _states(self, source: EncoderInput) -> States:
+        """Final states of a stream that may be cut anywhere."""
+        if self._optimizer is None:
+            return self._quantizer.quantize(source.latents)
+        return self._optimizer.optimize_all_prefixes(source)
 
-    def _best_of(self, subject: EncoderInput, size: int) -> bytes:
-        """Of the streams with and without a search for their end, cut to ``size``, the better."""
-        plain = self._written(subject, self._everywhere(subject), size).data[: max(0, size)]
-        found = self._read(plain, subject)
-        if self._search is None or size < 1 or found.step is None:
-            return plain
-        states = self._search.optimize_for_end(subject, found.step)
-        searched = self._written(subject, states, size).data[:size]
-        drawn = self._read(searched, subject)
-        gain = self._search.distortion(subject, found.values, found.levels)
-        gain -= self._search.distortion(subject, drawn.values, drawn.levels)
-        return searched if gain > 0 else plain
+    def _encode_for_size(self, source: EncoderInput, size: int) -> bytes:
+        """The better of two payloads of ``size`` bytes: optimized for all prefixes, or for it."""
+        common = self._encode_symbols(source, self._states(source), size).data[: max(0, size)]
+        decoded = self._decode_symbols(common, source)
+        if self._optimizer is None or size < 1 or decoded.step is None:
+            return common
+        states = self._optimizer.optimize_for_end(source, decoded.step)
+        optimized = self._encode_symbols(source, states, size).data[:size]
+        candidate = self._decode_symbols(optimized, source)
+        gain = self._optimizer.distortion(source, decoded.values, decoded.levels)
+        gain -= self._optimizer.distortion(source, candidate.values, candidate.levels)
+        return optimized if gain > 0 else common
 
-    def _written(self, subject: EncoderInput, states: States, size: int | None) -> SymbolEncoder:
-        return SymbolEncoder(self._context_model, states, subject.grid, size)
+    def _encode_symbols(
+        self, source: EncoderInput, states: States, max_bytes: int | None
+    ) -> SymbolEncoder:
+        return SymbolEncoder(self._context_model, states, source.grid, max_bytes)
 
-    def _read(self, payload: bytes, subject: EncoderInput) -> DecodedSymbols:
-        layers = len(subject.latents)
-        return SymbolDecoder(payload, self._context_model, layers, subject.grid).decode_all()
+    def _decode_symbols(self, payload: bytes, source: EncoderInput) -> DecodedSymbols:
+        layers = len(source.latents)
+        return SymbolDecoder(payload, self._context_model, layers, source.grid).decode_all()
 
-    def _trace(self, header: Header, stream: bytes) -> SymbolDecoder:
+    def _symbol_decoder(self, header: Header, stream: bytes) -> SymbolDecoder:
         if header.bitstream_id not in (None, self.bitstream_id):
             raise BitstreamError(
-                f"the stream is of bitstream {header.bitstream_id}; "
-                f"{self.model_id} reads bitstream {self.bitstream_id}"
+                f"the stream has bitstream id {header.bitstream_id}, "
+                f"but {self.model_id} reads {self.bitstream_id}"
             )
         grid = cell_grid(header.height, header.width, self._stride)
         payload = stream[header.length :]
         return SymbolDecoder(payload, self._context_model, 1 + header.alpha, grid)
 
-    def _decoded(
-        self, stream: bytes, lengths: Sequence[int], trace: Callable[[Header, bytes], _Trace]
+    def _decode_prefixes(
+        self,
+        stream: bytes,
+        lengths: Sequence[int],
+        symbol_source: Callable[[Header, bytes], _SymbolSource],
     ) -> Iterator[NDArray[np.uint8]]:
-        """`decode_prefixes`, by the ``trace`` of a stream whose header is this."""
         if any(a > b for a, b in pairwise(lengths)):
-            raise ValueError("the lengths of prefixes must not fall")
+            raise ValueError("the lengths of prefixes must not decrease")
+        # Short prefixes cut the header, and each cut header is another picture shape.
         for header, group in groupby(lengths, lambda n: parse_header(stream[:n])):
-            alike = list(group)
+            same_header = list(group)
             if header.bitstream_id is None:
-                yield from (placeholder_image(header) for _ in alike)
+                yield from (placeholder_image(header) for _ in same_header)
             else:
-                found = trace(header, stream[: alike[-1]])
-                yield from self._drawings(
-                    header, found.prefixes([n - header.length for n in alike])
+                symbols = symbol_source(header, stream[: same_header[-1]])
+                yield from self._reconstruct(
+                    header, symbols.prefixes([n - header.length for n in same_header])
                 )
 
-    def _drawings(
+    def _reconstruct(
         self, header: Header, prefixes: Iterable[DecodedSymbols]
     ) -> Iterator[NDArray[np.uint8]]:
-        """The picture of each of growing ``prefixes``; equal ones are drawn once."""
-        alike = (list(same) for _, same in groupby(prefixes, lambda found: found.decoded_count))
+        """The picture of each of ``prefixes``, in batches; equal prefixes share one result."""
+        groups = (list(group) for _, group in groupby(prefixes, lambda p: p.decoded_count))
         samples = (1 + header.alpha) * header.width * header.height
-        while batch := list(islice(alike, max(1, BATCH_PIXELS // samples))):
-            for x_hat, same in zip(self._draw([same[0] for same in batch]), batch, strict=True):
+        while batch := list(islice(groups, max(1, BATCH_PIXELS // samples))):
+            x_hats = self._synthesize([group[0] for group in batch])
+            for x_hat, group in zip(x_hats, batch, strict=True):
                 picture = denormalize(merge_alpha(x_hat), header.height, header.width)
-                yield from (picture.copy() for _ in same)
+                yield from (picture.copy() for _ in group)
 
-    def _draw(self, batch: list[DecodedSymbols]) -> Float:
-        """``(len(batch), layers, 3, H', W')`` in [-1, 1] or slightly outside, of whole cells."""
-        values = np.concatenate([found.values for found in batch])
-        levels = np.concatenate([found.levels for found in batch])
+    def _synthesize(self, batch: list[DecodedSymbols]) -> Float:
+        """``(len(batch), layers, 3, H', W')`` in [-1, 1] or slightly outside, complete cells."""
+        values = np.concatenate([symbols.values for symbols in batch])
+        levels = np.concatenate([symbols.levels for symbols in batch])
         x_hat = self._synthesis.run({"values": values, "levels": levels})[0]
         return x_hat.reshape(len(batch), -1, *x_hat.shape[1:])
 
 
-class _Trace(Protocol):
-    """Symbols that were read or written."""
+class _SymbolSource(Protocol):
+    """A `SymbolEncoder` or a `SymbolDecoder`."""
 
     def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedSymbols]:
-        """What the first ``n`` bytes determine, for every ``n`` of growing ``lengths``."""
+        """What the first ``n`` bytes determine, for every ``n`` of increasing ``lengths``."""
 
 
-class _Written:
-    """Decodes prefixes of a stream that was just written."""
+class _EncodedStream:
+    """Decodes prefixes of a stream from the symbols that its encoder knows."""
 
-    def __init__(self, codec: EmbeddedCodec, header_length: int, written: SymbolEncoder) -> None:
-        self._codec, self._header_length, self._written = codec, header_length, written
+    def __init__(self, codec: EmbeddedCodec, header_length: int, symbols: SymbolEncoder) -> None:
+        self._codec, self._header_length, self._symbols = codec, header_length, symbols
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """What `EmbeddedCodec.decode_prefixes` gives, of that stream or a prefix of it."""
-        return self._codec._decoded(stream, lengths, self._trace)
+        """The result of `EmbeddedCodec.decode_prefixes`, for this stream or a prefix of it."""
+        return self._codec._decode_prefixes(stream, lengths, self._symbol_source)
 
-    def _trace(self, header: Header, stream: bytes) -> _Trace:
-        whole = header.length == self._header_length  # else the header is cut
-        return self._written if whole else self._codec._trace(header, stream)
+    def _symbol_source(self, header: Header, stream: bytes) -> _SymbolSource:
+        if header.length == self._header_length:
+            return self._symbols
+        return self._codec._symbol_decoder(header, stream)  # the header is cut
 
 
-def _check(pixels: NDArray[np.uint8]) -> None:
+def _check_pixels(pixels: NDArray[np.uint8]) -> None:
     if pixels.ndim != 3 or pixels.shape[2] not in (COLOURS, COLOURS + 1):
-        raise ValueError(f"pixels must be (H, W, 3) or (H, W, 4), not {pixels.shape}")
+        raise ValueError(f"pixels must be (H, W, 3) or (H, W, 4), got {pixels.shape}")
     if pixels.dtype != np.uint8:
-        raise ValueError(f"pixels must be uint8, not {pixels.dtype}")
+        raise ValueError(f"pixels must be uint8, got {pixels.dtype}")

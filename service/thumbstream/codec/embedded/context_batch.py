@@ -1,11 +1,11 @@
-"""Probabilities of the symbols of states that are known beforehand: the encoder's way.
+"""Probabilities of many steps at once, for an encoder that knows all states in advance.
 
-A decoder learns the states of a picture step by step, and `EmbeddedContext` asks and is told so. An
-encoder knows them all, and works out many steps at once: the same sums of the same whole numbers in
-another order, which float32 holds exactly (`embedded_context`), in a tenth of the calls.
+A decoder alternates between `EmbeddedContext.probabilities` and `update`. An encoder can compute
+many steps together: the same integer sums in another order, exact in float32 (see `context`), with
+a tenth of the calls.
 
-Nothing that is computed of one cell of one layer at one level meets another's but for the four
-neighbours: layers, levels and cells lie side by side as the columns of every table.
+A cell of one layer at one level depends on others only through its four neighbours, so layers,
+levels and cells are the columns of every matrix.
 """
 
 from __future__ import annotations
@@ -31,83 +31,86 @@ from thumbstream.codec.runtime import matmul_single_threaded
 from thumbstream.codec.tensors import Float, Grid
 
 BATCH_CELLS = 128
-"""Cells of all layers and planes that are worked on together, where a plane has no more: enough for
-a matmul_single_threaded of matrices to be fast, and a bound on memory."""
+"""Cells, over all layers and planes, that are computed together (at least one plane): enough for
+fast matrix products, and a bound on memory."""
 
 
 def batch_probabilities(
-    model: EmbeddedContextModel, behind: States, grid: Grid
+    model: EmbeddedContextModel, by_level: States, grid: Grid
 ) -> Iterator[tuple[Step, Probabilities, Probabilities]]:
-    """Every step, with what `EmbeddedContext.chances` gives of it.
+    """Every step with the result of `EmbeddedContext.probabilities` for it.
 
-    ``behind`` ``(planes + 1, layers, channels, cells)`` are the states behind no plane, the first,
-    ..., the last.
+    ``by_level`` ``(planes + 1, layers, channels, cells)`` are the states at every level.
     """
-    planes, layers = len(behind) - 1, behind.shape[1]
-    together = max(1, BATCH_CELLS // (layers * grid.cells))
-    for first in range(0, planes, together):
-        last = min(first + together, planes)
-        chances = _chances(model, behind[first : last + 1], first, grid)
+    planes, layers = len(by_level) - 1, by_level.shape[1]
+    batch = max(1, BATCH_CELLS // (layers * grid.cells))
+    for first in range(0, planes, batch):
+        last = min(first + batch, planes)
+        probabilities = _plane_probabilities(model, by_level[first : last + 1], first, grid)
         for step in model.quantizer.steps:
             if first <= step.plane < last:
-                of_plane = chances[:, :, :, step.plane - first]
-                of_step = of_plane[:, step.channels].swapaxes(1, 2)
-                nonzero, positive = of_step.reshape(DECISIONS, layers, -1)
+                plane = probabilities[:, :, :, step.plane - first]
+                symbols = plane[:, step.channels].swapaxes(1, 2)
+                nonzero, positive = symbols.reshape(DECISIONS, layers, -1)
                 yield step, nonzero, positive
 
 
-def _chances(model: EmbeddedContextModel, behind: States, first: int, grid: Grid) -> Probabilities:
-    """``(2, channels, layers, planes, cells)`` of the planes from ``first`` to the last state."""
-    levels, layers, channels, cells = behind.shape
+def _plane_probabilities(
+    model: EmbeddedContextModel, by_level: States, first: int, grid: Grid
+) -> Probabilities:
+    """``(2, channels, layers, planes, cells)`` of the planes that start at ``first``."""
+    levels, layers, channels, cells = by_level.shape
     planes = slice(first, first + levels - 1)
-    states = np.ascontiguousarray(behind.transpose(2, 1, 0, 3), np.float32)
+    states = np.ascontiguousarray(by_level.transpose(2, 1, 0, 3), np.float32)
     states = states.reshape(channels, layers, levels, grid.rows, grid.columns)
     features = _features(states).reshape(channels, OWN_FEATURES, layers, levels, cells)
-    units = _units(model, features, planes)
+    units = _hidden_units(model, features, planes)
     logits = np.empty((DECISIONS, channels, units.shape[-1]), np.float32)
-    for group, (block, heads) in enumerate(zip(model.blocks, model.heads, strict=True)):
-        logits[:, block] = matmul_single_threaded(heads, units[group]).reshape(
+    for group, (channels_of_group, heads) in enumerate(
+        zip(model.group_channels, model.heads, strict=True)
+    ):
+        logits[:, channels_of_group] = matmul_single_threaded(heads, units[group]).reshape(
             DECISIONS, -1, units.shape[-1]
         )
     shape = DECISIONS, channels, layers, levels - 1, cells
     before = features[..., :-1, :].reshape(channels, OWN_FEATURES, -1)
     logits += (model.own @ before).swapaxes(0, 1)
     by_plane = logits.reshape(shape)
-    by_plane += _of_planes(model.b2[planes])
-    off = _off(model, states, planes).reshape(shape[1:])
-    gain = _of_planes(model.gain[planes])
-    by_plane[1] += off * gain[1]
-    by_plane[0] += np.abs(off, out=off) * gain[0]
-    # Cuts towards zero: what is negative is clipped anyway.
+    by_plane += _broadcast_planes(model.b2[planes])
+    residual = _prediction_residual(model, states, planes).reshape(shape[1:])
+    gain = _broadcast_planes(model.gain[planes])
+    by_plane[1] += residual * gain[1]
+    by_plane[0] += np.abs(residual, out=residual) * gain[0]
+    # astype rounds towards zero; negative entries are clipped.
     return model.probability.take(by_plane.astype(np.intp), mode="clip")
 
 
-def _of_planes(table: Float) -> Float:
+def _broadcast_planes(table: Float) -> Float:
     """``(planes, ..., 1)`` to ``(..., 1, planes, 1)``."""
     return np.moveaxis(table[..., 0], 0, -1)[..., None, :, None]
 
 
-def _units(model: EmbeddedContextModel, features: Float, planes: slice) -> Float:
-    """Hidden units in front of every group of each plane: ``(groups, units, columns)``."""
+def _hidden_units(model: EmbeddedContextModel, features: Float, planes: slice) -> Float:
+    """Hidden units before each group of each plane: ``(groups, units, columns)``."""
     _, _, layers, levels, cells = features.shape
-    groups, hidden = len(model.blocks), model.hidden
-    told = np.empty((groups, 2, hidden, layers, levels, cells), np.float32)
+    groups, hidden = len(model.group_channels), model.hidden
+    partial = np.empty((groups, 2, hidden, layers, levels, cells), np.float32)
     flat = features.reshape(-1, layers * levels * cells)
-    for of_group, inputs in zip(told, model.inputs, strict=True):
-        matmul_single_threaded(model.a[:, inputs], flat[inputs], of_group[0].reshape(hidden, -1))
-        matmul_single_threaded(model.b[:, inputs], flat[inputs], of_group[1].reshape(hidden, -1))
-    # Groups that a plane has refined already tell what they are now, the others what they were.
-    # Each sum by itself stays within the bound that was checked.
-    now, were = told[:, 1, :, :, 1:], told[:, 0, :, :, :-1]
+    for sums, inputs in zip(partial, model.inputs, strict=True):
+        matmul_single_threaded(model.a[:, inputs], flat[inputs], sums[0].reshape(hidden, -1))
+        matmul_single_threaded(model.b[:, inputs], flat[inputs], sums[1].reshape(hidden, -1))
+    # Groups that the plane has already refined contribute their new states, the others their old.
+    # Each of the partial sums stays within the checked bound.
+    new, old = partial[:, 1, :, :, 1:], partial[:, 0, :, :, :-1]
     first = np.empty((groups, hidden, layers, levels - 1, cells), np.float32)
-    first[-1] = were[-1]
+    first[-1] = old[-1]
     for group in range(groups - 2, -1, -1):
-        np.add(first[group + 1], were[group], out=first[group])
+        np.add(first[group + 1], old[group], out=first[group])
     refined = np.zeros(first.shape[1:], np.float32)
     for group in range(1, groups):
-        refined += now[group - 1]
+        refined += new[group - 1]
         first[group] += refined
-    first += _of_planes(model.b1[planes])
+    first += _broadcast_planes(model.b1[planes])
     clip_units(first)
     columns = layers * (levels - 1) * cells
     units = np.empty((groups, hidden + model.second, columns), np.float32)
@@ -120,37 +123,39 @@ def _units(model: EmbeddedContextModel, features: Float, planes: slice) -> Float
 
 
 def _features(states: Float) -> Float:
-    """Of states ``(channels, layers, levels, rows, columns)``: ``(channels, 5, ...)``."""
-    channels, *beside = states.shape
+    """Features ``(channels, 5, ...)`` of states ``(channels, layers, levels, rows, columns)``."""
+    channels, *shape = states.shape
     signed = np.minimum(np.maximum(states, -CLIP), CLIP)
-    features = np.empty((channels, OWN_FEATURES, *beside), np.float32)
+    features = np.empty((channels, OWN_FEATURES, *shape), np.float32)
     np.abs(signed, out=features[:, 0])
     features[:, 1] = signed
-    _sum_around(features[:, :2], features[:, 2:FEATURES])
+    _sum_neighbours(features[:, :2], features[:, 2:FEATURES])
     np.minimum(features[:, 0], 1, out=features[:, FEATURES])
     return features
 
 
-def _off(model: EmbeddedContextModel, states: Float, planes: slice) -> Float:
-    """How far off its prediction each state is, ``(channels, columns)``, whole and clipped."""
+def _prediction_residual(model: EmbeddedContextModel, states: Float, planes: slice) -> Float:
+    """Prediction residual of each state, clipped to integers: ``(channels, columns)``."""
     channels, layers, levels, rows, columns = states.shape
     finest = 3.0 ** (model.quantizer.params.planes - np.arange(planes.start, planes.stop + 1))
     values = np.empty((channels, VALUES, *states.shape[1:]), np.float32)
     np.multiply(states, finest.astype(np.float32)[:, None, None], out=values[:, 0])
-    _sum_around(values[:, 0], values[:, 1])
+    _sum_neighbours(values[:, 0], values[:, 1])
     values = values.reshape(channels * VALUES, layers, levels, rows * columns)
-    were, now = values[:, :, :-1], values[:, :, 1:]
-    off = matmul_single_threaded(model.predictor, were.reshape(len(values), -1))
-    off += matmul_single_threaded(model.coarser_predictor, (now - were).reshape(len(values), -1))
-    by_plane = off.reshape(channels, layers, levels - 1, -1)
-    by_plane *= model.off_scales[planes, None]
-    np.floor(off, out=off)
-    np.maximum(off, -MAX_RESIDUAL, out=off)
-    return np.minimum(off, MAX_RESIDUAL, out=off)
+    old, new = values[:, :, :-1], values[:, :, 1:]
+    residual = matmul_single_threaded(model.predictor, old.reshape(len(values), -1))
+    residual += matmul_single_threaded(
+        model.earlier_predictor, (new - old).reshape(len(values), -1)
+    )
+    by_plane = residual.reshape(channels, layers, levels - 1, -1)
+    by_plane *= model.prediction_scales[planes, None]
+    np.floor(residual, out=residual)
+    np.maximum(residual, -MAX_RESIDUAL, out=residual)
+    return np.minimum(residual, MAX_RESIDUAL, out=residual)
 
 
-def _sum_around(table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Sum of the four neighbours ``(..., rows, columns)``; outside the grid is nothing."""
+def _sum_neighbours(table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Sum of the four neighbours ``(..., rows, columns)``; 0 outside the grid."""
     out[:] = 0
     out[..., 1:, :] += table[..., :-1, :]
     out[..., :-1, :] += table[..., 1:, :]

@@ -20,18 +20,18 @@ MAX_TERNARY_PLANES = 15
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedParams:
-    """The embedded family: ternary planes of latents."""
+    """Parameters of the embedded family: latents in ternary planes."""
 
     channels: int
     """Latents per cell, the most important first."""
     planes: int
-    """Each refines a latent by a require_positive_float of 3."""
+    """Refinement steps; each divides the interval of a latent by 3."""
     groups: tuple[int, ...]
-    """Channels of each group, in their order; all together `channels`."""
+    """Number of consecutive channels in each group; their sum is `channels`."""
     starts: tuple[int, ...]
-    """First plane of every channel."""
+    """First plane of each channel."""
     base_step: float
-    """Width of a latent's interval after level 0; after level L it is this over 3^L."""
+    """Width of a latent's interval at level 0; at level L it is ``base_step / 3^L``."""
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> EmbeddedParams:
@@ -46,9 +46,11 @@ class EmbeddedParams:
                 base_step=require_positive_float(manifest["base_step"]),
             )
         if params.planes > MAX_TERNARY_PLANES:
-            raise ArtifactError(f"{artifact.model_id}: more than {MAX_TERNARY_PLANES} planes")
+            raise ArtifactError(f"{artifact.model_id}: planes must be at most {MAX_TERNARY_PLANES}")
         if sum(params.groups) != params.channels:
-            raise ArtifactError(f"{artifact.model_id}: the groups do not hold every channel once")
+            raise ArtifactError(
+                f"{artifact.model_id}: groups must contain each channel exactly once"
+            )
         if len(params.starts) != params.channels or max(params.starts) >= params.planes:
-            raise ArtifactError(f"{artifact.model_id}: not one first plane per channel")
+            raise ArtifactError(f"{artifact.model_id}: starts must contain a plane per channel")
         return params

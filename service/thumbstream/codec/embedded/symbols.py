@@ -1,10 +1,14 @@
-"""Symbols of a picture to bytes, and what each prefix of the bytes determines.
+"""Symbols of a picture to bytes, and the symbols that each prefix of the bytes determines.
 
-A step's symbols travel by falling chance of not being 0, the most informative first; with two
-layers (colours and alpha) those of the first layer come before those of the second. Reading goes
-through the bytes once and keeps the chance of every decision, so that how many decisions a prefix
-determines says all about it. Who has written the bytes knows that without reading them.
-Normative text: docs/bitstream.md, "Bitstream 7".
+A step's symbols are coded by decreasing probability of being nonzero, the most informative first;
+with two layers (colours and alpha), those of the first layer precede those of the second::
+
+    states -> digits of a step -> sort by P(nonzero) -> range coder -> bytes    SymbolEncoder
+    bytes -> range decoder -> digits -> put in place -> refine latents          SymbolDecoder
+
+Decoding passes over the bytes once and records the probability of every decision. The number of
+decisions that a prefix determines then gives everything about it; an encoder can count them
+without decoding. Normative text: docs/bitstream.md, "Format 7".
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from thumbstream.codec.tensors import Grid
 
 
 class SymbolEncoder:
-    """The bytes of a picture's symbols, and what any prefix of them determines."""
+    """Bytes of a picture's symbols, and the symbols that any prefix of them determines."""
 
     def __init__(
         self,
@@ -45,34 +49,34 @@ class SymbolEncoder:
         grid: Grid,
         max_bytes: int | None = None,
     ) -> None:
-        """Code finest states ``(layers, channels, cells)``.
+        """Encode final states ``(layers, channels, cells)`` to ``data``.
 
-        With ``max_bytes`` at least their first so many bytes, and steps that cannot change these
-        are left out. Raises `ValueError` for states that are too large.
+        With ``max_bytes``, steps that cannot change the first ``max_bytes`` bytes are omitted.
+        Raises `ValueError` for states out of range.
         """
         self._quantizer, self._shape = model.quantizer, (len(states), grid.rows, grid.columns)
         self._steps: list[OrderedStep] = []
         self._nonzero: list[int] = []
         self._positive: list[int] = []
-        coder, behind = RangeEncoder(), self._quantizer.states_by_level(states)
-        digits = behind[1:] - 3 * behind[:-1]
-        for step, nonzero, positive in batch_probabilities(model, behind, grid):
-            self._write(coder, step, digits[step.plane][:, step.channels], nonzero, positive)
+        coder, by_level = RangeEncoder(), self._quantizer.states_by_level(states)
+        digits = by_level[1:] - 3 * by_level[:-1]
+        for step, nonzero, positive in batch_probabilities(model, by_level, grid):
+            self._encode_step(coder, step, digits[step.plane][:, step.channels], nonzero, positive)
             if max_bytes is not None and coder.stable_length() >= max_bytes:
                 break
         self.data = coder.finish()
         self._checkpoints = coder.checkpoints
 
     def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedSymbols]:
-        """What the first ``n`` bytes determine, for every ``n`` of growing ``lengths``.
+        """What the first ``n`` bytes determine, for every ``n`` of increasing ``lengths``.
 
-        Prefixes that determine the same symbols give the same object. Of bytes that were written
-        with a limit, no prefix may be longer than it.
+        Yields the same object for prefixes that determine the same symbols. If ``max_bytes`` was
+        given, no length may exceed it.
         """
         counter = PrefixDigitCounter(self.data, self._checkpoints, self._nonzero, self._positive)
-        return _unfolded(self._quantizer, self._shape, self._steps, map(counter.count, lengths))
+        return _reconstruct(self._quantizer, self._shape, self._steps, map(counter.count, lengths))
 
-    def _write(
+    def _encode_step(
         self,
         coder: RangeEncoder,
         step: Step,
@@ -80,13 +84,14 @@ class SymbolEncoder:
         nonzero: Probabilities,
         positive: Probabilities,
     ) -> None:
-        order = _order(nonzero)
-        chosen = digits.take(order)
-        some, plus = nonzero.take(order).tolist(), positive.take(order).tolist()
-        coder.encode_ternary(chosen.tolist(), some, plus)
-        self._steps.append(OrderedStep(step, order, chosen.astype(np.float32)))
-        self._nonzero += some
-        self._positive += plus
+        order = _coding_order(nonzero)
+        ordered = digits.take(order)
+        ordered_nonzero = nonzero.take(order).tolist()
+        ordered_positive = positive.take(order).tolist()
+        coder.encode_ternary(ordered.tolist(), ordered_nonzero, ordered_positive)
+        self._steps.append(OrderedStep(step, order, ordered.astype(np.float32)))
+        self._nonzero += ordered_nonzero
+        self._positive += ordered_positive
 
 
 def encode_symbols(
@@ -97,118 +102,115 @@ def encode_symbols(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Read(OrderedStep):
-    """A step of which at least the chances are known."""
+class _DecodedStep(OrderedStep):
+    """A step, decoded completely or to the end of the data."""
 
     nonzero: Probabilities
-    """In the order of its symbols."""
+    """Of all symbols of the step, in coding order."""
     positive: Probabilities
 
 
 class SymbolDecoder:
-    """Everything that a range-coded stream, and any prefix of it, determines."""
+    """Symbols that a range-coded stream, and any prefix of it, determines."""
 
     def __init__(self, data: bytes, model: EmbeddedContextModel, layers: int, grid: Grid) -> None:
-        """Read ``data`` to the last symbol that they determine."""
+        """Decode ``data`` to the last symbol that they determine."""
         self._data = data
         self._quantizer = model.quantizer
         self._shape = layers, grid.rows, grid.columns
-        self._reads: list[_Read] = []
-        self._latents = self._nothing()  # behind all steps that are known whole
+        self._steps: list[_DecodedStep] = []
+        self._latents = DecodedLatents(self._quantizer, self._shape)  # after all complete steps
         coder, context = RangeDecoder(data), EmbeddedContext(model, layers, grid)
         for step in self._quantizer.steps:
-            read = _read(step, context, coder)
-            self._reads.append(read)
-            if len(read.digits) < len(read.order):
+            decoded = _decode_step(step, context, coder)
+            self._steps.append(decoded)
+            if len(decoded.digits) < len(decoded.order):
                 break
-            self._refine(self._latents, read)
+            self._refine(decoded)
             context.update(step, self._latents.states)
 
     @property
     def decoded_count(self) -> int:
-        """Symbols that all the data determine."""
-        return sum(len(read.digits) for read in self._reads)
+        """Number of symbols that the data determine."""
+        return sum(len(step.digits) for step in self._steps)
 
     def probabilities(self) -> list[list[int]]:
-        """Of every symbol of the steps that are begun, as they travel: of not 0, and of +1."""
+        """P(nonzero) and P(+1) times 2^16 of every symbol of the steps that were started."""
         return [
             list(pair)
-            for read in self._reads
-            for pair in zip(read.nonzero.tolist(), read.positive.tolist(), strict=True)
+            for step in self._steps
+            for pair in zip(step.nonzero.tolist(), step.positive.tolist(), strict=True)
         ]
 
     def decode_all(self) -> DecodedSymbols:
         """What all the data determine."""
-        last = self._reads[-1]
+        last = self._steps[-1]
         if len(last.digits) == len(last.order):
             return DecodedSymbols(*self._latents.reconstruct(), self.decoded_count, None)
-        return _cut(self._latents, last, len(last.digits), self.decoded_count)
+        known = len(last.digits)
+        partial = self._latents.reconstruct_partial(last.step, last.order[:known], last.digits)
+        return DecodedSymbols(*partial, self.decoded_count, last.step)
 
     def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedSymbols]:
-        """What the first ``n`` bytes determine, for every ``n`` of growing ``lengths``.
+        """What the first ``n`` bytes determine, for every ``n`` of increasing ``lengths``.
 
-        Prefixes that determine the same symbols give the same object.
+        Yields the same object for prefixes that determine the same symbols.
         """
-        chances, ends = self._decisions()
-        counts = count_decodable(self._data, chances.tolist(), lengths)
-        known = (int(np.searchsorted(ends, count, "right")) for count in counts)
-        return _unfolded(self._quantizer, self._shape, self._reads, known)
+        probabilities, ends = self._decisions()
+        decisions = count_decodable(self._data, probabilities.tolist(), lengths)
+        counts = (int(np.searchsorted(ends, count, "right")) for count in decisions)
+        return _reconstruct(self._quantizer, self._shape, self._steps, counts)
 
-    def _nothing(self) -> DecodedLatents:
-        return DecodedLatents(self._quantizer, self._shape)
-
-    def _refine(self, latents: DecodedLatents, read: _Read) -> None:
-        digits = np.empty(len(read.order), np.float32)
-        digits[read.order] = read.digits
+    def _refine(self, decoded: _DecodedStep) -> None:
+        digits = np.empty(len(decoded.order), np.float32)
+        digits[decoded.order] = decoded.digits
         layers, rows, columns = self._shape
-        latents.refine(read.step, digits.reshape(layers, read.step.width, rows * columns))
+        shape = layers, decoded.step.width, rows * columns
+        self._latents.refine(decoded.step, digits.reshape(shape))
 
-    def _decisions(self) -> tuple[NDArray[np.uint16], NDArray[np.intp]]:
-        """Probabilities of all decisions about known symbols, and how many end each symbol."""
-        nonzero = np.concatenate([read.nonzero[: len(read.digits)] for read in self._reads])
-        positive = np.concatenate([read.positive[: len(read.digits)] for read in self._reads])
-        signed = np.concatenate([read.digits for read in self._reads]) != 0
+    def _decisions(self) -> tuple[Probabilities, NDArray[np.intp]]:
+        """Probabilities of all decisions of the decoded symbols, and their number per symbol.
+
+        The second array is cumulative: decisions up to and including each symbol.
+        """
+        nonzero = np.concatenate([step.nonzero[: len(step.digits)] for step in self._steps])
+        positive = np.concatenate([step.positive[: len(step.digits)] for step in self._steps])
+        signed = np.concatenate([step.digits for step in self._steps]) != 0
         ends = np.cumsum(1 + signed)
-        chances = np.empty(ends[-1] if len(ends) else 0, np.uint16)
-        chances[ends - 1 - signed] = nonzero
-        chances[ends[signed] - 1] = positive[signed]
-        return chances, ends
+        probabilities = np.empty(ends[-1] if len(ends) else 0, np.uint16)
+        probabilities[ends - 1 - signed] = nonzero
+        probabilities[ends[signed] - 1] = positive[signed]
+        return probabilities, ends
 
 
-def _read(step: Step, context: EmbeddedContext, coder: RangeDecoder) -> _Read:
+def _decode_step(step: Step, context: EmbeddedContext, coder: RangeDecoder) -> _DecodedStep:
     nonzero, positive = context.probabilities(step)
-    order = _order(nonzero)
+    order = _coding_order(nonzero)
     nonzero, positive = nonzero.take(order), positive.take(order)
-    known, places, signs = coder.decode_ternary(nonzero.tolist(), positive.tolist())
-    digits = np.zeros(known, np.float32)
-    digits[places] = signs
-    return _Read(step, order, digits, nonzero, positive)
+    count, indices, signs = coder.decode_ternary(nonzero.tolist(), positive.tolist())
+    digits = np.zeros(count, np.float32)
+    digits[indices] = signs
+    return _DecodedStep(step, order, digits, nonzero, positive)
 
 
-def _order(nonzero: Probabilities) -> NDArray[np.intp]:
-    """Flat places of symbols ``(layers, symbols)`` as they travel."""
+def _coding_order(nonzero: Probabilities) -> NDArray[np.intp]:
+    """Flat indices of symbols ``(layers, symbols)``, by decreasing probability in each layer."""
     order = (~nonzero).argsort(axis=-1, kind="stable")
     if len(order) > 1:
         order += np.arange(0, nonzero.size, nonzero.shape[1])[:, None]
     return order.reshape(-1)
 
 
-def _cut(latents: DecodedLatents, read: _Read, found: int, known: int) -> DecodedSymbols:
-    """Behind the first ``found`` symbols of a step."""
-    drawn = latents.reconstruct_partial(read.step, read.order[:found], read.digits[:found])
-    return DecodedSymbols(*drawn, known, read.step)
-
-
-def _unfolded(
+def _reconstruct(
     quantizer: EmbeddedQuantizer,
     shape: tuple[int, int, int],
     steps: Sequence[OrderedStep],
-    known: Iterable[int],
+    counts: Iterable[int],
 ) -> Iterator[DecodedSymbols]:
-    """Behind every number of ``known`` symbols, which grow; equal ones are the same object."""
-    unfolding = PrefixReconstruction(quantizer, shape, steps)
-    found: DecodedSymbols | None = None
-    for count in known:
-        if found is None or count > found.decoded_count:
-            found = unfolding.at(count)
-        yield found
+    """The result of decoding each of increasing ``counts`` of symbols; reused for equal counts."""
+    reconstruction = PrefixReconstruction(quantizer, shape, steps)
+    decoded: DecodedSymbols | None = None
+    for count in counts:
+        if decoded is None or count > decoded.decoded_count:
+            decoded = reconstruction.at(count)
+        yield decoded

@@ -1,1 +1,1 @@
-"""The systems of arXiv 1511.06085: binary codes, iteration after iteration."""
+"""The systems of arXiv 1511.06085: binary codes, one iteration after another."""

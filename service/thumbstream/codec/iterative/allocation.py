@@ -1,9 +1,9 @@
-"""Where cells should stop: iterations are spent where they help most.
+"""Allocation of iterations to cells, by rate and distortion, for formats with early stops.
 
-For a slope (squared error that a bit must save) every cell has one best number of iterations, a
-point of the convex hull of its rate-distortion course. Telling a stop costs bits, too, so cells
-stop together at few iterations, chosen greedily. Steeper slopes give shorter streams: the slope is
-found by bisection, and what the streams around it are worth by really decoding them.
+For a slope (the squared error that one bit must save) every cell has a best number of iterations, a
+point on the convex hull of its rate-distortion trace. Coding a stop costs bits as well, so cells
+stop together in few iterations, which are chosen greedily. Steeper slopes give shorter streams. The
+slope for a target is found by bisection; then some streams around it are decoded and measured.
 """
 
 from __future__ import annotations
@@ -19,86 +19,86 @@ from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.prefix_search import BYTES, PrefixDecoder, Target, shortest_prefix
 from thumbstream.codec.quality import psnr
 
-SOME_STOP_BITS = 4.0
-"""Cost of saying that some cells stop here."""
-CELL_STOPS_BITS = 1.0
-"""Cost of saying so, or not, of one cell: about."""
-FLATTEST, STEEPEST = -4.0, 20.0
-"""log2 of the slopes that are tried: from every iteration for every cell to one."""
+ANY_STOP_BITS = 4.0
+"""Cost of the decision that any cell stops."""
+CELL_STOP_BITS = 1.0
+"""Approximate cost of the decision whether one cell stops."""
+MIN_LOG_SLOPE, MAX_LOG_SLOPE = -4.0, 20.0
+"""Range of log2 slopes: from all iterations for every cell to a single one."""
 BISECTIONS = 9
-"""Steps that find a slope to within a twentieth of an octave."""
-AROUND_QUALITY = (0.0, -0.5, -1.0)
-AROUND_BYTES = (1.0, 0.5, 0.0, -0.5, -1.0, -2.0)
-"""Octaves beside the slope that was found: a longer stream, cut, may be the better one."""
+"""Bisection steps; they find a log2 slope to within 0.05."""
+QUALITY_OFFSETS = (0.0, -0.5, -1.0)
+BYTES_OFFSETS = (1.0, 0.5, 0.0, -0.5, -1.0, -2.0)
+"""Offsets to the log2 slope found: a longer stream that is cut may be the better one."""
 
 Iterations: TypeAlias = NDArray[np.intp]
-"""``(rows, columns)``: how many iterations each cell gets, at least one."""
+"""``(rows, columns)``: number of iterations of each cell, at least one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateDistortionTraces:
-    """How every cell of a picture goes on, iteration by iteration."""
+    """The picture after every iteration, and a function that writes a stream."""
 
     pixels: NDArray[np.uint8]
     x_hats: NDArray[np.uint8]
-    """``(iterations, H, W, 3)``: the picture after each, when no cell stops."""
+    """``(iterations, H, W, 3)``: the picture after each iteration if no cell stops."""
     stride: int
-    """Pixels a cell."""
+    """Pixels per side of a cell."""
     planes: int
-    """Codes, and so about bits, that an iteration costs a cell."""
+    """Codes per cell and iteration, which is about their cost in bits."""
     write: Callable[[Iterations], bytes]
-    """The stream in which the cells get so many iterations, to the last of them."""
+    """The complete stream for given numbers of iterations."""
 
-    def everything(self) -> Iterations:
-        """Every iteration for every cell."""
+    def all_iterations(self) -> Iterations:
+        """All iterations for every cell."""
         height, width, _ = self.pixels.shape
         shape = -(-height // self.stride), -(-width // self.stride)
         return np.full(shape, len(self.x_hats), np.intp)
 
     def picture(self, iterations: Iterations) -> NDArray[np.uint8]:
-        """What the whole stream of ``iterations`` decodes to."""
+        """The picture that the complete stream for ``iterations`` decodes to."""
         height, width, _ = self.pixels.shape
-        each = iterations.repeat(self.stride, 0).repeat(self.stride, 1)[:height, :width] - 1
-        picture: NDArray[np.uint8] = np.take_along_axis(self.x_hats, each[None, ..., None], 0)[0]
+        last = iterations.repeat(self.stride, 0).repeat(self.stride, 1)[:height, :width] - 1
+        picture: NDArray[np.uint8] = np.take_along_axis(self.x_hats, last[None, ..., None], 0)[0]
         return picture
 
     def errors(self) -> NDArray[np.float64]:
-        """``(iterations, rows, columns)``: squared error of every cell after every iteration."""
+        """``(iterations, rows, columns)``: squared error of each cell after each iteration."""
         squares = np.square(self.x_hats.astype(np.float64) - self.pixels).sum(-1)
         height, width = squares.shape[1:]
         rows, columns = range(0, height, self.stride), range(0, width, self.stride)
         return np.add.reduceat(np.add.reduceat(squares, rows, 1), columns, 2)
 
 
-def encode_with_stops(codec: PrefixDecoder, courses: RateDistortionTraces, target: Target) -> bytes:
-    """The stream that serves ``target`` best, with or without stops."""
-    plain = courses.write(courses.everything())
+def encode_with_stops(codec: PrefixDecoder, traces: RateDistortionTraces, target: Target) -> bytes:
+    """The best stream for ``target``, with or without early stops."""
+    without_stops = traces.write(traces.all_iterations())
     if target.measure == BYTES:
-        return _best_of_size(codec, courses, plain, int(target.value))
-    found = shortest_prefix(codec, courses.pixels, plain, target)
-    best = plain if found is None else found
-    for stream in _reaching(courses, target):
-        other = shortest_prefix(codec, courses.pixels, stream, target)
+        return _best_for_size(codec, traces, without_stops, int(target.value))
+    found = shortest_prefix(codec, traces.pixels, without_stops, target)
+    best = without_stops if found is None else found
+    for stream in _candidates(traces, target):
+        other = shortest_prefix(codec, traces.pixels, stream, target)
         if other is not None and (found is None or len(other) < len(best)):
             found = best = other
     return best
 
 
 def allocate(errors: NDArray[np.float64], planes: int, slope: float) -> Iterations:
-    """Iterations a cell at which error + slope x bits is least, the stops' own bits counted.
+    """Iterations per cell that minimize error + slope x bits, including the bits of the stops.
 
-    ``errors``: ``(iterations, rows, columns)``, squared.
+    ``errors``: squared errors ``(iterations, rows, columns)``.
     """
     count, *shape = errors.shape
     bits = planes * np.arange(1, count + 1)
     costs = errors.reshape(count, -1) + slope * bits[:, None]
 
     def best(levels: list[int]) -> tuple[float, NDArray[np.intp]]:
-        """Least cost when cells end at one of ``levels``, and which each takes."""
+        """Least cost if every cell ends at one of ``levels``, and the level of each cell."""
         chosen = np.asarray(levels)[costs[levels].argmin(0)]
         active, stops = chosen.size, 0.0
         for ended in np.unique(chosen, return_counts=True)[1][:-1]:
-            stops += SOME_STOP_BITS + CELL_STOPS_BITS * active
+            stops += ANY_STOP_BITS + CELL_STOP_BITS * active
             active -= ended
         return float(costs[chosen, np.arange(chosen.size)].sum() + slope * stops), chosen
 
@@ -114,57 +114,60 @@ def allocate(errors: NDArray[np.float64], planes: int, slope: float) -> Iteratio
     return chosen.reshape(shape) + 1
 
 
-def _reaching(courses: RateDistortionTraces, target: Target) -> Iterator[bytes]:
-    """Streams of which a part reaches ``target``, that of the steepest slope first."""
-    errors = courses.errors()
+def _candidates(traces: RateDistortionTraces, target: Target) -> Iterator[bytes]:
+    """Streams that reach ``target``, steepest slope first."""
+    errors = traces.errors()
 
     def reaches(slope: float) -> bool:
-        iterations = allocate(errors, courses.planes, 2**slope)
-        return target.reached(courses.pixels, courses.picture(iterations))
+        iterations = allocate(errors, traces.planes, 2**slope)
+        return target.reached(traces.pixels, traces.picture(iterations))
 
-    if reaches(FLATTEST):
-        slope = _steepest(reaches)
-        yield from _streams(courses, errors, [slope + octaves for octaves in AROUND_QUALITY])
+    if reaches(MIN_LOG_SLOPE):
+        slope = _bisect_slope(reaches)
+        yield from _streams(traces, errors, [slope + offset for offset in QUALITY_OFFSETS])
 
 
-def _best_of_size(
-    codec: PrefixDecoder, courses: RateDistortionTraces, plain: bytes, size: int
+def _best_for_size(
+    codec: PrefixDecoder, traces: RateDistortionTraces, without_stops: bytes, size: int
 ) -> bytes:
-    """Of the streams with and without stops, cut to ``size`` bytes, that of highest PSNR."""
-    errors = courses.errors()
+    """The stream of ``size`` bytes with the highest PSNR, with or without early stops."""
+    errors = traces.errors()
 
     def fills(slope: float) -> bool:
-        return len(courses.write(allocate(errors, courses.planes, 2**slope))) >= size
+        return len(traces.write(allocate(errors, traces.planes, 2**slope))) >= size
 
-    if size <= parse_header(plain).length:
-        return plain[:size]
-    slope = _steepest(fills)
-    slopes = [slope + octaves for octaves in AROUND_BYTES]
-    streams = [plain[:size], *(stream[:size] for stream in _streams(courses, errors, slopes))]
+    if size <= parse_header(without_stops).length:
+        return without_stops[:size]
+    slope = _bisect_slope(fills)
+    slopes = [slope + offset for offset in BYTES_OFFSETS]
+    streams = [
+        without_stops[:size],
+        *(stream[:size] for stream in _streams(traces, errors, slopes)),
+    ]
     x_hats = [next(codec.decode_prefixes(stream, [len(stream)])) for stream in streams]
-    return streams[int(psnr(courses.pixels, np.stack(x_hats)).argmax())]
+    return streams[int(psnr(traces.pixels, np.stack(x_hats)).argmax())]
 
 
 def _streams(
-    courses: RateDistortionTraces, errors: NDArray[np.float64], slopes: list[float]
+    traces: RateDistortionTraces, errors: NDArray[np.float64], slopes: list[float]
 ) -> Iterator[bytes]:
-    """A stream for every slope (log2) that leads to stops of its own.
+    """A stream for each log2 slope that gives another allocation.
 
-    Its longest cells go on to the last iteration: the stream is to be cut, and then its last bytes
-    hold codes that are true.
+    The cells with most iterations continue to the last one: the stream will be cut, and its last
+    bytes then contain useful codes.
     """
-    seen = {courses.everything().tobytes()}
+    seen = {traces.all_iterations().tobytes()}
     for slope in slopes:
-        iterations = allocate(errors, courses.planes, 2**slope)
+        iterations = allocate(errors, traces.planes, 2**slope)
         iterations[iterations == iterations.max()] = len(errors)
         if iterations.tobytes() not in seen:
             seen.add(iterations.tobytes())
-            yield courses.write(iterations)
+            yield traces.write(iterations)
 
 
-def _steepest(holds: Callable[[float], bool]) -> float:
-    """Largest log2 slope at which ``holds``, when it does at the flattest and then for a while."""
-    low, high = FLATTEST, STEEPEST
+def _bisect_slope(holds: Callable[[float], bool]) -> float:
+    """Largest log2 slope at which ``holds``, assuming that it holds up to some slope only."""
+    low, high = MIN_LOG_SLOPE, MAX_LOG_SLOPE
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)

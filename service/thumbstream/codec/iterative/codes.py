@@ -1,6 +1,21 @@
-"""Codes and stops of a picture to bytes, and what each prefix of the bytes determines.
+"""Binary codes and early stops of a picture to bytes, and what each prefix of them determines.
 
-XXX
+Order: iteration by iteration; within an iteration first the early stops, then the codes plane by
+plane; within a plane the even squares of a checkerboard, then the odd ones; within such a
+half-plane in raster order (`thumbstream.codec.iterative.context.half_planes`)::
+
+    codes (planes, rows, columns) -> P(+1) per half-plane -> range coder -> bytes   CodeEncoder
+    bytes -> range decoder -> codes -> update of the context model                  CodeDecoder
+
+Decoding passes over the bytes once and records the probability of every decision. A decoder of a
+prefix makes the same decisions until its bytes run out, so the number of decisions that a prefix
+determines gives everything about it, without running the context model again.
+
+Early stops exist only in formats whose cells are independent. Before every iteration but the first,
+one decision says whether any cell stops, and if so one decision per active cell says whether it
+stops. Cells stop in clusters, so the probability depends on the neighbours.
+
+Normative text: docs/bitstream.md, "Order of the codes" and "Stops".
 """
 
 from __future__ import annotations
@@ -23,20 +38,20 @@ from thumbstream.codec.range_coder import (
 from thumbstream.codec.tensors import Float, Grid
 
 ANY_STOP_PROBABILITY = 1 << 12
-"""Chance, of 2^16, that some cells stop before an iteration: where none do, it costs 0.09 bits."""
+"""Probability times 2^16 that any cell stops before an iteration; costs 0.09 bits if none does."""
 CELL_STOP_PROBABILITY = 1 << 14
-"""Chance, of 2^16, that a cell stops, times one more than the neighbours that have stopped."""
+"""Probability times 2^16 that a cell stops, per stopped neighbour plus one."""
 
 Active: TypeAlias = NDArray[np.bool_]
-"""``(cells,)``: which cells still get codes."""
+"""``(cells,)``: cells that still get codes."""
 Decide: TypeAlias = Callable[[int, int | None], bool | None]
-"""Decides by a chance about a cell (None: about all); None when the data have ended."""
+"""Codes one decision, given its probability and its cell (None: any cell); None at the end."""
 
 
 def coding_rank(grid: Grid, planes: int) -> NDArray[np.int64]:
-    """Place of every code of one iteration in the stream.
+    """Position in the stream of every code of one iteration.
 
-    Returns an int64 array of shape ``(planes, rows, columns)`` that holds each of
+    Returns an int64 array of shape ``(planes, rows, columns)`` that contains each of
     ``0 .. planes * cells - 1`` once.
     """
     plane_rank = np.empty(grid.cells, np.int64)
@@ -49,51 +64,51 @@ class CodeEncoder:
     """Codes of one picture to bytes, iteration by iteration."""
 
     def __init__(self, model: ContextModel, grid: Grid, *, stops: bool = False) -> None:
-        """``stops``: whether the bitstream has them."""
+        """``stops``: whether the format has early stops."""
         self._context = Context(model, grid)
         self._grid = grid
         self._planes = model.planes
         self._coder = RangeEncoder()
         self._stops = stops
         self._active: Active = np.ones(grid.cells, np.bool_)
-        self._begun = False
+        self._started = False
 
     def write(self, codes: Float, active: NDArray[np.bool_] | None = None) -> None:
         """Append one iteration: ``codes`` ``(planes, rows, columns)`` of -1 and +1.
 
-        ``active`` ``(rows, columns)``: cells that have codes in it; the others stop here or have
-        stopped before (None: no cell stops here). Without stops every cell has codes.
+        ``active`` ``(rows, columns)``: cells that have codes in this iteration; the others stop now
+        or stopped earlier (None: no cell stops). Without early stops every cell has codes.
         """
         context = self._context
-        if self._stops and self._begun:
-            wanted = self._active if active is None else active.reshape(-1)
-            self._write_stops(self._active & ~wanted)
+        if self._stops and self._started:
+            active_cells = self._active if active is None else active.reshape(-1)
+            self._write_stops(self._active & ~active_cells)
             context.next_iteration(self._active)
         else:
             context.next_iteration()
-        self._begun = True
+        self._started = True
         for plane in range(self._planes):
             for half, cells in enumerate(context.halves):
-                chosen = codes[plane].reshape(-1)[cells]
-                chances = context.probabilities(plane, half).tolist()
-                for bit, chance in zip((chosen > 0).tolist(), chances, strict=True):
-                    self._coder.encode(bit, chance)
-                context.update(plane, half, chosen)
+                half_plane = codes[plane].reshape(-1)[cells]
+                probabilities = context.probabilities(plane, half).tolist()
+                for bit, probability in zip((half_plane > 0).tolist(), probabilities, strict=True):
+                    self._coder.encode(bit, probability)
+                context.update(plane, half, half_plane)
 
     def stable_length(self) -> int:
-        """Bytes that no later iteration can change."""
+        """Number of leading bytes that no later iteration can change."""
         return self._coder.stable_length()
 
     def finish(self) -> bytes:
-        """All bytes; nothing may be written after this."""
+        """All bytes; call it once, at the end."""
         return self._coder.finish()
 
     def _write_stops(self, stops: Active) -> None:
-        some = bool(stops.any())
+        any_stop = bool(stops.any())
 
-        def decide(chance: int, cell: int | None) -> bool:
-            bit = some if cell is None else bool(stops[cell])
-            self._coder.encode(bit, chance)
+        def decide(probability: int, cell: int | None) -> bool:
+            bit = any_stop if cell is None else bool(stops[cell])
+            self._coder.encode(bit, probability)
             return bit
 
         code_early_stops(self._active, self._grid, decide)
@@ -101,55 +116,55 @@ class CodeEncoder:
 
 @dataclass(frozen=True, slots=True)
 class DecodedCodes:
-    """What a prefix determines."""
+    """What a prefix of a stream determines."""
 
     codes: Float
-    """``(iterations, planes, rows, columns)`` of -1 and +1; in the last iteration a code that the
-    prefix leaves open has its expected value. 0 in cells that have stopped."""
+    """``(iterations, planes, rows, columns)`` of -1 and +1. In the last iteration, codes that the
+    prefix does not determine have their expected value. 0 in stopped cells."""
     decoded_count: int
     """Codes that the prefix determines."""
     active: NDArray[np.bool_]
     """``(iterations, rows, columns)``: cells that have codes in the iteration."""
     stopped: int
-    """Cells of which the prefix says that they have stopped."""
+    """Cells that have stopped according to the prefix."""
 
 
 @dataclass(frozen=True, slots=True)
 class _HalfPlane:
-    """Codes whose chances are all known before the first of them is read."""
+    """Codes whose probabilities are all known before the first of them is read."""
 
     iteration: int
     plane: int
     cells: NDArray[np.intp]
-    """Those that have a code, in coding order."""
-    chances: NDArray[np.int64]
+    """Cells that have a code, in coding order."""
+    probabilities: NDArray[np.int64]
     """``P(+1) * 2^16`` of each code."""
-    begin: int
+    decisions_before: int
     """Decisions before the first code."""
-    known: int
+    codes_before: int
     """Codes before the first code."""
 
-    def expected(self, found: int) -> Float:
-        """Mean of each code behind the first ``found``, before it is read."""
-        mean = self.chances[found:] * (2.0 ** (1 - PROBABILITY_BITS)) - 1
+    def expected(self, begin: int) -> Float:
+        """Expected value of each code from ``begin`` on."""
+        mean = self.probabilities[begin:] * (2.0 ** (1 - PROBABILITY_BITS)) - 1
         return mean.astype(np.float32)
 
 
 class CodeDecoder:
-    """Everything that a range-coded stream, and any prefix of it, determines."""
+    """Codes that a range-coded stream, and any prefix of it, determines."""
 
     def __init__(
         self, data: bytes, model: ContextModel, grid: Grid, *, stops: bool = False
     ) -> None:
-        """Read ``data`` to the last decision that they determine."""
+        """Decode ``data`` to the last decision that they determine."""
         self._data = data
         self._grid = grid
         self._planes = model.planes
         self._coder = RangeDecoder(data)
-        self._decided = 0
-        self._known = 0
-        self._chances: list[int] = []  # of every decision that was asked for
-        self._stops: list[int] = []  # which decisions stopped a cell
+        self._decisions = 0  # decoded so far
+        self._known = 0  # codes decoded so far
+        self._probabilities: list[int] = []  # of every decision that was attempted
+        self._stops: list[int] = []  # indices of the decisions that stopped a cell
         self._half_planes: list[_HalfPlane] = []
         self._ends: list[int] = []  # decisions before the end of each half-plane
         self._codes: list[Float] = []  # (planes, cells) of every iteration
@@ -167,16 +182,16 @@ class CodeDecoder:
 
     def decode_all(self) -> DecodedCodes:
         """What all the data determine."""
-        return self._after(self._decided)
+        return self._after(self._decisions)
 
     def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedCodes]:
-        """What the first ``n`` bytes determine, for every ``n`` of growing ``lengths``."""
-        return map(self._after, count_decodable(self._data, self._chances, lengths))
+        """What the first ``n`` bytes determine, for every ``n`` of increasing ``lengths``."""
+        return map(self._after, count_decodable(self._data, self._probabilities, lengths))
 
     def _read_iteration(self, context: Context, active: Active) -> bool:
-        """Read the codes of one iteration; False when the data do not determine all of them.
+        """Read the codes of one iteration; False if the data do not determine all of them.
 
-        Those that are left open stay 0.
+        Codes that are not determined stay 0.
         """
         codes = np.zeros((self._planes, self._grid.cells), np.float32)
         self._codes.append(codes)
@@ -185,68 +200,74 @@ class CodeDecoder:
             for half, cells in enumerate(context.halves):
                 if not cells.size:
                     continue
-                chances = context.probabilities(plane, half)
-                place = _HalfPlane(
-                    len(self._codes) - 1, plane, cells, chances, self._decided, self._known
+                probabilities = context.probabilities(plane, half)
+                self._half_planes.append(
+                    _HalfPlane(
+                        len(self._codes) - 1,
+                        plane,
+                        cells,
+                        probabilities,
+                        self._decisions,
+                        self._known,
+                    )
                 )
-                self._half_planes.append(place)
-                self._ends.append(self._decided + len(cells))
-                bits = self._read_bits(chances.tolist())
-                known = np.where(bits, np.float32(1), np.float32(-1))
-                codes[plane, cells[: len(bits)]] = known
+                self._ends.append(self._decisions + len(cells))
+                bits = self._read_bits(probabilities.tolist())
+                half_plane = np.where(bits, np.float32(1), np.float32(-1))
+                codes[plane, cells[: len(bits)]] = half_plane
                 if len(bits) < len(cells):
                     return False
-                context.update(plane, half, known)
+                context.update(plane, half, half_plane)
         return True
 
-    def _read_bits(self, chances: list[int]) -> list[bool]:
-        """Decisions until all are made or the data determine no more."""
+    def _read_bits(self, probabilities: list[int]) -> list[bool]:
+        """Decisions until all are read or the data determine no more."""
         decode, bits = self._coder.decode, []
-        for chance in chances:
-            bit = decode(chance)
+        for probability in probabilities:
+            bit = decode(probability)
             if bit is None:
                 break
             bits.append(bit)
-        self._chances += chances
-        self._decided += len(bits)
+        self._probabilities += probabilities
+        self._decisions += len(bits)
         self._known += len(bits)
         return bits
 
-    def _read_stop(self, chance: int, cell: int | None) -> bool | None:
-        self._chances.append(chance)
-        bit = self._coder.decode(chance)
+    def _read_stop(self, probability: int, cell: int | None) -> bool | None:
+        self._probabilities.append(probability)
+        bit = self._coder.decode(probability)
         if bit and cell is not None:
-            self._stops.append(self._decided)
-        self._decided += bit is not None
+            self._stops.append(self._decisions)
+        self._decisions += bit is not None
         return bit
 
-    def _after(self, count: int) -> DecodedCodes:
-        """What the first ``count`` decisions say."""
+    def _after(self, decisions: int) -> DecodedCodes:
+        """The result of the first ``decisions`` decisions."""
         codes, known = self._codes, self._known
-        index = bisect_right(self._ends, count)  # of the half-plane that is not known whole
+        index = bisect_right(self._ends, decisions)  # the first half-plane that is incomplete
         if index < len(self._ends):
-            place = self._half_planes[index]
-            found = max(0, count - place.begin)
-            known = place.known + found
-            codes = codes[: place.iteration]
-            begun = index and self._half_planes[index - 1].iteration == place.iteration
-            if found or begun or not place.iteration:
-                codes = [*codes, self._cut(index, found)]
+            half_plane = self._half_planes[index]
+            found = max(0, decisions - half_plane.decisions_before)
+            known = half_plane.codes_before + found
+            codes = codes[: half_plane.iteration]
+            started = index and self._half_planes[index - 1].iteration == half_plane.iteration
+            if found or started or not half_plane.iteration:
+                codes = [*codes, self._partial_iteration(index, found)]
         iterations = len(codes)
         return DecodedCodes(
             np.stack(codes).reshape(iterations, self._planes, self._grid.rows, self._grid.columns),
             known,
             np.stack(self._active[:iterations]).reshape(-1, self._grid.rows, self._grid.columns),
-            bisect_left(self._stops, count),
+            bisect_left(self._stops, decisions),
         )
 
-    def _cut(self, index: int, found: int) -> Float:
-        """The iteration of half-plane ``index``, of which only ``found`` codes are known."""
-        place = self._half_planes[index]
-        codes = self._codes[place.iteration].copy()
-        codes[place.plane, place.cells[found:]] = place.expected(found)
+    def _partial_iteration(self, index: int, found: int) -> Float:
+        """The iteration of half-plane ``index`` if only ``found`` of its codes are known."""
+        half_plane = self._half_planes[index]
+        codes = self._codes[half_plane.iteration].copy()
+        codes[half_plane.plane, half_plane.cells[found:]] = half_plane.expected(found)
         for later in self._half_planes[index + 1 :]:
-            if later.iteration > place.iteration:
+            if later.iteration > half_plane.iteration:
                 break
             codes[later.plane, later.cells] = 0
         return codes
@@ -257,29 +278,30 @@ def decode_codes(
 ) -> DecodedCodes:
     """All codes that ``data``, a range-coded stream or any prefix of one, determines.
 
-    At least one iteration is returned: of an empty prefix, its expected values.
+    Has at least one iteration: for an empty prefix, expected values.
     """
     return CodeDecoder(data, model, grid, stops=stops).decode_all()
 
 
 def code_early_stops(active: Active, grid: Grid, decide: Decide) -> bool:
-    """Make the decisions before an iteration, on either side; ``active`` changes in place.
+    """Code the stops before an iteration, in encoder and decoder; changes ``active`` in place.
 
-    Returns False when the data ended on the way.
+    Returns False if the data ended before the last decision.
     """
-    some = decide(ANY_STOP_PROBABILITY, None)
-    if not some:
-        return some is not None
+    any_stop = decide(ANY_STOP_PROBABILITY, None)
+    if not any_stop:
+        return any_stop is not None
     for cell in np.flatnonzero(active).tolist():
-        stops = decide(CELL_STOP_PROBABILITY * (1 + _stopped_before(active, grid, cell)), cell)
+        stopped_neighbours = _stopped_neighbours(active, grid, cell)
+        stops = decide(CELL_STOP_PROBABILITY * (1 + stopped_neighbours), cell)
         if stops is None:
             return False
         active[cell] = not stops
     return True
 
 
-def _stopped_before(active: Active, grid: Grid, cell: int) -> int:
-    """How many of the left and the upper neighbour have stopped; outside the grid none has."""
+def _stopped_neighbours(active: Active, grid: Grid, cell: int) -> int:
+    """Number of stopped cells among the left and the upper neighbour inside the grid."""
     left = cell % grid.columns > 0 and not active[cell - 1]
     above = cell >= grid.columns and not active[cell - grid.columns]
     return int(left) + int(above)

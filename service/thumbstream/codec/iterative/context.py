@@ -1,15 +1,20 @@
-"""Integer context model: the probability of each code, given everything coded before it.
+"""Integer context model of the iterative families: probability of each code given earlier codes.
 
-For every iteration there is one small network with integer weights. A cell looks at the codes in
-the 3x3 cells around it, of this iteration (as far as they are known) and of the two before::
+Each iteration has a small network with integer weights. Its inputs are the codes of the 3x3 cells
+around a cell, of this iteration (as far as they are known) and of the two before::
 
     3x3 neighbours x planes x 3 iterations, each -1, 0 (unknown or outside) or +1
         --> x w1 + b1[plane, half] --> clip to 0..255 --> . w2[plane, half] + b2 --> >> 3
         --> clip to -1024..1023 --> table of 16-bit probabilities
 
-All sums stay below 2^24 (checked when the tables are opened), so float32 is exact: matrix
-products run in BLAS and still give the same integers everywhere. Nothing else on the way between
-symbols and bytes uses floating point. Normative text: docs/bitstream.md, "Context model".
+How to read this file: `ContextModel` checks the tables and converts them to float32; `Context` is
+the state while one picture is coded. For every iteration call `next_iteration`; for each of its
+half-planes `probabilities`, code the codes, then `update`. The first layer's sums are kept per cell
+and each update adds only what the new codes contribute.
+
+All sums stay below 2^24 (checked when the tables are opened), so float32 is exact: matrix products
+run in BLAS and still give the same integers everywhere. Nothing else between symbols and bytes uses
+floating point. Normative text: docs/bitstream.md, "Context model".
 """
 
 from __future__ import annotations
@@ -33,9 +38,9 @@ from thumbstream.codec.model_folder import (
 from thumbstream.codec.tensors import Float, Grid
 
 HALVES_PER_PLANE = 2
-"""Half-planes of a checkerboard."""
+"""A plane is coded in two halves, the even and the odd squares of a checkerboard."""
 SOURCES = 3
-"""Iterations that a context sees: this one and the two before."""
+"""Iterations that a context reads: this one and the two before."""
 TAPS = 9
 """Cells of a 3x3 neighbourhood, in raster order."""
 _TYPES: dict[str, np.dtype[Any]] = {
@@ -49,17 +54,20 @@ _TYPES: dict[str, np.dtype[Any]] = {
 
 @lru_cache(maxsize=256)
 def half_planes(grid: Grid) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Flat cell indices of the even and of the odd squares, each in raster order."""
+    """Flat cell indices of the even and of the odd squares, each in raster order.
+
+    The even squares are coded first, so the context of an odd one has all four neighbours.
+    """
     row, column = np.divmod(np.arange(grid.cells), grid.columns)
     parity = (row + column) % HALVES_PER_PLANE
     return np.flatnonzero(parity == 0), np.flatnonzero(parity == 1)
 
 
 class ContextModel:
-    """The integer tables of one published model, validate_tables and ready to use."""
+    """Integer tables of one published model, checked and converted to float32."""
 
     def __init__(self, tables: Mapping[str, NDArray[np.generic]]) -> None:
-        """Check and take ``tables``; raises `ArtifactError` when they do not fit each other.
+        """Check ``tables``; raises `ArtifactError` if they contradict each other.
 
         ``w1`` int8 (T, 3, planes, 9, hidden), ``b1`` int16 (T, 2 planes, hidden), ``w2`` int8
         (T, 2 planes, hidden), ``b2`` int32 (T, 2 planes), ``probability`` uint16 (2048,).
@@ -90,12 +98,12 @@ class ContextModel:
 
 @dataclass(frozen=True, slots=True)
 class _Neighbourhoods:
-    """Where cells and their neighbours lie in a flattened plane with a border of zeros."""
+    """Indices of cells and their neighbours in a flattened plane with a border of zeros."""
 
     taps: NDArray[np.intp]
     """``(cells, 9)``: the 3x3 cells around each cell."""
     halves: tuple[NDArray[np.intp], NDArray[np.intp]]
-    """Cells of either half-plane."""
+    """Cells of the two half-planes."""
     size: int
     """Samples of a plane with its border."""
 
@@ -105,44 +113,44 @@ def _neighbourhoods(grid: Grid) -> _Neighbourhoods:
     width = grid.columns + 2
     row, column = np.divmod(np.arange(grid.cells), grid.columns)
     centre = (row + 1) * width + column + 1
-    around = np.array([dy * width + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
+    offsets = np.array([dy * width + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
     even, odd = half_planes(grid)
     halves = centre[even], centre[odd]
-    return _Neighbourhoods(centre[:, None] + around, halves, width * (grid.rows + 2))
+    return _Neighbourhoods(centre[:, None] + offsets, halves, width * (grid.rows + 2))
 
 
 class Context:
-    """What is known of one picture's codes so far, and the probabilities that follow from it."""
+    """State of the context model while one picture is coded."""
 
     def __init__(self, model: ContextModel, grid: Grid) -> None:
         self._model = model
-        self._where = _neighbourhoods(grid)
+        self._indices = _neighbourhoods(grid)
         self.halves = half_planes(grid)
-        """Cells of either half-plane that have codes in this iteration, in coding order."""
-        self._centres = self._where.halves
+        """Cells of the two half-planes that have codes in this iteration, in coding order."""
+        self._centres = self._indices.halves
         self._iteration = -1
         # Codes with a border of zeros, (planes, size): this iteration's, then the earlier ones'.
         self._codes: list[Float] = []
         self._sums = np.zeros((grid.cells, model.w1.shape[-1]), np.float32)
 
     def next_iteration(self, active: NDArray[np.bool_] | None = None) -> None:
-        """Go on to the next iteration, of which nothing is known yet.
+        """Start the next iteration.
 
-        ``active`` ``(cells,)``: which cells have codes in it (None: those of the one before).
+        ``active`` ``(cells,)``: cells that have codes in it (None: the same as before).
         """
-        model, where = self._model, self._where
+        model, indices = self._model, self._indices
         if active is not None:
             coded = [active[cells] for cells in self.halves]
             self._centres = (self._centres[0][coded[0]], self._centres[1][coded[1]])
             self.halves = (self.halves[0][coded[0]], self.halves[1][coded[1]])
         self._iteration += 1
-        unknown = np.zeros((model.planes, where.size), np.float32)
+        unknown = np.zeros((model.planes, indices.size), np.float32)
         self._codes = [unknown, *self._codes[: SOURCES - 1]]
         self._sums = np.zeros_like(self._sums)
         for source, codes in enumerate(self._codes[1:], start=1):
             weights = model.w1[self._iteration, source]
-            seen = codes[:, where.taps].transpose(1, 0, 2).reshape(len(where.taps), -1)
-            self._sums += seen @ weights.reshape(-1, weights.shape[-1])
+            inputs = codes[:, indices.taps].transpose(1, 0, 2).reshape(len(indices.taps), -1)
+            self._sums += inputs @ weights.reshape(-1, weights.shape[-1])
 
     def probabilities(self, plane: int, half: int) -> NDArray[np.int64]:
         """``P(+1) * 2^16`` of the codes of one half-plane, in coding order."""
@@ -152,13 +160,13 @@ class Context:
         logit = (hidden @ model.w2[step] + model.b2[step]).astype(np.int64) >> LOGIT_SHIFT
         middle = TABLE_SIZE // 2
         entries = np.minimum(np.maximum(logit, -middle), middle - 1) + middle
-        chances: NDArray[np.int64] = model.probability[entries]
-        return chances
+        probabilities: NDArray[np.int64] = model.probability[entries]
+        return probabilities
 
     def update(self, plane: int, half: int, codes: Float) -> None:
-        """Take in the codes (-1 or +1) of one half-plane."""
-        where = self._where
-        new = np.zeros(where.size, np.float32)
+        """Update with the codes (-1 or +1) of one half-plane."""
+        indices = self._indices
+        new = np.zeros(indices.size, np.float32)
         new[self._centres[half]] = codes
         self._codes[0][plane] += new
-        self._sums += new[where.taps] @ self._model.w1[self._iteration, 0, plane]
+        self._sums += new[indices.taps] @ self._model.w1[self._iteration, 0, plane]

@@ -19,14 +19,14 @@ from thumbstream.errors import ArtifactError
 NETWORKS = ("analysis", "synthesis")
 """The two transforms of every model."""
 RECONSTRUCTIONS = ("one_shot", "additive")
-"""Each iteration draws the whole picture anew, or adds to what is drawn."""
+"""The output of an iteration is the picture, or is added to the picture so far."""
 WEIGHTS = ("shared", "per_stage")
-"""One network for all iterations, or one for each."""
+"""One network for all iterations, or one per iteration."""
 
 
 @dataclass(frozen=True, slots=True)
 class IterativeParams:
-    """The five families of the paper: binary codes in iterations."""
+    """Parameters of the five families of the paper: binary codes in iterations."""
 
     planes: int
     """Codes per cell and iteration."""
@@ -38,10 +38,10 @@ class IterativeParams:
     cell_stops: bool
     """Whether cells are coded independently and may stop before the last iteration."""
     residual_gains: tuple[float, ...]
-    """Factor on the residual of each iteration before it enters the analysis network; an additive
-    reconstruction divides by it again."""
+    """Factor on the residual of each iteration at the input of the analysis network; an additive
+    reconstruction divides by it."""
     states: dict[str, tuple[StateTensor, ...]]
-    """State tensors of each network, in the order of its inputs; none where nothing is carried."""
+    """State tensors of each network, in the order of its inputs; empty without recurrence."""
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> IterativeParams:
@@ -61,11 +61,13 @@ class IterativeParams:
                 },
             )
         if len(params.residual_gains) != params.iterations:
-            raise ArtifactError(f"{artifact.model_id}: not one residual gain per iteration")
+            raise ArtifactError(
+                f"{artifact.model_id}: residual_gains must contain one value per iteration"
+            )
         return params
 
     def file_of(self, network: str, iteration: int) -> str:
-        """Name of the file that holds one of `NETWORKS` in an iteration."""
+        """File of one of `NETWORKS` for an iteration."""
         stage = f"-{iteration:02d}" if self.weights == "per_stage" else ""
         return f"{network}{stage}.onnx"
 

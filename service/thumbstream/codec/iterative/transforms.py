@@ -1,9 +1,9 @@
-"""The two networks of an iterated codec, whatever their weights: analysis and synthesis.
+"""Analysis and synthesis transform of an iterative codec, for any kind of weights.
 
-With shared weights one network runs in every iteration and its code channels are slots, ``planes``
-of them for each iteration, of which an iteration uses its own. With weights of their own every
-iteration has a network with ``planes`` code channels. Both may carry state from an iteration to the
-next. See docs/artifact.md.
+With shared weights one network runs in every iteration. Its code channels are divided into slots,
+``planes`` channels for each iteration, and an iteration uses its own slot. With weights per
+iteration every iteration has a network with ``planes`` code channels. Both kinds may carry state
+from one iteration to the next. See docs/artifact.md.
 """
 
 from __future__ import annotations
@@ -21,40 +21,35 @@ from thumbstream.errors import ArtifactError
 COLOURS = 3
 
 State: TypeAlias = tuple[Float, ...]
-"""What a network carries from an iteration to the next; empty where it carries nothing."""
+"""Tensors that a network passes to the next iteration; empty without recurrence."""
 
 
 class _Transform:
-    """A network for every iteration, opened and held against the manifest."""
+    """The networks of all iterations, opened and checked against the manifest."""
 
     def __init__(
-        self,
-        artifact: Artifact,
-        params: IterativeParams,
-        name: str,
-        channels: int,
-        device: str,
+        self, artifact: Artifact, params: IterativeParams, name: str, channels: int, device: str
     ) -> None:
-        """``channels`` are those of the value that goes in beside the state."""
+        """``channels``: those of the input that is not state."""
         self._states = params.states[name]
-        named = [(state.name, state.channels) for state in self._states]
+        expected = [(state.name, state.channels) for state in self._states]
         stages = params.iterations if params.weights == "per_stage" else 1
         self._stages = [
             OnnxNetwork(artifact.file(params.file_of(name, t)), device) for t in range(stages)
         ]
         for network in self._stages:
-            value, *carried = network.channels.items()
-            if value[1] != channels or carried != named:
+            value, *states = network.channels.items()
+            if value[1] != channels or states != expected:
                 raise ArtifactError(
-                    f"{artifact.model_id}: the {name} network and the manifest disagree"
+                    f"{artifact.model_id}: the {name} network does not match the manifest"
                 )
             if len(network.outputs) != len(network.inputs):
                 raise ArtifactError(
-                    f"{artifact.model_id}: the {name} network does not hand on its state"
+                    f"{artifact.model_id}: the {name} network needs one output per input"
                 )
         self.providers = self._stages[0].providers
 
-    def start(self, grid: Grid) -> State:
+    def initial_state(self, grid: Grid) -> State:
         """The state before the first iteration."""
         return tuple(
             np.zeros((1, s.channels, s.scale * grid.rows, s.scale * grid.columns), np.float32)
@@ -74,24 +69,23 @@ def _slots(params: IterativeParams) -> int:
 
 
 class Analysis(_Transform):
-    """Encoder and binarizer: a residual to codes."""
+    """Encoder and binarizer: residual to codes."""
 
     def __init__(self, artifact: Artifact, params: IterativeParams, device: str) -> None:
         """Raises `ArtifactError` or `DeviceError`."""
         super().__init__(artifact, params, "analysis", COLOURS, device)
-        self._stride = artifact.stride
         self._planes, self._slots = params.planes, _slots(params)
 
     def __call__(self, iteration: int, residual: Float, state: State) -> tuple[Float, State]:
         """``(1, 3, H, W)`` to ``(planes, rows, columns)`` of -1 and +1."""
         activation, state = self._run(iteration, residual, state)
         begin = iteration % self._slots * self._planes
-        own = activation[0, begin : begin + self._planes]
-        return np.where(own >= 0, np.float32(1), np.float32(-1)), state
+        slot = activation[0, begin : begin + self._planes]
+        return np.where(slot >= 0, np.float32(1), np.float32(-1)), state
 
 
 class Synthesis(_Transform):
-    """Decoder: codes to a picture, or to what is added to one."""
+    """Decoder: codes to a picture, or to a correction that is added to one."""
 
     def __init__(self, artifact: Artifact, params: IterativeParams, device: str) -> None:
         """Raises `ArtifactError` or `DeviceError`."""
