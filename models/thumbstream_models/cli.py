@@ -89,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     compact.set_defaults(command=_compact)
     compact.add_argument("checkpoint", type=Path)
     compact.add_argument("out", type=Path)
+    compact.add_argument(
+        "--weights-only", action="store_true", help="without the optimizer's moments"
+    )
 
     ablate = commands.add_parser("ablate", help="what each part of the embedded family brings")
     ablate.set_defaults(command=_ablate)
@@ -240,7 +243,7 @@ def _context(args: argparse.Namespace) -> int:
 def _compact(args: argparse.Namespace) -> int:
     from thumbstream_models.training import runs
 
-    runs.compact(args.checkpoint, args.out)
+    runs.compact(args.checkpoint, args.out, weights_only=args.weights_only)
     print(f"{args.out}: {args.out.stat().st_size} of {args.checkpoint.stat().st_size} bytes")
     return 0
 

@@ -304,6 +304,22 @@ def test_command_trains_and_resumes(
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 4
 
 
+def test_training_goes_on_from_compact_weights(picture_folder: Path, tmp_path: Path) -> None:
+    stopped = trained(tmp_path / "first", picture_folder, steps=2)
+    small = tmp_path / "small.pt"
+    command = ["compact", str(tmp_path / "first" / "checkpoint.pt"), str(small)]
+    assert cli.main([*command, "--weights-only"]) == 0
+    restored = training.restore(small, CPU)
+    assert restored.step == 2
+    assert not restored.optimizer.state
+    for name, value in stopped.ema.items():
+        torch.testing.assert_close(restored.net.state_dict()[name], value, rtol=1e-3, atol=1e-6)
+    run = training.train(
+        TINY, [picture_folder], tmp_path / "second", resume=small, device_name="cpu"
+    )
+    assert run.step == TINY.training.steps
+
+
 def test_another_network_is_not_resumed(picture_folder: Path, tmp_path: Path) -> None:
     trained(tmp_path, picture_folder, steps=1)
     other = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, rate_hidden=5))

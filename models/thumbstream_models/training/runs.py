@@ -89,15 +89,18 @@ def save(run: Run[C, N], path: Path, **more: Any) -> None:
     partial.replace(path)
 
 
-def compact(path: Path, out: Path) -> None:
-    """Write a checkpoint as a third of its size, to be kept and to go on from.
+def compact(path: Path, out: Path, *, weights_only: bool = False) -> None:
+    """Write a checkpoint as a third of its size, or less, to be kept and to go on from.
 
     The weights are the moving averages, in half precision; the optimizer's moments have the range
-    of float32 and eight bits (bfloat16). A training goes on from there, but not exactly there.
+    of float32 and eight bits (bfloat16), or are left out. A training goes on from there, but not
+    exactly there.
     """
     saved = torch.load(path, map_location="cpu", weights_only=True)
     saved["ema"] = {name: _narrow(value, torch.half) for name, value in saved["ema"].items()}
     saved["net"] = saved["ema"]  # stored once
+    if weights_only:
+        saved["optimizer"]["state"] = {}
     for moments in saved["optimizer"]["state"].values():
         moments |= {name: _narrow(value, torch.bfloat16) for name, value in moments.items()}
     torch.save(saved, out)
