@@ -121,8 +121,8 @@ format: $(DEVELOPER) ## Format the code and apply safe fixes
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-wheel: $(INSTALLED) ## Build dist/thumbstream-*.whl
-	$(PIP) wheel --quiet --no-deps --wheel-dir $(DIST) .
+wheel: $(INSTALLED) ## Build dist/thumbstream-*.whl and dist/thumbstream_paper_models-*.whl
+	$(PIP) wheel --quiet --no-deps --wheel-dir $(DIST) . ./models/paper-models
 
 bench-rd: $(DEVELOPER) ## Quality by bytes beside other codecs on your pictures (DIR=folder, ARGS="--fast" or other options)
 	@test -n "$(DIR)" || { echo "Say which pictures: make bench-rd DIR=folder" >&2; exit 1; }

@@ -1,7 +1,8 @@
 """The installed wheel does its job alone: no torch, no source tree, nothing but its dependencies.
 
 Run by the interpreter of an environment that has only the wheel, from a folder that is not the
-checkout: ``python -I wheel_smoke.py``. Prints what it did; an assertion stops it.
+checkout: ``python -I wheel_smoke.py``, and again with ``--paper-models`` when the wheel of the
+paper's models is installed too. Prints what it did; an assertion stops it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sysconfig
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
@@ -28,6 +30,9 @@ from PIL import Image
 import thumbstream
 
 COMMAND = Path(sysconfig.get_path("scripts"), "thumbstream")
+PAPER_MODEL = "conv-lstm-1"
+PAPER_STREAM = bytes([31, 1, 2, 3])
+"""Format 0: a square with a long side of 32 pixels, and three bytes of codes."""
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
@@ -55,7 +60,7 @@ def check_installation() -> None:
         assert importlib.util.find_spec(absent) is None, f"{absent} is importable"
     client = ("element.min.js", "thumbstream.min.js", "client.bin")
     pages = ("web/index.html", "web/gallery.html", "web/gallery.js", "web/examples/lake.bin")
-    for shipped in ("py.typed", "_zoo", *pages, *(f"web/client/{n}" for n in client)):
+    for shipped in ("py.typed", "_models", *pages, *(f"web/client/{n}" for n in client)):
         assert (home / shipped).exists(), f"{shipped} is not in the wheel"
     print(f"thumbstream {thumbstream.__version__} from {home}")
 
@@ -77,6 +82,33 @@ def check_library() -> None:
     print(f"library: {len(stream)} bytes; mean squared errors {[round(e) for e in errors]}")
 
 
+def error_of(call: Callable[[], object]) -> str:
+    """The message of the `UnknownModelError` that a call must raise."""
+    try:
+        call()
+    except thumbstream.UnknownModelError as error:
+        return str(error)
+    raise AssertionError(f"{PAPER_MODEL} is in the wheel of the default model")
+
+
+def check_paper_models(*, installed: bool) -> None:
+    """Models of the second wheel: used if it is installed, else the error names it."""
+    if not installed:
+        for call in (
+            lambda: thumbstream.encode(picture(), model=PAPER_MODEL),
+            lambda: thumbstream.decode(PAPER_STREAM),
+        ):
+            message = error_of(call)
+            assert "pip install thumbstream-paper-models" in message, message
+        print(f"{PAPER_MODEL}: the error names its distribution")
+        return
+    stream = thumbstream.encode(picture(), model=PAPER_MODEL)
+    assert thumbstream.inspect(stream)["model"] == PAPER_MODEL
+    assert thumbstream.decode(stream[:64]).shape == (21, 32, 3)
+    assert thumbstream.decode(PAPER_STREAM).shape == (32, 32, 3)
+    print(f"{PAPER_MODEL}: {len(stream)} bytes, and back")
+
+
 def environment(folder: Path) -> dict[str, str]:
     """This process's environment with a home of its own and without the runtime's opt-out."""
     home = folder / "home"
@@ -96,7 +128,7 @@ def check_commands(folder: Path) -> None:
     source.write_bytes(png(picture()))
     listed = run(folder, "models")
     assert "thumbstream-1" in listed, listed
-    assert "conv-lstm-1" in listed, listed
+    assert "conv-lstm-1" not in listed, listed
     run(folder, "encode", str(source), "-o", str(stream))
     run(folder, "decode", str(stream), "-o", str(back), "--bytes", "64")
     with Image.open(back) as image:
@@ -198,7 +230,11 @@ def check_round_trip(base: str) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--paper-models"]:
+        check_paper_models(installed=True)
+        return
     check_installation()
+    check_paper_models(installed=False)
     check_library()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
