@@ -201,6 +201,25 @@ def test_the_same_command_goes_on(
     assert_same(weights(run), weights(uninterrupted[0]))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_the_same_command_goes_on_from_a_compact_checkpoint_and_then_from_its_own(
+    tiny: SystemConfig,
+    changed: Callable[..., SystemConfig],
+    picture_folder: Path,
+    tmp_path: Path,
+    optimizer: str,
+) -> None:
+    config, sources = changed(tiny, "training", optimizer=optimizer), [picture_folder]
+    train_system.train(config, sources, tmp_path / "a", max_minutes=0, device_name="cpu")
+    small = tmp_path / "small.pt"
+    runs.compact(tmp_path / "a" / "checkpoint.pt", small)
+    for step in (2, 3):
+        run = train_system.train(
+            config, sources, tmp_path / "b", resume=small, max_minutes=0, device_name="cpu"
+        )
+        assert run.step == step
+
+
 @pytest.mark.parametrize(
     ("section", "values"),
     [("model", {"code_planes": 5}), ("data", {"min_crop": 0.6}), ("training", {"steps": 7})],

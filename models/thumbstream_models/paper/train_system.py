@@ -191,18 +191,20 @@ def train(
     """Train until the last step, ``max_minutes`` or SIGTERM, whichever comes first.
 
     Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``, and goes on from a checkpoint that is
-    there already; raises `ConfigError` if its configuration is another one. ``resume`` names
-    another checkpoint to go on from, which must be of the same network; ``start`` the one that the
-    configuration wants as the start of a new run.
+    there already; raises `ConfigError` if its configuration is another one. Into an empty folder,
+    ``resume`` is the checkpoint to go on from, and ``start`` the one that the configuration wants
+    as the start of a new run. ``resume`` may name the one in ``out``, to go on with another
+    configuration of the same network.
     """
     device = runs.device_of(device_name)
     out.mkdir(parents=True, exist_ok=True)
-    if resume is None and (out / "checkpoint.pt").exists():
-        run = restore(out / "checkpoint.pt", device)
+    own = out / "checkpoint.pt"
+    if own.exists() and (resume is None or not resume.samefile(own)):
+        run = restore(own, device)
         if config not in (None, run.config):
             raise ConfigError(
-                f"{out / 'checkpoint.pt'} is of another configuration: name it with --resume to go "
-                "on from it, or another folder with --out"
+                f"{own} is of another configuration: name it with --resume to go on from it, or "
+                "another folder with --out"
             )
     elif resume is not None:
         run = restore(resume, device, config)

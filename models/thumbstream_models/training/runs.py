@@ -106,9 +106,11 @@ def compact(path: Path, out: Path, *, weights_only: bool = False) -> None:
     torch.save(saved, out)
 
 
-def _narrow(value: Tensor, dtype: torch.dtype) -> Tensor:
+def _narrow(value: Tensor | int, dtype: torch.dtype) -> Tensor | int:
     """Fractions as ``dtype``; whole numbers and single values, like steps, as they are."""
-    return value.to(dtype) if value.is_floating_point() and value.ndim else value
+    if isinstance(value, int) or not value.is_floating_point() or not value.ndim:
+        return value
+    return value.to(dtype)
 
 
 def config_of(path: Path) -> dict[str, Any]:
