@@ -50,7 +50,7 @@ def test_codings_are_pictures_and_fit(name: str, shape: tuple[int, int]) -> None
     for coding in codings:
         assert coding.pixels.shape == pixels.shape
         assert coding.pixels.dtype == np.uint8
-        assert 0 < coding.payload <= min(LIMIT, coding.whole)
+        assert 0 < coding.payload <= min(LIMIT, coding.file)
 
 
 @pytest.mark.parametrize("name", ["jpeg", "jpeg2000", "webp", "avif", "jpegxl"])
@@ -199,12 +199,12 @@ def test_blurhash_codings_are_those_of_another_implementation() -> None:
     for (across, down), text in BLURHASHES.items():
         coding = codings[(across - 1) * blurhash.MAX_COMPONENTS + down - 1]
         expected = blurhash_decode(text, wide.shape[1], wide.shape[0])
-        assert (coding.payload, coding.whole) == (len(text) - 1, len(text))
+        assert (coding.payload, coding.file) == (len(text) - 1, len(text))
         np.testing.assert_array_equal(coding.pixels, np.asarray(expected))
 
 
 def test_blurhash_of_one_component_is_the_mean() -> None:
     plain = np.full((32, 32, 3), (10, 120, 240), np.uint8)
     first = next(blurhash.BlurHash().codings(plain, [512]))
-    assert first.whole == 6
+    assert first.file == 6
     assert np.abs(first.pixels.astype(int) - plain).max() <= 1

@@ -8,6 +8,7 @@ import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from thumbstream_models.evaluate import (
 )
 from thumbstream_models.evaluate.baselines import BASELINES, CLASSICAL, Codec, Coding
 from thumbstream_models.evaluate.metrics import METRICS
-from thumbstream_models.evaluate.score_cache import Cache, key_of
+from thumbstream_models.evaluate.score_cache import ScoreCache, key_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUDGETS = (8, 16, 32, 64, 128)
@@ -167,16 +168,16 @@ def test_the_best_that_fits_counts_and_what_does_not_fit_is_plain() -> None:
     scores = charged["payload"]
     assert scores.fits.tolist() == [False, False, True, True, True]
     assert scores.payload.tolist() == [0, 0, 32, 64, 128]
-    assert scores.whole.tolist() == [0, 0, 42, 74, 138]
-    plain = measure.mean_colour(pixels)
+    assert scores.file.tolist() == [0, 0, 42, 74, 138]
+    plain = measure.mean_color(pixels)
     assert np.ptp(plain.reshape(-1, 3), axis=0).tolist() == [0, 0, 0]
     for name, metric in METRICS.items():
         assert scores.quality[name][0] == metric.score(pixels[None], plain[None])[0]
         better = np.diff(scores.quality[name][2:]) * (-1 if metric.less_is_better else 1)
         assert np.all(better > 0)
     # A whole file is ten bytes longer, so at each budget it is the next coding down.
-    assert charged["whole"].payload.tolist() == [0, 0, 0, 32, 64]
-    np.testing.assert_array_equal(charged["whole"].quality["ssim"][3:], scores.quality["ssim"][2:4])
+    assert charged["file"].payload.tolist() == [0, 0, 0, 32, 64]
+    np.testing.assert_array_equal(charged["file"].quality["ssim"][3:], scores.quality["ssim"][2:4])
 
 
 class Worsening(Toy):
@@ -235,7 +236,7 @@ class Counting(Toy):
 
 
 def test_a_run_goes_on_where_one_was_stopped(tmp_path: Path) -> None:
-    log, cache = tmp_path / "log", Cache(tmp_path / "cache")
+    log, cache = tmp_path / "log", ScoreCache(tmp_path / "cache")
     made = some_pictures(3)
     old, new = Counting("old", log=str(log)), Counting("new", thrift=2, log=str(log))
 
@@ -253,14 +254,14 @@ def test_a_run_goes_on_where_one_was_stopped(tmp_path: Path) -> None:
         for charge in measure.CHARGES:
             one, other = first[name][charge], again[name][charge]
             assert one.fits.dtype == other.fits.dtype
-            np.testing.assert_array_equal(one.whole, other.whole)
+            np.testing.assert_array_equal(one.file, other.file)
             for metric in METRICS:
                 np.testing.assert_array_equal(one.quality[metric], other.quality[metric])
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"cut", b"{}"])
 def test_damaged_entries_are_measured_again(tmp_path: Path, damage: bytes) -> None:
-    cache, pixels = Cache(tmp_path), some_pictures(1)[0]
+    cache, pixels = ScoreCache(tmp_path), some_pictures(1)[0]
     cache.put("key", pixels, {"a": [0.1]})
     assert cache.get("key", pixels) == {"a": [0.1]}
     (entry,) = (path for path in tmp_path.rglob("*") if path.is_file())
@@ -325,9 +326,9 @@ def test_budgets_that_nothing_fits_are_not_compared() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "charged"),
     [
-        ("model", "baseline", ("whole", "payload")),
+        ("model", "baseline", ("file", "payload")),
         ("model", "model", ("payload", "payload")),
-        ("baseline", "model", ("payload", "whole")),
+        ("baseline", "model", ("payload", "file")),
         ("baseline", "baseline", ("payload", "payload")),
     ],
 )
@@ -339,7 +340,7 @@ def test_the_header_of_a_model_is_never_given_away(
     compared = summary(codecs)["comparison"]["b"]
     a, b = scores["a"], scores["b"]
     assert compared["payload"] == results.comparison(a[charged[0]], b[charged[1]], BUDGETS)
-    assert compared["whole"] == results.comparison(a["whole"], b["whole"], BUDGETS)
+    assert compared["file"] == results.comparison(a["file"], b["file"], BUDGETS)
 
 
 def test_the_best_classical_codec_has_a_row() -> None:
@@ -363,7 +364,7 @@ class Bare(Toy):
 
     def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
         for coding in super().codings(pixels, budgets):
-            yield dataclasses.replace(coding, whole=coding.payload)
+            yield dataclasses.replace(coding, file=coding.payload)
 
 
 def test_json_is_whole_and_finite() -> None:
@@ -386,6 +387,7 @@ def test_results_of_another_format_are_refused(tmp_path: Path) -> None:
 # Pages
 
 
+@cache
 def both(grid: str = "crop") -> results.Results:
     """A reference, another model, and a baseline that does not fit the smallest budgets."""
     return summary(
@@ -400,21 +402,21 @@ def both(grid: str = "crop") -> results.Results:
 
 def test_tables_show_what_was_measured() -> None:
     result = both()
-    assert tables.shown(result) == ["ours", "other"]
-    rows = tables.quality_rows(result, tables.shown(result), [16, 64])
+    assert tables.main_codecs(result) == ["ours", "other"]
+    rows = tables.quality_rows(result, tables.main_codecs(result), [16, 64])
     assert rows[0] == ["codec", "16 B", "64 B"]
     point = result["codecs"]["other"]["points"]["payload"][3]
     assert rows[2] == ["Toy", "-", f"{point['ssim']:.3f}"[1:] + f" / {point['psnr']:.1f}"]
-    for text in (tables.plain(result), pages.detail({"toys": result})):
+    for text in (tables.plain(result), pages.details({"toys": result})):
         assert rows[2][2] in text
 
 
 @pytest.mark.parametrize(
     ("view", "ours", "other"),
     [
-        ("headline", "whole", "payload"),
+        ("headline", "file", "payload"),
         ("payload", "payload", "payload"),
-        ("whole", "whole", "whole"),
+        ("file", "file", "file"),
     ],
 )
 def test_tables_charge_what_they_say(view: str, ours: str, other: str) -> None:
@@ -426,9 +428,9 @@ def test_tables_charge_what_they_say(view: str, ours: str, other: str) -> None:
 
 
 def test_the_systems_of_the_paper_have_a_section_on_its_grid() -> None:
-    title = "### The systems of the paper"
-    assert title not in pages.detail({"toys": both("crop")})
-    detail = pages.detail({"toys": both("squash")})
+    title = "## The systems of the paper"
+    assert title not in pages.details({"toys": both("crop")})
+    detail = pages.details({"toys": both("squash")})
     section = detail.split(title)[1]
     assert (
         tables.markdown(tables.quality_rows(both("squash"), ["ours", "theirs"], BUDGETS, "payload"))
@@ -456,19 +458,20 @@ def test_plots_are_deterministic_svg_with_text() -> None:
     assert texts.count("Toy") == 1
 
 
-def test_publishing_fills_the_marked_sections(tmp_path: Path) -> None:
-    (tmp_path / "docs").mkdir()
-    for page in ("README.md", "docs/benchmark.md"):
-        (tmp_path / page).write_text(f"before\n{pages.BEGIN}\nold\n{pages.END}\nafter\n")
+def test_pages_are_written_between_the_markers(tmp_path: Path) -> None:
     stored = tmp_path / "toys.json"
     stored.write_text(results.dumps(both()))
-    assert evaluate("--table", stored, "--root", tmp_path) == 0
     loaded = {"toys": results.load(stored)}
-    readme, page = ((tmp_path / name).read_text() for name in ("README.md", "docs/benchmark.md"))
-    assert pages.marked(readme) == pages.digest(loaded)
-    assert pages.marked(page) == pages.detail(loaded)
-    assert readme.startswith("before\n")
-    assert readme.endswith("\nafter\n")
+    sections = pages.sections(loaded)
+    for page in sections:
+        (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / page).write_text(f"before\n{pages.BEGIN}\nold\n{pages.END}\nafter\n")
+    assert evaluate("--pages", stored, "--root", tmp_path) == 0
+    for page, section in sections.items():
+        text = (tmp_path / page).read_text()
+        assert pages.generated(text) == section
+        assert text.startswith("before\n")
+        assert text.endswith("\nafter\n")
     for suffix, plot in plots.plots(loaded["toys"]).items():
         assert (tmp_path / f"toys{suffix}.svg").read_text() == plot.svg()
 
@@ -479,11 +482,11 @@ def test_a_page_without_markers_is_an_error(tmp_path: Path) -> None:
         pages.write(tmp_path / "page.md", "x")
 
 
-def test_the_projects_pages_agree_with_its_results() -> None:
+def test_pages_agree_with_the_results() -> None:
     folder = ROOT / "models" / "results"
     loaded = {path.stem: results.load(path) for path in sorted(folder.glob("*.json"))}
-    assert pages.marked((ROOT / "README.md").read_text()) == pages.digest(loaded)
-    assert pages.marked((ROOT / "docs" / "benchmark.md").read_text()) == pages.detail(loaded)
+    for page, section in pages.sections(loaded).items():
+        assert pages.generated((ROOT / page).read_text(encoding="utf-8")) == section
     expected = {
         f"{name}{suffix}.svg": plot.digest
         for name, result in loaded.items()
@@ -510,13 +513,13 @@ def test_the_command_measures_real_streams(
     ours = result["reference"]
     assert f"{ours}/synthesis.onnx" in result["environment"]["versions"]
     assert result["codecs"][ours]["title"] == "thumbstream"
-    for charge, sizes in (("whole", [16, 64, 128]), ("payload", [17, 65, 129])):
+    for charge, sizes in (("file", [16, 64, 128]), ("payload", [17, 65, 129])):
         points = result["codecs"][ours]["points"][charge]
         assert [point["unfit"] for point in points] == [0, 0, 0]
         assert [point["mean_file"] for point in points] == sizes
         assert points[0]["ssim"] < points[2]["ssim"]
     assert set(result["entropy_saving"]) == {"64", "128"}
-    printed = f"{tables.plain(result)}\n\n{tables.aligned(acceptance.goals(result))}"
+    printed = f"{tables.plain(result)}\n\n{tables.aligned(acceptance.acceptance_rows(result))}"
     assert capsys.readouterr().out.strip() == printed.strip()
     # Nothing is measured again, and the result is the same.
     assert evaluate(tmp_path / "set.npz", "--out", tmp_path / "again.json", *options) == 0
@@ -527,7 +530,7 @@ def test_a_prefix_is_charged_with_and_without_its_header() -> None:
     (pixels,) = some_pictures(1, 16)  # not the size that has the short header
     codec = streams.Thumbstream(device="cpu")
     codings = list(codec.codings(pixels, [8, 16]))
-    assert [(coding.payload, coding.whole) for coding in codings] == [
+    assert [(coding.payload, coding.file) for coding in codings] == [
         (6, 8),
         (8, 10),
         (14, 16),
@@ -536,14 +539,14 @@ def test_a_prefix_is_charged_with_and_without_its_header() -> None:
     stream = installed_models("cpu").load().encode(pixels)
     assert parse_header(stream).length == 2
     for coding in codings:
-        decoded = installed_models("cpu").load().decode(stream[: coding.whole])
+        decoded = installed_models("cpu").load().decode(stream[: coding.file])
         np.testing.assert_array_equal(coding.pixels, decoded)
 
 
 def test_a_plan_makes_its_results(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", images=np.stack(some_pictures(3)))
-    listed = tmp_path / "plan.toml"
-    listed.write_text(
+    suite = tmp_path / "suite.toml"
+    suite.write_text(
         """
         [[result]]
         name = "small"
@@ -560,12 +563,12 @@ def test_a_plan_makes_its_results(tmp_path: Path) -> None:
     )
     out = tmp_path / "out"
     options = ["--out", out, "--no-cache", "--jobs", 1, "--quiet"]
-    assert evaluate(tmp_path, "--plan", listed, *options) == 0
+    assert evaluate(tmp_path, "--suite", suite, *options) == 0
     found = {path.stem: results.load(path)["pictures"] for path in out.iterdir()}
-    told = {name: (p["size"], p["grid"], p["count"]) for name, p in found.items()}
-    assert told == {"small": (16, "crop", 3), "squashed": (32, "squash", 2)}
+    shapes = {name: (p["size"], p["grid"], p["count"]) for name, p in found.items()}
+    assert shapes == {"small": (16, "crop", 3), "squashed": (32, "squash", 2)}
     with pytest.raises(SystemExit, match="one folder"):
-        evaluate(tmp_path, "--plan", listed)
+        evaluate(tmp_path, "--suite", suite)
 
 
 @pytest.mark.parametrize(
@@ -575,13 +578,13 @@ def test_a_plan_makes_its_results(tmp_path: Path) -> None:
         ('[[result]]\nname = "a"', "sources"),
         ('[[result]]\nname = "a"\nsources = ["a"]\ncodex = 1', "codex"),
         ('[[result]]\nname = "a"\nsources = ["a"]\ngrid = "oval"', "oval"),
-        ('[[result]]\nname = "a"\nsources = ["a"]\n' * 2, "name of its own"),
+        ('[[result]]\nname = "a"\nsources = ["a"]\n' * 2, "different names"),
     ],
 )
 def test_a_plan_that_cannot_be_followed(tmp_path: Path, text: str, why: str) -> None:
-    (tmp_path / "plan.toml").write_text(text)
+    (tmp_path / "suite.toml").write_text(text)
     with pytest.raises(ValueError, match=why):
-        benchmark_suite.read(tmp_path / "plan.toml")
+        benchmark_suite.read(tmp_path / "suite.toml")
 
 
 def test_the_projects_plan_names_its_results() -> None:
@@ -593,14 +596,16 @@ def test_the_projects_plan_names_its_results() -> None:
 
 def test_codecs_are_chosen_by_names_and_words() -> None:
     def names(*words: str) -> list[str]:
-        return [codec.name for codec in command.choose(words, "cpu")]
+        return [codec.name for codec in command.select_codecs(words, "cpu")]
 
     published = installed_models().installed
     assert names("baselines") == list(BASELINES)
     assert names("models") == list(published)
     assert names("webp", "thumbstream", published[0]) == ["webp", published[0]]
-    assert results.reference_of(command.choose(["webp", "models"], "cpu"), None) == published[0]
-    assert results.reference_of(command.choose(["webp"], "cpu"), None) is None
+    assert (
+        results.reference_of(command.select_codecs(["webp", "models"], "cpu"), None) == published[0]
+    )
+    assert results.reference_of(command.select_codecs(["webp"], "cpu"), None) is None
 
 
 def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
@@ -622,7 +627,7 @@ def test_limit_spreads_over_all_pictures() -> None:
 
 def test_the_sheet_has_a_cell_for_everything() -> None:
     codecs = [BASELINES["thumbhash"], BASELINES["webp"]]
-    drawn = np.asarray(contact_sheet.draw(some_pictures(2), codecs))
+    drawn = np.asarray(contact_sheet.render(some_pictures(2), codecs))
     assert drawn.shape[1] > (1 + len(codecs)) * contact_sheet.CELL
     assert drawn.shape[0] > 2 * len(contact_sheet.BUDGETS) * contact_sheet.CELL
     original = np.asarray(

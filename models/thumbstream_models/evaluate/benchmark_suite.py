@@ -1,6 +1,6 @@
-"""The list of results that are published: which pictures, on which grid, by which codecs.
+"""The list of published results: which pictures, on which grid, by which codecs.
 
-A TOML file with a table ``[[result]]`` for each, whose keys are the fields of `Run`.
+A TOML file with one table ``[[result]]`` each, whose keys are the fields of `Benchmark`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from thumbstream_models.evaluate.pictures import GRIDS
 
 DEFAULT_CODECS = ("thumbstream", "baselines")
 FAST = 48
-"""Pictures of a fast run: a minute or so on two cores, for one grid and model."""
+"""Pictures of a fast run: about a minute on two cores for one grid and one model."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Benchmark:
     """One measurement: a set of pictures on a grid."""
 
     name: str
-    """Of the JSON file, without its suffix."""
+    """Name of the JSON file without its suffix."""
     sources: tuple[str, ...]
     """Folders, tars or .npz files of pictures, relative to a folder given on the command line."""
     size: int = 32
@@ -33,10 +33,10 @@ class Run:
     codecs: tuple[str, ...] = DEFAULT_CODECS
 
 
-def read(path: Path) -> list[Run]:
-    """The runs of a plan; raises `ValueError` for keys or grids that do not exist."""
-    runs = []
-    known = {field.name for field in fields(Run)}
+def read(path: Path) -> list[Benchmark]:
+    """The benchmarks of a TOML file; raises `ValueError` for unknown keys and grids."""
+    suite = []
+    known = {field.name for field in fields(Benchmark)}
     for table in tomllib.loads(path.read_text(encoding="utf-8")).get("result", []):
         if unknown := set(table) - known:
             raise ValueError(f"{path}: unknown keys {', '.join(sorted(unknown))}")
@@ -45,15 +45,16 @@ def read(path: Path) -> list[Run]:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
         }
-        run = Run(**values)
-        if run.grid not in GRIDS:
-            raise ValueError(f"{path}: {run.name}: unknown grid {run.grid!r}")
-        runs.append(run)
-    if len({run.name for run in runs}) < len(runs) or not runs:
-        raise ValueError(f"{path}: wants results, each of a name of its own")
-    return runs
+        benchmark = Benchmark(**values)
+        if benchmark.grid not in GRIDS:
+            raise ValueError(f"{path}: {benchmark.name}: unknown grid {benchmark.grid!r}")
+        suite.append(benchmark)
+    if len({benchmark.name for benchmark in suite}) < len(suite) or not suite:
+        raise ValueError(f"{path}: expected one or more results with different names")
+    return suite
 
 
-def shortened(run: Run, limit: int) -> Run:
-    """The same of at most ``limit`` pictures."""
-    return replace(run, limit=limit if run.limit is None else min(limit, run.limit))
+def limited(benchmark: Benchmark, limit: int) -> Benchmark:
+    """The same benchmark on at most ``limit`` pictures."""
+    lower = limit if benchmark.limit is None else min(limit, benchmark.limit)
+    return replace(benchmark, limit=lower)

@@ -1,4 +1,4 @@
-"""A contact sheet to look at: for each picture the original, and codecs beside budgets."""
+"""A contact sheet: each picture next to what the codecs make of it at some budgets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thumbstream_models.evaluate.measure import merits
 
 BUDGETS = (16, 24, 32, 64, 128, 256)
 CELL = 128
-"""Pixels of the long side of a drawn thumbnail."""
+"""Pixels of the long side of a thumbnail on the sheet."""
 _GAP = 8
 _LINE = 18
 _LEFT = 56
@@ -22,12 +22,12 @@ _FONT = 14
 _DIM = "#888888"
 
 
-def draw(pictures: Sequence[NDArray[np.uint8]], codecs: Sequence[Codec]) -> Image.Image:
-    """For each picture a row for each budget; a column for the original and one for each codec.
+def render(pictures: Sequence[NDArray[np.uint8]], codecs: Sequence[Codec]) -> Image.Image:
+    """Each picture has a row per budget, a column for the original and one per codec.
 
-    Shows the best coding by SSIM (the longest prefix, of codecs that progress) with its SSIM and
-    its bytes: of a codec that progresses the whole stream is held against the budget, of others
-    the payload. A dash stands where nothing fits.
+    A cell shows the best coding by SSIM (of a progressive codec the longest prefix) that fits the
+    budget, with its SSIM and its bytes. All bytes of a progressive codec count, and the payload of
+    the other codecs. A dash means that nothing fits.
     """
     font = ImageFont.load_default(_FONT)
     down, across = CELL + _LINE + _GAP, CELL + _GAP
@@ -43,21 +43,21 @@ def draw(pictures: Sequence[NDArray[np.uint8]], codecs: Sequence[Codec]) -> Imag
         for j, budget in enumerate(BUDGETS):
             pen.text((4, top + j * down + CELL // 2), f"{budget} B", fill="black", font=font)
         for i, codec in enumerate(codecs, 1):
-            for j, (decoded, said) in enumerate(_best(codec, pixels)):
+            for j, (decoded, caption) in enumerate(_best(codec, pixels)):
                 place = (_LEFT + i * across, top + j * down)
                 if decoded is not None:
                     sheet.paste(_enlarged(decoded), place)
-                pen.text((place[0], place[1] + CELL), said, fill=_DIM, font=font)
+                pen.text((place[0], place[1] + CELL), caption, fill=_DIM, font=font)
     return sheet
 
 
 def _best(codec: Codec, pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.uint8] | None, str]]:
-    """At each budget the picture, and what to say of it."""
+    """The decoded picture and its caption at each budget."""
     codings = list(codec.codings(pixels, BUDGETS))
     merit = merits(codec, pixels, codings)
 
     def spent(coding: Coding) -> int:
-        return coding.whole if codec.progressive else coding.payload
+        return coding.file if codec.progressive else coding.payload
 
     out: list[tuple[NDArray[np.uint8] | None, str]] = []
     for budget in BUDGETS:

@@ -1,9 +1,9 @@
-"""What quality each codec reaches within each budget of bytes, picture by picture.
+"""Quality that each codec reaches within each budget of bytes, picture by picture.
 
-Every coding that a codec offers is decoded, and its SSIM taken; at each budget the best by SSIM
-that fits counts, and is measured by all other measures, too. A picture that cannot be coded within
-a budget at all is scored as its mean colour, and counted as unfit. This is done twice: with the
-bytes of the payload held against the budget, and with those of the whole file.
+Every coding that a codec offers is decoded and its SSIM is measured. At each budget the best by
+SSIM that fits is measured by all other metrics, too. A picture that cannot be coded within a budget
+is scored as its mean color and counted as unfit. This is done twice: with the bytes of the payload
+and with those of the file.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from tqdm import tqdm
 
 from thumbstream_models.evaluate.baselines import Codec, Coding
 from thumbstream_models.evaluate.metrics import METRICS, ssim
-from thumbstream_models.evaluate.score_cache import Cache, key_of
+from thumbstream_models.evaluate.score_cache import ScoreCache, key_of
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 AnyArray: TypeAlias = NDArray[Any]
 Picture: TypeAlias = NDArray[np.uint8]
 
-CHARGES = ("payload", "whole")
-"""Which bytes are held against a budget: without headers, or all."""
+CHARGES = ("payload", "file")
+"""Which bytes must fit a budget: those without headers, or all."""
 _SAMPLES_AT_ONCE = 1 << 20
-"""Bounds the memory of one call of SSIM to some 100 MiB."""
+"""Limits the memory of one call of SSIM to about 100 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """One codec under one charge: arrays ``(budgets,)``, or ``(pictures, budgets)`` if stacked."""
+    """One codec by one of `CHARGES`: arrays ``(budgets,)``; stacked: ``(pictures, budgets)``."""
 
     quality: dict[str, Floats]
     """By the name of the measure."""
     payload: Ints
     """Bytes without headers; 0 where the picture does not fit."""
-    whole: Ints
-    """Bytes of the whole file; 0 where the picture does not fit."""
+    file: Ints
+    """Bytes of the file; 0 where the picture does not fit."""
     codes: Ints
     """Binary codes that the payload determines; 0 for codecs that have none."""
     fits: NDArray[np.bool_]
 
     @classmethod
     def gather(cls, parts: Sequence[Scores], join: Callable[[list[AnyArray]], AnyArray]) -> Scores:
-        """One of several, every array ``join``ed with those of the same name."""
+        """Join several scores: ``join`` is applied to the arrays of each name."""
         first = {f.name for f in fields(cls)} - {"quality"}
         joined = {name: join([getattr(part, name) for part in parts]) for name in first}
         names = parts[0].quality
@@ -77,14 +77,14 @@ Charged: TypeAlias = dict[str, Scores]
 """Scores of one codec by charge."""
 
 
-def mean_colour(pixels: Picture) -> Picture:
-    """A picture of the same shape, all of the mean colour of ``pixels``."""
+def mean_color(pixels: Picture) -> Picture:
+    """A picture of the same shape, filled with the mean color of ``pixels``."""
     mean = np.round(pixels.mean(axis=(0, 1))).astype(np.uint8)
     return np.broadcast_to(mean, pixels.shape)
 
 
 def merits(codec: Codec, pixels: Picture, codings: Sequence[Coding]) -> Floats:
-    """What the best coding within a budget has most of: SSIM, or bytes if ``codec`` progresses."""
+    """Values whose maximum is the best coding: SSIM, or bytes of a progressive codec."""
     if codec.progressive:
         return np.array([coding.payload for coding in codings], np.float64)
     step = max(1, _SAMPLES_AT_ONCE // pixels.size)
@@ -95,10 +95,10 @@ def merits(codec: Codec, pixels: Picture, codings: Sequence[Coding]) -> Floats:
 
 
 def score(codec: Codec, pixels: Picture, budgets: Sequence[int]) -> Charged:
-    """Code one picture ``(H, W, 3)`` in every way that ``codec`` knows; the best at each budget."""
+    """Encode one picture ``(H, W, 3)`` in all ways of ``codec``; scores of the best per budget."""
     codings = list(codec.codings(pixels, budgets))
-    # The mean colour costs nothing, and is chosen only where nothing else fits.
-    all_codings = [Coding(0, 0, mean_colour(pixels)), *codings]
+    # The mean color costs nothing and is used only where nothing else fits.
+    all_codings = [Coding(0, 0, mean_color(pixels)), *codings]
     merit = np.concatenate([[-np.inf], merits(codec, pixels, codings)])
     chosen = {}
     for charge in CHARGES:
@@ -112,7 +112,7 @@ def score(codec: Codec, pixels: Picture, budgets: Sequence[int]) -> Charged:
         charge: Scores(
             quality={n: values[np.searchsorted(distinct, at)] for n, values in quality.items()},
             payload=np.array([all_codings[i].payload for i in at]),
-            whole=np.array([all_codings[i].whole for i in at]),
+            file=np.array([all_codings[i].file for i in at]),
             codes=np.array([all_codings[i].codes for i in at]),
             fits=np.array(at) > 0,
         )
@@ -127,11 +127,11 @@ def measure(
     *,
     jobs: int = 1,
     quiet: bool = False,
-    cache: Cache | None = None,
+    cache: ScoreCache | None = None,
 ) -> dict[str, Charged]:
     """Scores ``(pictures, budgets)`` by codec name and charge, computed in ``jobs`` processes.
 
-    What ``cache`` holds is not measured again, and what is measured goes there at once.
+    Scores in ``cache`` are not measured again; new ones are written to it at once.
     """
     keys = [key_of(codec, budgets, __file__) if cache else "" for codec in codecs]
     done: dict[tuple[int, int], Charged] = {}
@@ -166,17 +166,17 @@ def _scored(
     pictures: Sequence[Picture],
     codecs: Sequence[Codec],
     budgets: Sequence[int],
-    wanted: Sequence[tuple[int, int]],
+    missing: Sequence[tuple[int, int]],
 ) -> Iterator[Iterator[tuple[tuple[int, int], Charged]]]:
-    """Scores of ``wanted`` (picture, codec), in any order; what is left is dropped on an error."""
+    """Scores of ``missing`` (picture, codec), in any order; an error cancels the rest."""
     if jobs < 2:
-        yield (((p, c), score(codecs[c], pictures[p], budgets)) for p, c in wanted)
+        yield (((p, c), score(codecs[c], pictures[p], budgets)) for p, c in missing)
         return
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")  # a process for each core: threads would be too many
+        os.environ.setdefault(variable, "1")  # there is one process per core
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         futures: dict[Future[Charged], tuple[int, int]] = {
-            pool.submit(score, codecs[c], pictures[p], budgets): (p, c) for p, c in wanted
+            pool.submit(score, codecs[c], pictures[p], budgets): (p, c) for p, c in missing
         }
         try:
             yield ((futures[future], future.result()) for future in as_completed(futures))
@@ -186,12 +186,12 @@ def _scored(
 
 
 def stacked(rows: Sequence[Charged]) -> Charged:
-    """Scores of pictures ``(budgets,)`` as one of ``(pictures, budgets)``."""
+    """Scores ``(budgets,)`` of several pictures as one of ``(pictures, budgets)``."""
     return {charge: Scores.gather([row[charge] for row in rows], np.stack) for charge in CHARGES}
 
 
 def best_of(candidates: Sequence[Charged]) -> Charged:
-    """For each picture and budget the scores of the candidate with the highest SSIM that fits."""
+    """Scores of the candidate that fits with the highest SSIM, for each picture and budget."""
     out = {}
     for charge in CHARGES:
         parts = [charged[charge] for charged in candidates]

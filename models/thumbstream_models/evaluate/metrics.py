@@ -1,11 +1,11 @@
-"""Distortion between a picture and what decoders made of it: four measures, each a small function.
+"""Distortion between a picture and a decoded one: four metrics.
 
 SSIM and PSNR are defined in `thumbstream.codec.quality`. PSNR-HVS-M (Ponomarenko et al. 2007, over
 luminance) weighs the errors of 8 x 8 DCT blocks by contrast sensitivity and masking. FLIP
-(Andersson et al. 2020) is the mean difference that somebody would see who alternates between the
-two pictures at a known distance: contrast sensitivity, colour differences, edges and points. It is
-defined for every pixel and size, where most perceptual measures want pyramids that thumbnails are
-too small for, and it needs no weights to be fetched.
+(Andersson et al. 2020) is the mean difference seen when alternating between the two pictures at a
+known distance: contrast sensitivity, color differences, edges and points. It is defined for every
+pixel and size, while most perceptual metrics need pyramids that thumbnails are too small for, and
+it needs no weights.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Pictures = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 THUMBNAIL_DEGREES = 4
-"""Width at which a thumbnail is looked at, whatever its pixels: about 5 cm on a desk's screen."""
+"""Viewing width of a thumbnail of any size: about 5 cm on a desktop screen."""
 _BLOCK = 8
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601, as in JPEG."""
@@ -39,7 +39,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One measure of quality or of error."""
+    """One metric of quality or of error."""
 
     name: str
     """Key in results."""
@@ -48,15 +48,15 @@ class Metric:
     score: Callable[[Pictures, Pictures], Floats]
     """Original and decoded ``(N, H, W, 3)`` to ``(N,)``."""
     digits: int
-    """Behind the point, in results."""
+    """Decimals in results."""
     less_is_better: bool = False
 
 
 @cache
 def _hvsm() -> Callable[..., Any]:
     """The C++ function of psnr_hvsm."""
-    # Without this the package imports PyTorch, seconds in every process; then it says that it did
-    # not find it.
+    # Otherwise the package imports PyTorch, which takes seconds in every process. Without PyTorch
+    # it prints a message.
     sys.modules.setdefault("psnr_hvsm.torch", None)  # type: ignore[arg-type]
     with contextlib.redirect_stdout(io.StringIO()):
         import psnr_hvsm  # type: ignore[import-untyped]
@@ -67,7 +67,7 @@ def _hvsm() -> Callable[..., Any]:
 def psnr_hvs_m(a: Pictures, b: Pictures) -> Floats:
     """PSNR-HVS-M in dB of the luminance of ``(N, H, W, 3)`` pictures; at most 100.
 
-    Sides that are no multiple of 8 are filled up with copies of the last row or column.
+    Sides that are not multiples of 8 are padded with copies of the last row or column.
     """
 
     def luminance(pictures: Pictures) -> Floats:
@@ -82,9 +82,9 @@ def psnr_hvs_m(a: Pictures, b: Pictures) -> Floats:
 def flip(a: Pictures, b: Pictures) -> Floats:
     """Mean LDR-FLIP error of ``(N, H, W, 3)`` sRGB pictures: 0 (equal) to 1.
 
-    The thumbnail's long side is taken to be `THUMBNAIL_DEGREES` wide.
+    The long side of the thumbnail counts as `THUMBNAIL_DEGREES` wide.
     """
-    # Here, because training measures, too, but not this.
+    # Imported here, because trainings use the other metrics only.
     import flip_evaluator  # type: ignore[import-untyped]
 
     viewing = {"ppd": max(a.shape[1:3]) / THUMBNAIL_DEGREES}
@@ -109,5 +109,5 @@ METRICS: dict[str, Metric] = {
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that measure."""
+    """Versions of the packages used."""
     return {package: metadata.version(package) for package in ("psnr-hvsm", "flip-evaluator")}

@@ -1,8 +1,8 @@
 """Pictures to measure on, reduced to the thumbnail grid.
 
-Sources are folders and tars of picture files, and ``.npz`` files whose ``images`` are uint8
-``(N, H, W, 3)``. Reduction is Lanczos with antialiasing; nothing is ever enlarged: pictures that
-are smaller than the grid are left out, and counted.
+Sources are folders and tars of picture files, and ``.npz`` files with ``images`` uint8
+``(N, H, W, 3)``. Reduction is Lanczos with antialiasing. Nothing is enlarged: pictures smaller than
+the grid are omitted and counted.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from thumbstream_models.training import data
 
 GRIDS = {
     "crop": "the central square, reduced to size x size",
-    "squash": "the whole picture, squashed to size x size (as in arXiv 1511.06085)",
-    "aspect": "the whole picture in its own aspect ratio, its long side reduced to size",
+    "squash": "the entire picture, squashed to size x size (as in arXiv 1511.06085)",
+    "aspect": "the entire picture in its own aspect ratio, its long side reduced to size",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Reduced pictures, ``(H, W, 3)`` uint8 each, and a hash of the bytes they came from."""
+    """Reduced pictures, ``(H, W, 3)`` uint8 each, and a hash of the bytes of their files."""
 
     names: list[str]
     pixels: list[NDArray[np.uint8]]
@@ -39,7 +39,7 @@ class Pictures:
     grid: str
     """One of `GRIDS`."""
     too_small: int = 0
-    """Pictures left out because they would have to be enlarged."""
+    """Pictures omitted because they would have to be enlarged."""
 
 
 def reduce(image: Image.Image, size: int, grid: str) -> NDArray[np.uint8] | None:
@@ -65,7 +65,7 @@ def reduce(image: Image.Image, size: int, grid: str) -> NDArray[np.uint8] | None
 
 
 def _read(source: Path) -> Iterator[tuple[str, bytes, Image.Image]]:
-    """``(name, bytes that stand for it in the hash, picture)`` of every picture of a source."""
+    """``(name, bytes to hash, picture)`` of every picture of a source."""
     if source.suffix == ".npz":
         with np.load(source) as arrays:
             for i, pixels in enumerate(arrays["images"]):

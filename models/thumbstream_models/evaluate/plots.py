@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from thumbstream_models.evaluate.results import BEST, Results
-from thumbstream_models.evaluate.tables import charge, label, shown, systems
+from thumbstream_models.evaluate.tables import charge, label, main_codecs, model_ids
 
 _GREY = "#808080"
 _COLORS = (
@@ -89,9 +89,9 @@ class Plot:
 
 def plots(result: Results) -> dict[str, Plot]:
     """By suffix of the file name: the main plot, and one of the models if there are several."""
-    out = {"": _plot(result, shown(result), "headline")} if shown(result) else {}
-    if len(systems(result)) > 1:
-        out["-models"] = _plot(result, systems(result), "payload")
+    out = {"": _plot(result, main_codecs(result), "headline")} if main_codecs(result) else {}
+    if len(model_ids(result)) > 1:
+        out["-models"] = _plot(result, model_ids(result), "payload")
     return out
 
 

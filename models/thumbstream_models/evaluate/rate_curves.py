@@ -1,7 +1,7 @@
-"""Arithmetic on rate-distortion curves: bytes at equal quality, Bjontegaard's mean, confidence.
+"""Rate-distortion curves: bytes at equal quality, Bjontegaard differences, confidence intervals.
 
-A curve is ``(rates, qualities)``: bytes, growing, and the mean quality over the pictures at each.
-Rates are interpolated on a logarithmic scale: what matters is the ratio of two rates.
+A curve is ``(rates, qualities)``: increasing bytes, and the mean quality over the pictures at each.
+Rates are interpolated on a logarithmic scale, because ratios of rates are compared.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Floats: TypeAlias = NDArray[np.float64]
 RESAMPLES = 2000
 _SEED = 0
 _SAMPLES = 1001
-"""Places at which a curve is looked up for an integral."""
+"""Points of the numerical integral of a curve."""
 
 
 def rising(rates: ArrayLike, qualities: ArrayLike) -> tuple[Floats, Floats]:
@@ -31,9 +31,9 @@ def rising(rates: ArrayLike, qualities: ArrayLike) -> tuple[Floats, Floats]:
 def rate_at(quality: float, rates: ArrayLike, qualities: ArrayLike) -> float:
     """Bytes at which a curve reaches ``quality``.
 
-    Linear between points in (log rate, quality). Mean quality is concave there, so the chord asks
-    for rather too many bytes than too few. Infinite where the curve never gets that far; the lowest
-    rate of the curve where it starts higher.
+    Linear between points in (log rate, quality). Mean quality is concave there, so the chord
+    overestimates the bytes. Infinite if the curve does not reach ``quality``; the lowest rate if
+    the curve starts above it.
     """
     r, q = rising(rates, qualities)
     if quality > q[-1]:
@@ -42,9 +42,9 @@ def rate_at(quality: float, rates: ArrayLike, qualities: ArrayLike) -> float:
 
 
 def pchip(x: Floats, y: Floats, at: Floats) -> Floats:
-    """Monotone piecewise cubic interpolation (Fritsch and Butland 1984) of ``y(x)``, ``x`` growing.
+    """Monotone piecewise cubic interpolation (Fritsch and Butland 1984) of ``y(x)``.
 
-    Needs two points at least; ``at`` must lie within ``x``.
+    ``x`` increases and has two points at least; ``at`` lies within it.
     """
     h, slope = np.diff(x), np.diff(y) / np.diff(x)
     d = np.empty_like(y)
@@ -83,9 +83,9 @@ def bjontegaard_rate(
 ) -> float | None:
     """Mean difference of the bytes of ``candidate`` to those of ``reference`` at equal quality.
 
-    As a fraction: -0.1 is ten percent fewer bytes. Mean of the log-rate difference over the range
-    of qualities that both curves reach, log rates interpolated with `pchip`. None where the curves
-    share no range, or one has fewer than two rising points.
+    As a fraction: -0.1 is ten percent fewer bytes. Mean of the log-rate difference over the
+    qualities that both curves reach, with log rates interpolated by `pchip`. None if the curves
+    share no range or one has fewer than two rising points.
     """
     (r0, q0), (r1, q1) = rising(*reference), rising(*candidate)
     if min(len(q0), len(q1)) < 2:
@@ -102,8 +102,8 @@ def bjontegaard_rate(
 def resampled_means(values: Floats) -> Floats:
     """Means of ``values`` ``(pictures, ...)`` over bootstrap resamples: ``(RESAMPLES, ...)``.
 
-    The resamples depend on the number of pictures only, so that two codecs are compared on the
-    same ones.
+    The resamples depend on the number of pictures only, so two codecs are compared on the same
+    ones.
     """
     n = len(values)
     chosen = np.random.default_rng(_SEED).integers(n, size=(RESAMPLES, n))
@@ -120,12 +120,13 @@ def interval(means: Floats, level: float = 0.95) -> Floats:
 def rate_ratio_interval(
     target: float, rates: Sequence[int], ours: Floats, theirs: Floats
 ) -> tuple[float, float]:
-    """Interval of the bytes that we need for their quality, as a fraction of ``target`` bytes.
+    """Interval of the bytes at equal quality, as a fraction of the ``target`` bytes.
 
-    ``ours`` ``(pictures, rates)`` is our quality, ``theirs`` ``(pictures,)`` that of the other
-    codec at ``target`` bytes, on the same pictures.
+    ``ours`` ``(pictures, rates)`` is the quality of our codec, ``theirs`` ``(pictures,)`` that of
+    the other codec at ``target`` bytes, on the same pictures.
     """
-    curves, goals = resampled_means(ours), resampled_means(theirs)
-    needed = [rate_at(goal, rates, curve) for goal, curve in zip(goals, curves, strict=True)]
+    curves, qualities = resampled_means(ours), resampled_means(theirs)
+    pairs = zip(qualities, curves, strict=True)
+    needed = [rate_at(quality, rates, curve) for quality, curve in pairs]
     low, high = np.quantile(needed, [0.025, 0.975], method="nearest") / target
     return float(low), float(high)

@@ -1,7 +1,7 @@
-"""From scores of single pictures to the JSON that is published.
+"""From scores of single pictures to the published JSON.
 
-One file is one set of pictures on one grid. Everything that tables and plots show comes from such
-files, so what these functions write is the format: bump `FORMAT` when a key changes its meaning.
+One file is one set of pictures on one grid. Tables and plots read these files, so what these
+functions write is the format: raise `FORMAT` when a key changes its meaning.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from thumbstream_models.evaluate.pictures import GRIDS, Pictures
 
 Results: TypeAlias = dict[str, Any]
 
-FORMAT = 2
+FORMAT = 3
 BEST = "best"
-"""Name of the row that is made of the best classical codec for each picture and budget."""
+"""Name of the row of the best classical codec for each picture and budget."""
 EQUAL_QUALITY_BUDGETS = (24, 32, 48, 64, 96, 128)
-"""Bytes given to a codec when asking how many the reference needs to match it."""
+"""Budgets of a codec at which the bytes of the reference at equal quality are computed."""
 ENTROPY_BUDGETS = (64, 128)
-MOST_UNFIT = 0.1
-"""Budgets that more than this part of the pictures do not fit are left out of Bjontegaard rates."""
+MAX_UNFIT = 0.1
+"""Budgets that more than this fraction of the pictures exceed do not enter Bjontegaard rates."""
 
 
 def points(scores: Scores, budgets: Sequence[int]) -> list[dict[str, Any]]:
@@ -51,14 +51,14 @@ def points(scores: Scores, budgets: Sequence[int]) -> list[dict[str, Any]]:
             point[name] = _round(values[:, i].mean(), digits)
             point[f"{name}_95"] = [_round(bound[i], digits) for bound in intervals[name]]
         point["unfit"] = int((~fits).sum())
-        for name, sizes in (("mean_payload", scores.payload), ("mean_file", scores.whole)):
+        for name, sizes in (("mean_payload", scores.payload), ("mean_file", scores.file)):
             point[name] = _round(sizes[fits, i].mean(), 1) if fits.any() else None
         out.append(point)
     return out
 
 
 def comparison(ours: Scores, theirs: Scores, budgets: Sequence[int]) -> dict[str, Any]:
-    """What the reference saves against another codec on the same pictures."""
+    """Bytes of the reference compared with those of another codec on the same pictures."""
     return {
         "bjontegaard_rate": {
             name: _bjontegaard(ours, theirs, budgets, name) for name in theirs.quality
@@ -75,7 +75,7 @@ def _bjontegaard(ours: Scores, theirs: Scores, budgets: Sequence[int], name: str
     rates = np.asarray(budgets, np.float64)
     sides = []
     for scores in (theirs, ours):
-        fit = scores.fits.mean(axis=0) >= 1 - MOST_UNFIT
+        fit = scores.fits.mean(axis=0) >= 1 - MAX_UNFIT
         if not fit.any():
             return None
         sides.append((rates[fit], sign * scores.quality[name].mean(axis=0)[fit]))
@@ -84,7 +84,7 @@ def _bjontegaard(ours: Scores, theirs: Scores, budgets: Sequence[int], name: str
 
 
 def _worth_matching(theirs: Scores, budgets: Sequence[int]) -> list[int]:
-    """Budgets that half of the pictures fit, and that buy more than the one before."""
+    """Budgets that half of the pictures fit and that buy more bytes than the budget before."""
     out: list[int] = []
     spent = np.zeros_like(theirs.payload[:, 0])
     for budget in EQUAL_QUALITY_BUDGETS:
@@ -99,38 +99,38 @@ def _worth_matching(theirs: Scores, budgets: Sequence[int]) -> list[int]:
 def equal_quality(
     ours: Scores, theirs: Scores, budgets: Sequence[int], budget: int
 ) -> dict[str, Any]:
-    """Bytes that the reference needs for the mean SSIM that another codec reaches in ``budget``.
+    """Bytes of the reference at the mean SSIM that another codec reaches within ``budget``.
 
-    ``reference_bytes`` is None where the reference gets there with no budget that was measured, and
-    ``at_most`` is true where it is there with the smallest one already.
+    ``reference_bytes`` is None if the reference does not reach it within any budget measured;
+    ``at_most`` is true if it reaches it within the smallest one.
     """
     i = budgets.index(budget)
-    ssim, goals = ours.quality["ssim"], theirs.quality["ssim"][:, i]
-    goal, curve = goals.mean(), ssim.mean(axis=0)
-    needed = rate_curves.rate_at(goal, budgets, curve)
-    low, high = rate_curves.rate_ratio_interval(budget, budgets, ssim, goals)
+    ssim, targets = ours.quality["ssim"], theirs.quality["ssim"][:, i]
+    target, curve = targets.mean(), ssim.mean(axis=0)
+    needed = rate_curves.rate_at(target, budgets, curve)
+    low, high = rate_curves.rate_ratio_interval(budget, budgets, ssim, targets)
     return {
         "bytes": budget,
-        "ssim": _round(goal, 4),
+        "ssim": _round(target, 4),
         "unfit": int((~theirs.fits[:, i]).sum()),
         "reference_bytes": _round(needed, 1),
         "ratio": _round(needed / budget, 3),
         "ratio_95": [_round(low, 3), _round(high, 3)],
-        "at_most": bool(goal <= curve[0]),
+        "at_most": bool(target <= curve[0]),
     }
 
 
 def entropy_saving(ours: Scores, budgets: Sequence[int]) -> dict[str, float]:
-    """Mean part of the bytes saved against sending the codes of a prefix as raw bits.
+    """Mean fraction of the bytes saved, compared with sending the codes of a prefix as raw bits.
 
-    Of the whole stream: its header counts as a loss, raw bits are taken to travel without one.
-    Pictures whose whole stream is shorter than the budget are left out.
+    The header of the stream counts, raw bits have none. Pictures whose stream is shorter than the
+    budget are omitted.
     """
     out = {}
     for budget in ENTROPY_BUDGETS:
         if budget in budgets:
             i = budgets.index(budget)
-            full = ours.whole[:, i] == budget
+            full = ours.file[:, i] == budget
             if full.any():
                 raw = ours.codes[full, i] / 8
                 out[str(budget)] = _round(1 - (budget / raw).mean(), 4)
@@ -138,7 +138,7 @@ def entropy_saving(ours: Scores, budgets: Sequence[int]) -> dict[str, float]:
 
 
 def environment(codecs: Sequence[Codec]) -> dict[str, Any]:
-    """The machine, and versions of all that has a say in the numbers."""
+    """The machine, and the versions of everything that the numbers depend on."""
     versions = {**package_versions("numpy"), **metrics.versions()}
     for codec in codecs:
         versions.update(codec.versions())
@@ -150,10 +150,10 @@ def environment(codecs: Sequence[Codec]) -> dict[str, Any]:
     }
 
 
-def reference_of(codecs: Sequence[Codec], wanted: str | None) -> str | None:
-    """Name of the codec that the others are compared with: ``wanted``, or the first model."""
-    if wanted:
-        return wanted
+def reference_of(codecs: Sequence[Codec], requested: str | None) -> str | None:
+    """Name of the codec that the others are compared with: ``requested``, or the first model."""
+    if requested:
+        return requested
     return next((codec.name for codec in codecs if codec.kind == "model"), None)
 
 
@@ -163,10 +163,13 @@ def summary(
     codecs: Sequence[Codec],
     budgets: Sequence[int],
     scores: Mapping[str, Charged],
-    surroundings: dict[str, Any],
+    machine: dict[str, Any],
     reference: str | None = None,
 ) -> Results:
-    """The whole published result; others are compared with the codec named ``reference``."""
+    """The published result; the other codecs are compared with the one named ``reference``.
+
+    ``machine`` is what `environment` returns.
+    """
     rows = {codec.name: _row(codec, scores[codec.name], budgets) for codec in codecs}
     everything = dict(scores)
     classical = [name for name in CLASSICAL if name in scores]
@@ -181,7 +184,7 @@ def summary(
         }
     out: Results = {
         "format": FORMAT,
-        "environment": surroundings,
+        "environment": machine,
         "pictures": {
             "sources": list(sources),
             "count": len(pictures.pixels),
@@ -204,24 +207,24 @@ def summary(
             if name != reference
         }
         if kind == "model":
-            out["entropy_saving"] = entropy_saving(ours["whole"], budgets)
+            out["entropy_saving"] = entropy_saving(ours["file"], budgets)
     return out
 
 
 def compared(
     ours: Charged, theirs: Charged, budgets: Sequence[int], models: tuple[bool, bool]
 ) -> Results:
-    """`comparison` under both charges; ``models`` says whether we and they are models.
+    """`comparison` by payload and by file; ``models``: whether ours and theirs are models.
 
-    A model is held with its whole stream against the payload of another codec: the header that it
-    needs is never given away. Between two models it is payload against payload.
+    By payload, all bytes of a model count against the payload of another codec; between two models
+    it is payload against payload.
     """
     ours_charged, theirs_charged = (
-        "whole" if model and not all(models) else "payload" for model in models
+        "file" if model and not all(models) else "payload" for model in models
     )
     return {
         "payload": comparison(ours[ours_charged], theirs[theirs_charged], budgets),
-        "whole": comparison(ours["whole"], theirs["whole"], budgets),
+        "file": comparison(ours["file"], theirs["file"], budgets),
     }
 
 
@@ -239,7 +242,7 @@ def _points(charged: Charged, budgets: Sequence[int]) -> dict[str, list[dict[str
 
 
 def dumps(result: Results) -> str:
-    """Write a result as JSON, a line for each point."""
+    """A result as JSON, with one line per point."""
     text = json.dumps(result, indent=1)
     for innermost in (r"\[[^\[\]{}]*\]", r"\{[^{}]*\}"):
         text = re.sub(innermost, lambda match: " ".join(match.group().split()), text)
@@ -255,7 +258,7 @@ def load(path: Path) -> Results:
 
 
 def _round(value: float, digits: int) -> Any:
-    """Rounded for JSON; None for what is not finite."""
+    """Rounded for JSON; None if not finite."""
     return round(float(value), digits) if math.isfinite(value) else None
 
 

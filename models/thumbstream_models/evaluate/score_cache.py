@@ -1,9 +1,8 @@
-"""Scores that were measured before, a small file each, so that a stopped run goes on.
+"""Cached scores, one small file each, from which a stopped run resumes.
 
-The key of an entry is a hash of all that decides the scores: the picture's samples, the budgets,
-the codec with its versions (for a model, the hashes of its files), and the source text of
-everything that codes, decodes and measures. Entries are never changed, only written whole or not at
-all; one that was damaged is not found.
+The key of an entry is a hash of everything that determines the scores: the samples of the picture,
+the budgets, the codec with its versions (for a model, the hashes of its files), and the source code
+that encodes, decodes and measures. Writes are atomic; damaged entries count as missing.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from thumbstream_models.evaluate.baselines import Codec, base
 
 
 def default_folder() -> Path:
-    """Where the user's caches are."""
+    """Folder below the user's cache folder."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "thumbstream" / "scores"
 
 
 def key_of(codec: Codec, budgets: Sequence[int], scoring: str) -> str:
-    """What the keys of a codec's entries have in common; ``scoring`` is the code that chooses."""
+    """Common part of the keys of a codec; ``scoring`` is the file that selects codings."""
     if isinstance(codec, streams.Thumbstream):
         package = Path(inspect.getfile(thumbstream.codec)).parent
-        code = [streams.__file__, *map(str, sorted(package.glob("*.py")))]
+        code = [streams.__file__, *map(str, sorted(package.rglob("*.py")))]
     else:
         code = [base.__file__, inspect.getfile(type(codec))]
     code += [str(metrics.__file__), inspect.getfile(metrics.ssim), scoring]
@@ -51,15 +50,15 @@ def key_of(codec: Codec, budgets: Sequence[int], scoring: str) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
-class Cache:
-    """Entries below a folder, which is made when the first one is written."""
+class ScoreCache:
+    """Entries in a folder, which the first `put` creates."""
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is read or written yet."""
+        """Entries are files below ``folder``."""
         self.folder = folder
 
     def get(self, common: str, pixels: NDArray[np.uint8]) -> Any:
-        """What `put` was given for the same picture; None if nothing, or if it was damaged."""
+        """The value of this picture; None if it is missing or damaged."""
         try:
             digest, _, text = self._path(common, pixels).read_text("utf-8").partition("\n")
         except (OSError, UnicodeDecodeError):
@@ -67,7 +66,7 @@ class Cache:
         return json.loads(text) if digest == hashlib.sha256(text.encode()).hexdigest() else None
 
     def put(self, common: str, pixels: NDArray[np.uint8], value: Any) -> None:
-        """Keep a JSON value; raises `OSError`."""
+        """Store a JSON value; raises `OSError`."""
         path = self._path(common, pixels)
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(value)

@@ -1,4 +1,4 @@
-"""Tables of results: rows of cells from the JSON, aligned for a terminal or as Markdown."""
+"""Tables of results: rows of cells from the JSON, for a terminal or as Markdown."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from thumbstream_models.evaluate.results import BEST, Results
 
 Rows = list[list[str]]
 CHARGED = {
-    "headline": "All bytes of thumbstream are counted; of the others only the payload, without "
+    "headline": "All bytes of thumbstream count; of the other codecs only the payload, without "
     "headers.",
-    "payload": "Only the payload is counted, without headers.",
-    "whole": "Whole files: every byte is counted.",
+    "payload": "Only the payload counts, without headers.",
+    "file": "All bytes of the file count.",
 }
-"""What a table holds against the budget: see `charge`."""
+"""Which bytes a table compares with the budget, by view: see `charge`."""
 
 
 def charge(codec: Mapping[str, Any], view: str) -> str:
-    """Which points of a codec a table shows, in a view of `CHARGED`."""
+    """Which points of a codec a table shows: ``payload`` or ``file``; ``view`` is in `CHARGED`."""
     if view == "headline":
-        return "whole" if codec["kind"] == "model" else "payload"
+        return "file" if codec["kind"] == "model" else "payload"
     return view
 
 
 def label(result: Results, name: str, view: str) -> str:
-    """What a codec is called in a view of `CHARGED`: among themselves, models go by their ids."""
+    """Name of a codec in a view of `CHARGED`; where models are compared, their ids."""
     codec = result["codecs"][name]
     return name if view == "payload" and codec["kind"] == "model" else str(codec["title"])
 
 
-def systems(result: Results) -> list[str]:
-    """Names of all models of a result."""
+def model_ids(result: Results) -> list[str]:
+    """Ids of all models of a result."""
     return [name for name, codec in result["codecs"].items() if codec["kind"] == "model"]
 
 
-def shown(result: Results) -> list[str]:
-    """Names in the main tables: the reference, best of the classical codecs, and the baselines."""
+def main_codecs(result: Results) -> list[str]:
+    """Names in the main tables: the reference, the best classical codec, and the baselines."""
     reference = result.get("reference")
     first = [name for name in (reference, BEST) if name and name in result["codecs"]]
-    rest = [name for name in result["codecs"] if name not in (*first, *systems(result))]
+    rest = [name for name in result["codecs"] if name not in (*first, *model_ids(result))]
     return first + rest
 
 
@@ -50,7 +50,7 @@ def quality_rows(
     view: str = "headline",
     measures: tuple[str, str] = ("ssim", "psnr"),
 ) -> Rows:
-    """A header and a row for each codec: two means, and in brackets how many do not fit."""
+    """A header and a row for each codec: two means, and in parentheses how many do not fit."""
     rows = [["codec", *(f"{budget} B" for budget in budgets)]]
     for name in names:
         codec = result["codecs"][name]
@@ -61,7 +61,7 @@ def quality_rows(
 
 
 def saving_rows(result: Results, names: Iterable[str]) -> Rows:
-    """A header and a row for each codec: bytes that the reference needs at equal mean SSIM."""
+    """A header and a row for each codec: bytes of the reference at equal mean SSIM."""
     compared = {name: result["comparison"][name]["payload"] for name in names}
     budgets = sorted({p["bytes"] for c in compared.values() for p in c["equal_ssim"]})
     rows = [["against", *(f"{budget} B" for budget in budgets)]]
@@ -73,12 +73,12 @@ def saving_rows(result: Results, names: Iterable[str]) -> Rows:
 
 
 def bjontegaard_rows(
-    result: Results, names: Iterable[str], views: Sequence[str] = ("payload", "whole")
+    result: Results, names: Iterable[str], views: Sequence[str] = ("payload", "file")
 ) -> Rows:
-    """A header and a row for each codec: mean difference of bytes by every measure and charge."""
-    said = {"payload": "", "whole": ", whole file"}
+    """A header and a row for each codec: Bjontegaard difference of bytes by measure and view."""
+    suffixes = {"payload": "", "file": ", file"}
     titles = result["metrics"]
-    rows = [["against", *(title + said[view] for view in views for title in titles.values())]]
+    rows = [["against", *(title + suffixes[view] for view in views for title in titles.values())]]
     for name in names:
         rates = [result["comparison"][name][view]["bjontegaard_rate"] for view in views]
         cells = [_percent(rate[measure]) for rate in rates for measure in titles]
@@ -87,63 +87,68 @@ def bjontegaard_rows(
 
 
 def plain(result: Results) -> str:
-    """All tables of one result, aligned for a terminal."""
-    names, budgets = shown(result), result["budgets"]
-    parts = [what(result)]
+    """All tables of one result for a terminal."""
+    names, budgets = main_codecs(result), result["budgets"]
+    parts = [describe_pictures(result)]
     if names:
         parts += [f"SSIM / PSNR. {CHARGED['headline']}"]
         parts += [aligned(quality_rows(result, names, budgets))]
         parts += ["PSNR-HVS-M / FLIP"]
         parts += [
             aligned(quality_rows(result, names, budgets, measures=("psnr_hvs_m", "flip"))),
-            f"SSIM / PSNR. {CHARGED['whole']}",
-            aligned(quality_rows(result, names, budgets, "whole")),
+            f"SSIM / PSNR. {CHARGED['file']}",
+            aligned(quality_rows(result, names, budgets, "file")),
         ]
-    if len(systems(result)) > 1:
+    if len(model_ids(result)) > 1:
         parts += [f"Models, SSIM / PSNR. {CHARGED['payload']}"]
-        parts += [aligned(quality_rows(result, systems(result), budgets, "payload"))]
+        parts += [aligned(quality_rows(result, model_ids(result), budgets, "payload"))]
     if result.get("comparison"):
         title = result["codecs"][result["reference"]]["title"]
         others = list(result["comparison"])
         parts += [
-            f"bytes that {title} needs for the mean SSIM of the others, as a fraction of theirs",
+            f"bytes of {title} at the mean SSIM of the other codec, as a fraction of its bytes",
             aligned(saving_rows(result, others)),
-            "Bjontegaard's mean difference of bytes",
+            "Bjontegaard difference of bytes",
             aligned(bjontegaard_rows(result, others)),
         ]
-    parts += saving_sentence(result)
+    parts += entropy_saving(result)
     return "\n\n".join(parts)
 
 
-def what(result: Results) -> str:
-    """Pictures, grid and model of a result, in a line."""
-    p = result["pictures"]
-    small = f", {p['too_small']} too small and left out" if p["too_small"] else ""
+def describe_pictures(result: Results) -> str:
+    """Pictures, grid and model of a result, in one line."""
     reference = result.get("reference")
-    subject = f", model `{reference}`" if reference in systems(result) else ""
+    model = f", model `{reference}`" if reference in model_ids(result) else ""
+    return describe_grid(result) + model
+
+
+def describe_grid(result: Results) -> str:
+    """Pictures and grid of a result, in one line."""
+    p = result["pictures"]
+    small = f", {p['too_small']} too small and omitted" if p["too_small"] else ""
     return (
         f"{p['count']} pictures ({', '.join(p['sources'])}{small}), {p['size']} pixels, "
-        f"{p['reduction']}{subject}"
+        f"{p['reduction']}"
     )
 
 
-def saving_sentence(result: Results) -> list[str]:
-    """What the entropy coder saves, if it is known."""
+def entropy_saving(result: Results) -> list[str]:
+    """A sentence about what the entropy coder saves, if it is known."""
     saved = result.get("entropy_saving")
     if not saved:
         return []
-    told = " and ".join(f"{100 * part:.1f} % at {budget} bytes" for budget, part in saved.items())
-    return [f"The entropy coder saves {told} against the same codes as raw bits."]
+    parts = " and ".join(f"{100 * part:.1f} % at {budget} bytes" for budget, part in saved.items())
+    return [f"The entropy coder saves {parts}, compared with the same codes as raw bits."]
 
 
 def markdown(rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
-    """A table; ``numbers``: all columns but the first hold numbers, which stand on the right."""
+    """``rows`` as Markdown; with ``numbers`` all columns but the first are aligned right."""
     rule = ["---"] + ["---:" if numbers else "---"] * (len(rows[0]) - 1)
     return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """The same for a terminal."""
+    """``rows`` as text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

@@ -1,6 +1,6 @@
 """Codecs that thumbstream is measured against, one small module each.
 
-To add one: write a module with a class that satisfies `base.Codec`, and name it in `BASELINES`.
+To add one, write a module with a class that satisfies `base.Codec` and add it to `BASELINES`.
 """
 
 from __future__ import annotations

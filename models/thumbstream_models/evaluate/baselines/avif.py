@@ -12,8 +12,8 @@ from thumbstream_models.evaluate.baselines.base import PillowCodec, Setting
 
 _FREE_OBUS = {1, 2}
 """Sequence header, temporal delimiter."""
-_QUALITIES = sorted({100 - round(100 * quantiser / 63) for quantiser in range(64)})
-"""One for each quantiser of AV1: a step of 1 would ask for many of them twice."""
+_QUALITIES = sorted({100 - round(100 * quantizer / 63) for quantizer in range(64)})
+"""One for each quantizer of AV1: with steps of 1 many of them would occur twice."""
 _ENCODER = {"speed": 4, "advanced": {"tune": "ssim"}, "max_threads": 1}
 """Tuning for SSIM gains more at this size than any other setting of the encoder."""
 
@@ -54,7 +54,7 @@ class Avif(PillowCodec):
     format = "AVIF"
     library = ("libavif", "avif")
     counted = (
-        "Best of 4:4:4 and 4:2:0, all 64 quantisers, speed 4, tuned for SSIM. Payload: the AV1 "
+        "Best of 4:4:4 and 4:2:0, all 64 quantizers, speed 4, tuned for SSIM. Payload: the AV1 "
         "frame. Free: all boxes, and in mdat the temporal delimiter, the sequence header and the "
         "OBU headers."
     )

@@ -1,7 +1,7 @@
-"""What a codec must offer to be measured: every useful way of coding one picture.
+"""The interface of a codec to measure: every useful way of coding one picture.
 
-A codec yields `Coding`s, each with the bytes it is charged for. The measurement (`measure`) picks
-from them what fits a budget, so a codec need not know more of budgets than the largest one.
+A codec yields `Coding`s with their bytes. The measurement (`measure`) picks those that fit a
+budget, so only the largest budget matters to a codec.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Coding:
     """One way of coding one picture."""
 
     payload: int
-    """Bytes without headers; which ones is said by `Codec.counted`."""
-    whole: int
-    """Bytes of the whole file."""
+    """Bytes without headers, as defined by `Codec.counted`."""
+    file: int
+    """Bytes of the file."""
     pixels: NDArray[np.uint8]
-    """What a decoder makes of it, ``(H, W, 3)`` RGB."""
+    """The decoded picture, ``(H, W, 3)`` RGB."""
     codes: int = 0
-    """Binary codes that the payload determines, for codecs that are made of them."""
+    """Binary codes that the payload determines, for codecs with binary codes."""
 
 
 class Codec(Protocol):
-    """A codec under measurement; picklable, because it is sent to worker processes."""
+    """A codec to measure; picklable, because it is sent to worker processes."""
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class Codec(Protocol):
 
     @property
     def kind(self) -> str:
-        """``model`` if it is one of ours, else ``baseline``."""
+        """``model`` for thumbstream's models, otherwise ``baseline``."""
 
     @property
     def counted(self) -> str:
@@ -60,10 +60,10 @@ class Codec(Protocol):
         """True if a budget is spent on the longest prefix that fits, not on the best coding."""
 
     def versions(self) -> Mapping[str, str]:
-        """Versions (or hashes) of all that decides what `codings` yields, beside its own source."""
+        """Versions or hashes of everything that `codings` depends on, except its source code."""
 
     def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
-        """Code ``pixels`` ``(H, W, 3)``; what no budget allows may be left out."""
+        """Code ``pixels`` ``(H, W, 3)``; codings that exceed all budgets may be omitted."""
 
 
 def package_versions(*packages: str) -> dict[str, str]:
@@ -75,7 +75,7 @@ class FileCodec(ABC):
     """A still-picture format: settings tried one after the other.
 
     Settings come in series of growing quality. A series ends once a payload is `_OVERSHOOT` times
-    the largest budget: what follows does not fit either.
+    the largest budget: the following ones do not fit either.
     """
 
     name: str
@@ -94,14 +94,14 @@ class FileCodec(ABC):
 
     @abstractmethod
     def encode(self, pixels: NDArray[np.uint8], setting: Setting) -> bytes:
-        """Write a whole file of ``(H, W, 3)`` RGB."""
+        """A complete file of ``(H, W, 3)`` RGB."""
 
     @abstractmethod
     def payload(self, data: bytes, setting: Setting) -> int:
-        """Bytes of the file ``data`` that are no header."""
+        """Bytes of the file ``data`` without headers."""
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
-        """``(H, W, 3)`` RGB of a file; by Pillow, unless a codec knows better."""
+        """``(H, W, 3)`` RGB of a file, decoded by Pillow."""
         with Image.open(io.BytesIO(data)) as decoded:
             return np.asarray(decoded.convert("RGB"))
 
@@ -125,10 +125,10 @@ class PillowCodec(FileCodec):
 
     format: str
     library: ClassVar[tuple[str, str]]
-    """Name of the library behind Pillow, and what `PIL.features` calls it."""
+    """Name of the library that Pillow uses, and its name in `PIL.features`."""
 
     def versions(self) -> Mapping[str, str]:
-        """Pillow and the library behind it."""
+        """Pillow and the library that it uses."""
         name, feature = self.library
         return {**package_versions("pillow"), name: features.version(feature) or "unknown"}
 

@@ -1,7 +1,7 @@
-"""Headerless JPEG: what travels when both sides have agreed on the tables beforehand.
+"""Headerless JPEG: what must be sent if both sides have agreed on the tables before.
 
-Progressive JPEG is left out: each of its scans brings a header and Huffman tables of its own, which
-depend on the picture and so cannot be agreed on, and which cost more here than the scans save.
+Progressive JPEG is not measured: each of its scans has a header and Huffman tables that depend on
+the picture, so they cannot be agreed on, and they cost more here than the scans save.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
     Baseline JPEG of one scan: the scan is all between the SOS header and EOI, stuffing included.
     """
-    at = 2  # behind SOI
+    at = 2  # after SOI
     while True:
         marker = data[at + 1]
         (length,) = struct.unpack_from(">H", data, at + 2)
@@ -41,9 +41,9 @@ class Jpeg(PillowCodec):
     format = "JPEG"
     library = ("libjpeg-turbo", "libjpeg_turbo")
     counted = (
-        "Best of 4:4:4 and 4:2:0, qualities 1 to 100, standard and optimised Huffman tables. "
-        "Payload: the bytes of the entropy-coded scan, and with optimised tables the contents of "
-        "the Huffman tables, too. Free: all other headers, and the quantisation tables."
+        "Best of 4:4:4 and 4:2:0, qualities 1 to 100, standard and optimized Huffman tables. "
+        "Payload: the bytes of the entropy-coded scan, and with optimized tables the contents of "
+        "the Huffman tables, too. Free: all other headers, and the quantization tables."
     )
 
     def series(self, pixels: NDArray[np.uint8], limit: int) -> Iterator[Iterator[Setting]]:
@@ -56,6 +56,6 @@ class Jpeg(PillowCodec):
                 )
 
     def payload(self, data: bytes, setting: Setting) -> int:
-        """Count the scan, and optimised Huffman tables."""
+        """Count the scan, and optimized Huffman tables."""
         charged = {_SOS, _DHT} if setting["optimize"] else {_SOS}
         return sum(len(body) for marker, body in segments(data) if marker in charged)

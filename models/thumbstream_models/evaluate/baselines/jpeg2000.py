@@ -12,14 +12,14 @@ from thumbstream_models.evaluate.baselines.base import PillowCodec, Setting
 
 _SOT, _SOD, _EOC = 0xFF90, 0xFF93, b"\xff\xd9"
 _FIXED = 140
-"""Bytes, roughly, that OpenJPEG's rate control takes for headers; the search starts below it."""
+"""Approximate bytes that OpenJPEG's rate control reserves for headers."""
 _STEP = 4
 """Bytes between two target rates."""
 
 
 def packet_bytes(data: bytes) -> int:
     """Bytes between SOD and EOC of a codestream with a single tile-part: the packets."""
-    at = 2  # behind SOC
+    at = 2  # after SOC
     while True:
         (marker,) = struct.unpack_from(">H", data, at)
         if marker == _SOD:

@@ -1,4 +1,4 @@
-"""JPEG XL as a bare codestream, without the container that is optional in the format."""
+"""JPEG XL as a bare codestream, without the optional container."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def header_bytes(data: bytes) -> int:
     """Bytes before the frame: signature, dimensions, and metadata that are all at their defaults.
 
     ISO/IEC 18181-1, SizeHeader and ImageMetadata: fields of bits, the least significant bit of a
-    byte first, filled up to a whole byte before the frame. Raises `ValueError` where the metadata
-    say more than their defaults.
+    byte first, padded to a full byte before the frame. Raises `ValueError` for other than default
+    metadata.
     """
     bits = int.from_bytes(data[_SIGNATURE : _SIGNATURE + 12], "little")
     at = 0
@@ -40,7 +40,7 @@ def header_bytes(data: bytes) -> int:
     if not read(3):  # no fixed aspect ratio
         side()
     if not (read(1) and read(1)):  # default metadata, default transform
-        raise ValueError("a JPEG XL codestream with metadata of its own")
+        raise ValueError("a JPEG XL codestream whose metadata are not the default")
     return _SIGNATURE + (at + 7) // 8
 
 

@@ -119,7 +119,7 @@ class ThumbHash:
 
     name = "thumbhash"
     title = "ThumbHash"
-    counted = "A single point without settings. Payload: the whole hash, 24 bytes for a square."
+    counted = "A single point without settings. Payload: the hash, 24 bytes for a square."
     kind = "baseline"
     progressive = False
 

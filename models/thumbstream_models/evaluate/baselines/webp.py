@@ -1,7 +1,7 @@
 """Lossy WebP without its RIFF container.
 
 Pillow offers the quality and the method only. Of libwebp's other settings the number of segments
-decides at this size: what the header of several segments takes, a preview of 64 bytes lacks.
+matters most at this size: the header of several segments takes a large part of 64 bytes.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from PIL import features
 from thumbstream_models.evaluate.baselines.base import FileCodec, Setting, package_versions
 
 _FIXED = 10
-"""Bytes at the start of a VP8 key frame that say nothing new: frame tag, start code, dimensions."""
+"""Bytes at the start of a VP8 key frame that can be agreed on: frame tag, start code, size."""
 _NOISE_SHAPING = (0, 50)
 _DEBLOCKING = (0, 60)
 
 
 def chunk(data: bytes, kind: bytes) -> bytes:
     """The first RIFF chunk of that kind, without its header and padding."""
-    at = 12  # behind "RIFF", size, "WEBP"
+    at = 12  # after "RIFF", size, "WEBP"
     while data[at : at + 4] != kind:
         (length,) = struct.unpack_from("<I", data, at + 4)
         at += 8 + length + length % 2
