@@ -1,4 +1,4 @@
-/** Headers: the shared golden vectors, whole, cut, with tails, hostile. */
+/** Headers: the shared golden vectors, complete, truncated, with tails, hostile. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -13,7 +13,7 @@ const fields = ({ bitstream_id, width, height, length, alpha, aspect: [across, d
   bitstreamId: bitstream_id, width, height, length, alpha, aspectRatio: across / down,
 });
 
-test("valid headers say what they say, whatever follows", () => {
+test("parses valid headers, whatever follows", () => {
   for (const vector of valid) {
     const bytes = bytesOf(vector.hex);
     assert.deepEqual(parseHeader(bytes), fields(vector), vector.hex);
@@ -23,19 +23,19 @@ test("valid headers say what they say, whatever follows", () => {
   }
 });
 
-test("a header may be cut", () => {
+test("parses truncated headers", () => {
   for (const vector of cut) {
     assert.deepEqual(parseHeader(bytesOf(vector.hex)), fields(vector), vector.hex);
   }
 });
 
-test("hostile headers are refused", () => {
+test("rejects hostile headers", () => {
   for (const { hex, reason } of hostile) {
     assert.throws(() => parseHeader(bytesOf(hex)), BitstreamError, `${hex}: ${reason}`);
   }
 });
 
-test("every first bytes are a header or a BitstreamError", () => {
+test("any three bytes are a header or a BitstreamError", () => {
   for (let first = 0; first < 256; first++) {
     for (let second = 0; second < 256; second += 3) {
       for (const third of [0, 7, 31, 32, 255]) {
@@ -50,9 +50,10 @@ test("every first bytes are a header or a BitstreamError", () => {
   }
 });
 
-test("the aspect ratio is known from the first byte where that names it", () => {
+test("the first byte gives the exact aspect ratio where it names one", () => {
   assert.equal(aspectRatio(Uint8Array.of(0x7e)), 3 / 2);
   assert.equal(aspectRatio(Uint8Array.of(0x8f)), 9 / 21);
   assert.equal(aspectRatio(Uint8Array.of(0x3f + 20)), 32 / 21);
+  assert.equal(aspectRatio("fg=="), 3 / 2);
   assert.throws(() => aspectRatio(new Uint8Array()), { name: "BitstreamError" });
 });

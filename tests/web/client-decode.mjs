@@ -1,9 +1,9 @@
 /**
  * Decodes streams for a test in another language: `node client-decode.mjs CLIENT_BIN < streams`.
  *
- * Standard input is one stream a line, in hexadecimal digits. For each it writes a line of JSON: a
- * picture and its symbols as `wasm` and `plain` give them, and the colour that was told beforehand;
- * or the `error`.
+ * Standard input has one stream per line, in hexadecimal digits. For each it writes a line of JSON:
+ * the picture and the symbols as decoded by `wasm` and by `plain`, and the `averageColor`; or the
+ * `error`.
  */
 
 import { readFileSync } from "node:fs";
@@ -12,15 +12,15 @@ import { averageColor, load } from "../../service/thumbstream/web/client/index.j
 
 const bytes = readFileSync(process.argv[2]);
 const decoders = {
-  wasm: await load({ bytes, sha256: null }),
-  plain: await load({ bytes, sha256: null, wasm: false }),
+  wasm: await load({ bytes, integrity: "" }),
+  plain: await load({ bytes, integrity: "", wasm: false }),
 };
 
 const base64 = (array) => Buffer.from(array.buffer, array.byteOffset, array.byteLength).toString("base64");
 
-/** Everything that a decoder says of a stream. */
-function found(decoder, stream) {
-  const { latents, known } = decoder.symbols(stream);
+/** The picture and the symbols of a stream. */
+function decoded(decoder, stream) {
+  const { latents, decodedCount: known } = decoder.symbols(stream);
   const { data, ...picture } = decoder.decode(stream);
   return {
     ...picture,
@@ -35,8 +35,8 @@ for (const line of readFileSync(0, "latin1").trim().split("\n")) {
   const stream = Uint8Array.from(Buffer.from(line, "hex"));
   let answer;
   try {
-    answer = { told: averageColor(stream) };
-    for (const [name, decoder] of Object.entries(decoders)) answer[name] = found(decoder, stream);
+    answer = { averageColor: averageColor(stream) };
+    for (const [name, decoder] of Object.entries(decoders)) answer[name] = decoded(decoder, stream);
   } catch (error) {
     answer = { error: error.name };
   }

@@ -1,4 +1,4 @@
-/** Pictures, colours and files from streams; what happens without weights, WebAssembly or model. */
+/** Pictures, colors and PNG files from streams; wrong inputs; missing weights, WebAssembly, model. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -7,10 +7,10 @@ import { test } from "node:test";
 import { inflateSync } from "node:zlib";
 
 import {
-  BitstreamError, WeightsError, averageColor, decode, load, toDataURL,
+  BitstreamError, WeightsError, aspectRatio, averageColor, decode, load, toDataURL,
 } from "../../service/thumbstream/web/client/index.js";
 import { png } from "../../service/thumbstream/web/client/png.js";
-import * as published from "../../service/thumbstream/web/client/published.js";
+import { MODEL_ID, WEIGHTS_INTEGRITY } from "../../service/thumbstream/web/client/model_colors.generated.js";
 import { bytesOf, vectorsOf } from "./client-vectors.mjs";
 
 const { vectors, bitstream_id, model } = vectorsOf("thumbstream-1");
@@ -21,7 +21,7 @@ const WEIGHTS = readFileSync(
   new URL("../../service/thumbstream/web/client/client.bin", import.meta.url),
 );
 
-const channels = (colour) => colour.slice(1).match(/../g).map((digits) => parseInt(digits, 16));
+const channels = (color) => color.slice(1).match(/../g).map((digits) => parseInt(digits, 16));
 
 test("every prefix of one byte or more is a picture", async () => {
   for (const stream of [SQUARE, CLEAR, streamOf("probable, 24 x 40")]) {
@@ -35,27 +35,27 @@ test("every prefix of one byte or more is a picture", async () => {
   }
 });
 
-test("opaque pictures are opaque, others are not", async () => {
+test("only streams with alpha have transparent pixels", async () => {
   const alphaOf = async (stream) =>
     (await decode(stream)).data.filter((_, i) => i % 4 === 3);
   assert.ok((await alphaOf(SQUARE)).every((alpha) => alpha === 255));
   assert.ok(new Set(await alphaOf(CLEAR)).size > 20);
 });
 
-test("a picture of which no model is known yet is grey", async () => {
+test("a prefix without a bitstream id is gray", async () => {
   const { width, height, averageColor, data } = await decode(CLEAR.subarray(0, 1));
   assert.deepEqual([width, height, averageColor], [32, 32, "#80808080"]);
   assert.ok(data.every((value) => value === 128));
   assert.equal((await decode(Uint8Array.of(0xe7))).averageColor, "#808080");
 });
 
-test("no bytes, reserved ones and the models of the paper are one class of error", async () => {
+test("rejects empty streams, reserved bytes and the models of the paper with a BitstreamError", async () => {
   for (const [bytes, message] of [
-    [[], /empty/],
-    [[0x97, 1, 2], /reserved/],
-    [[0x1f, 1, 2, 3], /bitstream 0, whose networks only a service has; thumbstream-1 reads/],
-    [[0xe7, 0x03, 0x3f, 1], /bitstream 3, whose networks only a service has/],
-    [[0xe7, 0x55, 0x3f, 1], /bitstream 85; thumbstream-1 reads bitstream 7/],
+    [[], /no bytes/],
+    [[0x97, 1, 2], /first byte 151/],
+    [[0x1f, 1, 2, 3], /expected format 7 \(thumbstream-1\), got format 0: it needs a service/],
+    [[0xe7, 0x03, 0x3f, 1], /got format 3: it needs a service/],
+    [[0xe7, 0x55, 0x3f, 1], /expected format 7 \(thumbstream-1\), got format 85$/],
   ]) {
     const stream = Uint8Array.from(bytes);
     await assert.rejects(decode(stream), { name: "BitstreamError", message });
@@ -64,7 +64,43 @@ test("no bytes, reserved ones and the models of the paper are one class of error
   }
 });
 
-test("WebAssembly and plain JavaScript draw the same", async () => {
+test("accepts base64, and copies the bytes when it is called", async () => {
+  const base64 = Buffer.from(SQUARE).toString("base64");
+  const picture = await decode(SQUARE);
+  assert.deepEqual(await decode(base64), picture);
+  assert.equal(averageColor(base64), averageColor(SQUARE));
+  assert.equal(await toDataURL(base64), await toDataURL(SQUARE));
+  const decoder = await load();
+  assert.deepEqual(decoder.decode(base64), decoder.decode(SQUARE));
+  assert.deepEqual(decoder.symbols(base64), decoder.symbols(SQUARE));
+  for (const reuse of [decode, toDataURL]) {
+    const buffer = SQUARE.slice();
+    const result = reuse(buffer);
+    buffer.fill(0);
+    assert.deepEqual(await result, await reuse(SQUARE));
+  }
+});
+
+test("rejects what is not a stream with a TypeError that says what it got", async () => {
+  const decoder = await load();
+  for (const [input, actual] of [
+    [SQUARE.buffer, "ArrayBuffer"], [new Int8Array(SQUARE), "Int8Array"], [[...SQUARE], "object"],
+    [new Uint8ClampedArray(SQUARE), "Uint8ClampedArray"], [undefined, "undefined"], [null, "object"],
+    [new Blob([SQUARE]), "Blob"], ["<!doctype html>", "string"], ["7e0!", "string"],
+    [new Response(SQUARE), "Response"],
+  ]) {
+    const error = {
+      name: "TypeError", message: `expected a stream as Uint8Array or valid base64, got ${actual}`,
+    };
+    await assert.rejects(decode(input), error);
+    await assert.rejects(toDataURL(input), error);
+    for (const run of [averageColor, aspectRatio, decoder.decode, decoder.symbols]) {
+      assert.throws(() => run(input), error);
+    }
+  }
+});
+
+test("WebAssembly and plain JavaScript decode the same", async () => {
   const [wasm, plain] = [await load(), await load({ wasm: false })];
   assert.deepEqual([wasm.modelId, wasm.bitstreamId], [model, bitstream_id]);
   for (const { name, hex } of vectors) {
@@ -72,30 +108,30 @@ test("WebAssembly and plain JavaScript draw the same", async () => {
       const stream = bytesOf(hex).subarray(0, n);
       const [one, other] = [wasm.decode(stream), plain.decode(stream)];
       const difference = one.data.reduce(
-        (most, value, i) => Math.max(most, Math.abs(value - other.data[i])), 0,
+        (largest, value, i) => Math.max(largest, Math.abs(value - other.data[i])), 0,
       );
       assert.ok(difference <= 1, `${name}, ${n} bytes: ${difference}`);
     }
   }
 });
 
-test("plain JavaScript is used where WebAssembly is refused", async () => {
+test("plain JavaScript decodes if WebAssembly is blocked", async () => {
   const { Module } = WebAssembly;
   WebAssembly.Module = class {
     constructor() {
-      throw new WebAssembly.CompileError("refused by a content security policy");
+      throw new WebAssembly.CompileError("blocked by a content security policy");
     }
   };
   try {
-    const refused = await load();
-    const [one, other] = [refused, await load({ wasm: false })].map((d) => d.decode(SQUARE));
+    const decoder = await load();
+    const [one, other] = [decoder, await load({ wasm: false })].map((d) => d.decode(SQUARE));
     assert.deepEqual(one, other);
   } finally {
     WebAssembly.Module = Module;
   }
 });
 
-test("the mean colour is that of the pixels, and told beforehand to some levels", async () => {
+test("the mean color is that of the pixels, and averageColor estimates it", async () => {
   const errors = [];
   for (const { name, hex } of vectors.filter((vector) => vector.name.startsWith("probable"))) {
     const stream = bytesOf(hex);
@@ -108,30 +144,30 @@ test("the mean colour is that of the pixels, and told beforehand to some levels"
       for (let c = 0; c < 3; c++) sums[c] += data[i + c] * data[i + 3];
     }
     assert.deepEqual([red, green, blue], sums.map((sum) => Math.round(sum / weight)), name);
-    const told = channels(averageColor(stream));
-    assert.equal(told.length, mean.length === 9 ? 4 : 3);
-    errors.push(...told.map((value, c) => Math.abs(value - channels(mean)[c])));
+    const estimate = channels(averageColor(stream));
+    assert.equal(estimate.length, mean.length === 9 ? 4 : 3);
+    errors.push(...estimate.map((value, c) => Math.abs(value - channels(mean)[c])));
   }
   const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
-  assert.ok(mean < 13, `off by ${mean} levels on average`);
+  assert.ok(mean < 13, `mean error of ${mean} levels`);
 });
 
-test("a decoder tells the same whatever it has decoded before", async () => {
+test("a decoder has no state between streams", async () => {
   const shapes = vectors.map(({ hex }) => bytesOf(hex).subarray(0, 40)).slice(0, 12);
-  const used = await load({ bytes: WEIGHTS, sha256: null });
-  const there = shapes.map((stream) => [used.decode(stream), averageColor(stream)]);
-  const back = [...shapes].reverse().map((stream) => [used.decode(stream), averageColor(stream)]);
-  assert.deepEqual(back.reverse(), there);
+  const used = await load({ bytes: WEIGHTS, integrity: "" });
+  const forward = shapes.map((stream) => [used.decode(stream), averageColor(stream)]);
+  const backward = [...shapes].reverse().map((stream) => [used.decode(stream), averageColor(stream)]);
+  assert.deepEqual(backward.reverse(), forward);
   for (const [i, stream] of shapes.entries()) {
-    const fresh = await load({ bytes: WEIGHTS, sha256: null });
-    assert.deepEqual(fresh.decode(stream), there[i][0]);
+    const fresh = await load({ bytes: WEIGHTS, integrity: "" });
+    assert.deepEqual(fresh.decode(stream), forward[i][0]);
   }
 });
 
-test("the colour stops changing when its digits are read", () => {
-  const colours = Array.from(SQUARE, (_, i) => averageColor(SQUARE.subarray(0, i + 1)));
-  assert.notEqual(colours[0], colours[40]);
-  assert.ok(colours.slice(40).every((colour) => colour === colours[40]));
+test("averageColor does not change after 40 bytes", () => {
+  const colors = Array.from(SQUARE, (_, i) => averageColor(SQUARE.subarray(0, i + 1)));
+  assert.notEqual(colors[0], colors[40]);
+  assert.ok(colors.slice(40).every((color) => color === colors[40]));
 });
 
 test("a data URL is a PNG file of the same pixels", async () => {
@@ -151,21 +187,21 @@ test("a PNG file may be longer than one block", () => {
   assert.deepEqual(found, data);
 });
 
-test("weights that are not those that were published are refused", async () => {
+test("rejects weights that are not the published ones", async () => {
   const altered = Uint8Array.from(WEIGHTS);
   altered[altered.length >> 1] ^= 1;
   await assert.rejects(load({ bytes: altered }), WeightsError);
   await assert.rejects(load({ bytes: WEIGHTS.subarray(0, 100) }), WeightsError);
-  await assert.rejects(load({ bytes: WEIGHTS, sha256: "00" }), WeightsError);
+  await assert.rejects(load({ bytes: WEIGHTS, integrity: `${WEIGHTS_INTEGRITY.slice(0, -4)}AAA=` }), WeightsError);
   const other = Uint8Array.from(WEIGHTS);
   other[4] = 2;
-  await assert.rejects(load({ bytes: other, sha256: null }), /format 1/);
+  await assert.rejects(load({ bytes: other, integrity: "" }), /another format/);
   const decoder = await load({ bytes: WEIGHTS.buffer.slice(
     WEIGHTS.byteOffset, WEIGHTS.byteOffset + WEIGHTS.length) });
-  assert.equal(decoder.modelId, published.MODEL);
+  assert.equal(decoder.modelId, MODEL_ID);
 });
 
-test("weights are fetched, and what is no success is an error", async () => {
+test("fetches the weights; an error status is a WeightsError", async () => {
   const server = createServer((request, response) => {
     response.writeHead(request.url === "/client.bin" ? 200 : 404, { Connection: "close" });
     response.end(request.url === "/client.bin" ? WEIGHTS : "");
@@ -184,7 +220,7 @@ test("weights are fetched, and what is no success is an error", async () => {
   }
 });
 
-test("on a page without crypto.subtle the browser checks what it fetches", async () => {
+test("without crypto.subtle the browser checks the weights", async () => {
   const altered = Uint8Array.from(WEIGHTS);
   altered[altered.length - 1] ^= 1;
   const server = createServer((request, response) => {
@@ -196,17 +232,17 @@ test("on a page without crypto.subtle the browser checks what it fetches", async
   Object.defineProperty(globalThis, "crypto", { value: {}, configurable: true });
   try {
     const base = `http://127.0.0.1:${server.address().port}`;
-    assert.equal((await load({ url: `${base}/client.bin` })).modelId, published.MODEL);
+    assert.equal((await load({ url: `${base}/client.bin` })).modelId, MODEL_ID);
     await assert.rejects(load({ url: `${base}/altered.bin` }), TypeError);
     await assert.rejects(load({ bytes: WEIGHTS }), WeightsError);
-    assert.equal((await load({ bytes: WEIGHTS, sha256: null })).modelId, published.MODEL);
+    assert.equal((await load({ bytes: WEIGHTS, integrity: "" })).modelId, MODEL_ID);
   } finally {
     Object.defineProperty(globalThis, "crypto", { value: crypto, configurable: true });
     await new Promise((done) => server.close(done));
   }
 });
 
-/** Pixels of such a file as we write them, by another decompressor. */
+/** Pixels of a PNG file as png.js writes it. */
 function pixelsOf(file, samples) {
   const [width, height] = [file.readUInt32BE(16), file.readUInt32BE(20)];
   assert.equal(file[25], samples === 3 ? 2 : 6);

@@ -1,4 +1,4 @@
-/** Symbols: the shared golden vectors, whole, cut at every byte, with tails, mutated. */
+/** Symbols: the shared golden vectors, complete, cut at every byte, with tails, mutated. */
 
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
@@ -13,9 +13,9 @@ const SMALL = vectorsOf("embedded");
 const PUBLISHED = vectorsOf("thumbstream-1");
 const MUTATIONS = 12; // of each vector
 
-/** That what is known agrees with the finest states, and that as much is known as must be. */
-function assertKnown({ latents, known }, states, planes, wanted, message) {
-  assert.equal(known, wanted, message);
+/** Asserts how many symbols are decoded, and that they agree with the states after the last plane. */
+function assertDecoded({ latents, decodedCount }, states, planes, expectedCount, message) {
+  assert.equal(decodedCount, expectedCount, message);
   assert.equal(latents.length, states.length, message);
   latents.forEach((layer, i) => {
     const finest = states[i].flat();
@@ -36,11 +36,11 @@ for (const [name, kernels] of Object.entries(KERNELS)) {
       const data = bytesOf(vector.hex);
       for (let n = 0; n <= data.length; n++) {
         const found = decoder.symbols(Uint8Array.of(...header, ...data.subarray(0, n)));
-        assertKnown(found, vector.states, planes, vector.known[n], `${vector.name}, ${n} bytes`);
+        assertDecoded(found, vector.states, planes, vector.known[n], `${vector.name}, ${n} bytes`);
       }
       for (const tail of [[0], [255, 255], [1, 2, 3, 4, 5, 6, 7, 8]]) {
         const found = decoder.symbols(Uint8Array.of(...header, ...data, ...tail));
-        assertKnown(found, vector.states, planes, vector.known.at(-1), `${vector.name}, tail`);
+        assertDecoded(found, vector.states, planes, vector.known.at(-1), `${vector.name}, tail`);
       }
     }
   });
@@ -60,16 +60,16 @@ for (const vector of PUBLISHED.vectors) {
     const planes = depth(decoders.wasm.symbols(data));
     const header = parseHeader(data).length;
     for (let n = 1; n < header; n++) {
-      assert.equal(decoders.wasm.symbols(data.subarray(0, n)).known, vector.known[n], `${n} bytes`);
+      assert.equal(decoders.wasm.symbols(data.subarray(0, n)).decodedCount, vector.known[n], `${n} bytes`);
     }
     for (let n = header; n <= data.length; n++) {
       const found = decoders.wasm.symbols(data.subarray(0, n));
-      assertKnown(found, vector.states, planes, vector.known[n], `${n} bytes`);
+      assertDecoded(found, vector.states, planes, vector.known[n], `${n} bytes`);
     }
-    const whole = vector.known.at(-1);
+    const total = vector.known.at(-1);
     for (const tail of [[0], [255, 255, 255]]) {
       const found = decoders.wasm.symbols(Uint8Array.of(...data, ...tail));
-      assertKnown(found, vector.states, planes, whole, "tail");
+      assertDecoded(found, vector.states, planes, total, "tail");
     }
     for (const n of [1, 2, 16, 33, 64, 128, data.length]) {
       const [one, other] = [decoders.wasm, decoders.plain].map((d) => d.symbols(data.subarray(0, n)));
@@ -95,7 +95,7 @@ for (const vector of PUBLISHED.vectors) {
   });
 }
 
-/** How many planes a stream has, whose symbols are all known. */
+/** The number of planes of a complete stream. */
 function depth({ latents }) {
   return Math.max(...latents[0].levels);
 }

@@ -1,4 +1,4 @@
-/** The types of the client, checked where a TypeScript compiler is at hand. */
+/** The types of the client, checked if a TypeScript compiler is installed. */
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -12,7 +12,7 @@ const USAGE = fileURLToPath(new URL("client-usage.ts", import.meta.url));
 const [program, ...rest] = (process.env.TSC ?? "tsc").split(" ");
 const there = spawnSync(program, [...rest, "--version"]).status === 0;
 
-test("TypeScript understands the client", { skip: !there && "no compiler (TSC)" }, () => {
+test("the client type-checks", { skip: !there && "no compiler (TSC)" }, () => {
   const options = [
     "--noEmit", "--strict", "--noUncheckedIndexedAccess", "--target", "es2022",
     "--module", "nodenext", "--lib", "es2022,dom",
@@ -21,7 +21,7 @@ test("TypeScript understands the client", { skip: !there && "no compiler (TSC)" 
   assert.equal(status, 0, stdout);
 });
 
-test("what is declared is there, and nothing else", () => {
+test("exports what its types declare", () => {
   const names = [
     "BitstreamError", "ResponseError", "WeightsError", "aspectRatio", "averageColor", "decode",
     "fetchThumb", "fetchThumbs", "load", "toDataURL",

@@ -1,11 +1,11 @@
-/** What the tests of the client share: golden vectors, small models, streams that are made up. */
+/** Shared by the tests of the client: golden vectors, a small model, pseudo-random numbers. */
 
 import { readFileSync } from "node:fs";
 
-import { decoderOf } from "../../service/thumbstream/web/client/decoder.js";
+import { createDecoder } from "../../service/thumbstream/web/client/decoder.js";
 import { Kernels } from "../../service/thumbstream/web/client/kernels.js";
 import * as plain from "../../service/thumbstream/web/client/plain_kernels.js";
-import { WasmKernels } from "../../service/thumbstream/web/client/wasm.js";
+import { wasmKernels } from "../../service/thumbstream/web/client/wasm.js";
 
 const VECTORS = new URL("../vectors/", import.meta.url);
 const CELL = 8;
@@ -16,16 +16,16 @@ export const bytesOf = (hex) => Uint8Array.from(Buffer.from(hex, "hex"));
 
 /** Kernels by name: in WebAssembly, and in plain JavaScript. */
 export const KERNELS = {
-  wasm: () => new WasmKernels(),
+  wasm: () => wasmKernels(),
   plain: () => Object.assign(new Kernels(), plain),
 };
 
-/** The decoder of the small model of embedded.json. It draws nothing. */
+/** The decoder of the small model of embedded.json. Its synthesis weights are 0. */
 export function smallDecoder({ layout, tables }, kernels) {
   const flat = (name) => tables[name].flat(Infinity);
   const [hidden, second] = [tables.m.length, tables.m[0].length];
   const channels = layout.starts.length;
-  /** From rows of channels, some to a channel, to all channels for each of these. */
+  /** Rows sorted by channel, then feature, sorted by feature, then channel. */
   const byFeature = (name) => {
     const count = tables[name].length / channels;
     const rows = Array.from({ length: count }, (_, f) =>
@@ -57,14 +57,14 @@ export function smallDecoder({ layout, tables }, kernels) {
   for (const name of ["m", "own", "gain", "b1", "bm", "b2", "probability"]) {
     weights[name] = flat(name);
   }
-  return decoderOf(weights, { modelId: "small", bitstreamId: 7 }, kernels);
+  return createDecoder(weights, { modelId: "small", bitstreamId: 7 }, kernels);
 }
 
 /**
- * A header of three bytes for a grid of cells: such a vector has none.
+ * The shortest header for a grid of cells, for vectors that have none.
  *
- * The long side must be a multiple of 8 pixels, so any grid has one. Landscape of bitstream 7
- * without alpha has a header of two bytes, and one of 32 pixels' length one of one.
+ * The long side is a multiple of 8 pixels, so every grid has one. In format 7 and without alpha, a
+ * landscape picture has a header of two bytes, and a picture of 32 pixels a header of one byte.
  */
 export function headerOf({ rows, columns, layers }) {
   const [long, short] = [Math.max(rows, columns), Math.min(rows, columns)];
@@ -75,13 +75,13 @@ export function headerOf({ rows, columns, layers }) {
   return portrait ? [0xe0 | (long - 1), 0x80 | 7, last] : [0xa0 | (long - 1), last];
 }
 
-/** The state that a latent has at a level, of its state behind the last plane. */
+/** The state of a latent at a level, from its state after the last plane. */
 export function coarser(state, level, planes) {
   for (let plane = planes; plane > level; plane--) state = Math.floor((state + 1) / 3);
   return state;
 }
 
-/** Numbers from 0 to 2^32 - 1 that are the same in every run. */
+/** Pseudo-random numbers from 0 to 2^32 - 1, the same in every run. */
 export function numbers(seed) {
   let state = seed;
   return () => {

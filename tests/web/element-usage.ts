@@ -34,7 +34,7 @@ export async function page(ids: string[]): Promise<number> {
 
 export const attributes: ThumbStreamAttributes = { src: "/thumb/a", bytes: "all", loading: "lazy" };
 
-// @ts-expect-error what is shown tells it
+// @ts-expect-error it is read-only
 document.createElement("thumb-stream").naturalWidth = 3;
 // @ts-expect-error a budget is needed
 fetchThumbs([]);

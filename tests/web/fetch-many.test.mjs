@@ -1,4 +1,4 @@
-/** Many streams in one answer: shared budgets, planned ones, and what the page then remembers. */
+/** Many streams in few requests: equal bytes, planned budgets, and the cache. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -20,7 +20,7 @@ function batches(request, response) {
   response.end(batch(...streams));
 }
 
-test("the same bytes of each, in as few requests as the service takes", async () => {
+test("requests the same bytes of each id, 64 ids at a time", async () => {
   await serving(batches, async (at, requests) => {
     const ids = Array.from({ length: 65 }, (_, i) => `id${i}`);
     const thumbs = await fetchThumbs([...ids, "id0"], { bytes: 24 }, { base: at("/") });
@@ -33,7 +33,7 @@ test("the same bytes of each, in as few requests as the service takes", async ()
   });
 });
 
-test("without a number they come whole; unknown ones are left out", async () => {
+test("without a number fetches complete streams; unknown ids are missing", async () => {
   await serving(batches, async (at, requests) => {
     const thumbs = await fetchThumbs(["a", "unknown", "b"], {}, { base: at("/") });
     assert.deepEqual([...thumbs], [["a", STREAM], ["b", STREAM]]);
@@ -41,7 +41,7 @@ test("without a number they come whole; unknown ones are left out", async () => 
   });
 });
 
-test("a budget of the page is planned by the service", async () => {
+test("the service distributes a budget", async () => {
   const planning = (request, response, body) => {
     if (request.method === "GET") return batches(request, response);
     const { ids, total_bytes: total } = JSON.parse(body);
@@ -58,7 +58,7 @@ test("a budget of the page is planned by the service", async () => {
   });
 });
 
-test("where one was never measured, the budget is shared equally", async () => {
+test("without a curve of every stream, all get the same bytes", async () => {
   const planning = (request, response) => {
     if (request.method === "GET") return batches(request, response);
     return response.end(JSON.stringify({ urls: ["/thumbs?ids=a:50"], without_curve: ["b"] }));
@@ -74,11 +74,13 @@ test("nothing is asked for no ids", async () => {
   await serving(batches, async (at, requests) => {
     assert.equal((await fetchThumbs([], { bytes: 16 }, { base: at("/") })).size, 0);
     assert.equal((await fetchThumbs([], 100, { base: at("/") })).size, 0);
+    assert.equal((await fetchThumbs(["a"], 0, { base: at("/") })).size, 0);
+    assert.equal((await fetchThumbs(["a"], { bytes: 0 }, { base: at("/") })).size, 0);
     assert.deepEqual(requests, []);
   });
 });
 
-test("a batch that breaks off counts as far as it came", async () => {
+test("an interrupted batch counts as far as it arrived", async () => {
   const breaking = (_, response) => {
     response.writeHead(200, { "Content-Length": 100 });
     const body = batch(first(20), first(20)).subarray(0, 30);
@@ -90,7 +92,7 @@ test("a batch that breaks off counts as far as it came", async () => {
   });
 });
 
-test("what a batch brought is not asked for again", async () => {
+test("fetchThumb uses the streams of a batch", async () => {
   const either = (request, response) =>
     (request.url.startsWith("/thumbs") ? batches : ranges())(request, response);
   await serving(either, async (at, requests) => {
@@ -101,14 +103,26 @@ test("what a batch brought is not asked for again", async () => {
   });
 });
 
-test("refusals and aborts are errors", async () => {
+test("error statuses, other documents and aborts are errors", async () => {
   const refuse = (_, response) => response.writeHead(400).end("{}");
   await serving(refuse, async (at) => {
     const refused = { name: "ResponseError", status: 400 };
     await assert.rejects(fetchThumbs(["a"], { bytes: 1 }, { base: at("/") }), refused);
     await assert.rejects(fetchThumbs(["a"], 10, { base: at("/") }), refused);
     const signal = AbortSignal.abort();
-    const stopped = fetchThumbs(["a"], { bytes: 1 }, { base: at("/"), signal });
-    await assert.rejects(stopped, { name: "AbortError" });
+    const aborted = fetchThumbs(["a"], { bytes: 1 }, { base: at("/"), signal });
+    await assert.rejects(aborted, { name: "AbortError" });
+  });
+});
+
+test("an HTML page instead of a plan or a batch is a ResponseError", async () => {
+  const page = (_, response) =>
+    response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html>");
+  await serving(page, async (at) => {
+    for (const budget of [{ bytes: 1 }, 10]) {
+      await assert.rejects(fetchThumbs(["a"], budget, { base: at("/") }), {
+        name: "ResponseError", message: /got status 200, text\/html/,
+      });
+    }
   });
 });

@@ -1,4 +1,4 @@
-/** A small server of streams for the tests of fetch.js, on a port that the system chooses. */
+/** A server of streams on a free port, for the tests of fetch.js. */
 
 import { createServer } from "node:http";
 
@@ -6,8 +6,8 @@ export const STREAM = Uint8Array.from({ length: 200 }, (_, i) => (i * 37) % 256)
 
 /**
  * @param {(request: object, response: object) => void} answer
- * @param {(at: (path: string) => string, requests: object[]) => Promise<void>} run is given how to
- *   address the server, and what it was asked: `{line, range, body}`
+ * @param {(at: (path: string) => string, requests: object[]) => Promise<void>} run takes a function
+ *   from path to URL, and the requests so far: `{line, range, body}`
  */
 export async function serving(answer, run) {
   const requests = [];
@@ -28,7 +28,7 @@ export async function serving(answer, run) {
   }
 }
 
-/** Answers as the service answers for a stream: with ranges, and an ETag. */
+/** Answers like the service: with ranges and an ETag. */
 export function ranges(stream = STREAM, etag = '"stream"') {
   return ({ headers }, response) => {
     const [, from, last] = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? "") ?? [];

@@ -1,14 +1,14 @@
 /**
  * The container: a header of one to three bytes, then range-coded decisions to the end.
  *
- * There are no length fields, so truncation is slicing. docs/bitstream.md, "Header".
+ * There are no length fields, so a truncated stream is a slice. docs/bitstream.md, "Header".
  */
 
 import { BitstreamError } from "./errors.js";
 
+const THUMBSTREAM_BITSTREAM = 7; // the format with short headers for all shapes
 const SIDE_STEP = 8;
-const SHORT_FORM_SIDE = 32; // pixels: pictures with this long side have headers of one byte
-const PRODUCT = 7; // the bitstream that has the other short forms as well
+const SHORT_FORM_SIDE = 32; // pixels: pictures with this long side have a header of one byte
 const SHAPES = 0x3f;
 const ASPECTS = 0x7e;
 const RESERVED = 0x96;
@@ -21,21 +21,23 @@ const RATIOS = [
 ];
 
 /**
- * Read the header of a stream or of any prefix of one. In a cut header, what is missing has its
- * default: a square of the long side, and no bitstream id.
+ * Read the header of a stream or of any prefix of one. Missing bytes of a truncated header have
+ * defaults: a square of the long side, and no bitstream id.
  *
  * @param {Uint8Array} stream
  * @returns {{bitstreamId: number | null, width: number, height: number, length: number,
- *   alpha: boolean, aspectRatio: number}} pixels; bytes of the header that are there; width to
- *   height of what is shown, exact where the header names it
+ *   alpha: boolean, aspectRatio: number}} width and height in pixels; the length of the header in
+ *   bytes, as far as it is present; the width to height ratio, exact where the header names it
  * @throws {BitstreamError}
  */
 export function parseHeader(stream) {
   const [first] = stream;
-  if (first === undefined) throw new BitstreamError("the stream is empty");
-  if (first >= RESERVED && first < COMPACT) throw new BitstreamError(`first byte ${first} is reserved`);
+  if (first === undefined) throw new BitstreamError("expected a stream, got no bytes");
+  if (first >= RESERVED && first < COMPACT) {
+    throw new BitstreamError(`expected a stream, got first byte ${first}`);
+  }
   let long = SHORT_FORM_SIDE, short, portrait = false;
-  let bitstreamId = PRODUCT;
+  let bitstreamId = THUMBSTREAM_BITSTREAM;
   let alpha = false, size = 1, ratio;
   if (first < ASPECTS) {
     if (first < SHAPES) bitstreamId = 0;
@@ -50,11 +52,12 @@ export function parseHeader(stream) {
     long = short = SIDE_STEP * ((first & 31) + 1);
     size = first < ALPHA ? 2 : 3;
     alpha = size > 2 && first < EXTENDED;
-    const flags = size > 2 ? stream[1] : PRODUCT; // the short form leaves out what it implies
+    const flags = size > 2 ? stream[1] : THUMBSTREAM_BITSTREAM; // implied by the short form
     bitstreamId = flags === undefined ? null : flags & 127;
-    const shorter = long === SHORT_FORM_SIDE && (bitstreamId === 0 || bitstreamId === PRODUCT);
-    if (!alpha && (shorter || (size > 2 && flags === PRODUCT))) {
-      throw new BitstreamError("a header has a shorter form");
+    const hasByteForm = bitstreamId === 0 || bitstreamId === THUMBSTREAM_BITSTREAM;
+    const shorter = long === SHORT_FORM_SIDE && hasByteForm;
+    if (!alpha && (shorter || (size > 2 && flags === THUMBSTREAM_BITSTREAM))) {
+      throw new BitstreamError("expected a stream, got a header with a shorter form");
     }
     if (size <= stream.length) {
       short = stream[size - 1] + 1;
@@ -62,7 +65,7 @@ export function parseHeader(stream) {
     }
   }
   if (short > long || (portrait && short === long)) {
-    throw new BitstreamError(`impossible shape: ${short} to ${long}`);
+    throw new BitstreamError(`expected a stream, got the shape ${long}:${short}`);
   }
   const [width, height] = portrait ? [short, long] : [long, short];
   const [across, down] = ratio ?? [long, short];

@@ -1,25 +1,25 @@
 /**
- * Pictures, here or by a service: whoever asks does not see which.
- *
- * Streams of the published model are decoded here. Those of others, of which browsers have no
- * weights, go to a service when its address is given, and are an error when it is not.
+ * Decodes streams: those of the published model locally, those of other models by a service if its
+ * address is given.
  */
 
-import { averageOf } from "./average.js";
 import { parseHeader } from "./bitstream.js";
-import { ResponseError, addressOf } from "./fetch_kept.js";
-import { decode as decodeHere } from "./local.js";
-import { BITSTREAM_ID } from "./published.js";
+import { streamBytes } from "./bytes.js";
+import { decodeLocally } from "./decode_local.js";
+import { shared } from "./fetch_cache.js";
+import { meanColor } from "./mean_color.js";
+import { BITSTREAM_ID } from "./model.js";
 
-/** Whether a stream, as far as it is known, is of a model without weights for browsers. */
-export const isForeign = (stream) =>
+/** Whether the bytes name a model whose weights this client does not have. */
+export const needsService = (stream) =>
   (parseHeader(stream).bitstreamId ?? BITSTREAM_ID) !== BITSTREAM_ID;
 
 /** @type {import("./index.js").decode} */
 export async function decode(stream, { decoder, signal } = {}) {
-  if (decoder && isForeign(stream)) {
-    const { askFor } = await import("./remote.js"); // most pages never need it
-    return askFor({ addressOf, averageOf, parseHeader, ResponseError }, stream, decoder, signal);
+  const bytes = streamBytes(stream).slice(); // the caller may change its array meanwhile
+  if (decoder && needsService(bytes)) {
+    const { decodeOnServer } = await import("./decode_server.js"); // rarely needed
+    return decodeOnServer({ ...shared, meanColor, parseHeader }, bytes, decoder, signal);
   }
-  return decodeHere(stream);
+  return decodeLocally(bytes);
 }

@@ -1,51 +1,52 @@
-/** `<thumb-stream>`: an image that its first bytes already show. Importing this defines it. */
+/** `<thumb-stream>`: an image that is shown from its first bytes on. Importing this defines it. */
 
 export * from "./index.js";
 export { prefixes } from "./fetch.js";
-export { decodeInBackground } from "./pool.js";
+export { decodeInBackground } from "./background.js";
 
-/** Attributes as properties: strings, empty where the attribute is missing; null removes it. */
+/** Attributes as properties: strings, empty if the attribute is missing; null removes it. */
 type Reflected = string | number | null | undefined;
 
-/** Of what `<thumb-stream>` understands beyond other elements: for the types of templates. */
+/** The attributes of `<thumb-stream>`, for the types of templates. */
 export interface ThumbStreamAttributes {
-  /** Where the stream is: `/thumb/{id}` of the service, or any file that a server has. */
+  /** Address of the stream: `/thumb/{id}` of the service, or a file of any server. */
   src?: string;
-  /** Its first bytes, or all of them, in base64: shown at once. */
+  /** The first bytes of the stream, or all of them, in base64. They are shown without a request. */
   stream?: string;
-  /** How many of them to fetch: a number, or `all`. By default 16 to 128, as the connection is. */
+  /** Length of the prefix to fetch, or `all`. By default 16 to 128, depending on the connection. */
   bytes?: number | "all" | (string & {});
-  /** A service's `/decode`, which is asked where the stream's model has no browser weights. */
+  /** Address of a service's `/decode`, for streams of models without weights for browsers. */
   decoder?: string;
-  /** The picture itself, which takes the place of the preview. */
+  /** Address of the picture, which replaces the preview. */
   full?: string;
-  /** As of `<img>`, for `full`. */
+  /** As for `<img>`, with `full`. */
   srcset?: string;
-  /** As of `<img>`, for `srcset`. */
+  /** As for `<img>`, with `srcset`. */
   sizes?: string;
-  /** As of `<img>`. Empty: decoration, which screen readers leave out. */
+  /** As for `<img>`. Empty for decoration, which screen readers skip. */
   alt?: string;
-  /** `lazy` waits until it is near the screen. */
+  /** `lazy` waits until the element is near the screen. */
   loading?: "eager" | "lazy" | (string & {});
-  /** CSS pixels; with `height`, the shape too. */
+  /** CSS pixels; together with `height`, also the aspect ratio. */
   width?: number | string;
   /** CSS pixels. */
   height?: number | string;
 }
 
 /**
- * Events: `preview` whenever a sharper one was painted; `load` when the last picture that was asked
- * for is there; `error`, an `ErrorEvent` with the `error`, when there is none, or not `full`.
- * CSS: `::part(preview)`, `::part(full)`; `object-fit` and `object-position` as of `<img>`.
+ * Events: `preview` when a preview is painted, the first one or a sharper one; `load` when the last
+ * requested picture is shown; `error`, an `ErrorEvent` with the `error`, if there is no picture, or if
+ * `full` fails. CSS: `::part(preview)`, `::part(full)`; `object-fit` and `object-position` as for
+ * `<img>`.
  */
 export class ThumbStream extends HTMLElement {
-  /** Whether there is nothing more to wait for. */
+  /** Whether loading has ended. */
   readonly complete: boolean;
-  /** Pixels of what is shown: of the picture, else of the preview; 0 while there is neither. */
+  /** Width of the picture, or else of the preview, in pixels; 0 if there is neither. */
   readonly naturalWidth: number;
-  /** The same of the other side. */
+  /** Height of the picture, or else of the preview, in pixels; 0 if there is neither. */
   readonly naturalHeight: number;
-  /** Resolves when the last picture is there; rejects with an `EncodingError` behind `error`. */
+  /** Resolves at `load`; rejects with an `EncodingError` at `error`. */
   decode(): Promise<void>;
 
   get src(): string;

@@ -1,39 +1,39 @@
 /**
- * `<thumb-stream>`: an image that its first bytes already show.
+ * `<thumb-stream>`: an image that is shown from its first bytes on.
  *
- * The shape is reserved and the mean colour painted from the first bytes, at once; then the preview,
- * then sharper ones as bytes arrive, and at last the picture itself (`full`), if there is one. To a
- * page it is like `<img>`. Importing this where there is no page does nothing.
+ * The first bytes reserve the space and paint the mean color; then come the preview, sharper previews
+ * as bytes arrive, and at last the picture itself (`full`), if there is one. To a page it behaves like
+ * `<img>`. In Node, importing this module has no effect.
  */
 
+import { ElementView } from "./element_view.js";
+import { loadElement } from "./element_loader.js";
 import { aspectRatio } from "./index.js";
-import { Layers } from "./layers.js";
-import { inlined, load } from "./loading.js";
 
 export * from "./index.js";
+export { decodeInBackground } from "./background.js";
 export { prefixes } from "./fetch.js";
-export { decodeInBackground } from "./pool.js";
 
 const STREAM = ["src", "stream", "decoder"];
 const SOURCES = [...STREAM, "full", "srcset", "bytes", "sizes"];
 const ATTRIBUTES = [...SOURCES, "loading", "alt", "width", "height"];
-const AHEAD = "600px"; // how far off the screen lazy loading begins
+const LAZY_MARGIN = "600px"; // distance from the screen at which lazy loading starts
 
-let watcher;
+let observer;
 
 /** @type {import("./element.js").ThumbStream} */
 export class ThumbStream extends (globalThis.HTMLElement ?? Object) {
   static observedAttributes = ATTRIBUTES;
 
   #internals = this.attachInternals();
-  #layers = new Layers(this.attachShadow({ mode: "open" }));
+  #view = new ElementView(this.attachShadow({ mode: "open" }));
   #changed = new Set();
-  #loading; // an AbortController
-  #end = ""; // "load" or "error"
+  #controller; // of the current load
+  #outcome = ""; // "load" or "error"
 
   connectedCallback() {
     for (const name of ATTRIBUTES.filter((own) => Object.hasOwn(this, own))) {
-      const value = this[name]; // set before the page knew this class
+      const value = this[name]; // set before the element was defined
       delete this[name];
       this[name] = value;
     }
@@ -41,8 +41,8 @@ export class ThumbStream extends (globalThis.HTMLElement ?? Object) {
   }
 
   disconnectedCallback() {
-    watcher?.unobserve(this);
-    this.#loading?.abort();
+    observer?.unobserve(this);
+    this.#controller?.abort();
   }
 
   attributeChangedCallback(name, before, value) {
@@ -50,78 +50,78 @@ export class ThumbStream extends (globalThis.HTMLElement ?? Object) {
   }
 
   get complete() {
-    return this.#end !== "" || !(this.src || this.stream || this.full || this.srcset);
+    return this.#outcome !== "" || !(this.src || this.stream || this.full || this.srcset);
   }
 
   get naturalWidth() {
-    const { picture, canvas } = this.#layers;
-    return picture?.naturalWidth ?? canvas.width;
+    const { picture, preview } = this.#view;
+    return picture?.naturalWidth ?? preview.width;
   }
 
   get naturalHeight() {
-    const { picture, canvas } = this.#layers;
-    return picture?.naturalHeight ?? canvas.height;
+    const { picture, preview } = this.#view;
+    return picture?.naturalHeight ?? preview.height;
   }
 
   async decode() {
     if (!this.complete) {
-      await new Promise((go) => {
-        for (const type of ["load", "error"]) this.addEventListener(type, go, { once: true });
+      await new Promise((resolve) => {
+        for (const type of ["load", "error"]) this.addEventListener(type, resolve, { once: true });
       });
     }
-    if (this.#end === "error") throw new DOMException("nothing to show", "EncodingError");
+    if (this.#outcome === "error") throw new DOMException("no picture to show", "EncodingError");
   }
 
-  /** Attributes that change together are dealt with together, before the page is painted again. */
+  /** Attributes that change together are handled together, before the page is painted again. */
   #change(name) {
     if (!this.#changed.size) queueMicrotask(() => this.#update());
     this.#changed.add(name);
-    if (SOURCES.includes(name)) this.#end = "";
+    if (SOURCES.includes(name)) this.#outcome = "";
   }
 
   #update() {
-    const layers = this.#layers;
+    const view = this.#view;
     if (STREAM.some((name) => this.#changed.has(name))) {
-      layers.clear();
+      view.clear();
       try {
-        layers.ratio = undefined;
-        layers.ratio = aspectRatio(inlined(this));
+        view.streamRatio = undefined;
+        view.streamRatio = aspectRatio(this.stream);
       } catch {
-        // It is told, if need be, when the picture is loaded.
+        // the load reports it
       }
     }
     this.#changed.clear();
     this.#internals.role = this.getAttribute("alt") === "" ? "presentation" : "img";
-    this.#internals.ariaLabel = layers.instead.textContent = this.alt;
-    layers.layOut(this);
+    this.#internals.ariaLabel = view.fallbackSlot.textContent = this.alt;
+    view.layOut(this);
     if (this.complete || !this.isConnected) return;
-    this.#loading?.abort();
+    this.#controller?.abort();
     if (this.loading !== "lazy") return this.#load();
-    watcher ??= new IntersectionObserver(
+    observer ??= new IntersectionObserver(
       (entries) => {
         for (const { isIntersecting, target } of entries) {
           if (!isIntersecting) continue;
-          watcher.unobserve(target);
+          observer.unobserve(target);
           target.#load();
         }
       },
-      { rootMargin: AHEAD },
+      { rootMargin: LAZY_MARGIN },
     );
-    watcher.unobserve(this); // so that it is told again where the element is
-    watcher.observe(this);
+    observer.unobserve(this); // so that the observer reports its position again
+    observer.observe(this);
   }
 
   async #load() {
-    const loading = (this.#loading = new AbortController());
+    const controller = (this.#controller = new AbortController());
     let event = new Event("load");
     try {
-      await load(this, this.#layers, loading);
+      await loadElement(this, this.#view, controller);
     } catch (error) {
-      if (loading.signal.aborted) return;
-      this.#layers.instead.hidden = this.#layers.shown > 0;
+      if (controller.signal.aborted) return;
+      this.#view.fallbackSlot.hidden = this.#view.paintedBytes > 0;
       event = new ErrorEvent("error", { error, message: error.message });
     }
-    this.#end = event.type;
+    this.#outcome = event.type;
     this.dispatchEvent(event);
   }
 }

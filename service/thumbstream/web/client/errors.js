@@ -1,6 +1,6 @@
-/** What can go wrong, one class per way to fail. */
+/** The errors of the decoder. */
 
-/** Bytes that are not a thumbstream stream, or one that this client cannot read. */
+/** Bytes that are not a stream, or a stream of a model that this client cannot decode. */
 export class BitstreamError extends Error {
   name = "BitstreamError";
 }

@@ -1,27 +1,27 @@
 /** Streams over HTTP, and prefixes of them. */
 
-/** What to fetch of one stream. */
+/** What to fetch of a stream. */
 export interface ThumbOptions {
-  /** At most so many bytes; by default the whole stream. */
+  /** Length of the prefix, by default the complete stream. */
   bytes?: number;
-  /** First bytes that are there already, for example inlined in the page: they are not asked for. */
-  start?: Uint8Array;
-  /** Gives up fetching. What has come is not asked for again. */
+  /** First bytes that are known already, for example inlined in the page; they are not requested. */
+  start?: Uint8Array | string;
+  /** Aborts the request. The bytes that arrived stay in the cache. */
   signal?: AbortSignal;
 }
 
 /**
- * The first bytes of a stream. What has come from an address is remembered, and the next call asks
- * with `Range` for what is behind it only.
+ * The first bytes of a stream. They are cached by address, and the next call requests only the bytes
+ * after them, with `Range`. Of an endless response 256 KB are read.
  *
- * An answer that breaks off counts as far as it came: a prefix is a picture. Rejects when there is
- * nothing at all (`ResponseError`, or as `fetch` does), and with the reason of the signal.
+ * An interrupted response counts as far as it arrived: a prefix is a picture. Rejects if no byte
+ * arrived (with `ResponseError`, or as `fetch` does), and with the reason of the signal.
  */
 export function fetchThumb(url: string | URL, options?: ThumbOptions): Promise<Uint8Array<ArrayBuffer>>;
 
 /**
- * The same as it comes: ever longer prefixes, those at once that are there. The request is under
- * way while the first of them is looked at. Throws behind the last one what ended it early.
+ * The same as the bytes arrive: longer and longer prefixes, known bytes first. The request is sent
+ * before the first prefix is returned. Throws the error that interrupted it after the last prefix.
  */
 export function prefixes(
   url: string | URL,
@@ -29,12 +29,12 @@ export function prefixes(
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void>;
 
 /**
- * Streams of a whole page by id, in few requests; unknown ones are left out.
+ * The streams of a page by id, in few requests. Unknown ids are missing in the result.
  *
- * `budget` is the bytes for all of them together, which the service shares out so that the page
- * looks best (`POST /budget`), or `{bytes}` for each; `{}` brings whole streams. `base` is where the
- * service is, by default the root of the page's own host. `fetchThumb` and `<thumb-stream>`
- * do not ask again for what came.
+ * `budget` is the number of bytes for all streams together, which the service distributes so that the
+ * page looks best (`POST /budget`), or `{bytes}` for each stream; `{}` fetches complete streams.
+ * `base` is the address of the service, by default the root of the page's host. The streams are in
+ * the cache of `fetchThumb` and `<thumb-stream>` afterwards.
  */
 export function fetchThumbs(
   ids: readonly string[],
@@ -42,9 +42,9 @@ export function fetchThumbs(
   options?: { base?: string | URL; signal?: AbortSignal },
 ): Promise<Map<string, Uint8Array<ArrayBuffer>>>;
 
-/** An answer that brings no stream. */
+/** A response that is not what was expected: an error status, or another content type. */
 export class ResponseError extends Error {
-  /** Of HTTP. */
+  /** The status of the response. */
   status: number;
-  constructor(response: Pick<Response, "status" | "url">);
+  constructor(response: Pick<Response, "status" | "url" | "headers">, expected?: string);
 }

@@ -1,7 +1,10 @@
-/** thumbstream in the browser, and in Node: pictures from streams and from any prefix of them. */
+/** thumbstream for browsers and Node: pictures from streams and from any prefix of them. */
 
 export { ResponseError, fetchThumb, fetchThumbs } from "./fetch.js";
 export type { ThumbOptions } from "./fetch.js";
+
+/** A stream, or a prefix of one of at least one byte: bytes, or the same in base64. */
+export type Stream = Uint8Array | string;
 
 /** A decoded picture. */
 export interface Picture {
@@ -9,94 +12,95 @@ export interface Picture {
   width: number;
   /** Pixels. */
   height: number;
-  /** Width to height of what is shown: exact where the stream names it, else that of the pixels. */
+  /** Width to height ratio: exact if the stream names it, otherwise that of the pixels. */
   aspectRatio: number;
-  /** The mean colour as CSS takes it: `#rrggbb`, or `#rrggbbaa` where there is transparency. */
+  /** The mean color in CSS notation: `#rrggbb`, or `#rrggbbaa` with transparency. */
   averageColor: string;
   /** RGBA, row by row, not premultiplied: what `ImageData` takes. */
   data: Uint8ClampedArray<ArrayBuffer>;
 }
 
-/** What a stream determines, before anything is drawn. */
+/** The symbols that a stream determines, before the synthesis network. */
 export interface Symbols {
-  /** Of the colours, and of alpha where there is some. */
+  /** Of the color layer, and of the alpha layer if there is one. */
   latents: {
-    /** `states[channel * cells + cell]`: a whole number, */
+    /** `states[channel * cells + cell]`: the quantized integer. */
     states: Int32Array;
-    /** and to which level it is known. */
+    /** The number of its planes that are known. */
     levels: Uint8Array;
   }[];
-  /** How many symbols are known. */
-  known: number;
+  /** How many symbols the bytes determine. */
+  decodedCount: number;
   /** Cells of 8 x 8 pixels. */
   grid: { rows: number; columns: number };
 }
 
-/** The decoder of one model. It never waits. */
+/** The decoder of one model. Its methods are synchronous. */
 export interface Decoder {
-  /** The model's name, for example `thumbstream-1`. */
+  /** The name of the model, for example `thumbstream-1`. */
   readonly modelId: string;
-  /** Which streams it reads. */
+  /** The bitstream id of the streams that it decodes. */
   readonly bitstreamId: number;
-  /** The picture of a stream or of any prefix of one, of one byte or more. Throws `BitstreamError`. */
-  decode(stream: Uint8Array): Picture;
-  /** What the bytes determine; for tests and tools. Throws `BitstreamError`. */
-  symbols(stream: Uint8Array): Symbols;
+  /** The picture of a stream. Throws `BitstreamError`, or `TypeError` for another type. */
+  decode(stream: Stream): Picture;
+  /** The symbols of a stream, for tests and tools. Throws as `decode`. */
+  symbols(stream: Stream): Symbols;
 }
 
 /** Where the weights come from, and how they are run. */
 export interface LoadOptions {
-  /** Of the weights; by default `client.bin` beside this module. */
+  /** Address of the weights, by default `client.bin` next to this module. */
   url?: string | URL;
-  /** The weights themselves, in place of `url`. */
+  /** The weights themselves, instead of `url`. */
   bytes?: Uint8Array | ArrayBuffer;
-  /** Their hash in hexadecimal digits, by default that of this version; `null` checks nothing. */
-  sha256?: string | null;
-  /** Whether to try WebAssembly, which is the default; without it, plain JavaScript does the same. */
+  /** Their hash, as `sha256-` and base64, by default that of this version; `""` skips the check. */
+  integrity?: string;
+  /** Whether to use WebAssembly if possible, by default true. Plain JavaScript gives the same. */
   wasm?: boolean;
-  /** Gives up fetching. */
+  /** Aborts the request. */
   signal?: AbortSignal;
 }
 
 /**
- * Fetch, check and open the published weights.
+ * Fetch the published weights, check them, and create a decoder.
  *
- * Rejects with `WeightsError` when they are not what was published, and as `fetch` does.
+ * Rejects with `WeightsError` if they are not the published ones, and as `fetch` does.
  */
 export function load(options?: LoadOptions): Promise<Decoder>;
 
-/** What to do with streams of models without weights for browsers. */
+/** What to do with streams of models whose weights are not published for browsers. */
 export interface DecodeOptions {
   /**
-   * The address of a service's `/decode`: it is sent such streams, and only these. Without it they
-   * are a `BitstreamError`.
+   * The address of a service's `/decode`, which such streams are sent to, and no others. Without it
+   * they are a `BitstreamError`.
    */
   decoder?: string | URL;
-  /** Gives up asking the service. */
+  /** Aborts the request to the service. */
   signal?: AbortSignal;
 }
 
 /**
- * The picture of a stream or of any prefix of one. Fetches the weights when they are first needed.
+ * The picture of a stream. The first call fetches the weights.
  *
- * Rejects with `BitstreamError`, and as `load` does; where a service is asked, with `ResponseError`
- * and as `fetch` does.
+ * Rejects with `BitstreamError`, with `TypeError` for another type, and as `load` does; if a service
+ * decodes, with `ResponseError` and as `fetch` does.
  */
-export function decode(stream: Uint8Array, options?: DecodeOptions): Promise<Picture>;
+export function decode(stream: Stream, options?: DecodeOptions): Promise<Picture>;
 
-/** The same as the data URL of a PNG file, written in memory: for `src`, `blurDataURL`, e-mail. */
-export function toDataURL(stream: Uint8Array, options?: DecodeOptions): Promise<string>;
+/** The same as the data URL of a PNG file, for `src`, `blurDataURL` or e-mail. */
+export function toDataURL(stream: Stream, options?: DecodeOptions): Promise<string>;
 
 /**
- * The mean colour as far as the first bytes tell, at once and without the weights: `#rrggbb`, or
- * `#rrggbbaa` of a picture with alpha. An estimate. Throws `BitstreamError`.
+ * An estimate of the mean color from the first bytes of a stream, synchronously and without the
+ * weights: `#rrggbb`, or `#rrggbbaa` for a stream with alpha. It is gray for a header alone, and does
+ * not change after some 20 bytes. Throws `BitstreamError` or `TypeError`.
  */
-export function averageColor(stream: Uint8Array): string;
+export function averageColor(stream: Stream): string;
 
-/** Width to height, at once: from the first one to three bytes. Throws `BitstreamError`. */
-export function aspectRatio(stream: Uint8Array): number;
+/** Width to height ratio, synchronously, from the first one to three bytes. Throws as `averageColor`. */
+export function aspectRatio(stream: Stream): number;
 
-/** Bytes that are not a thumbstream stream, or one that this client cannot read. */
+/** Bytes that are not a stream, or a stream of a model that this client cannot decode. */
 export class BitstreamError extends Error {}
 
 /** Weights that are incomplete, altered, or of an unknown format. */

@@ -1,24 +1,25 @@
 /**
- * thumbstream in the browser, and in Node: pictures from streams and from any prefix of them.
+ * thumbstream for browsers and Node: pictures from streams and from any prefix of them.
  *
- * `averageColor` and `aspectRatio` answer at once; `decode` and `toDataURL` fetch the weights when
- * they are first called, and only then. `load` gives a decoder that never waits.
+ * `averageColor` and `aspectRatio` are synchronous; `decode` and `toDataURL` fetch the weights with
+ * the first call. `load` gives a synchronous decoder.
  */
 
 import { parseHeader } from "./bitstream.js";
+import { streamBytes } from "./bytes.js";
 import { decode } from "./decode.js";
 
-export { averageColor } from "./colour.js";
+export { averageColor } from "./average_color.js";
 export { BitstreamError, WeightsError } from "./errors.js";
 export { ResponseError, fetchThumb, fetchThumbs } from "./fetch.js";
 export { load } from "./load.js";
 export { decode };
 
 /** @type {import("./index.js").aspectRatio} */
-export const aspectRatio = (stream) => parseHeader(stream).aspectRatio;
+export const aspectRatio = (stream) => parseHeader(streamBytes(stream)).aspectRatio;
 
 /** @type {import("./index.js").toDataURL} */
 export async function toDataURL(stream, options) {
-  const { pngDataURL } = await import("./png.js");
-  return pngDataURL(await decode(stream, options));
+  const picture = await decode(stream, options);
+  return (await import("./png.js")).pngDataURL(picture);
 }

@@ -1,63 +1,64 @@
 /**
- * A decoder, from the published weights: fetched, checked against their hash, unpacked.
+ * Creates a decoder from the published weights: fetches them, checks their hash, decompresses them.
  *
- * docs/client.md, "Format".
+ * docs/javascript.md, "client.bin".
  */
 
-import { lead } from "./colour.js";
-import { decoderOf } from "./decoder.js";
+import { colorTables } from "./average_color.js";
+import { createDecoder } from "./decoder.js";
 import { WeightsError } from "./errors.js";
 import { Kernels } from "./kernels.js";
-import { MODEL, SHA256 } from "./published.js";
-import { hex } from "./text.js";
+import { MODEL_ID, WEIGHTS_INTEGRITY } from "./model.js";
 import { wasmKernels } from "./wasm.js";
-import { addPart, readWeights } from "./weights.js";
+import { addTables, readWeights } from "./weights.js";
 
-const MAGIC = "THSC\x01"; // and the version of the format
-const NAME = 7; // where the model's name begins
+const MAGIC = "THSC\x01"; // with the version of the format
+const NAME = 7; // offset of the model id
 
 /**
- * @param {import("./index.js").LoadOptions} [options] and `plain`, the module plain_kernels.js where
- *   it is there already
+ * @param {import("./index.js").LoadOptions} [options] and `plain`, the module plain_kernels.js if it
+ *   is loaded already
  * @returns {Promise<import("./index.js").Decoder>}
- * @throws {WeightsError} what was fetched is not what was published
+ * @throws {WeightsError}
  */
-export async function load({ url, bytes, sha256 = SHA256, wasm = true, plain, signal } = {}) {
-  const subtle = globalThis.crypto?.subtle; // not on pages that came over plain http
-  const integrity = sha256 !== null && !subtle ? `sha256-${base64Of(sha256)}` : "";
-  const source = url ?? new URL("./client.bin", import.meta.url);
-  const data = new Uint8Array(bytes ?? (await fetched(source, { signal, integrity })));
-  const checked = sha256 === null || (subtle ? (await hashOf(data, subtle)) === sha256 : !bytes);
-  if (!checked) throw new WeightsError("these are not the weights that were published");
+export async function load({
+  url = new URL("./client.bin", import.meta.url), bytes, integrity = WEIGHTS_INTEGRITY, wasm = true,
+  plain, signal,
+} = {}) {
+  const subtle = globalThis.crypto?.subtle; // missing on pages that are served over plain http
+  const options = { signal, integrity: subtle ? "" : integrity };
+  const data = new Uint8Array(bytes ?? (await fetchBytes(url, options)));
+  check(!integrity || (subtle ? (await hashOf(data, subtle)) === integrity : !bytes), "other bytes");
   const text = (from, to) => String.fromCharCode(...data.subarray(from, to));
-  if (text(0, MAGIC.length) !== MAGIC) throw new WeightsError("these are no weights of format 1");
+  check(text(0, MAGIC.length) === MAGIC, "another format");
   const [bitstreamId, length] = data.subarray(MAGIC.length, NAME);
   const model = { bitstreamId, modelId: text(NAME, NAME + length) };
-  // The bytes of a Blob would travel to another process and back.
+  // Not a Blob, whose bytes would be copied to another process and back.
   const { body } = new Response(data.subarray(NAME + length));
   const unpacked = new Response(body.pipeThrough(new DecompressionStream("deflate")));
-  const payload = new Uint8Array(await unpacked.arrayBuffer());
-  const weights = readWeights(payload);
+  const weights = readWeights(new Uint8Array(await unpacked.arrayBuffer()));
   if (weights.rest) {
-    if (model.modelId !== MODEL) throw new WeightsError(`not the weights of ${MODEL}`);
-    addPart(weights, lead());
+    check(model.modelId === MODEL_ID, model.modelId);
+    addTables(weights, colorTables());
   }
   const kernels =
     (wasm && wasmKernels()) ||
     Object.assign(new Kernels(), plain ?? (await import("./plain_kernels.js")));
-  return decoderOf(weights, model, kernels);
+  return createDecoder(weights, model, kernels);
 }
 
-async function fetched(url, options) {
+async function fetchBytes(url, options) {
   if (String(url).startsWith("file:")) {
     return process.getBuiltinModule("node:fs").readFileSync(new URL(url));
   }
   const response = await fetch(url, options);
-  if (!response.ok) throw new WeightsError(`no weights: status ${response.status}`);
+  check(response.ok, `status ${response.status} from ${url}`);
   return response.arrayBuffer();
 }
 
-const hashOf = async (data, subtle) => hex(new Uint8Array(await subtle.digest("SHA-256", data)));
+function check(valid, actual) {
+  if (!valid) throw new WeightsError(`expected the weights of ${MODEL_ID}, got ${actual}`);
+}
 
-const base64Of = (digits) =>
-  btoa(digits.replace(/../g, (two) => String.fromCharCode(parseInt(two, 16))));
+const hashOf = async (data, subtle) =>
+  `sha256-${btoa(String.fromCharCode(...new Uint8Array(await subtle.digest("SHA-256", data))))}`;

@@ -1,42 +1,42 @@
 /**
- * The kernels' memory, given out from the bottom: weights first, then what one picture needs.
+ * A stack allocator for the memory of the kernels: weights at the bottom, then what one picture needs.
  */
 
-const APART = 8; // floats: kernels read and write so many at once, also a little behind an end
+const ALIGNMENT = 8; // floats: kernels read and write eight at once, and a few after an end
 const LARGE = 128;
 
 /**
- * Floats from one plane of so many samples to the next: of large planes an odd number of times 8,
- * because those a power of two apart would take each other's place in the processor's caches.
+ * Floats to reserve for a plane of `samples`. For large planes it is an odd multiple of 8: planes a
+ * power of two apart would compete for the same lines of the processor's cache.
  */
-export const planeOf = (samples) =>
-  (Math.ceil(samples / APART) * APART) | (samples > LARGE ? APART : 0);
+export const planeSize = (samples) =>
+  (Math.ceil(samples / ALIGNMENT) * ALIGNMENT) | (samples > LARGE ? ALIGNMENT : 0);
 
 /**
  * @param {import("./kernels.js").Kernels} kernels
- * @returns {{kernels: object, take: (count: number) => number,
- *   place: (numbers: ArrayLike<number>) => number, borrow: <T>(run: () => T) => T}} `take` says
- *   where so many zeros are, `place` where these numbers are from now on; `borrow` gives back what
- *   `run` takes, and returns what it returns
+ * @returns {{kernels: object, allocate: (count: number) => number,
+ *   storeFloats: (numbers: ArrayLike<number>) => number, freeAfter: <T>(run: () => T) => T}} `allocate`
+ *   returns the offset of so many zeros, `storeFloats` that of a copy of the numbers; `freeAfter` frees what
+ *   `run` allocates, and returns its result
  */
-export function memoryOf(kernels) {
-  let top = APART;
-  const take = (count) => {
+export function createMemory(kernels) {
+  let top = ALIGNMENT;
+  const allocate = (count) => {
     const start = top;
-    top += planeOf(count) + APART;
+    top += planeSize(count) + ALIGNMENT;
     if (top > kernels.f.length) kernels.reserve(2 * top);
     kernels.f.fill(0, start, top);
     return start;
   };
   return {
     kernels,
-    take,
-    place(numbers) {
-      const start = take(numbers.length);
+    allocate,
+    storeFloats(numbers) {
+      const start = allocate(numbers.length);
       kernels.f.set(numbers, start);
       return start;
     },
-    borrow(run) {
+    freeAfter(run) {
       const before = top;
       try {
         return run();

@@ -1,38 +1,28 @@
 /**
- * The kernels in WebAssembly, with SIMD: kernels.c, inlined, so that there is nothing to fetch.
- *
- * It is so small that every browser compiles it at once, on any thread.
+ * The kernels in WebAssembly with SIMD. The binary of kernels.c is inlined, so nothing is fetched, and
+ * so small that browsers compile it synchronously on any thread.
  */
 
+import { fromText } from "./bytes.js";
 import { Kernels } from "./kernels.js";
-import { WASM } from "./kernels_wasm.js";
-import { bytesOf } from "./text.js";
+import { WASM } from "./kernels_wasm.generated.js";
 
 const PAGE = 65536;
-export const SHIFT = 40; // build.sh: what was added to each byte
+export const SHIFT = 40; // added to each byte of WASM by build.sh
 
-/** Of their own memory; nothing where they are not to be had. */
+/** Kernels with a memory of their own; undefined if WebAssembly or its SIMD is missing or blocked. */
 export function wasmKernels() {
   try {
-    return new WasmKernels();
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(fromText(WASM, SHIFT)));
+    const reserve = (count) => {
+      const missing = 4 * count - exports.memory.buffer.byteLength;
+      if (missing > 0) exports.memory.grow(Math.ceil(missing / PAGE));
+      kernels.f = new Float32Array(exports.memory.buffer);
+    };
+    const kernels = Object.assign(new Kernels(), exports, { reserve });
+    reserve(0);
+    return kernels;
   } catch {
-    // Their twins do the same.
-  }
-}
-
-/** @throws where WebAssembly or its SIMD is missing, or a content security policy refuses it */
-export class WasmKernels extends Kernels {
-  constructor() {
-    super();
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytesOf(WASM, SHIFT)));
-    Object.assign(this, exports); // `memory`, and the methods of kernels.c
-    this.reserve(0);
-  }
-
-  /** As `Kernels.reserve`. */
-  reserve(count) {
-    const missing = 4 * count - this.memory.buffer.byteLength;
-    if (missing > 0) this.memory.grow(Math.ceil(missing / PAGE));
-    this.f = new Float32Array(this.memory.buffer);
+    // plain_kernels.js does the same
   }
 }

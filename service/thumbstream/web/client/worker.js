@@ -1,19 +1,18 @@
-/** What the shared worker of pool.js runs: its answer has the picture, or says nothing. */
+/** Runs in the shared worker of background.js: answers each request with the picture, or undefined. */
 
-import { decode } from "./local.js";
-import "./published.js"; // it is fetched beside what asks for it, and not behind it
-// Hardly ever used. But Vite makes one file of a worker, and so has to find it here; bundle.sh
-// takes it out again.
+import { decodeLocally as decode } from "./decode_local.js";
+import "./model_colors.generated.js"; // fetched in parallel, not after the modules that import it
+// Hardly ever used, but Vite bundles a worker into one file and must find it. bundle.sh removes it.
 import * as plain from "./plain_kernels.js";
 
-const SQUARE = 0x5e; // a header of 32 x 32 pixels: with nothing behind it, a stream all the same
+const SQUARE = 0x5e; // the header of a 32 x 32 picture, which is a stream of its own
 
-// At once: the weights are fetched, and the code runs for the first time, before it is asked to.
-let turn = decode(Uint8Array.of(SQUARE), { plain }).catch(() => {});
+// Fetch the weights and run the code once before the first request.
+let queue = decode(Uint8Array.of(SQUARE), { plain }).catch(() => {});
 
-// In turn: who waits for the weights together would else be answered together, behind the last.
+// One after the other: otherwise all requests that wait for the weights are answered after the last.
 onmessage = ({ data: [number, stream] }) => {
-  turn = turn.then(async () =>
+  queue = queue.then(async () =>
     postMessage([number, await decode(stream, { plain }).catch(() => {})]),
   );
 };

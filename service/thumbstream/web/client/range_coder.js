@@ -1,25 +1,25 @@
 /**
- * Byte-wise binary range decoder, integers only: all stay below 2^49, exact in a JavaScript number.
+ * Byte-wise binary range decoder. All integers stay below 2^49, exact in a JavaScript number.
  *
- * It is asked decision by decision. When the stream has ended it goes on as long as every possible
- * continuation gives the same answer, and then says so. docs/bitstream.md, "Range coder".
+ * After the last byte it continues as long as all possible continuations give the same decision, and
+ * returns `UNKNOWN` from then on. docs/bitstream.md, "Range coder".
  */
 
 const TOP = 2 ** 32;
 const BOTTOM = 2 ** 24;
 const CODE_BYTES = 4;
 
-/** What a decision is where the data determine none. */
+/** The decision where the data determine none. */
 export const UNKNOWN = -1;
 
 /**
  * @param {Uint8Array} data
  * @param {number} position index of the first byte to read
- * @returns {(chance: number) => number} the next decision, given its chance of being 1, of 65536:
- *   1 or 0, or from then on always `UNKNOWN`
+ * @returns {(probability: number) => number} decodes the next decision, given the probability of a 1
+ *   in units of 1/65536: 1 or 0, or from the end of the data on always `UNKNOWN`
  */
-export function rangeDecoder(data, position) {
-  let missing = 0; // low bytes of code that lie behind the end, at most 4; they count as zero
+export function createRangeDecoder(data, position) {
+  let missing = 0; // low bytes of `code` after the end of the data, at most 4; they count as zero
   let range = 1; // from 2^24 to 2^32 between decisions
   let code = 0; // below range
   const shiftIn = () => {
@@ -29,8 +29,8 @@ export function rangeDecoder(data, position) {
     else if (missing < CODE_BYTES) missing++;
   };
   for (let i = 0; i < CODE_BYTES; i++) shiftIn();
-  return (chance) => {
-    const split = Math.floor((range * chance) / 65536);
+  return (probability) => {
+    const split = Math.floor((range * probability) / 65536);
     let bit = 0;
     if (code >= split) {
       code -= split;

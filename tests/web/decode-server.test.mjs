@@ -1,4 +1,4 @@
-/** Streams of models without weights for browsers: a service is asked, or the client says so. */
+/** Streams of models without weights for browsers: a service decodes them. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,6 +8,7 @@ import * as modules from "../../service/thumbstream/web/client/element.js";
 import * as bundle from "../../service/thumbstream/web/client/element.min.js";
 import { png } from "../../service/thumbstream/web/client/png.js";
 import { readPNG } from "../../service/thumbstream/web/client/png_reader.js";
+import { shared } from "../../service/thumbstream/web/client/fetch_cache.js";
 import { bytesOf, numbers, vectorsOf } from "./client-vectors.mjs";
 import { serving } from "./fetch-server.mjs";
 
@@ -15,7 +16,7 @@ const OWN = bytesOf(vectorsOf("thumbstream-1").vectors[0].hex);
 const FOREIGN = bytesOf(vectorsOf("conv-lstm-1").vectors[0].hex);
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 
-/** Random pixels; without alpha, all of them opaque. */
+/** Random pixels, opaque without alpha. */
 function picture(width, height, alpha) {
   const next = numbers(width + height);
   const data = Uint8ClampedArray.from({ length: 4 * width * height }, () => next() % 256);
@@ -23,7 +24,7 @@ function picture(width, height, alpha) {
   return { width, height, data };
 }
 
-/** A PNG file whose row `y` has the filter `y % 5`, in two chunks of data: written by the standard. */
+/** A PNG file with the filter `y % 5` in row `y`, in two data chunks. */
 function filtered({ width, height, data }, channels) {
   const at = (y, x, c) => (y < 0 || x < 0 ? 0 : data[4 * (y * width + x) + c]);
   const rows = [];
@@ -43,7 +44,7 @@ function filtered({ width, height, data }, channels) {
     const head = Buffer.alloc(8);
     head.writeUInt32BE(bytes.length);
     head.write(name, 4);
-    return Buffer.concat([head, Buffer.from(bytes), Buffer.alloc(4)]); // no checksum: it is not looked at
+    return Buffer.concat([head, Buffer.from(bytes), Buffer.alloc(4)]); // no checksum, it is not checked
   };
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width);
@@ -56,47 +57,49 @@ function filtered({ width, height, data }, channels) {
   ]));
 }
 
-test("PNG files come back to the bit, with every filter, with and without alpha", async () => {
+const read = (file) => readPNG(new Response(file), shared);
+
+test("reads PNG files exactly, with every filter, with and without alpha", async () => {
   for (const alpha of [false, true]) {
     for (const [width, height] of [[1, 1], [7, 11], [32, 21]]) {
-      const wanted = picture(width, height, alpha);
-      assert.deepEqual(await readPNG(filtered(wanted, alpha ? 4 : 3)), wanted);
-      assert.deepEqual(await readPNG(png(wanted)), wanted);
+      const expected = picture(width, height, alpha);
+      assert.deepEqual(await read(filtered(expected, alpha ? 4 : 3)), expected);
+      assert.deepEqual(await read(png(expected)), expected);
     }
   }
 });
 
-test("what is no such PNG file is an error", async () => {
+test("rejects other files and damaged files", async () => {
   const file = filtered(picture(8, 8, true), 4);
   for (const [place, value] of [[0, 0], [24, 16], [25, 3], [28, 1], [19, 9]]) {
-    await assert.rejects(readPNG(file.with(place, value)), TypeError, `${value} at ${place}`);
+    await assert.rejects(read(file.with(place, value)), Error, `${value} at ${place}`);
   }
   for (let n = 0; n < file.length - 16; n++) {
-    await assert.rejects(readPNG(file.subarray(0, n)), Error, `${n} bytes`);
+    await assert.rejects(read(file.subarray(0, n)), Error, `${n} bytes`);
   }
 });
 
 for (const client of [modules, bundle]) {
   const name = client === bundle ? "the built module" : "the module";
 
-  test(`with a decoder, ${name} asks it, and shows what it answers`, async () => {
-    const drawn = picture(32, 24, false);
-    const answer = (_, response) => response.end(png(drawn));
+  test(`${name} returns the picture of the service`, async () => {
+    const expected = picture(32, 24, false);
+    const answer = (_, response) => response.end(png(expected));
     await serving(answer, async (at, requests) => {
       for (const decode of [client.decode, client.decodeInBackground]) {
         const { averageColor, ...rest } = await decode(FOREIGN.subarray(0, 9), { decoder: at("/decode") });
-        assert.deepEqual(rest, { ...drawn, aspectRatio: client.aspectRatio(FOREIGN) });
+        assert.deepEqual(rest, { ...expected, aspectRatio: client.aspectRatio(FOREIGN) });
         assert.match(averageColor, /^#[0-9a-f]{6}$/);
       }
       const url = await client.toDataURL(FOREIGN, { decoder: new URL(at("/decode?bytes=5")) });
-      assert.equal(url, `data:image/png;base64,${Buffer.from(png(drawn)).toString("base64")}`);
+      assert.equal(url, `data:image/png;base64,${Buffer.from(png(expected)).toString("base64")}`);
       assert.deepEqual(requests.map(({ line }) => line), [
         "POST /decode?format=png", "POST /decode?format=png", "POST /decode?bytes=5&format=png",
       ]);
     });
   });
 
-  test(`what ${name} decodes itself goes to no decoder`, async () => {
+  test(`${name} does not send streams of the published model`, async () => {
     await serving((_, response) => response.end(), async (at, requests) => {
       const options = { decoder: at("/decode") };
       assert.deepEqual(await client.decode(OWN, options), await client.decode(OWN));
@@ -105,23 +108,23 @@ for (const client of [modules, bundle]) {
     });
   });
 
-  test(`a decoder that refuses, or answers no picture, is an error of ${name}`, async () => {
+  test(`in ${name}, an error status or another file is a ResponseError`, async () => {
     const answer = ({ url }, response) => {
       if (url.startsWith("/busy")) response.statusCode = 429;
       if (!url.startsWith("/slow")) response.end("no picture");
     };
     await serving(answer, async (at) => {
-      const asked = (path, signal) => client.decode(FOREIGN, { decoder: at(path), signal });
-      await assert.rejects(asked("/busy"), { name: "ResponseError", status: 429 });
-      await assert.rejects(asked("/odd"), TypeError);
-      await assert.rejects(asked("/slow", AbortSignal.abort()), { name: "AbortError" });
+      const request = (path, signal) => client.decode(FOREIGN, { decoder: at(path), signal });
+      await assert.rejects(request("/busy"), { name: "ResponseError", status: 429 });
+      await assert.rejects(request("/odd"), { name: "ResponseError", status: 200 });
+      await assert.rejects(request("/slow", AbortSignal.abort()), { name: "AbortError" });
       const controller = new AbortController();
-      const waiting = asked("/slow", controller.signal);
+      const waiting = request("/slow", controller.signal);
       controller.abort();
       await assert.rejects(waiting, { name: "AbortError" });
     });
     for (const decode of [client.decode, client.decodeInBackground]) {
-      await assert.rejects(decode(FOREIGN), { name: "BitstreamError", message: /only a service has/ });
+      await assert.rejects(decode(FOREIGN), { name: "BitstreamError", message: /it needs a service/ });
     }
   });
 }

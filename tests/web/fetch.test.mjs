@@ -1,4 +1,4 @@
-/** One stream over HTTP: prefixes that grow, answers that break off, servers that differ. */
+/** Streams over HTTP: growing prefixes, the cache, interrupted and wrong responses. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,7 +16,7 @@ async function all(iterator) {
   return got;
 }
 
-test("a prefix, more of it, and the rest: nothing is asked for twice", async () => {
+test("requests only the bytes after the cached ones", async () => {
   await serving(ranges(), async (at, requests) => {
     const url = at("/thumb/a");
     assert.deepEqual(await fetchThumb(url, { bytes: 16 }), first(16));
@@ -31,14 +31,14 @@ test("a prefix, more of it, and the rest: nothing is asked for twice", async () 
   });
 });
 
-test("a whole stream needs no range", async () => {
+test("requests a complete stream without a range", async () => {
   await serving(ranges(), async (at, requests) => {
     assert.deepEqual(await fetchThumb(at("/thumb/a")), STREAM);
     assert.deepEqual(requests, [{ line: "GET /thumb/a", range: undefined, body: "" }]);
   });
 });
 
-test("a stream that ends early is known to be whole", async () => {
+test("a stream shorter than the range is complete", async () => {
   await serving(ranges(first(20)), async (at, requests) => {
     assert.deepEqual(await fetchThumb(at("/a"), { bytes: 64 }), first(20));
     assert.deepEqual(await fetchThumb(at("/a"), { bytes: 128 }), first(20));
@@ -46,7 +46,7 @@ test("a stream that ends early is known to be whole", async () => {
   });
 });
 
-test("a stream that ends where one stopped says so with 416, once", async () => {
+test("status 416 after the last byte marks a stream as complete", async () => {
   await serving(ranges(first(32)), async (at, requests) => {
     for (const bytes of [32, 64, 128]) {
       assert.deepEqual(await fetchThumb(at("/a"), { bytes }), first(32));
@@ -55,7 +55,7 @@ test("a stream that ends where one stopped says so with 416, once", async () => 
   });
 });
 
-test("what the page has inlined is shown first and not asked for", async () => {
+test("yields the inlined prefix first, and requests the bytes after it", async () => {
   await serving(ranges(), async (at, requests) => {
     const got = await all(prefixes(at("/a"), { start: first(24), bytes: 64 }));
     assert.deepEqual([got[0], got.at(-1)], [first(24), first(64)]);
@@ -65,7 +65,7 @@ test("what the page has inlined is shown first and not asked for", async () => {
   });
 });
 
-test("the request is under way while the first bytes are looked at", async () => {
+test("sends the request before it yields the inlined prefix", async () => {
   await serving(ranges(), async (at, requests) => {
     const streams = prefixes(at("/a"), { start: first(16), bytes: 32 });
     assert.deepEqual((await streams.next()).value, first(16));
@@ -74,7 +74,7 @@ test("the request is under way while the first bytes are looked at", async () =>
   });
 });
 
-test("a server without ranges is asked once; no shorter prefix follows a longer one", async () => {
+test("reads once from a server without ranges, and never yields a shorter prefix", async () => {
   const plain = (_, response) => {
     response.write(STREAM.subarray(0, 10));
     setTimeout(() => response.end(STREAM.subarray(10)), 30);
@@ -87,7 +87,7 @@ test("a server without ranges is asked once; no shorter prefix follows a longer 
   });
 });
 
-test("every piece of a slow answer is a longer prefix", async () => {
+test("yields a longer prefix for each chunk", async () => {
   const slow = (_, response) => {
     response.writeHead(206, { "Content-Range": "bytes 0-29/200" });
     response.write(STREAM.subarray(0, 10));
@@ -100,7 +100,7 @@ test("every piece of a slow answer is a longer prefix", async () => {
   });
 });
 
-test("an answer that breaks off counts as far as it came, and the rest is asked for", async () => {
+test("resumes after an interrupted response", async () => {
   let broken = true;
   const breaking = (request, response) => {
     if (!broken) return ranges()(request, response);
@@ -116,7 +116,7 @@ test("an answer that breaks off counts as far as it came, and the rest is asked 
   });
 });
 
-test("the iterator tells of the break, behind what came before it", async () => {
+test("the iterator throws the interruption after the last prefix", async () => {
   const breaking = (_, response) => {
     response.writeHead(200, { "Content-Length": 64 });
     response.write(STREAM.subarray(0, 23), () => setTimeout(() => response.destroy(), 20));
@@ -130,7 +130,7 @@ test("the iterator tells of the break, behind what came before it", async () => 
   });
 });
 
-test("a server that stops answering is given up with a signal; what came is kept", async () => {
+test("an aborted request keeps the received bytes in the cache", async () => {
   const stalling = ({ headers }, response) => {
     if (headers.range !== "bytes=0-63") return ranges()({ headers }, response);
     response.writeHead(206, { "Content-Range": "bytes 0-63/200", "Content-Length": 64 });
@@ -148,15 +148,15 @@ test("a server that stops answering is given up with a signal; what came is kept
   });
 });
 
-test("an aborted fetch rejects even with bytes in hand", async () => {
+test("an aborted fetch rejects in spite of an inlined prefix", async () => {
   await serving(ranges(), async (at) => {
     const signal = AbortSignal.abort();
-    const asked = fetchThumb(at("/a"), { start: first(8), bytes: 64, signal });
-    await assert.rejects(asked, { name: "AbortError" });
+    const aborted = fetchThumb(at("/a"), { start: first(8), bytes: 64, signal });
+    await assert.rejects(aborted, { name: "AbortError" });
   });
 });
 
-test("another stream at the same address is read from its beginning", async () => {
+test("restarts when the ETag changes", async () => {
   const other = STREAM.toReversed();
   let answer = ranges();
   await serving((...asked) => answer(...asked), async (at, requests) => {
@@ -170,42 +170,92 @@ test("another stream at the same address is read from its beginning", async () =
   });
 });
 
-test("a refusal is an error with its status, or nothing where there is a picture already", async () => {
-  const refuse = (_, response) => response.writeHead(404).end("{}");
+test("an error status is a ResponseError, unless there is an inlined prefix", async () => {
+  const refuse = (_, response) => response.writeHead(404, { "Content-Type": "text/plain" }).end("{}");
   await serving(refuse, async (at) => {
-    const refused = (error) => error instanceof ResponseError && error.status === 404
-      && error.message === `no stream from ${at("/a")}: status 404`;
-    await assert.rejects(fetchThumb(at("/a"), { bytes: 16 }), refused);
+    const notFound = (error) => error instanceof ResponseError && error.status === 404
+      && error.message === `expected a stream from ${at("/a")}, got status 404, text/plain`;
+    await assert.rejects(fetchThumb(at("/a"), { bytes: 16 }), notFound);
     assert.deepEqual(await fetchThumb(at("/a"), { start: first(9), bytes: 16 }), first(9));
   });
 });
 
 for (const [name, status, headers] of [
-  ["416 without a byte in hand", 416, {}],
-  ["a part that begins elsewhere", 206, { "Content-Range": "bytes 8-15/200" }],
-  ["an empty answer", 200, {}],
+  ["status 416 for the first byte", 416, {}],
+  ["a part of another range", 206, { "Content-Range": "bytes 8-15/200" }],
+  ["an empty response", 200, {}],
+  ["a response without a body", 204, {}],
+  ["an HTML page", 200, { "Content-Type": "text/html; charset=utf-8" }],
+  ["a JSON document", 200, { "Content-Type": "application/problem+json" }],
+  ["the photograph", 200, { "Content-Type": "image/jpeg" }],
 ]) {
-  test(`${name} is no stream`, async () => {
-    const answer = (_, response) => response.writeHead(status, headers).end(status === 206 ? "x" : "");
+  test(`${name} is a ResponseError`, async () => {
+    const answer = (_, response) => response.writeHead(status, headers).end(status === 206 || headers["Content-Type"] ? "x" : "");
     await serving(answer, async (at) => {
       await assert.rejects(fetchThumb(at("/a"), { bytes: 16 }), { name: "ResponseError", status });
     });
   });
 }
 
-test("no server at all is an error", async () => {
+test("an unreachable server is a TypeError", async () => {
   let gone;
   await serving(ranges(), async (at) => (gone = at("/a")));
   await assert.rejects(fetchThumb(gone, { bytes: 16 }), TypeError);
 });
 
-test("of the addresses, the thousand that were written last are remembered", async () => {
-  await serving(ranges(first(4)), async (at, requests) => {
-    for (let i = 0; i <= 1000; i++) await fetchThumb(at(`/${i}`), { bytes: 4 });
+test("accepts an inlined prefix in base64", async () => {
+  await serving(ranges(), async (at, requests) => {
+    const start = Buffer.from(first(8)).toString("base64");
+    assert.deepEqual(await fetchThumb(at("/a"), { start, bytes: 16 }), first(16));
+    assert.equal(requests[0].range, "bytes=8-15");
+    await assert.rejects(fetchThumb(at("/b"), { start: STREAM.buffer }), TypeError);
+  });
+});
+
+test("no bytes are an empty prefix without a request", async () => {
+  await serving(ranges(), async (at, requests) => {
+    assert.deepEqual(await fetchThumb(at("/a"), { bytes: 0 }), new Uint8Array());
+    assert.deepEqual(requests, []);
+  });
+});
+
+test("the cache has a limit in bytes, and drops the least recently written addresses", async () => {
+  const stream = new Uint8Array(10_000);
+  await serving(ranges(stream), async (at, requests) => {
+    for (let i = 0; i < 110; i++) await fetchThumb(at(`/${i}`));
     requests.length = 0;
-    await fetchThumb(at("/1000"), { bytes: 4 });
+    for (let i = 10; i < 110; i++) await fetchThumb(at(`/${i}`));
     assert.equal(requests.length, 0);
-    await fetchThumb(at("/0"), { bytes: 4 });
+    await fetchThumb(at("/0"));
     assert.equal(requests.length, 1);
+  });
+});
+
+test("changing a returned array does not change the cache", async () => {
+  await serving(ranges(), async (at) => {
+    (await fetchThumb(at("/a"))).fill(0);
+    assert.deepEqual(await fetchThumb(at("/a")), STREAM);
+  });
+});
+
+test("reads an endless response up to a limit, and in linear time", async () => {
+  let sent = 0;
+  const endless = (_, response) => {
+    const chunk = new Uint8Array(1024).fill(86);
+    const write = () => {
+      if (response.destroyed) return;
+      sent += chunk.length;
+      response.write(chunk, () => setImmediate(write));
+    };
+    write();
+  };
+  await serving(endless, async (at) => {
+    const start = performance.now();
+    const stream = await fetchThumb(at("/a"));
+    assert.equal(stream.length, 2 ** 18);
+    assert.ok(performance.now() - start < 5000);
+    const after = sent;
+    await new Promise((go) => setTimeout(go, 100));
+    assert.ok(sent - after < 2 ** 20, "the client closes the connection");
   });
 });
