@@ -36,7 +36,7 @@ CODE = {
     PLAIN: ("thumbstream.min.js", "plain_kernels.min.js"),
     ELEMENTS: ("element.min.js", "worker.min.js"),
 }
-WEIGHTS = ("published.js", "client.bin")
+WEIGHTS = ("model_colors.generated.js", "client.bin")
 ROUNDING = 1  # of 255
 
 Figures = dict[str, Any]

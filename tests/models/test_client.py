@@ -147,8 +147,8 @@ def test_any_model_tells_a_colour(random_artifact: Artifact) -> None:
 
 
 def colour_payload(line: str) -> bytes:
-    """Bytes of the last line of ``published.js``."""
-    found = re.fullmatch(r"export const COLOUR = (\".*\");", line)
+    """Bytes of the last line of ``model_colors.generated.js``."""
+    found = re.fullmatch(r"export const COLOR_TABLES = (\".*\");", line)
     assert found
     text = json.loads(found[1].replace("\\x", "\\u00"))
     return bytes((ord(letter) - 80) % 256 for letter in text)
@@ -162,7 +162,7 @@ def test_the_files_are_small(artifact: Artifact) -> None:
 
 
 def whole_file(artifact: Artifact) -> bytes:
-    """What a client can read without ``published.js`` of the model."""
+    """What a client can read without ``model_colors.generated.js`` of the model."""
     return client_file.file_of(
         client_file.client_of(artifact), artifact.model_id, artifact.bitstream_id
     )

@@ -1,4 +1,4 @@
-/** The package as npm publishes it: what is in it, and that Node and TypeScript find it. */
+/** The package as npm publishes it: its files, and that Node and TypeScript find them. */
 
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -10,8 +10,8 @@ import { bytesOf, vectorsOf } from "../web/client-vectors.mjs";
 import { CLIENT, install, run, temporary } from "./project.mjs";
 
 const MANIFEST = JSON.parse(readFileSync(join(CLIENT, "package.json"), "utf8"));
-const ALWAYS = ["LICENSE", "README.md", "package.json"]; // of every package
-const SOURCES = ["build.sh", "bundle.sh", "kernels.c", "kernels.wasm"]; // of what is built
+const METADATA = ["LICENSE", "README.md", "package.json"];
+const SOURCES = ["build.sh", "bundle.sh", "kernels.c", "kernels.wasm"]; // of the built files
 const TSC = (process.env.TSC ?? "npx --yes -p typescript@5.9.3 tsc").split(" ");
 
 /** The files that `exports` names. */
@@ -19,10 +19,10 @@ const entries = Object.values(MANIFEST.exports)
   .flatMap((target) => (typeof target === "string" ? target : Object.values(target)))
   .map((path) => path.slice(2));
 
-/** Some files, and all that they import, fetch or take types from. */
+/** Some files, and all files that they import, fetch or take types from. */
 function closure(names) {
   const all = new Set(names);
-  for (const name of all) { // grows while it is walked through
+  for (const name of all) { // the loop also visits what it adds
     if (!/\.(js|ts)$/.test(name)) continue;
     const text = readFileSync(join(CLIENT, name), "utf8");
     for (const [, file] of text.matchAll(/["'`]\.\/([\w.-]+)["'`]/g)) {
@@ -33,10 +33,10 @@ function closure(names) {
   return [...all];
 }
 
-test("the package has what its entries need, and nothing else", () => {
+test("the package has the files that its entries need, and no others", () => {
   const [{ files }] = JSON.parse(run("npm", ["pack", "--dry-run", "--json"], CLIENT));
   const packed = files.map(({ path }) => path);
-  const needed = new Set([...closure(entries), ...ALWAYS, ...SOURCES]);
+  const needed = new Set([...closure(entries), ...METADATA, ...SOURCES]);
   assert.deepEqual(packed.sort(), [...needed].sort());
 });
 
@@ -50,17 +50,17 @@ describe("installed in a project", () => {
       import { averageColor, decode, load, toDataURL } from "thumbstream";
       const stream = Uint8Array.from(Buffer.from("${hex}", "hex"));
       const { width, height, data } = await decode(stream);
-      const { known } = (await load()).symbols(stream);
+      const { decodedCount } = (await load()).symbols(stream);
       const url = await toDataURL(stream.subarray(0, 64));
       console.log(JSON.stringify(
-        { width, height, data: [...data], known, url, colour: averageColor(stream) }));`);
-    const told = JSON.parse(run("node", ["decode.js"], folder));
+        { width, height, data: [...data], decodedCount, url, color: averageColor(stream) }));`);
+    const output = JSON.parse(run("node", ["decode.js"], folder));
     const { data, ...rest } = (await load()).decode(bytesOf(hex));
-    assert.deepEqual(told.data, [...data]);
-    assert.deepEqual([told.width, told.height], [rest.width, rest.height]);
-    assert.equal(told.known, known.at(-1));
-    assert.match(told.url, /^data:image\/png;base64,/);
-    assert.match(told.colour, /^#[0-9a-f]{6}$/);
+    assert.deepEqual(output.data, [...data]);
+    assert.deepEqual([output.width, output.height], [rest.width, rest.height]);
+    assert.equal(output.decodedCount, known.at(-1));
+    assert.match(output.url, /^data:image\/png;base64,/);
+    assert.match(output.color, /^#[0-9a-f]{6}$/);
   });
 
   for (const resolution of ["bundler", "nodenext"]) {
@@ -72,8 +72,8 @@ describe("installed in a project", () => {
         import { ThumbStream } from "thumbstream/element";
         export const draw = async (stream: Uint8Array): Promise<Picture> => decode(stream);
         export const element: ThumbStream = document.createElement("thumb-stream");
-        // @ts-expect-error: a stream is bytes, not text
-        decode("fj0hA4UGJ9S/rDJe");`;
+        // @ts-expect-error: a stream is a Uint8Array or base64
+        decode(new ArrayBuffer(3));`;
       writeFileSync(join(folder, "use.ts"), [...lines, use].join("\n"));
       const module = resolution === "bundler" ? "esnext" : "nodenext";
       const options = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom,dom.iterable",

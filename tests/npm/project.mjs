@@ -1,4 +1,4 @@
-/** A project of a user, in a temporary folder: what npm would bring, and the client as a package. */
+/** A project in a temporary folder, with the client installed as a package. */
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,7 +11,7 @@ export const CLIENT = fileURLToPath(new URL("../../service/thumbstream/web/clien
 
 const QUIET = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
 
-/** What a program prints; an error with all that it said where it fails. */
+/** The output of a program; its error has the complete output. */
 export function run(program, words, folder) {
   try {
     return execFileSync(program, words, { cwd: folder, encoding: "utf8", stdio: "pipe" });
@@ -20,14 +20,14 @@ export function run(program, words, folder) {
   }
 }
 
-/** @returns {string} a folder that is removed when the tests of the calling file are over */
+/** @returns {string} a folder that is removed after the tests of the calling file */
 export function temporary() {
   const folder = mkdtempSync(join(tmpdir(), "thumbstream-"));
   after(() => rmSync(folder, { recursive: true }));
   return folder;
 }
 
-/** Pack the client, and install it with other packages. @param {string[]} packages pinned */
+/** Pack and install the client, and other packages. @param {string[]} packages with versions */
 export function install(folder, packages = []) {
   const json = { private: true, type: "module" };
   writeFileSync(join(folder, "package.json"), JSON.stringify(json));

@@ -20,7 +20,8 @@ TERSER=${TERSER:-npx --yes terser@5.44.0} # saves another 7 %, gzipped
 PRIVATE='absoluteURL|activate|allocate|bias|channels|checkResponse|createContext|etag|fallbackSlot'
 PRIVATE="$PRIVATE|fillColor|freeAfter|groupIndex|isComplete|kernels|lastValue|layOut|meanColor"
 PRIVATE="$PRIVATE|minimum|pad|paint|paintedBytes|parseHeader|picture|plane|preview|probability"
-PRIVATE="$PRIVATE|readPrefixes|removePicture|reserve|showPicture|shuffle|storeFloats|streamRatio|weights"
+PRIVATE="$PRIVATE|readPrefixes|removePicture|reserve|showPicture|shuffle|storeFloats|streamRatio"
+PRIVATE="$PRIVATE|weights"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 

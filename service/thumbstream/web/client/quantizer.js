@@ -6,8 +6,8 @@
 
 /**
  * @param {{planes: number, groups: number[], starts: number[]}} layout
- * @returns {{plane: number, groupIndex: number, channels: number[]}[]} the steps in coding order, with the
- *   channels of the group whose first plane is this one or an earlier one
+ * @returns {{plane: number, groupIndex: number, channels: number[]}[]} the steps in coding order, with
+ *   the channels of the group whose first plane is this one or an earlier one
  */
 export function codingSteps({ planes, groups, starts }) {
   const steps = [];

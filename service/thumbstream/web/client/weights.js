@@ -13,7 +13,7 @@ const PROBABILITIES = 2048;
 
 const NARROW = 6; // the first tables have one byte per number, the others three
 
-/** The tables in the order of a payload: the number of blocks, of rows in a block, of numbers in a row. */
+/** The tables in the order of a payload: `[blocks, rows in a block, numbers in a row]`. */
 function tableShapes({ planes, groups, starts: { length: channels }, hidden, second }) {
   const a = [FEATURES, channels, hidden];
   const gain = [planes, 2, channels];
