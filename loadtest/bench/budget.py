@@ -17,7 +17,7 @@ from thumbstream.codec.rate_curve import RateCurve, measure_curve
 from thumbstream.errors import IngestError
 from thumbstream.images import thumbnail
 from thumbstream.models import installed_models
-from thumbstream.page_budget import Shown, plan
+from thumbstream.page_budget import PageImage, plan_budget
 
 BYTES_EACH = (16, 32, 64, 128)
 
@@ -50,15 +50,15 @@ def main(argv: list[str] | None = None) -> int:
     print(f"processor time: encode {1e3 * encoding / n:.1f} ms, curve {1e3 * measuring / n:.1f} ms")
     print(f"stored: stream {stored_streams / n:.0f} bytes, curve {stored_curves / n:.0f} bytes")
     for measure in ("ssim", "psnr"):
-        page = [Shown(curve.lengths, getattr(curve, measure)) for curve in curves]
+        page = [PageImage(curve.lengths, getattr(curve, measure)) for curve in curves]
         for each in BYTES_EACH:
             print(line(measure, page, each))
     return 0
 
 
-def line(measure: str, page: Sequence[Shown], each: int) -> str:
+def line(measure: str, page: Sequence[PageImage], each: int) -> str:
     """One budget of ``each`` bytes a picture."""
-    found = plan(page, each * len(page))
+    found = plan_budget(page, each * len(page))
     longest = max(picture.lengths[-1] for picture in page)
     as_good = (
         limit
@@ -67,7 +67,7 @@ def line(measure: str, page: Sequence[Shown], each: int) -> str:
     )
     return (
         f"{measure} {each:4} bytes each: split {found.best.mean:.3f}, "
-        f"equal shares {found.equal.mean:.3f}, as good with {next(as_good, longest)} bytes each"
+        f"equal shares {found.uniform.mean:.3f}, as good with {next(as_good, longest)} bytes each"
     )
 
 

@@ -1,12 +1,12 @@
-"""Names of streams: the content id.
+"""Content ids of streams.
 
-An id is the base64url form (no padding) of a 128-bit BLAKE2b hash of the whole stream: equal
-streams have equal ids, and an id never comes to mean other bytes. 22 characters carry 132 bits, so
-the last one has only four possible values; the pattern says so, and every id that could not have
-been issued is refused before a store is asked.
+An id is the base64url form (no padding) of a 128-bit BLAKE2b hash of the full stream: equal streams
+have equal ids, and an id never comes to mean other bytes. 22 characters hold 132 bits, so the last
+one has only four possible values; `ID_PATTERN` says so, and ids that `identify` cannot return are
+rejected without reading a store.
 
-The rate-distortion curve of a stream lies in the same store under `curve_key` of its id, which is
-no id: what reads ids cannot be made to serve a curve.
+The rate-distortion curve of a stream is in the same store under `curve_key` of its id, which is not
+an id: no route that reads ids can return a curve.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
 """Use with ``fullmatch``."""
 
 CURVE_MARK = "~"
-"""Before an id: the key of its curve. Not base64url, so no id begins with it."""
+"""Prefix of an id in the key of its curve. Not base64url, so no id begins with it."""
 
 
 def identify(stream: bytes) -> str:
-    """The 22-character id of a whole stream."""
+    """The 22-character id of a full stream."""
     digest = blake2b(stream, digest_size=DIGEST_BYTES).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
@@ -37,5 +37,5 @@ def is_id(text: str) -> bool:
 
 
 def curve_key(key: str) -> str:
-    """Where the store keeps the curve of the stream with the id ``key``."""
+    """The store's key of the curve of the stream with the id ``key``."""
     return CURVE_MARK + key

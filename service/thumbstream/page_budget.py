@@ -1,14 +1,14 @@
-"""A page's bytes, split over its pictures so that the summed quality is highest.
+"""A page's bytes, allocated to its images so that their summed quality is highest.
 
-A picture's measured prefixes are points (bytes, quality); not showing it is the point (0, 0). Only
-points on the upper concave hull are used: along it, a byte is never worth more than the bytes
-before it. The steps between neighbours on all hulls are taken in the order of quality per byte;
-when a step no longer fits, its picture stays where it is and the search goes on with the others.
+Each measured prefix of an image is a point (bytes, quality); leaving the image out is the point
+(0, 0). Only points on the upper concave hull are used: along it, the marginal gain of a byte never
+rises. The steps between neighbours on all hulls are taken in the order of quality per byte; if a
+step no longer fits, its image gets no further steps, and the others go on.
 
-How far that can be from the best: if steps could be taken in part, taking them in this order would
-be optimal, and no choice of measured points can beat that. What `greedy` does not reach of it is
-less than the one step that did not fit first, so less than one step of one picture in the sum over
-the whole page. More bytes never make the sum smaller.
+Distance from the optimum: if steps could be taken in part, this order would be optimal, and no
+choice of measured points can do better than that. `allocate` misses less of it than the first step
+that did not fit: less than one step of one image in the sum over the page. More bytes never lower
+the sum.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from typing import NamedTuple
 
 
 class Point(NamedTuple):
-    """A prefix of a picture's stream."""
+    """A prefix of an image's stream."""
 
     bytes: int
     quality: float
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A picture of the page."""
+class PageImage:
+    """An image of the page."""
 
     lengths: tuple[int, ...]
-    """Measured prefixes in bytes: growing, the first above 0, the last the whole stream."""
+    """Measured prefixes in bytes: increasing, the first above 0, the last the full stream."""
     qualities: tuple[float, ...]
-    """What they are worth, each at least 0."""
-    times: int = 1
+    """Of the measured prefixes, each at least 0."""
+    uses: int = 1
     """How often the page shows it. Its bytes are sent once, its quality counts each time."""
 
     def at(self, length: int) -> Point:
-        """The longest prefix of at most ``length`` bytes; between two measured ones, on a line."""
+        """The longest prefix of at most ``length`` bytes; interpolated between measured ones."""
         after = bisect_left(self.lengths, length)
         if after == len(self.lengths):
             return Point(self.lengths[-1], self.qualities[-1])
@@ -47,48 +47,49 @@ class Shown:
         return Point(length, low + share * (self.qualities[after] - low))
 
 
-class Split(NamedTuple):
-    """A point for each picture, in their order."""
+class Allocation(NamedTuple):
+    """A point for each image, in their order."""
 
     points: tuple[Point, ...]
     mean: float
-    """Quality of the page: the mean over all places where it shows a picture."""
+    """Mean quality over all uses of images on the page."""
 
     @property
     def bytes(self) -> int:
-        """What the page takes in all."""
+        """Bytes of the page."""
         return sum(point.bytes for point in self.points)
 
 
-class Plan(NamedTuple):
-    """How to spend a budget, and what it is worth."""
+class BudgetPlan(NamedTuple):
+    """How to spend a budget, compared with a uniform limit."""
 
-    best: Split
-    equal: Split
-    """The yardstick: the same limit for every picture."""
-    bytes_each: int
-    """That limit."""
+    best: Allocation
+    uniform: Allocation
+    """The same limit for every image."""
+    uniform_limit: int
+    """That limit, bytes."""
 
 
-def plan(pictures: Sequence[Shown], total: int) -> Plan:
-    """The better of `greedy` and equal shares, beside equal shares.
+def plan_budget(images: Sequence[PageImage], total: int) -> BudgetPlan:
+    """The better of `allocate` and a uniform limit, with ``total`` bytes.
 
-    Equal shares can only be better by what `greedy` left unspent: less than one step.
+    The uniform limit can only be better by what `allocate` left unspent: less than one step.
     """
-    each = equal_limit([picture.lengths[-1] for picture in pictures], total)
-    equal = _split(pictures, [picture.at(each) for picture in pictures])
-    return Plan(max(greedy(pictures, total), equal, key=lambda split: split.mean), equal, each)
+    limit = uniform_limit([image.lengths[-1] for image in images], total)
+    uniform = _allocation(images, [image.at(limit) for image in images])
+    best = max(allocate(images, total), uniform, key=lambda allocation: allocation.mean)
+    return BudgetPlan(best, uniform, limit)
 
 
-def greedy(pictures: Sequence[Shown], total: int) -> Split:
-    """At most ``total`` bytes over the hulls of ``pictures``, as told above."""
-    points = [Point(0, 0.0)] * len(pictures)
+def allocate(images: Sequence[PageImage], total: int) -> Allocation:
+    """At most ``total`` bytes, step by step along the hulls of ``images``."""
+    points = [Point(0, 0.0)] * len(images)
     steps = [
-        (worth * picture.times, index, point)
-        for index, picture in enumerate(pictures)
-        for worth, point in hull(picture)
+        (gain * image.uses, index, point)
+        for index, image in enumerate(images)
+        for gain, point in hull(image)
     ]
-    steps.sort(key=lambda step: -step[0])  # stable: a picture's own steps keep their order
+    steps.sort(key=lambda step: -step[0])  # stable: the steps of one image stay in order
     left, stopped = total, set[int]()
     for _, index, point in steps:
         if index in stopped:
@@ -99,28 +100,28 @@ def greedy(pictures: Sequence[Shown], total: int) -> Split:
             continue
         points[index] = point
         left -= more
-    return _split(pictures, points)
+    return _allocation(images, points)
 
 
-def hull(picture: Shown) -> list[tuple[float, Point]]:
-    """The upper concave hull from (0, 0): points with the worth of the step to each, falling.
+def hull(image: PageImage) -> list[tuple[float, Point]]:
+    """The upper concave hull from (0, 0): each point with the marginal gain of the step to it.
 
-    A step's worth is quality per byte.
+    The marginal gain is quality per byte; it falls from step to step.
     """
     corners = [(0.0, Point(0, 0.0))]
-    for point in map(Point, picture.lengths, picture.qualities):
+    for point in map(Point, image.lengths, image.qualities):
         if point.quality <= corners[-1][1].quality:
             continue
-        worth = _worth(corners[-1][1], point)
-        while len(corners) > 1 and corners[-1][0] <= worth:
+        gain = _marginal_gain(corners[-1][1], point)
+        while len(corners) > 1 and corners[-1][0] <= gain:
             corners.pop()
-            worth = _worth(corners[-1][1], point)
-        corners.append((worth, point))
+            gain = _marginal_gain(corners[-1][1], point)
+        corners.append((gain, point))
     return corners[1:]
 
 
-def equal_limit(lengths: Sequence[int], total: int) -> int:
-    """The highest limit under which streams of ``lengths`` bytes take at most ``total`` in all."""
+def uniform_limit(lengths: Sequence[int], total: int) -> int:
+    """The highest limit with which streams of ``lengths`` bytes have at most ``total`` in sum."""
     left = total
     for done, length in enumerate(sorted(lengths)):
         share = left // (len(lengths) - done)
@@ -130,11 +131,11 @@ def equal_limit(lengths: Sequence[int], total: int) -> int:
     return max(lengths, default=0)
 
 
-def _worth(start: Point, end: Point) -> float:
+def _marginal_gain(start: Point, end: Point) -> float:
     return (end.quality - start.quality) / (end.bytes - start.bytes)
 
 
-def _split(pictures: Sequence[Shown], points: Sequence[Point]) -> Split:
-    places = sum(picture.times for picture in pictures)
-    quality = sum(p.times * point.quality for p, point in zip(pictures, points, strict=True))
-    return Split(tuple(points), quality / places if places else 0.0)
+def _allocation(images: Sequence[PageImage], points: Sequence[Point]) -> Allocation:
+    uses = sum(image.uses for image in images)
+    quality = sum(i.uses * point.quality for i, point in zip(images, points, strict=True))
+    return Allocation(tuple(points), quality / uses if uses else 0.0)

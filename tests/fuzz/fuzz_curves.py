@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.errors import CurveError
-from thumbstream.page_budget import Shown, plan
+from thumbstream.page_budget import PageImage, plan_budget
 
 LONGEST = 120
 """Bytes of an input: 20 points; a measured curve has 10 to 30."""
@@ -27,11 +27,11 @@ def check(data: bytes) -> bool:
         for goal in (0.0, qualities[0], max(qualities)):
             reached = curve.shortest(measure, goal)
             assert reached in curve.lengths
-        shown = [Shown(curve.lengths, qualities), Shown(curve.lengths, qualities[::-1], 3)]
+        images = [PageImage(curve.lengths, qualities), PageImage(curve.lengths, qualities[::-1], 3)]
         for total in BUDGETS:
-            found = plan(shown, total)
+            found = plan_budget(images, total)
             assert found.best.bytes <= total
-            assert found.best.mean >= found.equal.mean >= 0
+            assert found.best.mean >= found.uniform.mean >= 0
     return True
 
 

@@ -22,7 +22,7 @@ from thumbstream.http.query import MAX_IDS
 from thumbstream.http.schemas import BudgetRequest, BudgetShare, PageBudget, UniformAllocation
 from thumbstream.http.services import Services
 from thumbstream.http.signing import Grant, split_query
-from thumbstream.page_budget import Shown, plan
+from thumbstream.page_budget import PageImage, plan_budget
 
 MAX_BUDGET_IDS = 512
 """In one body: more pictures than any page shows at once."""
@@ -87,30 +87,30 @@ def _plan_page(
     known: set[str],
     stored: Mapping[str, bytes | None],
 ) -> PageBudget:
-    pictures = {}
-    for key, times in page.items():
+    images = {}
+    for key, uses in page.items():
         curve = RateCurve.from_stored(stored[key]) if key in known else None
         if curve is not None:
             qualities = curve.ssim if query.measure == "ssim" else curve.psnr
-            pictures[key] = Shown(curve.lengths, qualities, times)
-    chosen = plan(list(pictures.values()), query.total_bytes)
-    points = dict(zip(pictures, chosen.best.points, strict=True))
+            images[key] = PageImage(curve.lengths, qualities, uses)
+    plan = plan_budget(list(images.values()), query.total_bytes)
+    points = dict(zip(images, plan.best.points, strict=True))
     return PageBudget(
         measure=query.measure,
         total_bytes=query.total_bytes,
-        used_bytes=chosen.best.bytes,
-        mean=round(chosen.best.mean, DECIMALS),
+        used_bytes=plan.best.bytes,
+        mean=round(plan.best.mean, DECIMALS),
         uniform=UniformAllocation(
-            bytes_each=chosen.bytes_each, mean=round(chosen.equal.mean, DECIMALS)
+            bytes_each=plan.uniform_limit, mean=round(plan.uniform.mean, DECIMALS)
         ),
-        gain=round(chosen.best.mean - chosen.equal.mean, DECIMALS),
+        gain=round(plan.best.mean - plan.uniform.mean, DECIMALS),
         thumbs={
             key: BudgetShare(bytes=point.bytes, quality=round(point.quality, DECIMALS))
             for key, point in points.items()
         },
         urls=_urls([f"{key}:{p.bytes}" for key, p in points.items() if p.bytes]),
         unknown=[key for key in page if key not in known],
-        without_curve=[key for key in page if key in known and key not in pictures],
+        without_curve=[key for key in page if key in known and key not in images],
     )
 
 
