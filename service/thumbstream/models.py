@@ -2,7 +2,7 @@
 
 The package holds the default model, a source checkout all of them. Other distributions add theirs
 through the entry point group `ENTRY_POINTS`: each entry names a package whose subfolders are model
-folders (docs/artifact.md), as ``thumbstream-paper-models`` does.
+folders (docs/model-folder.md), as ``thumbstream-paper-models`` does.
 
 A bitstream id never changes its meaning, so old streams stay readable whatever the default becomes.
 """

@@ -485,7 +485,7 @@ def test_tables_that_are_none(tmp_path: Path, model_id: str) -> None:
         open_codec(folder, device="cpu")
 
 
-SCHEMA = ZOO.parents[1] / "docs" / "artifact.schema.json"
+SCHEMA = ZOO.parents[1] / "docs" / "manifest.schema.json"
 
 
 @pytest.mark.parametrize("name", installed_models().installed)

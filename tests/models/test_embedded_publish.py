@@ -88,7 +88,7 @@ def test_the_codec_reads_it(published: Path, smooth_pictures: list[NDArray[np.ui
 
 def test_the_manifest_is_that_of_the_family(published: Path, product: EmbeddedConfig) -> None:
     manifest = manifest_of(published)
-    schema = json.loads((ROOT / "docs" / "artifact.schema.json").read_text())
+    schema = json.loads((ROOT / "docs" / "manifest.schema.json").read_text())
     jsonschema.validate(manifest, schema)
     assert manifest["family"] == "embedded"
     assert manifest["bitstream_id"] == 7

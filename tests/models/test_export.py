@@ -179,7 +179,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(published: Published, tmp_path
 
 
 def test_the_manifest_follows_its_schema(published: Published) -> None:
-    schema = json.loads((ROOT / "docs" / "artifact.schema.json").read_text())
+    schema = json.loads((ROOT / "docs" / "manifest.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     written = (published.folder / "manifest.json").read_text()
     assert "NaN" not in written

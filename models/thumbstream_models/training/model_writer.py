@@ -1,6 +1,6 @@
 """Writes the folder of a published model: graphs, integer tables and their manifest.
 
-The fields of the manifest are defined in docs/artifact.md.
+The fields of the manifest are defined in docs/model-folder.md.
 """
 
 from __future__ import annotations

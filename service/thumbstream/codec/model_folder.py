@@ -3,7 +3,7 @@
 A folder holds ``manifest.json``, the files that the manifest lists with their SHA-256, and a model
 card for people. This is the only module of the codec that reads files. It has three parts: the
 folder itself, strict readers for manifest values (`require_type` and its like), and the checks that
-the entropy tables of every family must pass. See docs/artifact.md.
+the entropy tables of every family must pass. See docs/model-folder.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Manifest keys of the embedded family. See docs/artifact.md."""
+"""Manifest keys of the embedded family. See docs/model-folder.md."""
 
 from __future__ import annotations
 

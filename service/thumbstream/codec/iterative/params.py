@@ -1,4 +1,4 @@
-"""Manifest keys of the iterative families. See docs/artifact.md."""
+"""Manifest keys of the iterative families. See docs/model-folder.md."""
 
 from __future__ import annotations
 

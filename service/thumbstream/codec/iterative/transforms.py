@@ -3,7 +3,7 @@
 With shared weights one network runs in every iteration. Its code channels are divided into slots,
 ``planes`` channels for each iteration, and an iteration uses its own slot. With weights per
 iteration every iteration has a network with ``planes`` code channels. Both kinds may carry state
-from one iteration to the next. See docs/artifact.md.
+from one iteration to the next. See docs/model-folder.md.
 """
 
 from __future__ import annotations
