@@ -14,7 +14,7 @@ from PIL import Image
 
 from thumbstream.errors import IngestError
 from thumbstream.images import ImageLimits, Thumbnail, thumbnail
-from thumbstream.images.guards import PNG_CHUNK_OVERHEAD, PNG_SIGNATURE
+from thumbstream.images.formats.png import CHUNK_OVERHEAD, SIGNATURE
 
 LIMITS = ImageLimits(max_bytes=1 << 16, max_pixels=1 << 18, max_side=1 << 12)
 """Small, so that an input costs milliseconds: what a mutation enlarges is refused all the same."""
@@ -50,10 +50,10 @@ def check(data: bytes) -> bool:
 
 def mended(data: bytes) -> bytes:
     """``data``, if it is a PNG file, with the right checksums: else most mutations end there."""
-    if not data.startswith(PNG_SIGNATURE):
+    if not data.startswith(SIGNATURE):
         return data
-    result, position = bytearray(data), len(PNG_SIGNATURE)
-    while position + PNG_CHUNK_OVERHEAD <= len(data):
+    result, position = bytearray(data), len(SIGNATURE)
+    while position + CHUNK_OVERHEAD <= len(data):
         end = position + 8 + int.from_bytes(data[position : position + 4], "big")
         if end + 4 > len(data):
             break

@@ -16,7 +16,8 @@ from PIL import Image
 
 from thumbstream.errors import IngestError, InvalidImageError, TooManyPixelsError
 from thumbstream.images import thumbnail
-from thumbstream.images.guards import MAX_GIF_BLOCKS, MAX_JPEG_FILL, MAX_JPEG_SEGMENTS
+from thumbstream.images.formats.gif import MAX_BLOCKS
+from thumbstream.images.formats.jpeg import MAX_FILL, MAX_SEGMENTS
 
 LONG = 8 << 20
 """Bytes of a file that is long and holds almost nothing."""
@@ -124,10 +125,10 @@ def test_what_would_cost_much_is_refused(name: str, bombs: dict[str, Path]) -> N
 def test_what_is_a_little_unusual_is_not() -> None:
     file, start = gif()
     for kept in (
-        within(picture("JPEG"), 2, b"\xff\xe1\0\2", 4 * (MAX_JPEG_SEGMENTS - 20)),
-        within(picture("JPEG"), 2, b"\xff", MAX_JPEG_FILL - 100),
+        within(picture("JPEG"), 2, b"\xff\xe1\0\2", 4 * (MAX_SEGMENTS - 20)),
+        within(picture("JPEG"), 2, b"\xff", MAX_FILL - 100),
         within(picture("PNG"), 33, chunk(b"abCd", b""), 12 * 5000),
-        within(file, start, b"!\xfe\1a\0", 5 * (MAX_GIF_BLOCKS // 3 - 10)),
+        within(file, start, b"!\xfe\1a\0", 5 * (MAX_BLOCKS // 3 - 10)),
         bmp_of_runs(100, 100),
         tiff_of_one_tile(256),
     ):

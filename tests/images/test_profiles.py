@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from thumbstream.images import colour, reduce_to_grid, thumbnail
+from thumbstream.images import colour, icc, reduce_to_grid, thumbnail
 
 Save = Callable[..., bytes]
 
@@ -134,7 +134,7 @@ def test_srgb_costs_and_changes_nothing(photo_like: Callable[..., np.ndarray], s
         SWAPPED.replace(b"RGB ", b"CMYK"),
         SWAPPED.replace(b"RGB ", b"Lab "),
         SWAPPED.replace(b"acsp", b"nope"),
-        SWAPPED + bytes(colour.MAX_PROFILE_BYTES),
+        SWAPPED + bytes(icc.MAX_PROFILE_BYTES),
     ],
 )
 @pytest.mark.parametrize("format_", ["PNG", "TIFF", "WEBP"])

@@ -79,11 +79,21 @@ def test_the_grid(width: int, height: int, size: int, shape: tuple[int, int]) ->
     assert (result.width, result.height) == (width, height)
 
 
-def test_a_small_picture_is_enlarged() -> None:
-    tiny = Image.fromarray(np.array([[[0] * 3, [255] * 3]], np.uint8))
-    result = reduce_to_grid(tiny, 32)
-    assert result.pixels.shape == (16, 32, 3)
-    row = result.pixels[8, :, 0].astype(int)
-    assert row[0] < 10
-    assert row[-1] > 245
-    assert (np.diff(row[4:-4]) >= 0).all()
+@pytest.mark.parametrize("size", [32, 256])
+@pytest.mark.parametrize(
+    ("picture", "grid"),
+    [
+        ((1, 1), (8, 8)),
+        ((9, 6), (16, 11)),
+        ((6, 9), (11, 16)),
+        ((16, 2), (16, 2)),
+        ((17, 1), (24, 1)),
+    ],
+)
+def test_small_picture_is_not_enlarged_beyond_a_multiple_of_8(
+    picture: tuple[int, int], grid: tuple[int, int], size: int
+) -> None:
+    assert grid_shape(*picture, size) == grid
+    result = reduce_to_grid(Image.new("RGB", picture, (9, 99, 199)), size)
+    assert result.pixels.shape == (grid[1], grid[0], 3)
+    assert (result.width, result.height) == picture

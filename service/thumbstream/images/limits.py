@@ -1,4 +1,4 @@
-"""How much of a stranger's picture is looked at, and one error per way to refuse it."""
+"""What an untrusted picture may cost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MEBIBYTE = 1 << 20
 class ImageLimits:
     """What an untrusted picture may cost. Checked before pixels are decoded.
 
-    ``max_pixels`` is the limit on memory. Measured at the peak, in bytes a pixel: JPEG 0.2 (but
-    progressive 3 to 6), PNG and TIFF 5, AVIF 9, WebP 16; GIF 1.5.
+    ``max_pixels`` limits memory. Measured at the peak, in bytes a pixel: JPEG 0.2 (but progressive
+    3 to 6), PNG and TIFF 5, AVIF 9, WebP 16; GIF 1.5.
     """
 
     max_bytes: int = 20 * MEBIBYTE
@@ -23,6 +23,8 @@ class ImageLimits:
     """Width times height."""
     max_side: int = 30_000
     """The longer side, pixels."""
+    max_missing: float = 0.25
+    """Part of the rows of a JPEG that may be missing because the end of the file is."""
 
     def check_bytes(self, length: int) -> None:
         """Raises ``TooManyBytesError`` for a file of ``length`` bytes that is too long."""

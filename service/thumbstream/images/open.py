@@ -1,62 +1,49 @@
-"""Untrusted bytes -> a Pillow picture whose header passed the limits and whose pixels are not read.
+"""Untrusted bytes -> an opened picture whose header was checked against the limits.
 
 1. Bytes: never more than ``max_bytes`` are read.
-2. Format: the first bytes must match a decoder on the allow-list; no other decoder is tried.
-3. Header: the decoder of that format reads the size, and nothing more.
-4. Size: width, height and pixels are held against the limits.
+2. Format: the first bytes must match a format on the allow-list; no other decoder is tried.
+3. Structure: what could be costly is counted, and metadata that is not needed is removed.
+4. Size: width, height and pixels are compared with the limits.
 
-The decoders are called directly because ``PIL.Image.open`` judges sizes by its own process-wide
-limit: a warning above it, an error above twice as much. Three decoders do so on their own account
-as well, so that limit is raised, never lowered or removed, to what the caller admits.
+The decoders are called directly because ``PIL.Image.open`` compares sizes with a limit of its own
+for the whole process: a warning above it, an error above twice as much.
 """
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable
 from typing import BinaryIO
 
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
 
-from thumbstream.errors import InvalidImageError, UnsupportedFormatError
-from thumbstream.images.guards import (
-    MAX_AVIF_BOXES,
-    MAX_JPEG_SCANS,
-    avif_boxes,
-    check_decoding,
-    check_gif_head,
-    check_jpeg_head,
-    jpeg_scans,
-    mend_colour_key,
-    without_png_bombs,
-)
+from thumbstream.errors import UnsupportedFormatError
+from thumbstream.images.formats import isobmff
+from thumbstream.images.formats.avif import open_avif
+from thumbstream.images.formats.bmp import open_bmp
+from thumbstream.images.formats.gif import open_gif
+from thumbstream.images.formats.heic import open_heic
+from thumbstream.images.formats.jpeg import open_jpeg
+from thumbstream.images.formats.png import open_png
+from thumbstream.images.formats.tiff import open_tiff
+from thumbstream.images.formats.webp import open_webp
 from thumbstream.images.limits import ImageLimits
+from thumbstream.images.source import Source
 
-_PLUGINS = (
-    JpegImagePlugin,
-    PngImagePlugin,
-    WebPImagePlugin,
-    GifImagePlugin,
-    AvifImagePlugin,
-    BmpImagePlugin,
-    TiffImagePlugin,
-)
-"""Imported for what they register with Pillow: one decoder per format below."""
+_OPEN: dict[str, Callable[[bytes, ImageLimits], Source]] = {
+    "JPEG": open_jpeg,
+    "PNG": open_png,
+    "WEBP": open_webp,
+    "GIF": open_gif,
+    "AVIF": open_avif,
+    "BMP": open_bmp,
+    "TIFF": open_tiff,
+}
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
-"""The allow-list, by Pillow's names."""
+FORMATS = tuple(_OPEN)
+"""The allow-list, by Pillow's names. HEIC is read as well where its package is installed."""
 
 PREFIX_BYTES = 16
-"""Bytes by which Pillow's decoders recognise their format."""
+"""Bytes by which Pillow's decoders recognize their format."""
 
 
 def read_source(source: bytes | BinaryIO, limits: ImageLimits) -> bytes:
@@ -67,7 +54,7 @@ def read_source(source: bytes | BinaryIO, limits: ImageLimits) -> bytes:
 
 
 def _read(file: BinaryIO, size: int) -> bytes:
-    """Up to ``size`` bytes: raw pipes and sockets give fewer than they are asked for."""
+    """Up to ``size`` bytes: a read of a raw pipe or socket may return fewer than requested."""
     parts = []
     while size > 0 and (part := file.read(size)):
         parts.append(part)
@@ -75,38 +62,20 @@ def _read(file: BinaryIO, size: int) -> bytes:
     return b"".join(parts)
 
 
-def format_of(data: bytes) -> str:
-    """Name of the format that ``data`` begins like; ``UnsupportedFormatError`` if none."""
-    for name in FORMATS:
-        _, accept = Image.OPEN[name]
-        # A decoder that Pillow was built without answers with a text instead of a truth value.
-        if accept is not None and accept(data[:PREFIX_BYTES]) is True:
-            return name
-    raise UnsupportedFormatError(f"the picture is none of {', '.join(FORMATS)}")
-
-
-def open_picture(data: bytes, limits: ImageLimits) -> ImageFile.ImageFile:
+def open_picture(data: bytes, limits: ImageLimits) -> Source:
     """The picture in ``data``, opened and not decoded, with its size within ``limits``.
 
     Raises ``IngestError`` for what is refused, and whatever Pillow raises for what is broken.
     """
-    name = format_of(data)
-    if Image.MAX_IMAGE_PIXELS is not None and limits.max_pixels > Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = limits.max_pixels
-    if name == "PNG":
-        data = without_png_bombs(data)
-    if name == "AVIF" and avif_boxes(data) > MAX_AVIF_BOXES:
-        raise InvalidImageError(f"the AVIF file is described in more than {MAX_AVIF_BOXES} bytes")
-    if name == "JPEG":
-        check_jpeg_head(data)
-    if name == "GIF":
-        check_gif_head(data)
-    factory, _ = Image.OPEN[name]
-    image = factory(io.BytesIO(data), "")
-    limits.check_size(*image.size)
-    check_decoding(image, len(data), limits)
-    if name == "PNG":
-        mend_colour_key(image)
-    if name == "JPEG" and image.info.get("progressive") and jpeg_scans(data) > MAX_JPEG_SCANS:
-        raise InvalidImageError(f"the JPEG file has more than {MAX_JPEG_SCANS} scans")
-    return image
+    return _opener(data)(data, limits)
+
+
+def _opener(data: bytes) -> Callable[[bytes, ImageLimits], Source]:
+    for name, opener in _OPEN.items():
+        _, accept = Image.OPEN[name]
+        # A decoder that Pillow was built without returns a text instead of a truth value.
+        if accept is not None and accept(data[:PREFIX_BYTES]) is True:
+            return opener
+    if isobmff.brands(data) & isobmff.HEIC_BRANDS:
+        return open_heic
+    raise UnsupportedFormatError(f"the picture is none of {', '.join(FORMATS)}")

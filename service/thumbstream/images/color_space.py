@@ -1,0 +1,199 @@
+"""RGB color spaces without an ICC profile: CICP code points, or gamma and chromaticities.
+
+Code points are those of ITU-T H.273, which AVIF, HEIC and PNG (``cICP``) use. Pictures with an HDR
+transfer function are tone-mapped to SDR as Chromium does it: reference white (203 cd/m2) becomes
+half of the linear range, and what is brighter is compressed by the reference white tone mapping
+operator of SMPTE ST 2094-50, for a peak of 1000 cd/m2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Chromaticities = tuple[tuple[float, float], ...]
+"""(x, y) of red, green, blue and white."""
+
+D65 = (0.3127, 0.3290)
+ILLUMINANT_C = (0.310, 0.316)
+BT709: Chromaticities = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), D65)
+BT2020: Chromaticities = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), D65)
+SMPTE170M: Chromaticities = ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), D65)
+
+PRIMARIES: dict[int, Chromaticities] = {
+    1: BT709,
+    4: ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), ILLUMINANT_C),
+    5: ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06), D65),
+    6: SMPTE170M,
+    7: SMPTE170M,
+    8: ((0.681, 0.319), (0.243, 0.692), (0.145, 0.049), ILLUMINANT_C),
+    9: BT2020,
+    10: ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (1 / 3, 1 / 3)),
+    11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.314, 0.351)),
+    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), D65),
+    22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), D65),
+}
+
+SRGB, PQ, HLG = "srgb", "pq", "hlg"
+
+VIDEO = frozenset({1, 6, 11, 14, 15})
+"""Transfer functions of video cameras. A display shows them with a gamma of 2.4."""
+VIDEO_GAMMA = 2.4
+
+TRANSFERS: dict[int, str | float] = {
+    **dict.fromkeys(VIDEO, VIDEO_GAMMA),
+    4: 2.2,
+    5: 2.8,
+    7: "smpte240m",
+    8: 1.0,
+    13: SRGB,
+    16: PQ,
+    17: "smpte428",
+    18: HLG,
+}
+
+UNSPECIFIED = 2
+
+REFERENCE_WHITE = 203.0
+"""Luminance of diffuse white in HDR, cd/m2 (ITU-R BT.2408)."""
+PEAK = 1000.0 / REFERENCE_WHITE
+"""Luminance of the brightest color that is told apart, relative to diffuse white."""
+KNEE = 0.5
+"""Linear SDR value of diffuse white."""
+
+BAND_PIXELS = 1 << 18
+"""Pixels converted at a time: in floating point they take 12 bytes each, several times over."""
+
+
+@dataclass(frozen=True, slots=True)
+class RgbSpace:
+    """An RGB color space: primaries and white, and the transfer function of its samples."""
+
+    chromaticities: Chromaticities = BT709
+    transfer: str | float = SRGB
+    """A name, or the exponent that makes samples linear."""
+
+    @property
+    def is_srgb(self) -> bool:
+        """Whether samples need no conversion."""
+        return self.chromaticities == BT709 and self.transfer == SRGB
+
+
+def from_cicp(primaries: int, transfer: int, *, video_is_srgb: bool) -> RgbSpace | None:
+    """The space of H.273 code points; None if they are unspecified or unknown.
+
+    ``video_is_srgb``: samples with a transfer function of `VIDEO` are shown like sRGB, which is
+    what cameras and encoders of AVIF and HEIC mean by it.
+    """
+    if primaries == transfer == UNSPECIFIED:
+        return None
+    chromaticities = BT709 if primaries == UNSPECIFIED else PRIMARIES.get(primaries)
+    function = SRGB if transfer == UNSPECIFIED else TRANSFERS.get(transfer)
+    if video_is_srgb and transfer in VIDEO:
+        function = SRGB
+    if chromaticities is None or function is None:
+        return None
+    return RgbSpace(chromaticities, function)
+
+
+def to_srgb(pixels: NDArray[np.uint8], space: RgbSpace) -> NDArray[np.uint8]:
+    """``pixels`` (H, W, 3) of ``space`` as sRGB."""
+    out = np.empty_like(pixels)
+    rows = max(1, BAND_PIXELS // pixels.shape[1])
+    for top in range(0, len(pixels), rows):
+        out[top : top + rows] = _to_srgb(pixels[top : top + rows], space)
+    return out
+
+
+def _to_srgb(pixels: NDArray[np.uint8], space: RgbSpace) -> NDArray[np.uint8]:
+    linear = _linear_table(space.transfer)[pixels]
+    chromaticities = space.chromaticities
+    if space.transfer in (PQ, HLG):
+        linear = _tone_mapped(_multiply(linear, chromaticities, BT2020), space.transfer == HLG)
+        chromaticities = BT2020
+    linear = np.clip(_multiply(linear, chromaticities, BT709), 0, 1)
+    samples: NDArray[np.uint8] = _encoding_table()[np.rint(linear * 65535).astype(np.uint16)]
+    return samples
+
+
+def _multiply(linear: Floats, source: Chromaticities, target: Chromaticities) -> Floats:
+    if source == target:
+        return linear
+    converted: Floats = linear @ _matrix(source, target).T
+    return converted
+
+
+def _tone_mapped(linear: Floats, hlg: bool) -> Floats:
+    """Linear BT.2020 light, 1 for diffuse white (``hlg``: scene light), with 1 for SDR white."""
+    if hlg:
+        luminance = linear @ _xyz_matrix(BT2020)[1].astype(np.float32)
+        linear = linear * (PEAK * np.maximum(luminance, 0) ** 0.2)[..., None]
+    brightest = np.maximum(linear.max(axis=-1, keepdims=True), 1e-6)
+    # A quadratic Bezier curve from (1, KNEE), with its slope, to (PEAK, 1).
+    middle_x, middle_y = 0.35 + 0.65 / KNEE, 0.35 * KNEE + 0.65
+    a, b = 1 - 2 * middle_x + PEAK, 2 * (middle_x - 1)
+    above = np.clip(brightest, 1, PEAK) - 1
+    t = (np.sqrt(b * b + 4 * a * above) - b) / (2 * a)
+    curve = KNEE + 2 * (middle_y - KNEE) * t + (KNEE - 2 * middle_y + 1) * t * t
+    mapped: Floats = linear * (np.where(brightest <= 1, KNEE * brightest, curve) / brightest)
+    return mapped
+
+
+@lru_cache(maxsize=64)
+def _linear_table(transfer: str | float) -> Floats:
+    """Linear light of the 256 samples."""
+    e = np.arange(256) / 255
+    if isinstance(transfer, float | int):
+        light = e**transfer
+    elif transfer == SRGB:
+        light = np.where(e <= 0.04045, e / 12.92, ((e + 0.055) / 1.055) ** 2.4)
+    elif transfer == PQ:
+        p = e ** (32 / 2523)
+        light = np.maximum(p - 0.8359375, 0) / (18.8515625 - 18.6875 * p)
+        light = 10_000 / REFERENCE_WHITE * light ** (16384 / 2610)
+    elif transfer == HLG:
+        light = np.where(
+            e <= 0.5, e * e / 3, (np.exp((e - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        )
+    elif transfer == "smpte240m":
+        light = np.where(e < 0.0913, e / 4, ((e + 0.1115) / 1.1115) ** (1 / 0.45))
+    else:  # SMPTE ST 428-1, digital cinema
+        light = e**2.6 * 52.37 / 48
+    table: Floats = light.astype(np.float32)
+    return table
+
+
+@lru_cache(maxsize=1)
+def _encoding_table() -> NDArray[np.uint8]:
+    """Samples of sRGB for linear light in 65,535 steps."""
+    light = np.arange(65536) / 65535
+    samples = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    table: NDArray[np.uint8] = np.rint(255 * samples).astype(np.uint8)
+    return table
+
+
+@lru_cache(maxsize=64)
+def _matrix(source: Chromaticities, target: Chromaticities) -> Floats:
+    """From linear RGB of ``source`` to that of ``target``, adapted to its white (Bradford)."""
+    bradford = np.array(
+        [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+    )
+    cones = [bradford @ _xyz(*space[3]) for space in (source, target)]
+    adaptation = np.linalg.inv(bradford) @ np.diag(cones[1] / cones[0]) @ bradford
+    matrix = np.linalg.inv(_xyz_matrix(target)) @ adaptation @ _xyz_matrix(source)
+    result: Floats = matrix.astype(np.float32)
+    return result
+
+
+def _xyz_matrix(space: Chromaticities) -> NDArray[np.float64]:
+    """From linear RGB to XYZ. LinAlgError if the primaries are on one line."""
+    primaries = np.stack([_xyz(*point) for point in space[:3]], axis=1)
+    return primaries * np.linalg.solve(primaries, _xyz(*space[3]))
+
+
+def _xyz(x: float, y: float) -> NDArray[np.float64]:
+    return np.array([x / y, 1.0, (1 - x - y) / y]) if y else np.array([x, 0.0, 1 - x])

@@ -1,0 +1,66 @@
+"""The orientation in EXIF metadata, and nothing else of it.
+
+A general reader is not needed, and costs: a value may be an array of millions of fractions.
+Orientation in XMP is not followed, as in browsers.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from PIL import Image
+
+MAX_ENTRIES = 512
+"""Entries of the first directory that are looked at; cameras write about 20."""
+
+_ORIENTATION = 0x0112
+_SHORT = 3
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""Orientation -> what turns the stored picture upright."""
+
+SIDEWAYS = frozenset({5, 6, 7, 8})
+"""Orientations that exchange width and height."""
+
+
+def opened_orientation(image: Image.Image) -> int:
+    """Orientation, 1 to 8, of an image that Pillow opened; it may have been changed since."""
+    if image.info.keys() & {"xmp", "XML:com.adobe.xmp"}:  # Pillow would fall back on that
+        return read_orientation(image.info.get("exif"))
+    try:
+        value = int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # broken metadata does not cost the picture
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def read_orientation(exif: object) -> int:
+    """Orientation, 1 to 8, of EXIF data with or without its ``Exif`` header; 1 if there is none."""
+    if not isinstance(exif, bytes):
+        return 1
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None or len(tiff) < 8:
+        return 1
+    (start,) = struct.unpack_from(order + "I", tiff, 4)
+    if start + 2 > len(tiff):
+        return 1
+    (count,) = struct.unpack_from(order + "H", tiff, start)
+    for entry in range(min(count, MAX_ENTRIES)):
+        position = start + 2 + 12 * entry
+        if position + 12 > len(tiff):
+            break
+        tag, kind, length = struct.unpack_from(order + "HHI", tiff, position)
+        if (tag, kind, length) == (_ORIENTATION, _SHORT, 1):
+            value: int
+            (value,) = struct.unpack_from(order + "H", tiff, position + 8)
+            return value if value in range(1, 9) else 1
+    return 1

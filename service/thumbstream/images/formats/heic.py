@@ -1,0 +1,34 @@
+"""HEIC, where the package ``pillow-heif`` is installed (``pip install thumbstream[heif]``)."""
+
+from __future__ import annotations
+
+import io
+import struct
+from importlib import import_module
+
+from thumbstream.errors import InvalidImageError, UnsupportedFormatError
+from thumbstream.images.formats import isobmff
+from thumbstream.images.limits import ImageLimits
+from thumbstream.images.source import Source
+
+
+def open_heic(data: bytes, limits: ImageLimits) -> Source:
+    """Open a HEIC file; the pixels are not decoded. Raises ``IngestError``."""
+    try:
+        pillow_heif = import_module("pillow_heif")
+    except ImportError:
+        raise UnsupportedFormatError(
+            "the picture is HEIC, which is read only where thumbstream[heif] is installed"
+        ) from None
+    if isobmff.description_bytes(data) > isobmff.MAX_DESCRIPTION:
+        raise InvalidImageError(
+            f"the HEIC file is described in more than {isobmff.MAX_DESCRIPTION} bytes"
+        )
+    image = pillow_heif.HeifImageFile(io.BytesIO(isobmff.hide_exif(data)))
+    limits.check_size(*image.size)
+    try:
+        properties = isobmff.primary_properties(data)
+    except (struct.error, IndexError):  # damage that the decoder does not mind
+        properties = []
+    # Rotation, mirroring and the clean aperture are applied by the decoder.
+    return Source(image, color=image.info.get("icc_profile") or isobmff.color(properties))

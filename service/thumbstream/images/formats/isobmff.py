@@ -1,0 +1,140 @@
+"""The boxes of an ISO base media file (AVIF, HEIC) that describe its primary picture."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+
+from thumbstream.images.color_space import RgbSpace, from_cicp
+from thumbstream.images.source import Box
+
+MAX_DESCRIPTION = 256 << 10
+"""Longest description of a picture, bytes: 4,096 tiles take 180 KB, one picture 300 bytes. The
+boxes may name 65,535 parts and more, and the decoder looks each of them up among all: three
+megabytes keep it busy for ten seconds."""
+
+_DESCRIPTIONS = frozenset({b"meta", b"moov"})
+
+HEIC_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
+
+
+def brands(data: bytes) -> set[bytes]:
+    """The brands of the file, major and compatible; empty if it is no ISO base media file."""
+    if data[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(data[:4], "big"), 256, len(data))
+    return {data[8:12], *(data[i : i + 4] for i in range(16, end - 3, 4))}
+
+
+def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start of the content, end) of the boxes in ``data[start:end]``."""
+    while start + 8 <= end:
+        length = int.from_bytes(data[start : start + 4], "big")
+        header = 8
+        if length == 1:  # the true length follows, as 64 bits
+            length = int.from_bytes(data[start + 8 : start + 16], "big")
+            header = 16
+        left = end - start
+        length = left if length == 0 else min(max(length, header), left)  # 0: to the end
+        yield data[start + 4 : start + 8], min(start + header, end), start + length
+        start += length
+
+
+def description_bytes(data: bytes) -> int:
+    """Length of the contents of the boxes that describe the file; they are not read."""
+    return sum(
+        end - start for kind, start, end in boxes(data, 0, len(data)) if kind in _DESCRIPTIONS
+    )
+
+
+def hide_exif(data: bytes) -> bytes:
+    """The file with its EXIF item renamed.
+
+    Pillow would parse all of it, and its orientation does not count: ISO 23008-12 has ``irot`` and
+    ``imir`` for that.
+    """
+    for kind, start, end in _meta(data):
+        if kind == b"iinf" and b"Exif" in data[start:end]:
+            return data[:start] + data[start:end].replace(b"Exif", b"exif") + data[end:]
+    return data
+
+
+def primary_properties(data: bytes) -> list[tuple[bytes, bytes]]:
+    """(type, content) of the properties of the primary item; empty if they cannot be read."""
+    found = {kind: (start, end) for kind, start, end in _meta(data)}
+    if b"pitm" not in found or b"iprp" not in found:
+        return []
+    start, _ = found[b"pitm"]
+    item = int.from_bytes(data[start + 4 : start + (6 if data[start] == 0 else 8)], "big")
+    properties: list[tuple[bytes, bytes]] = []
+    indices: list[int] = []
+    for kind, inner, inner_end in boxes(data, *found[b"iprp"]):
+        if kind == b"ipco":
+            properties = [(k, data[s:e]) for k, s, e in boxes(data, inner, inner_end)]
+        elif kind == b"ipma":
+            indices += _associations(data[inner:inner_end], item)
+    return [properties[index - 1] for index in indices if 0 < index <= len(properties)]
+
+
+def _meta(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    for kind, start, end in boxes(data, 0, len(data)):
+        if kind == b"meta":
+            yield from boxes(data, start + 4, end)
+            return
+
+
+def _associations(content: bytes, item: int) -> list[int]:
+    """Indices, from 1, of the properties that an ``ipma`` box associates with ``item``."""
+    id_format = ">H" if content[0] == 0 else ">I"
+    wide = bool(content[3] & 1)
+    (entries,) = struct.unpack_from(">I", content, 4)
+    position = 8
+    for _ in range(entries):
+        (entry,) = struct.unpack_from(id_format, content, position)
+        position += struct.calcsize(id_format)
+        count = content[position]
+        position += 1
+        width = 2 if wide else 1
+        if entry == item:
+            mask = 0x7FFF if wide else 0x7F
+            fields = content[position : position + count * width]
+            return [
+                int.from_bytes(fields[i : i + width], "big") & mask
+                for i in range(0, len(fields), width)
+            ]
+        position += count * width
+    return []
+
+
+def color(properties: list[tuple[bytes, bytes]]) -> RgbSpace | None:
+    """The color space of the first ``colr`` box with code points."""
+    for kind, content in properties:
+        if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 10:
+            primaries, transfer = struct.unpack_from(">HH", content, 4)
+            return from_cicp(primaries, transfer, video_is_srgb=True)
+    return None
+
+
+def clean_aperture(properties: list[tuple[bytes, bytes]], width: int, height: int) -> Box | None:
+    """The part of a picture of ``width`` x ``height`` that its ``clap`` box says to show.
+
+    None for a box that is invalid, or does not begin at the top left: as in browsers, so that
+    nothing is cut off that another program would show.
+    """
+    content = next((content for kind, content in properties if kind == b"clap"), b"")
+    if len(content) < 32:
+        return None
+    values = struct.unpack(">IIIIiIiI", content[:32])
+    if 0 in values[1::2]:
+        return None
+    wide, high, x, y = (Fraction(n, d) for n, d in zip(values[::2], values[1::2], strict=True))
+    if (
+        wide.denominator != 1
+        or high.denominator != 1
+        or not (0 < wide <= width and 0 < high <= height)
+    ):
+        return None
+    if x != (wide - width) / 2 or y != (high - height) / 2:
+        return None
+    return 0, 0, int(wide), int(high)

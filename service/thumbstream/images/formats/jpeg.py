@@ -1,0 +1,166 @@
+"""JPEG: only segments that decoding needs reach Pillow; scans are counted; the end may be missing.
+
+Pillow reads segments in Python, one at a time, and parses EXIF for a resolution. Every scan, even
+an empty one, costs a pass over the picture. Neither has a limit.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from thumbstream.errors import InvalidImageError
+from thumbstream.images.exif import read_orientation
+from thumbstream.images.limits import ImageLimits
+from thumbstream.images.source import Source
+
+MAX_SCANS = 100
+"""Of a progressive JPEG. Encoders write about 10."""
+
+MAX_SEQUENTIAL_SCANS = 4
+"""Of a sequential JPEG: one for each component."""
+
+MAX_SEGMENTS = 2000
+"""Before the first scan. Profiles, extended XMP and previews take hundreds in real files."""
+
+MAX_FILL = 64 * 1024
+"""Bytes between these segments, in total: padding, and damage."""
+
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
+"""A marker that is not a stuffed byte and not a restart: the end of entropy-coded data. Of several
+0xFF bytes before it, only the last is matched: ``+`` would take quadratic time."""
+
+_SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_TABLES = frozenset({0xC4, 0xDB, 0xDD})
+"""Huffman tables, quantization tables, restart interval."""
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SUPPORTED_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+"""Huffman coding; browsers do not read arithmetic coding, which costs ten times more."""
+_PROGRESSIVE = 0xC2
+_APPLICATION = {_APP0: b"JFIF\0", _APP2: b"ICC_PROFILE\0", _APP14: b"Adobe"}
+"""Application segments that say how the pixels are to be shown, and how they begin."""
+
+_EXIF = b"Exif\0\0"
+_END = b"\xff\xd9"
+
+GREY = (127, 128)
+"""What the decoder fills missing blocks with; 127 where Pillow inverts CMYK."""
+
+
+def open_jpeg(data: bytes, limits: ImageLimits) -> Source:
+    """Open a JPEG file; the pixels are not decoded. Raises ``InvalidImageError``."""
+    head = _read_head(data)
+    end = _check_scans(data, head)
+    truncated = end is not None
+    rest = data[head.end : end].rstrip(b"\xff") + _END if truncated else data[head.end :]
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(head.segments + rest))
+    limits.check_size(*image.size)
+    return Source(
+        image,
+        color=image.info.get("icc_profile"),
+        orientation=read_orientation(head.exif),
+        truncated=truncated,
+    )
+
+
+def check_embedded(data: bytes) -> None:
+    """Check a JPEG within another file. Raises ``InvalidImageError``."""
+    _check_scans(data, _read_head(data))
+
+
+def _check_scans(data: bytes, head: _Head) -> int | None:
+    """Where the scans of a file without an end marker stop to be complete; None: it has one."""
+    end, scans = read_scans(data, head.end)
+    most = MAX_SCANS if head.progressive else MAX_SEQUENTIAL_SCANS
+    if scans > most:
+        raise InvalidImageError(f"the JPEG file has {scans} scans; at most {most} are read")
+    return end
+
+
+class _Head(NamedTuple):
+    """What stands before the first scan."""
+
+    segments: bytes
+    """Those that are needed, from the start of the file."""
+    end: int
+    exif: bytes | None
+    progressive: bool
+
+
+def _read_head(data: bytes) -> _Head:
+    segments = [data[:2]]
+    exif = None
+    progressive = False
+    fill = 0
+    position = 2
+    for _ in range(MAX_SEGMENTS):
+        reach = position + MAX_FILL + 3
+        found = _MARKER.search(data, position, reach)
+        fill += (found.end() - 2 if found else min(reach, len(data))) - position
+        if fill > MAX_FILL:
+            raise InvalidImageError("the JPEG file has too much between its segments")
+        if found is None or found[1][0] in (_SOS, _EOI):
+            start = found.start() if found else len(data)
+            return _Head(b"".join(segments), start, exif, progressive)
+        marker, start, position = found[1][0], found.start(), found.end()
+        if marker in (_SOI, _TEM):
+            continue
+        position += max(2, int.from_bytes(data[position : position + 2], "big"))
+        content = data[start + 4 : position]
+        if marker in _FRAMES:
+            if marker not in _SUPPORTED_FRAMES:
+                raise InvalidImageError(
+                    "the JPEG file is lossless, hierarchical or arithmetic-coded, which is not "
+                    "supported"
+                )
+            progressive |= marker == _PROGRESSIVE
+        if marker == _APP1 and exif is None and content.startswith(_EXIF):
+            exif = content
+        needed = _APPLICATION.get(marker)
+        if (
+            marker in _TABLES
+            or marker in _FRAMES
+            or (needed is not None and content.startswith(needed))
+        ):
+            segments.append(data[start:position])
+    raise InvalidImageError(f"the JPEG file has more than {MAX_SEGMENTS} segments")
+
+
+def read_scans(data: bytes, position: int) -> tuple[int | None, int]:
+    """Where the scans stop to be complete (None: there is an end marker), and their number."""
+    scans = 0
+    while found := _MARKER.search(data, position):
+        marker = found[1][0]
+        position = found.end()
+        if marker == _EOI:
+            return None, scans
+        if marker in (_SOI, _TEM):
+            continue
+        scans += marker == _SOS
+        position += int.from_bytes(data[position : position + 2], "big")
+        if position > len(data):  # within a segment
+            return found.start(), scans
+    return len(data), scans
+
+
+def check_missing(image: Image.Image, limits: ImageLimits) -> None:
+    """Raises ``InvalidImageError`` if too many rows of a decoded, truncated JPEG are missing."""
+    width, height = image.size
+    rows = height
+    while rows > 0:
+        above = max(0, rows - 64)
+        samples = np.asarray(image.crop((0, above, width, rows))).reshape(rows - above, -1)
+        present = np.flatnonzero(~np.isin(samples, GREY).all(axis=1))
+        if present.size:
+            rows = above + int(present[-1]) + 1
+            break
+        rows = above
+    if height - rows > limits.max_missing * height:
+        raise InvalidImageError(
+            f"the JPEG file is cut off: {100 * (height - rows) // height} % of its rows are missing"
+        )

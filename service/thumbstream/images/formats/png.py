@@ -1,0 +1,227 @@
+"""PNG: only the chunks that hold pixels reach Pillow; of an animation the first frame does.
+
+Text and profiles are compressed, so that a few kilobytes may inflate to megabytes, and Pillow reads
+chunks in Python, one at a time. Chunks whose checksum is wrong are ignored where the picture can be
+shown without them.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from PIL import Image, PngImagePlugin
+
+from thumbstream.errors import InvalidImageError
+from thumbstream.images.color_space import BT709, RgbSpace, from_cicp
+from thumbstream.images.exif import read_orientation
+from thumbstream.images.limits import ImageLimits
+from thumbstream.images.source import Canvas, Color, Source
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+CHUNK_OVERHEAD = 12
+"""Length, type and CRC of a chunk, bytes."""
+
+MAX_CHUNKS = 20_000
+"""Encoders write 8 KiB and more into each."""
+
+MAX_ICC_BYTES = 1 << 20
+"""Longest inflated profile, bytes."""
+
+_USED = frozenset({b"acTL", b"fcTL", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"})
+"""Ancillary chunks that are read here, at most one of each before the pixels."""
+
+_GREY_KEY_SCALE = {"L;2": 255 // 3, "L;4": 255 // 15}
+"""Factor that brings a grey sample of 2 or 4 bits to 8 bits."""
+
+SRGB_GAMMA = 1 / 2.2
+GAMMA_TOLERANCE = 0.01
+
+
+class Chunk(NamedTuple):
+    """Type and extent of a chunk, with its overhead."""
+
+    kind: bytes
+    start: int
+    end: int
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether the picture cannot be shown without it."""
+        return self.kind[:1].isupper()
+
+
+def open_png(data: bytes, limits: ImageLimits) -> Source:
+    """Open a PNG file; the pixels are not decoded. Raises ``IngestError``."""
+    chunks = list(read_chunks(data))
+    first_pixels = next((i for i, chunk in enumerate(chunks) if chunk.kind == b"IDAT"), len(chunks))
+    used: dict[bytes, bytes] = {}
+    for chunk in chunks[:first_pixels]:
+        if chunk.kind in _USED and chunk.kind not in used and _is_intact(data, chunk):
+            used[chunk.kind] = data[chunk.start + 8 : chunk.end - 4]
+    canvas = None
+    frame = _first_frame(data, chunks, first_pixels) if b"acTL" in used else None
+    if frame is not None and b"fcTL" not in used:
+        data, canvas = frame
+        limits.check_size(canvas.width, canvas.height)
+    else:
+        data = strip_metadata(data, chunks)
+    image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    limits.check_size(*image.size)
+    if "transparency" in image.info:
+        image.info["transparency"] = transparency_key(image)
+    return Source(
+        image,
+        color=_color(used),
+        orientation=read_orientation(used.get(b"eXIf")),
+        canvas=canvas if canvas is not None and canvas[:2] != image.size else None,
+    )
+
+
+def read_chunks(data: bytes) -> Iterator[Chunk]:
+    """The chunks of a PNG file; the last one may be cut. Raises ``InvalidImageError``."""
+    position = len(SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        if position + CHUNK_OVERHEAD > len(data):
+            return
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind = data[position + 4 : position + 8]
+        yield Chunk(kind, position, position + CHUNK_OVERHEAD + length)
+        position += CHUNK_OVERHEAD + length
+        if kind == b"IEND":
+            return
+    raise InvalidImageError(f"the PNG file has more than {MAX_CHUNKS} chunks")
+
+
+def _is_intact(data: bytes, chunk: Chunk) -> bool:
+    if chunk.end > len(data):
+        return False
+    checksum = int.from_bytes(data[chunk.end - 4 : chunk.end], "big")
+    return zlib.crc32(data[chunk.start + 4 : chunk.end - 4]) == checksum
+
+
+def strip_metadata(data: bytes, chunks: list[Chunk]) -> bytes:
+    """The file without the ancillary chunks that Pillow does not need; ``data`` if it has none."""
+    needed = [
+        chunk
+        for chunk in chunks
+        if chunk.is_critical or (chunk.kind == b"tRNS" and _is_intact(data, chunk))
+    ]
+    if len(needed) == len(chunks):
+        return data
+    rest = data[chunks[-1].end :]
+    return b"".join([SIGNATURE, *(data[chunk.start : chunk.end] for chunk in needed), rest])
+
+
+def _first_frame(data: bytes, chunks: list[Chunk], pixels: int) -> tuple[bytes, Canvas] | None:
+    """A PNG file of the first animation frame, if that comes after the default picture."""
+    control = next((i for i, c in enumerate(chunks) if i > pixels and c.kind == b"fcTL"), None)
+    header = data[chunks[0].start + 8 : chunks[0].end - 4] if chunks else b""
+    if control is None or len(header) != 13 or not _is_intact(data, chunks[control]):
+        return None
+    fields = data[chunks[control].start + 8 : chunks[control].end - 4]
+    if len(fields) != 26:
+        return None
+    width, height, left, top = struct.unpack_from(">4I", fields, 4)
+    whole_width, whole_height = struct.unpack_from(">2I", header)
+    if not (width and height and left + width <= whole_width and top + height <= whole_height):
+        return None
+    parts = []
+    for chunk in chunks[control + 1 :]:
+        if chunk.kind != b"fdAT":
+            break
+        parts.append(data[chunk.start + 12 : chunk.end - 4])
+    if not parts:
+        return None
+    tables = [c for c in chunks[:pixels] if c.kind in (b"PLTE", b"tRNS") and _is_intact(data, c)]
+    frame = [
+        SIGNATURE,
+        _chunk(b"IHDR", struct.pack(">2I", width, height) + header[8:]),
+        *(data[chunk.start : chunk.end] for chunk in tables),
+        _chunk(b"IDAT", b"".join(parts)),
+        _chunk(b"IEND", b""),
+    ]
+    return b"".join(frame), Canvas(whole_width, whole_height, left, top)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(content, zlib.crc32(kind))
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def _color(chunks: dict[bytes, bytes]) -> Color:
+    """By the first of ``cICP``, ``iCCP``, ``sRGB`` and ``gAMA`` that can be used."""
+    cicp = chunks.get(b"cICP", b"")
+    if len(cicp) == 4 and cicp[2] == 0:
+        space = from_cicp(cicp[0], cicp[1], video_is_srgb=False)
+        if space is not None:
+            return space
+    if b"iCCP" in chunks:
+        profile = _inflate_profile(chunks[b"iCCP"])
+        if profile is not None:
+            return profile
+    if b"sRGB" in chunks or len(chunks.get(b"gAMA", b"")) != 4:
+        return None
+    gamma = int.from_bytes(chunks[b"gAMA"], "big") / 100_000
+    points = struct.unpack(">8I", chunks[b"cHRM"]) if len(chunks.get(b"cHRM", b"")) == 32 else None
+    return gamma_space(gamma, [value / 100_000 for value in points] if points else None)
+
+
+def color_of(info: dict[str | tuple[int, int], Any]) -> RgbSpace | None:
+    """The color space of a PNG that Pillow opened, without its profile; sRGB for other files."""
+    gamma, points = info.get("gamma"), info.get("chromaticity")
+    if "srgb" in info or not isinstance(gamma, float):
+        return None
+    return gamma_space(gamma, list(points) if points else None)
+
+
+def gamma_space(gamma: float, chromaticities: list[float] | None) -> RgbSpace | None:
+    """The space of ``gAMA`` and ``cHRM`` (white, red, green, blue).
+
+    As in browsers, chromaticities count with a gamma only, and a gamma without them that is about
+    that of sRGB means sRGB.
+    """
+    if not 0 < gamma < 1000:
+        return None
+    if chromaticities is None:
+        near = abs(gamma - SRGB_GAMMA) < GAMMA_TOLERANCE
+        return None if near else RgbSpace(BT709, 1 / gamma)
+    white, *primaries = zip(chromaticities[::2], chromaticities[1::2], strict=True)
+    if not all(y > 0 and x + y <= 1 for x, y in (white, *primaries)):
+        return RgbSpace(BT709, 1 / gamma)
+    return RgbSpace((*primaries, white), 1 / gamma)
+
+
+def _inflate_profile(content: bytes) -> bytes | None:
+    """The profile in an ``iCCP`` chunk (name, 0, method, zlib stream); None if it is too long."""
+    _, _, rest = content.partition(b"\0")
+    inflater = zlib.decompressobj()
+    try:
+        profile = inflater.decompress(rest[1:], MAX_ICC_BYTES)
+    except zlib.error:
+        return None
+    if rest[:1] != b"\0" or inflater.unconsumed_tail:
+        return None
+    return profile
+
+
+def transparency_key(image: Image.Image) -> object:
+    """The transparency of an opened PNG, with a color given in the depth of the file in 8 bits.
+
+    Pillow reduces the samples, and not the key. Once it has decoded them, only the value of the key
+    says that it has 16 bits.
+    """
+    key = image.info.get("transparency")
+    if not isinstance(image, PngImagePlugin.PngImageFile):
+        return key
+    raw_mode = str(image.tile[0].args) if image.tile else ""
+    if isinstance(key, tuple):
+        deep = raw_mode.startswith("RGB;16") or max(key) > 255
+        return tuple((value >> (8 if deep else 0)) & 0xFF for value in key)
+    if isinstance(key, int) and image.mode == "L":
+        return key * _GREY_KEY_SCALE.get(raw_mode, 1) & 0xFF
+    return key
