@@ -173,7 +173,7 @@ RATIOS = [ratio for long, short in ASPECT_RATIOS for ratio in ((long, short), (s
 
 
 def pixels_of(ratio: tuple[int, int]) -> tuple[int, int]:
-    return grid_shape(*ratio, 32)
+    return grid_shape(100 * ratio[0], 100 * ratio[1], 32)
 
 
 @pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: f"{ratio[0]}:{ratio[1]}")
@@ -209,7 +209,7 @@ def test_a_ratio_stands_for_those_near_it(
 
 @pytest.mark.parametrize(("width", "height"), [(4, 3), (16, 9), (1, 1), (2, 1), (32, 21)])
 def test_ratios_that_the_pixels_have_need_no_code(width: int, height: int) -> None:
-    shape = grid_shape(width, height, 32)
+    shape = pixels_of((width, height))
     header = write_header(7, *shape, aspect=(width, height))
     assert header == write_header(7, *shape)
     assert parse_header(header).exact_aspect is None

@@ -182,8 +182,8 @@ async def test_a_target_and_max_bytes_exclude_each_other(running: Running) -> No
 
 
 async def test_the_default_size_is_a_setting(start: Start) -> None:
-    running = await start(default_size=128)
-    assert (await running.upload())["thumb_width"] == 128
+    running = await start(default_size=48)
+    assert (await running.upload())["thumb_width"] == 48
 
 
 @pytest.mark.parametrize(
