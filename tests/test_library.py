@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import inspect as python_inspect
 import io
 import os
+import shutil
 import subprocess
 import sys
+import termios
 import threading
-import time
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,22 +19,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from launch import wait_until
 from numpy.typing import NDArray
 from PIL import Image
 
 import thumbstream
-from thumbstream.codec.bitstream import parse_header
+from thumbstream import models as models_module
+from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import MEASURES
 from thumbstream.errors import IngestError, InvalidImageError, UnsupportedFormatError
 from thumbstream.images import reduce_to_grid
-from thumbstream.models import installed_models
+from thumbstream.models import DEFAULT_MODEL, PAPER_MODELS, ModelRegistry, installed_models
 
 Pixels = NDArray[np.uint8]
 PhotoLike = Callable[..., Pixels]
 
 PAPER = "conv-lstm-1"
-"""The paper's model: what only its family says is asked of it, whatever the default is."""
+"""A model of the paper, for what only its family says, whatever the default is."""
 
 
 @pytest.fixture
@@ -79,7 +84,7 @@ class Pipe:
         return part
 
 
-def test_all_ways_to_hand_over_a_file(tmp_path: Path, png: bytes, stream: bytes) -> None:
+def test_encode_takes_every_kind_of_picture(tmp_path: Path, png: bytes, stream: bytes) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(png)
     assert thumbstream.encode(path) == stream
@@ -93,7 +98,7 @@ def test_all_ways_to_hand_over_a_file(tmp_path: Path, png: bytes, stream: bytes)
         assert thumbstream.encode(file) == stream
 
 
-def test_a_path_of_ones_own(tmp_path: Path, png: bytes, stream: bytes) -> None:
+def test_encode_takes_any_path_like_object(tmp_path: Path, png: bytes, stream: bytes) -> None:
     class Own:
         def __fspath__(self) -> str:
             return str(tmp_path / "picture.png")
@@ -102,7 +107,7 @@ def test_a_path_of_ones_own(tmp_path: Path, png: bytes, stream: bytes) -> None:
     assert thumbstream.encode(Own()) == stream
 
 
-def test_a_file_object_is_read_from_where_it_stands(png: bytes, stream: bytes) -> None:
+def test_a_file_object_is_read_from_its_position(png: bytes, stream: bytes) -> None:
     file = io.BytesIO(b"before" + png)
     file.seek(6)
     assert thumbstream.encode(file) == stream
@@ -110,8 +115,14 @@ def test_a_file_object_is_read_from_where_it_stands(png: bytes, stream: bytes) -
 
 @pytest.mark.parametrize("most", [7, 1 << 20])
 def test_a_file_object_that_cannot_seek(png: bytes, stream: bytes, most: int) -> None:
-    """Also one that gives less than it was asked for, as raw pipes and sockets do."""
+    """Also one that returns fewer bytes than requested, as raw pipes and sockets do."""
     assert thumbstream.encode(Pipe(png, most)) == stream
+
+
+def unread_bytes(pipe: int) -> int:
+    count = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
 
 
 @pytest.mark.parametrize("buffering", [-1, 0], ids=["buffered", "raw"])
@@ -122,7 +133,7 @@ def test_a_real_pipe(png: bytes, stream: bytes, buffering: int) -> None:
     def feed() -> None:
         with suppress(BrokenPipeError), open(write, "wb", buffering=0) as end:
             end.write(png[:half])
-            time.sleep(0.1)  # the reader has the first half, and asks for more
+            wait_until(lambda: unread_bytes(read) == 0, "the first half is read")
             end.write(png[half:])
 
     feeder = threading.Thread(target=feed)
@@ -146,7 +157,7 @@ def test_arrays(pixels: Pixels, stream: bytes) -> None:
     assert of_grey != stream
 
 
-def test_arrays_are_left_as_they_are(pixels: Pixels) -> None:
+def test_arrays_are_not_changed(pixels: Pixels) -> None:
     before = pixels.copy()
     pixels.flags.writeable = False
     thumbstream.encode(pixels)
@@ -164,14 +175,14 @@ def test_picture_modes(pixels: Pixels, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "CMYK"])
-def test_modes_that_lose_nothing_code_alike(pixels: Pixels, mode: str) -> None:
+def test_modes_without_loss_give_nearly_the_same_picture(pixels: Pixels, mode: str) -> None:
     """RGB in another mode is the same picture; CMYK and back may be off by a level or two."""
     expected = thumbstream.decode(thumbstream.encode(pixels)).astype(int)
     found = thumbstream.decode(thumbstream.encode(Image.fromarray(pixels).convert(mode)))
     assert np.abs(found - expected).mean() < 6
 
 
-def test_transparency_is_not_coded_as_what_it_hides(pixels: Pixels) -> None:
+def test_hidden_colours_do_not_matter(pixels: Pixels) -> None:
     hidden = np.dstack([pixels, np.zeros(pixels.shape[:2], np.uint8)])
     other = np.dstack([255 - pixels, np.zeros(pixels.shape[:2], np.uint8)])
     assert thumbstream.encode(hidden) == thumbstream.encode(other)
@@ -205,7 +216,7 @@ def test_the_aspect_is_kept(width: int, height: int, expected: tuple[int, int]) 
     assert (facts["width"], facts["height"]) == expected
 
 
-def test_it_looks_like_the_picture(pixels: Pixels, stream: bytes) -> None:
+def test_decoded_stream_resembles_the_picture(pixels: Pixels, stream: bytes) -> None:
     small = np.asarray(Image.fromarray(pixels).resize((32, 20), Image.Resampling.LANCZOS), float)
     error = np.sqrt(((thumbstream.decode(stream) - small) ** 2).mean())
     assert error < 0.6 * small.std()
@@ -220,7 +231,7 @@ def test_max_bytes_is_a_prefix(pixels: Pixels, stream: bytes) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 64])
-def test_prefixes_decode_and_are_told(stream: bytes, count: int) -> None:
+def test_prefixes_can_be_decoded_and_inspected(stream: bytes, count: int) -> None:
     assert thumbstream.decode(stream[:count]).shape == (20, 32, 3)
     facts = thumbstream.inspect(stream[:count])
     assert facts["length"] == count
@@ -242,7 +253,7 @@ COMMON_FACTS = {
 
 
 @pytest.mark.parametrize("model", installed_models().installed)
-def test_inspect_says_of_every_model(pixels: Pixels, model: str) -> None:
+def test_inspect_of_every_model(pixels: Pixels, model: str) -> None:
     stream = thumbstream.encode(pixels, model=model)
     facts = thumbstream.inspect(stream)
     assert facts.keys() > COMMON_FACTS
@@ -277,26 +288,26 @@ def test_inspect_of_a_whole_stream(paper_stream: bytes) -> None:
     }
 
 
-def test_inspect_of_nothing_but_a_header(paper_stream: bytes) -> None:
+def test_inspect_of_a_header_alone(paper_stream: bytes) -> None:
     facts = thumbstream.inspect(paper_stream[:1])
     assert (facts["codes"], facts["iterations"], facts["raw_length"]) == (0, 0, 1)
 
 
-def test_inspect_before_the_model_is_said() -> None:
+def test_inspect_of_a_header_cut_before_its_model() -> None:
     facts = thumbstream.inspect(b"\xe9")
     assert (facts["model"], facts["bitstream_id"]) == (None, None)
     assert (facts["width"], facts["height"], facts["alpha"]) == (80, 80, False)
     assert thumbstream.inspect(b"\xc9")["alpha"]
 
 
-def test_inspect_counts_codes_that_only_grow(paper_stream: bytes) -> None:
+def test_inspect_never_counts_fewer_codes_in_more_bytes(paper_stream: bytes) -> None:
     lengths = range(1, len(paper_stream) + 1, 5)
     codes = [thumbstream.inspect(paper_stream[:n])["codes"] for n in lengths]
     assert codes == sorted(codes)
     assert codes[-1] > codes[0] == 0
 
 
-def test_streams_may_be_any_buffer(stream: bytes) -> None:
+def test_streams_can_be_any_buffer(stream: bytes) -> None:
     expected = thumbstream.decode(stream)
     for buffer in (bytearray(stream), memoryview(stream), np.frombuffer(stream, np.uint8)):
         np.testing.assert_array_equal(thumbstream.decode(buffer), expected)
@@ -337,22 +348,24 @@ def test_a_target_in_bytes_is_a_prefix_of_a_model_without_stops(pixels: Pixels) 
 
 
 def test_a_target_in_bytes_is_met_to_the_byte(pixels: Pixels) -> None:
-    """By a stream that was searched for this length, of which no other prefix is asked for."""
+    """By a stream that was optimized for this length; its shorter prefixes do not matter."""
     for count in (1, 16, 64):
         assert len(thumbstream.encode(pixels, target=f"bytes:{count}")) == count
 
 
-def test_a_quality_that_no_prefix_reaches(pixels: Pixels, stream: bytes) -> None:
+def test_a_target_that_no_prefix_reaches_gives_the_full_stream(
+    pixels: Pixels, stream: bytes
+) -> None:
     assert thumbstream.encode(pixels, target="psnr:100") == stream
 
 
 @pytest.mark.parametrize("target", ["", "ssim", "ssim:2", "psnr:0", "bytes:0", "vmaf:90"])
-def test_what_is_no_target(pixels: Pixels, target: str) -> None:
+def test_rejects_invalid_targets(pixels: Pixels, target: str) -> None:
     with pytest.raises(ValueError, match="target"):
         thumbstream.encode(pixels, target=target)
 
 
-def test_a_target_and_max_bytes(pixels: Pixels) -> None:
+def test_rejects_a_target_with_max_bytes(pixels: Pixels) -> None:
     with pytest.raises(ValueError, match="exclude each other"):
         thumbstream.encode(pixels, target="ssim:0.5", max_bytes=64)
 
@@ -381,7 +394,7 @@ def test_models_by_name(pixels: Pixels, stream: bytes) -> None:
 
 
 @pytest.mark.parametrize("model", ["absent", "../zoo", "conv-lstm-1/", "CONV-LSTM-1", "."])
-def test_models_that_are_not_published(pixels: Pixels, stream: bytes, model: str) -> None:
+def test_rejects_unknown_models(pixels: Pixels, stream: bytes, model: str) -> None:
     for call in (
         lambda: thumbstream.encode(pixels, model=model),
         lambda: thumbstream.decode(stream, model=model),
@@ -390,7 +403,7 @@ def test_models_that_are_not_published(pixels: Pixels, stream: bytes, model: str
             call()
 
 
-def test_a_stream_of_a_model_that_is_not_here() -> None:
+def test_rejects_a_stream_of_an_unknown_model() -> None:
     stream = bytes([0xE3, 126, 20]) + bytes(9)
     for call in (thumbstream.decode, thumbstream.inspect):
         with pytest.raises(
@@ -403,19 +416,30 @@ def test_a_stream_of_a_model_that_is_not_here() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 7, 33, 264, -32])
-def test_wrong_sizes(pixels: Pixels, size: int) -> None:
+def test_rejects_invalid_sizes(pixels: Pixels, size: int) -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         thumbstream.encode(pixels, size=size)
 
 
+@pytest.mark.parametrize("size", [32.0, "32", True, None])
+def test_rejects_sizes_that_are_not_integers(pixels: Pixels, size: Any) -> None:
+    with pytest.raises(TypeError, match="size: expected an integer"):
+        thumbstream.encode(pixels, size=size)
+
+
+def test_takes_integers_of_numpy(pixels: Pixels) -> None:
+    expected = thumbstream.encode(pixels, size=16, max_bytes=20)
+    assert thumbstream.encode(pixels, size=np.int64(16), max_bytes=np.uint8(20)) == expected
+
+
 @pytest.mark.parametrize("count", [0, -1])
-def test_wrong_byte_counts(pixels: Pixels, count: int) -> None:
+def test_rejects_invalid_byte_counts(pixels: Pixels, count: int) -> None:
     with pytest.raises(ValueError, match="max_bytes"):
         thumbstream.encode(pixels, max_bytes=count)
 
 
 @pytest.mark.parametrize("value", [None, 3, 2.5, [1, 2], {}, object(), Image], ids=repr)
-def test_what_is_no_picture(value: Any) -> None:
+def test_rejects_what_is_not_a_picture(value: Any) -> None:
     with pytest.raises(TypeError, match="expected a PIL image"):
         thumbstream.encode(value)
 
@@ -434,18 +458,18 @@ def test_what_is_no_picture(value: Any) -> None:
     ],
     ids=str,
 )
-def test_arrays_that_are_no_pictures(shape: tuple[int, ...], dtype: type) -> None:
+def test_rejects_arrays_of_other_shapes_and_types(shape: tuple[int, ...], dtype: type) -> None:
     with pytest.raises(TypeError, match=r"expected an array of shape \(H, W\)"):
         thumbstream.encode(np.zeros(shape, dtype))
 
 
 @pytest.mark.parametrize("shape", [(0, 9, 3), (9, 0, 3), (0, 0)], ids=str)
-def test_arrays_of_nothing(shape: tuple[int, ...]) -> None:
+def test_rejects_empty_arrays(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="empty"):
         thumbstream.encode(np.zeros(shape, np.uint8))
 
 
-def test_files_that_are_no_pictures(tmp_path: Path, png: bytes) -> None:
+def test_rejects_files_that_are_not_pictures(tmp_path: Path, png: bytes) -> None:
     text = tmp_path / "text.png"
     text.write_text("no picture")
     for source in (text, str(text), b"no picture", b"", io.BytesIO(b"")):
@@ -455,30 +479,60 @@ def test_files_that_are_no_pictures(tmp_path: Path, png: bytes) -> None:
         thumbstream.encode(png[: len(png) // 2])
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_files_are_os_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         thumbstream.encode(tmp_path / "absent.png")
     with pytest.raises(IsADirectoryError):
         thumbstream.encode(tmp_path)
 
 
-def test_a_file_open_for_text(tmp_path: Path) -> None:
+def test_rejects_a_file_open_for_text(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("no picture")
-    with path.open() as file, pytest.raises((TypeError, IngestError)):
+    with path.open() as file, pytest.raises(TypeError, match="expected a binary file"):
         thumbstream.encode(file)  # type: ignore[arg-type]
 
 
+def test_says_that_a_file_is_empty(png: bytes) -> None:
+    at_its_end = io.BytesIO(png)
+    at_its_end.read()
+    for source in (b"", at_its_end):
+        with pytest.raises(UnsupportedFormatError, match="empty: 0 bytes"):
+            thumbstream.encode(source)
+
+
+def test_says_that_a_picture_is_closed(tmp_path: Path, png: bytes, stream: bytes) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(png)
+    with Image.open(path) as image:
+        pass
+    with pytest.raises(ValueError, match="the picture is closed"):
+        thumbstream.encode(image)
+    with Image.open(path) as image:
+        image.load()
+    assert thumbstream.encode(image.copy()) == stream
+
+
+def test_limits_of_files_can_be_set(png: bytes, stream: bytes, pixels: Pixels) -> None:
+    small = thumbstream.ImageLimits(max_pixels=96 * 60 - 1)
+    with pytest.raises(thumbstream.TooManyPixelsError, match="5759 pixels"):
+        thumbstream.encode(png, limits=small)
+    assert thumbstream.encode(png, limits=thumbstream.ImageLimits(max_pixels=96 * 60)) == stream
+    assert thumbstream.encode(pixels, limits=small) == stream  # of files only
+    with pytest.raises(thumbstream.TooManyBytesError):
+        thumbstream.encode(png, limits=thumbstream.ImageLimits(max_bytes=len(png) - 1))
+
+
 @pytest.mark.parametrize("value", [None, "e0", 5, 0, -1, 10**15, 1.5, ["a"]], ids=repr)
-def test_streams_that_are_no_bytes(value: Any) -> None:
-    """Least of all a number: ``bytes(5)`` would be five zeros, and those are a picture."""
+def test_rejects_streams_of_other_types(value: Any) -> None:
+    """Also a number: ``bytes(5)`` would be five zeros, which are a valid stream."""
     for call in (thumbstream.decode, thumbstream.inspect):
         with pytest.raises(TypeError):
             call(value)
 
 
 @pytest.mark.parametrize("stream", [b"", b"\x96", b"\xa3PNG\r\n\x1a\n"])
-def test_bytes_that_are_no_stream(stream: bytes) -> None:
+def test_rejects_bytes_that_are_not_a_stream(stream: bytes) -> None:
     for call in (thumbstream.decode, thumbstream.inspect):
         with pytest.raises(thumbstream.BitstreamError):
             call(stream)
@@ -488,13 +542,56 @@ def test_every_error_is_a_thumbstream_error() -> None:
     for name in thumbstream.__all__:
         if name.endswith("Error"):
             assert issubclass(getattr(thumbstream, name), thumbstream.ThumbstreamError)
-    assert issubclass(IngestError, thumbstream.ThumbstreamError)
+
+
+def test_every_error_of_the_three_functions_is_public() -> None:
+    for name in ("BitstreamError", "IngestError", "UnknownModelError", "DeviceError"):
+        assert name in thumbstream.__all__
+    for error in IngestError.__subclasses__():
+        assert getattr(thumbstream, error.__name__) is error
+
+
+@pytest.mark.parametrize("bitstream_id", sorted(PAPER_MODELS))
+def test_the_error_names_the_distribution_of_a_missing_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bitstream_id: int
+) -> None:
+    default = models_module.find_models()[DEFAULT_MODEL]
+    monkeypatch.setattr(models_module, "find_models", lambda: {DEFAULT_MODEL: default})
+    models = ModelRegistry()
+    name = PAPER_MODELS[bitstream_id]
+    stream = write_header(bitstream_id, 40, 24) + bytes(9)
+    for call in (
+        lambda: models.load(name),
+        lambda: models.resolve(name),
+        lambda: models.codec_for_stream(stream),
+    ):
+        with pytest.raises(
+            thumbstream.UnknownModelError,
+            match=f"{name} is not installed: pip install thumbstream-paper-models",
+        ):
+            call()
+
+
+def test_models_of_other_distributions_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "some_models"
+    shutil.copytree(models_module.find_models()[DEFAULT_MODEL], package / "another-1")
+    (package / "__init__.py").touch()
+    info = tmp_path / "some_models-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-models\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[thumbstream.models]\nsome = some_models\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = models_module.find_models()
+    assert next(iter(found)) == DEFAULT_MODEL
+    assert found["another-1"] == package / "another-1"
 
 
 # The package
 
 
-def test_public_names_are_there_and_documented() -> None:
+def test_public_names_are_documented() -> None:
     assert {"encode", "decode", "inspect", "BitstreamError", "__version__"} <= set(
         thumbstream.__all__
     )

@@ -8,6 +8,7 @@ same options has the same stream, and so the same id, everywhere.
 
 from __future__ import annotations
 
+import io
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -154,6 +155,8 @@ def _to_thumbnail(
     if isinstance(picture, Thumbnail):
         return picture
     if isinstance(picture, Image.Image):
+        if getattr(picture, "tile", None) and getattr(picture, "fp", None) is None:
+            raise ValueError("the picture is closed: encode it before its file is closed")
         return reduce_to_grid(picture, size, alpha=alpha)
     if isinstance(picture, np.ndarray):
         return reduce_to_grid(_from_array(picture), size, alpha=alpha)
@@ -162,6 +165,8 @@ def _to_thumbnail(
             return thumbnail(file, size, limits, alpha=alpha)
     if isinstance(picture, bytes | bytearray | memoryview):
         return thumbnail(bytes(picture), size, limits, alpha=alpha)
+    if isinstance(picture, io.TextIOBase):
+        raise TypeError("expected a binary file, got one open for text: use mode 'rb'")
     if hasattr(picture, "read"):
         return thumbnail(picture, size, limits, alpha=alpha)
     raise TypeError(

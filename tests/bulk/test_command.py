@@ -239,12 +239,12 @@ def test_stores_in_redis(bulk: Bulk, redis_url: str) -> None:
 
 def test_files_that_are_not_pictures_are_counted_and_named(bulk: Bulk) -> None:
     make_pictures(bulk.folder / "in", 1)
-    (bulk.folder / "in" / "IMG_1.HEIC").write_bytes(b"heic")
+    (bulk.folder / "in" / "film.MOV").write_bytes(b"film")
     (bulk.folder / "in" / "._0.png").write_bytes(bytes(8))
     status, errors = bulk.run("in", "--workers", 1)
     assert status == 0
     assert "1 encoded, 0 done before, 0 failed" in errors
-    assert "skipped 1 .heic file, such as in/IMG_1.HEIC" in errors
+    assert "skipped 1 .mov file, such as in/film.MOV" in errors
     assert "skipped 1 ._* (AppleDouble) file, such as in/._0.png" in errors
 
 

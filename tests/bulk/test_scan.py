@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from thumbstream.bulk import scan
 from thumbstream.bulk.scan import (
     MAX_KINDS,
     MAX_PATH_BYTES,
@@ -44,10 +45,18 @@ def test_walk_finds_images_in_all_subfolders(tmp_path: Path) -> None:
     assert unreadable == []
 
 
-def test_walk_skips_heic_and_apple_double(tmp_path: Path) -> None:
+@pytest.mark.parametrize("extra", [False, True])
+def test_walk_skips_apple_double_and_heic_without_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: bool
+) -> None:
+    monkeypatch.setattr(scan, "find_spec", lambda _: object() if extra else None)
+    scan._suffixes.cache_clear()
     for name in ("IMG_1.HEIC", "a.png", "._a.png"):
         (tmp_path / name).touch()
-    assert walk(tmp_path) == ({"a.png"}, {"IMG_1.HEIC", "._a.png"}, [])
+    found, skipped, _ = walk(tmp_path)
+    scan._suffixes.cache_clear()
+    assert found == ({"a.png", "IMG_1.HEIC"} if extra else {"a.png"})
+    assert skipped == ({"._a.png"} if extra else {"._a.png", "IMG_1.HEIC"})
 
 
 def test_walk_reports_unreadable_folders(tmp_path: Path) -> None:

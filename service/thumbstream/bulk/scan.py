@@ -12,6 +12,8 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import BinaryIO, NamedTuple
 
@@ -20,6 +22,9 @@ SUFFIXES = (
     *(".bmp", ".dib", ".tif", ".tiff"),
 )
 """Endings, in any case, of the formats that `thumbstream.images` reads."""
+
+HEIC_SUFFIXES = (".heic", ".heif")
+"""Endings of HEIC, which is read where the extra ``heif`` is installed."""
 
 APPLE_DOUBLE = "._"
 """Begins the names of files in which macOS keeps what other file systems cannot."""
@@ -148,7 +153,12 @@ class SkippedFiles:
 
 
 def _is_image_name(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(APPLE_DOUBLE)
+    return name.lower().endswith(_suffixes()) and not name.startswith(APPLE_DOUBLE)
+
+
+@cache
+def _suffixes() -> tuple[str, ...]:
+    return (*SUFFIXES, *(HEIC_SUFFIXES if find_spec("pillow_heif") else ()))
 
 
 def _kind(path: str) -> str:

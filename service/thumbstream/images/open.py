@@ -78,4 +78,6 @@ def _opener(data: bytes) -> Callable[[bytes, ImageLimits], Source]:
             return opener
     if isobmff.brands(data) & isobmff.HEIC_BRANDS:
         return open_heic
+    if not data:
+        raise UnsupportedFormatError("the picture is empty: 0 bytes were read")
     raise UnsupportedFormatError(f"the picture is none of {', '.join(FORMATS)}")
