@@ -91,7 +91,7 @@ class Bench:
     def _settings(self, name: str) -> dict[str, str]:
         return {
             "STORE": f"sqlite:///{self._folder / name}.db",
-            "ENCODE_THREADS": str(self._threads),
+            "ENCODE_WORKERS": str(self._threads),
         }
 
     def _gets(self, real: Running, ids: list[str]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         settings = {
             "STORE": f"sqlite:///{Path(name) / 'soak.db'}",
-            "ENCODE_THREADS": str(threads),
+            "ENCODE_WORKERS": str(threads),
         }
         with servers.running(servers.SERVICE, settings, "/readyz") as (process, port):
             soak = Soak(port, process.pid, args.uploads)

@@ -175,7 +175,7 @@ async def _fill(store: Store, args: argparse.Namespace) -> None:
 
 
 def _service(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    settings = {"STORE": f"sqlite:///{folder / 'service.db'}", "ENCODE_THREADS": "1"}
+    settings = {"STORE": f"sqlite:///{folder / 'service.db'}", "ENCODE_WORKERS": "1"}
     with servers.serving(servers.SERVICE, settings, "/readyz") as port:
         started = _metric(port, "process_resident_memory_bytes")
         cpu = {}

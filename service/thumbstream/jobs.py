@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from thumbstream.encoding import EncodedThumbnail, EncodeOptions, Picture, encode_picture
 from thumbstream.images import ImageLimits, Thumbnail, thumbnail
@@ -19,6 +20,8 @@ from thumbstream.models import ModelRegistry, installed_models
 from thumbstream.process_pool import ProcessPool
 from thumbstream.telemetry.tracing import span
 from thumbstream.workers import Workers
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,9 @@ class Jobs(Protocol):
     async def decode(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
         """A stream to a picture file; raises `BitstreamError`."""
 
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function of our own, which hostile bytes cannot make dear, in a thread."""
+
     def is_alive(self) -> bool:
         """False when jobs do not make progress."""
 
@@ -75,20 +81,20 @@ class Stopwatch:
 
 
 class ProcessJobs:
-    """Jobs in worker processes, on the CPU."""
+    """Jobs in worker processes, on the CPU; only functions of our own run in threads."""
 
-    def __init__(self, pool: ProcessPool) -> None:
-        self._pool = pool
+    def __init__(self, pool: ProcessPool, threads: Workers) -> None:
+        self._pool, self._threads = pool, threads
 
     @property
     def running(self) -> int:
         """Jobs being worked on."""
-        return self._pool.running
+        return self._pool.running + self._threads.running
 
     @property
     def waiting(self) -> int:
         """Jobs in the queue."""
-        return self._pool.waiting
+        return self._pool.waiting + self._threads.waiting
 
     def start(self) -> None:
         """Start the worker processes."""
@@ -98,11 +104,17 @@ class ProcessJobs:
         self, picture: bytes, options: EncodeOptions, limits: ImageLimits, *, curve: bool
     ) -> Encoded:
         """Encode a picture file."""
-        return await self._pool.run(_encode_here, picture, options, limits, curve=curve)
+        with span("encode"):
+            return await self._pool.run(_encode_here, picture, options, limits, curve=curve)
 
     async def decode(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
         """A stream to a picture file."""
-        return await self._pool.run(_decode_here, stream, form, scale)
+        with span("decode"):
+            return await self._pool.run(_decode_here, stream, form, scale)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function of our own in a thread."""
+        return await self._threads.run(function)
 
     def is_alive(self) -> bool:
         """False when a worker process does not answer."""
@@ -110,7 +122,7 @@ class ProcessJobs:
 
     async def close(self) -> None:
         """Kill the worker processes."""
-        await self._pool.close()
+        await asyncio.gather(self._pool.close(), self._threads.close())
 
 
 class ThreadJobs:
@@ -120,19 +132,19 @@ class ThreadJobs:
     """
 
     def __init__(
-        self, models: ModelRegistry, workers: Workers, pool: ProcessPool | None = None
+        self, models: ModelRegistry, threads: Workers, pool: ProcessPool | None = None
     ) -> None:
-        self._models, self._workers, self._pool = models, workers, pool
+        self._models, self._threads, self._pool = models, threads, pool
 
     @property
     def running(self) -> int:
         """Jobs being worked on."""
-        return self._workers.running + (self._pool.running if self._pool else 0)
+        return self._threads.running + (self._pool.running if self._pool else 0)
 
     @property
     def waiting(self) -> int:
         """Jobs in the queue."""
-        return self._workers.waiting + (self._pool.waiting if self._pool else 0)
+        return self._threads.waiting + (self._pool.waiting if self._pool else 0)
 
     def start(self) -> None:
         """Start the worker processes, if there are any."""
@@ -147,13 +159,17 @@ class ThreadJobs:
         if self._pool:
             alpha = options.keeps_alpha(self._models.load(options.model))
             source = await self._pool.run(_reduce, picture, options.size, limits, alpha=alpha)
-        return await self._workers.run(
+        return await self._threads.run(
             lambda: encode_timed(self._models, source, options, limits, curve=curve)
         )
 
     async def decode(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
         """A stream to a picture file."""
-        return await self._workers.run(lambda: decode(self._models, stream, form, scale))
+        return await self._threads.run(lambda: decode(self._models, stream, form, scale))
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function of our own in a thread."""
+        return await self._threads.run(function)
 
     def is_alive(self) -> bool:
         """False when a worker process does not answer."""
@@ -161,7 +177,7 @@ class ThreadJobs:
 
     async def close(self) -> None:
         """End the jobs that run, and drop those that wait."""
-        closing: list[Any] = [self._workers.close()]
+        closing: list[Any] = [self._threads.close()]
         if self._pool:
             closing.append(self._pool.close())
         await asyncio.gather(*closing)

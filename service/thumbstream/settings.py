@@ -71,9 +71,11 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     default_size: int = Field(32, ge=8, le=256, multiple_of=8)
     measure_curves: bool = True
-    encode_threads: int = Field(0, ge=0)
+    encode_workers: int = Field(0, ge=0)
     encode_queue: int = Field(64, ge=0)
     job_timeout_seconds: float = Field(30.0, gt=0)
+    job_cpu_seconds: float = Field(3.0, gt=0)
+    job_memory_bytes: int = Field(1024 * MIB, ge=256 * MIB)
 
     # Logging and shutdown
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -125,9 +127,9 @@ class Settings(BaseSettings):
         return ImageLimits(max_bytes=self.max_upload_bytes, max_pixels=self.max_pixels)
 
     @property
-    def threads(self) -> int:
-        """Worker threads: ``encode_threads``, or one for each core."""
-        return self.encode_threads or available_cores()
+    def workers(self) -> int:
+        """Worker processes: ``encode_workers``, or one for each core."""
+        return self.encode_workers or available_cores()
 
 
 def available_cores() -> int:

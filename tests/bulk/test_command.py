@@ -37,7 +37,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def uploaded(store: Path, paths: Sequence[Path], query: str, **chosen: Any) -> None:
     """Send the pictures to POST /compress of a service with this store."""
-    app = create_app(Settings(store=f"sqlite:///{store}", encode_threads=1, **chosen))
+    app = create_app(Settings(store=f"sqlite:///{store}", encode_workers=1, **chosen))
     await app.services.open()
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:

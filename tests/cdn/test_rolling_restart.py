@@ -20,7 +20,7 @@ def test_a_rolling_restart_fails_no_request(folder: Path, upload: Upload) -> Non
     settings = {
         "THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db",
         "THUMBSTREAM_MEASURE_CURVES": "false",  # faster uploads: more of them are on the way
-        "THUMBSTREAM_ENCODE_THREADS": "1",
+        "THUMBSTREAM_ENCODE_WORKERS": "1",
     }
     replicas = [CountedService(folder, settings) for _ in range(2)]
     nginx = Nginx(folder / "nginx", replicas)

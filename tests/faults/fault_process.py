@@ -19,7 +19,7 @@ def service_process(folder: Path, store: str) -> Service:
         "THUMBSTREAM_STORE": store,
         "THUMBSTREAM_MEASURE_CURVES": "false",
         "THUMBSTREAM_CACHE_BYTES": "0",
-        "THUMBSTREAM_ENCODE_THREADS": "1",
+        "THUMBSTREAM_ENCODE_WORKERS": "1",
     }
     return Service(folder, settings, program=[PROGRAM])
 

@@ -33,7 +33,7 @@ async def service(store: str, *, built: Store | None = None, **chosen: Any) -> A
     """
     settings = {
         "store": store,
-        "encode_threads": 1,
+        "encode_workers": 1,
         "cache_bytes": 0,
         "measure_curves": False,
     } | chosen

@@ -41,7 +41,7 @@ async def start() -> AsyncIterator[Start]:
 
         async def start_one(**chosen: Any) -> Running:
             models, store = FakeModels(), MemoryStore()
-            app = create_app(Settings(**{"encode_threads": 2} | chosen), models=models, store=store)
+            app = create_app(Settings(**{"encode_workers": 2} | chosen), models=models, store=store)
             await app.services.open()
             stack.push_async_callback(app.services.close)
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)

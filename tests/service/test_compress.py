@@ -100,7 +100,7 @@ async def test_sqlite_commits_stream_and_curve_together(
         return insert(batch)
 
     monkeypatch.setattr(store, "_insert", watched)
-    app = create_app(Settings(encode_threads=1), models=FakeModels(), store=store)
+    app = create_app(Settings(encode_workers=1), models=FakeModels(), store=store)
     await app.services.open()
     receipt = await app.services.pipeline.compress(photo(), EncodeOptions())
     await app.services.close()
@@ -332,7 +332,7 @@ async def test_too_many_bodies_at_once(start: Start) -> None:
 
 
 async def test_a_full_queue_is_429_and_the_rest_is_served(start: Start) -> None:
-    running = await start(encode_threads=1, encode_queue=1)
+    running = await start(encode_workers=1, encode_queue=1)
     running.models.gate.clear()
 
     def post(seed: int) -> asyncio.Task[httpx.Response]:
@@ -340,8 +340,8 @@ async def test_a_full_queue_is_429_and_the_rest_is_served(start: Start) -> None:
         return asyncio.create_task(request)
 
     accepted = [post(0), post(1)]
-    workers = running.app.services.workers
-    await until(lambda: workers.running == 1 and workers.waiting == 1)
+    jobs = running.app.services.jobs
+    await until(lambda: jobs.running == 1 and jobs.waiting == 1)
     refused = await post(2)
     assert_problem(refused, 429, "overloaded")
     assert refused.headers["retry-after"] == "1"

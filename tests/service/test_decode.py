@@ -156,10 +156,10 @@ async def test_unknown_streams(running: Running) -> None:
 async def test_decoding_has_the_bounded_queue_too(start: Start) -> None:
     import asyncio
 
-    running = await start(encode_threads=1, encode_queue=0)
+    running = await start(encode_workers=1, encode_queue=0)
     running.models.gate.clear()
     first = asyncio.create_task(running.http.post("/decode", content=b"\x10codes"))
-    await until(lambda: running.app.services.workers.running == 1)
+    await until(lambda: running.app.services.jobs.running == 1)
     assert_problem(await running.http.post("/decode", content=b"\x10codes"), 429, "overloaded")
     running.models.gate.set()
     assert (await first).status_code == 200

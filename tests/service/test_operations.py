@@ -11,7 +11,7 @@ from service_harness import UNKNOWN, Running, Start, assert_problem
 
 from thumbstream.errors import UnknownModelError
 from thumbstream.server.app import create_app
-from thumbstream.settings import Settings, available_cores
+from thumbstream.settings import Settings
 from thumbstream.telemetry.logging import JsonFormatter, TextFormatter, add_request_context
 
 
@@ -66,7 +66,7 @@ async def test_a_model_that_is_not_there_stops_the_start_and_closes_the_store() 
     with pytest.raises(UnknownModelError):
         await app.services.open()
     assert store.closed
-    await app.services.workers.close()
+    await app.services.jobs.close()
 
 
 async def test_models(start: Start) -> None:
@@ -311,9 +311,14 @@ async def test_outside_of_requests_no_line_names_one(caplog: pytest.LogCaptureFi
     assert not hasattr(caplog.records[-1], "request_id")
 
 
-async def test_default_thread_count_is_the_number_of_cores(start: Start) -> None:
-    running = await start(encode_threads=0)
-    assert running.app.services.workers.threads == available_cores()
+async def test_not_ready_when_no_worker_makes_progress(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await start()
+    monkeypatch.setattr(running.app.services.jobs, "is_alive", lambda: False)
+    answer = await running.http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "the workers make no progress"
 
 
 async def test_models_are_warmed_up_at_the_default_size(start: Start) -> None:

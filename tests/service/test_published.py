@@ -29,7 +29,7 @@ PNG = {"Content-Type": "image/png"}
 @asynccontextmanager
 async def opened(folder: Path, **chosen: Any) -> AsyncIterator[httpx.AsyncClient]:
     store = f"sqlite:///{folder / 'streams.db'}"
-    app = create_app(Settings(**{"store": store, "encode_threads": 1} | chosen))
+    app = create_app(Settings(**{"store": store, "encode_workers": 1} | chosen))
     await app.services.open()
     try:
         transport = httpx.ASGITransport(app=app)
@@ -66,7 +66,7 @@ async def test_a_picture_survives_a_restart_and_every_prefix_is_a_picture(tmp_pa
 
 async def test_uploads_that_arrive_together_each_get_their_own_stream(tmp_path: Path) -> None:
     pictures = [photo(160, 120, seed=seed) for seed in range(12)]
-    async with opened(tmp_path, encode_threads=8) as http:
+    async with opened(tmp_path, encode_workers=8) as http:
         made = await asyncio.gather(
             *(http.post("/compress", content=picture, headers=PNG) for picture in pictures)
         )

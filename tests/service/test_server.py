@@ -109,7 +109,7 @@ def test_a_client_that_leaves_takes_its_job_out_of_the_queue(
 ) -> None:
     gate = tmp_path / "gate"
     server = launch(
-        THUMBSTREAM_ENCODE_THREADS="1", THUMBSTREAM_ENCODE_QUEUE="1", FAKE_GATE=str(gate)
+        THUMBSTREAM_ENCODE_WORKERS="1", THUMBSTREAM_ENCODE_QUEUE="1", FAKE_GATE=str(gate)
     )
     with ThreadPoolExecutor() as pool, httpx.Client(base_url=server.url, timeout=60) as http:
         first = pool.submit(http.post, "/compress", content=photo(seed=1), headers=PNG)

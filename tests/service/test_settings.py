@@ -11,20 +11,20 @@ def test_defaults_need_no_environment() -> None:
     assert settings.store == "sqlite:///thumbstream.db"
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.tokens == ()
-    assert settings.threads == available_cores() >= 1
+    assert settings.workers == available_cores() >= 1
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBSTREAM_PORT", "9000")
     monkeypatch.setenv("THUMBSTREAM_TOKENS", " one, two ,,")
     monkeypatch.setenv("THUMBSTREAM_MODELS", "a,b")
-    monkeypatch.setenv("THUMBSTREAM_ENCODE_THREADS", "3")
+    monkeypatch.setenv("THUMBSTREAM_ENCODE_WORKERS", "3")
     monkeypatch.setenv("THUMBSTREAM_PICTURES", "/photos")  # the benchmarks' own
     settings = load_settings()
     assert settings.port == 9000
     assert [token.get_secret_value() for token in settings.tokens] == ["one", "two"]
     assert settings.models == ("a", "b")
-    assert settings.threads == 3
+    assert settings.workers == 3
 
 
 def test_what_is_chosen_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def picture_file(form: str = "PNG", mode: str = "RGB") -> bytes:
 async def jobs(request: pytest.FixtureRequest) -> AsyncIterator[Jobs]:
     made: Jobs
     if request.param == "processes":
-        made = ProcessJobs(ProcessPool(1, 4, JobLimits(), open_default_model))
+        made = ProcessJobs(ProcessPool(1, 4, JobLimits(), open_default_model), Workers(1, 4))
     else:
         pool = ProcessPool(1, 4, JobLimits()) if "processes" in request.param else None
         made = ThreadJobs(ModelRegistry(device="cpu"), Workers(1, 4), pool)

@@ -98,7 +98,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(args: argparse.Namespace) -> int:
     """The command; returns the exit status."""
     settings = read_settings(
-        store=args.store, measure_curves=args.curves, encode_threads=args.workers
+        store=args.store, measure_curves=args.curves, encode_workers=args.workers
     )
     job = Job(
         encode_options(args, settings),
@@ -162,7 +162,7 @@ def _work(runner: Runner, writer: StoreWriter, progress: Progress, source: Sourc
 def _worker_pool(args: argparse.Namespace, settings: Settings) -> WorkerPool:
     if args.scheduler:
         return DaskCluster(args.scheduler)
-    return ProcessPool(settings.threads)
+    return ProcessPool(settings.workers)
 
 
 def _results_name(name: str) -> Path:

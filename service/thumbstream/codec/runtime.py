@@ -33,6 +33,13 @@ MAX_SINGLE_THREADED_SIZE = 1 << 18
 """Multiplications up to which OpenBLAS, the BLAS of NumPy's wheels, uses a single thread."""
 
 
+def uses_cuda(device: str) -> bool:
+    """Whether networks opened for ``device`` (``auto``, ``cpu`` or ``cuda``) run on CUDA."""
+    return device == "cuda" or (
+        device == "auto" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    )
+
+
 class OnnxNetwork:
     """One network in memory; `run` may be called from several threads at once."""
 

@@ -52,9 +52,7 @@ class BudgetEndpoint:
         streams, curves = await self._services.reader.get_with_curves(keys)
         known = {key for key, stream in zip(keys, streams, strict=True) if stream is not None}
         stored = dict(zip(keys, curves, strict=True))
-        budget = await self._services.pipeline.run_job(
-            lambda: _plan_page(query, page, known, stored)
-        )
+        budget = await self._services.pipeline.run(lambda: _plan_page(query, page, known, stored))
         if grant is not None:  # the same client may fetch the streams of the plan
             budget.urls = [grant.sign(url) for url in budget.urls]
         return JSONResponse(budget.model_dump(), headers={"Cache-Control": "no-store"})

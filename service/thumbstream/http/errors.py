@@ -18,7 +18,7 @@ from starlette.types import Scope, Send
 
 from thumbstream import errors
 from thumbstream.http.responses import CORS, NEGATIVE_CACHE_CONTROL, RawResponse, encode_headers
-from thumbstream.pipeline import JobTimeoutError, PreviewTooLargeError
+from thumbstream.pipeline import PreviewTooLargeError
 from thumbstream.telemetry.metrics import Metrics
 from thumbstream.telemetry.request_ids import HEADER, request_id
 from thumbstream.workers import OverloadedError
@@ -107,7 +107,7 @@ class BusyError(HTTPError):
 
 
 class NotReadyError(HTTPError):
-    """The service is starting or stopping, or its store does not answer."""
+    """The service is starting or stopping, or its store or workers do not answer."""
 
 
 class ClientDisconnectedError(HTTPError):
@@ -151,7 +151,12 @@ PROBLEMS: dict[type[Exception], ProblemSpec] = {
     ClientDisconnectedError: ProblemSpec(499, "client_disconnected"),
     BusyError: ProblemSpec(503, "busy"),
     NotReadyError: ProblemSpec(503, "not_ready"),
-    JobTimeoutError: ProblemSpec(503, "job_timeout", "The work took too long. Try again later."),
+    errors.JobProcessorTimeError: ProblemSpec(422, "too_expensive"),
+    errors.JobCrashedError: ProblemSpec(422, "worker_crashed", "The work on it ended abruptly."),
+    errors.JobMemoryError: ProblemSpec(503, "out_of_memory", "The work needs too much memory."),
+    errors.JobTimeoutError: ProblemSpec(
+        503, "job_timeout", "The work took too long. Try again later."
+    ),
     errors.ArtifactError: _MODEL,
     errors.DeviceError: _MODEL,
     errors.StoreFullError: ProblemSpec(507, "store_full", "The store has no room left."),

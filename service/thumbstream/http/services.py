@@ -13,13 +13,13 @@ from thumbstream.http.errors import ErrorResponder, NotReadyError
 from thumbstream.http.responses import CORS
 from thumbstream.http.signing import SigningKeys
 from thumbstream.http.uploads import UploadReader
+from thumbstream.jobs import Jobs
 from thumbstream.models import ModelRegistry
 from thumbstream.pipeline import Pipeline
 from thumbstream.settings import Settings
 from thumbstream.storage import Store
 from thumbstream.storage.reader import StreamReader
 from thumbstream.telemetry.metrics import Metrics
-from thumbstream.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Services:
     store: Store
     reader: StreamReader
     models: ModelRegistry
-    workers: Workers
+    jobs: Jobs
     pipeline: Pipeline
     uploads: UploadReader
     auth: BearerAuth
@@ -48,12 +48,13 @@ class Services:
     is_open: bool = False
 
     async def open(self) -> None:
-        """Opens the store and the models, and warms the models up. Raises what they raise."""
+        """Opens the store, the models and the workers. Raises what they raise."""
         await self.store.open()
         try:
             await asyncio.to_thread(
                 self.models.enable, self.settings.models, size=self.settings.default_size
             )
+            await asyncio.to_thread(self.jobs.start)
         except BaseException:
             await self.store.close()
             raise
@@ -69,10 +70,10 @@ class Services:
         self.draining = True
 
     async def close(self) -> None:
-        """Waits for the jobs that run, then closes the store."""
+        """Ends the jobs, then closes the store."""
         self.drain()
         self.is_open = False
-        await self.workers.close()
+        await self.jobs.close()
         if self.rate_limit is not None:
             await self.rate_limit.close()
         await self.store.close()
@@ -83,6 +84,8 @@ class Services:
             raise NotReadyError("the service is stopping")
         if not self.is_open:
             raise NotReadyError("the service is starting")
+        if not self.jobs.is_alive():
+            raise NotReadyError("the workers make no progress")
         try:
             async with asyncio.timeout(self.settings.store_timeout_seconds):
                 await self.store.ping()

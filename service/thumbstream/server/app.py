@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from thumbstream.codec.runtime import uses_cuda
 from thumbstream.http.app import Application
 from thumbstream.http.auth import BearerAuth, RateLimit, RequestGuard
 from thumbstream.http.connections import ConnectionLimits, limited_protocol
@@ -12,8 +13,10 @@ from thumbstream.http.responses import CORS
 from thumbstream.http.services import Services
 from thumbstream.http.signing import SigningKeys
 from thumbstream.http.uploads import UploadReader
+from thumbstream.jobs import Jobs, ProcessJobs, ThreadJobs, open_default_model
 from thumbstream.models import ModelRegistry
 from thumbstream.pipeline import Pipeline, PipelineConfig
+from thumbstream.process_pool import JobLimits, ProcessPool
 from thumbstream.server import run as server
 from thumbstream.settings import Settings
 from thumbstream.storage import Store, open_store
@@ -45,12 +48,13 @@ def create_services(
         store or open_store(settings.store, timeout=timeout), metrics.observe_store
     )
     cache = StreamCache(settings.cache_bytes)
+    isolated = models is None  # given models cannot be sent to other processes
     models = models or ModelRegistry(device=settings.device)
-    workers = Workers(settings.threads, settings.encode_queue)
+    jobs = _create_jobs(settings, models, isolated=isolated)
     for name, text, read in (
         ("cache_bytes", "Bytes of the cache in memory.", lambda: cache.size),
-        ("jobs_waiting", "Jobs in the queue.", lambda: workers.waiting),
-        ("jobs_running", "Jobs in threads.", lambda: workers.running),
+        ("jobs_waiting", "Jobs in the queue.", lambda: jobs.waiting),
+        ("jobs_running", "Jobs in workers.", lambda: jobs.running),
     ):
         metrics.callback_gauge(name, text, read)
     config = PipelineConfig(
@@ -69,8 +73,8 @@ def create_services(
         store=store,
         reader=StreamReader(store, cache, metrics, timeout=timeout),
         models=models,
-        workers=workers,
-        pipeline=Pipeline(models, workers, store, metrics, config),
+        jobs=jobs,
+        pipeline=Pipeline(models, jobs, store, metrics, config),
         uploads=UploadReader(
             max_bytes=settings.max_upload_bytes,
             max_concurrent=settings.max_concurrent_uploads,
@@ -83,6 +87,22 @@ def create_services(
         cors=cors,
         errors=ErrorResponder(metrics, cors),
     )
+
+
+def _create_jobs(settings: Settings, models: ModelRegistry, *, isolated: bool) -> Jobs:
+    """Jobs in worker processes if ``isolated``; on a GPU, the networks run in threads."""
+    workers, queue = settings.workers, settings.encode_queue
+    threads = Workers(workers, queue)
+    if not isolated:
+        return ThreadJobs(models, threads)
+    limits = JobLimits(
+        memory_bytes=settings.job_memory_bytes,
+        processor_seconds=settings.job_cpu_seconds,
+        seconds=settings.job_timeout_seconds,
+    )
+    if uses_cuda(settings.device):
+        return ThreadJobs(models, threads, ProcessPool(workers, queue, limits))
+    return ProcessJobs(ProcessPool(workers, queue, limits, open_default_model), threads)
 
 
 def _create_rate_limit(settings: Settings) -> RateLimit | None:
