@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from thumbstream.codec.iterative.allocation import (
-    CELL_STOP_BITS,
     ANY_STOP_BITS,
+    CELL_STOP_BITS,
     RateDistortionTraces,
     allocate,
 )
