@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from codec_folders import entry
-from codec_systems import COLOURS, STRIDE, onnx_model, onnx_value
+from codec_systems import COLOURS, STRIDE
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx_graphs import image, model, node, value
 
 from thumbstream.codec.embedded.params import EmbeddedParams
 
@@ -140,29 +139,25 @@ def _waves(channels: int) -> NDArray[np.float32]:
 def _analysis(channels: int) -> bytes:
     waves = _waves(channels)
     kernel = waves / np.square(waves).sum((1, 2, 3), keepdims=True)
-    node = helper.make_node("Conv", ["pixels", "kernel"], ["latents"], strides=[STRIDE] * 2)
-    return onnx_model(
-        [node],
-        [onnx_value("pixels", COLOURS)],
-        [onnx_value("latents", channels)],
-        {"kernel": kernel},
-    )
+    conv = node("Conv", ["pixels", "kernel"], ["latents"], strides=[STRIDE] * 2)
+    outputs = [image("latents", channels)]
+    return model([conv], [image("pixels", COLOURS)], outputs, {"kernel": kernel})
 
 
 def _synthesis(channels: int) -> bytes:
-    inputs = [onnx_value("values", channels), onnx_value("levels", channels)]
-    outputs = [onnx_value("x_hat", COLOURS)]
-    return onnx_model(_drawing(), inputs, outputs, _constants(channels))
+    inputs = [image("values", channels), image("levels", channels)]
+    outputs = [image("x_hat", COLOURS)]
+    return model(_drawing(), inputs, outputs, _constants(channels))
 
 
-def _drawing() -> list[onnx.NodeProto]:
+def _drawing() -> list[bytes]:
     """A value known to level L counts 1 - 0.1 / (L + 1) times: levels matter, too."""
     return [
-        helper.make_node("Add", ["levels", "one"], ["above"]),
-        helper.make_node("Div", ["tenth", "above"], ["doubt"]),
-        helper.make_node("Sub", ["one", "doubt"], ["trust"]),
-        helper.make_node("Mul", ["values", "trust"], ["trusted"]),
-        helper.make_node("ConvTranspose", ["trusted", "kernel"], ["x_hat"], strides=[STRIDE] * 2),
+        node("Add", ["levels", "one"], ["above"]),
+        node("Div", ["tenth", "above"], ["doubt"]),
+        node("Sub", ["one", "doubt"], ["trust"]),
+        node("Mul", ["values", "trust"], ["trusted"]),
+        node("ConvTranspose", ["trusted", "kernel"], ["x_hat"], strides=[STRIDE] * 2),
     ]
 
 
@@ -178,22 +173,17 @@ def _search(channels: int) -> bytes:
     """Squared error of what is drawn, and its gradient."""
     nodes = [
         *_drawing(),
-        helper.make_node("Sub", ["x_hat", "pixels"], ["error"]),
-        helper.make_node("ReduceSumSquare", ["error", "axes"], ["distortion"], keepdims=0),
-        helper.make_node("Conv", ["error", "kernel"], ["slope"], strides=[STRIDE] * 2),
-        helper.make_node("Mul", ["slope", "trust"], ["half"]),
-        helper.make_node("Mul", ["half", "two"], ["gradient"]),
+        node("Sub", ["x_hat", "pixels"], ["error"]),
+        node("ReduceSumSquare", ["error", "axes"], ["distortion"], keepdims=0),
+        node("Conv", ["error", "kernel"], ["slope"], strides=[STRIDE] * 2),
+        node("Mul", ["slope", "trust"], ["half"]),
+        node("Mul", ["half", "two"], ["gradient"]),
     ]
     names = {"values": channels, "levels": channels, "pixels": COLOURS}
-    distortion = helper.make_tensor_value_info("distortion", TensorProto.FLOAT, ["batch"])
-    weights = {**_constants(channels), "two": np.array(2, np.float32)}
-    return onnx_model(
-        nodes,
-        [onnx_value(name, count) for name, count in names.items()],
-        [distortion, onnx_value("gradient", channels)],
-        weights,
-        {"axes": np.array([1, 2, 3], np.int64)},
-    )
+    outputs = [value("distortion", ["batch"]), image("gradient", channels)]
+    axes = np.array([1, 2, 3], np.int64)
+    constants = {**_constants(channels), "two": np.array(2, np.float32), "axes": axes}
+    return model(nodes, [image(*one) for one in names.items()], outputs, constants)
 
 
 def search_tables(layout: EmbeddedParams = LAYOUT) -> dict[str, NDArray[np.generic]]:

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from codec_folders import entry
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx_graphs import image, model, node
 
 STRIDE = 8
 COLOURS = 3
@@ -133,9 +132,9 @@ def _kernel(system: System, stage: int) -> NDArray[np.float32]:
 
 def _analysis(system: System, stage: int) -> bytes:
     kernel = _kernel(system, stage) / (COLOURS * STRIDE * STRIDE)
-    node = helper.make_node("Conv", ["residual", "kernel"], ["activation"], strides=[STRIDE] * 2)
-    value = onnx_value("residual", COLOURS)
-    return onnx_model([node], [value], [onnx_value("activation", len(kernel))], {"kernel": kernel})
+    conv = node("Conv", ["residual", "kernel"], ["activation"], strides=[STRIDE] * 2)
+    outputs = [image("activation", len(kernel))]
+    return model([conv], [image("residual", COLOURS)], outputs, {"kernel": kernel})
 
 
 def _synthesis(system: System, stage: int) -> bytes:
@@ -145,39 +144,14 @@ def _synthesis(system: System, stage: int) -> bytes:
         if system.reconstruction == "one_shot":  # otherwise the gains are taken back
             kernel[slot * system.planes : (slot + 1) * system.planes] *= SHRINK**iteration
     drawn = "added" if system.states else "x_hat"
-    nodes = [helper.make_node("ConvTranspose", ["codes", "kernel"], [drawn], strides=[STRIDE] * 2)]
-    inputs, outputs = [onnx_value("codes", len(kernel))], [onnx_value("x_hat", COLOURS)]
+    nodes = [node("ConvTranspose", ["codes", "kernel"], [drawn], strides=[STRIDE] * 2)]
+    inputs, outputs = [image("codes", len(kernel))], [image("x_hat", COLOURS)]
     if system.states:
-        nodes.append(helper.make_node("Add", ["drawn", "added"], ["x_hat"]))
-        nodes.append(helper.make_node("Identity", ["x_hat"], ["drawn_next"]))
-        inputs.append(onnx_value("drawn", COLOURS))
-        outputs.append(onnx_value("drawn_next", COLOURS))
-    return onnx_model(nodes, inputs, outputs, {"kernel": kernel})
-
-
-def onnx_value(name: str, channels: int) -> onnx.ValueInfoProto:
-    shape = ["batch", channels, f"{name}_h", f"{name}_w"]
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-
-def onnx_model(
-    nodes: list[onnx.NodeProto],
-    inputs: list[onnx.ValueInfoProto],
-    outputs: list[onnx.ValueInfoProto],
-    weights: dict[str, NDArray[np.float32]],
-    integers: dict[str, NDArray[np.int64]] | None = None,
-) -> bytes:
-    tensors = [
-        numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()
-    ]
-    tensors += [numpy_helper.from_array(value, name) for name, value in (integers or {}).items()]
-    graph = helper.make_graph(nodes, "step", inputs, outputs, tensors)
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9, producer_name="tests"
-    )
-    onnx.checker.check_model(model, full_check=True)
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+        nodes.append(node("Add", ["drawn", "added"], ["x_hat"]))
+        nodes.append(node("Identity", ["x_hat"], ["drawn_next"]))
+        inputs.append(image("drawn", COLOURS))
+        outputs.append(image("drawn_next", COLOURS))
+    return model(nodes, inputs, outputs, {"kernel": kernel})
 
 
 def _tables(system: System) -> bytes:
