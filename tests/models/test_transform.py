@@ -165,22 +165,27 @@ def test_context_knows_earlier_groups_and_even_cells_alone(net: Transform) -> No
     for parameter in model.parameters():
         parameter.data.normal_(0, 0.3)
     step, width = torch.ones_like(y), torch.zeros(1, 1)
-    before = model(y, y_hat, step, width)
+
+    def bits(known: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = model(y[:, 2:], step[:, 2:], known, step, width)
+        return result
+
+    before = bits(y_hat)
     changed = y_hat.clone()
     changed[:, 2:4, 0, 1] += 3  # the second group of an odd cell
-    after = model(y, changed, step, width)
+    after = bits(changed)
     even = (torch.arange(4)[:, None] + torch.arange(4)) % 2 == 0
     assert after[:, :2].equal(before[:, :2]), "its own group does not depend on it"
     assert not after[:, 2:, even].equal(before[:, 2:, even]), "later groups do"
     changed = y_hat.clone()
     changed[:, 2:4, 0, 0] += 3  # and of an even one, which its odd neighbours know
-    after = model(y, changed, step, width)
+    after = bits(changed)
     assert after[:, :2, even].equal(before[:, :2, even])
     assert not after[:, :2, 0, 1].equal(before[:, :2, 0, 1])
     assert after[:, :2, 3, 2].equal(before[:, :2, 3, 2]), "those far away do not"
     changed = y_hat.clone()
     changed[:, 4:, ~even] += 3
-    assert model(y, changed, step, width).equal(before), "nothing comes after these"
+    assert bits(changed).equal(before), "nothing comes after these"
 
 
 # Quantisation
@@ -188,21 +193,50 @@ def test_context_knows_earlier_groups_and_even_cells_alone(net: Transform) -> No
 
 def test_truncated_steps_are_near_the_nominal_one() -> None:
     nominal = torch.exp(torch.linspace(-2, 1, 50))
-    step = quantisation.truncated_steps(nominal, (2, 2, 4), torch.zeros(50, 8, 2, 2))
-    ratio = step / nominal[:, None, None, None]
-    assert ratio.min() > 3**-0.5 - 1e-4
-    assert ratio.max() < 3 ** (0.5 + 1 / 3) + 1e-4
-    planes = torch.log(step[:, :2]) / torch.log(torch.tensor(3.0))
-    torch.testing.assert_close(planes, planes.round(), atol=1e-4, rtol=0)
+    phase = quantisation.phases(2, torch.zeros(50, 8, 2, 2))
+    assert phase.unique().tolist() == [0, 0.25, 0.5, 0.75]
+    ratio = quantisation.truncated_steps(nominal, phase) / nominal[:, None, None, None]
+    assert ratio.min() > 2**-0.5 - 1e-4
+    assert ratio.max() < 2**0.5 + 1e-4
+    mean = ratio.log2().mean((1, 2, 3))
+    torch.testing.assert_close(mean, torch.zeros(50), atol=0.2, rtol=0)
 
 
-def test_rounding_is_to_whole_steps_and_lets_gradients_through() -> None:
-    y = torch.tensor([0.2, 0.9, -1.4], requires_grad=True)
-    known = quantisation.rounded(y, torch.tensor([1.0, 0.5, 1.0]))
-    assert known.tolist() == [0.0, 1.0, -1.0]
-    known.sum().backward()
+def test_planes_are_nested() -> None:
+    """What is known in a finer plane lies in the interval of every coarser one."""
+    y = torch.linspace(-5, 5, 1001)[None, :, None, None]
+    coarse, fine = (
+        quantisation.truncated(y, torch.tensor([step]), 0, noise=False) for step in (1.0, 0.5)
+    )
+    for q in (coarse, fine):
+        assert ((y - q.centre).abs() <= q.interval / 2 + 1e-5).all()
+        assert (q.interval == torch.where(q.value == 0, 2 * q.step, q.step)).all()
+    low, high = (coarse.centre - coarse.interval / 2, coarse.centre + coarse.interval / 2)
+    assert (fine.centre - fine.interval / 2 >= low - 1e-5).all()
+    assert (fine.centre + fine.interval / 2 <= high + 1e-5).all()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "truncated"])
+def test_quantisation_lets_gradients_through(kind: str) -> None:
+    y = torch.tensor([0.2, 0.9, -1.4])[None, :, None, None].requires_grad_()
+    nominal = torch.ones(1)
+    if kind == "uniform":
+        q = quantisation.uniform(y, nominal, noise=False)
+        assert q.value.flatten().tolist() == [0.0, 1.0, -1.0]
+    else:
+        q = quantisation.truncated(y, nominal, 0, noise=False)
+        assert q.value[0, 0] == 0
+    q.value.sum().backward()
     assert y.grad is not None
-    assert y.grad.tolist() == [1.0, 1.0, 1.0]
+    assert y.grad.flatten().tolist() == [1.0, 1.0, 1.0]
+
+
+def test_noise_has_the_width_of_the_interval() -> None:
+    y = torch.full((1, 4, 50, 50), 0.3)
+    q = quantisation.truncated(y, torch.ones(1), 0, noise=True)
+    off = (q.centre - y).abs() / q.interval
+    assert 0.45 < off.max() <= 0.5
+    assert q.value.abs().max() == 0
 
 
 # The whole transform

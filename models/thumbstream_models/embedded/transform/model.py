@@ -68,18 +68,19 @@ class Transform(nn.Module):
         ``precision``, one of `precision.PRECISIONS`; everything else in float32.
         """
         y = self.latents(x, precision)
-        nominal = quantisation.nominal_steps(quality)
+        first, nominal = self.groups[0], quantisation.nominal_steps(quality)
         if truncated:
-            step = quantisation.truncated_steps(nominal, self.groups, y)
+            q = quantisation.truncated(y, nominal, first, noise=noise)
         else:
-            step = quantisation.uniform_steps(nominal, y)
-        known = quantisation.rounded(y, step)
-        sent = quantisation.noisy(y, step) if noise else known
-        first, width = self.groups[0], width_of(nominal)[:, None]
-        y_hat = torch.cat([from_frequencies(known[:, :first]), known[:, first:]], 1)
-        static_bits = self.static(sent[:, :first], step[:, :first]).sum((1, 2, 3))
-        bits = static_bits + self.context(sent, y_hat, step, width).sum((1, 2, 3))
-        return Coded(static_bits, bits, self.draw(y_hat, step, nominal, precision))
+            q = quantisation.uniform(y, nominal, noise=noise)
+        y_hat = torch.cat([from_frequencies(q.value[:, :first]), q.value[:, first:]], 1)
+        static_bits = self.static(q.centre[:, :first], q.interval[:, :first])
+        context_bits = self.context(
+            q.centre[:, first:], q.interval[:, first:], y_hat, q.step, width_of(nominal)[:, None]
+        )
+        static_bits, context_bits = static_bits.sum((1, 2, 3)), context_bits.sum((1, 2, 3))
+        drawn = self.draw(y_hat, q.step, nominal, precision)
+        return Coded(static_bits, static_bits + context_bits, drawn)
 
     def latents(self, x: Tensor, precision: str) -> Tensor:
         """Scaled latents ``(B, C, h, w)``; those of the first group are DCT coefficients."""
@@ -104,10 +105,9 @@ class Transform(nn.Module):
         """Code the first group alone, and draw it with the linear part alone."""
         first = self.groups[0]
         y = self.latents(x, precision)
-        steps = torch.full_like(y[:, :first], step)
-        known = quantisation.rounded(y[:, :first], steps)
-        bits = self.static(known, steps).sum((1, 2, 3))
-        cells = torch.cat([from_frequencies(known), torch.zeros_like(y[:, first:])], 1)
+        q = quantisation.uniform(y[:, :first], y.new_full((len(x),), step), noise=False)
+        bits = self.static(q.centre, q.interval).sum((1, 2, 3))
+        cells = torch.cat([from_frequencies(q.value), torch.zeros_like(y[:, first:])], 1)
         return Coded(bits, bits, self.linear.inverse(cells / self.scales()))
 
     def scales(self) -> Tensor:

@@ -1,24 +1,43 @@
 """How finely latents are known in training: to one step, or as a truncated stream leaves them.
 
-An embedded stream refines one group of channels after the other, plane by plane; a plane has a
-third of the step of the one before. Groups are offset: the steps of group ``g`` of ``G`` are
-``3^(-g / G)`` times those of the first, so that wherever a stream is cut all steps are within a
-factor of ``sqrt(3)`` of the nominal one. Of the group that is cut, a random part of the latents is
-known to the finer step.
+An embedded stream refines latents plane by plane. A plane halves every interval; the one around 0
+is twice as wide as the others (a dead zone, as in JPEG 2000), so that it is cut in four, of which
+the two in the middle stay together::
 
-Each channel has a scale of its own, which the training learns: what is multiplied before the
-quantisation is divided after it, so that a larger scale is a finer step.
+    step 1     |---------------|---------------+---------------|---------------|
+    step 1/2   |-------|-------|-------|-------+-------|-------|-------|-------|
+
+Latents are in `CLASSES` classes, whose steps are offset by a fraction of a plane. Each class has
+strong and weak channels, low and high frequencies. So wherever a stream is cut, all steps are
+within a factor of ``sqrt(2)`` of the nominal one, and those of every kind are so on average.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 STEP_SLOPE = 1.5
 """Quality u stands for a nominal step of ``exp(-STEP_SLOPE u)``."""
+CLASSES = 4
+_TOWARDS_ZERO = 0.06
+"""In steps: small values are more probable, so that an interval's mean is nearer to 0 than its
+middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """Latents as a decoder knows them; all are ``(B, C, h, w)``."""
+
+    value: Tensor
+    """What is drawn; gradients go straight through to the latents."""
+    step: Tensor
+    centre: Tensor
+    """Of the interval that the rate is measured of."""
+    interval: Tensor
+    """Its width."""
 
 
 def nominal_steps(quality: Tensor) -> Tensor:
@@ -26,28 +45,55 @@ def nominal_steps(quality: Tensor) -> Tensor:
     return torch.exp(-STEP_SLOPE * quality)
 
 
-def uniform_steps(nominal: Tensor, like: Tensor) -> Tensor:
-    """One step for all latents of a picture: ``(B,)`` to the shape of ``like``."""
-    return nominal[:, None, None, None].expand_as(like)
+def uniform(y: Tensor, nominal: Tensor, *, noise: bool) -> Quantised:
+    """All latents of a picture to whole steps ``nominal`` ``(B,)``.
+
+    With ``noise`` the intervals are around the latents plus uniform noise: that has the rate of
+    rounding, and a slope.
+    """
+    step = nominal[:, None, None, None].expand_as(y)
+    known = torch.round(y / step) * step
+    return Quantised(_straight_through(y, known), step, _centre(y, known, step, noise), step)
 
 
-def truncated_steps(nominal: Tensor, groups: tuple[int, ...], like: Tensor) -> Tensor:
-    """The step of each latent of ``like`` ``(B, C, h, w)`` in states near ``nominal`` ``(B,)``."""
-    count = len(groups)
-    group = torch.repeat_interleave(torch.arange(count), torch.tensor(groups)).to(like)
-    depth = -torch.log(nominal)[:, None] / math.log(3) - group / count + 0.5
-    level = torch.floor(depth) + group / count
-    step = torch.pow(3.0, -level)[:, :, None, None]
-    # Just after its turn has begun a group is refined in part.
-    refined = (depth - torch.floor(depth))[:, :, None, None] * count
-    return torch.where(torch.rand_like(like) < refined, step, 3 * step)
+def truncated(y: Tensor, nominal: Tensor, first: int, *, noise: bool) -> Quantised:
+    """In the state of an embedded stream whose steps are near ``nominal`` ``(B,)``.
+
+    The ``first`` channels are coefficients of the DCT over cells.
+    """
+    step = truncated_steps(nominal, phases(first, y))
+    count = torch.floor(y.abs() / step)
+    zero = count == 0
+    interval = torch.where(zero, 2 * step, step)
+    middle = torch.where(zero, torch.zeros_like(y), torch.sign(y) * (count + 0.5) * step)
+    value = middle - torch.sign(middle) * _TOWARDS_ZERO * step
+    return Quantised(
+        _straight_through(y, value), step, _centre(y, middle, interval, noise), interval
+    )
 
 
-def rounded(y: Tensor, step: Tensor) -> Tensor:
-    """To whole steps; the gradient goes straight through."""
-    return y + (torch.round(y / step) * step - y).detach()
+def truncated_steps(nominal: Tensor, phase: Tensor) -> Tensor:
+    """Steps of latents of phases ``(C, h, w)``: ``(B, C, h, w)``.
+
+    A latent of phase f has the nearest of the steps ``2^-(n + f)``, n integer.
+    """
+    depth = -torch.log2(nominal)[:, None, None, None]
+    return torch.pow(2.0, -(torch.floor(depth - phase + 0.5) + phase))
 
 
-def noisy(y: Tensor, step: Tensor) -> Tensor:
-    """With uniform noise of one step, which has the rate of rounding and a slope."""
-    return y + (torch.rand_like(y) - 0.5) * step
+def phases(first: int, like: Tensor) -> Tensor:
+    """Of the latents of ``like`` ``(B, C, h, w)``, as fractions of a plane: ``(C, h, w)``."""
+    channels, rows, columns = like.shape[1:]
+    channel = torch.arange(channels, device=like.device)[:, None, None]
+    row = torch.arange(rows, device=like.device)[:, None]
+    column = torch.arange(columns, device=like.device)
+    frequency = torch.where(channel < first, 3 * row + 2 * column, torch.zeros_like(row + column))
+    return ((channel + frequency) % CLASSES).to(like) / CLASSES
+
+
+def _straight_through(y: Tensor, known: Tensor) -> Tensor:
+    return y + (known - y).detach()
+
+
+def _centre(y: Tensor, middle: Tensor, interval: Tensor, noise: bool) -> Tensor:
+    return y + (torch.rand_like(y) - 0.5) * interval if noise else middle

@@ -27,7 +27,7 @@ _KINDS = 3
 _FEATURES = 2 * _KINDS
 """Of each channel: those of the cell, and their sums over its four neighbours."""
 _SMALLEST_SCALE = 0.12
-"""Smallest standard deviation that the model may claim, in steps."""
+"""Smallest standard deviation that the model may claim, in widths of an interval."""
 _LEAST = 1e-8
 """Smallest probability of a latent."""
 _SIGN_SLOPE = 0.7
@@ -45,8 +45,8 @@ class StaticRate(nn.Module):
         self.mixture = nn.Parameter(torch.zeros(channels, NODES, NODES))
         self.mean = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, coefficients: Tensor, step: Tensor) -> Tensor:
-        """Bits of each coefficient, known to ``step``: ``(B, K, h, w)``, the same shape."""
+    def forward(self, coefficients: Tensor, interval: Tensor) -> Tensor:
+        """Bits of intervals around coefficients: ``(B, K, h, w)``, all of the same shape."""
         rows, columns = coefficients.shape[2:]
         size = math.sqrt(rows * columns)  # a picture of more cells has larger coefficients
         down, across = (interpolation(n).to(coefficients) for n in (rows, columns))
@@ -57,8 +57,8 @@ class StaticRate(nn.Module):
         wide = torch.exp(scale.clamp(-6, 6)) * (size / 4)
         narrow = wide * torch.exp(ratio.clamp(-6, 6))
         part, off = torch.sigmoid(mixture), (coefficients - mean).abs()
-        probability = part * interval_probability(off, wide, step)
-        probability = probability + (1 - part) * interval_probability(off, narrow, step)
+        probability = part * interval_probability(off, wide, interval)
+        probability = probability + (1 - part) * interval_probability(off, narrow, interval)
         return -torch.log2(probability.clamp_min(_LEAST))
 
 
@@ -95,13 +95,16 @@ class ContextRate(nn.Module):
         self.register_buffer("earlier", earlier, persistent=False)
         self.register_buffer("same", (group[:, None] == group).float(), persistent=False)
 
-    def forward(self, y: Tensor, y_hat: Tensor, step: Tensor, width: Tensor) -> Tensor:
-        """Bits of each latent ``y`` but those of the first group, ``(B, C - K, h, w)``.
+    def forward(
+        self, y: Tensor, interval: Tensor, y_hat: Tensor, step: Tensor, width: Tensor
+    ) -> Tensor:
+        """Bits of intervals around the latents ``y`` of all groups but the first.
 
-        ``y_hat`` and ``step``: all latents as the decoder knows them, ``(B, C, h, w)``; ``width``:
-        `networks.width_of` each picture's nominal step, ``(B, 1)``.
+        ``y`` and ``interval``: ``(B, C - K, h, w)``, as the result; ``y_hat`` and ``step``: all
+        latents as the decoder knows them, ``(B, C, h, w)``; ``width``: `networks.width_of` each
+        picture's nominal step, ``(B, 1)``.
         """
-        batch, channels, rows, columns = y.shape
+        batch, channels, rows, columns = y_hat.shape
         seen, odd = self._seen(y_hat, step), _odd_cells(batch, rows, columns).to(y)
         values = seen[:, :, ::_KINDS]
         predicted = values.flatten(1) @ (self.predictor * self.earlier).flatten(0, 1)
@@ -116,8 +119,8 @@ class ContextRate(nn.Module):
             for z in (means / _VALUE_SCALE, scales)
         )
         sigma = torch.exp(scale.clamp(-8, 8))
-        off = (y[:, first:] - mean).abs()
-        return -torch.log2(interval_probability(off, sigma, step[:, first:]).clamp_min(_LEAST))
+        probability = interval_probability((y - mean).abs(), sigma, interval)
+        return -torch.log2(probability.clamp_min(_LEAST))
 
     def _heads(self, seen: Tensor, odd: Tensor, widths: Tensor) -> Tensor:
         """Mean and logarithm of the scale of each cell's latents: ``(B h w, 2, C - K)``."""
@@ -156,10 +159,10 @@ class ContextRate(nn.Module):
         return both.permute(0, 3, 4, 1, 2).flatten(0, 2)
 
 
-def interval_probability(off: Tensor, sigma: Tensor, step: Tensor) -> Tensor:
-    """Of an interval of width ``step`` whose middle is ``off`` from a Gaussian's mean."""
-    sigma = sigma.maximum(step * _SMALLEST_SCALE)
-    return _normal((0.5 * step - off) / sigma) - _normal((-0.5 * step - off) / sigma)
+def interval_probability(off: Tensor, sigma: Tensor, interval: Tensor) -> Tensor:
+    """Of an interval of a width whose middle is ``off`` from a Gaussian's mean."""
+    sigma = sigma.maximum(interval * _SMALLEST_SCALE)
+    return _normal((0.5 * interval - off) / sigma) - _normal((-0.5 * interval - off) / sigma)
 
 
 def interpolation(count: int) -> Tensor:
