@@ -1,4 +1,4 @@
-"""The command line: ``thumbstream-models train | search | publish | evaluate | ...``."""
+"""The command line: ``thumbstream-models train | publish | evaluate | ...``."""
 
 from __future__ import annotations
 
@@ -37,23 +37,27 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="thumbstream-models", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train a model, or go on with one")
+    train = commands.add_parser("train", help="train a model or resume a training")
     train.set_defaults(command=_train)
     train.add_argument(
         "config", type=Path, help="TOML file, for example models/configs/conv-lstm-1.toml"
     )
     train.add_argument("data", type=Path, nargs="+", help="tar shards or folders of pictures")
     train.add_argument("--out", type=Path, default=Path("runs"), help="folder for the checkpoint")
-    train.add_argument("--resume", type=Path, help="checkpoint to go on from")
-    train.add_argument("--start", type=Path, help="checkpoint that the configuration starts from")
-    train.add_argument("--steps", type=int, help="instead of the configuration's number of steps")
-    train.add_argument("--max-minutes", type=float, help="stop cleanly after so many minutes")
-    train.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    train.add_argument("--resume", type=Path, help="checkpoint to resume from")
+    train.add_argument("--start", type=Path, help="checkpoint whose weights a new run starts with")
     train.add_argument(
-        "--stage", choices=STAGES, help="of the embedded family (default: the first)"
+        "--steps", type=int, help="number of steps (default: that of the configuration)"
+    )
+    train.add_argument(
+        "--max-minutes", type=float, help="write a checkpoint and stop after this time"
+    )
+    train.add_argument("--device", help="cpu or cuda (default: cuda if available)")
+    train.add_argument(
+        "--stage", choices=STAGES, help="stage of the embedded family (default: the first)"
     )
 
-    search = commands.add_parser("search", help="try learning rates in short trainings")
+    search = commands.add_parser("search-rates", help="compare learning rates in short trainings")
     search.set_defaults(command=_search)
     search.add_argument("config", type=Path, help="TOML file")
     search.add_argument("data", type=Path, nargs="+", help="tar shards or folders of pictures")
@@ -61,31 +65,36 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--steps", type=int, default=300, help="steps of each training")
     search.add_argument("--device", default="cpu", help="cpu or cuda")
 
-    publish = commands.add_parser("publish", help="turn a checkpoint into a published model")
+    publish = commands.add_parser("publish", help="write the model folder of a checkpoint")
     publish.set_defaults(command=_publish)
     publish.add_argument("checkpoint", type=Path)
-    publish.add_argument("data", type=Path, nargs="+", help="the pictures it was trained on")
+    publish.add_argument("data", type=Path, nargs="+", help="the pictures of its training")
     publish.add_argument("--zoo", type=Path, default=Path("models/zoo"))
     publish.add_argument("--pictures", type=int, default=20_000, help="crops for the context model")
-    publish.add_argument("--entropy-steps", type=int, default=500, help="steps an iteration")
+    publish.add_argument("--entropy-steps", type=int, default=500, help="steps per iteration")
     publish.add_argument(
         "--tables",
         type=Path,
-        help="entropy.npz that `context` made (embedded family, which says the two above in its "
-        "configuration)",
+        help="entropy.npz written by `fit-context` (embedded family; its configuration has the two "
+        "options above)",
     )
     publish.add_argument(
-        "--sources", type=Path, default=Path("models/SOURCES.md"), help="text about the pictures"
+        "--sources",
+        type=Path,
+        default=Path("models/SOURCES.md"),
+        help="text about the pictures, for the model card",
     )
-    publish.add_argument("--notes", default="", help="for the model card")
+    publish.add_argument("--notes", default="", help="notes on the training, for the model card")
 
-    context = commands.add_parser("context", help="fit the context model of the embedded family")
+    context = commands.add_parser(
+        "fit-context", help="fit the context model of the embedded family"
+    )
     context.set_defaults(command=_context)
     context.add_argument("checkpoint", type=Path)
-    context.add_argument("data", type=Path, nargs="+", help="the pictures it was trained on")
-    context.add_argument("--out", type=Path, required=True, help="the tables: an .npz file")
+    context.add_argument("data", type=Path, nargs="+", help="the pictures of its training")
+    context.add_argument("--out", type=Path, required=True, help="file for the tables (.npz)")
 
-    compact = commands.add_parser("compact", help="make a checkpoint small, to be kept")
+    compact = commands.add_parser("compact", help="write a smaller checkpoint")
     compact.set_defaults(command=_compact)
     compact.add_argument("checkpoint", type=Path)
     compact.add_argument("out", type=Path)
@@ -93,34 +102,51 @@ def _parser() -> argparse.ArgumentParser:
         "--weights-only", action="store_true", help="without the optimizer's moments"
     )
 
-    ablate = commands.add_parser("ablate", help="what each part of the embedded family brings")
+    ablate = commands.add_parser(
+        "ablate", help="measure the parts of a model of the embedded family"
+    )
     ablate.set_defaults(command=_ablate)
-    ablate.add_argument("model", type=Path, help="folder of a published model")
+    ablate.add_argument("model", type=Path, help="model folder")
     ablate.add_argument("pictures", type=Path, nargs="+", help="folders, tars or .npz of pictures")
-    ablate.add_argument("--checkpoints", type=Path, nargs="*", default=[], help="of its stages")
+    ablate.add_argument(
+        "--checkpoints", type=Path, nargs="*", default=[], help="checkpoints of its stages"
+    )
     ablate.add_argument("--size", type=int, default=32, help="side of the squares (default 32)")
     ablate.add_argument("--limit", type=int, default=48, help="pictures (default 48)")
 
-    scaling = commands.add_parser("scaling", help="validation curves of trainings side by side")
+    scaling = commands.add_parser("scaling", help="compare validation curves of trainings")
     scaling.set_defaults(command=_scaling)
-    scaling.add_argument("checkpoints", type=Path, nargs="+", help="of the embedded family")
+    scaling.add_argument(
+        "checkpoints", type=Path, nargs="+", help="checkpoints of the embedded family"
+    )
     scaling.add_argument("--out", type=Path, required=True, help="JSON file")
     scaling.add_argument("--measure", default="ssim_32px_64", help="column to print")
 
-    layouts = commands.add_parser("layouts", help="time step graphs against one unrolled graph")
-    layouts.set_defaults(command=_layouts)
+    layouts = commands.add_parser(
+        "graph-layouts", help="time step graphs and an unrolled graph (ADR 3)"
+    )
+    layouts.set_defaults(command=_graph_layouts)
     layouts.add_argument("checkpoint", type=Path)
     layouts.add_argument("--runs", type=int, default=30)
 
-    reach = commands.add_parser("targets", help="what stopping cells saves, goal by goal")
-    reach.set_defaults(command=_targets)
-    reach.add_argument("model", help="id of a published model on 8x8 patches")
+    reach = commands.add_parser(
+        "bit-assignment", help="measure what cells that stop early save, by target"
+    )
+    reach.set_defaults(command=_bit_assignment)
+    reach.add_argument("model", help="id of an installed model with independent cells")
     reach.add_argument("pictures", type=Path, nargs="+", help="folders, tars or .npz of pictures")
-    reach.add_argument("--goals", type=_goals, required=True, metavar="psnr:20,bytes:64,...")
+    reach.add_argument(
+        "--targets", type=_parse_targets, required=True, metavar="psnr:20,bytes:64,..."
+    )
     reach.add_argument("--size", type=int, default=32, help="long side of the grid (default 32)")
     reach.add_argument("--limit", type=int, default=48, help="pictures (default 48)")
 
-    measure = commands.add_parser("evaluate", help="rate and distortion beside other codecs")
+    client = commands.add_parser("client", help="write the files of the JavaScript client")
+    client.set_defaults(command=_client)
+    client.add_argument("model", type=Path, help="model folder")
+    client.add_argument("folder", type=Path, help="folder for the files")
+
+    measure = commands.add_parser("evaluate", help="measure rate and distortion, with other codecs")
     measure.set_defaults(command=command.main)
     command.add_arguments(measure)
     return parser
@@ -149,7 +175,7 @@ def _train(args: argparse.Namespace) -> int:
         )
         return 0
     if args.stage is not None:
-        raise ValueError("only the embedded family is trained in stages")
+        raise ValueError("--stage: only the embedded family is trained in stages")
     from thumbstream_models.paper.train_system import train
 
     config = system_config.load(args.config)
@@ -189,7 +215,7 @@ def _train_transform(args: argparse.Namespace) -> int:
 def _rates(text: str) -> tuple[float, ...]:
     rates = tuple(float(part) for part in text.split(","))
     if min(rates) <= 0:
-        raise argparse.ArgumentTypeError("a learning rate is above zero")
+        raise argparse.ArgumentTypeError("learning rates must be positive")
     return rates
 
 
@@ -208,10 +234,10 @@ def _publish(args: argparse.Namespace) -> int:
     from thumbstream_models.paper.publish_system import publish
     from thumbstream_models.training import runs
 
-    told = {"notes": args.notes, "sources_text": args.sources.read_text(encoding="utf-8")}
+    texts = {"notes": args.notes, "sources_text": args.sources.read_text(encoding="utf-8")}
     if codec_config.is_embedded(runs.config_of(args.checkpoint)):
         folder = publish_codec.publish(
-            args.checkpoint, args.data, args.zoo, tables=args.tables, **told
+            args.checkpoint, args.data, args.zoo, tables=args.tables, **texts
         )
     else:
         folder = publish(
@@ -220,7 +246,7 @@ def _publish(args: argparse.Namespace) -> int:
             args.zoo,
             pictures=args.pictures,
             entropy_steps=args.entropy_steps,
-            **told,
+            **texts,
         )
     print(f"published {folder}")
     return 0
@@ -231,8 +257,8 @@ def _context(args: argparse.Namespace) -> int:
     from thumbstream_models.training import data, model_writer
 
     run, layout = publish_codec.ready(args.checkpoint)
-    taken = data.load(args.data, run.config.data)
-    fitted = publish_codec.fit_tables(run, layout, taken.training)
+    loaded = data.load(args.data, run.config.data)
+    fitted = publish_codec.fit_tables(run, layout, loaded.training)
     args.out.write_bytes(model_writer.npz_bytes(fitted))
     graphs = transform_graphs.to_onnx(run.net, layout.base_step, run.config.embedding.weight_bits)
     size = publish_codec.client_size(run.config.model_id, layout, fitted, graphs["synthesis.onnx"])
@@ -251,8 +277,8 @@ def _compact(args: argparse.Namespace) -> int:
 def _ablate(args: argparse.Namespace) -> int:
     from thumbstream_models.embedded import ablation
 
-    taken = pictures.subsample(pictures.load(args.pictures, args.size, "crop"), args.limit)
-    rows = ablation.ablate(args.model, np.stack(taken.pixels), checkpoints=args.checkpoints)
+    subset = pictures.subsample(pictures.load(args.pictures, args.size, "crop"), args.limit)
+    rows = ablation.ablate(args.model, np.stack(subset.pixels), checkpoints=args.checkpoints)
     print(tables.markdown(ablation.table(rows)))
     return 0
 
@@ -264,24 +290,32 @@ def _scaling(args: argparse.Namespace) -> int:
     return 0
 
 
-def _goals(text: str) -> tuple[Target, ...]:
+def _parse_targets(text: str) -> tuple[Target, ...]:
     try:
         return tuple(Target.parse(part) for part in text.split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _targets(args: argparse.Namespace) -> int:
-    taken = pictures.subsample(pictures.load(args.pictures, args.size, "crop"), args.limit)
+def _bit_assignment(args: argparse.Namespace) -> int:
+    subset = pictures.subsample(pictures.load(args.pictures, args.size, "crop"), args.limit)
     print(
         bit_assignment.table(
-            bit_assignment.compare(installed_models().load(args.model), taken.pixels, args.goals)
+            bit_assignment.compare(installed_models().load(args.model), subset.pixels, args.targets)
         )
     )
     return 0
 
 
-def _layouts(args: argparse.Namespace) -> int:
+def _client(args: argparse.Namespace) -> int:
+    from thumbstream.codec.model_folder import open_artifact
+    from thumbstream_models.embedded import client_file
+
+    client_file.write(open_artifact(args.model), args.folder)
+    return 0
+
+
+def _graph_layouts(args: argparse.Namespace) -> int:
     from thumbstream_models.paper.graph_layouts import compare
 
     print(compare(args.checkpoint, args.runs))

@@ -43,7 +43,7 @@ def save(pixels: NDArray[np.uint8], kind: str, **options: object) -> bytes:
 
 @pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.parametrize("shape", [(32, 32), (16, 32), (32, 20), (7, 32), (32, 1)])
-def test_codings_are_pictures_and_fit(name: str, shape: tuple[int, int]) -> None:
+def test_codings_are_pictures_within_the_limit(name: str, shape: tuple[int, int]) -> None:
     pixels = picture(1, *shape)
     codings = list(BASELINES[name].codings(pixels, BUDGETS))
     assert codings
@@ -54,7 +54,7 @@ def test_codings_are_pictures_and_fit(name: str, shape: tuple[int, int]) -> None
 
 
 @pytest.mark.parametrize("name", ["jpeg", "jpeg2000", "webp", "avif", "jpegxl"])
-def test_more_bytes_buy_quality(name: str) -> None:
+def test_more_bytes_increase_quality(name: str) -> None:
     pixels = picture(2)
     codings = list(BASELINES[name].codings(pixels, BUDGETS))
     best = [
@@ -64,7 +64,7 @@ def test_more_bytes_buy_quality(name: str) -> None:
     assert 0.3 < best[0] < best[1]
 
 
-def test_jpeg_is_charged_for_all_but_its_constant_headers() -> None:
+def test_jpeg_payload_excludes_constant_headers() -> None:
     free = set()
     for quality in (5, 30, 60, 90):
         data = save(picture(3), "JPEG", quality=quality, subsampling="4:4:4")
@@ -74,7 +74,7 @@ def test_jpeg_is_charged_for_all_but_its_constant_headers() -> None:
     assert free == {2 + 18 + 2 * 69 + 19 + 2 * 33 + 2 * 183 + 14 + 2}
 
 
-def test_jpeg_pays_for_optimised_tables() -> None:
+def test_jpeg_payload_includes_optimized_tables() -> None:
     data = save(picture(3), "JPEG", quality=50, optimize=True)
     parts = list(jpeg.segments(data))
     tables = sum(len(body) for marker, body in parts if marker == 0xC4)
@@ -84,7 +84,7 @@ def test_jpeg_pays_for_optimised_tables() -> None:
     assert jpeg.Jpeg().payload(data, {"optimize": False}) == scan
 
 
-def test_jpeg2000_is_charged_for_all_but_its_constant_headers() -> None:
+def test_jpeg2000_payload_excludes_constant_headers() -> None:
     options = {"no_jp2": True, "irreversible": True, "mct": 1, "num_resolutions": 4}
     free = set()
     for rate in (8, 16, 30):
@@ -94,13 +94,13 @@ def test_jpeg2000_is_charged_for_all_but_its_constant_headers() -> None:
     assert len(free) == 1
 
 
-def test_jpeg2000_packets_begin_behind_the_start_of_data() -> None:
+def test_jpeg2000_packets_start_after_the_sod_marker() -> None:
     data = save(picture(4), "JPEG2000", no_jp2=True, quality_layers=[16])
     packets = jpeg2000.packet_bytes(data)
     assert data[-packets - 4 : -packets - 2] == b"\xff\x93"
 
 
-def test_webp_is_charged_for_the_frame() -> None:
+def test_webp_payload_is_the_frame() -> None:
     for quality in (0, 40, 95):
         setting = {"quality": quality, "sns_strength": 0, "filter_strength": 60}
         data = webp.WebP().encode(picture(5), setting)
@@ -115,7 +115,7 @@ def test_one_segment_makes_webp_smaller() -> None:
     assert len(ours) < len(save(picture(5), "WEBP", quality=5, method=6))
 
 
-def test_there_is_a_quality_for_each_of_avifs_quantisers() -> None:
+def test_every_avif_quantizer_has_a_quality() -> None:
     settings = list(next(avif.Avif().series(picture(6), 64)))
     # libavif: quantiser = ((100 - quality) * 63 + 50) / 100, rounded down
     quantisers = [((100 - setting["quality"]) * 63 + 50) // 100 for setting in settings]
@@ -123,7 +123,7 @@ def test_there_is_a_quality_for_each_of_avifs_quantisers() -> None:
 
 
 @pytest.mark.parametrize(("shape", "header"), [((32, 32), 4), ((16, 32), 4), ((21, 32), 6)])
-def test_jpeg_xl_is_charged_for_the_frame(shape: tuple[int, int], header: int) -> None:
+def test_jpeg_xl_payload_is_the_frame(shape: tuple[int, int], header: int) -> None:
     for distance in (1.0, 8.0, 25.0):
         data = jpegxl.JpegXl().encode(picture(9, *shape), {"effort": 7, "distance": distance})
         assert data[:2] == b"\xff\x0a"
@@ -132,13 +132,13 @@ def test_jpeg_xl_is_charged_for_the_frame(shape: tuple[int, int], header: int) -
         assert jpegxl.JpegXl().decode(data).shape == (*shape, 3)
 
 
-def test_jpeg_xl_with_other_metadata_is_refused() -> None:
+def test_rejects_jpeg_xl_with_other_metadata() -> None:
     # Square, 8 * (3 + 1) pixels a side, and a zero where default metadata have a one.
     with pytest.raises(ValueError, match="metadata"):
         jpegxl.header_bytes(bytes.fromhex("ff0a 4704 0000"))
 
 
-def test_avif_is_charged_for_the_frame() -> None:
+def test_avif_payload_is_the_frame() -> None:
     data = save(picture(6), "AVIF", quality=50, speed=8)
     av1 = avif.box(data, b"mdat")
     assert len(av1) > avif.frame_bytes(av1) > len(av1) - 24
@@ -155,14 +155,14 @@ def hashed() -> Iterator[tuple[NDArray[np.uint8], str]]:
     yield wide.transpose(1, 0, 2), "1e08060d0430734266063128a5752865db6f725cf3"
 
 
-def test_thumbhash_agrees_with_other_implementations() -> None:
+def test_thumbhash_matches_other_implementations() -> None:
     # Made with thumbhash-python 1.0.1.
     for pixels, expected in hashed():
         assert thumbhash.encode(pixels).hex() == expected
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 12), (9, 32)])
-def test_thumbhash_draws_a_blurred_copy(shape: tuple[int, int]) -> None:
+def test_thumbhash_decodes_to_a_blurred_copy(shape: tuple[int, int]) -> None:
     pixels = picture(7, *shape)
     drawn = thumbhash.decode(thumbhash.encode(pixels), *shape)
     assert np.abs(drawn.mean(axis=(0, 1)) - pixels.mean(axis=(0, 1))).max() < 12
@@ -173,7 +173,7 @@ def test_thumbhash_of_a_square_is_24_bytes() -> None:
     assert len(thumbhash.encode(picture(8))) == 24
 
 
-def test_thumbhash_takes_a_plain_picture() -> None:
+def test_thumbhash_of_a_flat_picture() -> None:
     plain = np.full((32, 32, 3), 77, np.uint8)
     drawn = thumbhash.decode(thumbhash.encode(plain), 32, 32)
     assert np.abs(drawn.astype(int) - 77).max() <= 4
@@ -192,7 +192,7 @@ BLURHASHES = {
 }
 
 
-def test_blurhash_codings_are_those_of_another_implementation() -> None:
+def test_blurhash_matches_another_implementation() -> None:
     wide, _ = next(hashed())
     codings = list(blurhash.BlurHash().codings(wide, [512]))
     assert len(codings) == blurhash.MAX_COMPONENTS**2

@@ -43,7 +43,7 @@ def same(a: Pictures, b: Pictures) -> bool:
 # Reading
 
 
-def test_folders_and_tars_hold_the_same_pictures(
+def test_folders_and_tars_give_the_same_pictures(
     tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     files = {path.name: path.read_bytes() for path in sorted(picture_folder.iterdir())}
@@ -54,7 +54,7 @@ def test_folders_and_tars_hold_the_same_pictures(
     assert from_folder.sha256 == from_tar.sha256
 
 
-def test_a_tar_made_with_dot_names_holds_the_same_pictures(
+def test_tar_with_dot_names_gives_the_same_pictures(
     tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     """``tar c .`` calls the files ``./name``."""
@@ -65,7 +65,7 @@ def test_a_tar_made_with_dot_names_holds_the_same_pictures(
     assert from_folder.sha256 == from_tar.sha256
 
 
-def test_folders_are_searched_to_the_bottom_and_other_files_ignored(
+def test_folders_are_searched_recursively_and_other_files_ignored(
     tiny: SystemConfig, smooth_pictures: Pictures, tmp_path: Path
 ) -> None:
     (tmp_path / "deep" / "deeper").mkdir(parents=True)
@@ -86,7 +86,7 @@ def test_folders_inside_a_tar_are_ignored(tmp_path: Path, smooth_pictures: Pictu
     assert [name for name, _ in data.read_files([path])] == ["a.png"]
 
 
-def test_the_hash_tells_names_contents_and_sources_apart(
+def test_hash_depends_on_names_contents_and_sources(
     tiny: SystemConfig, smooth_pictures: Pictures, tmp_path: Path
 ) -> None:
     a, b, c = (png(pixels) for pixels in smooth_pictures[:3])
@@ -99,7 +99,7 @@ def test_the_hash_tells_names_contents_and_sources_apart(
     assert len({data.load([path], tiny.data, quiet=True).sha256 for path in shards}) == 4
 
 
-def test_pictures_smaller_than_a_crop_are_left_out(
+def test_pictures_smaller_than_a_crop_are_omitted(
     tiny: SystemConfig, smooth_pictures: Pictures, tmp_path: Path
 ) -> None:
     small = np.zeros((15, 200, 3), np.uint8)
@@ -121,12 +121,12 @@ def test_only_small_pictures_is_an_error(tiny: SystemConfig, tmp_path: Path) -> 
         data.load([tmp_path], tiny.data, quiet=True)
 
 
-def test_a_source_that_is_not_there_is_an_error(tiny: SystemConfig, tmp_path: Path) -> None:
+def test_missing_source_is_an_error(tiny: SystemConfig, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.tar"):
         data.load([tmp_path / "nowhere.tar"], tiny.data, quiet=True)
 
 
-def test_a_broken_picture_is_an_error_that_names_it(
+def test_broken_picture_is_an_error_that_names_it(
     tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "half.png").write_bytes((picture_folder / "1.png").read_bytes()[:100])
@@ -135,7 +135,7 @@ def test_a_broken_picture_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "CMYK", "I;16"])
-def test_pictures_of_every_kind_become_rgb(tiny: SystemConfig, tmp_path: Path, mode: str) -> None:
+def test_all_modes_become_rgb(tiny: SystemConfig, tmp_path: Path, mode: str) -> None:
     ramp = np.tile(np.arange(0, 256, 8, np.uint8), (32, 1))  # 32 x 32, black to nearly white
     if mode == "I;16":
         picture = Image.fromarray(ramp.astype(np.uint16) * 257)
@@ -152,7 +152,7 @@ def test_pictures_of_every_kind_become_rgb(tiny: SystemConfig, tmp_path: Path, m
     assert abs(pixels.mean() - ramp.mean()) < 10
 
 
-def test_transparent_pictures_are_seen_over_white(tiny: SystemConfig, tmp_path: Path) -> None:
+def test_transparent_pictures_are_composited_over_white(tiny: SystemConfig, tmp_path: Path) -> None:
     clear = np.zeros((32, 32, 4), np.uint8)  # black that nobody sees
     clear[:, 16:] = (200, 10, 60, 255)
     files = {f"{i}.png": png(clear) for i in range(2)}
@@ -161,7 +161,7 @@ def test_transparent_pictures_are_seen_over_white(tiny: SystemConfig, tmp_path: 
     assert np.all(pixels[:, 16:] == (200, 10, 60))
 
 
-def test_pictures_are_upright(
+def test_exif_orientation_is_applied(
     tiny: SystemConfig, smooth_pictures: Pictures, tmp_path: Path
 ) -> None:
     turned = Image.Exif()
@@ -171,7 +171,7 @@ def test_pictures_are_upright(
     np.testing.assert_array_equal(pixels, np.rot90(smooth_pictures[0], -1))
 
 
-def test_the_validation_split_is_disjoint_and_whole(
+def test_validation_split_is_disjoint_and_complete(
     tiny: SystemConfig, picture_folder: Path, smooth_pictures: Pictures
 ) -> None:
     loaded = data.load([picture_folder], tiny.data, quiet=True)
@@ -181,7 +181,7 @@ def test_the_validation_split_is_disjoint_and_whole(
     assert training | validation == as_set(smooth_pictures)
 
 
-def test_the_validation_split_goes_by_name_not_by_source(
+def test_validation_split_depends_on_names_only(
     tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     files = {path.name: path.read_bytes() for path in sorted(picture_folder.iterdir())}
@@ -273,7 +273,7 @@ def test_validation_pictures_are_central_squares() -> None:
 # Batches
 
 
-def test_a_batch_is_a_function_of_seed_and_step(
+def test_batch_is_a_function_of_seed_and_step(
     tiny: SystemConfig, smooth_pictures: Pictures
 ) -> None:
     def batch(seed: int, step: int) -> NDArray[np.uint8]:
@@ -290,7 +290,7 @@ def test_a_batch_is_a_function_of_seed_and_step(
 
 
 @pytest.mark.parametrize("ahead", [1, 3, 50])
-def test_prefetching_keeps_the_order(
+def test_prefetching_preserves_the_order(
     tiny: SystemConfig, smooth_pictures: Pictures, ahead: int
 ) -> None:
     steps = range(5, 17)
@@ -300,12 +300,12 @@ def test_prefetching_keeps_the_order(
         np.testing.assert_array_equal(batch, expected)
 
 
-def test_prefetching_nothing(tiny: SystemConfig, smooth_pictures: Pictures) -> None:
+def test_prefetching_no_steps(tiny: SystemConfig, smooth_pictures: Pictures) -> None:
     made = data.prefetched_batches(smooth_pictures, tiny.data, 2, 1, range(5, 5))
     assert list(made) == []
 
 
-def test_an_error_in_a_thread_reaches_the_training(tiny: SystemConfig) -> None:
+def test_error_in_a_thread_is_raised(tiny: SystemConfig) -> None:
     made = data.prefetched_batches([], tiny.data, 2, 1, range(3))
     with pytest.raises(ValueError, match="high <= 0"):
         next(made)

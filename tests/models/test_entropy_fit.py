@@ -129,19 +129,19 @@ def integer_chances(codes: Codes, model: ContextModel) -> NDArray[np.int64]:
 # The tables
 
 
-def test_the_fit_finds_nearly_the_true_entropy(fitted: Fitted) -> None:
+def test_fit_is_close_to_the_true_entropy(fitted: Fitted) -> None:
     for rate, true in zip(fitted.rates, TRUE_RATES, strict=True):
         assert true - 0.01 < rate < true + 0.03
 
 
-def test_real_bytes_are_nearly_the_true_entropy(fitted: Fitted, fresh: Codes) -> None:
+def test_streams_are_close_to_the_true_entropy(fitted: Fitted, fresh: Codes) -> None:
     model = ContextModel(fitted.tables)
     spent = sum(8 * len(write(codes, model)) for codes in fresh)
     true = sum(TRUE_RATES) * PLANES * fresh.shape[-1] * fresh.shape[-2] * len(fresh)
     assert spent < 1.04 * true
 
 
-def test_real_bytes_are_what_the_fit_predicts(fitted: Fitted, fresh: Codes) -> None:
+def test_streams_have_the_predicted_size(fitted: Fitted, fresh: Codes) -> None:
     """Cross-entropy of the torch networks against the length of real streams."""
     predicted = 0.0
     for t, model in enumerate(fitted.models):
@@ -154,7 +154,7 @@ def test_real_bytes_are_what_the_fit_predicts(fitted: Fitted, fresh: Codes) -> N
     assert spent == pytest.approx(predicted, rel=0.01)
 
 
-def test_streams_hold_the_codes(fitted: Fitted, fresh: Codes) -> None:
+def test_streams_decode_to_the_codes(fitted: Fitted, fresh: Codes) -> None:
     model = ContextModel(fitted.tables)
     grid = Grid(*fresh.shape[-2:])
     for codes in fresh[:2]:
@@ -162,7 +162,7 @@ def test_streams_hold_the_codes(fitted: Fitted, fresh: Codes) -> None:
         np.testing.assert_array_equal(decoded.codes, codes)
 
 
-def test_constant_planes_cost_next_to_nothing() -> None:
+def test_constant_planes_cost_almost_nothing() -> None:
     codes = np.ones((200, 2, 3, 4, 4), np.int8)
     codes[:, :, 1] = -1
     tables = fit([codes], steps=60).tables
@@ -173,7 +173,7 @@ def test_constant_planes_cost_next_to_nothing() -> None:
     assert 8 * len(write(large, model)) < 0.01 * 2 * 3 * cells
 
 
-def test_noise_costs_a_bit_a_code() -> None:
+def test_noise_costs_one_bit_per_code() -> None:
     codes = draw((2000, 1, 2, 4, 4), 0.5, np.random.default_rng(4))
     result = fit([codes], steps=60)
     assert result.rates[0] == pytest.approx(1, abs=0.01)
@@ -195,7 +195,7 @@ def test_tables_have_the_published_types_and_shapes(fitted: Fitted) -> None:
     assert (model.iterations, model.planes) == (ITERATIONS, PLANES)
 
 
-def test_the_same_codes_and_seed_give_the_same_tables() -> None:
+def test_same_codes_and_seed_give_the_same_tables() -> None:
     codes = structured(100, 4, 4, 6)
     first, again, other = (fit([codes], steps=5, seed=seed).tables for seed in (1, 1, 2))
     for name, table in first.items():
@@ -252,7 +252,7 @@ def strong() -> Fitted:
 
 @pytest.mark.parametrize("which", ["fitted", "strong"])
 @pytest.mark.parametrize("size", [(32, 32), (1, 1), (1, 5), (5, 1), (3, 2)])
-def test_the_torch_network_gives_the_integer_probabilities(
+def test_torch_network_gives_the_integer_probabilities(
     which: str, size: tuple[int, int], request: pytest.FixtureRequest
 ) -> None:
     """Exactly: every value on the way is a multiple of 1/1024 that float32 holds."""
@@ -289,7 +289,7 @@ def test_rounding_is_exact_and_its_gradient_goes_straight_through(value: float) 
     assert x.grad.item() == 1
 
 
-def test_the_torch_network_sees_nothing_that_comes_later() -> None:
+def test_torch_network_is_causal() -> None:
     """Changing a code changes no log odds before it in coding order."""
     torch.manual_seed(0)
     model = entropy_fit.IterationModel(3)

@@ -115,13 +115,13 @@ def test_grids() -> None:
 
 
 @pytest.mark.parametrize(("grid", "largest"), [("crop", 60), ("squash", 60), ("aspect", 120)])
-def test_nothing_is_enlarged(grid: str, largest: int) -> None:
+def test_pictures_are_never_enlarged(grid: str, largest: int) -> None:
     image = Image.new("RGB", (120, 60))
     assert pictures.reduce(image, largest, grid) is not None
     assert pictures.reduce(image, largest + 1, grid) is None
 
 
-def test_pictures_that_are_too_small_are_counted(tmp_path: Path) -> None:
+def test_too_small_pictures_are_counted(tmp_path: Path) -> None:
     for i, side in enumerate((8, 40, 16)):
         Image.new("RGB", (side, side)).save(tmp_path / f"{i}.png")
     taken = pictures.load([tmp_path], 16, "squash", quiet=True)
@@ -130,7 +130,7 @@ def test_pictures_that_are_too_small_are_counted(tmp_path: Path) -> None:
         pictures.load([tmp_path], 64, "squash", quiet=True)
 
 
-def test_folders_tars_and_arrays_hold_the_same_pictures(tmp_path: Path) -> None:
+def test_folders_tars_and_arrays_give_the_same_pictures(tmp_path: Path) -> None:
     made = some_pictures(3)
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -162,7 +162,7 @@ def test_no_pictures_is_an_error(tmp_path: Path) -> None:
 # Scores
 
 
-def test_the_best_that_fits_counts_and_what_does_not_fit_is_plain() -> None:
+def test_best_fitting_coding_is_scored_and_unfit_is_mean_color() -> None:
     pixels = some_pictures(1)[0]
     charged = measure.score(Toy("toy", least=20), pixels, BUDGETS)
     scores = charged["payload"]
@@ -189,13 +189,13 @@ class Worsening(Toy):
 
 
 @pytest.mark.parametrize(("progressive", "chosen"), [(False, 10), (True, 20)])
-def test_a_progressive_codec_spends_the_whole_budget(progressive: bool, chosen: int) -> None:
+def test_progressive_codec_uses_the_full_budget(progressive: bool, chosen: int) -> None:
     codec = Worsening("worse", progressive=progressive)
     scores = measure.score(codec, some_pictures(1)[0], [15, 30])["payload"]
     assert scores.payload.tolist() == [10, chosen]
 
 
-def test_processes_measure_what_one_process_measures() -> None:
+def test_several_processes_give_the_same_scores() -> None:
     made, codecs = some_pictures(3), [BASELINES["thumbhash"], BASELINES["webp"]]
     alone = measure.measure(made, codecs, BUDGETS, jobs=1, quiet=True)
     shared = measure.measure(made, codecs, BUDGETS, jobs=2, quiet=True)
@@ -208,7 +208,7 @@ def test_processes_measure_what_one_process_measures() -> None:
                 np.testing.assert_array_equal(values, other.quality[measured])
 
 
-def test_the_best_of_all_is_chosen_for_each_picture_and_budget() -> None:
+def test_best_codec_is_selected_per_picture_and_budget() -> None:
     made = some_pictures(3)
     early, late = Toy("early", thrift=2), Toy("late", least=50)
     scores = measure.measure(made, [early, late], BUDGETS, quiet=True)
@@ -235,7 +235,7 @@ class Counting(Toy):
         yield from super().codings(pixels, budgets)
 
 
-def test_a_run_goes_on_where_one_was_stopped(tmp_path: Path) -> None:
+def test_stopped_run_resumes_from_the_cache(tmp_path: Path) -> None:
     log, cache = tmp_path / "log", ScoreCache(tmp_path / "cache")
     made = some_pictures(3)
     old, new = Counting("old", log=str(log)), Counting("new", thrift=2, log=str(log))
@@ -260,7 +260,7 @@ def test_a_run_goes_on_where_one_was_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"cut", b"{}"])
-def test_damaged_entries_are_measured_again(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_cache_entries_are_measured_again(tmp_path: Path, damage: bytes) -> None:
     cache, pixels = ScoreCache(tmp_path), some_pictures(1)[0]
     cache.put("key", pixels, {"a": [0.1]})
     assert cache.get("key", pixels) == {"a": [0.1]}
@@ -274,7 +274,7 @@ def test_damaged_entries_are_measured_again(tmp_path: Path, damage: bytes) -> No
     assert cache.get("key", pixels[:16]) is None
 
 
-def test_keys_tell_apart_all_that_decides_a_score() -> None:
+def test_cache_keys_depend_on_everything_that_determines_scores() -> None:
     class Newer(Toy):
         def versions(self) -> Mapping[str, str]:
             return {"toy": "2"}
@@ -294,7 +294,7 @@ def test_keys_tell_apart_all_that_decides_a_score() -> None:
 # Results
 
 
-def test_savings_of_a_codec_of_known_thrift() -> None:
+def test_recovers_known_savings() -> None:
     ours = Toy("ours", thrift=0.7, progressive=True)
     compared = summary([ours, Toy("other")])["comparison"]["other"]["payload"]
     assert set(compared["bjontegaard_rate"]) == set(METRICS)
@@ -308,7 +308,7 @@ def test_savings_of_a_codec_of_known_thrift() -> None:
         assert point["ratio_95"][0] <= point["ratio"] <= point["ratio_95"][1]
 
 
-def test_what_cannot_be_reached_is_told() -> None:
+def test_unreachable_quality_has_no_ratio() -> None:
     worse = Toy("ours", thrift=4, progressive=True)
     against = summary([worse, Toy("other")])["comparison"]["other"]["payload"]
     assert against["equal_ssim"][-1]["reference_bytes"] is None
@@ -332,7 +332,7 @@ def test_budgets_that_nothing_fits_are_not_compared() -> None:
         ("baseline", "baseline", ("payload", "payload")),
     ],
 )
-def test_the_header_of_a_model_is_never_given_away(
+def test_header_of_a_model_counts_against_other_codecs(
     ours: str, theirs: str, charged: tuple[str, str]
 ) -> None:
     codecs = [Toy("a", 0.7, kind=ours), Toy("b", kind=theirs)]
@@ -343,7 +343,7 @@ def test_the_header_of_a_model_is_never_given_away(
     assert compared["file"] == results.comparison(a["file"], b["file"], BUDGETS)
 
 
-def test_the_best_classical_codec_has_a_row() -> None:
+def test_best_classical_codec_has_a_row() -> None:
     result = summary([Toy("ours"), Toy("jpeg", title="J"), Toy("avif", least=20, title="A")])
     assert result["codecs"]["best"]["counted"].endswith("the best of J, A.")
     assert result["codecs"]["best"]["points"] == result["codecs"]["jpeg"]["points"]
@@ -367,7 +367,7 @@ class Bare(Toy):
             yield dataclasses.replace(coding, file=coding.payload)
 
 
-def test_json_is_whole_and_finite() -> None:
+def test_json_round_trips_and_is_finite() -> None:
     result = summary([Toy("ours", thrift=9, progressive=True), Toy("other", least=20)])
     text = results.dumps(result)
     assert "NaN" not in text
@@ -375,7 +375,7 @@ def test_json_is_whole_and_finite() -> None:
     assert json.loads(text) == result
 
 
-def test_results_of_another_format_are_refused(tmp_path: Path) -> None:
+def test_rejects_results_of_another_format(tmp_path: Path) -> None:
     path = tmp_path / "old.json"
     path.write_text(results.dumps(both()))
     assert results.load(path) == both()
@@ -419,7 +419,7 @@ def test_tables_show_what_was_measured() -> None:
         ("file", "file", "file"),
     ],
 )
-def test_tables_charge_what_they_say(view: str, ours: str, other: str) -> None:
+def test_tables_count_the_bytes_of_their_view(view: str, ours: str, other: str) -> None:
     result = both()
     rows = tables.quality_rows(result, ["ours", "other"], [128], view, ("flip", "psnr_hvs_m"))
     for row, name, charge in ((rows[1], "ours", ours), (rows[2], "other", other)):
@@ -427,7 +427,7 @@ def test_tables_charge_what_they_say(view: str, ours: str, other: str) -> None:
         assert row[1] == f"{point['flip']:.3f}"[1:] + f" / {point['psnr_hvs_m']:.1f}"
 
 
-def test_the_systems_of_the_paper_have_a_section_on_its_grid() -> None:
+def test_systems_of_the_paper_have_a_section_on_their_grid() -> None:
     title = "## The systems of the paper"
     assert title not in pages.details({"toys": both("crop")})
     detail = pages.details({"toys": both("squash")})
@@ -476,7 +476,7 @@ def test_pages_are_written_between_the_markers(tmp_path: Path) -> None:
         assert (tmp_path / f"toys{suffix}.svg").read_text() == plot.svg()
 
 
-def test_a_page_without_markers_is_an_error(tmp_path: Path) -> None:
+def test_rejects_a_page_without_markers(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text("nothing")
     with pytest.raises(ValueError, match="results:begin"):
         pages.write(tmp_path / "page.md", "x")
@@ -500,9 +500,7 @@ def test_pages_agree_with_the_results() -> None:
 # The command
 
 
-def test_the_command_measures_real_streams(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_measures_real_streams(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "set.npz", images=np.stack(some_pictures(3)))
     out = tmp_path / "deep" / "out.json"
     options = ["--codecs", "thumbstream,webp", "--jobs", 1, "--budgets", "16,64,128", "--quiet"]
@@ -526,7 +524,7 @@ def test_the_command_measures_real_streams(
     assert (tmp_path / "again.json").read_text() == out.read_text()
 
 
-def test_a_prefix_is_charged_with_and_without_its_header() -> None:
+def test_prefixes_count_with_and_without_header() -> None:
     (pixels,) = some_pictures(1, 16)  # not the size that has the short header
     codec = streams.Thumbstream(device="cpu")
     codings = list(codec.codings(pixels, [8, 16]))
@@ -543,7 +541,7 @@ def test_a_prefix_is_charged_with_and_without_its_header() -> None:
         np.testing.assert_array_equal(coding.pixels, decoded)
 
 
-def test_a_plan_makes_its_results(tmp_path: Path) -> None:
+def test_suite_writes_its_results(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", images=np.stack(some_pictures(3)))
     suite = tmp_path / "suite.toml"
     suite.write_text(
@@ -581,20 +579,20 @@ def test_a_plan_makes_its_results(tmp_path: Path) -> None:
         ('[[result]]\nname = "a"\nsources = ["a"]\n' * 2, "different names"),
     ],
 )
-def test_a_plan_that_cannot_be_followed(tmp_path: Path, text: str, why: str) -> None:
+def test_rejects_invalid_suites(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "suite.toml").write_text(text)
     with pytest.raises(ValueError, match=why):
         benchmark_suite.read(tmp_path / "suite.toml")
 
 
-def test_the_projects_plan_names_its_results() -> None:
+def test_published_results_are_in_the_suite() -> None:
     runs = benchmark_suite.read(ROOT / "models" / "benchmark.toml")
     stored = {path.stem for path in (ROOT / "models" / "results").glob("*.json")}
     assert stored <= {run.name for run in runs}
     assert pages.HEADLINE in {run.name for run in runs}
 
 
-def test_codecs_are_chosen_by_names_and_words() -> None:
+def test_codecs_are_selected_by_names_and_groups() -> None:
     def names(*words: str) -> list[str]:
         return [codec.name for codec in command.select_codecs(words, "cpu")]
 
@@ -608,7 +606,7 @@ def test_codecs_are_chosen_by_names_and_words() -> None:
     assert results.reference_of(command.select_codecs(["webp"], "cpu"), None) is None
 
 
-def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+def test_command_rejects_invalid_options(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no pictures"):
         evaluate()
     with pytest.raises(SystemExit):
@@ -619,13 +617,13 @@ def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
         evaluate(tmp_path, "--codecs", "jpeg", "--reference", "avif")
 
 
-def test_limit_spreads_over_all_pictures() -> None:
+def test_limit_subsamples_evenly() -> None:
     taken = pictures.Pictures(list("abcdefgh"), some_pictures(8, 8), "", 8, "squash")
     assert pictures.subsample(taken, 3).names == ["a", "c", "f"]
     assert pictures.subsample(taken, 99).names == taken.names
 
 
-def test_the_sheet_has_a_cell_for_everything() -> None:
+def test_contact_sheet_has_a_cell_per_codec_and_budget() -> None:
     codecs = [BASELINES["thumbhash"], BASELINES["webp"]]
     drawn = np.asarray(contact_sheet.render(some_pictures(2), codecs))
     assert drawn.shape[1] > (1 + len(codecs)) * contact_sheet.CELL

@@ -44,7 +44,7 @@ def plain_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_ssim_is_what_plain_loops_give(height: int, width: int) -> None:
+def test_ssim_matches_plain_loops(height: int, width: int) -> None:
     a = noise(1, height, width)
     for b in (noise(2, height, width), a // 2 + 40, 255 - a):
         assert metrics.ssim(a, b) == pytest.approx(plain_ssim(a, b), abs=1e-9)
@@ -57,7 +57,7 @@ def test_equal_pictures(height: int, width: int) -> None:
     assert metrics.psnr(a, a) == 100
 
 
-def test_ssim_of_flat_pictures_compares_their_light_only() -> None:
+def test_ssim_of_flat_pictures_depends_on_luminance_only() -> None:
     a, b = np.full((16, 16, 3), 100, np.uint8), np.full((16, 16, 3), 150, np.uint8)
     c1 = 2.55**2
     expected = (2 * 100 * 150 + c1) / (100**2 + 150**2 + c1)
@@ -83,13 +83,13 @@ def test_psnr_is_over_all_samples() -> None:
     assert metrics.psnr(a, b) == pytest.approx(10 * math.log10(255**2 / (120**2 / 12)), abs=1e-9)
 
 
-def test_both_are_symmetric() -> None:
+def test_ssim_and_psnr_are_symmetric() -> None:
     a, b = noise(4, 5, 20, 24), noise(5, 5, 20, 24)
     np.testing.assert_allclose(metrics.ssim(a, b), metrics.ssim(b, a), rtol=0, atol=1e-12)
     np.testing.assert_array_equal(metrics.psnr(a, b), metrics.psnr(b, a))
 
 
-def test_a_batch_is_measured_picture_by_picture() -> None:
+def test_batches_are_measured_per_picture() -> None:
     a, b = noise(6, 2, 3, 20, 17), noise(7, 2, 3, 20, 17)
     for measure in (metrics.ssim, metrics.psnr):
         together = measure(a, b)
@@ -110,14 +110,14 @@ def test_more_noise_scores_lower() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (13, 20), (64, 40), (8, 8)])
-def test_equal_pictures_have_the_best_of_every_measure(height: int, width: int) -> None:
+def test_equal_pictures_have_the_best_value_of_every_metric(height: int, width: int) -> None:
     a = noise(3, 2, height, width)
     assert metrics.psnr_hvs_m(a, a).tolist() == [100, 100]
     assert metrics.flip(a, a).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("name", metrics.METRICS)
-def test_every_measure_falls_with_noise(name: str) -> None:
+def test_every_metric_degrades_with_noise(name: str) -> None:
     metric = metrics.METRICS[name]
     a = np.clip(noise(8, 4, 4), 60, 190).repeat(8, axis=0).repeat(8, axis=1)
     scale = np.random.default_rng(9).normal(size=a.shape)
@@ -128,7 +128,7 @@ def test_every_measure_falls_with_noise(name: str) -> None:
     assert together == pytest.approx(alone)
 
 
-def test_psnr_hvs_m_forgives_what_eyes_do_not_see() -> None:
+def test_psnr_hvs_m_ignores_masked_errors() -> None:
     """The same error weighs less in fine patterns than in coarse ones."""
     grey = np.full((32, 32), 128.0)
     x = np.arange(32)
@@ -140,7 +140,7 @@ def test_psnr_hvs_m_forgives_what_eyes_do_not_see() -> None:
     assert scores[0] < scores[1] - 3
 
 
-def test_psnr_hvs_m_of_a_constant_difference_looks_at_brightness() -> None:
+def test_psnr_hvs_m_of_a_constant_difference_uses_luminance() -> None:
     a = np.full((1, 16, 16, 3), 100, np.uint8)
     darker, redder = a - np.uint8(20), a.copy()
     redder[..., 0] += 20
@@ -153,7 +153,7 @@ def test_flip_of_black_and_white_is_near_one() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 32), (20, 64)])
-def test_flip_draws_every_thumbnail_four_degrees_wide(height: int, width: int) -> None:
+def test_flip_views_thumbnails_four_degrees_wide(height: int, width: int) -> None:
     a, b = noise(5, 1, height, width), noise(6, 1, height, width) // 2 + 60
     x, y = (picture[0].astype(np.float32) / 255 for picture in (a, b))
     viewing = {"ppd": max(height, width) / 4}

@@ -90,15 +90,13 @@ def test_parameter_count(
     assert count == parameters(codes, encoder, decoder, model.iterations)
 
 
-def test_an_unknown_family_is_an_error(
-    tiny: SystemConfig, changed: Callable[..., SystemConfig]
-) -> None:
+def test_rejects_unknown_families(tiny: SystemConfig, changed: Callable[..., SystemConfig]) -> None:
     with pytest.raises(ConfigError, match=r"unknown family 'mlp'; known: .*conv_lstm"):
         networks.build(changed(tiny, "model", family="mlp").model)
 
 
 @pytest.mark.parametrize("family", ["fc_lstm", "conv_lstm"])
-def test_an_lstm_has_no_weights_of_its_own_for_a_stage(
+def test_rejects_lstm_with_weights_per_stage(
     tiny: SystemConfig, changed: Callable[..., SystemConfig], family: str
 ) -> None:
     with pytest.raises(ConfigError, match="shared weights"):
@@ -129,7 +127,7 @@ def test_codes_are_exactly_minus_or_plus_one(mode: str, dtype: torch.dtype) -> N
 
 
 @pytest.mark.parametrize("soft", [-0.9, -0.5, -0.1, 0.0, 0.3, 0.8])
-def test_training_draws_plus_one_with_the_probability_of_the_paper(soft: float) -> None:
+def test_training_rounds_with_the_probability_of_the_paper(soft: float) -> None:
     torch.manual_seed(1)
     count = 200_000
     features = torch.full((1, 1, 1, count), float(np.arctanh(soft)))
@@ -138,7 +136,7 @@ def test_training_draws_plus_one_with_the_probability_of_the_paper(soft: float) 
     assert drawn == pytest.approx(chance, abs=5 * (chance * (1 - chance) / count) ** 0.5)
 
 
-def test_codes_are_drawn_independently() -> None:
+def test_codes_are_independent() -> None:
     torch.manual_seed(2)
     codes = pass_through()(torch.zeros(1, 1, 2, 100_000), 0)
     assert abs((codes[..., 0, :] * codes[..., 1, :]).mean().item()) < 0.02
@@ -146,7 +144,7 @@ def test_codes_are_drawn_independently() -> None:
 
 
 @pytest.mark.parametrize("mode", ["deterministic", "inference"])
-def test_without_noise_the_sign_decides(mode: str) -> None:
+def test_without_noise_codes_are_signs(mode: str) -> None:
     binarizer = pass_through().train(mode == "deterministic")
     binarizer.deterministic = mode == "deterministic"
     features = torch.tensor([-5.0, -1e-6, -0.0, 0.0, 1e-6, 5.0]).view(1, 1, 1, -1)
@@ -154,7 +152,7 @@ def test_without_noise_the_sign_decides(mode: str) -> None:
 
 
 @pytest.mark.parametrize("deterministic", [False, True])
-def test_the_gradient_goes_straight_through(deterministic: bool) -> None:
+def test_gradient_is_straight_through(deterministic: bool) -> None:
     """As if the codes were tanh itself."""
     binarizer = pass_through()
     binarizer.deterministic = deterministic
@@ -166,7 +164,9 @@ def test_the_gradient_goes_straight_through(deterministic: bool) -> None:
     torch.testing.assert_close(features.grad, expected)
 
 
-def test_every_iteration_has_its_own_channels(net: networks.Compressor, tiny: SystemConfig) -> None:
+def test_every_iteration_has_separate_channels(
+    net: networks.Compressor, tiny: SystemConfig
+) -> None:
     """Of the binarizer's convolution on the way out, and of the decoder's on the way in."""
     planes = tiny.model.code_planes
     binarizer, decoder = net.binarizer, net.decoder
@@ -179,14 +179,14 @@ def test_every_iteration_has_its_own_channels(net: networks.Compressor, tiny: Sy
         torch.testing.assert_close(binarizer.activation(features, t), activations[:, own])
         slots = torch.zeros_like(activations)
         slots[:, own] = codes
-        expected, _ = decoder.draw(decoder.conv(slots), t, state)
+        expected, _ = decoder.synthesize(decoder.conv(slots), t, state)
         torch.testing.assert_close(decoder(codes, t, state)[0], expected)
 
 
 # Convolutional LSTM
 
 
-def test_the_stride_is_on_the_input_convolution_only(net: networks.Compressor) -> None:
+def test_only_the_input_convolution_has_a_stride(net: networks.Compressor) -> None:
     strides = {
         name: module.stride for name, module in net.named_modules() if isinstance(module, nn.Conv2d)
     }
@@ -195,7 +195,7 @@ def test_the_stride_is_on_the_input_convolution_only(net: networks.Compressor) -
     assert set(strides.values()) == {(1, 1)}
 
 
-def test_the_lstm_is_the_one_of_the_paper() -> None:
+def test_lstm_matches_the_equations_of_the_paper() -> None:
     """Cell by cell, gate by gate, in plain numpy."""
     torch.manual_seed(4)
     lstm = ConvLSTM(2, 3, stride=2)
@@ -219,7 +219,7 @@ def test_the_lstm_is_the_one_of_the_paper() -> None:
         np.testing.assert_allclose(h_next[0, :, row, column], new_h, atol=1e-5)
 
 
-def test_a_new_lstm_remembers() -> None:
+def test_new_lstm_has_an_open_forget_gate() -> None:
     bias = ConvLSTM(2, 3).input.bias
     assert bias is not None
     assert bias[3:6].tolist() == [1, 1, 1]
@@ -240,7 +240,7 @@ def test_one_gain_per_iteration() -> None:
     torch.testing.assert_close(gain.gain.grad, torch.tensor([0.0, float(r.sum()), 0.0]))
 
 
-def test_new_gains_grow_as_residuals_shrink() -> None:
+def test_initial_gains_increase() -> None:
     start = ResidualGain(16).gain.detach()
     assert start[0] == 1
     assert torch.all(start.diff() > 0)
@@ -258,16 +258,14 @@ def test_inference_is_deterministic_and_training_is_not(any_net: networks.Compre
     assert not same(any_net(x, t)[0], any_net(x, t)[0])
 
 
-def test_pictures_of_a_batch_do_not_see_each_other(any_net: networks.Compressor) -> None:
+def test_pictures_of_a_batch_are_independent(any_net: networks.Compressor) -> None:
     x, t = pictures(3, 16, 16), any_net.iterations
     together = any_net(x, t)[1][-1]
     for i in range(3):
         torch.testing.assert_close(any_net(x[i : i + 1], t)[1][-1][0], together[i])
 
 
-def test_patches_see_nothing_but_themselves(
-    any_net: networks.Compressor, system: SystemConfig
-) -> None:
+def test_patches_are_independent(any_net: networks.Compressor, system: SystemConfig) -> None:
     """In a patch-based system a cell is coded alike alone and among others."""
     x, t = pictures(1, 24, 16), any_net.iterations
     codes, together = any_net(x, t)
@@ -286,9 +284,7 @@ def test_later_iterations_do_not_change_earlier_ones(net: networks.Compressor) -
     assert same(short[1], long[1][:2])
 
 
-def test_an_iteration_is_analysis_of_the_residual_and_synthesis_of_its_codes(
-    any_net: networks.Compressor, system: SystemConfig
-) -> None:
+def test_iteration_codes_the_residual(any_net: networks.Compressor, system: SystemConfig) -> None:
     net, gains = any_net, [1.0, 2.0, 5.0, 3.0][: any_net.iterations]
     with torch.no_grad():
         net.residual_gain.gain.copy_(torch.tensor(gains))
@@ -306,13 +302,13 @@ def test_an_iteration_is_analysis_of_the_residual_and_synthesis_of_its_codes(
         r, before = x - reconstructions[t], reconstructions[t]
 
 
-def test_weights_of_its_own_for_each_stage(
+def test_each_stage_has_separate_weights(
     any_net: networks.Compressor, system: SystemConfig
 ) -> None:
     """Or the same ones; and forgetting the last stages changes nothing of the first."""
     features = torch.randn(1, any_net.decoder.conv.out_channels, 2, 2)
     state = any_net.decoder.zero_state(1, 2, 2, features)
-    drawn = [any_net.decoder.draw(features, t, state)[0] for t in range(any_net.iterations)]
+    drawn = [any_net.decoder.synthesize(features, t, state)[0] for t in range(any_net.iterations)]
     own = system.model.weights == "per_stage"
     assert all(torch.equal(drawn[0], other) != own for other in drawn[1:])
     x, kept = pictures(1, 16, 16), max(1, any_net.iterations - 2)
@@ -328,7 +324,7 @@ def test_weights_of_its_own_for_each_stage(
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
 @pytest.mark.parametrize("family", ["conv_lstm", "fc_lstm"])
-def test_the_state_carries_over(
+def test_state_is_carried_over(
     changed: Callable[..., SystemConfig],
     tiny: SystemConfig,
     family: str,
@@ -352,7 +348,7 @@ def test_the_state_carries_over(
     assert not torch.equal(remembering[-1], forgetting[-1])
 
 
-def test_a_mask_changes_the_last_reconstruction_only(
+def test_mask_changes_the_last_reconstruction_only(
     net: networks.Compressor, tiny: SystemConfig
 ) -> None:
     x = pictures(3, 16, 16)
@@ -378,7 +374,7 @@ def test_masked_codes_reach_the_decoder_as_zeros(
     assert torch.equal(cut, x_hat)
 
 
-def test_every_weight_learns(any_net: networks.Compressor) -> None:
+def test_every_weight_has_a_gradient(any_net: networks.Compressor) -> None:
     any_net.train()
     x = pictures(2, 16, 16)
     _, reconstructions = any_net(x, any_net.iterations)

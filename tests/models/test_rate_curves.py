@@ -9,17 +9,17 @@ RATES = np.array([16.0, 32.0, 64.0, 128.0])
 QUALITIES = np.array([0.3, 0.5, 0.65, 0.75])
 
 
-def test_a_curve_differs_from_itself_by_nothing() -> None:
+def test_a_curve_equals_itself() -> None:
     assert rate_curves.bjontegaard_rate((RATES, QUALITIES), (RATES, QUALITIES)) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.9, 1.3])
-def test_scaled_rates_are_found_again(factor: float) -> None:
+def test_bjontegaard_recovers_scaled_rates(factor: float) -> None:
     found = rate_curves.bjontegaard_rate((RATES, QUALITIES), (factor * RATES, QUALITIES))
     assert found == pytest.approx(factor - 1)
 
 
-def test_bjontegaard_turns_around_with_its_arguments() -> None:
+def test_bjontegaard_inverts_when_arguments_swap() -> None:
     other = (RATES, np.array([0.35, 0.48, 0.7, 0.74]))
     there = rate_curves.bjontegaard_rate((RATES, QUALITIES), other)
     back = rate_curves.bjontegaard_rate(other, (RATES, QUALITIES))
@@ -33,7 +33,7 @@ def test_bjontegaard_needs_a_common_range() -> None:
     assert rate_curves.bjontegaard_rate((RATES, QUALITIES), (RATES[:1], QUALITIES[:1])) is None
 
 
-def test_bjontegaard_looks_at_the_overlap_only() -> None:
+def test_bjontegaard_uses_the_overlap_only() -> None:
     # Beyond the reference's best quality the candidate may cost anything.
     dear = (np.append(0.8 * RATES, 1e9), np.append(QUALITIES, 0.9))
     found = rate_curves.bjontegaard_rate((RATES, QUALITIES), dear)
@@ -74,7 +74,7 @@ def test_rate_outside_the_curve() -> None:
     assert rate_curves.rate_at(0.1, RATES, QUALITIES) == pytest.approx(16)
 
 
-def test_points_that_buy_nothing_are_left_out() -> None:
+def test_points_without_gain_are_ignored() -> None:
     rates, qualities = rate_curves.rising([16, 32, 64, 128], [0.2, 0.2, 0.5, 0.4])
     assert rates.tolist() == [16, 64]
     assert qualities.tolist() == [0.2, 0.5]

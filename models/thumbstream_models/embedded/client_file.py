@@ -4,17 +4,15 @@ layout, integer tables, synthesis weights -> bytes, one kind of number after the
 `client_color` makes the same of the first steps of a stream alone, to tell a colour before the
 file is there. All of it follows from the published folder. Normative text: docs/javascript.md.
 
-``python -m thumbstream_models.embedded.client_file MODEL FOLDER`` writes both files.
+``thumbstream-models client MODEL FOLDER`` writes both files.
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import dataclasses
 import hashlib
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.embedded.params import EmbeddedParams
-from thumbstream.codec.model_folder import Artifact, open_artifact
+from thumbstream.codec.model_folder import Artifact
 from thumbstream_models.embedded import client_color
 from thumbstream_models.embedded.client_packing import Section, halves, integers, wide
 from thumbstream_models.embedded.client_packing import packed as zipped
@@ -194,17 +192,3 @@ def _words(client: Client) -> Iterable[Section]:
         yield from wide(table[: client.planes] if name in _BY_PLANE else table)
     chances = client.tables["probability"].astype(np.int64)
     yield from wide(np.diff(np.concatenate([[0, 0], chances]), n=2))
-
-
-def main() -> int:
-    """Write the files of one model into one folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="folder of a published model")
-    parser.add_argument("folder", type=Path, help=f"where to write {CLIENT} and {PUBLISHED}")
-    args = parser.parse_args()
-    write(open_artifact(args.model), args.folder)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

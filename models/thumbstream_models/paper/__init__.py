@@ -1,1 +1,1 @@
-"""The systems of arXiv 1511.06085: networks, training, entropy model, export."""
+"""The systems of arXiv 1511.06085: networks, training, context model, export."""

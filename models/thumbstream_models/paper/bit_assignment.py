@@ -1,8 +1,8 @@
-"""What stopping cells saves: the paper's dynamic bit assignment against plain truncation.
+"""The paper's dynamic bit assignment (cells that stop early) compared with plain truncation.
 
-For every picture and goal the bytes of the stream that `encode(target=...)` makes, in which cells
-may stop, beside the shortest prefix of the plain stream that reaches the same goal. For a goal in
-bytes it is the quality at those bytes that differs.
+For every picture and target: the bytes of the stream of `encode(target=...)`, in which cells may
+stop, and of the shortest prefix of the plain stream that reaches the same target. For a target in
+bytes the quality at these bytes is compared.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from thumbstream.codec.quality import psnr
 
 
 class Comparison(NamedTuple):
-    """Means over the pictures that reach the goal without stops."""
+    """Means over the pictures that reach the target without stops."""
 
-    goal: str
+    target: str
     pictures: int
-    """How many reach it."""
+    """Number of these pictures."""
     plain_bytes: float
     bytes: float
     plain_psnr: float
@@ -34,28 +34,28 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    codec: Codec, pictures: Sequence[NDArray[np.uint8]], goals: Sequence[Target]
+    codec: Codec, pictures: Sequence[NDArray[np.uint8]], targets: Sequence[Target]
 ) -> list[Comparison]:
-    """One row for each goal, over ``pictures`` ``(H, W, 3)``."""
+    """One row per target, over ``pictures`` ``(H, W, 3)``."""
     plain = [codec.encode(pixels) for pixels in pictures]
     out = []
-    for goal in goals:
+    for target in targets:
         rows = []
         for pixels, stream in tqdm(list(zip(pictures, plain, strict=True)), unit=" pictures"):
-            if goal.measure == BYTES:
-                shortest: bytes | None = stream[: int(goal.value)]
+            if target.measure == BYTES:
+                shortest: bytes | None = stream[: int(target.value)]
             else:
-                shortest = shortest_prefix(codec, pixels, stream, goal)
+                shortest = shortest_prefix(codec, pixels, stream, target)
             if shortest is not None:
                 rows.append(
                     [
                         (len(s), float(psnr(pixels, codec.decode(s))))
-                        for s in (shortest, codec.encode(pixels, target=goal))
+                        for s in (shortest, codec.encode(pixels, target=target))
                     ]
                 )
         means = np.mean(rows, axis=0) if rows else np.full((2, 2), np.nan)
         (plain_bytes, plain_psnr), (length, quality) = means.tolist()
-        name = f"{goal.measure}:{goal.value:g}"
+        name = f"{target.measure}:{target.value:g}"
         out.append(Comparison(name, len(rows), plain_bytes, length, plain_psnr, quality))
     return out
 
@@ -63,11 +63,11 @@ def compare(
 def table(rows: Sequence[Comparison]) -> str:
     """``rows`` as Markdown."""
     lines = [
-        "| goal | pictures | bytes | with stops | PSNR dB | with stops |",
+        "| target | pictures | bytes | with stops | PSNR dB | with stops |",
         "|---|" + "---:|" * 5,
     ]
     lines += [
-        f"| {r.goal} | {r.pictures} | {r.plain_bytes:.1f} | {r.bytes:.1f} | {r.plain_psnr:.2f} "
+        f"| {r.target} | {r.pictures} | {r.plain_bytes:.1f} | {r.bytes:.1f} | {r.plain_psnr:.2f} "
         f"| {r.psnr:.2f} |"
         for r in rows
     ]

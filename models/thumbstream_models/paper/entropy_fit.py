@@ -1,8 +1,8 @@
 """Fits the integer model of ``thumbstream.codec.iterative.context`` to a trained network's codes.
 
-The tables are trained as what they are: integers. Every forward pass rounds the weights to the
-published grid (with a straight-through gradient), so that the fitted loss is the rate that the
-range coder will pay. The networks of the iterations are independent, fitted one after another.
+Every forward pass rounds the weights to the published integer grid (with a straight-through
+gradient), so the loss is the rate of the range coder. The networks of the iterations are
+independent and are fitted one after another.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BATCH_CELLS = 4096
 
 
 def probability_table() -> NDArray[np.uint16]:
-    """``P(+1) * 2^16`` of every log odds that the integer network can end in."""
+    """``P(+1) * 2^16`` for every log odds that the integer network can output."""
     odds = (np.arange(TABLE_SIZE) - TABLE_SIZE // 2 + 0.5) / LOGIT_STEPS
     one = 1 << PROBABILITY_BITS
     return np.clip(np.rint(one / (1 + np.exp(-odds))), 1, one - 1).astype(np.uint16)
@@ -47,7 +47,7 @@ def _rounded(x: Tensor, limit: float = math.inf) -> Tensor:
 
 
 class IterationModel(nn.Module):
-    """The context network of one iteration, in floating point that stands for integers."""
+    """The context network of one iteration, in floating point on the integer grid."""
 
     def __init__(self, planes: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class IterationModel(nn.Module):
         part = functional.conv2d(current * even, now, padding=1, groups=planes)
         shape = (len(current), planes, HIDDEN, *current.shape[2:])
         full, part = full.view(shape), part.view(shape)
-        known = base[:, None] + full.cumsum(1) - full  # planes that came before
+        known = base[:, None] + full.cumsum(1) - full  # earlier planes
         b1 = _rounded(self.b1).view(planes, HALVES_PER_PLANE, HIDDEN, 1, 1)
         w2 = _rounded(self.w2, _INT8).view(planes, HALVES_PER_PLANE, HIDDEN, 1, 1)
         b2 = self.b2.view(planes, HALVES_PER_PLANE, 1, 1)
@@ -125,7 +125,7 @@ def fit_iteration(
 def fit(
     batches: list[NDArray[np.int8]], *, steps: int = 1200, seed: int = 1, quiet: bool = False
 ) -> tuple[dict[str, NDArray[np.generic]], list[float]]:
-    """Integer tables for ``codec.entropy.ContextModel``, and bits per code by iteration."""
+    """Integer tables of `thumbstream.codec.iterative.context`, and bits per code by iteration."""
     iterations = batches[0].shape[1]
     models, rates = [], []
     for t in tqdm(range(iterations), unit="iteration", desc="context model", disable=quiet):

@@ -1,8 +1,8 @@
-"""How should the recurrence be cut into ONNX graphs? Times what docs/adr/0003 decides between.
+"""Compares ways to split the recurrence into ONNX graphs: the measurement of docs/adr/0003.
 
 steps: one graph for an encoder iteration and one for a decoder iteration, state passed outside.
 pair: one graph that does both, for encoding. unrolled: all iterations of the encoder in one graph.
-Alternated run by run, so that a machine whose speed drifts treats all alike.
+The ways alternate, so drifts of the machine's speed affect all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from thumbstream_models.training.onnx_export import cpu_session, export_bytes
 
 
 class _Pair(nn.Module):
-    """One whole iteration: the scaled residual and all state in, codes, picture and state out."""
+    """One iteration: scaled residual and state in; codes, picture and state out."""
 
     def __init__(self, net: networks.Compressor) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class _Pair(nn.Module):
 
 
 class _Unrolled(nn.Module):
-    """All iterations: the picture in, all codes out."""
+    """All iterations: picture in, codes out."""
 
     def __init__(self, net: networks.Compressor, iterations: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class _Unrolled(nn.Module):
 
 
 def compare(checkpoint: Path, runs: int) -> str:
-    """Median milliseconds per 32x32 picture, and megabytes, of every layout."""
+    """Median milliseconds per 32x32 picture and megabytes of each layout, as text."""
     run = train_system.restore(checkpoint, torch.device("cpu"))
     net = run.net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     iterations = run.config.model.iterations

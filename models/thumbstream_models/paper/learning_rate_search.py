@@ -1,7 +1,7 @@
 """Learning-rate search: short trainings of one configuration, one for each rate.
 
-The paper chose Adam's learning rate by searching a handful of values; so does this. Every training
-sees the same pictures in the same order and has its own schedule, from its rate down.
+As in the paper, a few values are tried. All trainings see the same pictures in the same order, and
+each has its own schedule.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def search(
 ) -> list[tuple[float, dict[str, Any]]]:
     """``(learning rate, validation point after ``steps``)``, the best mean PSNR first.
 
-    The mean is over the numbers of iterations that `train.validate` measures.
+    The mean is over the numbers of iterations that `train_system.validate` measures.
     """
     device = torch.device(device_name)
     pictures = crops.load(sources, config.data)

@@ -1,4 +1,4 @@
-"""A checkpoint to a published model, step by step: ``thumbstream-models publish``.
+"""Publishes a checkpoint of a system of the paper: ``thumbstream-models publish``.
 
 load -> useful iterations -> half precision -> codes of training pictures -> fit the context model
 -> ONNX -> parity -> folder -> measure real streams of held-out pictures -> manifest and model card.
@@ -39,9 +39,9 @@ def publish(
     notes: str,
     sources_text: str,
 ) -> Path:
-    """Write ``zoo/<model-id>`` anew and return it.
+    """Replace the folder ``zoo/<model-id>`` and return it.
 
-    ``pictures`` crops fit the context model in ``entropy_steps`` steps an iteration; ``notes`` and
+    ``pictures`` crops fit the context model in ``entropy_steps`` steps per iteration; ``notes`` and
     ``sources_text`` go into the model card. Raises `ValueError` when ONNX Runtime and PyTorch
     disagree, or the pictures are too small.
     """
@@ -117,7 +117,7 @@ def _states(states: tuple[StateTensor, ...]) -> list[dict[str, Any]]:
 def useful_iterations(run: train_system.Run, pictures: NDArray[np.uint8]) -> int:
     """Iterations after which the mean PSNR of ``pictures`` is highest.
 
-    More bytes must not cost quality, and the last iterations are the ones trained least.
+    More bytes must not reduce the quality, and the last iterations are trained least.
     """
     x = runs.to_tensor(pictures, torch.device("cpu"))
     _, reconstructions = run.net(x, run.config.model.iterations)
@@ -126,7 +126,7 @@ def useful_iterations(run: train_system.Run, pictures: NDArray[np.uint8]) -> int
 
 
 def _sides(pictures: list[NDArray[np.uint8]]) -> list[int]:
-    """Those of `CODE_SIZES` that some picture is large enough for."""
+    """The `CODE_SIZES` that some picture is large enough for."""
     largest = max(min(pixels.shape[:2]) for pixels in pictures)
     sides = [size for size in CODE_SIZES if size <= largest]
     if not sides:
@@ -135,7 +135,7 @@ def _sides(pictures: list[NDArray[np.uint8]]) -> list[int]:
 
 
 def _share(pictures: int, sides: list[int]) -> list[tuple[int, int]]:
-    """Side and number of crops: as many cells of every size."""
+    """Side and number of crops, with the same number of cells for each side."""
     smallest = min(sides)
     return [(size, max(1, pictures * smallest**2 // size**2)) for size in sides]
 

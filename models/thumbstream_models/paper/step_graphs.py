@@ -20,12 +20,12 @@ from thumbstream_models.training.onnx_export import cpu_session, export_bytes, s
 
 
 def per_stage(net: networks.Compressor) -> bool:
-    """Whether iterations have weights of their own."""
+    """Whether each iteration has separate weights."""
     return isinstance(net.encoder, networks.FeedForwardEncoder) and len(net.encoder.trunks) > 1
 
 
 def file_name(net: networks.Compressor, step: str, iteration: int) -> str:
-    """The file with the ``analysis`` or ``synthesis`` of an iteration."""
+    """File name of the ``analysis`` or ``synthesis`` graph of an iteration."""
     return f"{step}-{iteration:02}.onnx" if per_stage(net) else f"{step}.onnx"
 
 
@@ -51,7 +51,7 @@ class AnalysisStep(nn.Module):
 
 
 class SynthesisStep(nn.Module):
-    """``codes, state -> drawn, state``: decoder, one iteration.
+    """``codes, state -> x_hat, state``: decoder, one iteration.
 
     ``codes`` has the channels of all iterations, all but the current one's zero, or those of
     ``iteration`` alone.
@@ -68,8 +68,8 @@ class SynthesisStep(nn.Module):
     def forward(self, codes: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """One iteration."""
         features = nn.functional.conv2d(codes, self.weight, self.bias)
-        drawn, new = self.decoder.draw(features, self.iteration, list(state))
-        return (drawn, *new)
+        output, new = self.decoder.synthesize(features, self.iteration, list(state))
+        return (output, *new)
 
 
 def _to_onnx(
@@ -80,8 +80,8 @@ def _to_onnx(
     per_cell: int,
     states: tuple[StateTensor, ...],
 ) -> bytes:
-    """Export one step; batch, rows and columns stay dynamic."""
-    rows, columns = 3, 5  # any size: no dimension may be taken for a constant
+    """Export one step with dynamic batch, rows and columns."""
+    rows, columns = 3, 5  # any size: no dimension may become a constant
     example = [torch.zeros(2, channels, rows * per_cell, columns * per_cell)]
     example += [torch.zeros(2, s.channels, rows * s.scale, columns * s.scale) for s in states]
     names = [s.name for s in states]
@@ -92,7 +92,7 @@ def _to_onnx(
 
 
 def to_onnx(net: networks.Compressor) -> dict[str, bytes]:
-    """All graphs of a network, by file name; the network is left on the CPU in float32."""
+    """All graphs of a network by file name; moves the network to the CPU in float32."""
     net = net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     stages: list[int | None] = list(range(net.iterations)) if per_stage(net) else [None]
     files = {}
@@ -140,9 +140,9 @@ def parity(
             slots = torch.zeros_like(got[0])
             slots[:, own] = codes
             got = _run(run[file_name(net, "synthesis", t)], slots, decoder)
-            drawn, decoder = net.decoder(codes, t, decoder)
-            worst = max(worst, *_differences(got, [drawn, *decoder]))
-            x_hat = net.reconstruct(x_hat, drawn, t)
+            output, decoder = net.decoder(codes, t, decoder)
+            worst = max(worst, *_differences(got, [output, *decoder]))
+            x_hat = net.reconstruct(x_hat, output, t)
             r = x - x_hat
     return worst
 
@@ -153,6 +153,6 @@ def _run(session: Any, value: Tensor, state: networks.State) -> list[Tensor]:
     return [torch.from_numpy(out) for out in session.run(None, feed)]
 
 
-def _differences(got: list[Tensor], wanted: list[Tensor]) -> Iterator[float]:
-    for a, b in zip(got, wanted, strict=True):
+def _differences(actual: list[Tensor], expected: list[Tensor]) -> Iterator[float]:
+    for a, b in zip(actual, expected, strict=True):
         yield float((a - b).abs().max())

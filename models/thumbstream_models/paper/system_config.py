@@ -22,18 +22,18 @@ class ModelConfig:
     """Shape of the network."""
 
     family: str
-    """Which builder of `networks.FAMILIES`."""
+    """Key of `networks.FAMILIES`."""
     iterations: int
-    """Iterations that the network is trained for (16 in the paper)."""
+    """Iterations of the network in training (16 in the paper)."""
     code_planes: int
     """Binary codes per cell and iteration."""
     encoder_filters: tuple[int, ...]
-    """Channels (or units) of the encoder's layers; how many, the family says."""
+    """Channels (or units) of the encoder's layers; their number depends on the family."""
     decoder_filters: tuple[int, ...]
     reconstruction: str = "one_shot"
-    """``one_shot``: every iteration draws the whole picture; ``additive``: it adds to the last."""
+    """``one_shot``: every iteration reconstructs the picture; ``additive``: the residual."""
     weights: str = "shared"
-    """``shared``: the same weights in every iteration; ``per_stage``: its own for each."""
+    """``shared``: the same weights in every iteration; ``per_stage``: separate ones."""
 
     def __post_init__(self) -> None:
         one_of("reconstruction", self.reconstruction, ("one_shot", "additive"))
@@ -49,12 +49,12 @@ class TrainingConfig(Schedule):
     """``l2``: mean squared residual; ``log_l2``: mean over pictures of its logarithm;
     ``log_l2_ssim``: half that, half the logarithm of 1 - SSIM."""
     curriculum: float
-    """Until this fraction of the steps, unroll `curriculum_iterations` at most."""
+    """Until this fraction of the steps, at most `curriculum_iterations` are unrolled."""
     curriculum_iterations: int
     min_iterations: int
-    """Fewest iterations that a batch is unrolled for; the most is `ModelConfig.iterations`."""
+    """Smallest number of unrolled iterations; the largest is `ModelConfig.iterations`."""
     unroll_power: float
-    """Batches are unrolled for ``min + (max - min) * u ** power`` iterations, ``u ~ U(0, 1)``."""
+    """A batch is unrolled for ``min + (max - min) * u ** power`` iterations, ``u ~ U(0, 1)``."""
     deterministic_from: float
     """From this fraction of the steps on, binarize by sign as at inference, without noise."""
     start_sha256: str = ""
@@ -67,8 +67,8 @@ class TrainingConfig(Schedule):
     precision: str = "measured"
     """``bfloat16``, ``float32``, or ``measured``: whichever is faster on the device."""
     whole_codes: float = 0.25
-    """Part of the pictures of a batch whose last iteration is not cut. 1: nothing is ever cut, as
-    for a network of one fixed rate."""
+    """Fraction of the pictures of a batch whose codes are not truncated; 1 for a network of one
+    fixed rate."""
 
     def __post_init__(self) -> None:
         one_of("optimizer", self.optimizer, ("adam", "muon"))
@@ -77,7 +77,7 @@ class TrainingConfig(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class SystemConfig:
-    """A whole training run."""
+    """Configuration of a training run."""
 
     model_id: str
     model: ModelConfig

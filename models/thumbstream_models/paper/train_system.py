@@ -1,8 +1,7 @@
-"""One training program for every model: ``thumbstream-models train CONFIG DATA...``.
+"""Trains a system of the paper: ``thumbstream-models train CONFIG DATA...``.
 
-Everything that a step draws at random comes from (seed, step), and a checkpoint holds the weights,
-their moving average and the optimizer's state. The same command goes on with a training that was
-stopped, and gives the same weights as one that was not. It runs on CPU and on CUDA.
+The same command resumes a stopped training and gives the same weights as without the stop: the
+random numbers of a step depend on (seed, step) only. It runs on CPU and on CUDA.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from thumbstream_models.training.runs import averaged_weights, save, to_pixels, 
 from thumbstream_models.training.ssim import ssim
 
 LOG_FLOOR = (2 * 1.5 / 255) ** 2
-"""Squared error, on the [-1, 1] scale, under which ``log_l2`` sees no difference: 1.5 of 255."""
+"""Squared error, on the [-1, 1] scale, below which ``log_l2`` is nearly flat: 1.5 of 255."""
 
 SSIM_FLOOR = 0.01
-"""Lack of SSIM under which ``log_l2_ssim`` sees little difference."""
+"""1 - SSIM below which ``log_l2_ssim`` is nearly flat."""
 
 Run: TypeAlias = runs.Run[SystemConfig, networks.Compressor]
 
@@ -65,9 +64,9 @@ def _check_network(path: Path, saved: dict[str, Any], config: SystemConfig) -> N
 
 def load_start(run: Run, path: Path | None, device: torch.device) -> None:
     """Give a new run the averaged weights of another; raises `ConfigError` for a wrong file."""
-    wanted = run.config.training.start_sha256
-    if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != wanted:
-        raise ConfigError(f"the start must be the checkpoint whose SHA-256 is {wanted}")
+    expected = run.config.training.start_sha256
+    if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        raise ConfigError(f"--start must be the checkpoint whose SHA-256 is {expected}")
     saved = torch.load(path, map_location=device, weights_only=True)
     _check_network(path, saved, run.config)
     run.net.load_state_dict(saved["ema"])
@@ -75,7 +74,7 @@ def load_start(run: Run, path: Path | None, device: torch.device) -> None:
 
 
 def learning_rate(config: SystemConfig, step: int) -> float:
-    """Constant, then linear, or `runs.learning_rate`; which one, ``decay_steps`` says."""
+    """Constant, then linear if ``decay_steps`` is set; otherwise `runs.learning_rate`."""
     t = config.training
     if not t.decay_steps:
         return runs.learning_rate(t, step)
@@ -85,9 +84,9 @@ def learning_rate(config: SystemConfig, step: int) -> float:
 
 
 def unrolled_iterations(config: SystemConfig, step: int, rng: np.random.Generator) -> int:
-    """How many iterations batch ``step`` is unrolled for: few at first, then any number.
+    """Number of iterations that batch ``step`` is unrolled for: few at first, then any number.
 
-    Short unrolls are more frequent: their bytes are the ones that people use, and they are cheap.
+    Short unrolls are more frequent: short streams matter most, and they cost less time.
     """
     t = config.training
     most = config.model.iterations
@@ -98,26 +97,28 @@ def unrolled_iterations(config: SystemConfig, step: int, rng: np.random.Generato
 
 
 def truncation_mask(
-    batch: int, planes: int, size: int, whole: float, rng: np.random.Generator
+    batch: int, planes: int, size: int, complete: float, rng: np.random.Generator
 ) -> Tensor:
     """Which codes the decoder sees: ``(batch, planes, rows, columns)`` of 0 and 1.
 
-    Each picture keeps a random prefix of its codes, in coding order. The part ``whole`` of them
-    keeps all: the last iteration must learn whole codes, too.
+    Each picture has a random prefix of its codes, in coding order. The fraction ``complete`` of the
+    pictures has all codes.
     """
     grid = cell_grid(size, size, networks.STRIDE)
     rank = torch.from_numpy(coding_rank(grid, planes))
     total = planes * grid.cells
-    kept = np.where(rng.random(batch) < whole, total, rng.integers(0, total + 1, size=batch))
-    return (rank[None] < torch.from_numpy(kept)[:, None, None, None]).float()
+    uncut = rng.random(batch) < complete
+    random_count = rng.integers(0, total + 1, size=batch)
+    count = torch.from_numpy(np.where(uncut, total, random_count))
+    return (rank[None] < count[:, None, None, None]).float()
 
 
 def loss_of(x: Tensor, reconstructions: list[Tensor], kind: str) -> Tensor:
     """Mean loss over iterations and pictures of the residuals ``x - x_hat``.
 
     ``log_l2`` is the mean PSNR up to sign and scale: with plain L2 the first iterations and the
-    pictures of highest contrast outweigh all others. ``log_l2_ssim`` is the mean of that and of the
-    logarithm of what SSIM lacks to 1.
+    pictures of highest contrast outweigh all others. ``log_l2_ssim`` is the mean of that and of
+    log(1 - SSIM).
     """
     mse = torch.stack(
         [(x - x_hat.float()).square().mean(dim=(1, 2, 3)) for x_hat in reconstructions]
@@ -149,9 +150,9 @@ def validate(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> dict[
 
 
 def choose_precision(run: Run, pixels: NDArray[np.uint8], device: torch.device) -> None:
-    """Set the precision of a new run; where it is to be measured, on one batch of crops."""
+    """Set the precision of a new run; ``measured``: the faster one on a batch of crops."""
     t = run.config.training
-    if run.precision:  # as before: going on must give the same weights
+    if run.precision:  # a resumed run must give the same weights
         return
     if t.precision != "measured":
         run.precision = t.precision
@@ -190,11 +191,11 @@ def train(
 ) -> Run:
     """Train until the last step, ``max_minutes`` or SIGTERM, whichever comes first.
 
-    Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``, and goes on from a checkpoint that is
-    there already; raises `ConfigError` if its configuration is another one. Into an empty folder,
-    ``resume`` is the checkpoint to go on from, and ``start`` the one that the configuration wants
-    as the start of a new run. ``resume`` may name the one in ``out``, to go on with another
-    configuration of the same network.
+    Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``, and resumes from a checkpoint there;
+    raises `ConfigError` if its configuration differs. With an empty folder, ``resume`` is the
+    checkpoint to resume from, and ``start`` the checkpoint that the configuration starts a new run
+    with. ``resume`` may be the one in ``out``, to continue with another configuration of the same
+    network.
     """
     device = runs.device_of(device_name)
     out.mkdir(parents=True, exist_ok=True)
@@ -203,8 +204,8 @@ def train(
         run = restore(own, device)
         if config not in (None, run.config):
             raise ConfigError(
-                f"{own} is of another configuration: name it with --resume to go on from it, or "
-                "another folder with --out"
+                f"{own} has another configuration: name it with --resume to continue with the new "
+                "one, or name another folder with --out"
             )
     elif resume is not None:
         run = restore(resume, device, config)

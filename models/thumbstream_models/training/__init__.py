@@ -1,1 +1,1 @@
-"""What all trainings share: configuration, pictures, the loop, checkpoints."""
+"""Shared by all trainings: configuration, pictures, loop, checkpoints, export, model folder."""

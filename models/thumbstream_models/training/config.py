@@ -33,13 +33,13 @@ class DataConfig:
     min_crop: float
     """Smallest side of a crop, as a fraction of the picture's short side."""
     whole_fraction: float
-    """Fraction of crops that take the whole short side."""
+    """Fraction of crops whose side is the picture's short side."""
     max_aspect: float
     """Crops of up to this aspect ratio are squeezed into the square."""
     validation_pictures: int
     window: int = 0
-    """Train on random squares of so many pixels of the reduced crops, a multiple of 8; 0: on whole
-    crops. Cells that do not see each other learn more from many pictures than from whole ones."""
+    """Train on random squares of this side in the reduced crops, a multiple of 8; 0: on entire
+    crops. Systems with independent cells learn more from many pictures than from large ones."""
 
     def side(self) -> int:
         """Pixels of the squares that a training step sees."""

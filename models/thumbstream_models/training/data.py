@@ -1,8 +1,8 @@
-"""Training pictures: read once, kept in memory as uint8, cropped afresh for every batch.
+"""Training pictures: decoded once, held in memory as uint8, cropped again for every batch.
 
-Sources are tar shards or plain folders. A batch is a pure function of (seed, step), so that a
-resumed training sees exactly the pictures that an uninterrupted one would have seen. Crops are
-reduced with Lanczos (antialiasing), as thumbnails are; they are never enlarged.
+Sources are tar shards or folders. A batch is a pure function of (seed, step), so a resumed training
+sees the same pictures as an uninterrupted one. Crops are reduced with Lanczos (antialiasing), like
+thumbnails; they are never enlarged.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ def decode(name: str, data: bytes) -> NDArray[np.uint8]:
                 white = Image.new("RGBA", image.size, "white")
                 image = Image.alpha_composite(white, image.convert("RGBA"))
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say "broken"
+    except (OSError, SyntaxError, ValueError) as error:  # raised by Pillow for broken files
         raise ValueError(f"{name}: {error}") from error
 
 
 def load(sources: Sequence[Path], config: DataConfig, *, quiet: bool = False) -> PictureSet:
-    """Decode ``sources`` into memory; the validation split is drawn by name hash."""
+    """Decode ``sources`` into memory; hashes of the names select the held-out pictures."""
     digest = hashlib.sha256()
     named: list[tuple[str, NDArray[np.uint8]]] = []
     for name, data in tqdm(read_files(sources), unit=" pictures", disable=quiet):
@@ -153,7 +153,7 @@ def prefetched_batches(
     threads: int = 2,
     ahead: int = 8,
 ) -> Iterator[NDArray[np.uint8]]:
-    """`training_batch` for every step of ``steps``, made ahead of time in threads."""
+    """`training_batch` for every step of ``steps``, computed in background threads."""
     make = partial(training_batch, pictures, config, batch, seed)
     return prefetched(make, steps, threads=threads, ahead=ahead)
 
@@ -161,10 +161,9 @@ def prefetched_batches(
 def prefetched(
     make: Callable[[int], NDArray[np.uint8]], steps: range, *, threads: int = 2, ahead: int = 8
 ) -> Iterator[NDArray[np.uint8]]:
-    """``make(step)`` for every step, made ahead of time in threads.
+    """``make(step)`` for every step in order, computed in background threads.
 
-    Pillow releases the interpreter lock while it resamples, so threads are enough and the decoded
-    pictures are shared.
+    Threads suffice because Pillow releases the interpreter lock while it resamples.
     """
     with ThreadPoolExecutor(threads, thread_name_prefix="crops") as pool:
         pending = []

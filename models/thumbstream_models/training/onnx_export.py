@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 OPSET = 20
 PARITY_TOLERANCE = 1e-4
-"""Largest difference to PyTorch, on samples in [-1, 1]."""
+"""Largest allowed difference between ONNX Runtime and PyTorch, of samples in [-1, 1]."""
 HALF_FROM = 1024
-"""Weights of at least so many elements are stored in half precision."""
+"""Weights with at least this many elements are stored in half precision."""
 
 
 @torch.no_grad()
 def round_to_half(net: nn.Module) -> None:
-    """Replace every weight that is published in half precision by its rounded value."""
+    """Round every weight that is stored in half precision."""
     for parameter in net.parameters():
         if parameter.numel() >= HALF_FROM:
             parameter.copy_(parameter.half().float())
@@ -41,7 +41,7 @@ def export_bytes(
 ) -> bytes:
     """``module`` as a checked ONNX file; the same weights give the same bytes.
 
-    ``store`` puts the weights into the form that is published (None: large ones as float16).
+    ``store`` converts the weights to their stored form (None: large ones to float16).
     """
     buffer = io.BytesIO()
     torch.onnx.export(
@@ -61,7 +61,7 @@ def export_bytes(
 
 
 def _store_half(model: onnx.ModelProto) -> None:
-    """Store large float32 weights as float16 and a cast, where no bit is lost by it."""
+    """Store large float32 weights as float16 and a cast if that is lossless."""
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
@@ -87,7 +87,7 @@ def cpu_session(model: bytes) -> onnxruntime.InferenceSession:
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Soft colours with some grain, ``shape`` (B, 3, H, W), in [-1, 1]."""
+    """Smooth colors with some noise, ``shape`` (B, 3, H, W), in [-1, 1]."""
     noise = torch.from_numpy(rng.uniform(-1, 1, (shape[0], 3, 6, 6)).astype(np.float32))
     smooth = nn.functional.interpolate(noise, shape[2:], mode="bilinear")
     grain = torch.from_numpy(rng.normal(0, 0.1, shape).astype(np.float32))

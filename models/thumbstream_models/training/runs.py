@@ -1,9 +1,8 @@
-"""What all trainings have in common: the state that is saved, the schedule, one step, the loop.
+"""What all trainings share: the saved state, the schedule, the optimizer step, the loop.
 
-A checkpoint holds the weights, their moving average and the optimizer's state; what a step draws at
-random comes from (seed, step). So a training that was stopped and resumed gives the same weights as
-one that was not. What a network learns is said elsewhere: `train` for the paper's systems,
-`embedded.transform` and `embedded.embedding` for the product codec.
+A checkpoint holds the weights, their moving average and the optimizer's state, and the random
+numbers of a step depend on (seed, step) only. So a training that was stopped and resumed gives the
+same weights as one that was not.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class RunConfig(Protocol):
     """A configuration that can be written into a checkpoint."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As nested plain dictionaries."""
+        """Nested plain dictionaries."""
 
 
 C = TypeVar("C", bound=RunConfig)
@@ -61,7 +60,7 @@ class Run(Generic[C, N]):
 def start(
     config: C, net: N, schedule: Schedule, optimizer: torch.optim.Optimizer | None = None
 ) -> Run[C, N]:
-    """A run at step 0 of a network that is on its device already; Adam by default."""
+    """A run at step 0 of a network on its device; with Adam by default."""
     if optimizer is None:
         optimizer = torch.optim.Adam(net.parameters(), lr=schedule.learning_rate, fused=True)
     ema = {name: value.detach().clone() for name, value in net.state_dict().items()}
@@ -69,7 +68,7 @@ def start(
 
 
 def save(run: Run[C, N], path: Path, **more: Any) -> None:
-    """Write a checkpoint; a crash while writing leaves the old one whole."""
+    """Write a checkpoint atomically; ``more`` are further entries."""
     partial = path.with_suffix(".partial")
     torch.save(
         {
@@ -90,11 +89,10 @@ def save(run: Run[C, N], path: Path, **more: Any) -> None:
 
 
 def compact(path: Path, out: Path, *, weights_only: bool = False) -> None:
-    """Write a checkpoint as a third of its size, or less, to be kept and to go on from.
+    """Write a checkpoint at a third of its size or less.
 
-    The weights are the moving averages, in half precision; the optimizer's moments have the range
-    of float32 and eight bits (bfloat16), or are left out. A training goes on from there, but not
-    exactly there.
+    The weights are the moving averages in half precision; the optimizer's moments are stored as
+    bfloat16, or not at all with ``weights_only``. A training resumed from it is not bit-exact.
     """
     saved = torch.load(path, map_location="cpu", weights_only=True)
     saved["ema"] = {name: _narrow(value, torch.half) for name, value in saved["ema"].items()}
@@ -107,7 +105,7 @@ def compact(path: Path, out: Path, *, weights_only: bool = False) -> None:
 
 
 def _narrow(value: Tensor | int, dtype: torch.dtype) -> Tensor | int:
-    """Fractions as ``dtype``; whole numbers and single values, like steps, as they are."""
+    """Arrays of floats as ``dtype``; integers and scalars, like steps, unchanged."""
     if isinstance(value, int) or not value.is_floating_point() or not value.ndim:
         return value
     return value.to(dtype)
@@ -134,8 +132,8 @@ def learning_rate(schedule: Schedule, step: int) -> float:
     """Linear warm-up, then half a cosine down to the final rate."""
     if step < schedule.warmup_steps:
         return schedule.learning_rate * (step + 1) / schedule.warmup_steps
-    whole = max(1, schedule.steps - schedule.warmup_steps)
-    progress = min(1.0, (step - schedule.warmup_steps) / whole)
+    decay_steps = max(1, schedule.steps - schedule.warmup_steps)
+    progress = min(1.0, (step - schedule.warmup_steps) / decay_steps)
     swing = (1 + math.cos(math.pi * progress)) / 2
     final = schedule.final_learning_rate
     return final + (schedule.learning_rate - final) * swing
@@ -178,14 +176,14 @@ def averaged_weights(run: Run[C, N]) -> Iterator[N]:
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:
-    """What a step draws from; torch's own generator is seeded with it, too."""
+    """The random numbers of a step; also seeds torch's generator."""
     rng = np.random.default_rng((seed, step, 1))
     torch.manual_seed(int(rng.integers(2**62)))
     return rng
 
 
 def device_of(name: str | None) -> torch.device:
-    """The named device, or CUDA where there is one."""
+    """The named device; without a name CUDA if available, otherwise the CPU."""
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -202,7 +200,7 @@ def to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
 
 
 def commit_hash() -> str:
-    """The commit that the training program was run from, if there is one."""
+    """Commit of the training program; ``unknown`` outside a git checkout."""
     git = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
     )
@@ -211,7 +209,7 @@ def commit_hash() -> str:
 
 @contextmanager
 def stop_requests() -> Iterator[list[str]]:
-    """Names of the signals that asked to stop; afterwards signals do what they did before."""
+    """Names of the stop signals received; restores the signal handlers at the end."""
     stop: list[str] = []
     before = {
         number: signal.signal(number, lambda n, _: stop.append(signal.Signals(n).name))
@@ -236,7 +234,7 @@ def loop(
     stop: list[str],
     max_minutes: float | None,
 ) -> None:
-    """Step until the end or until something in ``stop`` or the clock says so; then save.
+    """Train until the last step, an entry in ``stop`` or ``max_minutes``; then save.
 
     Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``.
     """
@@ -245,7 +243,7 @@ def loop(
     bar = tqdm(batches, total=schedule.steps, initial=run.step, unit="step", mininterval=5)
     for batch in bar:
         loss = step(batch)
-        if math.isfinite(loss):  # a skipped step must not spoil the curve
+        if math.isfinite(loss):  # skipped steps do not enter the mean
             smooth = loss if math.isnan(smooth) else 0.98 * smooth + 0.02 * loss
         elapsed = time.monotonic() - started
         run.seconds = seconds_before + elapsed

@@ -1,4 +1,4 @@
-"""Networks of arXiv 1511.06085: one framework (`compressor`), one module a system."""
+"""Networks of arXiv 1511.06085: one framework (`compressor`), one module per system."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ FAMILIES: dict[str, Callable[[ModelConfig], Compressor]] = {
     "conv_residual": conv_residual,
     "conv_lstm": conv_lstm,
 }
-"""Name in a configuration and in a manifest to what builds the network."""
+"""Builder of each family, by its name in configurations and manifests."""
 
 PATCH_FAMILIES = {"fc_residual", "fc_lstm"}
-"""Families whose cells do not see each other."""
+"""Families whose cells are independent of each other."""
 
 
 def build(config: ModelConfig) -> Compressor:
-    """A fresh network for ``config``; raises `ConfigError` for a network that cannot be."""
+    """A new network for ``config``; raises `ConfigError` for invalid combinations."""
     if config.family not in FAMILIES:
         raise ConfigError(f"unknown family {config.family!r}; known: {', '.join(FAMILIES)}")
     if config.weights == "per_stage" and config.family.endswith("lstm"):
-        raise ConfigError(f"{config.family} has shared weights: its state tells iterations apart")
+        raise ConfigError(f'{config.family} always has shared weights: use weights = "shared"')
     return FAMILIES[config.family](config)

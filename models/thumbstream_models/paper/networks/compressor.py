@@ -1,16 +1,16 @@
 """The one framework of all systems: encoder E, binarizer B, decoder D, chained on the residual.
 
-An iteration ``t`` looks at what is still wrong, sends some bits about it, and improves x_hat::
+Iteration ``t`` codes the residual in a few bits and improves x_hat::
 
       r[t] --> x gain[t] --> E --> B --> codes[t] --> D --> d[t]
       r[0] = x,  r[t + 1] = x - x_hat[t]
 
-      one_shot   x_hat[t] = d[t]                           every iteration draws the whole picture
-      additive   x_hat[t] = x_hat[t - 1] + d[t] / gain[t]  every iteration draws the residual
+      one_shot   x_hat[t] = d[t]                           every iteration reconstructs the picture
+      additive   x_hat[t] = x_hat[t - 1] + d[t] / gain[t]  every iteration reconstructs the residual
 
-E and D may keep a state from iteration to iteration, and may have weights of their own for each. A
-system is an `Encoder` and a `Decoder`; adding one is a module beside this one, an entry in
-`networks.FAMILIES` and a TOML file. Shapes: ``x`` is ``(B, 3, H, W)`` float32 in [-1, 1] with H and
+E and D may carry state from one iteration to the next, and may have separate weights for each. A
+system is an `Encoder` and a `Decoder`: a module in this folder, an entry in `networks.FAMILIES` and
+a TOML file. Shapes: ``x`` is ``(B, 3, H, W)`` float32 in [-1, 1] with H and
 W multiples of `STRIDE`; codes are ``(B, planes, H/8, W/8)``, each -1 or +1 (0 or a value between
 where a code is not known).
 """
@@ -37,7 +37,7 @@ from thumbstream_models.paper.system_config import ModelConfig
 
 
 class Encoder(Stateful):
-    """Residual to features, one feature vector a cell."""
+    """Residual to features, one feature vector per cell."""
 
     features: int
     """Channels of the features."""
@@ -47,14 +47,11 @@ class Encoder(Stateful):
         """``(B, 3, H, W)`` to ``(B, features, H/8, W/8)``, and the next state."""
 
     def keep_iterations(self, iterations: int) -> None:
-        """Forget the weights that belong to later iterations alone."""
+        """Remove the weights that only later iterations use."""
 
 
 class Decoder(Stateful):
-    """Codes to samples.
-
-    A 1x1 convolution, with its own channels for the codes of every iteration, then `draw`.
-    """
+    """Codes to samples: a 1x1 convolution with channels for each iteration, then `synthesize`."""
 
     def __init__(self, planes: int, first: int, iterations: int) -> None:
         super().__init__()
@@ -62,16 +59,16 @@ class Decoder(Stateful):
         self.conv = nn.Conv2d(planes * iterations, first, 1)
 
     @abstractmethod
-    def draw(self, features: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
+    def synthesize(self, features: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
         """``(B, first, h, w)`` to ``(B, 3, 8h, 8w)``, and the next state."""
 
     def forward(self, codes: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
         """``(B, planes, h, w)`` to ``(B, 3, 8h, 8w)``, and the next state."""
         own = self.conv.weight[:, slot(iteration, self.planes)]
-        return self.draw(functional.conv2d(codes, own, self.conv.bias), iteration, state)
+        return self.synthesize(functional.conv2d(codes, own, self.conv.bias), iteration, state)
 
     def keep_iterations(self, iterations: int) -> None:
-        """Forget the weights that belong to later iterations alone."""
+        """Remove the weights that only later iterations use."""
         channels = iterations * self.planes
         self.conv.weight = nn.Parameter(self.conv.weight[:, :channels].clone())
         self.conv.in_channels = channels
@@ -90,7 +87,7 @@ class Compressor(nn.Module):
 
     @property
     def iterations(self) -> int:
-        """How many iterations the weights are for."""
+        """Number of iterations that there are weights for."""
         return len(self.residual_gain.gain)
 
     def hidden_matrices(self) -> Iterator[tuple[nn.Parameter, int]]:
@@ -115,7 +112,7 @@ class Compressor(nn.Module):
 
     @torch.no_grad()
     def keep_iterations(self, iterations: int) -> None:
-        """Forget what belongs to later iterations alone, as a published model does."""
+        """Remove the weights that only later iterations use."""
         channels = iterations * self.binarizer.planes
         into = self.binarizer.conv
         assert into.bias is not None
@@ -126,19 +123,19 @@ class Compressor(nn.Module):
         self.decoder.keep_iterations(iterations)
         self.residual_gain.gain = nn.Parameter(self.residual_gain.gain[:iterations].clone())
 
-    def reconstruct(self, x_hat: Tensor, drawn: Tensor, iteration: int) -> Tensor:
-        """The picture after an iteration: what it drew, added to the picture before or alone."""
+    def reconstruct(self, x_hat: Tensor, output: Tensor, iteration: int) -> Tensor:
+        """The new reconstruction from the last one and the decoder's output."""
         if not self.additive:
-            return drawn
-        return x_hat + drawn / self.residual_gain.gain[iteration]
+            return output
+        return x_hat + output / self.residual_gain.gain[iteration]
 
     def forward(
         self, x: Tensor, iterations: int, mask: Tensor | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Run ``iterations`` iterations on ``x``.
 
-        ``mask`` ``(B, planes, rows, columns)`` in {0, 1} hides codes of the last iteration from the
-        decoder, as a cut stream does. Returns all codes and all reconstructions.
+        ``mask`` ``(B, planes, rows, columns)`` in {0, 1} sets codes of the last iteration to zero,
+        as in a truncated stream. Returns all codes and all reconstructions.
         """
         batch, _, height, width = x.shape
         rows, columns = height // STRIDE, width // STRIDE
@@ -153,8 +150,8 @@ class Compressor(nn.Module):
             all_codes.append(codes)
             if mask is not None and t == iterations - 1:
                 codes = codes * mask
-            drawn, decoder_state = self.decoder(codes, t, decoder_state)
-            x_hat = self.reconstruct(x_hat, drawn.float(), t)
+            output, decoder_state = self.decoder(codes, t, decoder_state)
+            x_hat = self.reconstruct(x_hat, output.float(), t)
             r = x - x_hat
             all_x_hat.append(x_hat)
         return all_codes, all_x_hat

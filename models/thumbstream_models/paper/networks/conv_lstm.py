@@ -54,7 +54,7 @@ class ConvLSTMDecoder(Decoder):
             for name in "hc"
         )
 
-    def draw(self, features: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
+    def synthesize(self, features: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
         """Samples of one iteration."""
         h1, c1 = self.lstm1(features, *state[:2])
         h2, c2 = self.lstm2(functional.pixel_shuffle(h1, 2), *state[2:])
@@ -63,7 +63,7 @@ class ConvLSTMDecoder(Decoder):
 
 
 def conv_lstm(config: ModelConfig) -> Compressor:
-    """A fresh network."""
+    """A new network."""
     return Compressor(
         config,
         ConvLSTMEncoder(config.encoder_filters),

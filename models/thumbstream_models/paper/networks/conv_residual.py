@@ -8,8 +8,8 @@ compares its systems with::
     codes --> 1x1 --> ReLU --> 3x3 + ReLU --> x2 --> 3x3 + ReLU --> x2
           --> 3x3 + ReLU --> x2 --> 3x3 --> samples
 
-where ``x2`` is depth-to-space: a quarter of the channels at twice the resolution. The layer in
-brackets is there as often as there are filters for it.
+where ``x2`` is depth-to-space: a quarter of the channels at twice the resolution. There is one
+layer in brackets for each further number of filters.
 """
 
 from __future__ import annotations
@@ -41,5 +41,5 @@ def _decoder(filters: tuple[int, ...]) -> nn.Module:
 
 
 def conv_residual(config: ModelConfig) -> Compressor:
-    """A fresh network. Encoder filters: two or more; decoder filters: four."""
+    """A new network. Encoder filters: two or more; decoder filters: four."""
     return feed_forward(config, _encoder, _decoder)

@@ -5,7 +5,7 @@ As in `fc_residual` a patch is a cell and the layers are 1x1 convolutions of the
     r (3, H, W) --> 8x8 / 8 + tanh --> LSTM ... --> features (H/8, W/8)
     codes --> 1x1 + tanh --> LSTM ... --> 1x1 (192) --> x8 --> samples
 
-with an LSTM for every number of units after the first.
+with one LSTM for each number of units after the first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from thumbstream_models.paper.system_config import ModelConfig
 
 
 class _Stack(nn.Module):
-    """LSTMs one on the other, each inside its cell."""
+    """A stack of LSTMs inside each cell."""
 
     def __init__(self, units: tuple[int, ...]) -> None:
         super().__init__()
@@ -69,14 +69,14 @@ class PatchLSTMDecoder(Decoder):
         self.to_samples = nn.Sequential(*unpatch_layers(units[-1]))
         self.states = self.stack.states
 
-    def draw(self, features: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
+    def synthesize(self, features: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
         """Samples of one iteration."""
         features, state = self.stack(torch.tanh(features), state)
         return self.to_samples(features), state
 
 
 def fc_lstm(config: ModelConfig) -> Compressor:
-    """A fresh network; the filters are the units of the layers."""
+    """A new network; the filters are the units of the layers."""
     return Compressor(
         config,
         PatchLSTMEncoder(config.encoder_filters),

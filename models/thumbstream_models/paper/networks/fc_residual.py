@@ -7,7 +7,7 @@ patches are tiled over pictures of any size, all at once::
     r (3, H, W) --> 8x8 / 8 + tanh --> [ 1x1 + tanh ] --> features (H/8, W/8)
     codes --> 1x1 + tanh --> [ 1x1 + tanh ] --> 1x1 (192) --> x8 --> samples
 
-The layers in brackets are there as often as there are filters for them.
+There is one layer in brackets for each further number of filters.
 """
 
 from __future__ import annotations
@@ -48,5 +48,5 @@ def _decoder(units: tuple[int, ...]) -> nn.Module:
 
 
 def fc_residual(config: ModelConfig) -> Compressor:
-    """A fresh network; the filters are the units of the layers."""
+    """A new network; the filters are the units of the layers."""
     return feed_forward(config, _encoder, _decoder)

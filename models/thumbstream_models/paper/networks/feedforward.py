@@ -1,4 +1,4 @@
-"""Encoders and decoders without state: plain layers, shared by all iterations or one set each."""
+"""Encoders and decoders without state: layers shared by all iterations, or one set for each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from thumbstream_models.paper.networks.layers import State
 from thumbstream_models.paper.system_config import ModelConfig
 
 Layers: TypeAlias = Callable[[tuple[int, ...]], nn.Module]
-"""Filters of the configuration to fresh layers."""
+"""Filters of the configuration to new layers."""
 
 
 def feed_forward(config: ModelConfig, encoder: Layers, decoder: Layers) -> Compressor:
-    """A fresh network of these layers."""
+    """A new network of these layers."""
     into, out = config.encoder_filters, config.decoder_filters
     return Compressor(
         config,
@@ -44,7 +44,7 @@ class FeedForwardEncoder(Encoder):
         return self.trunks[iteration % len(self.trunks)](r), state
 
     def keep_iterations(self, iterations: int) -> None:
-        """Forget the trunks of later iterations."""
+        """Remove the trunks of later iterations."""
         self.trunks = self.trunks[:iterations]
 
 
@@ -55,11 +55,11 @@ class FeedForwardDecoder(Decoder):
         super().__init__(config.code_planes, first, config.iterations)
         self.trunks = _trunks(config, make)
 
-    def draw(self, features: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
+    def synthesize(self, features: Tensor, iteration: int, state: State) -> tuple[Tensor, State]:
         """Samples of one iteration; the state is empty."""
         return self.trunks[iteration % len(self.trunks)](features), state
 
     def keep_iterations(self, iterations: int) -> None:
-        """Forget the trunks and code channels of later iterations."""
+        """Remove the trunks and code channels of later iterations."""
         super().keep_iterations(iterations)
         self.trunks = self.trunks[:iterations]

@@ -1,4 +1,4 @@
-"""What the systems of arXiv 1511.06085 are put together from: binarizer, gain, LSTM, state."""
+"""Building blocks of the systems of arXiv 1511.06085: binarizer, gain, LSTM, state."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ STRIDE = 8
 """Pixels per cell, in both directions."""
 
 State: TypeAlias = list[Tensor]
-"""Tensors that a network hands from an iteration to the next, in the order of its `states`."""
+"""Tensors passed from one iteration to the next, in the order of `Stateful.states`."""
 
 
 class Stateful(nn.Module):
-    """A network that is called once an iteration and may keep a state in between."""
+    """A network that is called once per iteration and may carry state."""
 
     states: tuple[StateTensor, ...] = ()
     """Name, channels and scale (in grids) of the state tensors; none for a feed-forward network."""
@@ -36,7 +36,7 @@ class Binarizer(nn.Module):
 
     In training ``P(+1) = (1 + x) / 2`` with a straight-through gradient; at inference, and in
     training once `deterministic` is set, the sign. Every iteration has its own ``planes`` channels
-    of the convolution, so that it can look at the features from its own side (docs/adr/0002).
+    of the convolution (docs/adr/0002).
     """
 
     def __init__(self, features: int, planes: int, iterations: int) -> None:
@@ -64,7 +64,7 @@ class Binarizer(nn.Module):
 
 
 def slot(iteration: int, planes: int) -> slice:
-    """Channels that belong to one iteration, of a convolution that holds those of all."""
+    """Channels of one iteration in a convolution that has the channels of all."""
     return slice(iteration * planes, (iteration + 1) * planes)
 
 
@@ -103,7 +103,7 @@ class ResidualGain(nn.Module):
 
     Residuals shrink from iteration to iteration. Without a gain the late activations of the
     binarizer stay near zero, where stochastic codes are mostly noise and carry nothing
-    (docs/adr/0002). Where reconstructions are added up, the decoder's output is divided by it.
+    (docs/adr/0002). For additive reconstruction the decoder's output is divided by it.
     """
 
     def __init__(self, iterations: int) -> None:
@@ -112,5 +112,5 @@ class ResidualGain(nn.Module):
         self.gain = nn.Parameter(torch.tensor(start))
 
     def forward(self, r: Tensor, iteration: int) -> Tensor:
-        """The residual as the encoder gets it."""
+        """The input of the encoder."""
         return r * self.gain[iteration]

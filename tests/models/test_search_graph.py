@@ -62,7 +62,7 @@ def test_distortion_and_gradient(
     torch.testing.assert_close(gradient, slope, rtol=1e-3, atol=1e-3)
 
 
-def test_tiny_pictures_have_the_published_ssim() -> None:
+def test_ssim_of_tiny_pictures_is_that_of_the_codec() -> None:
     rng = np.random.default_rng(0)
     a = rng.integers(0, 256, (3, 8, 24, 3), np.uint8)
     b = np.clip(a + rng.normal(0, 20, a.shape), 0, 255).astype(np.uint8)
@@ -74,7 +74,7 @@ def test_tiny_pictures_have_the_published_ssim() -> None:
 
 
 @pytest.mark.parametrize(("rows", "columns"), GRIDS)
-def test_the_graph_takes_any_grid(
+def test_graph_accepts_any_grid(
     differentiated: search_graph.Differentiated, rows: int, columns: int
 ) -> None:
     graph = transform_graphs.search_graph(differentiated)
@@ -109,7 +109,7 @@ def test_curvatures_are_second_derivatives(
     np.testing.assert_allclose(found, expected, rtol=2e-2)
 
 
-def test_distortion_is_worth_more_bits_at_finer_levels() -> None:
+def test_slopes_increase_with_the_level() -> None:
     worth = search_graph.slopes(LAYOUT)
     assert worth.shape == (4,)
     assert (np.diff(worth) > 0).all()

@@ -42,7 +42,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     return content
 
 
-def test_a_published_system_codes_pictures(
+def test_published_system_codes_pictures(
     published: Path, system: SystemConfig, smooth_pictures: list[NDArray[np.uint8]]
 ) -> None:
     codec = open_codec(published, device="cpu")
@@ -53,7 +53,7 @@ def test_a_published_system_codes_pictures(
     assert known == manifest_of(published)["iterations"] * system.model.code_planes * 2 * 3
 
 
-def test_the_manifest_says_how_the_system_works(published: Path, system: SystemConfig) -> None:
+def test_manifest_describes_the_system(published: Path, system: SystemConfig) -> None:
     manifest = manifest_of(published)
     assert manifest["family"] == system.model.family
     assert manifest["reconstruction"] == system.model.reconstruction
@@ -66,7 +66,7 @@ def test_the_manifest_says_how_the_system_works(published: Path, system: SystemC
     assert len(manifest["measured"]["bits_per_code"]) == manifest["iterations"]
 
 
-def test_as_many_iterations_as_help_are_published(
+def test_only_useful_iterations_are_published(
     published: Path, system: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     run = train_system.restore(
@@ -85,7 +85,7 @@ def test_as_many_iterations_as_help_are_published(
     assert errors[useful - 1] == min(errors)
 
 
-def test_the_card_tells_what_a_person_must_know(published: Path) -> None:
+def test_model_card_has_all_sections(published: Path) -> None:
     manifest = manifest_of(published)
     text = (published / "MODEL_CARD.md").read_text()
     assert text == system_card.model_card(manifest, NOTES, SOURCES)
@@ -95,20 +95,20 @@ def test_the_card_tells_what_a_person_must_know(published: Path) -> None:
     assert f"| {manifest['training']['curve'][-1]['step']} |" in text
 
 
-def test_a_card_without_a_validation_curve(published: Path) -> None:
+def test_model_card_without_a_validation_curve(published: Path) -> None:
     manifest = manifest_of(published)
     manifest["training"]["curve"] = []
     assert "before its first validation" in system_card.model_card(manifest, "", SOURCES)
 
 
-def test_the_search_puts_the_best_rate_first(tiny: SystemConfig, picture_folder: Path) -> None:
+def test_rate_search_sorts_by_quality(tiny: SystemConfig, picture_folder: Path) -> None:
     found = learning_rate_search.search(tiny, [picture_folder], (1e-7, 1e-2), 25)
     assert [rate for rate, _ in found] == [1e-2, 1e-7]
     assert learning_rate_search.mean_psnr(found[0][1]) > learning_rate_search.mean_psnr(found[1][1])
     assert all(point["step"] == 25 for _, point in found)
 
 
-def test_the_search_command(
+def test_search_rates_command(
     picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "tiny.toml"
@@ -145,7 +145,15 @@ def test_the_search_command(
         validate_every = 5
         """
     )
-    arguments = ["search", str(config), str(picture_folder), "--rates", "1e-3,1e-2", "--steps", "2"]
+    arguments = [
+        "search-rates",
+        str(config),
+        str(picture_folder),
+        "--rates",
+        "1e-3,1e-2",
+        "--steps",
+        "2",
+    ]
     assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sorted(line.split()[0] for line in lines) == ["0.001", "0.01"]

@@ -111,7 +111,9 @@ def uninterrupted(
     return run, out
 
 
-def test_a_whole_training(tiny: SystemConfig, uninterrupted: tuple[train_system.Run, Path]) -> None:
+def test_complete_training(
+    tiny: SystemConfig, uninterrupted: tuple[train_system.Run, Path]
+) -> None:
     run, out = uninterrupted
     assert run.step == tiny.training.steps
     assert [point["step"] for point in run.curve] == [2, 4, 6]
@@ -128,7 +130,7 @@ def test_a_whole_training(tiny: SystemConfig, uninterrupted: tuple[train_system.
 
 
 @pytest.mark.parametrize("stops", [(1,), (4, 5), (1, 2, 3, 4, 5)])
-def test_stopping_and_resuming_changes_no_bit(
+def test_stop_and_resume_is_bit_exact(
     tiny: SystemConfig,
     picture_folder: Path,
     uninterrupted: tuple[train_system.Run, Path],
@@ -164,7 +166,7 @@ def test_stopping_and_resuming_changes_no_bit(
     ]
 
 
-def test_the_seed_decides_everything(
+def test_training_is_a_function_of_the_seed(
     tiny: SystemConfig,
     changed: Callable[..., SystemConfig],
     picture_folder: Path,
@@ -181,7 +183,7 @@ def test_the_seed_decides_everything(
     assert not torch.equal(other.net.encoder.conv.weight, one.net.encoder.conv.weight)
 
 
-def test_the_training_stops_when_its_minutes_are_over(
+def test_training_stops_after_max_minutes(
     tiny: SystemConfig, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = train_system.train(tiny, [picture_folder], tmp_path, max_minutes=0, device_name="cpu")
@@ -190,7 +192,7 @@ def test_the_training_stops_when_its_minutes_are_over(
     assert "stopped at step 1: out of time" in capsys.readouterr().out
 
 
-def test_the_same_command_goes_on(
+def test_same_command_resumes(
     tiny: SystemConfig,
     picture_folder: Path,
     uninterrupted: tuple[train_system.Run, Path],
@@ -202,7 +204,7 @@ def test_the_same_command_goes_on(
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_the_same_command_goes_on_from_a_compact_checkpoint_and_then_from_its_own(
+def test_same_command_resumes_from_a_compact_checkpoint_then_from_its_own(
     tiny: SystemConfig,
     changed: Callable[..., SystemConfig],
     picture_folder: Path,
@@ -224,7 +226,7 @@ def test_the_same_command_goes_on_from_a_compact_checkpoint_and_then_from_its_ow
     ("section", "values"),
     [("model", {"code_planes": 5}), ("data", {"min_crop": 0.6}), ("training", {"steps": 7})],
 )
-def test_a_checkpoint_of_another_configuration_is_not_gone_on_from(
+def test_rejects_a_checkpoint_of_another_configuration(
     tiny: SystemConfig,
     changed: Callable[..., SystemConfig],
     picture_folder: Path,
@@ -240,7 +242,7 @@ def test_a_checkpoint_of_another_configuration_is_not_gone_on_from(
     assert (tmp_path / "checkpoint.pt").read_bytes() == checkpoint
 
 
-def test_a_run_starts_with_the_weights_of_another(
+def test_run_starts_with_the_weights_of_a_checkpoint(
     tiny: SystemConfig,
     changed: Callable[..., SystemConfig],
     picture_folder: Path,
@@ -266,7 +268,7 @@ def test_a_run_starts_with_the_weights_of_another(
     assert_same(weights(again), weights(first))
 
 
-def test_a_run_does_not_start_with_other_weights_than_its_configuration_says(
+def test_rejects_another_start_than_configured(
     tiny: SystemConfig,
     changed: Callable[..., SystemConfig],
     picture_folder: Path,
@@ -286,7 +288,7 @@ def test_a_run_does_not_start_with_other_weights_than_its_configuration_says(
         train_system.train(other, [picture_folder], tmp_path, start=start, device_name="cpu")
 
 
-def test_a_finished_training_does_nothing_more(
+def test_finished_training_is_not_continued(
     tiny: SystemConfig,
     picture_folder: Path,
     uninterrupted: tuple[train_system.Run, Path],
@@ -300,7 +302,7 @@ def test_a_finished_training_does_nothing_more(
     assert_same(weights(run), weights(straight))
 
 
-def test_a_longer_training_goes_on_from_a_checkpoint(
+def test_longer_training_resumes_from_a_checkpoint(
     tiny: SystemConfig,
     changed: Callable[..., SystemConfig],
     picture_folder: Path,
@@ -317,14 +319,12 @@ def test_a_longer_training_goes_on_from_a_checkpoint(
     assert run.seconds > train_system.restore(checkpoint, CPU).seconds
 
 
-def test_neither_configuration_nor_checkpoint_is_an_error(
-    picture_folder: Path, tmp_path: Path
-) -> None:
+def test_rejects_neither_configuration_nor_checkpoint(picture_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a configuration or a checkpoint"):
         train_system.train(None, [picture_folder], tmp_path, device_name="cpu")
 
 
-def test_signals_do_what_they_did_before_when_a_training_is_over(
+def test_signal_handlers_are_restored(
     tiny: SystemConfig, picture_folder: Path, tmp_path: Path
 ) -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
@@ -379,7 +379,7 @@ def test_sigterm_leaves_a_checkpoint_and_exits_with_success(
 # Checkpoints
 
 
-def test_a_crash_while_saving_leaves_the_old_checkpoint(
+def test_crash_while_saving_leaves_the_old_checkpoint(
     tiny: SystemConfig,
     smooth_pictures: list[NDArray[np.uint8]],
     tmp_path: Path,
@@ -406,7 +406,7 @@ def test_a_crash_while_saving_leaves_the_old_checkpoint(
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_a_checkpoint_of_another_network_is_refused(
+def test_rejects_a_checkpoint_of_another_network(
     tiny: SystemConfig, changed: Callable[..., SystemConfig], tmp_path: Path
 ) -> None:
     path = tmp_path / "checkpoint.pt"
@@ -419,7 +419,7 @@ def test_a_checkpoint_of_another_network_is_refused(
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
-def test_a_step_whose_gradient_is_not_finite_is_skipped(
+def test_steps_with_infinite_gradients_are_skipped(
     tiny: SystemConfig,
     smooth_pictures: list[NDArray[np.uint8]],
     monkeypatch: pytest.MonkeyPatch,
@@ -441,7 +441,7 @@ def test_a_step_whose_gradient_is_not_finite_is_skipped(
     assert all(value.isfinite().all() for value in run.net.state_dict().values())
 
 
-def test_a_loss_that_is_not_finite_does_not_spoil_the_curve(
+def test_infinite_losses_do_not_enter_the_curve(
     tiny: SystemConfig, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The curve is published as JSON, which knows no NaN."""
@@ -456,7 +456,7 @@ def test_a_loss_that_is_not_finite_does_not_spoil_the_curve(
     assert "NaN" not in (tmp_path / "curve.jsonl").read_text()
 
 
-def test_the_moving_average_warms_up(
+def test_moving_average_warms_up(
     tiny: SystemConfig, smooth_pictures: list[NDArray[np.uint8]]
 ) -> None:
     run = train_system.new_run(tiny, CPU)
@@ -468,7 +468,7 @@ def test_the_moving_average_warms_up(
             torch.testing.assert_close(run.ema[name], average[name])
 
 
-def test_noise_ends_where_the_configuration_says(
+def test_binarization_noise_ends_as_configured(
     tiny: SystemConfig, smooth_pictures: list[NDArray[np.uint8]]
 ) -> None:
     run = train_system.new_run(tiny, CPU)
@@ -477,7 +477,7 @@ def test_noise_ends_where_the_configuration_says(
         assert run.net.binarizer.deterministic is (step >= 0.7 * 6)
 
 
-def test_averaged_weights_are_borrowed(
+def test_averaged_weights_are_temporary(
     tiny: SystemConfig, smooth_pictures: list[NDArray[np.uint8]]
 ) -> None:
     run = train_system.new_run(tiny, CPU)
@@ -493,7 +493,7 @@ def test_averaged_weights_are_borrowed(
     assert_same(weights(run), live)
 
 
-def test_validation_measures_the_averaged_network(
+def test_validation_uses_averaged_weights(
     tiny: SystemConfig, smooth_pictures: list[NDArray[np.uint8]]
 ) -> None:
     run = train_system.new_run(tiny, CPU)
@@ -513,7 +513,7 @@ def test_validation_measures_the_averaged_network(
 # Schedules, masks, losses
 
 
-def test_a_rate_that_is_constant_until_its_decay(
+def test_learning_rate_is_constant_until_its_decay(
     tiny: SystemConfig, changed: Callable[..., SystemConfig]
 ) -> None:
     config = changed(tiny, "training", steps=10, decay_steps=4, warmup_steps=2)
@@ -550,7 +550,7 @@ def test_learning_rate(tiny: SystemConfig, changed: Callable[..., SystemConfig])
     assert train_system.learning_rate(unwarmed, 0) == pytest.approx(1e-3)
 
 
-def test_the_optimizer_takes_the_scheduled_rate(
+def test_optimizer_uses_the_scheduled_rate(
     tiny: SystemConfig, smooth_pictures: list[NDArray[np.uint8]]
 ) -> None:
     run = train_system.new_run(tiny, CPU)
@@ -611,7 +611,7 @@ def test_losses() -> None:
         train_system.loss_of(x, reconstructions, "l1")
 
 
-def test_the_loss_of_similarity() -> None:
+def test_loss_of_similarity() -> None:
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     noisy = (x + 0.3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(2))).clamp(
         -1, 1
@@ -625,7 +625,7 @@ def test_the_loss_of_similarity() -> None:
     assert best == pytest.approx((math.log((3 / 255) ** 2) + math.log(0.01)) / 2, abs=1e-3)
 
 
-def test_pixels_survive_the_way_to_tensors_and_back() -> None:
+def test_pixels_survive_conversion_to_tensors_and_back() -> None:
     pixels = np.arange(256, dtype=np.uint8).reshape(1, 8, 32, 1).repeat(3, axis=3)
     x = train_system.to_tensor(pixels, CPU)
     assert x.shape == (1, 3, 8, 32)

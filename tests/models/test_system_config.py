@@ -21,18 +21,18 @@ CONFIGS = [
 ]
 
 
-def test_a_configuration_survives_json(tiny: SystemConfig) -> None:
+def test_configuration_survives_json(tiny: SystemConfig) -> None:
     assert system_config.from_dict(tiny.to_dict()) == tiny
     assert system_config.from_dict(json.loads(json.dumps(tiny.to_dict()))) == tiny
 
 
-def test_a_configuration_cannot_be_changed(tiny: SystemConfig) -> None:
+def test_configuration_is_immutable(tiny: SystemConfig) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         tiny.training.steps = 7  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("section", ["model", "data", "training"])
-def test_every_missing_key_is_an_error(tiny: SystemConfig, section: str) -> None:
+def test_rejects_missing_keys(tiny: SystemConfig, section: str) -> None:
     optional = {"reconstruction", "weights", "window", "whole_codes", "start_sha256"}
     optional |= {"decay_steps", "optimizer", "precision"}
     for key in tiny.to_dict()[section].keys() - optional:
@@ -43,7 +43,7 @@ def test_every_missing_key_is_an_error(tiny: SystemConfig, section: str) -> None
 
 
 @pytest.mark.parametrize("key", ["model_id", "model", "data", "training"])
-def test_every_missing_section_is_an_error(tiny: SystemConfig, key: str) -> None:
+def test_rejects_missing_sections(tiny: SystemConfig, key: str) -> None:
     values = tiny.to_dict()
     del values[key]
     with pytest.raises(ConfigError, match=f"'{key}'"):
@@ -51,14 +51,14 @@ def test_every_missing_section_is_an_error(tiny: SystemConfig, key: str) -> None
 
 
 @pytest.mark.parametrize("section", ["model", "data", "training"])
-def test_an_unknown_key_is_an_error(tiny: SystemConfig, section: str) -> None:
+def test_rejects_unknown_keys(tiny: SystemConfig, section: str) -> None:
     values = tiny.to_dict()
     values[section]["learning_rat"] = 1
     with pytest.raises(ConfigError, match="learning_rat"):
         system_config.from_dict(values)
 
 
-def test_choices_of_the_paper_have_defaults_and_no_other_values(tiny: SystemConfig) -> None:
+def test_choices_have_defaults_and_reject_other_values(tiny: SystemConfig) -> None:
     values = tiny.to_dict()
     del values["model"]["reconstruction"], values["model"]["weights"], values["data"]["window"]
     del values["training"]["whole_codes"]
@@ -70,25 +70,25 @@ def test_choices_of_the_paper_have_defaults_and_no_other_values(tiny: SystemConf
             )
 
 
-def test_an_unknown_section_is_an_error(tiny: SystemConfig) -> None:
+def test_rejects_unknown_sections(tiny: SystemConfig) -> None:
     with pytest.raises(ConfigError, match="trainign"):
         system_config.from_dict(tiny.to_dict() | {"trainign": {}})
 
 
 @pytest.mark.parametrize("value", [3, "conv_lstm", [], None])
-def test_a_section_that_is_no_table_is_an_error(tiny: SystemConfig, value: Any) -> None:
+def test_rejects_sections_that_are_not_tables(tiny: SystemConfig, value: Any) -> None:
     with pytest.raises(ConfigError):
         system_config.from_dict(tiny.to_dict() | {"model": value})
 
 
-def test_broken_toml_is_told_with_its_file(tmp_path: Path) -> None:
+def test_broken_toml_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
     path.write_text("model_id = ")
     with pytest.raises(ConfigError, match=r"broken\.toml"):
         system_config.load(path)
 
 
-def test_there_are_published_configurations() -> None:
+def test_configurations_exist() -> None:
     assert any((ZOO / path.stem).exists() for path in CONFIGS)
 
 

@@ -41,14 +41,14 @@ def test_any_grid(net: Transform, rows: int, columns: int) -> None:
         assert bits(y, y, step).shape == y.shape
 
 
-def test_an_analysis_without_its_network_is_linear(net: Transform) -> None:
+def test_analysis_without_its_network_is_linear(net: Transform) -> None:
     x = torch.rand(1, 3, 16, 16)
     nonlinear = net.analysis.net(x)
     linear = net.analysis(x) - 4 * nonlinear
     torch.testing.assert_close(linear, 4 * net.analysis.linear(x))
 
 
-def test_a_new_synthesis_has_no_linear_part(product: EmbeddedConfig) -> None:
+def test_new_synthesis_has_no_linear_part(product: EmbeddedConfig) -> None:
     fresh = Transform(product.model, product.embedding.groups).synthesis
     y = torch.rand(1, 8, 2, 2)
     torch.testing.assert_close(fresh(y, y), fresh.net(fresh.input(torch.cat([y / 4, y], 1))))
@@ -62,7 +62,7 @@ def test_a_new_synthesis_has_no_linear_part(product: EmbeddedConfig) -> None:
 
 @pytest.mark.parametrize("step", [0.2, 1.0, 30.0])
 @pytest.mark.parametrize("model", [0, 1], ids=["large", "lean"])
-def test_the_chances_of_all_values_add_up_to_one(net: Transform, model: int, step: float) -> None:
+def test_probabilities_sum_to_one(net: Transform, model: int, step: float) -> None:
     """Of a first group's latent, whatever network predicts it."""
     values = torch.arange(-4000, 4001) * step
     y = torch.zeros(len(values), 8, 1, 1)
@@ -75,7 +75,7 @@ def test_the_chances_of_all_values_add_up_to_one(net: Transform, model: int, ste
 
 
 @pytest.mark.parametrize(("model", "first"), [(0, 2), (1, 3)], ids=["large", "lean"])
-def test_a_group_knows_the_groups_before_it_only(net: Transform, model: int, first: int) -> None:
+def test_groups_depend_on_earlier_groups_only(net: Transform, model: int, first: int) -> None:
     y, step = torch.rand(1, 8, 3, 3), torch.ones(1, 8, 3, 3)
     bits = rates(net)[model]
     with torch.no_grad():
@@ -92,7 +92,7 @@ def test_a_group_knows_the_groups_before_it_only(net: Transform, model: int, fir
     assert not torch.equal(before[:, first:], other[:, first:])
 
 
-def test_the_lean_rate_model_takes_channels_in_their_order(net: Transform) -> None:
+def test_lean_rate_model_respects_the_channel_order(net: Transform) -> None:
     y, step = torch.randn(2, 8, 2, 3), torch.full((2, 8, 2, 3), 0.5)
     order = torch.tensor([7, 1, 0, 2, 6, 5, 3, 4])
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_the_lean_rate_model_takes_channels_in_their_order(net: Transform) -> No
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (16, 40)])
-def test_ssim_is_the_published_measure(shape: tuple[int, int]) -> None:
+def test_ssim_is_that_of_the_codec(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
     a = rng.integers(0, 256, (3, *shape, 3), np.uint8)
     b = np.clip(a + rng.normal(0, 30, a.shape), 0, 255).astype(np.uint8)
@@ -112,7 +112,7 @@ def test_ssim_is_the_published_measure(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(10 * np.log10(255**2 / error.numpy()), quality.psnr(a, b), atol=1e-3)
 
 
-def test_the_lagrangian_grows_with_quality() -> None:
+def test_lagrangian_increases_with_quality() -> None:
     weights = distortion.lagrangian(torch.tensor([-1.3, 0.0, 1.0]))
     torch.testing.assert_close(weights, 0.05 * torch.tensor([math.exp(-4.29), 1, math.exp(3.3)]))
     torch.testing.assert_close(distortion.balanced(torch.ones(3), weights), 1 / (1 + 150 * weights))

@@ -50,7 +50,7 @@ def fitted() -> context_fit.ContextNetworks:
     return context_fit.fit([latents(600), latents(300, 1, 4, 4)], LAYOUT, CONFIG, quiet=True)
 
 
-def test_the_codec_computes_the_chances_that_were_fitted(
+def test_codec_computes_the_fitted_probabilities(
     fitted: context_fit.ContextNetworks,
 ) -> None:
     quantizer, grid = EmbeddedQuantizer(LAYOUT), Grid(3, 2)
@@ -90,7 +90,7 @@ def test_fitting_saves_bytes_in_real_streams(fitted: context_fit.ContextNetworks
     assert spent == pytest.approx(sizes[0], abs=1.0)
 
 
-def test_tables_are_what_the_loss_was_paid_for(fitted: context_fit.ContextNetworks) -> None:
+def test_loss_is_the_rate_of_the_tables(fitted: context_fit.ContextNetworks) -> None:
     """Weights that stand on the integers themselves cost the same."""
     tables = fitted.tables()
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_a_plane_before_the_first_costs_nothing(fitted: context_fit.ContextNetwo
         assert (bits[start:, channel] > 0).all()
 
 
-def test_the_start_is_the_digits_own_entropy() -> None:
+def test_fit_starts_at_the_entropy_of_the_digits() -> None:
     states = ladder(latents(800), LAYOUT)
     model = context_fit.ContextNetworks(LAYOUT, 4, 3)
     with torch.no_grad():
@@ -124,13 +124,13 @@ def test_the_start_is_the_digits_own_entropy() -> None:
     assert model(states)[0, 0].item() == pytest.approx(float(entropy), rel=1e-4)
 
 
-def test_features_stop_at_the_edge() -> None:
+def test_features_are_zero_outside_the_picture() -> None:
     states = torch.tensor([[[[1.0, -9.0], [2.0, 0.0]]]])
     seen = context_fit.features(states)[:, 0].tolist()
     assert seen == [[1, 1, 6, -2], [4, -4, 1, 1], [2, 2, 1, 1], [0, 0, 6, -2]]
 
 
-def test_the_seed_decides_the_fit() -> None:
+def test_fit_is_a_function_of_the_seed() -> None:
     few = dataclasses.replace(CONFIG, steps=4)
     one, other = (
         context_fit.fit([latents(50)], LAYOUT, few, quiet=True).tables() for _ in range(2)
@@ -139,7 +139,7 @@ def test_the_seed_decides_the_fit() -> None:
         np.testing.assert_array_equal(one[name], other[name])
 
 
-def test_a_prediction_tells_of_what_is_smooth() -> None:
+def test_predictor_learns_smooth_latents() -> None:
     """Where neighbours tell what is between them, a linear model knows digits to come."""
     generator = torch.Generator().manual_seed(3)
     smooth = torch.randn(500, 6, 2, 2, generator=generator) * 25

@@ -57,7 +57,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 # Configuration
 
 
-def test_the_published_configuration_can_be_trained() -> None:
+def test_published_configuration_is_valid() -> None:
     config = codec_config.load(CONFIG)
     assert config.model_id == CONFIG.stem
     assert codec_config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
@@ -86,7 +86,7 @@ def test_the_published_configuration_can_be_trained() -> None:
         ("context", "fine_chance", 0.0, "fine_chance"),
     ],
 )
-def test_what_cannot_be_trained_is_refused(
+def test_rejects_invalid_configurations(
     product: EmbeddedConfig, section: str, key: str, value: Any, why: str
 ) -> None:
     values = product.to_dict()
@@ -129,7 +129,7 @@ LAYOUT = Layout(
 
 
 @pytest.mark.parametrize("layout", [None, LAYOUT], ids=["transform", "embedding"])
-def test_training_learns_to_draw(
+def test_training_increases_quality(
     product: EmbeddedConfig, changed: Callable[..., EmbeddedConfig], layout: Layout | None
 ) -> None:
     """Dark and light pictures: whoever does not say which stays near 9 dB (mid grey)."""
@@ -154,7 +154,7 @@ def test_training_learns_to_draw(
     assert found()[0] > 15
 
 
-def test_the_lean_rate_model_takes_over(second: Path) -> None:
+def test_lean_rate_model_takes_over(second: Path) -> None:
     """What the transform is told of the rate: by the large one, by both, by the lean one."""
     run, stage = train_codec.restore(second / "checkpoint.pt", CPU)
     x, quality = torch.rand(2, 3, 16, 16) * 2 - 1, torch.tensor([0.0, 0.5])
@@ -173,7 +173,7 @@ def test_the_lean_rate_model_takes_over(second: Path) -> None:
         assert not any(p.requires_grad for p in run.net.rate.parameters())
 
 
-def test_going_on_from_a_compact_checkpoint(second: Path, tmp_path: Path) -> None:
+def test_resumes_from_a_compact_checkpoint(second: Path, tmp_path: Path) -> None:
     whole, small = second / "checkpoint.pt", tmp_path / "compact.pt"
     assert cli.main(["compact", str(whole), str(small)]) == 0
     (before, stage), (after, same) = (train_codec.restore(path, CPU) for path in (whole, small))
@@ -204,7 +204,7 @@ def test_synthesis_weights_are_rounded_at_the_end(second: Path) -> None:
     assert train_step.Stage("synthesis", stage.layout).weight_bits(run) == 6
 
 
-def test_qualities_are_drawn_as_the_configuration_says(
+def test_qualities_follow_the_configuration(
     product: EmbeddedConfig, changed: Callable[..., EmbeddedConfig]
 ) -> None:
     torch.manual_seed(0)
@@ -217,7 +217,7 @@ def test_qualities_are_drawn_as_the_configuration_says(
     assert float(common) == pytest.approx(0.6 + 0.4 / 8, abs=0.02)
 
 
-def test_rates_and_qualities_are_looked_up_between_points() -> None:
+def test_qualities_at_budgets_are_interpolated() -> None:
     rows = [{"bytes": 16.0, "ssim": 0.4, "psnr": 18.0}, {"bytes": 64.0, "ssim": 0.8, "psnr": 22.0}]
     assert train_step.at_budgets(rows[::-1], 32) == {
         "ssim_32px_24": pytest.approx(0.4 + 0.4 * math.log(1.5) / math.log(4), abs=1e-4),
@@ -232,7 +232,7 @@ def test_rates_and_qualities_are_looked_up_between_points() -> None:
 # Stages
 
 
-def test_the_second_stage_goes_on_with_the_first(first: Path, second: Path) -> None:
+def test_second_stage_continues_the_first(first: Path, second: Path) -> None:
     one, before = train_codec.restore(first / "checkpoint.pt", CPU)
     other, stage = train_codec.restore(second / "checkpoint.pt", CPU)
     layout = stage.layout
@@ -250,9 +250,7 @@ def test_the_second_stage_goes_on_with_the_first(first: Path, second: Path) -> N
         assert list(share) == sorted(share)
 
 
-def test_the_layout_follows_the_latents(
-    first: Path, smooth_pictures: list[NDArray[np.uint8]]
-) -> None:
+def test_layout_follows_the_latents(first: Path, smooth_pictures: list[NDArray[np.uint8]]) -> None:
     run, _ = train_codec.restore(first / "checkpoint.pt", CPU)
     large = [pixels for pixels in smooth_pictures if min(pixels.shape[:2]) >= 32]
     layout = train_codec.make_layout(run, large, CPU)
@@ -268,7 +266,7 @@ def test_the_layout_follows_the_latents(
 
 
 @pytest.mark.parametrize("stage", ["transform", "embedding"])
-def test_stopping_and_resuming_changes_no_bit(
+def test_stop_and_resume_is_bit_exact(
     first: Path,
     second: Path,
     product: EmbeddedConfig,
@@ -293,7 +291,7 @@ def test_stopping_and_resuming_changes_no_bit(
     assert [p["loss"] for p in run.curve][-1] > 0
 
 
-def test_the_third_stage_changes_the_synthesis_only(
+def test_third_stage_changes_the_synthesis_only(
     second: Path, picture_folder: Path, tmp_path: Path
 ) -> None:
     before, _ = train_codec.restore(second / "checkpoint.pt", CPU)
@@ -309,7 +307,7 @@ def test_the_third_stage_changes_the_synthesis_only(
             torch.testing.assert_close(run.ema[name], value)
 
 
-def test_stages_out_of_order_are_refused(
+def test_rejects_stages_out_of_order(
     product: EmbeddedConfig, first: Path, second: Path, picture_folder: Path, tmp_path: Path
 ) -> None:
     def begin(config: EmbeddedConfig | None, stage: str, resume: Path | None) -> None:
@@ -328,12 +326,12 @@ def test_stages_out_of_order_are_refused(
         begin(dataclasses.replace(product, model=wider), "transform", first / "checkpoint.pt")
 
 
-def test_checkpoints_say_which_family_they_are_of(second: Path) -> None:
+def test_checkpoints_store_their_family(second: Path) -> None:
     assert codec_config.is_embedded(runs.config_of(second / "checkpoint.pt"))
     assert not codec_config.is_embedded({"model": {"family": "conv_lstm"}})
 
 
-def test_the_command_trains_both_stages(
+def test_command_trains_both_stages(
     tmp_path: Path, picture_folder: Path, product: EmbeddedConfig
 ) -> None:
     def table(name: str, values: dict[str, Any]) -> str:
@@ -357,7 +355,7 @@ def test_the_command_trains_both_stages(
     assert cli.main([*arguments, "--stage", "embedding"]) == 1
 
 
-def test_the_papers_systems_have_no_stages(
+def test_rejects_stages_for_systems_of_the_paper(
     tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paper = str(CONFIG.with_name("conv-lstm-1.toml"))
@@ -365,6 +363,6 @@ def test_the_papers_systems_have_no_stages(
     assert "only the embedded family" in capsys.readouterr().err
 
 
-def test_crops_need_pictures_that_are_large_enough(product: EmbeddedConfig) -> None:
+def test_crops_need_large_enough_pictures(product: EmbeddedConfig) -> None:
     assert isinstance(product.data, DataConfig)
     assert product.data.size >= max(product.transform.sizes + product.embedding.sizes)

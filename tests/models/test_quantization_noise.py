@@ -27,7 +27,7 @@ def latents(batch: int = 5, seed: int = 0) -> torch.Tensor:
     return torch.randn(batch, 6, 3, 2, generator=generator) * 12
 
 
-def test_the_ladder_is_that_of_the_codec() -> None:
+def test_ladder_matches_the_codec() -> None:
     y, quantizer = latents(), EmbeddedQuantizer(LAYOUT.published())
     states = ladder(y, LAYOUT.published())
     finest = quantizer.quantize(y.numpy().reshape(5, 6, 6))
@@ -38,7 +38,7 @@ def test_the_ladder_is_that_of_the_codec() -> None:
         np.testing.assert_array_equal(found, digits[plane])
 
 
-def test_a_place_between_steps_is_a_state_of_the_codec() -> None:
+def test_boundary_between_steps_is_a_state_of_the_codec() -> None:
     """A quality at which a plane's share of bits is just spent: groups are behind it or before."""
     y, quantizer = latents(), EmbeddedQuantizer(LAYOUT.published())
     scales = torch.tensor(LAYOUT.scales)[:, None, None]
@@ -60,7 +60,7 @@ def test_a_place_between_steps_is_a_state_of_the_codec() -> None:
     np.testing.assert_allclose(values[:, order] * scales, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_within_a_group_a_part_of_the_symbols_is_known() -> None:
+def test_a_fraction_of_the_symbols_of_a_group_is_known() -> None:
     y = torch.zeros(400, 6, 3, 2)
     depth = 1 + 0.35  # plane 1, half of group 1, which is channel 2
     quality = (depth * np.log(3) - np.log(LAYOUT.base_step)) / 1.9
@@ -74,7 +74,7 @@ def test_within_a_group_a_part_of_the_symbols_is_known() -> None:
     assert by_channel[:, 5].unique().tolist() == [3]
 
 
-def test_the_whole_stream_is_the_finest_state() -> None:
+def test_full_stream_is_the_finest_state() -> None:
     y = latents()
     truncated = Truncated(LAYOUT, CPU)
     step = truncated.steps(torch.full((5,), 9.0), y)
@@ -100,7 +100,7 @@ def test_gradients_go_straight_through(quantiser: Uniform | Truncated) -> None:
     torch.testing.assert_close(y.grad, torch.ones_like(y))
 
 
-def test_first_planes_hold_what_the_channel_needs() -> None:
+def test_first_planes_cover_the_channel() -> None:
     y = torch.zeros(100, 4, 1, 1)
     y[:, 0], y[:, 1], y[:, 2] = 100.0, 13.4, 13.6  # half steps: 13.5, 4.5, 1.5, 0.5
     y[0, 3] = 50.0  # one picture in a hundred
@@ -109,5 +109,5 @@ def test_first_planes_hold_what_the_channel_needs() -> None:
     assert chosen_starts(y, 4, 81.0, 0.98)[3] == 3
 
 
-def test_a_layout_survives_a_checkpoint() -> None:
+def test_layout_survives_a_checkpoint() -> None:
     assert Layout.from_dict(LAYOUT.to_dict()) == LAYOUT

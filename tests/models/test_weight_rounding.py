@@ -26,13 +26,13 @@ def test_weights_are_integers_times_half_precision_scales(bits: int) -> None:
     assert ((product - weight).abs() <= 0.51 * scale[:, None, None, None]).all()
 
 
-def test_a_channel_of_zeros_has_a_scale() -> None:
+def test_channel_of_zeros_has_a_positive_scale() -> None:
     integers, scale = weight_rounding.quantised(torch.zeros(2, 3), 7)
     assert not integers.any()
     assert (scale > 0).all()
 
 
-def test_rounding_is_what_training_saw(net: nn.Sequential) -> None:
+def test_rounding_matches_training(net: nn.Sequential) -> None:
     x = torch.rand(1, 3, 6, 6)
     trained = weight_rounding.straight_through(net, 6, x, scales={})
     trained.sum().backward()

@@ -116,8 +116,8 @@ def pictures() -> list[Pixels]:
     return [photo_like(seed, *shape) for seed, shape in enumerate(shapes)]
 
 
-def test_the_published_files_are_those_of_the_model(artifact: Artifact) -> None:
-    """``python -m thumbstream_models.embedded.client_file MODEL FOLDER`` makes them anew."""
+def test_published_files_match_the_model(artifact: Artifact) -> None:
+    """``thumbstream-models client MODEL FOLDER`` writes them again."""
     data = (WEB / client_file.CLIENT).read_bytes()
     name = MODEL.encode()
     head = b"THSC" + bytes([1, artifact.bitstream_id, len(name)]) + name
@@ -135,7 +135,7 @@ def test_the_published_files_are_those_of_the_model(artifact: Artifact) -> None:
     assert sum(a != b for a, b in zip(found, wanted, strict=True)) <= fitted
 
 
-def test_any_model_tells_a_colour(random_artifact: Artifact) -> None:
+def test_mean_color_of_any_model(random_artifact: Artifact) -> None:
     colour = client_file.colour_of(random_artifact)
     assert (colour.steps, colour.planes) == (9, 3)
     assert colour.layout.starts == LAYOUT.starts
@@ -154,7 +154,7 @@ def colour_payload(line: str) -> bytes:
     return bytes((ord(letter) - 80) % 256 for letter in text)
 
 
-def test_the_files_are_small(artifact: Artifact) -> None:
+def test_files_are_small(artifact: Artifact) -> None:
     sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in WEB.iterdir()}
     assert sizes[client_file.PUBLISHED] <= COLOUR_LIMIT
     loaded = sizes[client_file.CLIENT] + sizes[client_file.PUBLISHED] + sizes["thumbstream.min.js"]
@@ -168,7 +168,7 @@ def whole_file(artifact: Artifact) -> bytes:
     )
 
 
-def test_no_number_travels_twice(artifact: Artifact) -> None:
+def test_files_have_no_number_in_common(artifact: Artifact) -> None:
     """What both files hold adds up to the tables of the model, and only one of them has it."""
     whole, rest, part = (make(artifact) for make in PARTS)
     assert rest.rest
@@ -182,7 +182,7 @@ def test_no_number_travels_twice(artifact: Artifact) -> None:
     assert saved > 0.6 * len(gzip.compress((WEB / client_file.PUBLISHED).read_bytes()))
 
 
-def test_packing_needs_no_second_compression(artifact: Artifact) -> None:
+def test_packed_files_do_not_compress_further(artifact: Artifact) -> None:
     data = whole_file(artifact)
     assert data == whole_file(artifact)
     assert len(gzip.compress(data)) > len(data)
@@ -203,7 +203,7 @@ def test_packed_sections_unpack() -> None:
     assert zlib.decompress(client_packing.packed(sections)) == b"".join(parts)
 
 
-def test_wide_integers_are_of_24_bits() -> None:
+def test_rejects_integers_of_more_than_24_bits() -> None:
     table = np.array([[0, -1, 1], [300, -(2**23), 2**23 - 1]])
     planes = [np.frombuffer(s.data, np.uint8).astype(int) for s in client_packing.wide(table)]
     coded = planes[0] + 256 * planes[1] + 65536 * planes[2]
@@ -214,7 +214,7 @@ def test_wide_integers_are_of_24_bits() -> None:
         list(client_packing.wide(np.array([2**23])))
 
 
-def test_another_network_is_refused(artifact: Artifact) -> None:
+def test_rejects_other_networks(artifact: Artifact) -> None:
     with pytest.raises(ValueError, match="other weights"):
         client_synthesis.drawing_of(_renamed(artifact, "synthesis.net.0.depthwise", "elsewhere"))
 
@@ -231,7 +231,7 @@ def _renamed(artifact: Artifact, name: str, other: str) -> bytes:
     ("groups", "starts"),
     [((4, 4), (0, 1, 1, 1, 1, 1, 0, 2)), ((1, 3, 4), (0, 1, 1, 1, 2, 1, 0, 1)), ((8,), (1,) * 8)],
 )
-def test_the_lead_has_the_chances_of_the_whole_model(
+def test_leading_steps_have_the_probabilities_of_the_full_model(
     groups: tuple[int, ...], starts: tuple[int, ...]
 ) -> None:
     """Whatever the layout: random tables, random digits, several cells."""
@@ -323,7 +323,7 @@ def decoded(weights: Path, given: Sequence[bytes]) -> list[dict[str, Any]]:
 
 @pytest.mark.skipif(NODE is None, reason="node is not installed")
 @pytest.mark.parametrize("which", ["artifact", "random_artifact"])
-def test_the_client_sees_what_python_sees(
+def test_client_decodes_like_python(
     which: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """Symbols to the bit, pixels within 1 of 255 of ONNX Runtime, errors of the same class."""

@@ -76,7 +76,7 @@ def squares(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.stack([pixels[:24, :24] for pixels in pictures[:4]])
 
 
-def test_the_codec_reads_it(published: Path, smooth_pictures: list[NDArray[np.uint8]]) -> None:
+def test_codec_opens_the_folder(published: Path, smooth_pictures: list[NDArray[np.uint8]]) -> None:
     codec = open_codec(published, device="cpu")
     picture = smooth_pictures[0][:16, :24]
     stream = codec.encode(picture)
@@ -86,7 +86,9 @@ def test_the_codec_reads_it(published: Path, smooth_pictures: list[NDArray[np.ui
         assert codec.decode(stream[:length]).shape[2] == 3
 
 
-def test_the_manifest_is_that_of_the_family(published: Path, product: EmbeddedConfig) -> None:
+def test_manifest_follows_the_schema_of_the_family(
+    published: Path, product: EmbeddedConfig
+) -> None:
     manifest = manifest_of(published)
     schema = json.loads((ROOT / "docs" / "manifest.schema.json").read_text())
     jsonschema.validate(manifest, schema)
@@ -101,7 +103,7 @@ def test_the_manifest_is_that_of_the_family(published: Path, product: EmbeddedCo
     assert set(manifest["files"]) == names
 
 
-def test_the_graphs_have_the_channels_in_order_and_to_scale(
+def test_graphs_have_channels_in_order_and_to_scale(
     published: Path, checkpoints: tuple[Path, Path]
 ) -> None:
     """Against the checkpoint's own networks, as the last stage trains them."""
@@ -151,7 +153,7 @@ def test_synthesis_weights_are_stored_as_integers(
             np.testing.assert_array_equal(whole * scale.astype(np.float32), value.detach())
 
 
-def test_weights_that_are_not_rounded_are_not_exported(checkpoints: tuple[Path, Path]) -> None:
+def test_rejects_weights_that_are_not_rounded(checkpoints: tuple[Path, Path]) -> None:
     run, stage = train_codec.restore(checkpoints[1], CPU)
     layout = stage.layout
     assert layout is not None
@@ -159,7 +161,7 @@ def test_weights_that_are_not_rounded_are_not_exported(checkpoints: tuple[Path, 
         transform_graphs.to_onnx(run.net, layout.base_step, 6)
 
 
-def test_the_size_of_a_client_is_measured(published: Path) -> None:
+def test_client_size_is_measured(published: Path) -> None:
     size = manifest_of(published)["measured"]["client_bytes"]
     artifact = open_artifact(published)
     whole = client_file.file_of(
@@ -168,7 +170,7 @@ def test_the_size_of_a_client_is_measured(published: Path) -> None:
     assert size == len(whole)
 
 
-def test_a_client_that_is_too_large_is_refused(
+def test_rejects_a_client_that_is_too_large(
     checkpoints: tuple[Path, Path],
     published: Path,
     picture_folder: Path,
@@ -187,14 +189,14 @@ def test_a_client_that_is_too_large_is_refused(
         )
 
 
-def test_a_transform_alone_is_not_published(
+def test_rejects_a_checkpoint_of_the_transform_stage(
     checkpoints: tuple[Path, Path], picture_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="of the transform stage"):
         publish_codec.publish(checkpoints[0], [picture_folder], tmp_path, notes="", sources_text="")
 
 
-def test_the_commands_fit_publish_and_measure(
+def test_commands_fit_publish_and_measure(
     checkpoints: tuple[Path, Path],
     published: Path,
     picture_folder: Path,
@@ -204,7 +206,7 @@ def test_the_commands_fit_publish_and_measure(
     checkpoint, pictures = str(checkpoints[1]), str(picture_folder)
     tables, sources = tmp_path / "entropy.npz", tmp_path / "SOURCES.md"
     sources.write_text(SOURCES)
-    assert cli.main(["context", checkpoint, pictures, "--out", str(tables)]) == 0
+    assert cli.main(["fit-context", checkpoint, pictures, "--out", str(tables)]) == 0
     assert "a client fetches" in capsys.readouterr().out
     arguments = ["publish", checkpoint, pictures, "--zoo", str(tmp_path / "zoo")]
     assert cli.main([*arguments, "--tables", str(tables), "--sources", str(sources)]) == 0
@@ -222,7 +224,7 @@ def test_the_commands_fit_publish_and_measure(
     assert "and search for each budget" in capsys.readouterr().out
 
 
-def test_the_card_tells_what_a_person_must_know(published: Path) -> None:
+def test_model_card_has_all_sections(published: Path) -> None:
     manifest = manifest_of(published)
     text = (published / "MODEL_CARD.md").read_text()
     assert text == codec_card.model_card(manifest, NOTES, SOURCES)
@@ -242,7 +244,7 @@ def test_the_card_tells_what_a_person_must_know(published: Path) -> None:
 # What each part brings
 
 
-def test_the_ablation_has_a_row_for_each_part(
+def test_ablation_has_a_row_for_each_part(
     published: Path,
     checkpoints: tuple[Path, Path],
     smooth_pictures: list[NDArray[np.uint8]],
@@ -266,7 +268,7 @@ def test_the_ablation_has_a_row_for_each_part(
     assert all(len(row) == 3 for row in table)
 
 
-def test_tables_that_see_nothing_still_decode_every_symbol(
+def test_tables_without_context_decode_every_symbol(
     published: Path, smooth_pictures: list[NDArray[np.uint8]]
 ) -> None:
     artifact, pictures = open_artifact(published), squares(smooth_pictures)
@@ -284,7 +286,7 @@ def test_tables_that_see_nothing_still_decode_every_symbol(
     assert lengths[1] < lengths[2]
 
 
-def test_quality_is_looked_up_between_points() -> None:
+def test_quality_is_interpolated() -> None:
     points = [(16.0, 0.4, 18.0), (64.0, 0.8, 22.0)]
     row = ablation._interpolated(points, (8, 16, 32, 64, 128))
     assert row == {16: (0.4, 18.0), 32: (pytest.approx(0.6), 20.0), 64: (0.8, 22.0)}

@@ -102,7 +102,7 @@ def test_parity_is_a_function_of_its_seed(published: Published) -> None:
 @pytest.mark.parametrize(
     "name", ["decoder.to_rgb.bias", "decoder.lstm1.hidden.weight", "encoder.lstm.input.weight"]
 )
-def test_parity_notices_another_network(
+def test_parity_detects_another_network(
     published: Published, tiny: SystemConfig, name: str
 ) -> None:
     other = copy.deepcopy(published.run.net)
@@ -111,7 +111,7 @@ def test_parity_notices_another_network(
     assert step_graphs.parity(other, published.files, 2) > 10 * PARITY_TOLERANCE
 
 
-def test_parity_notices_a_turned_code(published: Published) -> None:
+def test_parity_detects_a_flipped_code(published: Published) -> None:
     other = copy.deepcopy(published.run.net)
     with torch.no_grad():
         other.binarizer.conv.weight.neg_()
@@ -155,7 +155,7 @@ def test_any_batch_and_any_grid(
             assert outputs[f"{key}_next"].shape == feed[key].shape
 
 
-def test_the_exported_analysis_carries_no_noise(published: Published) -> None:
+def test_exported_analysis_has_no_noise(published: Published) -> None:
     """Even if the network was left in training mode."""
     net = copy.deepcopy(published.run.net).train()
     network = session(step_graphs.to_onnx(net)["analysis.onnx"])
@@ -169,7 +169,7 @@ def test_the_exported_analysis_carries_no_noise(published: Published) -> None:
 # The folder
 
 
-def test_the_same_checkpoint_gives_the_same_bytes(published: Published, tmp_path: Path) -> None:
+def test_same_checkpoint_gives_the_same_bytes(published: Published, tmp_path: Path) -> None:
     again = publish(published.checkpoint, tmp_path / "again")
     names = sorted(path.name for path in published.folder.iterdir())
     assert names == ["analysis.onnx", "entropy.npz", "manifest.json", "synthesis.onnx"]
@@ -178,7 +178,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(published: Published, tmp_path
         assert (again.folder / name).read_bytes() == (published.folder / name).read_bytes(), name
 
 
-def test_the_manifest_follows_its_schema(published: Published) -> None:
+def test_manifest_follows_its_schema(published: Published) -> None:
     schema = json.loads((ROOT / "docs" / "manifest.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     written = (published.folder / "manifest.json").read_text()
@@ -188,9 +188,7 @@ def test_the_manifest_follows_its_schema(published: Published) -> None:
     assert manifest == json.loads(json.dumps(published.manifest))
 
 
-def test_the_manifest_tells_how_the_model_was_trained(
-    published: Published, tiny: SystemConfig
-) -> None:
+def test_manifest_describes_the_training(published: Published, tiny: SystemConfig) -> None:
     manifest, run = published.manifest, published.run
     training = manifest["training"]
     assert system_config.from_dict(json.loads(json.dumps(training["config"]))) == tiny
@@ -204,13 +202,13 @@ def test_the_manifest_tells_how_the_model_was_trained(
     )
 
 
-def test_bitstream_ids_are_not_shared() -> None:
+def test_bitstream_ids_are_unique() -> None:
     ids = list(model_writer.BITSTREAM_IDS.values())
     assert len(set(ids)) == len(ids)
     assert all(0 <= bitstream_id <= 127 for bitstream_id in ids)
 
 
-def test_a_changed_file_is_not_opened(published: Published, tmp_path: Path) -> None:
+def test_rejects_a_changed_file(published: Published, tmp_path: Path) -> None:
     for path in published.folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     broken = bytearray(published.files["synthesis.onnx"])
@@ -228,7 +226,7 @@ def pixels(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 43), (5, 32), (8, 1), (40, 40)])
-def test_the_codec_is_the_network(
+def test_codec_matches_the_network(
     published: Published, codec: Codec, height: int, width: int
 ) -> None:
     """Codes and pixels of real streams are those of the PyTorch network."""
@@ -259,11 +257,13 @@ def test_every_prefix_decodes(codec: Codec) -> None:
             assert codec.encode(picture, max_bytes=n) == stream[:n]
 
 
-def test_the_codec_knows_its_model(codec: Codec, tiny: SystemConfig, published: Published) -> None:
+def test_codec_has_the_id_of_its_model(
+    codec: Codec, tiny: SystemConfig, published: Published
+) -> None:
     assert codec.model_id == tiny.model_id
     assert codec.bitstream_id == published.manifest["bitstream_id"]
     assert codec.providers == ("CPUExecutionProvider",)
 
 
-def test_networks_for_export_are_families_that_the_codec_reads() -> None:
+def test_codec_supports_every_family() -> None:
     assert set(networks.FAMILIES) <= set(FAMILIES)

@@ -44,7 +44,7 @@ def decibels(error: int) -> float:
     return 20 * math.log10(255 / error)
 
 
-def test_means_over_those_that_reach_the_goal() -> None:
+def test_means_are_over_pictures_that_reach_the_target() -> None:
     goal = Target("psnr", decibels(WHOLE + 1 - 20))
     [row] = bit_assignment.compare(toy(), [PICTURE, PICTURE], [goal])
     assert (row.pictures, row.plain_bytes, row.bytes) == (2, 20, 10)
@@ -54,7 +54,7 @@ def test_means_over_those_that_reach_the_goal() -> None:
     assert math.isnan(far.bytes)
 
 
-def test_a_goal_in_bytes_compares_quality() -> None:
+def test_target_in_bytes_compares_quality() -> None:
     [row] = bit_assignment.compare(toy(), [PICTURE], [Target("bytes", 10)])
     assert (row.plain_bytes, row.bytes) == (10, 10)
     assert row.plain_psnr == pytest.approx(decibels(WHOLE + 1 - 10))
@@ -62,10 +62,18 @@ def test_a_goal_in_bytes_compares_quality() -> None:
     assert bit_assignment.table([row]).splitlines()[2].startswith("| bytes:10 | 1 | 10.0 | 10.0 |")
 
 
-def test_the_command(picture_folder: object, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["targets", "conv-lstm-1", str(picture_folder), "--size", "16", "--limit", "1"]
-    assert cli.main([*arguments, "--goals", "psnr:12,bytes:24"]) == 0
+def test_bit_assignment_command(picture_folder: object, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "bit-assignment",
+        "conv-lstm-1",
+        str(picture_folder),
+        "--size",
+        "16",
+        "--limit",
+        "1",
+    ]
+    assert cli.main([*arguments, "--targets", "psnr:12,bytes:24"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["psnr:12", "bytes:24"]
     with pytest.raises(SystemExit):
-        cli.main([*arguments, "--goals", "sharpness:3"])
+        cli.main([*arguments, "--targets", "sharpness:3"])
