@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 RED, GREEN, BLUE, GREY = (220, 30, 40), (20, 180, 60), (30, 50, 200), (120, 120, 120)
 

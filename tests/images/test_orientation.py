@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Callable
 
 import numpy as np
+import picture_files as files
 import pytest
 from PIL import ExifTags, Image
 
 from thumbstream.images import reduce_to_grid, thumbnail
+from thumbstream.images.exif import MAX_ENTRIES, read_orientation
 
 STORED_AS = {
     1: None,
@@ -25,7 +29,7 @@ STORED_AS = {
 
 @pytest.mark.parametrize("orientation", STORED_AS)
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_every_orientation_comes_out_upright(
+def test_every_orientation_is_turned_upright(
     photo_like: Callable[..., np.ndarray],
     save: Callable[..., bytes],
     orientation: int,
@@ -45,7 +49,7 @@ def test_every_orientation_comes_out_upright(
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_orientation_that_does_not_exist_is_upright(
+def test_invalid_orientation_is_ignored(
     quarters: Image.Image, save: Callable[..., bytes], orientation: int
 ) -> None:
     exif = Image.Exif()
@@ -56,7 +60,47 @@ def test_an_orientation_that_does_not_exist_is_upright(
 
 @pytest.mark.parametrize("exif", [b"", b"garbage", b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff"])
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
-def test_broken_metadata_does_not_cost_the_picture(
+def test_damaged_metadata_is_ignored(
     quarters: Image.Image, save: Callable[..., bytes], exif: bytes, format_: str
 ) -> None:
     assert thumbnail(save(quarters, format_, exif=exif), 32).pixels.shape == (24, 32, 3)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("format_", ["JPEG", "WEBP", "AVIF"])
+def test_orientation_in_xmp_is_ignored(format_: str, orientation: int) -> None:
+    options = {"lossless": True} if format_ == "WEBP" else {"quality": 95}
+    data = files.saved(files.RGB, format_, xmp=files.xmp(orientation), **options)
+    plain = thumbnail(files.saved(files.RGB, format_, **options), 32)
+    assert np.array_equal(thumbnail(data, 32).pixels, plain.pixels)
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.array_equal(reduce_to_grid(image, 32).pixels, plain.pixels)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("header", [b"", b"Exif\0\0"])
+def test_reads_the_entry_of_the_first_directory(order: str, header: bytes) -> None:
+    for orientation in range(1, 9):
+        assert read_orientation(header + files.exif(orientation, order)) == orientation
+    assert read_orientation(header + files.exif(6, order, kind=4)) == 1
+    assert read_orientation(header + files.exif(6, order, count=2)) == 1
+    for end in range(22):
+        assert read_orientation(header + files.exif(6, order)[:end]) == 1
+
+
+def test_reads_a_bounded_number_of_entries() -> None:
+    for before in (20, MAX_ENTRIES - 1, MAX_ENTRIES):
+        entries = struct.pack("<HHII", 1, 3, 1, 1) * before + files.exif(6)[10:22]
+        exif = b"II*\0" + struct.pack("<IH", 8, before + 1) + entries + bytes(4)
+        assert read_orientation(exif) == (6 if before < MAX_ENTRIES else 1)
+
+
+@pytest.mark.parametrize("format_", ["PNG", "WEBP"])
+def test_millions_of_fractions_are_not_parsed(format_: str) -> None:
+    exif = b"II*\0" + struct.pack("<IHHHII", 8, 1, 0x112, 5, 1_000_000, 26) + bytes(4)
+    exif += struct.pack("<II", 1, 1) * 1_000_000
+    if format_ == "PNG":
+        data = files.png(files.RGB, 8, 2, files.chunk(b"eXIf", exif))
+    else:
+        data = files.saved(files.RGB, "WEBP", exif=exif)
+    assert thumbnail(data, 32).width == 96

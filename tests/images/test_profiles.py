@@ -46,19 +46,17 @@ def gamma(value: float) -> bytes:
 
 D50 = xyz(0.9642, 1.0, 0.8249)
 
-SWAPPED = profile(
-    b"RGB ",
-    {
-        # sRGB's primaries, adapted to D50, with red and blue exchanged.
-        b"rXYZ": xyz(0.1431, 0.0606, 0.7139),
-        b"gXYZ": xyz(0.3851, 0.7169, 0.0971),
-        b"bXYZ": xyz(0.4361, 0.2225, 0.0139),
-        b"rTRC": gamma(2.2),
-        b"gTRC": gamma(2.2),
-        b"bTRC": gamma(2.2),
-        b"wtpt": D50,
-    },
-)
+TAGS = {
+    # The primaries of sRGB, adapted to D50, with red and blue exchanged.
+    b"rXYZ": xyz(0.1431, 0.0606, 0.7139),
+    b"gXYZ": xyz(0.3851, 0.7169, 0.0971),
+    b"bXYZ": xyz(0.4361, 0.2225, 0.0139),
+    b"rTRC": gamma(2.2),
+    b"gTRC": gamma(2.2),
+    b"bTRC": gamma(2.2),
+    b"wtpt": D50,
+}
+SWAPPED = profile(b"RGB ", TAGS)
 
 LINEAR_GREY = profile(b"GRAY", {b"kTRC": gamma(1.0), b"wtpt": D50})
 
@@ -184,3 +182,77 @@ def test_a_profile_is_followed_under_alpha() -> None:
     weight = found[..., 3:] / 255
     assert np.abs((found[..., :3].astype(float) - expected) * weight).max() <= 2
     assert found[0, 0, 3] < 20 < 240 < found[-1, 0, 3]
+
+
+# What a profile may hold.
+
+
+def test_only_needed_tags_are_kept() -> None:
+    more = profile(b"RGB ", TAGS | {b"desc": b"desc" + bytes(90), b"D2B0": b"mpet" + bytes(20)})
+    trimmed = icc.trim_profile(more)
+    assert trimmed is not None
+    assert b"desc" not in trimmed[128 : 132 + 12 * 9]
+    assert b"D2B0" not in trimmed[128 : 132 + 12 * 9]
+    assert struct.unpack_from(">I", trimmed, 128) == (7,)
+    picture = Image.new("RGB", (16, 16), (200, 90, 30))
+    for content in (SWAPPED, more, trimmed):
+        picture.info["icc_profile"] = content
+        assert reduce_to_grid(picture, 8).pixels[0, 0].tolist() == [24, 90, 201]
+
+
+def lut(kind: bytes, inputs: int, outputs: int, points: int, length: int) -> bytes:
+    if kind in (b"mft1", b"mft2"):
+        head = kind + bytes(4) + bytes([inputs, outputs, points, 0]) + bytes(36)
+        head += struct.pack(">HH", 256, 256) if kind == b"mft2" else b""
+        return head.ljust(length, b"\0")
+    head = kind + bytes(4) + bytes([inputs, outputs, 0, 0]) + struct.pack(">5I", 0, 0, 0, 32, 0)
+    return (head + bytes([points] * inputs).ljust(16, b"\0") + b"\1\0\0\0").ljust(length, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("tag", "content"),
+    [
+        (b"A2B0", b"mpet" + bytes(100)),
+        (b"A2B0", lut(b"mft1", 3, 3, 33, 9999)),
+        (b"A2B0", lut(b"mft2", 3, 3, 33, 200_000)),
+        (b"A2B0", lut(b"mft2", 5, 3, 2, 200_000)),
+        (b"A2B0", lut(b"mft1", 4, 3, 255, 200_000)),
+        (b"A2B0", lut(b"mAB ", 3, 3, 255, 200_000)),
+        (b"A2B0", lut(b"mAB ", 15, 3, 2, 200_000)),
+        (b"A2B0", lut(b"mAB ", 3, 3, 2, 40)),
+        (b"rTRC", b"curv" + bytes(4) + struct.pack(">I", 1000) + bytes(50)),
+        (b"rTRC", b"curv"),
+        (b"wtpt", b"text" + bytes(90)),
+    ],
+)
+def test_tables_beyond_their_tag_cost_the_profile(tag: bytes, content: bytes) -> None:
+    assert icc.trim_profile(profile(b"RGB ", TAGS | {tag: content})) is None
+
+
+def test_tables_within_their_tag_are_kept() -> None:
+    for content in (
+        lut(b"mft1", 3, 3, 9, 9999),
+        lut(b"mft2", 3, 3, 9, 9999),
+        lut(b"mAB ", 3, 3, 9, 9999),
+    ):
+        assert icc.trim_profile(profile(b"RGB ", TAGS | {b"A2B0": content})) is not None
+
+
+def test_tags_may_share_all_of_their_bytes_and_not_a_part() -> None:
+    def moved(tag: bytes, offset: int) -> bytes:
+        at = SWAPPED.index(tag) + 4
+        return SWAPPED[:at] + struct.pack(">I", offset) + SWAPPED[at + 4 :]
+
+    (first,) = struct.unpack_from(">I", SWAPPED, SWAPPED.index(b"rTRC") + 4)
+    assert icc.trim_profile(moved(b"gTRC", first)) is not None
+    assert icc.trim_profile(moved(b"gTRC", first + 4)) is None
+    assert icc.trim_profile(moved(b"gTRC", 140)) is None
+    assert icc.trim_profile(moved(b"gTRC", len(SWAPPED) - 4)) is None
+
+
+def test_number_of_tags_is_limited() -> None:
+    more = {b"%04d" % n: b"text" + bytes(8) for n in range(icc.MAX_TAGS)}
+    assert icc.trim_profile(profile(b"RGB ", TAGS | more)) is None
+    assert icc.trim_profile(profile(b"RGB ", TAGS | dict(list(more.items())[:80]))) is not None
+    assert icc.trim_profile(b"") is None
+    assert icc.trim_profile(SWAPPED[:131]) is None

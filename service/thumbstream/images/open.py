@@ -71,13 +71,13 @@ def open_picture(data: bytes, limits: ImageLimits) -> Source:
 
 
 def _opener(data: bytes) -> Callable[[bytes, ImageLimits], Source]:
+    if isobmff.is_heic(data):
+        return open_heic
     for name, opener in _OPEN.items():
         _, accept = Image.OPEN[name]
         # A decoder that Pillow was built without returns a text instead of a truth value.
         if accept is not None and accept(data[:PREFIX_BYTES]) is True:
             return opener
-    if isobmff.brands(data) & isobmff.HEIC_BRANDS:
-        return open_heic
     if not data:
         raise UnsupportedFormatError("the picture is empty: 0 bytes were read")
     raise UnsupportedFormatError(f"the picture is none of {', '.join(FORMATS)}")

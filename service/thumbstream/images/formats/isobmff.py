@@ -16,15 +16,17 @@ megabytes keep it busy for ten seconds."""
 
 _DESCRIPTIONS = frozenset({b"meta", b"moov"})
 
-HEIC_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
+_HEIC_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"])
+_AVIF_BRANDS = frozenset([b"avif", b"avis"])
 
 
-def brands(data: bytes) -> set[bytes]:
-    """The brands of the file, major and compatible; empty if it is no ISO base media file."""
+def is_heic(data: bytes) -> bool:
+    """Whether a file begins like HEIC. Its major brand may be a common one of HEIC and AVIF."""
     if data[4:8] != b"ftyp":
-        return set()
+        return False
     end = min(int.from_bytes(data[:4], "big"), 256, len(data))
-    return {data[8:12], *(data[i : i + 4] for i in range(16, end - 3, 4))}
+    brands = {data[8:12], *(data[i : i + 4] for i in range(16, end - 3, 4))}
+    return bool(brands & _HEIC_BRANDS) and not brands & _AVIF_BRANDS
 
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

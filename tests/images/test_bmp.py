@@ -1,0 +1,75 @@
+"""BMP: bit fields of every layout, with and without alpha."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import picture_files as files
+import pytest
+
+from thumbstream.errors import InvalidImageError, TooManyPixelsError
+from thumbstream.images import thumbnail
+
+RGBA = np.dstack([files.RGB, files.ALPHA])
+
+
+@pytest.mark.parametrize("header", [40, 56, 108, 124])
+@pytest.mark.parametrize("name", files.LAYOUTS_32)
+def test_layouts_of_32_bits(name: str, header: int) -> None:
+    check(files.LAYOUTS_32[name], 32, header)
+
+
+@pytest.mark.parametrize("header", [40, 56, 108, 124])
+@pytest.mark.parametrize("name", files.LAYOUTS_16)
+def test_layouts_of_16_bits(name: str, header: int) -> None:
+    check(files.LAYOUTS_16[name], 16, header)
+
+
+def check(layout: tuple[int, ...], bits: int, header: int) -> None:
+    masks = layout if header >= 56 else layout[:3]
+    rows = files.packed(layout, RGBA[::-1]).astype(f"<u{bits // 8}").tobytes()
+    data = files.bmp(rows, bits, header=header, compression=3, masks=masks)
+    pixels = thumbnail(data, 96, alpha=True).pixels.astype(int)
+    has_alpha = header >= 56 and layout[3]
+    assert pixels.shape == (64, 96, 4 if has_alpha else 3)
+    for channel, mask in enumerate(masks):
+        steps = mask.bit_count()
+        if mask and channel < 3:
+            seen = RGBA[..., 3] > 40 if has_alpha else slice(None)
+            gap = np.abs(pixels[..., channel] - files.RGB[..., channel])[seen]
+            assert np.median(gap) <= 255 / (2**steps - 1)
+        elif mask:
+            assert np.abs(pixels[..., 3] - RGBA[..., 3]).max() <= 255 / (2**steps - 1) + 3
+        elif channel < 3:
+            assert pixels[..., channel].max() <= 20
+
+
+def bit_fields(**options: object) -> bytes:
+    defaults = {"compression": 3, "masks": files.LAYOUTS_32["swapped"][:3]}
+    rows = files.packed(files.LAYOUTS_32["swapped"], RGBA).astype("<u4").tobytes()
+    return files.bmp(rows, 32, **(defaults | options))  # type: ignore[arg-type]
+
+
+def test_rows_from_the_top() -> None:
+    assert np.abs(thumbnail(bit_fields(height=-64), 96).pixels.astype(int) - files.RGB).max() <= 2
+
+
+def test_rejects_what_does_not_fit() -> None:
+    with pytest.raises(InvalidImageError, match="cut off"):
+        thumbnail(bit_fields()[:-100], 32)
+    with pytest.raises(InvalidImageError, match="gaps"):
+        thumbnail(bit_fields(masks=(0xF0F, 0xF000, 0xFF0000)), 32)
+    with pytest.raises(InvalidImageError, match="no pixels"):
+        thumbnail(bit_fields(width=0), 32)
+    with pytest.raises(TooManyPixelsError):
+        thumbnail(bit_fields(width=30_000, height=29_000), 32)
+    with pytest.raises(InvalidImageError):
+        thumbnail(bit_fields()[:56], 32)
+
+
+def test_offset_beyond_the_file() -> None:
+    data = bytearray(bit_fields())
+    data[10:14] = struct.pack("<I", 1 << 30)
+    with pytest.raises(InvalidImageError, match="cut off"):
+        thumbnail(bytes(data), 32)
