@@ -34,13 +34,13 @@ def test_a_rolling_restart_fails_no_request(folder: Path, upload: Upload) -> Non
         keys = [upload(replicas[0].url) for _ in range(4)]
 
         def read(number: int) -> None:
-            # Another query each time, so that every one of them is the service's to answer.
+            # Another signature, which means nothing here: a cache miss each time.
             with httpx.Client(base_url=nginx.url, timeout=30) as client:
                 count = 0
                 while not done.is_set():
                     count += 1
                     key = keys[count % len(keys)]
-                    _ask(answers, lambda: client.get(f"/thumb/{key}?bytes=32&n={number}.{count}"))  # noqa: B023
+                    _ask(answers, lambda: client.get(f"/thumb/{key}?bytes=32&sig={number}.{count}"))  # noqa: B023
 
         def write(number: int) -> None:
             with httpx.Client(base_url=nginx.url, timeout=30) as client:
