@@ -23,23 +23,21 @@ def key(kept: CountedService, upload: Upload) -> str:
     return upload(kept.url)
 
 
-def test_the_service_sees_each_address_once(
+def test_each_url_reaches_the_service_once(
     cdn: httpx.Client, kept: CountedService, upload: Upload
 ) -> None:
     keys = [upload(kept.url) for _ in range(12)]
-    chance = random.Random(5)
+    rng = random.Random(5)
     popularity = [1 / rank for rank in range(1, len(keys) + 1)]
-    asked = [
-        f"/t/{key}/{chance.choice((16, 32, 64))}" for key in chance.choices(keys, popularity, k=400)
-    ]
+    paths = [f"/t/{key}/{rng.choice((16, 32, 64))}" for key in rng.choices(keys, popularity, k=400)]
     before = kept.requests("/t/{id}/{bytes}")
-    hits = sum(cdn.get(path).headers[STATUS] == "HIT" for path in asked)
-    assert kept.requests("/t/{id}/{bytes}") - before == len(set(asked))
-    assert hits == len(asked) - len(set(asked))
-    assert hits / len(asked) > 0.9
+    hits = sum(cdn.get(path).headers[STATUS] == "HIT" for path in paths)
+    assert kept.requests("/t/{id}/{bytes}") - before == len(set(paths))
+    assert hits == len(paths) - len(set(paths))
+    assert hits / len(paths) > 0.9
 
 
-def test_clients_that_miss_at_once_are_one_request(
+def test_simultaneous_misses_are_collapsed(
     cdn: httpx.Client, kept: CountedService, key: str
 ) -> None:
     before = kept.requests("/thumb/{id}")
@@ -50,7 +48,7 @@ def test_clients_that_miss_at_once_are_one_request(
     assert kept.requests("/thumb/{id}") - before == 1
 
 
-def test_one_kept_stream_serves_every_prefix_by_range(
+def test_cached_stream_serves_every_range(
     cdn: httpx.Client, kept: CountedService, key: str
 ) -> None:
     before = kept.requests("/thumb/{id}")
@@ -71,7 +69,7 @@ def test_one_kept_stream_serves_every_prefix_by_range(
     assert kept.requests("/thumb/{id}") - before == 1
 
 
-def test_a_client_revalidates_without_the_service(
+def test_revalidation_is_answered_by_the_cache(
     cdn: httpx.Client, kept: CountedService, key: str
 ) -> None:
     path = f"/t/{key}/32"
@@ -83,10 +81,10 @@ def test_a_client_revalidates_without_the_service(
     assert kept.requests("/t/{id}/{bytes}") == before
 
 
-def test_what_may_be_kept_for_seconds_is_asked_for_again(
+def test_short_lived_responses_are_revalidated(
     cdn: httpx.Client, folder: Path, kept: CountedService, upload: Upload
 ) -> None:
-    # A stream without a curve, asked for by quality: whole, and only for ten seconds.
+    # A stream without a curve, by quality: sent in full, and cached for ten seconds only.
     uncurved = CountedService(
         folder,
         {
@@ -142,7 +140,7 @@ POISON = (
 
 
 @pytest.mark.parametrize("headers", POISON, ids=lambda headers: "+".join(headers))
-def test_nothing_that_is_no_part_of_the_address_changes_what_is_kept(
+def test_header_fields_do_not_poison_the_cache(
     cdn: httpx.Client, kept: CountedService, key: str, headers: dict[str, str]
 ) -> None:
     path = f"/thumb/{key}?bytes=48"
@@ -156,7 +154,7 @@ def test_nothing_that_is_no_part_of_the_address_changes_what_is_kept(
     assert "set-cookie" not in served.headers
 
 
-def test_another_address_is_another_answer_or_the_same_bytes(
+def test_other_spellings_return_the_same_bytes_or_an_error(
     cdn: httpx.Client, kept: CountedService, key: str
 ) -> None:
     whole = cdn.get(f"/thumb/{key}").content
@@ -176,7 +174,7 @@ def _at(base: str) -> Callable[[str], httpx.Response]:
     return lambda path: httpx.get(base + path)
 
 
-def test_head_get_and_post_do_not_stand_in_for_each_other(
+def test_head_get_and_post_are_cached_separately(
     cdn: httpx.Client, kept: CountedService, key: str
 ) -> None:
     assert cdn.head(f"/thumb/{key}").content == b""
@@ -190,7 +188,7 @@ def test_head_get_and_post_do_not_stand_in_for_each_other(
     assert kept.requests("/decode") == before + 1
 
 
-def test_a_preview_is_kept_for_each_format_that_clients_accept(cdn: httpx.Client, key: str) -> None:
+def test_previews_are_cached_by_accepted_format(cdn: httpx.Client, key: str) -> None:
     for _ in range(2):
         for accept in ("image/webp", "image/png"):
             answer = cdn.get(f"/decode/{key}", headers={"Accept": accept})
@@ -198,14 +196,14 @@ def test_a_preview_is_kept_for_each_format_that_clients_accept(cdn: httpx.Client
     assert answer.headers[STATUS] == "HIT"
 
 
-def test_errors_are_not_kept(cdn: httpx.Client, kept: CountedService, key: str) -> None:
+def test_errors_are_not_cached(cdn: httpx.Client, kept: CountedService, key: str) -> None:
     for path in (f"/thumb/{key}?bytes=0", f"/thumbs?ids={key}:0"):
         before = sum(map(kept.requests, ("/thumb/{id}", "/thumbs")))
         assert [cdn.get(path).status_code for _ in range(2)] == [400, 400]
         assert sum(map(kept.requests, ("/thumb/{id}", "/thumbs"))) == before + 2
 
 
-def test_a_body_beyond_what_the_proxy_takes_is_told_as_the_service_tells_it(
+def test_too_large_body_gets_the_same_error_from_the_proxy(
     cdn: httpx.Client,
 ) -> None:
     answer = cdn.post("/compress", content=bytes(25 * 2**20), headers={"Content-Type": "image/png"})
@@ -214,7 +212,7 @@ def test_a_body_beyond_what_the_proxy_takes_is_told_as_the_service_tells_it(
     assert answer.json()["code"] == "body_too_large"
 
 
-def test_streams_outlive_the_service(folder: Path, upload: Upload) -> None:
+def test_cached_streams_outlive_the_service(folder: Path, upload: Upload) -> None:
     service = CountedService(folder, {"THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db"})
     service.start()
     nginx = Nginx(folder / "nginx", [service])

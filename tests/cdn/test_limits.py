@@ -16,7 +16,7 @@ BURST = 2000
 """As deploy/nginx.conf has it."""
 
 
-def test_a_flood_of_reads_is_stopped_and_health_is_not(
+def test_flood_of_reads_is_limited_and_health_is_served(
     cdn: httpx.Client, kept: CountedService, upload: Upload
 ) -> None:
     key = upload(kept.url)
@@ -40,7 +40,7 @@ def test_a_flood_of_reads_is_stopped_and_health_is_not(
     assert cdn.get("/readyz").status_code == 200
 
 
-def test_too_many_connections_are_told_like_the_services_own_refusals(cdn: httpx.Client) -> None:
+def test_proxy_errors_have_the_form_of_the_service(cdn: httpx.Client) -> None:
     links = []
     try:
         for _ in range(101):

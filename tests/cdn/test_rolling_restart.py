@@ -1,4 +1,4 @@
-"""Two replicas are restarted one after the other, under load: nobody notices."""
+"""Two replicas are restarted one after the other, under load, and no request fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READERS = 3
 UPLOADERS = 2
 
 
-def test_a_rolling_restart_fails_no_request(folder: Path, upload: Upload) -> None:
+def test_rolling_restart_fails_no_request(folder: Path, upload: Upload) -> None:
     settings = {
         "THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db",
         "THUMBSTREAM_MEASURE_CURVES": "false",  # faster uploads: more of them are on the way

@@ -48,7 +48,7 @@ async def service(store: str, *, built: Store | None = None, **chosen: Any) -> A
 
 
 class Users:
-    """They upload and read, and count; what they are told must be a success or a problem."""
+    """Clients that upload, read and count; every response must be a success or a problem."""
 
     def __init__(self, http: httpx.AsyncClient, app: Application | None = None) -> None:
         self.http = http
@@ -63,7 +63,7 @@ class Users:
         self._seeds = itertools.count()
 
     async def upload(self) -> bool:
-        """Post a picture that nobody has posted; whether it was accepted."""
+        """Post a new picture; returns whether it was accepted."""
         picture = photo(16, 16, seed=next(self._seeds))
         answer = await self.http.post(
             "/compress?size=16", content=picture, headers={"Content-Type": "image/png"}

@@ -18,7 +18,7 @@ from thumbstream.ids import curve_key, identify
 from thumbstream.server.app import Application
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-UNKNOWN = identify(b"nobody stored this")
+UNKNOWN = identify(b"a stream that is not stored")
 
 
 @dataclass

@@ -74,7 +74,7 @@ def part(body: bytes, head: bytes = DISPOSITION) -> bytes:
         "long-field", "near-boundaries", "too-long", "far-too-long",
     ],
 )  # fmt: skip
-def test_forms(http: httpx.Client, body: bytes, status: int, code: str) -> None:
+def test_hostile_forms(http: httpx.Client, body: bytes, status: int, code: str) -> None:
     assert_problem(http.post("/compress", content=body, headers=FORM), status, code)
 
 
@@ -88,13 +88,13 @@ def test_forms(http: httpx.Client, body: bytes, status: int, code: str) -> None:
         "multipart/form-data; boundary=b\u00e9",
     ],
 )
-def test_boundaries(http: httpx.Client, content_type: str) -> None:
+def test_rejects_invalid_boundaries(http: httpx.Client, content_type: str) -> None:
     headers = {"Content-Type": content_type.encode("latin-1")}
     assert_problem(http.post("/compress", content=part(b"x"), headers=headers), 400, "bad_request")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7", "zlib", "nonsense"])
-def test_a_form_chooses_no_codec(http: httpx.Client, charset: str) -> None:
+def test_form_charset_is_ignored(http: httpx.Client, charset: str) -> None:
     # Python decodes 60 kB of punycode in a third of a second: quadratic, on the event loop.
     field = part(b"a-" + b"b" * 30_000, b'Content-Disposition: form-data; name="a"\r\n')
     body = field * 2 + part(photo()) + b"--b--\r\n"
@@ -114,7 +114,7 @@ def test_a_form_chooses_no_codec(http: httpx.Client, charset: str) -> None:
         "*", "%27%20OR%201=1--", "%0d%0aSet-Cookie:%20a=b", "a" * 4000, "%f0%9f%98%80",
     ],
 )  # fmt: skip
-def test_ids_that_are_none(http: httpx.Client, key: str) -> None:
+def test_invalid_ids_are_not_found(http: httpx.Client, key: str) -> None:
     for path in (f"/thumb/{key}", f"/t/{key}/16", f"/decode/{key}"):
         answer = http.get(path)
         assert_problem(answer, 404, "not_found")
@@ -124,11 +124,11 @@ def test_ids_that_are_none(http: httpx.Client, key: str) -> None:
 
 
 @pytest.mark.parametrize("tier", ["0", "-16", "16.0", "016", "1e1", "%31%36%00", "9" * 3000, ""])
-def test_tiers_that_are_none(http: httpx.Client, tier: str) -> None:
+def test_invalid_prefix_sizes_are_not_found(http: httpx.Client, tier: str) -> None:
     assert_problem(http.get(f"/t/q0Zr2vYx3m1Ck7Ht5sNwAQ/{tier}"), 404, "not_found")
 
 
-async def test_query_floods(running: Running) -> None:
+async def test_rejects_query_floods(running: Running) -> None:
     key = (await running.upload())["id"]
     random = Random(1)
     for path in (
@@ -177,7 +177,7 @@ async def test_query_floods(running: Running) -> None:
         ("bytes=0-0,-1", 200),
     ],
 )
-def test_ranges(http: httpx.Client, range_: str, status: int) -> None:
+def test_hostile_ranges(http: httpx.Client, range_: str, status: int) -> None:
     key = http.post("/compress", content=photo(), headers=PNG).json()["id"]
     answer = http.get(f"/thumb/{key}", headers={"Range": range_.encode("utf-8")})  # type: ignore[dict-item]
     assert answer.status_code == status
@@ -186,7 +186,7 @@ def test_ranges(http: httpx.Client, range_: str, status: int) -> None:
         assert len(answer.content) == STREAM_LENGTH
 
 
-def test_many_range_fields_are_several_ranges(http: httpx.Client) -> None:
+def test_repeated_range_fields_are_several_ranges(http: httpx.Client) -> None:
     key = http.post("/compress", content=photo(), headers=PNG).json()["id"]
     answer = http.get(f"/thumb/{key}", headers=[("Range", "bytes=0-1")] * 50)
     assert (answer.status_code, len(answer.content)) == (200, STREAM_LENGTH)
@@ -205,7 +205,7 @@ def test_many_range_fields_are_several_ranges(http: httpx.Client) -> None:
         b"#EXTM3U\n#EXTINF:1,\nhttp://%s/a.png\n", b"%%!PS\n(http://%s/) run\n",
     ],
 )  # fmt: skip
-def test_no_address_is_ever_followed(http: httpx.Client, body: bytes) -> None:
+def test_urls_in_requests_are_never_fetched(http: httpx.Client, body: bytes) -> None:
     async def listen() -> None:
         called = 0
 
@@ -237,7 +237,7 @@ def test_no_address_is_ever_followed(http: httpx.Client, body: bytes) -> None:
     asyncio.run(listen())
 
 
-async def test_a_picture_with_addresses_in_it_opens_no_connection(start: Start) -> None:
+async def test_urls_in_pictures_are_never_fetched(start: Start) -> None:
     running = await start()
     opened = []
     # There is no way to take a hook out again: this one listens while the flag is up.
@@ -264,7 +264,7 @@ async def test_a_picture_with_addresses_in_it_opens_no_connection(start: Start) 
 # Pictures that are something else as well
 
 
-def test_polyglots_come_back_as_pixels_only(http: httpx.Client) -> None:
+def test_polyglots_return_only_pixels(http: httpx.Client) -> None:
     script = b"<script>alert(document.domain)</script>"
     archive = b"PK\x03\x04" + bytes(26) + b"evil" + b"PK\x05\x06" + bytes(18)
     gif = photo(form="GIF")
@@ -292,7 +292,7 @@ def test_polyglots_come_back_as_pixels_only(http: httpx.Client) -> None:
 # Floods
 
 
-def test_a_thousand_connections_come_and_go(server: Launched) -> None:
+def test_closed_connections_are_forgotten(server: Launched) -> None:
     for _ in range(1000):
         with open_connection(server) as connection:
             connection.send(b"GET /t/")
@@ -306,7 +306,7 @@ def test_a_thousand_connections_come_and_go(server: Launched) -> None:
         time.sleep(0.05)
 
 
-def test_uploads_that_break_off(server: Launched) -> None:
+def test_interrupted_uploads_do_no_harm(server: Launched) -> None:
     picture = photo(400, 300)
     head = b"POST /compress HTTP/1.1\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
     for length in range(0, len(picture), max(1, len(picture) // 50)):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
+import time
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -46,7 +49,7 @@ def test_tokens_have_names() -> None:
     assert BearerAuth([]).authenticate(None) is None
 
 
-async def test_the_name_is_logged_and_counted_the_secret_is_not(
+async def test_token_name_is_logged_and_counted_without_the_secret(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = await start(tokens="web:hush-hush,batch:other", access_log=True)
@@ -63,7 +66,7 @@ async def test_the_name_is_logged_and_counted_the_secret_is_not(
 # Rate limits
 
 
-async def test_over_the_limit(start: Start) -> None:
+async def test_rate_limit_is_429(start: Start) -> None:
     running = await start(rate_limit="3/hour")
     left = [remaining(await post(running)) for _ in range(3)]
     assert left == [2, 1, 0]
@@ -83,7 +86,7 @@ async def test_over_the_limit(start: Start) -> None:
     assert 'route="/compress",status="429"} 1.0' in (await running.http.get("/metrics")).text
 
 
-async def test_every_token_has_a_count_of_its_own(start: Start) -> None:
+async def test_each_token_has_its_own_limit(start: Start) -> None:
     running = await start(tokens="web:one,batch:two", rate_limit="2/hour")
     for token in ("one", "two"):
         assert [(await post(running, token)).status_code for _ in range(3)][-1] == 429
@@ -91,7 +94,7 @@ async def test_every_token_has_a_count_of_its_own(start: Start) -> None:
     assert [(await post(running, f"guess-{n}")).status_code for n in range(3)] == [401, 401, 429]
 
 
-async def test_addresses_are_believed_from_trusted_proxies_only(start: Start) -> None:
+async def test_forwarded_addresses_need_a_trusted_proxy(start: Start) -> None:
     behind, direct = [
         await start(rate_limit="1/hour", forwarded_allow_ips=trusted)
         for trusted in ("127.0.0.1, 10.0.0.0/8", "")
@@ -117,17 +120,17 @@ async def test_addresses_are_believed_from_trusted_proxies_only(start: Start) ->
         ("", ""),
     ],
 )
-def test_what_one_subscriber_has(address: str, network: str) -> None:
+def test_network_of_one_subscriber(address: str, network: str) -> None:
     assert _network(address) == network
 
 
-async def test_a_flood_of_addresses_takes_no_more_than_the_buckets() -> None:
+async def test_addresses_share_a_bounded_number_of_buckets() -> None:
     limit = RateLimit("1000000/hour", store="")
     clients = {limit._address_key(f"10.0.{n >> 8}.{n & 255}") for n in range(20_000)}
     assert 3000 < len(clients) <= MAX_ADDRESS_BUCKETS
 
 
-async def test_processes_share_a_count_in_redis(redis_url: str) -> None:
+async def test_replicas_share_a_rate_limit_in_redis(redis_url: str) -> None:
     limits = [RateLimit("2/hour", store=redis_url) for _ in range(2)]
     fields = [await limit.check("shared", None) for limit in limits]
     assert [REMAINING.fullmatch(f["RateLimit"])[1] for f in fields] == ["1", "0"]  # type: ignore[index]
@@ -138,7 +141,7 @@ async def test_processes_share_a_count_in_redis(redis_url: str) -> None:
         await limit.close()
 
 
-async def test_a_store_that_is_down_lets_everybody_pass(
+async def test_requests_pass_uncounted_while_the_store_is_down(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = await start(rate_limit="1/hour", rate_limit_store="redis://user:hush@127.0.0.1:9/0")
@@ -149,7 +152,44 @@ async def test_a_store_that_is_down_lets_everybody_pass(
     assert "hush" not in caplog.text
 
 
-async def test_without_a_limit_nothing_is_said(running: Running) -> None:
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """The URL of a Redis that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+
+
+async def test_silent_store_delays_one_request_only(
+    black_hole: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = RateLimit("1/hour", store=black_hole)
+    started = time.monotonic()
+    assert [await limit.check("web", None) for _ in range(50)] == [{}] * 50
+    assert STORE_TIMEOUT_SECONDS <= time.monotonic() - started < 8 * STORE_TIMEOUT_SECONDS
+    assert caplog.text.count("requests pass uncounted") == 1
+    await limit.close()
+
+
+async def test_store_is_tried_again_after_a_while(redis_url: str) -> None:
+    limit = RateLimit("5/hour", store=redis_url)
+    limit._retry_at = time.monotonic() + 60
+    assert await limit.check("recovers", None) == {}
+    limit._retry_at = time.monotonic()
+    assert "RateLimit" in await limit.check("recovers", None)
+    assert "RateLimit" in await limit.check("recovers", None)
+    await limit.close()
+
+
+async def test_cacheable_responses_have_no_rate_limit_fields(start: Start) -> None:
+    running = await start(rate_limit="9/hour")
+    key = (await running.upload())["id"]
+    answer = await running.http.get(f"/decode/{key}")
+    assert answer.status_code == 200
+    assert "ratelimit" not in answer.headers
+    assert "ratelimit" in (await running.http.post("/decode", content=b"\x96")).headers
+
+
+async def test_without_rate_limit_there_are_no_fields(running: Running) -> None:
     assert "ratelimit" not in (await post(running)).headers
     assert running.app.services.rate_limit is None
 
@@ -157,7 +197,7 @@ async def test_without_a_limit_nothing_is_said(running: Running) -> None:
 # Requests at once
 
 
-async def test_too_many_requests_at_once(start: Start) -> None:
+async def test_concurrency_limit_is_503(start: Start) -> None:
     running = await start(max_concurrent_requests=3, max_connections=4, store_timeout_seconds=20)
     key = (await running.upload())["id"]
     running.app.services.reader._cache._values.clear()

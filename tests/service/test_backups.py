@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 import httpx
 import redis
 from fakes import photo
+from launch import wait_until
 from service_harness import Launch, Launched
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,13 +52,6 @@ def uploading(server: Launched) -> Iterator[Callable[[], int]]:
             writer.result()
 
 
-def patiently(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def check(server: Launched, streams: dict[str, bytes]) -> None:
     """Every acknowledged stream is there, by the byte and with its curve; and more can be put."""
     for key, stream in streams.items():
@@ -74,7 +67,7 @@ def test_sqlite(launch: Launch, tmp_path: Path) -> None:
     server = launch(THUMBSTREAM_STORE=f"sqlite:///{store}")
     streams = dict(upload(server, seed) for seed in range(20))
     with uploading(server) as acknowledged:
-        patiently(lambda: acknowledged() > 5)
+        wait_until(lambda: acknowledged() > 5, "uploads are acknowledged")
         before = acknowledged()
         done = subprocess.run(
             [sys.executable, str(SCRIPT), str(store), str(copy)],
@@ -82,7 +75,7 @@ def test_sqlite(launch: Launch, tmp_path: Path) -> None:
             text=True,
             check=True,
         )
-        patiently(lambda: acknowledged() > before + 5)
+        wait_until(lambda: acknowledged() > before + 5, "uploads are acknowledged")
     values = int(done.stdout.split(": ")[1].split()[0])
     assert values >= 2 * (len(streams) + before)  # each with its curve
     assert [path.name for path in copy.parent.iterdir()] == ["streams.db"]
@@ -96,7 +89,7 @@ def test_sqlite(launch: Launch, tmp_path: Path) -> None:
     check(launch(THUMBSTREAM_STORE=f"sqlite:///{store}"), streams)
 
 
-def test_a_backup_replaces_nothing_and_says_what_is_wrong(tmp_path: Path) -> None:
+def test_backup_never_overwrites_and_reports_errors(tmp_path: Path) -> None:
     store, copy = tmp_path / "streams.db", tmp_path / "copy.db"
     store.write_bytes(b"no database at all, of any kind" * 100)
 
@@ -119,9 +112,12 @@ def test_redis(launch: Launch, start_redis: Callable[..., object], tmp_path: Pat
     server = launch(THUMBSTREAM_STORE=lost.url)
     streams = dict(upload(server, seed) for seed in range(20))
     with uploading(server) as acknowledged, redis.Redis(port=lost.port) as client:
-        patiently(lambda: acknowledged() > 5)
+        wait_until(lambda: acknowledged() > 5, "uploads are acknowledged")
         client.bgsave()
-        patiently(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
+        wait_until(
+            lambda: not client.info("persistence")["rdb_bgsave_in_progress"],
+            "uploads are acknowledged",
+        )
         assert client.info("persistence")["rdb_last_bgsave_status"] == "ok"
         shutil.copy(lost.folder / "dump.rdb", tmp_path / "dump.rdb")
     server.process.send_signal(signal.SIGINT)
@@ -138,7 +134,10 @@ def test_redis(launch: Launch, start_redis: Callable[..., object], tmp_path: Pat
         assert client.dbsize() >= 2 * len(streams)
         # ... then it makes one of what it has, and is started as it was before.
         client.config_set("appendonly", "yes")
-        patiently(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+        wait_until(
+            lambda: not client.info("persistence")["aof_rewrite_in_progress"],
+            "uploads are acknowledged",
+        )
         assert client.info("persistence")["aof_last_bgrewrite_status"] == "ok"
     fresh.stop()
     (fresh.folder / "dump.rdb").unlink()

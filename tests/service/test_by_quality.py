@@ -60,7 +60,7 @@ async def page(running: Running) -> Page:
         ("%73sim=0.49", 16),
     ],
 )
-async def test_the_shortest_measured_prefix_that_reaches_the_goal(
+async def test_target_selects_the_shortest_measured_prefix(
     page: Page, goal: str, length: int
 ) -> None:
     answer = await page.get(f"/thumb/{page.key}?{goal}")
@@ -69,7 +69,7 @@ async def test_the_shortest_measured_prefix_that_reaches_the_goal(
     assert answer.headers["cache-control"] == IMMUTABLE
 
 
-async def test_stream_and_curve_come_in_one_read_and_are_remembered(page: Page) -> None:
+async def test_stream_and_curve_are_read_together_and_cached(page: Page) -> None:
     for _ in range(2):
         await page.get(f"/thumb/{page.key}?ssim=0.49")
     assert page.running.store.reads == [[page.key, curve_key(page.key)]]
@@ -77,7 +77,7 @@ async def test_stream_and_curve_come_in_one_read_and_are_remembered(page: Page) 
     assert page.running.store.reads[1:] == [[page.other]]
 
 
-async def test_it_is_a_prefix_like_any_other(page: Page) -> None:
+async def test_prefix_by_quality_has_the_same_etag_and_ranges(page: Page) -> None:
     url = f"/thumb/{page.key}?ssim=0.49"
     head = await page.running.http.head(url)
     assert head.headers["content-length"] == "16"
@@ -91,7 +91,7 @@ async def test_it_is_a_prefix_like_any_other(page: Page) -> None:
 
 
 @pytest.mark.parametrize("stored", [None, b"", b"\x00\x01", b"junk that is no curve at all"])
-async def test_without_a_curve_the_whole_stream_for_a_short_time(
+async def test_stream_without_curve_is_sent_in_full_for_ten_seconds(
     page: Page, stored: bytes | None
 ) -> None:
     curves = page.running.store.streams
@@ -109,21 +109,21 @@ async def test_without_a_curve_the_whole_stream_for_a_short_time(
     assert plain.headers["cache-control"] == IMMUTABLE
 
 
-async def test_a_curve_that_comes_later_is_used(page: Page) -> None:
+async def test_curve_stored_later_is_used(page: Page) -> None:
     del page.running.store.streams[curve_key(page.key)]
     assert len((await page.get(f"/thumb/{page.key}?ssim=0.49")).content) == STREAM_LENGTH
     page.running.give_curve(page.key, CURVE)
     assert len((await page.get(f"/thumb/{page.key}?ssim=0.49")).content) == 16
 
 
-async def test_a_curve_without_a_stream_is_nothing(page: Page) -> None:
+async def test_curve_without_a_stream_is_ignored(page: Page) -> None:
     page.running.give_curve(UNKNOWN, CURVE)
     answer = await page.get(f"/thumb/{UNKNOWN}?ssim=0.49")
     assert_problem(answer, 404, "not_found")
     assert answer.headers["cache-control"] == SOON
 
 
-async def test_a_page_of_equal_quality(page: Page) -> None:
+async def test_batch_by_quality(page: Page) -> None:
     answer = await page.get(f"/thumbs?ids={page.other},{page.key}&ssim=0.74")
     parts = [page.stream(page.other)[:32], page.stream(page.key)[:64]]
     assert answer.content == b"".join(len(p).to_bytes(2, "big") + p for p in parts)
@@ -139,7 +139,7 @@ async def test_a_page_of_equal_quality(page: Page) -> None:
 
 
 @pytest.mark.parametrize("path", ["/thumbs", "/thumbs.json"])
-async def test_a_batch_lasts_only_if_every_curve_is_there(page: Page, path: str) -> None:
+async def test_batch_is_immutable_only_if_every_curve_is_present(page: Page, path: str) -> None:
     del page.running.store.streams[curve_key(page.key)]
     answer = await page.get(f"{path}?ids={page.other},{page.key}&psnr=30")
     assert answer.headers["cache-control"] == SOON
@@ -161,7 +161,7 @@ async def test_a_batch_lasts_only_if_every_curve_is_there(page: Page, path: str)
         ("{0}:24,{1}:64,{0}:24", (24, 64, 24)),
     ],
 )
-async def test_counts_of_their_own(page: Page, query: str, lengths: tuple[int, ...]) -> None:
+async def test_byte_counts_of_single_ids(page: Page, query: str, lengths: tuple[int, ...]) -> None:
     keys = [page.key, page.other, page.key]
     ids = query.format(*keys)
     answer = await page.get(f"/thumbs?ids={ids}")
@@ -173,13 +173,13 @@ async def test_counts_of_their_own(page: Page, query: str, lengths: tuple[int, .
 
 
 @pytest.mark.parametrize("count", ["", "0", "024", "-1", "1e2", "+5", " 5", "1000000", "5:6", "٣"])
-async def test_junk_for_a_count_of_its_own(page: Page, count: str) -> None:
+async def test_rejects_invalid_byte_counts_of_single_ids(page: Page, count: str) -> None:
     answer = await page.running.http.get("/thumbs", params={"ids": f"{page.key}:{count}"})
     detail = assert_problem(answer, 400, "bad_request")["detail"]
     assert detail.startswith(f"ids: expected an integer from 1 to 999999 after {page.key}:, got ")
 
 
-async def test_one_id_with_two_counts_is_refused(page: Page) -> None:
+async def test_rejects_one_id_with_two_byte_counts(page: Page) -> None:
     for ids in (f"{page.key}:24,{page.key}:25", f"{page.key}:24,{page.key}"):
         for path in ("/thumbs", "/thumbs.json"):
             answer = await page.get(f"{path}?ids={ids}")
@@ -208,13 +208,13 @@ async def test_one_id_with_two_counts_is_refused(page: Page) -> None:
         ("ssim=0.8&bytes=0", "bytes: expected one integer"),
     ],
 )
-async def test_junk_for_a_goal_is_told(page: Page, query: str, detail: str) -> None:
+async def test_rejects_invalid_targets_of_reads(page: Page, query: str, detail: str) -> None:
     for url in (f"/thumb/{page.key}?{query}", f"/thumbs?ids={page.key}&{query}"):
         assert assert_problem(await page.get(url), 400, "bad_request")["detail"].startswith(detail)
     assert page.running.store.reads == []
 
 
-async def test_curves_are_never_served_as_streams(page: Page) -> None:
+async def test_curves_are_not_served_as_streams(page: Page) -> None:
     name = curve_key(page.key)
     for path in (f"/thumb/{name}", f"/t/{name}/16", f"/decode/{name}", f"/thumb/%7E{page.key}"):
         assert_problem(await page.get(path), 404, "not_found")
@@ -223,7 +223,7 @@ async def test_curves_are_never_served_as_streams(page: Page) -> None:
     assert page.running.store.reads == []
 
 
-async def test_answers_by_quality_are_counted(page: Page) -> None:
+async def test_quality_requests_are_counted(page: Page) -> None:
     del page.running.store.streams[curve_key(page.other)]
     await page.get(f"/thumb/{page.key}?ssim=0.49")
     await page.get(f"/thumbs?ids={page.key},{page.other},{UNKNOWN}&ssim=0.49")

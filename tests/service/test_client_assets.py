@@ -47,7 +47,7 @@ async def get(running: Running, name: str, **headers: str) -> httpx.Response:
         ("kernels.wasm", "application/wasm"),
     ],
 )
-async def test_a_file_is_immutable_and_readable_from_everywhere(
+async def test_client_files_are_immutable_and_public(
     running: Running, name: str, media_type: str
 ) -> None:
     answer = await get(running, name)
@@ -60,7 +60,7 @@ async def test_a_file_is_immutable_and_readable_from_everywhere(
     assert answer.content == (CLIENT / name).read_bytes()
 
 
-async def test_scripts_are_packed_for_who_accepts_it(running: Running) -> None:
+async def test_scripts_are_gzipped_if_accepted(running: Running) -> None:
     plain = await get(running, "element.js", accept_encoding="identity")
     packed = await get(running, "element.js", accept_encoding="gzip, br")
     assert "content-encoding" not in plain.headers
@@ -76,13 +76,13 @@ async def test_scripts_are_packed_for_who_accepts_it(running: Running) -> None:
     [("", False), ("br", False), ("gzip;q=0", False), ("*", True), ("GZIP ; q=0.5", True),
      ("*, gzip;q=0.0", False)],
 )  # fmt: skip
-async def test_what_accept_encoding_says(running: Running, field: str, packed: bool) -> None:
+async def test_accept_encoding_selects_gzip(running: Running, field: str, packed: bool) -> None:
     answer = await get(running, "element.js", accept_encoding=field)
     assert ("content-encoding" in answer.headers) is packed
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-async def test_a_file_that_is_there_is_not_sent_again(running: Running, encoding: str) -> None:
+async def test_client_files_are_revalidated(running: Running, encoding: str) -> None:
     first = await get(running, "element.js", accept_encoding=encoding)
     again = await get(
         running, "element.js", accept_encoding=encoding, if_none_match=first.headers["etag"]
@@ -92,7 +92,7 @@ async def test_a_file_that_is_there_is_not_sent_again(running: Running, encoding
     assert again.headers["cache-control"] == IMMUTABLE
 
 
-async def test_without_a_version_it_is_the_newest(running: Running) -> None:
+async def test_unversioned_path_redirects_to_the_current_version(running: Running) -> None:
     answer = await running.http.get("/client/element.js")
     assert answer.status_code == 307
     assert answer.headers["cache-control"] == "public, max-age=60"
@@ -102,7 +102,7 @@ async def test_without_a_version_it_is_the_newest(running: Running) -> None:
     assert followed.status_code == 200
 
 
-async def test_another_version_leads_to_the_one_that_is_there(running: Running) -> None:
+async def test_unknown_version_redirects_to_the_current_one(running: Running) -> None:
     answer = await running.http.get(f"/client/{OTHER_VERSION}/element.js")
     assert answer.status_code == 307
     assert answer.headers["cache-control"] == "no-store"
@@ -123,7 +123,7 @@ async def test_another_version_leads_to_the_one_that_is_there(running: Running) 
         "",
     ],
 )
-async def test_nothing_else_is_served(running: Running, path: str) -> None:
+async def test_unknown_files_are_not_found(running: Running, path: str) -> None:
     assert_problem(await running.http.get(f"/client/{path}"), 404, "not_found")
 
 
@@ -140,13 +140,13 @@ async def test_head_and_preflight(running: Running) -> None:
     assert preflight.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
 
 
-async def test_cors_is_as_configured(start: Start) -> None:
+async def test_client_cors_origin_is_configurable(start: Start) -> None:
     running = await start(cors_origin="https://shop.example")
     answer = await get(running, "element.js")
     assert answer.headers["access-control-allow-origin"] == "https://shop.example"
 
 
-def test_the_version_is_that_of_what_a_browser_loads(folder: Path) -> None:
+def test_version_is_the_hash_of_browser_files(folder: Path) -> None:
     first = ClientAssets(folder).version
     assert re.fullmatch("[0-9a-f]{16}", first)
     (folder / "package.json").write_text("{}")
@@ -157,11 +157,11 @@ def test_the_version_is_that_of_what_a_browser_loads(folder: Path) -> None:
     assert len({first, second, ClientAssets(folder).version}) == 3
 
 
-def test_without_files_there_is_nothing_to_serve(tmp_path: Path) -> None:
+def test_client_assets_of_a_missing_folder_are_empty(tmp_path: Path) -> None:
     assert ClientAssets(tmp_path / "nowhere").version == ClientAssets(tmp_path).version
 
 
-def test_gzip_has_no_clock_in_it(folder: Path) -> None:
+def test_gzip_is_reproducible(folder: Path) -> None:
     text = (folder / "thumbstream.min.js").read_bytes()
     assert ClientAssets(folder)._files["thumbstream.min.js"].gzipped == gzip.compress(
         text, 9, mtime=0

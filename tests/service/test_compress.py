@@ -25,7 +25,7 @@ from thumbstream.storage.sqlite import SQLiteStore
 PNG = {"Content-Type": "image/png"}
 
 
-async def test_a_picture_becomes_a_durable_stream(running: Running) -> None:
+async def test_upload_stores_stream_and_curve(running: Running) -> None:
     answer = await running.http.post("/compress", content=photo(64, 48), headers=PNG)
     assert answer.status_code == 201
     key, curve_name = running.store.streams
@@ -56,7 +56,7 @@ async def test_a_picture_becomes_a_durable_stream(running: Running) -> None:
     assert curve.lengths[-1] == STREAM_LENGTH
 
 
-async def test_the_curve_says_what_decoding_prefixes_gives(running: Running) -> None:
+async def test_curve_equals_decoded_prefixes(running: Running) -> None:
     answer = await running.upload(seed=3)
     small = thumbnail(photo(seed=3), 32).pixels
     stream, codec = running.store.streams[answer["id"]], running.models.load()
@@ -73,7 +73,7 @@ async def test_curves_can_be_switched_off(start: Start) -> None:
     assert list(running.store.streams) == [answer["id"]]
 
 
-async def test_a_curve_that_was_missing_comes_with_the_next_upload(start: Start) -> None:
+async def test_missing_curve_is_added_by_the_next_upload(start: Start) -> None:
     running = await start()
     key = (await running.upload())["id"]
     del running.store.streams[curve_key(key)]
@@ -82,7 +82,7 @@ async def test_a_curve_that_was_missing_comes_with_the_next_upload(start: Start)
     assert curve_key(key) in running.store.streams
 
 
-async def test_a_stream_too_short_to_have_a_curve(running: Running) -> None:
+async def test_short_stream_has_no_curve(running: Running) -> None:
     answer = await running.upload(size=64, max_bytes=2)
     assert (answer["length"], answer["curve"]) == (2, None)
     assert list(running.store.streams) == [answer["id"]]
@@ -108,7 +108,7 @@ async def test_sqlite_commits_stream_and_curve_together(
 
 
 @pytest.mark.parametrize("refused", ["~", ""])
-async def test_neither_is_acknowledged_without_the_other(running: Running, refused: str) -> None:
+async def test_stream_and_curve_are_acknowledged_together(running: Running, refused: str) -> None:
     running.store.refused = refused
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
     assert_problem(answer, 507, "store_full")
@@ -116,7 +116,7 @@ async def test_neither_is_acknowledged_without_the_other(running: Running, refus
     assert (await running.upload())["id"] in running.store.streams
 
 
-async def test_the_same_picture_again_is_200(running: Running) -> None:
+async def test_repeated_upload_is_200(running: Running) -> None:
     first, second = [
         await running.http.post("/compress", content=photo(), headers=PNG) for _ in range(2)
     ]
@@ -125,7 +125,7 @@ async def test_the_same_picture_again_is_200(running: Running) -> None:
     assert second.headers["location"] == first.headers["location"]
 
 
-async def test_a_form_is_the_same_as_a_raw_body(running: Running) -> None:
+async def test_form_upload_equals_raw_upload(running: Running) -> None:
     raw = await running.http.post("/compress", content=photo(form="JPEG"), headers=PNG)
     form = await running.http.post(
         "/compress", files={"file": ("x.bin", photo(form="JPEG"))}, data={"note": "ignored"}
@@ -137,7 +137,7 @@ async def test_a_form_is_the_same_as_a_raw_body(running: Running) -> None:
 @pytest.mark.parametrize(
     "content_type", ["image/jpeg", "IMAGE/PNG", "application/octet-stream", ""]
 )
-async def test_the_bytes_tell_the_format_not_the_type(running: Running, content_type: str) -> None:
+async def test_format_is_detected_from_the_bytes(running: Running, content_type: str) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     answer = await running.http.post("/compress", content=photo(form="WEBP"), headers=headers)
     assert answer.status_code == 201, answer.text
@@ -159,7 +159,7 @@ async def test_size_max_bytes_and_model(running: Running) -> None:
         ("bytes:64", Target("bytes", 64)),
     ],
 )
-async def test_a_target_reaches_the_codec(running: Running, text: str, target: Target) -> None:
+async def test_target_reaches_the_codec(running: Running, text: str, target: Target) -> None:
     answer = await running.upload(target=text)
     assert answer["length"] == TARGET_LENGTH
     assert answer["curve"][-1][0] == TARGET_LENGTH
@@ -167,21 +167,21 @@ async def test_a_target_reaches_the_codec(running: Running, text: str, target: T
 
 
 @pytest.mark.parametrize("text", ["ssim", "ssim:", "ssim:2", "psnr:nan", "bytes:0", "size:32"])
-async def test_a_target_that_is_none(running: Running, text: str) -> None:
+async def test_rejects_invalid_targets(running: Running, text: str) -> None:
     answer = await running.http.post(
         "/compress", content=photo(), params={"target": text}, headers=PNG
     )
     assert assert_problem(answer, 400, "bad_request")["detail"].startswith("target: ")
 
 
-async def test_a_target_and_max_bytes_exclude_each_other(running: Running) -> None:
+async def test_target_and_max_bytes_are_mutually_exclusive(running: Running) -> None:
     answer = await running.http.post(
         "/compress?target=ssim:0.8&max_bytes=64", content=photo(), headers=PNG
     )
     assert "exclusive" in assert_problem(answer, 400, "bad_request")["detail"]
 
 
-async def test_the_default_size_is_a_setting(start: Start) -> None:
+async def test_default_size_is_configurable(start: Start) -> None:
     running = await start(default_size=48)
     assert (await running.upload())["thumb_width"] == 48
 
@@ -198,14 +198,14 @@ async def test_the_default_size_is_a_setting(start: Start) -> None:
         ("model=", "model"),
     ],
 )
-async def test_a_wrong_parameter_is_named(running: Running, query: str, parameter: str) -> None:
+async def test_invalid_parameter_is_named(running: Running, query: str, parameter: str) -> None:
     answer = await running.http.post(f"/compress?{query}", content=photo(), headers=PNG)
     document = assert_problem(answer, 400, "bad_request")
     assert document["errors"][0]["parameter"] == parameter
     assert document["detail"].startswith(f"{parameter}: ")
 
 
-async def test_an_unknown_model(running: Running) -> None:
+async def test_unknown_model_is_422(running: Running) -> None:
     answer = await running.http.post("/compress?model=nope", content=photo(), headers=PNG)
     assert "fake-1" in assert_problem(answer, 422, "unknown_model")["detail"]
 
@@ -213,7 +213,7 @@ async def test_an_unknown_model(running: Running) -> None:
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/json", "application/x-www-form-urlencoded"]
 )
-async def test_other_content_types(running: Running, content_type: str) -> None:
+async def test_rejects_other_content_types(running: Running, content_type: str) -> None:
     answer = await running.http.post(
         "/compress", content=photo(), headers={"Content-Type": content_type}
     )
@@ -224,12 +224,12 @@ async def test_other_content_types(running: Running, content_type: str) -> None:
 @pytest.mark.parametrize(
     "body", [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe", b"x"]
 )
-async def test_formats_off_the_list(running: Running, body: bytes) -> None:
+async def test_rejects_unsupported_formats(running: Running, body: bytes) -> None:
     answer = await running.http.post("/compress", content=body, headers=PNG)
     assert_problem(answer, 415, "unsupported_format")
 
 
-async def test_a_broken_picture(running: Running) -> None:
+async def test_damaged_picture_is_invalid_image(running: Running) -> None:
     answer = await running.http.post("/compress", content=photo()[:60], headers=PNG)
     assert_problem(answer, 422, "invalid_image")
 
@@ -240,11 +240,11 @@ async def test_too_many_pixels(start: Start) -> None:
     assert_problem(answer, 422, "too_many_pixels")
 
 
-async def test_an_empty_body(running: Running) -> None:
+async def test_empty_body_is_bad_request(running: Running) -> None:
     assert_problem(await running.http.post("/compress", headers=PNG), 400, "bad_request")
 
 
-async def test_bad_forms(running: Running) -> None:
+async def test_rejects_malformed_forms(running: Running) -> None:
     other = await running.http.post("/compress", files={"picture": photo()})
     assert "'file'" in assert_problem(other, 400, "bad_request")["detail"]
     text = await running.http.post("/compress", data={"file": "text"}, files={"other": b"1"})
@@ -260,7 +260,7 @@ async def test_bad_forms(running: Running) -> None:
     assert_problem(two, 400, "bad_request")
 
 
-async def test_an_announced_length_is_refused_before_a_byte_is_read(start: Start) -> None:
+async def test_too_large_content_length_is_rejected_before_reading(start: Start) -> None:
     running = await start(max_upload_bytes=1000)
     touched = []
 
@@ -276,9 +276,7 @@ async def test_an_announced_length_is_refused_before_a_byte_is_read(start: Start
 
 
 @pytest.mark.parametrize("form", [False, True])
-async def test_a_chunked_body_is_refused_at_the_first_byte_too_many(
-    start: Start, form: bool
-) -> None:
+async def test_chunked_body_is_rejected_at_the_limit(start: Start, form: bool) -> None:
     running = await start(max_upload_bytes=1000)
     sent = 0
 
@@ -297,13 +295,13 @@ async def test_a_chunked_body_is_refused_at_the_first_byte_too_many(
     assert answer.headers["connection"] == "close"
 
 
-async def test_the_picture_in_a_form_keeps_the_limit_too(start: Start) -> None:
+async def test_upload_limit_applies_to_forms(start: Start) -> None:
     running = await start(max_upload_bytes=1000)
     answer = await running.http.post("/compress", files={"file": bytes(1001)})
     assert_problem(answer, 413, "body_too_large")
 
 
-async def test_a_body_that_stalls(start: Start) -> None:
+async def test_stalled_body_times_out(start: Start) -> None:
     running = await start(upload_timeout_seconds=0.05)
 
     async def body() -> AsyncIterator[bytes]:
@@ -314,7 +312,7 @@ async def test_a_body_that_stalls(start: Start) -> None:
     assert_problem(answer, 408, "upload_timeout")
 
 
-async def test_too_many_bodies_at_once(start: Start) -> None:
+async def test_concurrent_bodies_are_limited(start: Start) -> None:
     running = await start(max_concurrent_uploads=1)
     reading, finish = asyncio.Event(), asyncio.Event()
 
@@ -331,7 +329,7 @@ async def test_too_many_bodies_at_once(start: Start) -> None:
     assert (await first).status_code == 201
 
 
-async def test_a_full_queue_is_429_and_the_rest_is_served(start: Start) -> None:
+async def test_full_queue_is_429_and_other_routes_are_served(start: Start) -> None:
     running = await start(encode_workers=1, encode_queue=1)
     running.models.gate.clear()
 
@@ -352,7 +350,7 @@ async def test_a_full_queue_is_429_and_the_rest_is_served(start: Start) -> None:
     assert (await post(2)).status_code == 201
 
 
-async def test_work_that_takes_too_long_is_given_up(start: Start) -> None:
+async def test_slow_job_times_out(start: Start) -> None:
     running = await start(job_timeout_seconds=0.05)
     running.models.gate.clear()
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
@@ -362,7 +360,7 @@ async def test_work_that_takes_too_long_is_given_up(start: Start) -> None:
     assert running.store.streams == {}
 
 
-async def test_nothing_is_acknowledged_that_the_store_did_not_keep(start: Start) -> None:
+async def test_failed_puts_are_not_acknowledged(start: Start) -> None:
     running = await start(store_timeout_seconds=0.1)
     running.store.down = True
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
@@ -387,7 +385,7 @@ async def test_nothing_is_acknowledged_that_the_store_did_not_keep(start: Start)
         ("Bearer one,two", 'Bearer realm="thumbstream", error="invalid_token"'),
     ],
 )
-async def test_without_a_token_nothing_is_read(
+async def test_missing_token_is_rejected_before_reading(
     start: Start, authorization: str | None, challenge: str
 ) -> None:
     running = await start(tokens="one,two")
@@ -399,7 +397,7 @@ async def test_without_a_token_nothing_is_read(
         assert answer.headers["connection"] == "close"
 
 
-async def test_every_token_lets_in_and_reading_needs_none(start: Start) -> None:
+async def test_every_token_uploads_and_reads_need_none(start: Start) -> None:
     running = await start(tokens="one,two")
     for token in ("one", "two"):
         headers = PNG | {"Authorization": f"bearer {token}"}
@@ -410,7 +408,7 @@ async def test_every_token_lets_in_and_reading_needs_none(start: Start) -> None:
     assert (await running.http.get(f"/decode/{key}")).status_code == 200
 
 
-async def test_uploads_are_not_for_pages_of_other_hosts(running: Running) -> None:
+async def test_uploads_are_closed_to_other_origins(running: Running) -> None:
     answer = await running.http.post("/compress", content=photo(), headers=PNG)
     assert "access-control-allow-origin" not in answer.headers
     assert_problem(await running.http.options("/compress"), 405, "method_not_allowed")
@@ -426,7 +424,7 @@ async def compress(running: Running, picture: bytes, **query: Any) -> dict[str, 
     return found
 
 
-async def test_transparency_is_kept_where_the_model_can(running: Running) -> None:
+async def test_transparency_is_coded_if_the_model_can(running: Running) -> None:
     running.models.codecs["fake-2"].alpha = True
     answer = await compress(running, photo(transparent=True), model="fake-2")
     assert answer["alpha"] is True
@@ -434,7 +432,7 @@ async def test_transparency_is_kept_where_the_model_can(running: Running) -> Non
     assert answer["curve"][-1][0] == STREAM_LENGTH
 
 
-async def test_the_curve_is_of_what_is_seen(running: Running) -> None:
+async def test_curve_measures_composited_pixels(running: Running) -> None:
     running.models.codecs["fake-2"].alpha = True
     answer = await compress(running, photo(transparent=True), model="fake-2")
     small = thumbnail(photo(transparent=True), 32, alpha=True).pixels
@@ -454,7 +452,7 @@ async def test_the_curve_is_of_what_is_seen(running: Running) -> None:
         ("fake-2", "keep", False),
     ],
 )
-async def test_transparency_is_flattened_else(
+async def test_transparency_is_flattened_otherwise(
     running: Running, model: str, alpha: str, transparent: bool
 ) -> None:
     running.models.codecs["fake-2"].alpha = True
@@ -466,7 +464,7 @@ async def test_transparency_is_flattened_else(
     assert running.store.streams[answer["id"]] == flat
 
 
-async def test_another_choice_of_alpha_is_refused(running: Running) -> None:
+async def test_rejects_invalid_alpha(running: Running) -> None:
     answer = await running.http.post(
         "/compress?alpha=perhaps", content=photo(transparent=True), headers=PNG
     )
@@ -474,13 +472,13 @@ async def test_another_choice_of_alpha_is_refused(running: Running) -> None:
     assert running.models.load().encoded == 1  # the warm-up
 
 
-async def test_the_true_aspect_ratio_reaches_the_codec(running: Running) -> None:
+async def test_original_aspect_ratio_reaches_the_codec(running: Running) -> None:
     answer = await compress(running, photo(300, 200))
     assert running.models.load().aspects[-1] == (300, 200)
     assert answer["aspect_ratio"] == [32, 21]
 
 
-async def test_the_answer_tells_the_ratio_that_the_header_names(running: Running) -> None:
+async def test_response_has_the_aspect_ratio_of_the_header(running: Running) -> None:
     running.models.codecs["fake-2"].bitstream_id = 7
     answer = await compress(running, photo(300, 200), model="fake-2")
     assert answer["aspect_ratio"] == [3, 2]

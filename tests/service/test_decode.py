@@ -27,7 +27,7 @@ async def stored(running: Running) -> tuple[Running, str, bytes]:
     [("png", "image/png", "PNG"), ("webp", "image/webp", "WEBP")],
 )
 @pytest.mark.parametrize("scale", [1, 4, 16])
-async def test_pictures(
+async def test_decode_writes_pictures(
     stored: tuple[Running, str, bytes], form: str, media_type: str, kind: str, scale: int
 ) -> None:
     running, key, stream = stored
@@ -46,7 +46,7 @@ async def test_pictures(
     assert posted.headers["cache-control"] == "no-store"
 
 
-async def test_a_data_url(stored: tuple[Running, str, bytes]) -> None:
+async def test_data_url(stored: tuple[Running, str, bytes]) -> None:
     running, key, _ = stored
     answer = await running.http.get(f"/decode/{key}?format=data")
     assert answer.headers["content-type"] == "text/plain; charset=us-ascii"
@@ -55,7 +55,7 @@ async def test_a_data_url(stored: tuple[Running, str, bytes]) -> None:
     assert picture(base64.b64decode(rest)).size == (32, 24)
 
 
-async def test_the_accept_field_counts_when_the_query_does_not(
+async def test_accept_field_applies_without_format(
     stored: tuple[Running, str, bytes],
 ) -> None:
     running, key, _ = stored
@@ -67,7 +67,7 @@ async def test_the_accept_field_counts_when_the_query_does_not(
     assert "vary" not in named.headers
 
 
-async def test_a_preview_that_is_there_is_not_drawn_again(
+async def test_matching_etag_of_a_preview_is_304_without_decoding(
     stored: tuple[Running, str, bytes],
 ) -> None:
     running, key, _ = stored
@@ -79,7 +79,7 @@ async def test_a_preview_that_is_there_is_not_drawn_again(
     assert (answer.status_code, answer.content) == (304, b"")
 
 
-async def test_every_prefix_of_a_stream_is_a_picture(stored: tuple[Running, str, bytes]) -> None:
+async def test_every_prefix_decodes(stored: tuple[Running, str, bytes]) -> None:
     running, _, stream = stored
     for count in (1, 2, 32, 239):
         answer = await running.http.post("/decode", content=stream[:count])
@@ -100,20 +100,20 @@ async def test_enlargement_is_smooth(running: Running) -> None:
 
 
 @pytest.mark.parametrize("stream", [b"\x96", b"\x9f123", b"\xe3\x00\x10"])
-async def test_bytes_that_are_no_stream(running: Running, stream: bytes) -> None:
+async def test_decode_rejects_bytes_that_are_not_a_stream(running: Running, stream: bytes) -> None:
     assert_problem(await running.http.post("/decode", content=stream), 400, "bad_stream")
 
 
-async def test_an_empty_body(running: Running) -> None:
+async def test_empty_body_is_bad_request(running: Running) -> None:
     assert_problem(await running.http.post("/decode"), 400, "bad_request")
 
 
-async def test_a_stream_of_a_model_that_is_not_here(running: Running) -> None:
+async def test_decode_rejects_stream_of_unknown_model(running: Running) -> None:
     stream = write_header(99, 32, 32) + b"codes"
     assert_problem(await running.http.post("/decode", content=stream), 422, "unknown_model")
 
 
-async def test_a_model_that_is_not_offered_still_decodes(start: Start) -> None:
+async def test_model_that_is_not_enabled_still_decodes(start: Start) -> None:
     running = await start(models="fake-1")
     stream = write_header(5, 32, 16) + b"codes"
     assert (await running.http.post("/decode", content=stream)).status_code == 200
@@ -126,7 +126,9 @@ async def test_a_model_that_is_not_offered_still_decodes(start: Start) -> None:
 @pytest.mark.parametrize(
     "query", ["scale=0", "scale=17", "scale=x", "format=gif", "bytes=0", "bytes=x"]
 )
-async def test_wrong_parameters(stored: tuple[Running, str, bytes], query: str) -> None:
+async def test_decode_rejects_invalid_parameters(
+    stored: tuple[Running, str, bytes], query: str
+) -> None:
     running, key, stream = stored
     assert_problem(await running.http.get(f"/decode/{key}?{query}"), 400, "bad_request")
     assert_problem(await running.http.post(f"/decode?{query}", content=stream), 400, "bad_request")
@@ -146,14 +148,14 @@ async def test_rejects_too_long_streams(running: Running) -> None:
     assert (await running.http.post("/decode", content=stream[:65_535])).status_code == 200
 
 
-async def test_unknown_streams(running: Running) -> None:
+async def test_decode_of_unknown_stream_is_not_found(running: Running) -> None:
     for key in (UNKNOWN, "nonsense"):
         answer = await running.http.get(f"/decode/{key}")
         assert_problem(answer, 404, "not_found")
         assert answer.headers["cache-control"] == "public, max-age=10"
 
 
-async def test_decoding_has_the_bounded_queue_too(start: Start) -> None:
+async def test_decoding_uses_the_bounded_queue(start: Start) -> None:
     import asyncio
 
     running = await start(encode_workers=1, encode_queue=0)
@@ -165,7 +167,7 @@ async def test_decoding_has_the_bounded_queue_too(start: Start) -> None:
     assert (await first).status_code == 200
 
 
-async def test_pages_of_other_hosts_may_decode(running: Running) -> None:
+async def test_decode_is_open_to_other_origins(running: Running) -> None:
     answer: httpx.Response = await running.http.post("/decode", content=b"\x96")
     assert answer.headers["access-control-allow-origin"] == "*"
     for path, methods in (("/decode", "POST, OPTIONS"), ("/decode/x", "GET, HEAD, OPTIONS")):
@@ -176,7 +178,9 @@ async def test_pages_of_other_hosts_may_decode(running: Running) -> None:
 
 @pytest.mark.parametrize(("form", "kind"), [("png", "PNG"), ("webp", "WEBP"), ("data", "PNG")])
 @pytest.mark.parametrize("scale", [1, 4])
-async def test_transparency_comes_back(running: Running, form: str, kind: str, scale: int) -> None:
+async def test_decode_returns_transparency(
+    running: Running, form: str, kind: str, scale: int
+) -> None:
     running.models.codecs["fake-2"].alpha = True
     answer = await running.http.post(
         "/compress?model=fake-2",
@@ -193,7 +197,7 @@ async def test_transparency_comes_back(running: Running, form: str, kind: str, s
         assert (abs(red - 100) <= 3, alpha) == (True, 128)
 
 
-async def test_a_stream_with_alpha_that_is_cut_before_its_model(running: Running) -> None:
+async def test_alpha_stream_cut_before_its_model_decodes(running: Running) -> None:
     running.models.codecs["fake-2"].alpha = True
     stream = write_header(5, 32, 16, alpha=True) + b"codes"
     for length in (1, 2, 3, 8):

@@ -34,13 +34,13 @@ async def test_every_prefix_is_exact(stored: tuple[Running, str, bytes]) -> None
         assert answer.headers["etag"] == f'"{key}.{length}"'
 
 
-async def test_without_a_count_the_whole_stream(stored: tuple[Running, str, bytes]) -> None:
+async def test_without_a_byte_count_the_full_stream(stored: tuple[Running, str, bytes]) -> None:
     running, key, stream = stored
     answer = await running.http.get(f"/thumb/{key}")
     assert (answer.status_code, answer.content) == (200, stream)
 
 
-async def test_headers_of_a_prefix(stored: tuple[Running, str, bytes]) -> None:
+async def test_header_fields_of_a_prefix(stored: tuple[Running, str, bytes]) -> None:
     running, key, _ = stored
     answer = await running.http.get(f"/thumb/{key}?bytes=64")
     assert dict(answer.headers) == {
@@ -67,7 +67,7 @@ async def test_head_has_the_headers_of_get(stored: tuple[Running, str, bytes], p
 
 
 @pytest.mark.parametrize("size", PREFIX_SIZES)
-async def test_tiers(stored: tuple[Running, str, bytes], size: int) -> None:
+async def test_prefix_sizes(stored: tuple[Running, str, bytes], size: int) -> None:
     running, key, stream = stored
     answer = await running.http.get(f"/t/{key}/{size}")
     assert answer.content == stream[:size]
@@ -76,7 +76,7 @@ async def test_tiers(stored: tuple[Running, str, bytes], size: int) -> None:
 
 
 @pytest.mark.parametrize("size", ["0", "1", "48", "1024", "064", "16.0", "", "16/", "x"])
-async def test_there_are_no_other_tiers(stored: tuple[Running, str, bytes], size: str) -> None:
+async def test_other_prefix_sizes_are_404(stored: tuple[Running, str, bytes], size: str) -> None:
     running, key, _ = stored
     assert_problem(await running.http.get(f"/t/{key}/{size}"), 404, "not_found")
 
@@ -108,7 +108,7 @@ async def test_if_none_match(stored: tuple[Running, str, bytes]) -> None:
         ("bytes=-999", 0, 64),
     ],
 )
-async def test_a_single_range(
+async def test_single_range_is_206(
     stored: tuple[Running, str, bytes], field: str, first: int, stop: int
 ) -> None:
     running, key, stream = stored
@@ -122,7 +122,9 @@ async def test_a_single_range(
 
 
 @pytest.mark.parametrize("field", ["bytes=0-1,4-5", "bytes=5-4", "lines=1-2", "nonsense"])
-async def test_other_ranges_bring_the_whole(stored: tuple[Running, str, bytes], field: str) -> None:
+async def test_unsupported_ranges_return_the_full_stream(
+    stored: tuple[Running, str, bytes], field: str
+) -> None:
     running, key, stream = stored
     answer = await running.http.get(f"/thumb/{key}?bytes=64", headers={"Range": field})
     assert (answer.status_code, answer.content) == (200, stream[:64])
@@ -130,14 +132,14 @@ async def test_other_ranges_bring_the_whole(stored: tuple[Running, str, bytes], 
 
 
 @pytest.mark.parametrize("field", ["bytes=64-", "bytes=99-100", "bytes=-0"])
-async def test_a_range_behind_the_end(stored: tuple[Running, str, bytes], field: str) -> None:
+async def test_range_after_the_end_is_416(stored: tuple[Running, str, bytes], field: str) -> None:
     running, key, _ = stored
     answer = await running.http.get(f"/thumb/{key}?bytes=64", headers={"Range": field})
     assert_problem(answer, 416, "range_not_satisfiable")
     assert answer.headers["content-range"] == "bytes */64"
 
 
-async def test_who_holds_a_prefix_fetches_only_the_rest(
+async def test_client_with_a_prefix_fetches_only_the_rest(
     stored: tuple[Running, str, bytes],
 ) -> None:
     running, key, stream = stored
@@ -150,7 +152,7 @@ async def test_who_holds_a_prefix_fetches_only_the_rest(
 
 
 @pytest.mark.parametrize("validator", [f'"{UNKNOWN}.32"', "Wed, 21 Oct 2015 07:28:00 GMT", '""'])
-async def test_if_range_of_something_else_brings_the_whole(
+async def test_if_range_of_another_stream_returns_the_full_stream(
     stored: tuple[Running, str, bytes], validator: str
 ) -> None:
     running, key, stream = stored
@@ -159,7 +161,7 @@ async def test_if_range_of_something_else_brings_the_whole(
     assert (answer.status_code, answer.content) == (200, stream)
 
 
-async def test_a_range_means_nothing_to_head(stored: tuple[Running, str, bytes]) -> None:
+async def test_head_ignores_range(stored: tuple[Running, str, bytes]) -> None:
     running, key, _ = stored
     answer = await running.http.head(f"/thumb/{key}", headers={"Range": "bytes=0-1"})
     assert answer.status_code == 200
@@ -170,7 +172,7 @@ async def test_a_range_means_nothing_to_head(stored: tuple[Running, str, bytes])
     "query", ["bytes=0", "bytes=-1", "bytes=", "bytes=1.5", "bytes=1e3", "bytes=1000000",
               "bytes=08", "bytes=1&bytes=2", "bytes=%C2%B2", "bytes=abc"]
 )  # fmt: skip
-async def test_a_wrong_count_is_told(stored: tuple[Running, str, bytes], query: str) -> None:
+async def test_rejects_invalid_byte_counts(stored: tuple[Running, str, bytes], query: str) -> None:
     running, key, _ = stored
     for url in (f"/thumb/{key}?{query}", f"/thumbs?ids={key}&{query}"):
         document = assert_problem(await running.http.get(url), 400, "bad_request")
@@ -207,7 +209,7 @@ async def test_rejects_unknown_parameters(
         assert detail.endswith(known)
 
 
-async def test_an_unknown_stream_is_told_and_soon_forgotten(running: Running) -> None:
+async def test_unknown_stream_is_404_for_ten_seconds(running: Running) -> None:
     answer = await running.http.get(f"/thumb/{UNKNOWN}")
     assert_problem(answer, 404, "not_found")
     assert answer.headers["cache-control"] == "public, max-age=10"
@@ -215,7 +217,7 @@ async def test_an_unknown_stream_is_told_and_soon_forgotten(running: Running) ->
 
 
 @pytest.mark.parametrize("path", ["", "short", "A" * 21 + "B", "A" * 23, "..%2fetc", "%00" * 22])
-async def test_what_is_no_id_never_reaches_the_store(running: Running, path: str) -> None:
+async def test_invalid_ids_never_reach_the_store(running: Running, path: str) -> None:
     assert_problem(await running.http.get(f"/thumb/{path}"), 404, "not_found")
     assert_problem(await running.http.get(f"/t/{path}/64"), 404, "not_found")
     assert running.store.reads == []
@@ -225,7 +227,7 @@ async def test_what_is_no_id_never_reaches_the_store(running: Running, path: str
 @pytest.mark.parametrize(
     "path", [f"/thumb/{UNKNOWN}", f"/t/{UNKNOWN}/16", "/thumbs", "/thumbs.json"]
 )
-async def test_other_methods(running: Running, method: str, path: str) -> None:
+async def test_other_methods_are_405(running: Running, method: str, path: str) -> None:
     answer = await running.http.request(method, path)
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
@@ -247,7 +249,7 @@ async def test_preflight(running: Running) -> None:
     assert answer.headers["access-control-max-age"] == "86400"
 
 
-async def test_cors_can_be_one_origin_or_none(start: Start) -> None:
+async def test_cors_origin_is_configurable(start: Start) -> None:
     one = await start(cors_origin="https://shop.example")
     answer = await one.http.get(f"/thumb/{UNKNOWN}")
     assert answer.headers["access-control-allow-origin"] == "https://shop.example"
@@ -266,7 +268,7 @@ def parse_batch(body: bytes) -> list[bytes]:
     return streams
 
 
-async def test_a_batch(running: Running) -> None:
+async def test_batch(running: Running) -> None:
     keys = [(await running.upload(seed))["id"] for seed in range(3)]
     running.store.reads.clear()
     answer = await running.http.get(f"/thumbs?ids={keys[2]},{keys[0]},{keys[1]},{keys[0]}&bytes=48")
@@ -280,14 +282,14 @@ async def test_a_batch(running: Running) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_a_batch_with_an_unknown_stream_is_soon_forgotten(running: Running) -> None:
+async def test_batch_with_unknown_stream_is_cached_for_ten_seconds(running: Running) -> None:
     key = (await running.upload())["id"]
     answer = await running.http.get(f"/thumbs?ids={key},{UNKNOWN}")
     assert parse_batch(answer.content) == [running.store.streams[key], b""]
     assert answer.headers["cache-control"] == "public, max-age=10"
 
 
-async def test_a_batch_as_json(running: Running) -> None:
+async def test_batch_as_json(running: Running) -> None:
     key = (await running.upload())["id"]
     answer = await running.http.get(f"/thumbs.json?ids={key},{UNKNOWN}&bytes=20")
     assert answer.headers["content-type"] == "application/json"
@@ -300,7 +302,7 @@ async def test_a_batch_as_json(running: Running) -> None:
 
 
 @pytest.mark.parametrize("path", ["/thumbs", "/thumbs.json"])
-async def test_ids_of_a_batch_are_checked(running: Running, path: str) -> None:
+async def test_rejects_invalid_ids_of_batches(running: Running, path: str) -> None:
     for query in ("", "?ids=", "?ids=,", "?ids=" + ",".join([UNKNOWN] * 65)):
         document = assert_problem(await running.http.get(path + query), 400, "bad_request")
         assert document["detail"] == "ids: expected 1 to 64 ids, separated by commas"
@@ -313,7 +315,7 @@ async def test_ids_of_a_batch_are_checked(running: Running, path: str) -> None:
     assert full.status_code == 200
 
 
-async def test_reads_are_gathered_and_remembered(running: Running) -> None:
+async def test_reads_are_coalesced_and_cached(running: Running) -> None:
     keys = [(await running.upload(seed))["id"] for seed in range(4)]
     running.store.reads.clear()
     for _ in range(2):
@@ -323,7 +325,7 @@ async def test_reads_are_gathered_and_remembered(running: Running) -> None:
 
 
 @pytest.mark.parametrize("path", ["/thumb/{key}", "/t/{key}/16", "/thumbs?ids={key}"])
-async def test_a_store_that_is_down(running: Running, path: str) -> None:
+async def test_store_failure_is_503(running: Running, path: str) -> None:
     running.store.down = True
     answer = await running.http.get(path.format(key=UNKNOWN))
     document = assert_problem(answer, 503, "store_unavailable")
@@ -332,7 +334,7 @@ async def test_a_store_that_is_down(running: Running, path: str) -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_a_bug_is_told_without_its_text(
+async def test_unexpected_error_is_hidden_from_the_client(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     running.store.broken = True
@@ -341,7 +343,7 @@ async def test_a_bug_is_told_without_its_text(
     assert "a bug with a secret" in caplog.text
 
 
-async def test_a_plain_answer_is_built_once_and_counted_every_time(running: Running) -> None:
+async def test_plain_responses_are_cached_and_counted(running: Running) -> None:
     key = (await running.upload())["id"]
     path = f"/thumb/{key}?bytes=32"
     first = await running.http.get(path)
@@ -361,7 +363,7 @@ async def test_a_plain_answer_is_built_once_and_counted_every_time(running: Runn
     assert (await running.http.delete(path)).status_code == 405
 
 
-async def test_who_has_the_bytes_is_told_so_without_the_store(start: Start) -> None:
+async def test_matching_etag_is_304_without_the_store(start: Start) -> None:
     running = await start(cache_bytes=0)
     key = (await running.upload())["id"]
     reads = list(running.store.reads)

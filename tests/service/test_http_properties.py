@@ -28,7 +28,7 @@ ETAG_CHARACTERS = st.characters(min_codepoint=0x23, max_codepoint=0x7E)
 
 
 @given(streams, st.integers(0, 250), st.none() | st.integers(0, 10**18 - 1))
-def test_a_range_is_the_bytes_that_it_names(stream: bytes, first: int, last: int | None) -> None:
+def test_range_selects_the_named_bytes(stream: bytes, first: int, last: int | None) -> None:
     span = parse_range(f"bytes={first}-{'' if last is None else last}", len(stream))
     if last is not None and last < first:
         assert span is None
@@ -41,14 +41,14 @@ def test_a_range_is_the_bytes_that_it_names(stream: bytes, first: int, last: int
 
 
 @given(streams, st.integers(0, 250))
-def test_a_suffix_is_the_last_bytes(stream: bytes, count: int) -> None:
+def test_suffix_range_selects_the_last_bytes(stream: bytes, count: int) -> None:
     span = parse_range(f"bytes=-{count}", len(stream))
     assert span is not None
     assert stream[span.start : span.stop] == (stream[-count:] if count else b"")
 
 
 @given(streams, st.lists(st.integers(1, 200), max_size=6))
-def test_ranges_fetched_one_after_the_other_are_the_stream(stream: bytes, cuts: list[int]) -> None:
+def test_consecutive_ranges_are_the_stream(stream: bytes, cuts: list[int]) -> None:
     held = b""
     for cut in sorted({*cuts, len(stream)}):
         span = parse_range(f"bytes={len(held)}-{cut - 1}", len(stream))
@@ -58,7 +58,7 @@ def test_ranges_fetched_one_after_the_other_are_the_stream(stream: bytes, cuts: 
 
 
 @given(st.text(max_size=60), st.integers(1, 10**6))
-def test_any_range_field_is_inside_or_nothing(field: str, length: int) -> None:
+def test_any_range_field_is_within_or_none(field: str, length: int) -> None:
     span = parse_range(field, length)
     assert span is None or 0 <= span.start <= span.stop <= length
 
@@ -68,9 +68,7 @@ def test_any_range_field_is_inside_or_nothing(field: str, length: int) -> None:
     st.text(ETAG_CHARACTERS, min_size=1, max_size=12),
     st.booleans(),
 )
-def test_an_etag_matches_when_it_is_listed(
-    listed: list[tuple[bool, str]], own: str, weak: bool
-) -> None:
+def test_etag_matches_if_listed(listed: list[tuple[bool, str]], own: str, weak: bool) -> None:
     # A comma in a tag would be read as the end of it. None is ever sent.
     listed = [(mark, tag.replace(",", "")) for mark, tag in listed]
     own = own.replace(",", ".")
@@ -81,7 +79,7 @@ def test_an_etag_matches_when_it_is_listed(
 
 
 @given(st.text(max_size=60))
-def test_any_field_is_answered(field: str) -> None:
+def test_any_field_value_is_parsed(field: str) -> None:
     assert isinstance(matches_any(field, '"a.3"'), bool)
     assert preferred_format(field) in PictureFormat
 
@@ -90,7 +88,7 @@ def test_any_field_is_answered(field: str) -> None:
 @example(b"bytes=1&bytes=1")
 @example(b"bytes=%31")
 @example("bytes=\u0661".encode())
-def test_any_query_is_a_prefix_or_a_bad_request(query: bytes) -> None:
+def test_any_prefix_query_is_valid_or_bad_request(query: bytes) -> None:
     try:
         prefix = parse_prefix_query(query)
     except BadRequestError:
@@ -106,14 +104,14 @@ def test_any_query_is_a_prefix_or_a_bad_request(query: bytes) -> None:
 
 
 @given(counts, st.sampled_from(["ssim", "psnr"]), st.integers(1, 10**6))
-def test_a_query_says_what_it_was_made_of(count: int, measure: str, millionths: int) -> None:
+def test_prefix_query_roundtrip(count: int, measure: str, millionths: int) -> None:
     goal = f"{millionths / 10**6:.6f}"
     query = f"bytes={count}&{measure}={goal}".encode()
     assert parse_prefix_query(query) == PrefixQuery(count, Target(measure, float(goal)))
 
 
 @given(st.dictionaries(ids, st.none() | counts, min_size=1, max_size=9), st.none() | counts)
-def test_a_batch_says_what_it_was_made_of(named: dict[str, int | None], most: int | None) -> None:
+def test_batch_query_roundtrip(named: dict[str, int | None], most: int | None) -> None:
     text = ",".join(key if count is None else f"{key}:{count}" for key, count in named.items())
     query = f"ids={quote(text)}" + ("" if most is None else f"&bytes={most}")
     batch = parse_batch_query(query.encode())
@@ -124,7 +122,7 @@ def test_a_batch_says_what_it_was_made_of(named: dict[str, int | None], most: in
 
 
 @given(st.binary(max_size=120))
-def test_any_batch_is_one_or_a_bad_request(text: bytes) -> None:
+def test_any_batch_query_is_valid_or_bad_request(text: bytes) -> None:
     for query in (text, b"ids=" + text):
         try:
             batch = parse_batch_query(query)

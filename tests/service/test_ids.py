@@ -11,7 +11,7 @@ from thumbstream.ids import curve_key, identify, is_id
 
 
 @given(st.binary(max_size=300))
-def test_an_id_is_the_hash_of_the_stream(stream: bytes) -> None:
+def test_id_is_the_hash_of_the_stream(stream: bytes) -> None:
     key = identify(stream)
     assert base64.urlsafe_b64decode(key + "==") == blake2b(stream, digest_size=16).digest()
     assert is_id(key)
@@ -36,11 +36,11 @@ def test_ids_are_golden() -> None:
         "é" * 21 + "A",
     ],
 )
-def test_what_was_never_issued_is_no_id(text: str) -> None:
+def test_other_strings_are_not_ids(text: str) -> None:
     assert not is_id(text)
 
 
-def test_the_key_of_a_curve_is_no_id() -> None:
+def test_curve_key_is_not_an_id() -> None:
     assert curve_key("A" * 22) == "~" + "A" * 22
     assert not is_id(curve_key("A" * 22))
     assert not is_id(curve_key("A" * 22)[:22])

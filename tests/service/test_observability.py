@@ -79,7 +79,7 @@ async def samples(running: Running) -> dict[str, set[str]]:
     return found
 
 
-async def test_every_expression_uses_metrics_that_there_are(samples: dict[str, set[str]]) -> None:
+async def test_expressions_use_existing_metrics(samples: dict[str, set[str]]) -> None:
     used = set().union(*(metrics_of(expression) for _, expression in EXPRESSIONS))
     assert len(used) > 20
     assert used - set(samples) == PROMETHEUS_ITSELF
@@ -132,13 +132,13 @@ def test_each_alert_has_its_section_and_each_section_its_alert() -> None:
             assert part in text, (title, part)
 
 
-async def test_the_runbook_speaks_of_metrics_that_there_are(samples: dict[str, set[str]]) -> None:
+async def test_runbook_names_existing_metrics(samples: dict[str, set[str]]) -> None:
     base = re.compile(r"_(bucket|sum|count|total|created)$")
     known = set(samples) | {base.sub("", name) for name in samples}
     assert set(re.findall(r"`((?:thumbstream|process)_[a-z_]+)", RUNBOOK)) <= known
 
 
-def test_prometheus_scrapes_the_job_that_the_alerts_know() -> None:
+def test_prometheus_job_name_matches_alerts() -> None:
     [job] = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
     assert job["job_name"] == "thumbstream"
     assert all('job="thumbstream"' in expression for _, expression in panels())

@@ -5,6 +5,7 @@ import logging
 import os
 from typing import Any
 
+import httpx
 import pytest
 from fakes import FakeModels, MemoryStore, photo
 from service_harness import UNKNOWN, Running, Start, assert_problem
@@ -41,14 +42,14 @@ async def test_not_ready_without_a_store(start: Start) -> None:
     assert_problem(await running.http.get("/readyz"), 503, "not_ready")
 
 
-async def test_not_ready_while_draining_but_still_serving(running: Running) -> None:
+async def test_draining_service_is_not_ready_but_serves(running: Running) -> None:
     running.app.services.drain()
     assert_problem(await running.http.get("/readyz"), 503, "not_ready")
     assert (await running.http.get("/healthz")).status_code == 200
     await running.upload()
 
 
-async def test_opening_and_closing() -> None:
+async def test_services_open_and_close() -> None:
     store = MemoryStore()
     app = create_app(Settings(), models=FakeModels(), store=store)
     with pytest.raises(Exception, match="starting"):
@@ -60,7 +61,7 @@ async def test_opening_and_closing() -> None:
     assert store.closed
 
 
-async def test_a_model_that_is_not_there_stops_the_start_and_closes_the_store() -> None:
+async def test_unknown_model_stops_the_start_and_closes_the_store() -> None:
     store = MemoryStore()
     app = create_app(Settings(models=("nope",)), models=FakeModels(), store=store)
     with pytest.raises(UnknownModelError):
@@ -81,7 +82,7 @@ async def test_models(start: Start) -> None:
     assert (await running.upload())["model"] == "fake-2"
 
 
-async def test_only_the_default_is_opened_at_the_start(running: Running) -> None:
+async def test_only_the_default_model_is_opened_at_the_start(running: Running) -> None:
     """Any other when it is first used; the list of models opens none."""
 
     async def providers() -> list[list[str]]:
@@ -95,7 +96,7 @@ async def test_only_the_default_is_opened_at_the_start(running: Running) -> None
     assert await providers() == [["FakeProvider"], ["FakeProvider"]]
 
 
-async def test_models_that_are_named_are_opened_at_the_start(start: Start) -> None:
+async def test_configured_models_are_opened_at_the_start(start: Start) -> None:
     running = await start(models="fake-2,fake-1")
     assert running.models.loaded == {"fake-1", "fake-2"}
 
@@ -106,7 +107,7 @@ def sample(text: str, name: str) -> float:
     )
 
 
-async def test_metrics_count_what_happened(running: Running) -> None:
+async def test_metrics_count_requests(running: Running) -> None:
     key = (await running.upload())["id"]
     await running.http.get(f"/thumb/{key}?bytes=40")
     await running.http.get(f"/thumb/{key}?bytes=40")
@@ -147,7 +148,7 @@ async def test_metrics_count_what_happened(running: Running) -> None:
 @pytest.mark.parametrize(
     ("trouble", "reason"), [("down", "unavailable"), ("full", "full"), ("broken", "other")]
 )
-async def test_what_a_store_fails_at_is_counted(
+async def test_store_errors_are_counted_by_reason(
     running: Running, trouble: str, reason: str
 ) -> None:
     setattr(running.store, trouble, True)
@@ -157,7 +158,7 @@ async def test_what_a_store_fails_at_is_counted(
     assert sample(text, name) == 2  # the stream and its curve
 
 
-async def test_a_store_that_is_too_slow_is_counted(start: Start) -> None:
+async def test_store_timeouts_are_counted(start: Start) -> None:
     running = await start(store_timeout_seconds=0.05)
     running.store.delay = 5
     assert_problem(await running.http.get(f"/thumb/{UNKNOWN}"), 503, "store_unavailable")
@@ -166,7 +167,7 @@ async def test_a_store_that_is_too_slow_is_counted(start: Start) -> None:
     assert sample(text, 'thumbstream_errors_total{code="store_unavailable"}') == 1
 
 
-async def test_every_way_to_refuse_is_counted(running: Running) -> None:
+async def test_errors_of_every_layer_are_counted(running: Running) -> None:
     await running.http.get("/budget")
     await running.http.post("/compress?size=7", content=photo())
     await running.http.post("/compress", content=b"no picture")
@@ -181,7 +182,55 @@ async def test_every_way_to_refuse_is_counted(running: Running) -> None:
     }  # fmt: skip
 
 
-async def test_two_applications_count_apart(start: Start) -> None:
+def assert_public_error(answer: httpx.Response, status: int, code: str) -> None:
+    """Asserts that pages of other origins can read the error, and find it in the log by its id."""
+    assert_problem(answer, status, code)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
+    assert "Retry-After" in answer.headers["access-control-expose-headers"]
+    assert answer.headers["x-request-id"] == "find-me"
+    assert answer.headers.get_list("x-request-id") == ["find-me"]
+    assert len(answer.headers.get_list("access-control-allow-origin")) == 1
+
+
+async def test_errors_of_every_layer_have_id_and_cors_and_are_counted(start: Start) -> None:
+    running = await start(read_keys="a-key-of-16-bytes-or-more", max_concurrent_requests=1)
+    http = running.http
+    http.headers["X-Request-ID"] = "find-me"
+    limit = running.app._app
+    # The concurrency limit
+    limit._requests = 1
+    for path in (f"/thumb/{UNKNOWN}", "/models", f"/decode/{UNKNOWN}"):
+        assert_public_error(await http.get(path), 503, "busy")
+    assert "access-control-allow-origin" not in (await http.get("/compress")).headers
+    limit._requests = 0
+    assert_public_error(await http.get("/models?" + "&" * 100), 400, "bad_request")
+    # Signed URLs
+    assert_public_error(await http.get(f"/thumb/{UNKNOWN}"), 403, "bad_signature")
+    assert_public_error(await http.get(f"/decode/{UNKNOWN}"), 403, "bad_signature")
+    # The hot path
+    assert_public_error(await http.post(f"/thumb/{UNKNOWN}"), 403, "bad_signature")
+    # FastAPI: a route, its validation, the router
+    assert_public_error(await http.post("/budget", content=b"{"), 400, "bad_request")
+    assert_public_error(await http.post("/decode?scale=x"), 400, "bad_request")
+    assert_public_error(await http.put("/decode"), 405, "method_not_allowed")
+    text = (await http.get("/metrics")).text
+    counts = {"busy": 4, "bad_signature": 3, "bad_request": 3, "method_not_allowed": 1}
+    assert {
+        code: sample(text, f'thumbstream_errors_total{{code="{code}"}}') for code in counts
+    } == counts
+
+
+async def test_unexpected_errors_of_both_paths_are_counted_and_readable(running: Running) -> None:
+    running.store.broken = True
+    running.http.headers["X-Request-ID"] = "find-me"
+    for path in (f"/thumb/{UNKNOWN}", f"/decode/{UNKNOWN}"):
+        assert_public_error(await running.http.get(path), 500, "internal")
+    text = (await running.http.get("/metrics")).text
+    assert sample(text, 'thumbstream_errors_total{code="internal"}') == 2
+
+
+async def test_applications_have_separate_metrics(start: Start) -> None:
     one, other = await start(), await start()
     await one.upload()
     assert 'route="/compress"' not in (await other.http.get("/metrics")).text
@@ -214,7 +263,7 @@ async def test_openapi_describes_every_route(running: Running) -> None:
     assert (await running.http.get("/docs")).status_code == 200
 
 
-async def test_pages_that_are_not_there(running: Running) -> None:
+async def test_unknown_pages_and_methods(running: Running) -> None:
     assert_problem(await running.http.get("/nothing"), 404, "not_found")
     assert_problem(await running.http.get("/compress/"), 404, "not_found")
     answer = await running.http.get("/compress")
@@ -229,13 +278,13 @@ async def test_pages_that_are_not_there(running: Running) -> None:
     ("given", "kept"),
     [("abc-123", True), ("x" * 128, True), ("x" * 129, False), ("two words", False), ("", False)],
 )
-async def test_request_ids(running: Running, given: str, kept: bool) -> None:
+async def test_valid_request_ids_are_used(running: Running, given: str, kept: bool) -> None:
     answer = await running.http.get("/healthz", headers={"X-Request-ID": given})
     assert (answer.headers["x-request-id"] == given) is kept
     assert answer.headers["x-request-id"]
 
 
-async def test_a_bug_is_logged_with_its_request_and_told_without_its_text(
+async def test_unexpected_error_is_logged_with_request_id_and_hidden(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.handler.addFilter(add_request_context)
@@ -253,7 +302,7 @@ async def test_a_bug_is_logged_with_its_request_and_told_without_its_text(
     assert "a bug with a secret" in caplog.text
 
 
-async def test_the_access_log_is_a_choice(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+async def test_access_log_is_configurable(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     await (await start()).http.get("/healthz")
     assert not [r for r in caplog.records if r.name == "thumbstream.http.middleware"]
@@ -266,7 +315,7 @@ async def test_the_access_log_is_a_choice(start: Start, caplog: pytest.LogCaptur
     assert "request_id=me method=GET route=/healthz status=200" in text
 
 
-async def test_a_refusal_of_the_hot_path_names_its_request(
+async def test_errors_of_the_hot_path_have_the_request_id(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.handler.addFilter(add_request_context)
@@ -277,7 +326,7 @@ async def test_a_refusal_of_the_hot_path_names_its_request(
     assert record.request_id == "find-me"
 
 
-async def test_an_answer_that_caches_keep_names_no_request(running: Running) -> None:
+async def test_cacheable_responses_have_no_request_id(running: Running) -> None:
     key = (await running.upload())["id"]
     for path, status in ((f"/thumb/{key}", 200), (f"/thumb/{UNKNOWN}", 404)):
         answer = await running.http.get(path, headers={"X-Request-ID": "find-me"})
@@ -285,7 +334,7 @@ async def test_an_answer_that_caches_keep_names_no_request(running: Running) -> 
         assert "x-request-id" not in answer.headers
 
 
-async def test_what_a_worker_logs_names_the_request(
+async def test_worker_logs_have_the_request_id(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.handler.addFilter(add_request_context)
@@ -305,9 +354,11 @@ async def test_what_a_worker_logs_names_the_request(
     assert f"a.worker[{os.getpid()}]: working request_id=find-me" in TextFormatter().format(record)
 
 
-async def test_outside_of_requests_no_line_names_one(caplog: pytest.LogCaptureFixture) -> None:
+async def test_logs_outside_of_requests_have_no_request_id(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.handler.addFilter(add_request_context)
-    logging.getLogger("alone").warning("nobody asked")
+    logging.getLogger("alone").warning("no request")
     assert not hasattr(caplog.records[-1], "request_id")
 
 

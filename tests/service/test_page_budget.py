@@ -33,7 +33,7 @@ async def spend(running: Running, **query: Any) -> dict[str, Any]:
     return document
 
 
-async def test_bytes_go_where_they_help_most(running: Running) -> None:
+async def test_bytes_go_to_the_steepest_curves(running: Running) -> None:
     easy, hard = await page(running, EASY, HARD)
     answer = await spend(running, ids=[easy, hard], total_bytes=20)
     assert answer == {
@@ -79,7 +79,7 @@ async def test_by_psnr(running: Running) -> None:
     assert answer["thumbs"][easy] == {"bytes": 4, "quality": 30.0}
 
 
-async def test_a_picture_shown_twice_is_sent_once_and_counts_twice(running: Running) -> None:
+async def test_repeated_picture_is_sent_once_and_counts_twice(running: Running) -> None:
     easy, hard = await page(running, EASY, HARD)
     answer = await spend(running, ids=[hard, easy, hard], total_bytes=20)
     assert list(answer["thumbs"]) == [hard, easy]
@@ -88,7 +88,7 @@ async def test_a_picture_shown_twice_is_sent_once_and_counts_twice(running: Runn
     assert answer["urls"] == [f"/thumbs?ids={hard}:16,{easy}:4"]
 
 
-async def test_a_budget_too_small_for_all_leaves_some_out(running: Running) -> None:
+async def test_small_budget_omits_pictures(running: Running) -> None:
     easy, hard = await page(running, EASY, HARD)
     answer = await spend(running, ids=[easy, hard], total_bytes=4)
     assert answer["thumbs"][hard] == {"bytes": 0, "quality": 0.0}
@@ -98,7 +98,7 @@ async def test_a_budget_too_small_for_all_leaves_some_out(running: Running) -> N
     assert nothing["used_bytes"] <= 1
 
 
-async def test_what_cannot_be_planned_is_told(running: Running) -> None:
+async def test_unknown_and_curveless_ids_are_listed(running: Running) -> None:
     easy, bare, broken = await page(running, EASY, HARD, HARD)
     del running.store.streams[curve_key(bare)]
     running.store.streams[curve_key(broken)] = b"no curve"
@@ -134,7 +134,9 @@ async def test_what_cannot_be_planned_is_told(running: Running) -> None:
         (b'{"ids": ["ID"], "total_bytes": 5, "bytes": 5}', "bytes"),
     ],
 )
-async def test_a_wrong_body_is_told(running: Running, body: bytes, parameter: str) -> None:
+async def test_invalid_body_names_the_parameter(
+    running: Running, body: bytes, parameter: str
+) -> None:
     content = body.replace(b"ID", UNKNOWN.encode())
     document = assert_problem(
         await running.http.post("/budget", content=content), 400, "bad_request"
@@ -155,13 +157,13 @@ async def test_rejects_too_many_ids_and_too_large_bodies(running: Running) -> No
     assert_problem(await running.http.post("/budget"), 400, "bad_request")
 
 
-async def test_a_store_that_is_down(running: Running) -> None:
+async def test_store_failure_is_503(running: Running) -> None:
     running.store.down = True
     answer = await running.http.post("/budget", json={"ids": [UNKNOWN], "total_bytes": 5})
     assert "secret" not in assert_problem(answer, 503, "store_unavailable")["detail"]
 
 
-async def test_pages_of_other_hosts_may_ask(running: Running) -> None:
+async def test_budget_is_open_to_other_origins(running: Running) -> None:
     preflight = await running.http.options("/budget", headers={"Origin": "https://shop.example"})
     assert preflight.status_code == 204
     assert preflight.headers["access-control-allow-methods"] == "POST, OPTIONS"
@@ -170,7 +172,7 @@ async def test_pages_of_other_hosts_may_ask(running: Running) -> None:
     assert_problem(await running.http.get("/budget"), 405, "method_not_allowed")
 
 
-async def test_whole_numbers_may_be_written_with_a_point(running: Running) -> None:
+async def test_integral_floats_are_integers(running: Running) -> None:
     """JSON has one kind of number; what is no whole one is refused all the same."""
     key = (await running.upload())["id"]
     plans = [

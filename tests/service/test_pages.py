@@ -27,7 +27,7 @@ def pages(tmp_path: Path) -> StaticPages:
     return StaticPages(web)
 
 
-async def test_the_page_and_its_assets(pages: StaticPages) -> None:
+async def test_page_and_assets(pages: StaticPages) -> None:
     page = await pages.index(ask(""))
     assert page.body == b"<!doctype html>page"
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -41,7 +41,7 @@ async def test_the_page_and_its_assets(pages: StaticPages) -> None:
         assert answer.headers["cache-control"] == "public, max-age=60, must-revalidate"
 
 
-async def test_an_asset_that_is_there_is_not_sent_again(pages: StaticPages) -> None:
+async def test_assets_are_revalidated(pages: StaticPages) -> None:
     etag = (await pages.asset(ask("app.js"))).headers["etag"]
     answer = await pages.asset(ask("app.js", if_none_match=etag))
     assert (answer.status_code, answer.body) == (304, b"")
@@ -52,13 +52,13 @@ async def test_an_asset_that_is_there_is_not_sent_again(pages: StaticPages) -> N
     "path",
     ["", "nope.js", "../secret.js", "deep/../../secret.js", "package.json", "deep", "/app.js"],
 )
-async def test_nothing_else_is_served(pages: StaticPages, path: str) -> None:
+async def test_unknown_files_are_not_found(pages: StaticPages, path: str) -> None:
     with pytest.raises(NotFoundError):
         await pages.asset(ask(path))
 
 
 @pytest.mark.parametrize("path", ["/", "/gallery", "/examples"])
-async def test_the_published_pages_are_served(running: Running, path: str) -> None:
+async def test_published_pages_are_served(running: Running, path: str) -> None:
     answer = await running.http.get(path)
     assert "<!doctype html>" in answer.text
     assert answer.status_code == 200

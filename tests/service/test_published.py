@@ -39,7 +39,7 @@ async def opened(folder: Path, **chosen: Any) -> AsyncIterator[httpx.AsyncClient
         await app.services.close()
 
 
-async def test_a_picture_survives_a_restart_and_every_prefix_is_a_picture(tmp_path: Path) -> None:
+async def test_stream_survives_a_restart_and_every_prefix_decodes(tmp_path: Path) -> None:
     picture = photo(400, 300)
     async with opened(tmp_path) as http:
         made = await http.post("/compress", content=picture, headers=PNG)
@@ -64,7 +64,7 @@ async def test_a_picture_survives_a_restart_and_every_prefix_is_a_picture(tmp_pa
         assert errors[1] > errors[16] > errors[64] > errors[len(stream)]
 
 
-async def test_uploads_that_arrive_together_each_get_their_own_stream(tmp_path: Path) -> None:
+async def test_concurrent_uploads_get_their_own_streams(tmp_path: Path) -> None:
     pictures = [photo(160, 120, seed=seed) for seed in range(12)]
     async with opened(tmp_path, encode_workers=8) as http:
         made = await asyncio.gather(
@@ -92,7 +92,7 @@ async def test_every_model_serves_by_quality(tmp_path: Path, model: str) -> None
                 ("ssim", measured_ssim, ssim, 1e-4),
                 ("psnr", measured_psnr, psnr, 1e-2),
             ):
-                goal = f"{max(quality - 2 * step, step):.4f}"  # told rounded, stored rounded down
+                goal = f"{max(quality - 2 * step, step):.4f}"  # sent rounded, stored rounded down
                 answer = await http.get(f"/thumb/{key}?{name}={goal}")
                 reached = float(measure(small, thumbstream.decode(answer.content)))
                 assert reached >= float(goal)
@@ -104,7 +104,7 @@ async def test_every_model_serves_by_quality(tmp_path: Path, model: str) -> None
         assert batch.content == share.to_bytes(2, "big") + stream[:share]
 
 
-async def test_a_target_is_kept_and_is_the_shortest(tmp_path: Path) -> None:
+async def test_target_selects_the_shortest_prefix(tmp_path: Path) -> None:
     picture = photo(200, 120, seed=6)
     small = thumbnail(picture, 32).pixels
     async with opened(tmp_path) as http:

@@ -52,7 +52,7 @@ def test_ranges_of_ten_bytes(field: str, span: tuple[int, int] | None) -> None:
 
 
 @given(st.text("bytes=-, 0123456789", max_size=20), st.integers(1, 300))
-def test_a_range_is_always_inside(field: str, length: int) -> None:
+def test_range_is_within_the_stream(field: str, length: int) -> None:
     span = parse_range(field, length)
     assert span is None or 0 <= span.start <= span.stop <= length
 
@@ -93,5 +93,5 @@ def test_if_none_match(field: str, matches: bool) -> None:
         ("IMAGE/WEBP", "webp"),
     ],
 )
-def test_the_accept_field_chooses_the_form(accept: str, form: str) -> None:
+def test_accept_field_selects_the_format(accept: str, form: str) -> None:
     assert preferred_format(accept) == form

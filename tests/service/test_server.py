@@ -1,17 +1,17 @@
-"""A really started server: what only sockets, signals and real HTTP parsing can show."""
+"""A server process: sockets, signals and real HTTP parsing."""
 
 from __future__ import annotations
 
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 from fakes import STREAM_LENGTH, photo
+from launch import wait_until
 from service_harness import Launch, Launched
 
 PNG = {"Content-Type": "image/png"}
@@ -38,7 +38,7 @@ def raw(server: Launched, request: bytes, *, seconds: float = 30) -> bytes:
         return received
 
 
-def test_the_whole_way(http: httpx.Client) -> None:
+def test_upload_read_and_decode(http: httpx.Client) -> None:
     made = http.post("/compress", content=photo(), headers=PNG)
     assert made.status_code == 201
     assert "server" not in made.headers
@@ -49,7 +49,7 @@ def test_the_whole_way(http: httpx.Client) -> None:
     assert http.get(f"/decode/{key}").content.startswith(b"\x89PNG")
 
 
-def test_head_and_304_over_the_wire(http: httpx.Client) -> None:
+def test_head_and_304_over_sockets(http: httpx.Client) -> None:
     key = http.post("/compress", content=photo(), headers=PNG).json()["id"]
     for path in (f"/thumb/{key}", f"/t/{key}/16", f"/thumbs?ids={key}", f"/decode/{key}"):
         got, head = http.get(path), http.head(path)
@@ -63,7 +63,7 @@ def test_head_and_304_over_the_wire(http: httpx.Client) -> None:
     assert http.head("/thumb/nothing").status_code == 404
 
 
-def test_a_body_of_announced_length_is_refused_without_being_asked_for(server: Launched) -> None:
+def test_expect_continue_is_rejected_by_content_length(server: Launched) -> None:
     answer = raw(
         server,
         b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
@@ -74,7 +74,7 @@ def test_a_body_of_announced_length_is_refused_without_being_asked_for(server: L
     assert b"connection: close" in answer
 
 
-def test_an_endless_chunked_body_is_cut_off(server: Launched) -> None:
+def test_endless_chunked_body_is_cut_off(server: Launched) -> None:
     chunk = b"2710\r\n" + bytes(10_000) + b"\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(
@@ -92,7 +92,7 @@ def test_an_endless_chunked_body_is_cut_off(server: Launched) -> None:
         assert sent < 20_000_000
 
 
-def test_a_chunked_body_within_the_limit_is_accepted(http: httpx.Client) -> None:
+def test_chunked_body_within_the_limit_is_accepted(http: httpx.Client) -> None:
     picture = photo()
     pieces = (picture[i : i + 100] for i in range(0, len(picture), 100))
     assert http.post("/compress", content=pieces, headers=PNG).status_code in (200, 201)
@@ -104,16 +104,14 @@ def test_http_1_0_without_keep_alive(server: Launched) -> None:
     assert answer.endswith(b'{"status":"ok"}')
 
 
-def test_a_client_that_leaves_takes_its_job_out_of_the_queue(
-    launch: Launch, tmp_path: Path
-) -> None:
+def test_client_disconnect_removes_job_from_queue(launch: Launch, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     server = launch(
         THUMBSTREAM_ENCODE_WORKERS="1", THUMBSTREAM_ENCODE_QUEUE="1", FAKE_GATE=str(gate)
     )
     with ThreadPoolExecutor() as pool, httpx.Client(base_url=server.url, timeout=60) as http:
         first = pool.submit(http.post, "/compress", content=photo(seed=1), headers=PNG)
-        wait_for(http, "thumbstream_jobs_running 1.0")
+        wait_for_metric(http, "thumbstream_jobs_running 1.0")
         picture = photo(seed=2)
         head = (
             "POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
@@ -121,48 +119,42 @@ def test_a_client_that_leaves_takes_its_job_out_of_the_queue(
         )
         with socket.create_connection(("127.0.0.1", server.port)) as leaving:
             leaving.sendall(head.encode() + picture)
-            wait_for(http, "thumbstream_jobs_waiting 1.0")
-        wait_for(http, "thumbstream_jobs_waiting 0.0")
+            wait_for_metric(http, "thumbstream_jobs_waiting 1.0")
+        wait_for_metric(http, "thumbstream_jobs_waiting 0.0")
         assert not first.done()
         gate.touch()
         assert first.result().status_code == 201
-        wait_for(http, "thumbstream_jobs_running 0.0")
+        wait_for_metric(http, "thumbstream_jobs_running 0.0")
         text = http.get("/metrics").text
         assert 'thumbstream_requests_total{route="/compress",status="499"} 1.0' in text
         # The warm-up is not counted: one upload was encoded, the other never was.
         assert "thumbstream_encode_seconds_count 1.0" in text
 
 
-def wait_for(http: httpx.Client, line: str) -> None:
-    """Until /metrics has the line."""
-    patiently(lambda: line in http.get("/metrics").text)
+def wait_for_metric(http: httpx.Client, line: str) -> None:
+    wait_until(lambda: line in http.get("/metrics").text, f"{line} in /metrics")
 
 
-def patiently(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def wait_until_draining(http: httpx.Client) -> None:
+    wait_until(lambda: http.get("/readyz").status_code == 503, "/readyz is 503")
 
 
-def test_sigterm_is_told_at_once_and_in_flight_requests_finish(
-    launch: Launch, tmp_path: Path
-) -> None:
+def test_sigterm_drains_and_finishes_requests_in_flight(launch: Launch, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     server = launch(
         THUMBSTREAM_DRAIN_SECONDS="3", THUMBSTREAM_SHUTDOWN_SECONDS="60", FAKE_GATE=str(gate)
     )
     with ThreadPoolExecutor() as pool, httpx.Client(base_url=server.url, timeout=60) as http:
         upload = pool.submit(http.post, "/compress", content=photo(), headers=PNG)
-        wait_for(http, "thumbstream_jobs_running 1.0")
+        wait_for_metric(http, "thumbstream_jobs_running 1.0")
         assert http.get("/readyz").status_code == 200
         server.process.send_signal(signal.SIGTERM)
-        patiently(lambda: http.get("/readyz").status_code == 503)
-        told = http.get("/readyz").json()
-        assert (told["code"], told["detail"]) == ("not_ready", "the service is stopping")
+        wait_until_draining(http)
+        document = http.get("/readyz").json()
+        assert (document["code"], document["detail"]) == ("not_ready", "the service is stopping")
         # Clients that do not know yet are still served, on new connections too.
         assert httpx.get(f"{server.url}/healthz").status_code == 200
-        patiently(lambda: refuses(server))
+        wait_until(lambda: refuses(server), "the port is closed")
         assert not upload.done()
         assert server.process.poll() is None
         gate.touch()
@@ -178,28 +170,28 @@ def refuses(server: Launched) -> bool:
     return False
 
 
-def test_sigint_does_not_wait_for_load_balancers(launch: Launch) -> None:
+def test_sigint_skips_draining(launch: Launch) -> None:
     server = launch(THUMBSTREAM_DRAIN_SECONDS="600")
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(60) == 0
 
 
-def test_a_second_sigterm_does_not_either(launch: Launch) -> None:
+def test_second_sigterm_skips_draining(launch: Launch) -> None:
     server = launch(THUMBSTREAM_DRAIN_SECONDS="600")
     with httpx.Client(base_url=server.url, timeout=60) as http:
         server.process.send_signal(signal.SIGTERM)
-        patiently(lambda: http.get("/readyz").status_code == 503)
+        wait_until_draining(http)
         server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == 0
 
 
-def test_what_stops_the_start_is_told(launch: Launch, server: Launched) -> None:
+def test_startup_errors_are_logged(launch: Launch, server: Launched) -> None:
     with pytest.raises(AssertionError, match="cannot start: no model 'nope'"):
         launch(THUMBSTREAM_MODELS="nope")
     with pytest.raises(AssertionError, match="in use"):
         launch(THUMBSTREAM_PORT=str(server.port))
 
 
-def test_a_misspelt_setting_is_named_and_stops_the_start(launch: Launch) -> None:
+def test_unknown_setting_stops_the_start(launch: Launch) -> None:
     with pytest.raises(AssertionError, match="THUMBSTREAM_STROE"):
         launch(THUMBSTREAM_STROE="sqlite:///x")

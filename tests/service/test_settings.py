@@ -27,12 +27,12 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.workers == 3
 
 
-def test_what_is_chosen_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBSTREAM_PORT", "9000")
     assert load_settings(port=9001).port == 9001
 
 
-def test_a_misspelt_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBSTREAM_MAX_UPLOAD_BYTE", "1")
     with pytest.raises(SettingsError, match="THUMBSTREAM_MAX_UPLOAD_BYTE"):
         load_settings()
@@ -52,7 +52,7 @@ def test_a_misspelt_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) ->
         ("LOG_LEVEL", "loud"),
     ],
 )
-def test_a_value_out_of_range_is_named(
+def test_invalid_value_names_the_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"THUMBSTREAM_{name}", value)
@@ -60,7 +60,7 @@ def test_a_value_out_of_range_is_named(
         load_settings()
 
 
-def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBSTREAM_TOKENS", "hush-hush")
     settings = load_settings()
     assert "hush" not in repr(settings)

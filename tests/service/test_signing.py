@@ -46,7 +46,7 @@ async def closed(start: Start) -> Running:
     return await start(read_keys=f"{KEY},{OTHER}", tokens="web:upload")
 
 
-async def test_one_signature_opens_every_prefix_of_a_stream(closed: Running) -> None:
+async def test_one_signature_is_valid_for_every_prefix(closed: Running) -> None:
     key = await stored(closed)
     parameters = signed(f"/thumb/{key}").partition("?")[2]
     whole = (await closed.http.get(f"/thumb/{key}?{parameters}")).content
@@ -67,7 +67,7 @@ async def test_one_signature_opens_every_prefix_of_a_stream(closed: Running) -> 
         assert (await closed.http.get(url)).status_code == 200
 
 
-async def test_it_opens_nothing_else(closed: Running) -> None:
+async def test_signature_is_invalid_for_anything_else(closed: Running) -> None:
     key, other = await stored(closed), await stored(closed, seed=1)
     parameters = signed(f"/thumb/{key}").partition("?")[2]
     exp, sig = re.findall(r"=([^&]+)", parameters)
@@ -104,7 +104,7 @@ async def test_it_opens_nothing_else(closed: Running) -> None:
         assert (await closed.http.head(url)).status_code == 403
 
 
-async def test_the_end(closed: Running) -> None:
+async def test_expired_signature_is_rejected(closed: Running) -> None:
     key = await stored(closed)
     assert_problem(
         await closed.http.get(signed(f"/thumb/{key}", seconds=0)), 403, "signature_expired"
@@ -116,7 +116,7 @@ async def test_the_end(closed: Running) -> None:
     assert_problem(await closed.http.get(expired.replace(key, UNKNOWN)), 403, "bad_signature")
 
 
-async def test_no_answer_is_kept_longer_than_the_signature_is_good(closed: Running) -> None:
+async def test_max_age_ends_with_the_signature(closed: Running) -> None:
     key = await stored(closed)
     for path in (f"/thumb/{key}", f"/t/{key}/32", f"/decode/{key}", f"/thumbs?ids={key}"):
         url = signed(path)
@@ -131,7 +131,7 @@ async def test_no_answer_is_kept_longer_than_the_signature_is_good(closed: Runni
     assert max_age(unknown) < 5
 
 
-async def test_keys_are_rotated(closed: Running, start: Start) -> None:
+async def test_signing_keys_rotate(closed: Running, start: Start) -> None:
     key = await stored(closed)
     for one in (KEY, OTHER):
         assert (await closed.http.get(signed(f"/thumb/{key}", key=one))).status_code == 200
@@ -139,14 +139,14 @@ async def test_keys_are_rotated(closed: Running, start: Start) -> None:
     assert_problem(await later.http.get(signed(f"/thumb/{key}")), 403, "bad_signature")
 
 
-async def test_every_stream(closed: Running) -> None:
+async def test_signature_of_all_streams(closed: Running) -> None:
     key, other = await stored(closed), await stored(closed, seed=1)
     parameters = signed("*")
     for url in (f"/thumb/{key}?", f"/t/{other}/16?", f"/thumbs?ids={key},{other}&"):
         assert (await closed.http.get(url + parameters)).status_code == 200
 
 
-async def test_a_token_opens_and_the_answer_is_its_holders_own(closed: Running) -> None:
+async def test_bearer_token_reads_are_private(closed: Running) -> None:
     key = await stored(closed)
     bearer = {"Authorization": "Bearer upload"}
     answer = await closed.http.get(f"/thumb/{key}", headers=bearer)
@@ -155,14 +155,14 @@ async def test_a_token_opens_and_the_answer_is_its_holders_own(closed: Running) 
     assert_problem(wrong, 401, "unauthorized")
 
 
-async def test_where_no_token_is_configured_none_opens(start: Start) -> None:
+async def test_bearer_token_needs_configured_tokens(start: Start) -> None:
     running = await start(read_keys=KEY)
     key = await stored(running)
     answer = await running.http.get(f"/thumb/{key}", headers={"Authorization": "Bearer any"})
     assert_problem(answer, 403, "bad_signature")
 
 
-async def test_a_budget_and_the_urls_that_it_names(closed: Running) -> None:
+async def test_budget_signs_the_urls_of_its_plan(closed: Running) -> None:
     ids = [await stored(closed, seed) for seed in range(3)]
     body = json.dumps({"ids": ids, "total_bytes": 300})
     assert_problem(await closed.http.post("/budget", content=body), 403, "bad_signature")
@@ -185,14 +185,14 @@ async def test_a_budget_and_the_urls_that_it_names(closed: Running) -> None:
     assert all("sig=" not in url for url in answer.json()["urls"])
 
 
-async def test_what_is_no_stream_needs_no_signature(closed: Running) -> None:
+async def test_other_routes_need_no_signature(closed: Running) -> None:
     for path in ("/healthz", "/readyz", "/metrics", "/models", "/", "/openapi.json"):
         assert (await closed.http.get(path)).status_code == 200
     assert (await closed.http.options(f"/thumb/{UNKNOWN}")).status_code == 204
     assert_problem(await closed.http.post("/decode", content=b"stream"), 422, "unknown_model")
 
 
-async def test_without_keys_reads_are_open_and_parameters_mean_nothing(running: Running) -> None:
+async def test_without_keys_signature_parameters_are_ignored(running: Running) -> None:
     key = (await running.upload())["id"]
     answer = await running.http.get(f"/thumb/{key}?exp=1&sig=x")
     assert answer.headers["cache-control"] == IMMUTABLE
@@ -201,7 +201,7 @@ async def test_without_keys_reads_are_open_and_parameters_mean_nothing(running: 
 # The form, as the documentation has it
 
 
-def test_the_documented_example() -> None:
+def test_documented_example() -> None:
     sig = signature(KEY.encode(), EXAMPLE_ID, EXAMPLE_EXPIRY)
     text = DOCS.read_text()
     assert f"/thumb/{EXAMPLE_ID}?bytes=48&exp={EXAMPLE_EXPIRY}&sig={sig}" in text
@@ -220,7 +220,7 @@ def test_the_documented_example() -> None:
         ("sh", ["sh", "-c"]),
     ],
 )
-def test_the_documented_programs_sign_like_the_service(language: str, program: list[str]) -> None:
+def test_documented_programs_sign_like_the_service(language: str, program: list[str]) -> None:
     section = DOCS.read_text().partition("## Signed reads")[2]
     [code] = re.findall(rf"^```{language}\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
     assert shutil.which(program[0])
@@ -245,11 +245,11 @@ def test_the_documented_programs_sign_like_the_service(language: str, program: l
         ("/t/a", "", None),
     ],
 )
-def test_what_is_signed(path: str, query: str, streams: str | None) -> None:
+def test_streams_of_a_request(path: str, query: str, streams: str | None) -> None:
     assert streams_of(path, query) == streams
 
 
-def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sign_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sign", f"/thumb/{UNKNOWN}", "--expires", "1h"]) == 1
     assert "THUMBSTREAM_READ_KEYS" in capsys.readouterr().err
     monkeypatch.setenv("THUMBSTREAM_READ_KEYS", f"{KEY},{OTHER}")

@@ -48,7 +48,7 @@ def finished(recorded: InMemorySpanExporter) -> dict[str, ReadableSpan]:
     return {span.name: span for span in recorded.get_finished_spans()}
 
 
-async def test_an_upload_and_its_steps(
+async def test_upload_span_has_a_child_for_each_step(
     http: httpx.AsyncClient, recorded: InMemorySpanExporter
 ) -> None:
     answer = await http.post(
@@ -72,7 +72,7 @@ async def test_an_upload_and_its_steps(
         assert f"{step.context.trace_id:032x}" == TRACE
 
 
-async def test_the_hot_path(
+async def test_spans_of_the_hot_path(
     http: httpx.AsyncClient, running: Running, recorded: InMemorySpanExporter
 ) -> None:
     key = (await running.upload())["id"]
@@ -85,7 +85,7 @@ async def test_the_hot_path(
     }  # fmt: skip
 
 
-async def test_a_failure_is_marked(
+async def test_failed_request_marks_its_span(
     http: httpx.AsyncClient, running: Running, recorded: InMemorySpanExporter
 ) -> None:
     running.store.down = True
@@ -95,7 +95,7 @@ async def test_a_failure_is_marked(
     assert [event.name for event in spans["store get"].events] == ["exception"]
 
 
-async def test_log_lines_name_the_trace(
+async def test_logs_have_the_trace_id(
     http: httpx.AsyncClient,
     running: Running,
     recorded: InMemorySpanExporter,
@@ -108,7 +108,7 @@ async def test_log_lines_name_the_trace(
     assert f'"trace_id": "{TRACE}"' in JsonFormatter().format(record)
 
 
-def test_off_means_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_endpoint_the_sdk_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracing.span("a") is tracing.span("b")
     assert tracing.ids() == {}
     program = (
@@ -121,7 +121,7 @@ def test_off_means_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_without_the_extra_it_says_so_and_serves(
+def test_missing_otel_extra_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(tracing.ENDPOINTS[0], "http://127.0.0.1:9")
@@ -132,7 +132,7 @@ def test_without_the_extra_it_says_so_and_serves(
     assert "thumbstream[otel]" in caplog.text
 
 
-def test_a_collector_receives_them(launch: Launch) -> None:
+def test_otlp_collector_receives_spans(launch: Launch) -> None:
     received: Queue[tuple[str, bytes]] = Queue()
 
     class Collector(BaseHTTPRequestHandler):

@@ -10,7 +10,7 @@ from service_harness import until
 from thumbstream.workers import OverloadedError, Workers
 
 
-async def test_jobs_run_off_the_event_loop_and_bring_their_result() -> None:
+async def test_jobs_run_off_the_event_loop_and_return_their_result() -> None:
     workers = Workers(1, 0)
     assert await workers.run(lambda: threading.current_thread().name) != "MainThread"
     with pytest.raises(ZeroDivisionError):
@@ -19,7 +19,7 @@ async def test_jobs_run_off_the_event_loop_and_bring_their_result() -> None:
     await workers.close()
 
 
-async def test_a_full_queue_refuses_at_once_and_takes_again_later() -> None:
+async def test_full_queue_rejects_at_once_and_recovers() -> None:
     workers, gate = Workers(2, 1), threading.Event()
     jobs = [asyncio.create_task(workers.run(lambda: gate.wait(10))) for _ in range(3)]
     await until(lambda: workers.running == 2 and workers.waiting == 1)
@@ -33,7 +33,7 @@ async def test_a_full_queue_refuses_at_once_and_takes_again_later() -> None:
     await workers.close()
 
 
-async def test_a_waiting_job_whose_caller_left_never_runs() -> None:
+async def test_cancelled_job_in_the_queue_never_runs() -> None:
     workers, gate, ran = Workers(1, 5), threading.Event(), []
     first = asyncio.create_task(workers.run(lambda: gate.wait(10)))
     await until(lambda: workers.running == 1)
@@ -48,7 +48,7 @@ async def test_a_waiting_job_whose_caller_left_never_runs() -> None:
     await workers.close()
 
 
-async def test_a_running_job_keeps_its_place_when_its_caller_leaves() -> None:
+async def test_running_job_keeps_its_slot_when_cancelled() -> None:
     workers, gate = Workers(1, 0), threading.Event()
     job = asyncio.create_task(workers.run(lambda: gate.wait(10)))
     await until(lambda: workers.running == 1)
@@ -62,7 +62,7 @@ async def test_a_running_job_keeps_its_place_when_its_caller_leaves() -> None:
     await workers.close()
 
 
-async def test_close_drops_what_waits_and_lets_end_what_runs() -> None:
+async def test_close_drops_queued_jobs_and_waits_for_running_ones() -> None:
     workers, gate, ended = Workers(1, 5), threading.Event(), []
     running = asyncio.create_task(workers.run(lambda: ended.append(gate.wait(10))))
     await until(lambda: workers.running == 1)

@@ -1,4 +1,4 @@
-"""The ASGI application: FastAPI with its middleware, and the hot path beside it.
+"""The ASGI application: FastAPI with its middleware, and the hot path.
 
 every request   concurrency limit -> signed URLs (where reads are signed)
 stream reads    -> hot path                      /thumb /t /thumbs /thumbs.json
