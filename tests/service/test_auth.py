@@ -14,7 +14,13 @@ import pytest
 from fakes import photo
 from service_harness import UNKNOWN, Running, Start, assert_problem, until
 
-from thumbstream.http.auth import MAX_ADDRESS_BUCKETS, BearerAuth, RateLimit, _network
+from thumbstream.http.auth import (
+    MAX_ADDRESS_BUCKETS,
+    STORE_TIMEOUT_SECONDS,
+    BearerAuth,
+    RateLimit,
+    _network,
+)
 from thumbstream.http.errors import RateLimitedError, UnauthorizedError
 
 PNG = {"Content-Type": "image/png"}
