@@ -143,14 +143,38 @@ def test_rate_is_that_of_the_distribution() -> None:
     torch.testing.assert_close(rate.interval_probability(off, sigma, step), expected)
 
 
-def test_static_probabilities_add_up_to_one() -> None:
-    model = rate.StaticRate(1)
-    step = torch.full((1, 1, 4, 4), 0.7)
-    bits = torch.stack([model(torch.full_like(step, 0.7 * k), step) for k in range(-40, 41)])
+def test_probabilities_of_coefficients_add_up_to_one() -> None:
+    model = rate.FrequencyRate(1)
+    step, width = torch.full((1, 1, 4, 4), 0.7), torch.zeros(1, 1)
+    known = torch.randn_like(step)
+    bits = torch.stack(
+        [model(torch.full_like(step, 0.7 * k), step, known, step, width) for k in range(-40, 41)]
+    )
     torch.testing.assert_close((2**-bits).sum(0), torch.ones_like(step), atol=1e-3, rtol=0)
 
 
-def test_static_tables_grow_with_the_grid() -> None:
+def test_coefficients_depend_on_earlier_ones_alone() -> None:
+    """Those of lower frequencies, and of one frequency those of earlier channels."""
+    torch.manual_seed(2)
+    model = rate.FrequencyRate(3)
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.3)
+    y, known = torch.randn(2, 1, 3, 4, 4)
+    step, width = torch.ones_like(y), torch.zeros(1, 1)
+    before = model(y, step, known, step, width)
+    changed = known.clone()
+    changed[:, 1, 1, 1] += 3
+    depends = model(y, step, changed, step, width) != before
+    sums = torch.arange(4)[:, None] + torch.arange(4)
+    assert depends[0, 2, 1, 1]
+    assert depends[0, 0, 2, 1]
+    assert not depends[0, :2, 1, 1].any()
+    later = sums > 2
+    later[1, 1] = True
+    assert not depends[:, :, ~later].any()
+
+
+def test_tables_grow_with_the_grid() -> None:
     narrow, wide = rate.interpolation(4), rate.interpolation(32)
     assert wide.shape == (32, rate.NODES)
     assert wide[:4].equal(narrow)
@@ -251,7 +275,7 @@ def test_transform_codes_pictures_of_any_grid(
     coded = net(x, torch.tensor([0.0, 1.0]), "float32", truncated=truncated, noise=True)
     assert coded.x_hat.shape == x.shape
     assert coded.bits.shape == (2,)
-    assert (coded.bits > coded.static_bits).all()
+    assert (coded.bits > coded.first_bits).all()
     first = net.first_look(x, 0.5, "float32")
     assert first.x_hat.shape == x.shape
     assert (first.bits > 0).all()

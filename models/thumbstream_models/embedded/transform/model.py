@@ -5,7 +5,7 @@
     x --lapping, blocks--+--KLT------------+
                          +--Analysis-------+--> y --scales, quantisation--> y_hat --> x_hat
                                                       |
-                      StaticRate (first group, DCT), ContextRate (the others) --> bits
+                      FrequencyRate (first group, DCT), ContextRate (the others) --> bits
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from thumbstream_models.embedded.transform.linear import (
     to_frequencies,
 )
 from thumbstream_models.embedded.transform.networks import Analysis, Synthesis, width_of
-from thumbstream_models.embedded.transform.rate import ContextRate, StaticRate
+from thumbstream_models.embedded.transform.rate import ContextRate, FrequencyRate
 from thumbstream_models.training.precision import autocast
 
 _LARGEST_LOG_SCALE = 1.5
@@ -33,8 +33,8 @@ _LARGEST_LOG_SCALE = 1.5
 class Coded:
     """A batch as the transform codes it."""
 
-    static_bits: Tensor
-    """``(B,)``, of the coefficients over cells."""
+    first_bits: Tensor
+    """``(B,)``, of the first group: coefficients of the DCT over cells."""
     bits: Tensor
     """``(B,)``, of all latents."""
     x_hat: Tensor
@@ -49,7 +49,8 @@ class Transform(nn.Module):
         self.groups = config.groups
         self.linear = linear
         self.analysis, self.synthesis = Analysis(config), Synthesis(config)
-        self.static, self.context = StaticRate(config.groups[0]), ContextRate(config)
+        self.frequencies = FrequencyRate(config.groups[0])
+        self.context = ContextRate(config)
         self.log_scale = nn.Parameter(torch.zeros(config.channels))
 
     def forward(
@@ -74,13 +75,14 @@ class Transform(nn.Module):
         else:
             q = quantisation.uniform(y, nominal, noise=noise)
         y_hat = torch.cat([from_frequencies(q.value[:, :first]), q.value[:, first:]], 1)
-        static_bits = self.static(q.centre[:, :first], q.interval[:, :first])
-        context_bits = self.context(
-            q.centre[:, first:], q.interval[:, first:], y_hat, q.step, width_of(nominal)[:, None]
+        width = width_of(nominal)[:, None]
+        first_bits = self.frequencies(
+            q.centre[:, :first], q.interval[:, :first], q.value[:, :first], q.step[:, :first], width
         )
-        static_bits, context_bits = static_bits.sum((1, 2, 3)), context_bits.sum((1, 2, 3))
+        other_bits = self.context(q.centre[:, first:], q.interval[:, first:], y_hat, q.step, width)
+        first_bits, other_bits = first_bits.sum((1, 2, 3)), other_bits.sum((1, 2, 3))
         drawn = self.draw(y_hat, q.step, nominal, precision)
-        return Coded(static_bits, static_bits + context_bits, drawn)
+        return Coded(first_bits, first_bits + other_bits, drawn)
 
     def latents(self, x: Tensor, precision: str) -> Tensor:
         """Scaled latents ``(B, C, h, w)``; those of the first group are DCT coefficients."""
@@ -105,8 +107,10 @@ class Transform(nn.Module):
         """Code the first group alone, and draw it with the linear part alone."""
         first = self.groups[0]
         y = self.latents(x, precision)
-        q = quantisation.uniform(y[:, :first], y.new_full((len(x),), step), noise=False)
-        bits = self.static(q.centre, q.interval).sum((1, 2, 3))
+        nominal = y.new_full((len(x),), step)
+        q = quantisation.uniform(y[:, :first], nominal, noise=False)
+        width = width_of(nominal)[:, None]
+        bits = self.frequencies(q.centre, q.interval, q.value, q.step, width).sum((1, 2, 3))
         cells = torch.cat([from_frequencies(q.value), torch.zeros_like(y[:, first:])], 1)
         return Coded(bits, bits, self.linear.inverse(cells / self.scales()))
 

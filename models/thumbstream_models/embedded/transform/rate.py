@@ -1,10 +1,10 @@
 """Bits of latents, by models as small as the integer tables of a client.
 
-Coefficients of the DCT over cells come first in a stream and have static tables: mixtures of two
-Gaussians, by channel and frequency. All other latents follow in groups of channels; their Gaussians
-come from a network over what is known of the cell and of its four neighbours, and from a linear
-prediction. In each group the even cells come first, as on a checkerboard, and the odd ones know
-them.
+Coefficients of the DCT over cells come first in a stream. They are mixtures of two Gaussians, from
+a table of channels and frequencies and a linear model of what came before. All other latents follow
+in groups of channels; their Gaussians come from a network over what is known of the cell and of its
+four neighbours, and from a linear prediction. In each group the even cells come first, as on a
+checkerboard, and the odd ones know them.
 
 The transform is trained against this model, so that it does not rely on dependencies that the
 context model of a stream is too small to find.
@@ -22,6 +22,9 @@ from thumbstream_models.embedded.transform.config import ModelConfig
 
 NODES = 6
 """Static tables have parameters at the frequencies 0, 1, 3, 7, 15 and 31 of each direction."""
+_VALUE_REACH = 3
+"""Differences of frequencies, up to which coefficients predict each other's value."""
+_MAGNITUDE_REACH = 2
 _KINDS = 3
 """Of features: value, sign, magnitude."""
 _FEATURES = 2 * _KINDS
@@ -35,8 +38,18 @@ _SIGN_SLOPE = 0.7
 _VALUE_SCALE = 0.5
 
 
-class StaticRate(nn.Module):
-    """Bits of DCT coefficients, each under a distribution of its channel and frequency."""
+class FrequencyRate(nn.Module):
+    """Bits of DCT coefficients given those that come before, with few weights for any grid.
+
+    Coefficients come by growing sums of their two frequencies, and at one frequency channel by
+    channel. A table has the scale of each channel and frequency. To it come the magnitudes of
+    earlier coefficients: of near frequencies, by the differences, and of all, by channels. The mean
+    is a linear prediction by the values at near frequencies.
+    """
+
+    near: Tensor
+    """``(K, K, side, side)``: 1 where the second channel comes before the first one's middle."""
+    magnitudes_near: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,22 +57,58 @@ class StaticRate(nn.Module):
         self.log_ratio = nn.Parameter(torch.full((channels, NODES, NODES), -1.0))
         self.mixture = nn.Parameter(torch.zeros(channels, NODES, NODES))
         self.mean = nn.Parameter(torch.zeros(channels))
+        self.by_width = nn.Parameter(torch.zeros(channels))
+        pair, side, small = (channels, channels), 2 * _VALUE_REACH + 1, 2 * _MAGNITUDE_REACH + 1
+        self.values = nn.Parameter(torch.zeros(*pair, side, side))
+        self.values_low = nn.Parameter(torch.zeros(*pair, side, side))
+        self.magnitudes = nn.Parameter(torch.zeros(channels, 2 * channels, small, small))
+        self.activity = nn.Parameter(torch.zeros(channels, 2 * channels))
+        near, smaller = _earlier_taps(channels, side), _earlier_taps(channels, small)
+        self.register_buffer("near", near, persistent=False)
+        self.register_buffer("magnitudes_near", torch.cat([smaller] * 2, 1), persistent=False)
 
-    def forward(self, coefficients: Tensor, interval: Tensor) -> Tensor:
-        """Bits of intervals around coefficients: ``(B, K, h, w)``, all of the same shape."""
-        rows, columns = coefficients.shape[2:]
+    def forward(
+        self, y: Tensor, interval: Tensor, y_hat: Tensor, step: Tensor, width: Tensor
+    ) -> Tensor:
+        """Bits of intervals around the coefficients ``y``: ``(B, K, h, w)``, as all arguments.
+
+        But ``width``: `networks.width_of` each picture's nominal step, ``(B, 1)``. ``y_hat`` and
+        ``step``: the coefficients as the decoder knows them.
+        """
+        rows, columns = y.shape[2:]
         size = math.sqrt(rows * columns)  # a picture of more cells has larger coefficients
-        down, across = (interpolation(n).to(coefficients) for n in (rows, columns))
+        down, across = (interpolation(n).to(y) for n in (rows, columns))
         scale, ratio, mixture = (
             down @ table @ across.T for table in (self.log_scale, self.log_ratio, self.mixture)
         )
-        mean = functional.pad((self.mean * size)[:, None, None], (0, columns - 1, 0, rows - 1))
+        scale = scale + self._scale_change(y_hat, step) + (self.by_width * width)[:, :, None, None]
         wide = torch.exp(scale.clamp(-6, 6)) * (size / 4)
         narrow = wide * torch.exp(ratio.clamp(-6, 6))
-        part, off = torch.sigmoid(mixture), (coefficients - mean).abs()
+        part, off = torch.sigmoid(mixture), (y - self._mean(y_hat)).abs()
         probability = part * interval_probability(off, wide, interval)
         probability = probability + (1 - part) * interval_probability(off, narrow, interval)
         return -torch.log2(probability.clamp_min(_LEAST))
+
+    def _mean(self, y_hat: Tensor) -> Tensor:
+        """A linear prediction by earlier coefficients; frequency 0 has a mean of its own."""
+        rows, columns = y_hat.shape[2:]
+        size = math.sqrt(rows * columns)
+        first = functional.pad((self.mean * size)[:, None, None], (0, columns - 1, 0, rows - 1))
+        near, low = (
+            functional.conv2d(y_hat, weights * self.near, padding=_VALUE_REACH)
+            for weights in (self.values, self.values_low)
+        )
+        return first + near + low / (1 + 0.5 * _frequency_sums(rows, columns).to(y_hat))
+
+    def _scale_change(self, y_hat: Tensor, step: Tensor) -> Tensor:
+        """What the magnitudes of earlier coefficients add to the logarithms of the scales."""
+        features = torch.cat([torch.log1p(y_hat.abs() / step), (y_hat != 0).to(y_hat)], 1)
+        weights = self.magnitudes * self.magnitudes_near
+        near = functional.conv2d(features, weights, padding=_MAGNITUDE_REACH)
+        sums = _frequency_sums(*y_hat.shape[2:]).flatten().to(y_hat)
+        earlier = (sums[:, None] < sums).to(y_hat)
+        means = features.flatten(2) @ (earlier / (1 + earlier.sum(0)))
+        return near + (self.activity @ means).view_as(near)
 
 
 class ContextRate(nn.Module):
@@ -173,6 +222,18 @@ def interpolation(count: int) -> Tensor:
     """
     place = torch.log2(1 + torch.arange(count).float())
     return (1 - (place[:, None] - torch.arange(NODES)).abs()).clamp_min(0)
+
+
+def _frequency_sums(rows: int, columns: int) -> Tensor:
+    return (torch.arange(rows)[:, None] + torch.arange(columns)).float()
+
+
+def _earlier_taps(channels: int, side: int) -> Tensor:
+    """``(K, K, side, side)``: 1 for coefficients that come before the one in the middle."""
+    offset = torch.arange(side) - side // 2
+    before = (offset[:, None] + offset < 0).float().expand(channels, channels, side, side).clone()
+    before[:, :, side // 2, side // 2] = torch.ones(channels, channels).tril(-1)
+    return before
 
 
 def _odd_cells(batch: int, rows: int, columns: int) -> Tensor:
