@@ -1,4 +1,4 @@
-"""The golden vectors of the embedded family; `make.py` writes them. See README.md."""
+"""Golden vectors of the embedded family, written by `make.py`. See README.md."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from thumbstream.codec.model_folder import Artifact
 from thumbstream.codec.tensors import Grid, cell_grid
 
 SMALL = EmbeddedParams(channels=5, planes=3, groups=(2, 3), starts=(0, 1, 0, 2, 1), base_step=1.5)
-"""In plane 1 the channels of the second group that have begun lie apart."""
+"""In plane 1 the started channels of the second group are not contiguous."""
 
 Vector = dict[str, Any]
 
 
 def small_vectors() -> Vector:
-    """A tiny model, whole, and states of one and of two layers on several grids."""
+    """A tiny model and states of one and of two layers on several grids."""
     rng = np.random.default_rng(77)
     tables = _tables(rng)
     model = EmbeddedContextModel(tables, EmbeddedQuantizer(SMALL))
@@ -44,7 +44,7 @@ def small_vectors() -> Vector:
 
 
 def model_vectors(artifact: Artifact) -> Vector:
-    """Whole streams of states under the tables of a published model."""
+    """Complete streams of states for the tables of a published model."""
     quantizer = EmbeddedQuantizer(EmbeddedParams.from_artifact(artifact))
     model = EmbeddedContextModel(artifact.arrays("entropy.npz"), quantizer)
     rng = np.random.default_rng(1511)
@@ -102,19 +102,19 @@ def _tables(rng: np.random.Generator) -> dict[str, NDArray[Any]]:
 def _states(
     model: EmbeddedContextModel, layers: int, grid: Grid, rng: np.random.Generator
 ) -> dict[str, States]:
-    """Finest states ``(layers, channels, cells)``: drawn from the model, random, extreme."""
+    """Final states ``(layers, channels, cells)``: sampled from the model, random, extreme."""
     quantizer = model.quantizer
     most = np.broadcast_to(quantizer.max_states, (layers, quantizer.params.channels, grid.cells))
     squares = np.indices(most.shape).sum(0) % 2
     return {
-        "probable": _drawn(model, layers, grid, rng),
+        "probable": _sampled(model, layers, grid, rng),
         "random": rng.integers(-most, most + 1).astype(np.int32),
         "all 0": np.zeros(most.shape, np.int32),
         "largest": (most * (2 * squares - 1)).astype(np.int32),
     }
 
 
-def _drawn(
+def _sampled(
     model: EmbeddedContextModel, layers: int, grid: Grid, rng: np.random.Generator
 ) -> States:
     context = EmbeddedContext(model, layers, grid)
@@ -143,6 +143,6 @@ def _coded(model: EmbeddedContextModel, states: States, grid: Grid) -> Vector:
 
 
 def _probabilities(model: EmbeddedContextModel, states: States, grid: Grid) -> list[list[int]]:
-    """Of every symbol, as they travel: of not 0, and of +1."""
-    trace = SymbolDecoder(encode_symbols(model, states, grid), model, len(states), grid)
-    return trace.probabilities()
+    """P(nonzero) and P(+1) times 2^16 of every symbol, in coding order."""
+    decoder = SymbolDecoder(encode_symbols(model, states, grid), model, len(states), grid)
+    return decoder.probabilities()

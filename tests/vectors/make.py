@@ -1,8 +1,8 @@
-"""Writes the golden vectors beside this file: ``python tests/vectors/make.py [--overwrite]``.
+"""Writes the golden vectors next to this file: ``python tests/vectors/make.py [--overwrite]``.
 
-Tests read the vectors and never write them. A file that exists and would change is left alone
-unless ``--overwrite`` is given: other bytes for the same symbols break every stream in the world.
-What the fields mean is told in README.md.
+Tests read the vectors and never write them. A file that would change is not written unless
+``--overwrite`` is given: other bytes for the same symbols break every stored stream. README.md
+explains the fields.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Vector = dict[str, Any]
 
 
 def header_vectors() -> Vector:
-    """Every short form, the other forms of every long side, cut headers, hostile ones."""
+    """All short forms, the other forms for every long side, truncated and hostile headers."""
     short = [(32, height) for height in range(1, 33)] + [(width, 32) for width in range(1, 32)]
     headers = [write_header(bitstream_id, *shape) for bitstream_id in (0, 7) for shape in short]
     headers += [bytes([first]) for first in range(0x7E, 0x96)]
@@ -105,7 +105,7 @@ def _parsed(header: bytes) -> Vector:
 
 
 def range_coder_vectors() -> list[Vector]:
-    """Decisions and their bytes: ordinary, extreme, and carries that run through 0xff bytes."""
+    """Decisions and their bytes: ordinary, extreme, and carries through 0xff bytes."""
     rng = random.Random(1511)
     any_probability = [rng.randint(1, 65535) for _ in range(600)]
     likely = [probability > rng.randrange(65536) for probability in any_probability]
@@ -139,9 +139,9 @@ def range_coder_vectors() -> list[Vector]:
 
 
 def _straddling(pending: int, seed: int = 0) -> tuple[list[int], list[bool], int, int]:
-    """Decisions that keep the number 1/2 inside the interval, until ``pending`` bytes wait for it.
+    """Decisions that keep the number 1/2 inside the interval until ``pending`` bytes depend on it.
 
-    Returns them, how far 1/2 lies above the interval's low end, and the interval's width.
+    Returns them, the distance from the low end of the interval to 1/2, and the interval's width.
     """
     rng = random.Random(seed)
     low, width, digits = 0, 1 << 32, 4
@@ -161,19 +161,19 @@ def _straddling(pending: int, seed: int = 0) -> tuple[list[int], list[bool], int
 
 
 def _carrying(pending: int) -> tuple[list[int], list[bool]]:
-    """The last decision is the part of the interval that begins just above 1/2."""
+    """The last decision selects the part of the interval that begins just above 1/2."""
     probabilities, bits, below_half, width = _straddling(pending)
     return [*probabilities, -(-((below_half + 1) << 16) // width)], [*bits, False]
 
 
 def _not_carrying(pending: int) -> tuple[list[int], list[bool]]:
-    """The last decision is the part of the interval that ends just below 1/2."""
+    """The last decision selects the part of the interval that ends just below 1/2."""
     probabilities, bits, below_half, width = _straddling(pending)
     return [*probabilities, (below_half << 16) // width], [*bits, True]
 
 
 def _carrying_at_the_end(pending: int) -> tuple[list[int], list[bool]]:
-    """No decision settles it: the shortest end of the stream happens to be 1/2 itself."""
+    """No decision determines it: the shortest end of the stream is 1/2 itself."""
     return next(
         (probabilities, bits)
         for probabilities, bits, below_half, width in (
@@ -193,11 +193,11 @@ def _range_coded(name: str, probabilities: Sequence[int], bits: Sequence[bool]) 
         "probabilities": list(probabilities),
         "bits": "".join("01"[bit] for bit in bits),
         "hex": data.hex(),
-        "known": [_decided(data[:n], probabilities) for n in range(len(data) + 1)],
+        "known": [_decodable(data[:n], probabilities) for n in range(len(data) + 1)],
     }
 
 
-def _decided(data: bytes, probabilities: Sequence[int]) -> int:
+def _decodable(data: bytes, probabilities: Sequence[int]) -> int:
     coder = RangeDecoder(data)
     for count, probability in enumerate(probabilities):
         if coder.decode(probability) is None:
@@ -217,7 +217,7 @@ def _tiny_tables(rng: np.random.Generator, iterations: int) -> dict[str, NDArray
 
 
 def context_model_vectors() -> Vector:
-    """A tiny model, whole, and code arrays on several grids."""
+    """A tiny model and code arrays on several grids."""
     rng = np.random.default_rng(31)
     tables = _tiny_tables(rng, 2)
     model = ContextModel(tables)
@@ -231,7 +231,7 @@ def context_model_vectors() -> Vector:
 
 
 def stops_vectors() -> Vector:
-    """A tiny model whose cells stop, in several patterns."""
+    """A tiny model with early stops, in several patterns."""
     rng = np.random.default_rng(8)
     tables = _tiny_tables(rng, 4)
     model = ContextModel(tables)
@@ -239,7 +239,7 @@ def stops_vectors() -> Vector:
     for rows, columns in ((1, 1), (1, 5), (4, 4), (3, 7)):
         grid = Grid(rows, columns)
         for name, ends in _stop_patterns(model, grid, rng).items():
-            codes = _drawn(model, grid, rng)
+            codes = _sampled(model, grid, rng)
             vectors.append(
                 _coded(
                     f"{name}, {rows} x {columns}", _stopped(codes, ends), model, grid, stops=True
@@ -251,7 +251,7 @@ def stops_vectors() -> Vector:
 def _stop_patterns(
     model: ContextModel, grid: Grid, rng: np.random.Generator
 ) -> dict[str, NDArray[np.intp]]:
-    """Iterations of every cell ``(rows, columns)``, from 1."""
+    """Number of iterations of every cell ``(rows, columns)``, at least 1."""
     row, column = np.indices((grid.rows, grid.columns))
     last = model.iterations
     return {
@@ -264,14 +264,14 @@ def _stop_patterns(
 
 
 def _stopped(codes: NDArray[np.float32], ends: NDArray[np.intp]) -> NDArray[np.float32]:
-    """``codes``, 0 where a cell has stopped, up to the first iteration in which all have."""
+    """``codes``, 0 in stopped cells, up to the first iteration without active cells."""
     active = np.arange(len(codes))[:, None, None] < ends
     iterations = int(active.any((1, 2)).sum())
     return np.where(active[:, None], codes, np.float32(0))[: iterations + 1]
 
 
 def model_vectors(model_id: str) -> Vector:
-    """Whole streams of codes or symbols under the tables of a published model."""
+    """Complete streams of codes or symbols for the tables of a published model."""
     artifact = open_artifact(ZOO / model_id)
     if artifact.family == "embedded":
         return embedded_vectors.model_vectors(artifact)
@@ -315,11 +315,11 @@ def model_vectors(model_id: str) -> Vector:
 def _code_arrays(
     model: ContextModel, grid: Grid, rng: np.random.Generator
 ) -> dict[str, NDArray[np.float32]]:
-    """Arrays ``(iterations, planes, rows, columns)``: drawn from the model, random, structured."""
+    """Arrays ``(iterations, planes, rows, columns)``: sampled from the model, random, patterns."""
     shape = (model.iterations, model.planes, grid.rows, grid.columns)
     squares = np.indices(shape).sum(0) % 2
     return {
-        "probable": _drawn(model, grid, rng),
+        "probable": _sampled(model, grid, rng),
         "random": rng.choice(np.array([-1, 1], np.float32), shape),
         "all -1": np.full(shape, -1, np.float32),
         "all +1": np.ones(shape, np.float32),
@@ -327,7 +327,7 @@ def _code_arrays(
     }
 
 
-def _drawn(model: ContextModel, grid: Grid, rng: np.random.Generator) -> NDArray[np.float32]:
+def _sampled(model: ContextModel, grid: Grid, rng: np.random.Generator) -> NDArray[np.float32]:
     codes = np.empty((model.iterations, model.planes, grid.cells), np.float32)
     context = Context(model, grid)
     for t in range(model.iterations):
@@ -335,9 +335,9 @@ def _drawn(model: ContextModel, grid: Grid, rng: np.random.Generator) -> NDArray
         for plane in range(model.planes):
             for half, cells in enumerate(half_planes(grid)):
                 probability = context.probabilities(plane, half)
-                drawn = np.where(rng.integers(0, 65536, len(cells)) < probability, 1, -1)
-                codes[t, plane, cells] = drawn
-                context.update(plane, half, drawn.astype(np.float32))
+                sampled = np.where(rng.integers(0, 65536, len(cells)) < probability, 1, -1)
+                codes[t, plane, cells] = sampled
+                context.update(plane, half, sampled.astype(np.float32))
     return codes.reshape(*codes.shape[:2], grid.rows, grid.columns)
 
 
@@ -382,7 +382,7 @@ def _probabilities(codes: NDArray[np.float32], model: ContextModel, grid: Grid) 
 
 
 def to_text(content: Any, depth: int = 0) -> str:
-    """JSON with a line for each vector, so that a diff shows which one changed."""
+    """JSON with one line per vector, so that a diff shows which one changed."""
     pad = " " * depth
     if isinstance(content, dict) and depth == 0:
         items = (f"{pad} {json.dumps(k)}: {to_text(v, depth + 1)}" for k, v in content.items())
@@ -396,19 +396,19 @@ def to_text(content: Any, depth: int = 0) -> str:
 
 
 def write(path: Path, content: Any, *, overwrite: bool) -> str:
-    """Write one file and return what was done; `FileExistsError` if it would change unasked."""
+    """Write one file; returns what was done. `FileExistsError` if it would change."""
     text = to_text(content) + "\n"
     before = path.read_text(encoding="utf-8") if path.exists() else None
     if before == text:
         return "unchanged"
     if before is not None and not overwrite:
-        raise FileExistsError(f"{path.name} would change; --overwrite does it all the same")
+        raise FileExistsError(f"{path.name} would change; use --overwrite to allow it")
     path.write_text(text, encoding="utf-8")
     return "written" if before is None else "overwritten"
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
-    """Make every file; returns 1 when one would have changed."""
+    """Make every file; returns 1 if one would have changed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--overwrite", action="store_true", help="change files that exist")
     parser.add_argument("--model", action="append", help="only the vectors of this published model")
@@ -424,15 +424,15 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
         makers["context-model"] = context_model_vectors
         makers["stops"] = stops_vectors
         makers["embedded"] = embedded_vectors.small_vectors
-    refused = 0
+    status = 0
     for name, make in makers.items():
         path = folder / f"{name}.json"
         try:
             print(f"{path.name}: {write(path, make(), overwrite=args.overwrite)}")
         except FileExistsError as error:
             print(error, file=sys.stderr)
-            refused = 1
-    return refused
+            status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
  *
  * A small network with integer weights sees all latents of a cell and of its four neighbors. All sums
  * stay below 2^24 and a shift is a product with a power of two, so float32 and float64 hold every
- * value exactly. docs/bitstream.md, "Context model of bitstream 7".
+ * value exactly. docs/bitstream.md, "Context model of format 7".
  */
 
 import { planeSize } from "./memory.js";
