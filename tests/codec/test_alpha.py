@@ -9,19 +9,19 @@ from codec_pictures import cut_out, photo_like
 from thumbstream.codec.alpha import fill_transparent, merge_alpha, split_alpha
 
 
-def test_an_opaque_picture_is_one_layer() -> None:
+def test_opaque_picture_has_one_layer() -> None:
     pixels = photo_like(0, 9, 16)
     np.testing.assert_array_equal(split_alpha(pixels), pixels[None])
 
 
-def test_alpha_is_a_grey_picture() -> None:
+def test_alpha_layer_is_grey() -> None:
     pixels = cut_out(1, 24, 32)
     colours, alpha = split_alpha(pixels)
     np.testing.assert_array_equal(alpha, pixels[..., 3:].repeat(3, -1))
     np.testing.assert_array_equal(colours, fill_transparent(pixels)[..., :3])
 
 
-def test_only_what_nobody_sees_is_changed() -> None:
+def test_visible_pixels_unchanged() -> None:
     pixels = cut_out(2, 32, 32)
     before, result = pixels.copy(), fill_transparent(pixels)
     seen = pixels[..., 3] > 0
@@ -31,14 +31,14 @@ def test_only_what_nobody_sees_is_changed() -> None:
     assert (result[~seen] != pixels[~seen]).any()
 
 
-def test_hidden_colours_do_not_matter() -> None:
+def test_hidden_colours_have_no_influence() -> None:
     pixels = cut_out(3, 32, 24)
     other = pixels.copy()
     other[pixels[..., 3] == 0, :3] = 7
     np.testing.assert_array_equal(fill_transparent(pixels), fill_transparent(other))
 
 
-def test_hidden_colours_are_like_those_beside_them() -> None:
+def test_hidden_colours_blend_their_surroundings() -> None:
     """Left of a hidden middle all is red, right of it all is blue."""
     pixels = np.zeros((8, 40, 4), np.uint8)
     pixels[:, :10] = 200, 0, 0, 255
@@ -49,13 +49,13 @@ def test_hidden_colours_are_like_those_beside_them() -> None:
     assert (np.diff(result[4, :, 0]) <= 0).all()
 
 
-def test_faint_colours_count_less() -> None:
+def test_colours_are_weighted_by_alpha() -> None:
     pixels = np.zeros((1, 3, 4), np.uint8)
     pixels[0, 0], pixels[0, 2] = (100, 100, 100, 250), (0, 0, 0, 25)
     assert fill_transparent(pixels)[0, 1, :3].tolist() == [91, 91, 91]
 
 
-def test_far_away_from_all_colour_there_is_still_one() -> None:
+def test_distant_hidden_pixels_are_filled() -> None:
     pixels = np.zeros((256, 256, 4), np.uint8)
     pixels[0, 0] = 9, 99, 199, 1
     np.testing.assert_array_equal(
@@ -64,7 +64,7 @@ def test_far_away_from_all_colour_there_is_still_one() -> None:
 
 
 @pytest.mark.parametrize("alpha", [0, 1, 255])
-def test_nothing_to_fill_or_nothing_to_fill_it_with(alpha: int) -> None:
+def test_fully_opaque_and_fully_transparent_unchanged(alpha: int) -> None:
     pixels = cut_out(4, 8, 8)
     pixels[..., 3] = alpha
     np.testing.assert_array_equal(fill_transparent(pixels), pixels)

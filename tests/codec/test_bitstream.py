@@ -50,7 +50,7 @@ def test_golden_headers(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS["cut"], ids=by_hex)
-def test_golden_cut_headers(vector: dict[str, Any]) -> None:
+def test_golden_truncated_headers(vector: dict[str, Any]) -> None:
     assert told(parse_header(bytes.fromhex(vector["hex"]))) == parsed(vector)
 
 
@@ -85,7 +85,7 @@ def shapes(long: int) -> set[tuple[int, int]]:
 
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("long", LONG_SIDES)
-def test_every_shape_comes_back(long: int, alpha: bool) -> None:
+def test_every_shape_round_trips(long: int, alpha: bool) -> None:
     for width, height in shapes(long):
         for bitstream_id in (0, 1, 7, MAX_BITSTREAM_ID):
             header = write_header(bitstream_id, width, height, alpha=alpha)
@@ -130,7 +130,7 @@ def test_every_first_byte() -> None:
             assert (header.width, header.height) == (long, long)
 
 
-def test_a_header_is_written_as_it_was_read() -> None:
+def test_parsed_header_is_written_identically() -> None:
     """No two spellings of one header: whatever is read complete is what the writer would write."""
     readable = 0
     for first in range(256):
@@ -155,7 +155,7 @@ def test_a_header_is_written_as_it_was_read() -> None:
 
 
 @pytest.mark.parametrize("long", LONG_SIDES)
-def test_a_cut_header_is_a_square_of_the_long_side(long: int) -> None:
+def test_truncated_header_is_a_square_of_the_long_side(long: int) -> None:
     header = write_header(9, long // 2, long)
     assert parse_header(header[:1]) == Header(None, long, long, 1)
     assert parse_header(header[:2]) == Header(9, long, long, 2)
@@ -177,7 +177,7 @@ def pixels_of(ratio: tuple[int, int]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: f"{ratio[0]}:{ratio[1]}")
-def test_every_ratio_comes_back(ratio: tuple[int, int]) -> None:
+def test_every_ratio_round_trips(ratio: tuple[int, int]) -> None:
     header = write_header(7, *pixels_of(ratio), aspect=ratio)
     found = parse_header(header + TAIL)
     assert found == Header(7, *pixels_of(ratio), 1, exact_aspect=ratio)
@@ -187,7 +187,7 @@ def test_every_ratio_comes_back(ratio: tuple[int, int]) -> None:
     assert many == header
 
 
-def test_ratios_have_first_bytes_of_their_own() -> None:
+def test_ratios_have_unique_first_bytes() -> None:
     named = {write_header(7, *pixels_of(ratio), aspect=ratio) for ratio in RATIOS}
     assert named == {bytes([first]) for first in range(0x7E, 0x96)}
 
@@ -195,7 +195,7 @@ def test_ratios_have_first_bytes_of_their_own() -> None:
 @pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: f"{ratio[0]}:{ratio[1]}")
 @pytest.mark.parametrize("permille", [Fraction(399, 100), 4, Fraction(401, 100)])
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_a_ratio_stands_for_those_near_it(
+def test_ratio_stands_for_nearby_ratios(
     ratio: tuple[int, int], permille: Fraction, sign: int
 ) -> None:
     """Less than 0.4 % away; unless the pixels' own ratio is nearer to the source."""
@@ -208,7 +208,7 @@ def test_a_ratio_stands_for_those_near_it(
 
 
 @pytest.mark.parametrize(("width", "height"), [(4, 3), (16, 9), (1, 1), (2, 1), (32, 21)])
-def test_ratios_that_the_pixels_have_need_no_code(width: int, height: int) -> None:
+def test_ratio_of_the_pixels_needs_no_code(width: int, height: int) -> None:
     shape = pixels_of((width, height))
     header = write_header(7, *shape, aspect=(width, height))
     assert header == write_header(7, *shape)
@@ -216,7 +216,7 @@ def test_ratios_that_the_pixels_have_need_no_code(width: int, height: int) -> No
     assert Fraction(*parse_header(header).aspect) == Fraction(width, height)
 
 
-def test_every_source_keeps_its_shape_and_the_nearest_ratio() -> None:
+def test_every_source_gets_its_shape_and_the_nearest_ratio() -> None:
     """Sources of all shapes: pixels never change, and what is shown is never farther from true."""
     rng = random.Random(7)
     named = 0
@@ -231,13 +231,13 @@ def test_every_source_keeps_its_shape_and_the_nearest_ratio() -> None:
     assert named > 100
 
 
-def test_a_ratio_needs_the_pixels_that_it_has() -> None:
+def test_ratio_requires_its_own_pixels() -> None:
     assert write_header(7, 32, 22, aspect=(3, 2)) == write_header(7, 32, 22)
     assert write_header(7, 21, 32, aspect=(3, 2)) == write_header(7, 21, 32)
 
 
 @pytest.mark.parametrize("bitstream_id", [0, 1, 127])
-def test_other_bitstreams_name_no_ratio(bitstream_id: int) -> None:
+def test_other_formats_name_no_ratio(bitstream_id: int) -> None:
     assert write_header(bitstream_id, 32, 21, aspect=(3, 2)) == write_header(bitstream_id, 32, 21)
 
 
@@ -248,30 +248,30 @@ def test_other_forms_name_no_ratio() -> None:
 
 
 @pytest.mark.parametrize("aspect", [(0, 1), (1, 0), (-3, 2), (3, -2)])
-def test_ratios_that_are_none(aspect: tuple[int, int]) -> None:
+def test_rejects_invalid_ratio(aspect: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="aspect ratio must be positive"):
         write_header(7, 32, 21, aspect=aspect)
 
 
 @pytest.mark.parametrize("size", [-8, 0, 7, 9, 33, 255, 257, 264, 1 << 40])
-def test_sizes_out_of_range(size: int) -> None:
+def test_rejects_size_out_of_range(size: int) -> None:
     with pytest.raises(ValueError, match="multiple of 8 from 8 to 256"):
         check_size(size)
     with pytest.raises(ValueError, match="multiple of 8 from 8 to 256"):
         write_header(0, size, 1)
 
 
-def test_sizes_in_range_are_returned() -> None:
+def test_accepts_size_in_range() -> None:
     assert [check_size(size) for size in LONG_SIDES] == list(LONG_SIDES)
 
 
 @pytest.mark.parametrize(("width", "height"), [(32, 0), (0, 32), (32, -1)])
-def test_no_pixels_no_header(width: int, height: int) -> None:
+def test_rejects_empty_picture(width: int, height: int) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         write_header(0, width, height)
 
 
 @pytest.mark.parametrize("bitstream_id", [-1, 128, 255])
-def test_bitstream_ids_out_of_range(bitstream_id: int) -> None:
+def test_rejects_bitstream_id_out_of_range(bitstream_id: int) -> None:
     with pytest.raises(ValueError, match=r"must be in 0\.\.127"):
         write_header(bitstream_id, 32, 32)

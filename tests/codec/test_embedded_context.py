@@ -53,7 +53,7 @@ def assert_same_probabilities(tables: Tables, layers: int, grid: Grid, seed: int
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 2)], ids=str)
-def test_the_reference_computes_the_same(shape: tuple[int, int], layers: int) -> None:
+def test_same_probabilities_as_the_reference(shape: tuple[int, int], layers: int) -> None:
     assert_same_probabilities(embedded_tables(seed=layers), layers, Grid(*shape), 5)
 
 
@@ -64,7 +64,7 @@ def test_shifts_round_down(shifts: tuple[int, int, int]) -> None:
     assert_same_probabilities(tables, 1, Grid(2, 2), 4)
 
 
-def test_at_the_edge_of_what_float32_holds() -> None:
+def test_exact_at_the_limit_of_float32() -> None:
     """Biases that leave just enough room for all the weights, everywhere."""
     rng = np.random.default_rng(1)
     tables = embedded_tables(hidden=64, second=40)
@@ -91,7 +91,7 @@ def test_logits_are_rounded_down(b2: int) -> None:
 
 
 @pytest.mark.parametrize(("b2", "entry"), [(-(2**20), 0), (-8193, 0), (8192, -1), (2**20, -1)])
-def test_logits_beyond_the_table_end_at_its_ends(b2: int, entry: int) -> None:
+def test_logits_are_clipped_to_the_table(b2: int, entry: int) -> None:
     nonzero, _ = EmbeddedContext(biased(b2), 1, Grid(1, 1)).probabilities(QUANTIZER.steps[0])
     expected = int(embedded_tables()["probability"][entry])
     assert set(nonzero.reshape(-1).tolist()) == {expected}
@@ -105,7 +105,7 @@ def biased(b2: int) -> EmbeddedContextModel:
     return EmbeddedContextModel({**tables, "b2": np.full_like(tables["b2"], b2)}, QUANTIZER)
 
 
-def test_groups_start_again_in_every_plane() -> None:
+def test_groups_restart_in_every_plane() -> None:
     """Tables that tell refined groups from those that are not: a plane's first step sees none."""
     tables = embedded_tables()
     tables["a"], tables["b"] = np.zeros_like(tables["a"]), np.full_like(tables["b"], 100)
@@ -128,7 +128,7 @@ NAMES = tuple(embedded_tables())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_missing_table(name: str) -> None:
+def test_rejects_missing_table(name: str) -> None:
     tables = embedded_tables()
     del tables[name]
     with pytest.raises(ArtifactError, match=name):
@@ -145,14 +145,14 @@ RESHAPED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("how", RESHAPED)
-def test_a_table_of_another_shape(name: str, how: str) -> None:
+def test_rejects_wrong_shape(name: str, how: str) -> None:
     tables = embedded_tables()
     tables[name] = RESHAPED[how](tables[name])
     with pytest.raises(ArtifactError, match="shape"):
         EmbeddedContextModel(tables, QUANTIZER)
 
 
-def test_tables_of_another_layout() -> None:
+def test_rejects_tables_of_other_params() -> None:
     for layout in (
         EmbeddedParams(12, 5, GROUPS, STARTS, 2.0),
         EmbeddedParams(12, 4, (6, 6), STARTS, 2.0),
@@ -162,7 +162,7 @@ def test_tables_of_another_layout() -> None:
             EmbeddedContextModel(embedded_tables(), EmbeddedQuantizer(layout))
 
 
-def test_no_hidden_units() -> None:
+def test_rejects_no_hidden_units() -> None:
     for sizes in ({"hidden": 0}, {"second": 0}):
         with pytest.raises(ArtifactError, match="shape"):
             EmbeddedContextModel(embedded_tables(**sizes), QUANTIZER)
@@ -170,14 +170,14 @@ def test_no_hidden_units() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "bool", "uint64", "U3", "O"])
-def test_a_table_that_is_not_of_its_integers(name: str, dtype: str) -> None:
+def test_rejects_wrong_dtype(name: str, dtype: str) -> None:
     tables = embedded_tables()
     tables[name] = tables[name].astype(dtype)
     with pytest.raises(ArtifactError, match=name):
         EmbeddedContextModel(tables, QUANTIZER)
 
 
-def test_a_probability_of_zero() -> None:
+def test_rejects_zero_probability() -> None:
     tables = embedded_tables()
     tables["probability"][77] = 0  # type: ignore[call-overload]
     with pytest.raises(ArtifactError, match="zero or one"):
@@ -202,7 +202,7 @@ def room(tables: Tables) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", ["b1", "bm", "b2"])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_sums_beyond_float32(name: str, sign: int) -> None:
+def test_rejects_sums_beyond_float32(name: str, sign: int) -> None:
     tables = embedded_tables()
     most = room(tables)[name]
     EmbeddedContextModel({**tables, name: np.full_like(tables[name], sign * most)}, QUANTIZER)
@@ -212,7 +212,7 @@ def test_sums_beyond_float32(name: str, sign: int) -> None:
         )
 
 
-def test_predictions_beyond_float32() -> None:
+def test_rejects_predictions_beyond_float32() -> None:
     """Values of 9 planes reach 9,841, and those of four neighbours four times as much."""
     layout = EmbeddedParams(12, 9, (12,), (0,) * 12, 2.0)
     quantizer, tables = EmbeddedQuantizer(layout), embedded_tables(layout)
@@ -225,7 +225,7 @@ def test_predictions_beyond_float32() -> None:
 
 
 @pytest.mark.parametrize("shift", [0, 3, 16])
-def test_predictions_round_down_and_are_limited(shift: int) -> None:
+def test_predictions_round_down_and_are_clipped(shift: int) -> None:
     tables = embedded_tables(seed=5)
     tables["prediction_shifts"] = np.full(4, shift, np.uint8)
     tables["gain"] *= 8
@@ -233,14 +233,14 @@ def test_predictions_round_down_and_are_limited(shift: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["b1", "bm", "b2"])
-def test_the_least_int32_is_no_way_around_the_limit(name: str) -> None:
+def test_smallest_int32_does_not_bypass_the_limit(name: str) -> None:
     tables = embedded_tables()
     with pytest.raises(ArtifactError, match="float32"):
         EmbeddedContextModel({**tables, name: np.full_like(tables[name], -(2**31))}, QUANTIZER)
 
 
 @pytest.mark.parametrize("place", range(3))
-def test_a_shift_that_is_too_far(place: int) -> None:
+def test_rejects_too_large_shift(place: int) -> None:
     for shift in (17, 255):
         shifts = np.array([2, 4, 3], np.uint8)
         shifts[place] = shift
@@ -249,7 +249,7 @@ def test_a_shift_that_is_too_far(place: int) -> None:
 
 
 @pytest.mark.parametrize("plane", range(4))
-def test_a_shift_of_predictions_that_is_too_far(plane: int) -> None:
+def test_rejects_too_large_prediction_shift(plane: int) -> None:
     shifts = np.full(4, 5, np.uint8)
     shifts[plane] = 17
     with pytest.raises(ArtifactError, match="over 16"):

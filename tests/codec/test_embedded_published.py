@@ -48,6 +48,7 @@ if os.environ.get(PICTURES):
     SETS["real"] = lambda: real_pictures(32, REAL_SET)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_mean_quality_never_falls(codec: EmbeddedCodec, name: str) -> None:
     """At every byte; also on real pictures where there are some."""
@@ -65,7 +66,7 @@ def test_mean_quality_never_falls(codec: EmbeddedCodec, name: str) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_prefixes_together_are_each(codec: EmbeddedCodec, shape: tuple[int, int]) -> None:
+def test_prefixes_together_equal_single_ones(codec: EmbeddedCodec, shape: tuple[int, int]) -> None:
     """A batch of the synthesis network draws what it draws one by one."""
     stream = codec.encode(photo_like(3, *shape), max_bytes=200)
     header = parse_header(stream)
@@ -86,8 +87,9 @@ def test_transparency(codec: EmbeddedCodec) -> None:
     assert errors[-1] < 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 128])
-def test_the_search_is_worth_its_time(codec: EmbeddedCodec, size: int) -> None:
+def test_optimization_improves_quality(codec: EmbeddedCodec, size: int) -> None:
     """Of a stream for so many bytes, beside as much of one that may be cut anywhere."""
     gains = []
     for pixels in synthetic_pictures():

@@ -20,7 +20,7 @@ def opaque(pixels: Pixels) -> Pixels:
 
 
 @pytest.mark.parametrize("shape", [(32, 21, 3), (5, 16, 16, 3), (2, 3, 8, 8, 3)], ids=str)
-def test_opaque_alpha_changes_nothing(shape: tuple[int, ...]) -> None:
+def test_opaque_alpha_has_no_influence(shape: tuple[int, ...]) -> None:
     a, b = noise(1, *shape), noise(2, *shape)
     for measure in (ssim, psnr):
         np.testing.assert_allclose(measure(opaque(a), opaque(b)), measure(a, b), rtol=1e-12)
@@ -28,7 +28,7 @@ def test_opaque_alpha_changes_nothing(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("measure", [ssim, psnr])
-def test_one_picture_against_many(measure: type) -> None:
+def test_broadcasts_one_picture_against_many(measure: type) -> None:
     """As a curve is measured."""
     for channels in (3, 4):
         picture, others = noise(3, 24, 24, channels), noise(4, 6, 24, 24, channels)
@@ -36,7 +36,7 @@ def test_one_picture_against_many(measure: type) -> None:
         np.testing.assert_allclose(measure(picture, others), expected)
 
 
-def test_what_alpha_hides_counts_nothing() -> None:
+def test_hidden_colours_have_no_influence() -> None:
     a = noise(5, 32, 32, 4)
     b = a.copy()
     a[8:, :, 3] = b[8:, :, 3] = 0
@@ -46,7 +46,7 @@ def test_what_alpha_hides_counts_nothing() -> None:
 
 
 @pytest.mark.parametrize("colour", [0, 128, 255])
-def test_a_wrong_alpha_counts_whatever_the_colour(colour: int) -> None:
+def test_wrong_alpha_lowers_quality_for_any_colour(colour: int) -> None:
     """On one background at least it is seen; over one grey alone a grey ball would hide it."""
     a = np.full((32, 32, 4), colour, np.uint8)
     a[..., 3] = 255
@@ -56,7 +56,7 @@ def test_a_wrong_alpha_counts_whatever_the_colour(colour: int) -> None:
     assert float(ssim(a, b)) < 0.95
 
 
-def test_the_definition() -> None:
+def test_psnr_with_alpha_matches_its_definition() -> None:
     a, b = noise(6, 16, 24, 4), noise(7, 16, 24, 4)
     shown = [
         [

@@ -22,7 +22,7 @@ GREY = np.full((16, 16, 3), 128, np.uint8)
         ("bytes:64", "bytes", 64),
     ],
 )
-def test_targets(text: str, measure: str, goal: float) -> None:
+def test_parses_targets(text: str, measure: str, goal: float) -> None:
     assert Target.parse(text) == Target(measure, goal)
 
 
@@ -36,7 +36,7 @@ def test_targets(text: str, measure: str, goal: float) -> None:
         "msssim:0.9",
     ],
 )
-def test_texts_that_are_no_target(text: str) -> None:
+def test_rejects_invalid_text(text: str) -> None:
     with pytest.raises(ValueError, match="target"):
         Target.parse(text)
 
@@ -44,12 +44,12 @@ def test_texts_that_are_no_target(text: str) -> None:
 @pytest.mark.parametrize(
     ("measure", "goal"), [("bytes", 6.5), ("bytes", 0), ("ssim", 2), ("psnr", float("nan"))]
 )
-def test_goals_that_are_none(measure: str, goal: float) -> None:
+def test_rejects_invalid_values(measure: str, goal: float) -> None:
     with pytest.raises(ValueError, match="target"):
         Target(measure, goal)
 
 
-def test_a_goal_is_reached_at_exactly_its_value() -> None:
+def test_target_is_reached_at_its_exact_value() -> None:
     a, b = photo_like(1, 24, 24), photo_like(2, 24, 24)
     for name, measure in (("ssim", ssim), ("psnr", psnr)):
         value = float(measure(a, b))
@@ -57,5 +57,5 @@ def test_a_goal_is_reached_at_exactly_its_value() -> None:
         assert not Target(name, np.nextafter(value, 99)).reached(a, b)
 
 
-def test_bytes_ask_for_no_quality() -> None:
+def test_byte_target_needs_no_quality() -> None:
     assert Target("bytes", 1).reached(GREY, 255 - GREY)

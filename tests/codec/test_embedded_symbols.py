@@ -80,7 +80,7 @@ def assert_same_as_reference(found: DecodedSymbols, walk: reference_embedded.Wal
 
 
 @of_vectors
-def test_golden(vector: Vector) -> None:
+def test_golden_vectors(vector: Vector) -> None:
     """States to bytes and back: whole, cut at every byte, and with a tail."""
     shape = vector["layers"], vector["rows"], vector["columns"]
     states, data = codec_vectors.states_of(vector["states"]), bytes.fromhex(vector["hex"])
@@ -115,7 +115,7 @@ def test_reference_on_golden_vectors(vector: Vector) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("seed", range(3))
-def test_every_prefix(seed: int, shape: tuple[int, int, int]) -> None:
+def test_every_prefix_matches_the_reference(seed: int, shape: tuple[int, int, int]) -> None:
     """One by one, in one pass, and as the reference reads them."""
     states = any_states(seed, shape)
     data = write(states, shape)
@@ -144,7 +144,7 @@ def symbols_before_starts(states: States) -> int:
 
 @quick
 @given(st.binary(max_size=40), st.sampled_from(SHAPES), st.data())
-def test_any_bytes_and_their_prefixes(
+def test_any_bytes_match_the_reference(
     data: bytes, shape: tuple[int, int, int], drawn: st.DataObject
 ) -> None:
     """As the reference reads them, whole and cut; also bytes that no encoder writes."""
@@ -161,7 +161,7 @@ LARGE = (2, 9, BATCH_CELLS // 9)
 
 @pytest.mark.parametrize("shape", [*SHAPES, LARGE], ids=str)
 @pytest.mark.parametrize("seed", range(3))
-def test_chances_ahead_are_those_that_a_reader_has(seed: int, shape: tuple[int, int, int]) -> None:
+def test_batch_probabilities_equal_the_decoders(seed: int, shape: tuple[int, int, int]) -> None:
     """All at once, and step by step as the states become known."""
     states, grid = any_states(seed, shape), Grid(*shape[1:])
     context, latents = EmbeddedContext(MODEL, shape[0], grid), DecodedLatents(QUANTIZER, shape)
@@ -177,7 +177,7 @@ def test_chances_ahead_are_those_that_a_reader_has(seed: int, shape: tuple[int, 
 
 @quick
 @given(st.integers(0, 9999), st.sampled_from(SHAPES))
-def test_who_wrote_knows_what_a_prefix_determines(seed: int, shape: tuple[int, int, int]) -> None:
+def test_encoder_knows_what_a_prefix_determines(seed: int, shape: tuple[int, int, int]) -> None:
     """What reading every single prefix finds."""
     states, grid = any_states(seed, shape), Grid(*shape[1:])
     written = SymbolEncoder(MODEL, states, grid)
@@ -189,7 +189,7 @@ def test_who_wrote_knows_what_a_prefix_determines(seed: int, shape: tuple[int, i
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_who_wrote_a_part_knows_it_too(shape: tuple[int, int, int]) -> None:
+def test_encoder_of_a_part_knows_its_prefixes(shape: tuple[int, int, int]) -> None:
     states, grid = any_states(8, shape), Grid(*shape[1:])
     for limit in range(len(write(states, shape)) + 1):
         written = SymbolEncoder(MODEL, states, grid, limit)
@@ -210,7 +210,7 @@ def test_who_wrote_a_part_knows_it_too(shape: tuple[int, int, int]) -> None:
     ),
     st.integers(0, 200),
 )
-def test_digits_are_so_many_decisions(digits: list[tuple[int, int, int]], cut: int) -> None:
+def test_decisions_per_digit(digits: list[tuple[int, int, int]], cut: int) -> None:
     """In any number of calls the bytes of `RangeEncoder.encode`, through carries and long runs."""
     plain, coder = RangeEncoder(), RangeEncoder()
     for digit, nonzero, positive in digits:
@@ -223,7 +223,7 @@ def test_digits_are_so_many_decisions(digits: list[tuple[int, int, int]], cut: i
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_what_enough_bytes_leave_out_changes_none_of_them(shape: tuple[int, int, int]) -> None:
+def test_max_bytes_does_not_change_the_prefix(shape: tuple[int, int, int]) -> None:
     states = any_states(5, shape)
     whole = write(states, shape)
     for n in range(len(whole) + 3):
@@ -232,13 +232,13 @@ def test_what_enough_bytes_leave_out_changes_none_of_them(shape: tuple[int, int,
         assert len(part) <= len(whole)
 
 
-def test_few_bytes_need_few_steps() -> None:
+def test_max_bytes_omits_steps() -> None:
     states = any_states(6, (1, 4, 4))
     whole = encode_symbols(MODEL, states, Grid(4, 4))
     assert len(encode_symbols(MODEL, states, Grid(4, 4), 4)) < len(whole) / 2
 
 
-def test_layers_have_contexts_of_their_own() -> None:
+def test_layers_have_independent_contexts() -> None:
     """Layers have independent contexts; symbols of the first layer come first in each step."""
     grid = Grid(2, 2)
     first, second, other = (any_states(seed, (1, 2, 2)) for seed in range(3))
@@ -255,7 +255,7 @@ def test_layers_have_contexts_of_their_own() -> None:
     assert steps_of(first, other) == [a + b for a, b in zip(alone, steps_of(other), strict=True)]
 
 
-def test_the_likeliest_symbols_travel_first_and_ties_keep_their_order() -> None:
+def test_symbols_sorted_by_probability_stable() -> None:
     tables = embedded_tables()
     for name in ("w2", "w3", "own", "b2", "gain"):  # so that channels alone make the probabilities
         tables[name] = np.zeros_like(tables[name])
@@ -266,7 +266,7 @@ def test_the_likeliest_symbols_travel_first_and_ties_keep_their_order() -> None:
     assert trace._steps[0].order.tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
 
 
-def test_a_picture_of_one_channel_and_one_plane() -> None:
+def test_one_channel_and_one_plane() -> None:
     layout = EmbeddedParams(1, 1, (1,), (0,), 1.0)
     model = EmbeddedContextModel(embedded_tables(layout), EmbeddedQuantizer(layout))
     for state in (-1, 0, 1):

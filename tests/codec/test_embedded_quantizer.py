@@ -26,7 +26,7 @@ def finest_of(seed: int, *shape: int) -> np.ndarray:
     return rng.integers(-most, most + 1).astype(np.int32)
 
 
-def test_steps_run_plane_by_plane_over_the_groups_that_have_begun() -> None:
+def test_steps_run_plane_by_plane_over_started_groups() -> None:
     expected = list(reference_embedded.Model({}, list(LAYOUT.groups), list(STARTS), PLANES).steps())
     found = []
     for index, step in enumerate(QUANTIZER.steps):
@@ -38,13 +38,13 @@ def test_steps_run_plane_by_plane_over_the_groups_that_have_begun() -> None:
     assert found == expected
 
 
-def test_a_step_in_which_nothing_has_begun_is_left_out() -> None:
+def test_empty_steps_are_omitted() -> None:
     quantizer = EmbeddedQuantizer(EmbeddedParams(3, 3, (1, 2), (1, 2, 2), 1.0))
     assert [(step.plane, step.group) for step in quantizer.steps] == [(1, 0), (2, 0), (2, 1)]
 
 
 @given(st.integers(1, MAX_TERNARY_PLANES), st.data())
-def test_digits_are_the_balanced_ternary_ones(planes: int, drawn: st.DataObject) -> None:
+def test_digits_are_balanced_ternary(planes: int, drawn: st.DataObject) -> None:
     start = drawn.draw(st.integers(0, planes - 1))
     quantizer = EmbeddedQuantizer(layout_of(planes, (start,)))
     largest = (3 ** (planes - start) - 1) // 2
@@ -60,7 +60,7 @@ def test_digits_are_the_balanced_ternary_ones(planes: int, drawn: st.DataObject)
 
 
 @pytest.mark.parametrize("beyond", [1, -1])
-def test_a_state_beyond_the_largest_has_no_digits(beyond: int) -> None:
+def test_rejects_state_out_of_range(beyond: int) -> None:
     states = finest_of(0, 1)
     states[0, 5, 2] = beyond * (QUANTIZER.max_states[5, 0] + 1)
     with pytest.raises(ValueError, match="out of range for its channel"):
@@ -69,7 +69,7 @@ def test_a_state_beyond_the_largest_has_no_digits(beyond: int) -> None:
 
 @settings(max_examples=50)
 @given(st.floats(0.01, 100), st.lists(st.floats(-300, 300, width=32), min_size=1, max_size=9))
-def test_the_nearest_state_is_nearest_and_clipped(base_step: float, values: list[float]) -> None:
+def test_quantize_gives_the_nearest_state(base_step: float, values: list[float]) -> None:
     quantizer = EmbeddedQuantizer(layout_of(4, (1,), base_step))
     latents = np.array([values], np.float32)
     states = quantizer.quantize(latents)
@@ -81,13 +81,13 @@ def test_the_nearest_state_is_nearest_and_clipped(base_step: float, values: list
     assert (np.sign(states) == np.sign(latents))[~inside].all()
 
 
-def test_endless_latents_are_clipped_too() -> None:
+def test_infinite_latents_are_clipped() -> None:
     states = QUANTIZER.quantize(np.full((len(STARTS), 2), [np.inf, -np.inf], np.float32))
     np.testing.assert_array_equal(states, QUANTIZER.max_states * [1, -1])
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_latents_are_refined_to_their_values(layers: int) -> None:
+def test_refined_latents_reconstruct_their_values(layers: int) -> None:
     """Step by step, and within every step symbol by symbol."""
     finest = finest_of(3, layers)
     digits, latents = QUANTIZER.digits(finest), DecodedLatents(QUANTIZER, (layers, 2, 3))

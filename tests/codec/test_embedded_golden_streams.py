@@ -87,7 +87,7 @@ GOLDEN = {model_id: codec_vectors.read(model_id) for model_id in PUBLISHED}
 
 
 @pytest.mark.parametrize("model_id", PUBLISHED)
-def test_vectors_are_of_the_tables_that_are_published(model_id: str) -> None:
+def test_vectors_match_published_tables(model_id: str) -> None:
     tables = (ZOO / model_id / "entropy.npz").read_bytes()
     assert GOLDEN[model_id]["tables_sha256"] == hashlib.sha256(tables).hexdigest()
     assert GOLDEN[model_id]["bitstream_id"] == installed_models().manifest(model_id)["bitstream_id"]
@@ -106,7 +106,7 @@ def test_reference_writes_the_same_streams(model_id: str) -> None:
     check_against_reference(open_artifact(ZOO / model_id), vector)
 
 
-def test_vectors_can_be_made_of_any_model(tmp_path: Path) -> None:
+def test_vectors_can_be_generated_for_any_model(tmp_path: Path) -> None:
     """Also of one that is not published: the program's own vectors keep what is promised."""
     sys.path.insert(0, str(codec_vectors.FOLDER))
     import embedded_vectors

@@ -47,7 +47,7 @@ def found(decoder: Decoder, length: int, error: int) -> int | None:
 
 
 @pytest.mark.parametrize("whole", [1, 3, 4, 5, 64, 200, 5000])
-def test_the_ladder_climbs_to_the_whole_stream(whole: int) -> None:
+def test_candidates_grow_to_the_complete_stream(whole: int) -> None:
     rungs = candidate_lengths(whole)
     assert rungs[-1] == whole
     assert rungs[0] == min(MIN_CANDIDATE, whole)
@@ -56,13 +56,13 @@ def test_the_ladder_climbs_to_the_whole_stream(whole: int) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 4, 5, 37, 120, 199, 200])
-def test_every_byte_counts_in_a_small_stream(length: int) -> None:
+def test_small_streams_are_searched_byte_by_byte(length: int) -> None:
     decoder = Decoder(lambda n: 5 if n >= length else 50)
     assert found(decoder, 200, 5) == length
     assert len(decoder.drawn) < 100
 
 
-def test_in_a_large_stream_it_is_near_and_the_work_is_bounded() -> None:
+def test_large_streams_are_searched_with_bounded_work() -> None:
     decoder = Decoder(lambda n: 5 if n >= 7001 else 50)
     length = found(decoder, 12_000, 5)
     assert length is not None
@@ -70,13 +70,13 @@ def test_in_a_large_stream_it_is_near_and_the_work_is_bounded() -> None:
     assert len(decoder.drawn) <= len(candidate_lengths(12_000)) + MAX_REFINEMENTS
 
 
-def test_a_prefix_that_falls_back_again_is_still_the_shortest() -> None:
+def test_non_monotonic_quality() -> None:
     """Quality may fall by a little from one byte to the next."""
     decoder = Decoder(lambda n: 5 if n in (37, 38) or n >= 40 else 50)
     assert found(decoder, 200, 5) == 37
 
 
-def test_out_of_reach() -> None:
+def test_unreachable_target() -> None:
     decoder = Decoder(lambda n: 50)
     assert found(decoder, 200, 5) is None
     assert decoder.drawn == candidate_lengths(200)

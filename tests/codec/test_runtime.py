@@ -45,7 +45,7 @@ def inputs_of(
     return {name: rng.uniform(-1, 1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def test_names_are_those_of_the_manifest(artifact: Artifact, network: OnnxNetwork) -> None:
+def test_inputs_match_the_manifest(artifact: Artifact, network: OnnxNetwork) -> None:
     layout = IterativeParams.from_artifact(artifact)
     states = layout.states["synthesis"]
     assert network.inputs == ("codes", *(state.name for state in states))
@@ -56,7 +56,7 @@ def test_names_are_those_of_the_manifest(artifact: Artifact, network: OnnxNetwor
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (4, 4)])
-def test_outputs_have_the_shapes_of_the_inputs(
+def test_output_shapes_follow_input_shapes(
     artifact: Artifact, network: OnnxNetwork, rows: int, columns: int
 ) -> None:
     inputs = inputs_of(artifact, network, 1, rows, columns)
@@ -66,7 +66,7 @@ def test_outputs_have_the_shapes_of_the_inputs(
     assert [s.shape for s in states] == [inputs[name].shape for name in network.inputs[1:]]
 
 
-def test_outputs_by_name(artifact: Artifact, network: OnnxNetwork) -> None:
+def test_selects_outputs_by_name(artifact: Artifact, network: OnnxNetwork) -> None:
     inputs = inputs_of(artifact, network, 2, 2, 3)
     everything = dict(zip(network.outputs, network.run(inputs), strict=True))
     chosen = network.outputs[2], network.outputs[0]
@@ -74,13 +74,13 @@ def test_outputs_by_name(artifact: Artifact, network: OnnxNetwork) -> None:
         np.testing.assert_array_equal(found, everything[name])
 
 
-def test_automatic_device_is_one_that_is_there(artifact: Artifact) -> None:
+def test_auto_device_is_available(artifact: Artifact) -> None:
     providers = OnnxNetwork(artifact.files["analysis.onnx"], "auto").providers
     assert set(providers) <= set(onnxruntime.get_available_providers())
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_cuda_is_used_or_refused_and_never_replaced(artifact: Artifact) -> None:
+def test_cuda_is_used_or_rejected(artifact: Artifact) -> None:
     if has_cuda(artifact.files["analysis.onnx"]):
         network = OnnxNetwork(artifact.files["analysis.onnx"], "cuda")
         assert network.providers[0] == "CUDAExecutionProvider"
@@ -90,20 +90,20 @@ def test_cuda_is_used_or_refused_and_never_replaced(artifact: Artifact) -> None:
 
 
 @pytest.mark.parametrize("device", ["", "CPU", "tpu", "cuda:0", "CPUExecutionProvider"])
-def test_unknown_devices(artifact: Artifact, device: str) -> None:
+def test_rejects_unknown_device(artifact: Artifact, device: str) -> None:
     with pytest.raises(DeviceError, match="unknown device") as caught:
         OnnxNetwork(artifact.files["analysis.onnx"], device)
     assert all(known in str(caught.value) for known in DEVICES)
 
 
-def test_an_unknown_device_through_the_zoo() -> None:
+def test_rejects_unknown_device_through_the_registry() -> None:
     with pytest.raises(DeviceError, match="unknown device 'abacus'"):
         installed_models("abacus").load()
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
 @pytest.mark.parametrize("how", ["empty", "text", "zeros", "cut", "altered"])
-def test_bytes_that_are_no_network(artifact: Artifact, how: str, device: str) -> None:
+def test_rejects_invalid_network(artifact: Artifact, how: str, device: str) -> None:
     whole = artifact.files["analysis.onnx"]
     data = {
         "empty": b"",
@@ -116,7 +116,7 @@ def test_bytes_that_are_no_network(artifact: Artifact, how: str, device: str) ->
         OnnxNetwork(data, device)
 
 
-def test_one_network_in_several_threads_at_once(artifact: Artifact, network: OnnxNetwork) -> None:
+def test_network_is_thread_safe(artifact: Artifact, network: OnnxNetwork) -> None:
     shapes = [(4, 4), (1, 3), (2, 5), (3, 3)]
     inputs = [inputs_of(artifact, network, seed, *shapes[seed % 4]) for seed in range(12)]
     one_by_one = [network.run(value) for value in inputs]

@@ -48,7 +48,7 @@ def begun(codes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("vector", GOLDEN["vectors"], ids=IDS)
-def test_golden(vector: dict[str, Any]) -> None:
+def test_golden_vectors(vector: dict[str, Any]) -> None:
     codes = codec_vectors.codes_of(vector["codes"], vector["rows"], vector["columns"])
     data, grid = bytes.fromhex(vector["hex"]), Grid(vector["rows"], vector["columns"])
     assert write(codes) == data
@@ -77,7 +77,7 @@ def test_reference_on_golden_vectors(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("seed", range(6))
-def test_stops_come_back(seed: int, shape: tuple[int, int]) -> None:
+def test_stops_round_trip(seed: int, shape: tuple[int, int]) -> None:
     ends = np.random.default_rng((9, seed)).integers(1, MODEL.iterations + 1, shape)
     codes = codes_with(ends, seed)
     found = decode_codes(write(codes), MODEL, Grid(*shape), stops=True)
@@ -89,7 +89,7 @@ def test_stops_come_back(seed: int, shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("stops", [False, True])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_every_prefix_in_one_pass(shape: tuple[int, int], stops: bool) -> None:
+def test_one_pass_equals_single_prefixes(shape: tuple[int, int], stops: bool) -> None:
     rng = np.random.default_rng(4)
     ends = rng.integers(1, 5, shape) if stops else np.full(shape, MODEL.iterations)
     codes = codes_with(ends, 1)
@@ -101,7 +101,7 @@ def test_every_prefix_in_one_pass(shape: tuple[int, int], stops: bool) -> None:
     assert_same(trace.decode_all(), decode_codes(data, MODEL, grid, stops=stops))
 
 
-def test_codes_behind_a_stop_are_not_read() -> None:
+def test_no_codes_after_a_stop() -> None:
     """A stopped cell is 0 to its neighbours' contexts, whatever the caller hands over for it."""
     ends = np.array([[1, 4], [2, 3]])
     codes = codes_with(ends, 3)
@@ -112,7 +112,7 @@ def test_codes_behind_a_stop_are_not_read() -> None:
     assert writer.finish() == write(codes)
 
 
-def test_all_cells_stop_at_once_and_the_stream_ends_there() -> None:
+def test_stream_ends_when_all_cells_stop() -> None:
     codes = codes_with(np.full((3, 3), 2), 5)
     data = write(codes)
     for tail in (b"", bytes(50), b"\xff" * 50):
@@ -121,12 +121,12 @@ def test_all_cells_stop_at_once_and_the_stream_ends_there() -> None:
         assert (found.decoded_count, found.stopped) == (2 * 9 * MODEL.planes, 9)
 
 
-def test_a_stream_without_stops_pays_almost_nothing() -> None:
+def test_stream_without_stops_costs_few_bits() -> None:
     codes = codes_with(np.full((4, 4), MODEL.iterations), 6)
     assert len(write(codes)) <= len(write(codes, stops=False)) + 1
 
 
-def test_a_stop_that_is_cut_is_none() -> None:
+def test_truncated_stop_does_not_count() -> None:
     """Bytes that fix some stops of an iteration, but no code of it, draw no such iteration."""
     codes = codes_with(np.where(np.eye(4, dtype=bool), 1, MODEL.iterations), 7)
     data, grid = write(codes), Grid(4, 4)
@@ -140,7 +140,7 @@ def test_a_stop_that_is_cut_is_none() -> None:
     assert partly
 
 
-def test_any_bytes_give_codes() -> None:
+def test_any_bytes_decode() -> None:
     rng = np.random.default_rng(12)
     stopped = 0
     for _ in range(400):

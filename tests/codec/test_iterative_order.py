@@ -30,7 +30,7 @@ def test_cells_cover_the_picture(height: int, width: int, grid: Grid) -> None:
     assert grid.cells == grid.rows * grid.columns
 
 
-def test_every_shape_is_covered_and_no_cell_is_empty() -> None:
+def test_every_shape_is_covered_without_empty_cells() -> None:
     for side in range(1, 257):
         rows = cell_grid(side, 1, 8).rows
         assert 8 * (rows - 1) < side <= 8 * rows
@@ -52,7 +52,7 @@ def test_half_planes_are_a_checkerboard_in_raster_order(grid: Grid) -> None:
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("planes", [1, 3])
-def test_rank_is_the_place_in_the_stream(grid: Grid, planes: int) -> None:
+def test_rank_is_the_position_in_the_stream(grid: Grid, planes: int) -> None:
     rank = coding_rank(grid, planes)
     assert rank.shape == (planes, grid.rows, grid.columns)
     order = [
@@ -65,6 +65,6 @@ def test_rank_is_the_place_in_the_stream(grid: Grid, planes: int) -> None:
     )
 
 
-def test_four_by_four_written_out() -> None:
+def test_order_of_a_4x4_grid() -> None:
     expected = [[0, 8, 1, 9], [10, 2, 11, 3], [4, 12, 5, 13], [14, 6, 15, 7]]
     np.testing.assert_array_equal(coding_rank(Grid(4, 4), 2), [expected, np.array(expected) + 16])

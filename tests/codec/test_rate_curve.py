@@ -21,7 +21,7 @@ CURVE = RateCurve((4, 5, 9), (0.25, 0.5, 0.4), (15.0, 20.5, 22.25))
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (24, 40), (8, 3)], ids=str)
-def test_points_are_what_decoding_gives(codec: Codec, shape: tuple[int, int]) -> None:
+def test_points_equal_decoded_quality(codec: Codec, shape: tuple[int, int]) -> None:
     pixels = photo_like(4, *shape)
     stream = codec.encode(pixels)
     curve = measure_curve(codec, pixels, stream)
@@ -44,7 +44,7 @@ def test_points_are_what_decoding_gives(codec: Codec, shape: tuple[int, int]) ->
     ids=str,
 )
 @pytest.mark.parametrize("aspect", [None, (4001, 3000)], ids=str)
-def test_who_encoded_measures_the_same(
+def test_encoder_and_decoder_measure_the_same_curve(
     codec: Codec, chosen: dict[str, Any], aspect: tuple[int, int] | None
 ) -> None:
     """Exactly what reading the stream again gives."""
@@ -54,7 +54,7 @@ def test_who_encoded_measures_the_same(
     assert measure_curve(prefixes, pixels, stream) == measure_curve(codec, pixels, stream)
 
 
-def test_lengths_grow_by_a_fourth_root_of_two(codec: Codec) -> None:
+def test_lengths_grow_by_the_fourth_root_of_two(codec: Codec) -> None:
     pixels = photo_like(4, 32, 32)
     lengths = np.array(measure_curve(codec, pixels, codec.encode(pixels)).lengths)
     assert lengths[:8].tolist() == [4, 5, 6, 7, 8, 10, 12, 14]
@@ -62,13 +62,13 @@ def test_lengths_grow_by_a_fourth_root_of_two(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("lengths", [(1,), (3,), (4,), (4, 5), (4, 5, 6)], ids=str)
-def test_streams_that_are_all_but_nothing(codec: Codec, lengths: tuple[int, ...]) -> None:
+def test_curves_of_tiny_streams(codec: Codec, lengths: tuple[int, ...]) -> None:
     pixels = photo_like(4, 32, 32)
     stream = codec.encode(pixels, max_bytes=lengths[-1])
     assert measure_curve(codec, pixels, stream).lengths == lengths
 
 
-def test_pixels_of_another_picture(codec: Codec) -> None:
+def test_rejects_pixels_of_another_shape(codec: Codec) -> None:
     stream = codec.encode(photo_like(4, 32, 32))
     with pytest.raises(ValueError, match="another width"):
         measure_curve(codec, photo_like(4, 24, 32), stream)
@@ -81,24 +81,24 @@ def test_pixels_of_another_picture(codec: Codec) -> None:
         *(("psnr", 1, 4), ("psnr", 20.5, 5), ("psnr", 20.6, 9), ("psnr", 22.26, None)),
     ],
 )
-def test_the_shortest_length_that_reaches(measure: str, goal: float, length: int | None) -> None:
+def test_shortest_length_that_reaches_a_quality(measure: str, goal: float, length: int | None) -> None:
     assert CURVE.shortest(measure, goal) == length
 
 
 @pytest.mark.parametrize("measure", ["bytes", "SSIM", "lengths", ""])
-def test_measures_that_a_curve_does_not_know(measure: str) -> None:
+def test_rejects_unknown_measure(measure: str) -> None:
     with pytest.raises(ValueError, match="use ssim or psnr"):
         CURVE.shortest(measure, 1)
 
 
-def test_bytes_of_a_curve() -> None:
+def test_curve_format() -> None:
     """Rounded down, never below zero."""
     data = RateCurve((4, 300), (-0.3, 1.0), (7.001, 100.0)).to_bytes()
     assert data.hex() == "000400000e00012cffffc800"
     assert RateCurve.from_bytes(data) == RateCurve((4, 300), (0.0, 1.0), (7.0, 100.0))
 
 
-def test_every_stored_value_stays_as_it_is() -> None:
+def test_stored_values_round_trip() -> None:
     """Read and written again, no quality falls by a step."""
     for begin in range(0, 65536, 4096):
         steps = range(begin, begin + 4096)
@@ -115,7 +115,7 @@ def test_every_stored_value_stays_as_it_is() -> None:
     ],
     ids=["empty", "one byte", "five", "seven", "length zero", "the same length", "shorter"],
 )
-def test_bytes_that_are_no_curve(data: bytes) -> None:
+def test_rejects_invalid_bytes(data: bytes) -> None:
     with pytest.raises(CurveError, match="curve"):
         RateCurve.from_bytes(data)
     assert issubclass(CurveError, ThumbstreamError)
@@ -123,7 +123,7 @@ def test_bytes_that_are_no_curve(data: bytes) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=60))
-def test_any_bytes_are_a_curve_or_an_error(data: bytes) -> None:
+def test_any_bytes_give_a_curve_or_an_error(data: bytes) -> None:
     try:
         curve = RateCurve.from_bytes(data)
     except CurveError:

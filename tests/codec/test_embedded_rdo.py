@@ -37,7 +37,7 @@ def searching(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedCodec:
     return opened(tmp_path_factory.mktemp("searching"), search=True)
 
 
-def test_searched_streams_are_ordinary_streams(
+def test_optimized_streams_decode_as_others(
     plain: EmbeddedCodec, searching: EmbeddedCodec
 ) -> None:
     """Who knows nothing of the search decodes them, whole and cut."""
@@ -59,7 +59,7 @@ def quality(codec: EmbeddedCodec, size: int, *, target: bool) -> float:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_search_for_a_size_is_worth_it(
+def test_optimizing_for_a_size_reduces_distortion(
     plain: EmbeddedCodec, searching: EmbeddedCodec, size: int
 ) -> None:
     nearest = quality(plain, size, target=True)
@@ -68,14 +68,14 @@ def test_a_search_for_a_size_is_worth_it(
     assert quality(searching, size, target=True) >= quality(searching, size, target=False)
 
 
-def test_a_search_for_all_sizes_is_worth_it(plain: EmbeddedCodec, searching: EmbeddedCodec) -> None:
+def test_optimizing_all_prefixes_reduces_distortion(plain: EmbeddedCodec, searching: EmbeddedCodec) -> None:
     nearest = [quality(plain, size, target=False) for size in SIZES]
     found = [quality(searching, size, target=False) for size in SIZES]
     assert np.mean(found) > np.mean(nearest)
 
 
 @pytest.mark.parametrize("budget", [1, 2, 3, 4, 5, 16, 10**6])
-def test_sizes(searching: EmbeddedCodec, budget: int) -> None:
+def test_target_in_bytes_is_met_exactly(searching: EmbeddedCodec, budget: int) -> None:
     for pixels in (PICTURES[3], cut_out(2, 16, 16)):
         stream = searching.encode(pixels, target=Target("bytes", budget))
         assert len(stream) == min(budget, len(stream))
@@ -85,7 +85,7 @@ def test_sizes(searching: EmbeddedCodec, budget: int) -> None:
     assert everything == searching.encode(pixels)
 
 
-def test_a_goal_of_quality(searching: EmbeddedCodec, plain: EmbeddedCodec) -> None:
+def test_quality_target(searching: EmbeddedCodec, plain: EmbeddedCodec) -> None:
     target = Target("psnr", 24)
     lengths = {
         name: sum(len(codec.encode(pixels, target=target)) for pixels in PICTURES)
@@ -94,13 +94,13 @@ def test_a_goal_of_quality(searching: EmbeddedCodec, plain: EmbeddedCodec) -> No
     assert lengths["searching"] < lengths["plain"]
 
 
-def test_the_same_picture_gives_the_same_bytes(searching: EmbeddedCodec) -> None:
+def test_encoding_is_deterministic(searching: EmbeddedCodec) -> None:
     pixels: Pixels = PICTURES[0]
     for options in ({}, {"target": Target("bytes", 40)}):
         assert searching.encode(pixels, **options) == searching.encode(pixels.copy(), **options)
 
 
-def test_only_planes_that_the_model_names_are_searched(
+def test_only_named_planes_are_optimized(
     tmp_path: Path, plain: EmbeddedCodec
 ) -> None:
     codec = opened_with(tmp_path, {**search_tables(), "everywhere": np.zeros(PLANES, np.bool_)})
@@ -108,7 +108,7 @@ def test_only_planes_that_the_model_names_are_searched(
         assert codec.encode(pixels) == plain.encode(pixels)
 
 
-def test_where_bits_count_for_nothing_pictures_are_not_worse(
+def test_free_bits_never_increase_distortion(
     tmp_path: Path, plain: EmbeddedCodec
 ) -> None:
     """Up to what rounding and clipping of samples do, which the search does not see."""
@@ -141,12 +141,12 @@ def opened_with(folder: Path, tables: dict[str, np.ndarray]) -> EmbeddedCodec:
     ],
     ids=["channels", "planes", "type", "flags", "more"],
 )
-def test_tables_that_do_not_fit(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
+def test_rejects_wrong_tables(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
     with pytest.raises(ArtifactError, match="does not match the manifest"):
         opened_with(tmp_path, {**search_tables(), **change})
 
 
-def test_another_network_in_its_place(tmp_path: Path) -> None:
+def test_rejects_wrong_network(tmp_path: Path) -> None:
     embedded_folder(tmp_path, search=True)
     data = (tmp_path / "synthesis.onnx").read_bytes()
     (tmp_path / "search.onnx").write_bytes(data)

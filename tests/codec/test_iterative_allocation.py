@@ -40,7 +40,7 @@ def cost(errors: NDArray[np.float64], ends: NDArray[np.intp], slope: float) -> f
 
 @pytest.mark.parametrize("slope", [0.01, 1, 8, 40, 1000])
 @pytest.mark.parametrize("seed", range(5))
-def test_nearly_as_good_as_every_allocation_tried(seed: int, slope: float) -> None:
+def test_close_to_exhaustive_search(seed: int, slope: float) -> None:
     """Greedy, so not always the best; but close, and no worse than no stops at all."""
     errors = falling(seed, 4, 5)
     found = allocate(errors, PLANES, slope)
@@ -49,7 +49,7 @@ def test_nearly_as_good_as_every_allocation_tried(seed: int, slope: float) -> No
     assert cost(errors, found, slope) <= min(uniform, 1.05 * best) + 1e-6
 
 
-def test_steeper_slopes_spend_less() -> None:
+def test_steeper_slopes_use_fewer_iterations() -> None:
     errors = falling(3, 12, 64)
     spent = [int(allocate(errors, PLANES, 2.0**k).sum()) for k in range(-4, 14)]
     assert spent == sorted(spent, reverse=True)
@@ -57,14 +57,14 @@ def test_steeper_slopes_spend_less() -> None:
     assert spent[-1] == 64
 
 
-def test_stops_are_not_told_where_they_save_nothing() -> None:
+def test_no_stops_without_savings() -> None:
     """Cells that are all alike go on together."""
     errors = np.repeat(falling(1, 8, 1), 30, axis=2)
     for k in range(-2, 12):
         assert len(np.unique(allocate(errors, PLANES, 2.0**k))) == 1
 
 
-def test_errors_are_those_of_the_cells() -> None:
+def test_errors_per_cell() -> None:
     rng = np.random.default_rng(5)
     pixels = rng.integers(0, 256, (11, 19, 3), np.uint8)
     x_hats = rng.integers(0, 256, (3, 11, 19, 3), np.uint8)
@@ -76,7 +76,7 @@ def test_errors_are_those_of_the_cells() -> None:
     assert courses.all_iterations().tolist() == [[3, 3, 3], [3, 3, 3]]
 
 
-def test_the_picture_of_an_allocation() -> None:
+def test_picture_of_an_allocation() -> None:
     """Each cell is as it was after its last iteration."""
     pixels = np.zeros((16, 11, 3), np.uint8)
     x_hats = np.stack([np.full_like(pixels, 10 * t) for t in (1, 2, 3)])

@@ -46,7 +46,7 @@ Streams = dict[tuple[int, int], tuple[Pixels, bytes]]
 
 
 @pytest.mark.parametrize("shape", SHAPES + LARGE_SHAPES, ids=str)
-def test_shapes_come_back(codec: IterativeCodec, streams: Streams, shape: tuple[int, int]) -> None:
+def test_shapes_round_trip(codec: IterativeCodec, streams: Streams, shape: tuple[int, int]) -> None:
     _, stream = streams[shape]
     header = parse_header(stream)
     assert (header.height, header.width) == shape
@@ -58,7 +58,7 @@ def test_shapes_come_back(codec: IterativeCodec, streams: Streams, shape: tuple[
 
 
 @pytest.mark.parametrize("shape", SHAPES + LARGE_SHAPES, ids=str)
-def test_the_whole_stream_holds_every_code(
+def test_complete_stream_determines_every_code(
     codec: IterativeCodec, streams: Streams, shape: tuple[int, int]
 ) -> None:
     manifest = codec.manifest
@@ -69,7 +69,7 @@ def test_the_whole_stream_holds_every_code(
     assert set(np.unique(found.codes)) <= {-1.0, 1.0}
 
 
-def test_a_picture_looks_like_itself(codec: IterativeCodec, streams: Streams) -> None:
+def test_decoded_picture_resembles_the_original(codec: IterativeCodec, streams: Streams) -> None:
     for pixels, stream in streams.values():
         grey = np.broadcast_to(pixels.mean((0, 1), keepdims=True), pixels.shape).astype(np.uint8)
         assert psnr(pixels, codec.decode(stream)) > psnr(pixels, grey)
@@ -90,7 +90,7 @@ def test_every_prefix_decodes(codec: IterativeCodec, shape: tuple[int, int]) -> 
         assert (codec.decode(stream[:1]) == PLACEHOLDER_SAMPLE).all()
 
 
-def test_known_codes_never_become_fewer_or_others(codec: IterativeCodec, streams: Streams) -> None:
+def test_longer_prefixes_extend_the_codes(codec: IterativeCodec, streams: Streams) -> None:
     _, stream = streams[24, 40]
     whole = codec.decode_codes(stream).codes
     counts = []
@@ -118,7 +118,7 @@ def test_tails_are_ignored(
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 1), (16, 16)], ids=str)
-def test_max_bytes_is_a_prefix_at_every_length(
+def test_max_bytes_cuts_at_every_length(
     codec: IterativeCodec, shape: tuple[int, int]
 ) -> None:
     pixels = photo_like(7, *shape)
@@ -128,7 +128,7 @@ def test_max_bytes_is_a_prefix_at_every_length(
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (40, 24)], ids=str)
-def test_max_bytes_is_a_prefix(
+def test_max_bytes_cuts_the_stream(
     codec: IterativeCodec, streams: Streams, shape: tuple[int, int]
 ) -> None:
     pixels, stream = streams[shape]
@@ -136,7 +136,7 @@ def test_max_bytes_is_a_prefix(
         assert codec.encode(pixels, max_bytes=n) == stream[:n]
 
 
-def test_the_same_picture_gives_the_same_bytes(codec: IterativeCodec, streams: Streams) -> None:
+def test_encoding_is_deterministic(codec: IterativeCodec, streams: Streams) -> None:
     again = open_codec(ZOO / codec.model_id, device="cpu")
     for shape in SHAPES:
         pixels, stream = streams[shape]
@@ -146,7 +146,7 @@ def test_the_same_picture_gives_the_same_bytes(codec: IterativeCodec, streams: S
         )
 
 
-def test_layout_in_memory_does_not_matter(codec: IterativeCodec, streams: Streams) -> None:
+def test_memory_layout_has_no_influence(codec: IterativeCodec, streams: Streams) -> None:
     pixels, stream = streams[24, 32]
     assert codec.encode(np.asfortranarray(pixels)) == stream
     assert codec.encode(np.repeat(pixels, 2, axis=1)[:, ::2]) == stream
@@ -154,7 +154,7 @@ def test_layout_in_memory_does_not_matter(codec: IterativeCodec, streams: Stream
     assert codec.encode(pixels) == stream
 
 
-def test_pictures_beside_each_other_in_threads(codec: IterativeCodec, streams: Streams) -> None:
+def test_threads_do_not_interfere(codec: IterativeCodec, streams: Streams) -> None:
     chosen = [streams[shape] for shape in SHAPES[:6]] * 2
     decoded = [codec.decode(stream[: 3 + len(stream) // 2]) for _, stream in chosen]
     with ThreadPoolExecutor(4) as pool:
@@ -178,7 +178,7 @@ def test_pictures_beside_each_other_in_threads(codec: IterativeCodec, streams: S
     ],
     ids=str,
 )
-def test_arrays_that_are_no_pictures(
+def test_rejects_invalid_arrays(
     codec: IterativeCodec, shape: tuple[int, ...], dtype: type
 ) -> None:
     with pytest.raises(ValueError, match=r"pixels must be \(H, W, 3\) uint8"):
@@ -186,32 +186,32 @@ def test_arrays_that_are_no_pictures(
 
 
 @pytest.mark.parametrize("shape", [(33, 20), (7, 7), (264, 10), (10, 31), (4, 4)], ids=str)
-def test_shapes_that_are_not_on_the_grid(codec: IterativeCodec, shape: tuple[int, int]) -> None:
+def test_rejects_shapes_off_the_grid(codec: IterativeCodec, shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         codec.encode(np.zeros((*shape, 3), np.uint8))
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 32), (32, 0)], ids=str)
-def test_pictures_of_nothing(codec: IterativeCodec, shape: tuple[int, int]) -> None:
+def test_rejects_empty_pictures(codec: IterativeCodec, shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"multiple of 8|must be positive"):
         codec.encode(np.zeros((*shape, 3), np.uint8))
 
 
 @pytest.mark.parametrize("max_bytes", [0, -1, -(10**9)])
-def test_no_bytes_at_all(codec: IterativeCodec, max_bytes: int) -> None:
+def test_rejects_max_bytes_below_one(codec: IterativeCodec, max_bytes: int) -> None:
     with pytest.raises(ValueError, match="max_bytes must be 1 or more"):
         codec.encode(np.zeros((8, 8, 3), np.uint8), max_bytes=max_bytes)
 
 
 @pytest.mark.parametrize("stream", [b"", b"\x3f", b"\xdf\x01", b"\xe3\x00\x1f", b"\xe0\x00\x08"])
-def test_bytes_that_are_no_stream(codec: IterativeCodec, stream: bytes) -> None:
+def test_rejects_invalid_streams(codec: IterativeCodec, stream: bytes) -> None:
     for read in (codec.decode, codec.decode_codes):
         with pytest.raises(BitstreamError):
             read(stream)
 
 
 @pytest.mark.parametrize("length", [2, 3, 40])
-def test_streams_of_another_model(codec: IterativeCodec, length: int) -> None:
+def test_rejects_streams_of_another_model(codec: IterativeCodec, length: int) -> None:
     other = write_header((codec.bitstream_id + 1) % 128, 40, 24)
     stream = (other + bytes(40))[:length]
     for read in (codec.decode, codec.decode_codes):
@@ -219,7 +219,7 @@ def test_streams_of_another_model(codec: IterativeCodec, length: int) -> None:
             read(stream)
 
 
-def test_transparency_is_refused(codec: IterativeCodec) -> None:
+def test_rejects_alpha(codec: IterativeCodec) -> None:
     assert codec.alpha is False
     stream = write_header(codec.bitstream_id, 32, 24, alpha=True) + b"codes"
     for read in (codec.decode, codec.decode_codes, codec.inspect):
@@ -230,13 +230,13 @@ def test_transparency_is_refused(codec: IterativeCodec) -> None:
 
 
 @pytest.mark.parametrize("target", [None, Target.parse("psnr:18"), Target.parse("bytes:50")])
-def test_the_aspect_ratio_changes_no_byte(codec: IterativeCodec, target: Target | None) -> None:
+def test_aspect_ratio_does_not_change_the_stream(codec: IterativeCodec, target: Target | None) -> None:
     pixels = photo_like(5, 21, 32)
     plain = codec.encode(pixels, target=target)
     assert codec.encode(pixels, target=target, aspect=(300, 200)) == plain
 
 
-def test_what_a_stream_says_about_itself(codec: IterativeCodec, streams: Streams) -> None:
+def test_inspect(codec: IterativeCodec, streams: Streams) -> None:
     _, stream = streams[24, 40]
     found = codec.decode_codes(stream[:60])
     assert codec.inspect(stream[:60]) == {
@@ -260,7 +260,7 @@ def test_what_a_stream_says_about_itself(codec: IterativeCodec, streams: Streams
     assert (cut["model"], cut["bitstream_id"], cut["codes"]) == (None, None, 0)
 
 
-def test_the_largest_picture_in_so_few_bytes(codec: IterativeCodec) -> None:
+def test_largest_picture_from_few_bytes(codec: IterativeCodec) -> None:
     """256 x 256 pixels from four bytes: a header alone asks for no more than the picture itself."""
     x_hat = codec.decode(write_header(codec.bitstream_id, 256, 256) + b"\x5a")
     assert x_hat.shape == (256, 256, 3)
@@ -270,7 +270,7 @@ def test_the_largest_picture_in_so_few_bytes(codec: IterativeCodec) -> None:
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 11), (24, 40)], ids=str)
-def test_decoding_prefixes_together_is_decoding_each(
+def test_prefixes_together_equal_single_ones(
     codec: IterativeCodec, shape: tuple[int, int]
 ) -> None:
     stream = codec.encode(photo_like(3, *shape))
@@ -300,6 +300,7 @@ if os.environ.get(PICTURES):
     PICTURE_SETS["real"] = lambda: real_pictures(32, REAL_SET)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURE_SETS)
 def test_mean_quality_never_falls(codec: IterativeCodec, name: str) -> None:
     """At every byte, from the first to the last; also on real pictures where there are some."""

@@ -52,7 +52,7 @@ with_and_without_alpha = pytest.mark.parametrize("alpha", [False, True], ids=["o
 
 @with_and_without_alpha
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_shapes_come_back(codec: EmbeddedCodec, shape: tuple[int, int], alpha: bool) -> None:
+def test_shapes_round_trip(codec: EmbeddedCodec, shape: tuple[int, int], alpha: bool) -> None:
     stream = codec.encode(picture(shape, alpha))
     header = parse_header(stream)
     assert (header.height, header.width, header.alpha) == (*shape, alpha)
@@ -65,7 +65,7 @@ def test_shapes_come_back(codec: EmbeddedCodec, shape: tuple[int, int], alpha: b
 
 @with_and_without_alpha
 @pytest.mark.parametrize("shape", SMALL, ids=str)
-def test_every_prefix(codec: EmbeddedCodec, shape: tuple[int, int], alpha: bool) -> None:
+def test_every_prefix_decodes(codec: EmbeddedCodec, shape: tuple[int, int], alpha: bool) -> None:
     """One by one, in one pass, and as ``max_bytes`` makes it."""
     pixels = picture(shape, alpha)
     stream = codec.encode(pixels)
@@ -79,7 +79,7 @@ def test_every_prefix(codec: EmbeddedCodec, shape: tuple[int, int], alpha: bool)
 
 
 @pytest.mark.parametrize("batch_pixels", [1, 3 * 16 * 16, 1 << 20])
-def test_batches_do_not_matter(
+def test_batch_size_has_no_influence(
     codec: EmbeddedCodec, monkeypatch: pytest.MonkeyPatch, batch_pixels: int
 ) -> None:
     stream = codec.encode(picture((16, 11), True))
@@ -90,7 +90,7 @@ def test_batches_do_not_matter(
         np.testing.assert_array_equal(x_hat, other)
 
 
-def test_equal_prefixes_are_drawn_once(
+def test_equal_prefixes_are_synthesized_once(
     codec: EmbeddedCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream, drawn = codec.encode(photo_like(1, 8, 8)), []
@@ -106,7 +106,7 @@ def test_equal_prefixes_are_drawn_once(
     assert pictures[1].any()
 
 
-def test_pictures_come_as_they_are_asked_for(codec: EmbeddedCodec) -> None:
+def test_prefixes_are_decoded_lazily(codec: EmbeddedCodec) -> None:
     """A search that has found its prefix leaves the rest undone."""
     asked: list[int] = []
 
@@ -123,13 +123,13 @@ def test_pictures_come_as_they_are_asked_for(codec: EmbeddedCodec) -> None:
     assert len(asked) < 20
 
 
-def test_lengths_that_fall(codec: EmbeddedCodec) -> None:
+def test_rejects_decreasing_lengths(codec: EmbeddedCodec) -> None:
     with pytest.raises(ValueError, match="must not decrease"):
         next(codec.decode_prefixes(codec.encode(photo_like(1, 8, 8)), [4, 3]))
 
 
 @with_and_without_alpha
-def test_bytes_buy_quality(codec: EmbeddedCodec, alpha: bool) -> None:
+def test_quality_rises_with_bytes(codec: EmbeddedCodec, alpha: bool) -> None:
     for seed in range(4):
         pixels = picture((32, 32), alpha, seed)
         stream = codec.encode(pixels)
@@ -143,20 +143,20 @@ def test_bytes_buy_quality(codec: EmbeddedCodec, alpha: bool) -> None:
         assert quality[2] > quality[0] + 2
 
 
-def test_an_opaque_picture_with_alpha_decodes_opaque(codec: EmbeddedCodec) -> None:
+def test_opaque_alpha_decodes_opaque(codec: EmbeddedCodec) -> None:
     pixels = np.dstack([photo_like(5, 16, 16), np.full((16, 16), 255, np.uint8)])
     x_hat = codec.decode(codec.encode(pixels))
     assert (x_hat[..., 3] > 240).all()
 
 
-def test_hidden_colours_change_no_byte(codec: EmbeddedCodec) -> None:
+def test_hidden_colours_do_not_change_the_stream(codec: EmbeddedCodec) -> None:
     pixels = cut_out(6, 32, 32)
     other = pixels.copy()
     other[pixels[..., 3] == 0, :3] = 255
     assert codec.encode(pixels) == codec.encode(other)
 
 
-def test_a_true_aspect_ratio_costs_nothing(codec: EmbeddedCodec) -> None:
+def test_exact_aspect_ratio_costs_no_byte(codec: EmbeddedCodec) -> None:
     pixels = photo_like(7, 21, 32)
     plain, exact = codec.encode(pixels), codec.encode(pixels, aspect=(3000, 2000))
     assert plain[1:] == exact[1:]
@@ -167,7 +167,7 @@ def test_a_true_aspect_ratio_costs_nothing(codec: EmbeddedCodec) -> None:
 
 @with_and_without_alpha
 @pytest.mark.parametrize("goal", ["psnr:20", "ssim:0.6"])
-def test_the_shortest_prefix_that_reaches_a_goal(
+def test_shortest_prefix_that_reaches_a_target(
     codec: EmbeddedCodec, goal: str, alpha: bool
 ) -> None:
     pixels, target = picture((32, 32), alpha, 8), Target.parse(goal)
@@ -178,20 +178,20 @@ def test_the_shortest_prefix_that_reaches_a_goal(
     assert not target.reached(pixels, codec.decode(stream[:-1]))
 
 
-def test_a_goal_out_of_reach_takes_everything(codec: EmbeddedCodec) -> None:
+def test_unreachable_target_gives_the_complete_stream(codec: EmbeddedCodec) -> None:
     pixels = photo_like(9, 16, 16)
     assert codec.encode(pixels, target=Target.parse("psnr:99")) == codec.encode(pixels)
 
 
 @pytest.mark.parametrize("budget", [1, 2, 3, 16, 10**6])
-def test_a_goal_in_bytes(codec: EmbeddedCodec, budget: int) -> None:
+def test_target_in_bytes(codec: EmbeddedCodec, budget: int) -> None:
     pixels = photo_like(10, 32, 32)
     stream = codec.encode(pixels, target=Target("bytes", budget))
     assert len(stream) <= budget
     assert len(stream) == min(budget, len(codec.encode(pixels)))
 
 
-def test_the_same_picture_gives_the_same_bytes(codec: EmbeddedCodec, folder: Path) -> None:
+def test_encoding_is_deterministic(codec: EmbeddedCodec, folder: Path) -> None:
     again = open_codec(folder, device="cpu")
     for alpha in (False, True):
         pixels = picture((24, 32), alpha)
@@ -200,7 +200,7 @@ def test_the_same_picture_gives_the_same_bytes(codec: EmbeddedCodec, folder: Pat
         np.testing.assert_array_equal(again.decode(stream), codec.decode(stream))
 
 
-def test_pictures_beside_each_other_in_threads(codec: EmbeddedCodec) -> None:
+def test_threads_do_not_interfere(codec: EmbeddedCodec) -> None:
     pictures = [picture(shape, bool(i % 2), i) for i, shape in enumerate(SHAPES)] * 2
     streams = [codec.encode(pixels) for pixels in pictures]
     x_hats = [codec.decode(stream[: 3 + len(stream) // 2]) for stream in streams]
@@ -213,7 +213,7 @@ def test_pictures_beside_each_other_in_threads(codec: EmbeddedCodec) -> None:
 
 
 @with_and_without_alpha
-def test_what_a_stream_says_about_itself(codec: EmbeddedCodec, alpha: bool) -> None:
+def test_inspect(codec: EmbeddedCodec, alpha: bool) -> None:
     stream = codec.encode(picture((24, 16), alpha))
     everything = 6 * (1 + alpha) * sum(PLANES - start for start in STARTS)
     whole = codec.inspect(stream)
@@ -253,7 +253,7 @@ def test_what_a_stream_says_about_itself(codec: EmbeddedCodec, alpha: bool) -> N
     ],
     ids=lambda value: value.hex() if isinstance(value, bytes) else None,
 )
-def test_cut_headers(codec: EmbeddedCodec, stream: bytes, shape: tuple[int, ...]) -> None:
+def test_truncated_headers(codec: EmbeddedCodec, stream: bytes, shape: tuple[int, ...]) -> None:
     x_hat, facts = codec.decode(stream), codec.inspect(stream)
     assert x_hat.shape == shape
     assert facts["symbols"] == 0
@@ -277,7 +277,7 @@ def test_cut_headers(codec: EmbeddedCodec, stream: bytes, shape: tuple[int, ...]
     ],
     ids=str,
 )
-def test_arrays_that_are_no_pictures(
+def test_rejects_invalid_arrays(
     codec: EmbeddedCodec, shape: tuple[int, ...], dtype: type
 ) -> None:
     with pytest.raises(ValueError, match="pixels must be"):
@@ -285,12 +285,12 @@ def test_arrays_that_are_no_pictures(
 
 
 @pytest.mark.parametrize("shape", [(33, 20), (7, 7), (264, 10), (0, 32), (0, 0)], ids=str)
-def test_shapes_that_are_not_on_the_grid(codec: EmbeddedCodec, shape: tuple[int, int]) -> None:
+def test_rejects_shapes_off_the_grid(codec: EmbeddedCodec, shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"multiple of 8|must be positive"):
         codec.encode(np.zeros((*shape, 3), np.uint8))
 
 
-def test_bounds_that_are_none(codec: EmbeddedCodec) -> None:
+def test_rejects_invalid_limits(codec: EmbeddedCodec) -> None:
     pixels = np.zeros((8, 8, 3), np.uint8)
     for max_bytes in (0, -1):
         with pytest.raises(ValueError, match="max_bytes must be 1 or more"):
@@ -310,21 +310,21 @@ READERS: dict[str, Callable[[EmbeddedCodec, bytes], object]] = {
 
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("stream", [b"", b"\x96", b"\xa3\x00", b"\xe0\x07\x03", b"\xc0\x07\x09"])
-def test_bytes_that_are_no_stream(codec: EmbeddedCodec, read: str, stream: bytes) -> None:
+def test_rejects_invalid_streams(codec: EmbeddedCodec, read: str, stream: bytes) -> None:
     with pytest.raises(BitstreamError):
         READERS[read](codec, stream)
 
 
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("stream", [b"\x00", b"\xe1\x05", b"\xe0\x08\x03abc", b"\xc0\x08\x03"])
-def test_streams_of_another_model(codec: EmbeddedCodec, read: str, stream: bytes) -> None:
+def test_rejects_streams_of_another_model(codec: EmbeddedCodec, read: str, stream: bytes) -> None:
     with pytest.raises(BitstreamError, match="reads 7"):
         READERS[read](codec, stream)
 
 
 @quick
 @given(st.binary(max_size=60))
-def test_any_bytes(folder: Path, stream: bytes) -> None:
+def test_any_bytes_give_a_picture_or_an_error(folder: Path, stream: bytes) -> None:
     codec = _kept(folder)
     try:
         header = parse_header(stream)
@@ -342,7 +342,7 @@ def test_any_bytes(folder: Path, stream: bytes) -> None:
 
 @quick
 @given(st.integers(0x3F, 0x95), st.binary(max_size=200), st.integers(0, 200))
-def test_any_bytes_behind_a_header(folder: Path, first: int, payload: bytes, cut: int) -> None:
+def test_any_payload_decodes(folder: Path, first: int, payload: bytes, cut: int) -> None:
     codec, stream = _kept(folder), bytes([first]) + payload
     n = min(1 + cut, len(stream))
     short, whole = codec.decode_prefixes(stream, [n, len(stream)])
@@ -352,7 +352,7 @@ def test_any_bytes_behind_a_header(folder: Path, first: int, payload: bytes, cut
 
 @quick
 @given(st.data())
-def test_streams_that_are_spoilt(folder: Path, data: st.DataObject) -> None:
+def test_corrupted_streams_decode(folder: Path, data: st.DataObject) -> None:
     """A changed byte changes nothing that the bytes before it determine."""
     codec = _kept(folder)
     stream = codec.encode(picture((16, 8), data.draw(st.booleans())))
@@ -377,7 +377,7 @@ def _kept(folder: Path) -> EmbeddedCodec:
 
 
 @with_and_without_alpha
-def test_the_largest_picture_in_so_few_bytes(codec: EmbeddedCodec, alpha: bool) -> None:
+def test_largest_picture_from_few_bytes(codec: EmbeddedCodec, alpha: bool) -> None:
     header = write_header(7, 256, 256, alpha=alpha)
     for payload in (b"", b"\x5a", b"\xff" * 500):
         assert codec.decode(header + payload).shape == (256, 256, 3 + alpha)
@@ -394,7 +394,7 @@ def test_the_largest_picture_in_so_few_bytes(codec: EmbeddedCodec, alpha: bool) 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_manifests_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_rejects_contradictory_manifest(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
         open_codec(embedded_folder(tmp_path, **changes))
 
@@ -409,7 +409,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["analysis.onnx", "synthesis.onnx"])
-def test_networks_in_each_others_place(folder: Path, tmp_path: Path, name: str) -> None:
+def test_rejects_swapped_networks(folder: Path, tmp_path: Path, name: str) -> None:
     other = {"analysis.onnx": "synthesis.onnx", "synthesis.onnx": "analysis.onnx"}[name]
     data = (folder / other).read_bytes()
     copied = embedded_folder(tmp_path)
@@ -421,7 +421,7 @@ def test_networks_in_each_others_place(folder: Path, tmp_path: Path, name: str) 
         open_codec(copied)
 
 
-def test_an_analysis_of_too_many_latents(tmp_path: Path) -> None:
+def test_rejects_too_many_latents(tmp_path: Path) -> None:
     more = EmbeddedParams(13, PLANES, (2, 4, 7), (*STARTS, 3), BASE_STEP)
     data = (embedded_folder(tmp_path / "more", more) / "analysis.onnx").read_bytes()
     copied = embedded_folder(tmp_path / "copied")
@@ -433,7 +433,7 @@ def test_an_analysis_of_too_many_latents(tmp_path: Path) -> None:
         open_codec(copied)
 
 
-def test_no_tables(tmp_path: Path) -> None:
+def test_rejects_missing_tables(tmp_path: Path) -> None:
     copied = embedded_folder(tmp_path)
     manifest = open_manifest(copied)
     del manifest["files"]["entropy.npz"]

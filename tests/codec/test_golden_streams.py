@@ -43,7 +43,7 @@ def models() -> dict[str, ContextModel]:
 
 
 @pytest.mark.parametrize("model_id", GOLDEN)
-def test_vectors_are_of_the_tables_that_are_published(model_id: str) -> None:
+def test_vectors_match_published_tables(model_id: str) -> None:
     tables = (ZOO / model_id / "entropy.npz").read_bytes()
     assert GOLDEN[model_id]["tables_sha256"] == hashlib.sha256(tables).hexdigest()
     assert GOLDEN[model_id]["bitstream_id"] == installed_models().manifest(model_id)["bitstream_id"]
@@ -118,7 +118,7 @@ def make() -> ModuleType:
     return module
 
 
-def test_the_program_makes_the_files_that_are_here(make: ModuleType, tmp_path: Path) -> None:
+def test_make_reproduces_the_files(make: ModuleType, tmp_path: Path) -> None:
     """Into another folder: the golden files themselves are only compared."""
     makers = {
         "header": make.header_vectors,
@@ -133,7 +133,7 @@ def test_the_program_makes_the_files_that_are_here(make: ModuleType, tmp_path: P
         assert path.read_bytes() == (codec_vectors.FOLDER / path.name).read_bytes()
 
 
-def test_files_are_changed_on_request_only(make: ModuleType, tmp_path: Path) -> None:
+def test_files_are_overwritten_only_on_request(make: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "some.json"
     assert make.write(path, [{"a": 1}], overwrite=False) == "written"
     assert make.write(path, [{"a": 1}], overwrite=False) == "unchanged"
@@ -145,7 +145,7 @@ def test_files_are_changed_on_request_only(make: ModuleType, tmp_path: Path) -> 
     assert json.loads(path.read_text()) == [{"a": 2}]
 
 
-def test_the_command_says_which_file_would_change(
+def test_command_names_the_file_that_would_change(
     make: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -162,7 +162,7 @@ def test_the_command_says_which_file_would_change(
     assert f"{model_id}.json: overwritten" in capsys.readouterr().out
 
 
-def test_every_golden_file_is_read_by_a_test() -> None:
+def test_every_golden_file_is_tested() -> None:
     files = {path.stem for path in codec_vectors.FOLDER.glob("*.json")}
     assert files == {
         *("header", "rangecoder", "context-model", "stops", "embedded"),

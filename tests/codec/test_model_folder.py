@@ -62,7 +62,7 @@ def drop(*path: str | int) -> Change:
     return change
 
 
-def test_a_good_folder_is_read_whole(tmp_path: Path) -> None:
+def test_reads_a_valid_folder(tmp_path: Path) -> None:
     artifact = open_artifact(small_folder(tmp_path / "small"))
     assert artifact.files == FILES
     assert (artifact.model_id, artifact.family) == ("small", "conv_lstm")
@@ -70,7 +70,7 @@ def test_a_good_folder_is_read_whole(tmp_path: Path) -> None:
     assert artifact.manifest["measured"] == {}
 
 
-def test_an_iterative_layout_is_read_whole(tmp_path: Path) -> None:
+def test_reads_iterative_params(tmp_path: Path) -> None:
     layout = IterativeParams.from_artifact(open_artifact(small_folder(tmp_path / "small")))
     assert layout == IterativeParams(
         planes=2,
@@ -88,7 +88,7 @@ def test_an_iterative_layout_is_read_whole(tmp_path: Path) -> None:
     assert replace(layout, weights="per_stage").file_of("analysis", 2) == "analysis-02.onnx"
 
 
-def test_an_embedded_layout_is_read_whole(tmp_path: Path) -> None:
+def test_reads_embedded_params(tmp_path: Path) -> None:
     layout = EmbeddedParams.from_artifact(
         open_artifact(small_folder(tmp_path / "small", family=EMBEDDED))
     )
@@ -98,7 +98,7 @@ def test_an_embedded_layout_is_read_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model_id", installed_models().installed)
-def test_published_folders_are_good(model_id: str) -> None:
+def test_published_folders_are_valid(model_id: str) -> None:
     artifact = open_artifact(ZOO / model_id)
     assert artifact.model_id == model_id
     if artifact.family == "embedded":
@@ -123,7 +123,7 @@ def test_published_bitstream_ids_are_unique() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_byte_of_every_file_counts(tmp_path: Path, name: str) -> None:
+def test_detects_a_change_of_any_byte(tmp_path: Path, name: str) -> None:
     folder = small_folder(tmp_path / "small")
     for i in range(len(FILES[name])):
         spoilt = bytearray(FILES[name])
@@ -137,7 +137,7 @@ def test_every_byte_of_every_file_counts(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * 5000], ids=["empty", "short", "long"])
-def test_a_file_of_another_size(tmp_path: Path, name: str, content: bytes) -> None:
+def test_rejects_wrong_file_size(tmp_path: Path, name: str, content: bytes) -> None:
     folder = small_folder(tmp_path / "small")
     content = content + FILES[name] if len(content) > 1 else FILES[name][: len(content) - 1]
     (folder / name).write_bytes(content)
@@ -146,14 +146,14 @@ def test_a_file_of_another_size(tmp_path: Path, name: str, content: bytes) -> No
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file(tmp_path: Path, name: str) -> None:
+def test_rejects_missing_file(tmp_path: Path, name: str) -> None:
     folder = small_folder(tmp_path / "small")
     (folder / name).unlink()
     with pytest.raises(ArtifactError, match=f"^{name}: No such file"):
         open_artifact(folder)
 
 
-def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
+def test_rejects_folder_instead_of_file(tmp_path: Path) -> None:
     folder = small_folder(tmp_path / "small")
     (folder / "entropy.npz").unlink()
     (folder / "entropy.npz").mkdir()
@@ -165,25 +165,25 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
     "name",
     ["../small/entropy.npz", "/etc/hostname", "a/b", "..", ".", "", ".hidden", "b/", "a\0b"],
 )
-def test_names_that_are_paths(tmp_path: Path, name: str) -> None:
+def test_rejects_paths_as_names(tmp_path: Path, name: str) -> None:
     change = put("files", name, value=entry(FILES["entropy.npz"]))
     with pytest.raises(ArtifactError):
         open_artifact(small_folder(tmp_path / "small", change))
 
 
-def test_a_name_that_is_too_long_for_the_disk(tmp_path: Path) -> None:
+def test_rejects_too_long_name(tmp_path: Path) -> None:
     change = put("files", "n" * 5000, value=entry(b"x"))
     with pytest.raises(ArtifactError):
         open_artifact(small_folder(tmp_path / "small", change))
 
 
 @pytest.mark.parametrize("value", [0, 2, "1", None, False, 1.5, [1]], ids=repr)
-def test_another_format(tmp_path: Path, value: Any) -> None:
+def test_rejects_other_format(tmp_path: Path, value: Any) -> None:
     with pytest.raises(ArtifactError, match="format 1"):
         open_artifact(small_folder(tmp_path / "small", put("format", value=value)))
 
 
-def test_no_format(tmp_path: Path) -> None:
+def test_rejects_missing_format(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="format 1"):
         open_artifact(small_folder(tmp_path / "small", drop("format")))
 
@@ -193,19 +193,19 @@ def test_no_format(tmp_path: Path) -> None:
     ["", "{", "[]", "null", "1", '"manifest"', "\ufeff{}", "[" * 100_000, '{"format": 1}'],
     ids=lambda text: text[:12] or "empty",
 )
-def test_a_manifest_that_is_none(tmp_path: Path, text: str) -> None:
+def test_rejects_invalid_json(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
     with pytest.raises(ArtifactError):
         open_artifact(tmp_path)
 
 
-def test_a_manifest_that_is_no_text(tmp_path: Path) -> None:
+def test_rejects_manifest_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(b'{"format": "\xff\xfe"}')
     with pytest.raises(ArtifactError, match=r"no readable manifest\.json"):
         read_manifest(tmp_path)
 
 
-def test_no_manifest_and_no_folder(tmp_path: Path) -> None:
+def test_rejects_missing_manifest_or_folder(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(ArtifactError, match=r"no readable manifest\.json"):
             open_artifact(folder)
@@ -226,7 +226,7 @@ REQUIRED = [
 
 
 @pytest.mark.parametrize(("family", "key"), REQUIRED)
-def test_a_missing_key(tmp_path: Path, family: str, key: str) -> None:
+def test_rejects_missing_key(tmp_path: Path, family: str, key: str) -> None:
     with pytest.raises(ArtifactError, match=key):
         read_layout(small_folder(tmp_path / "small", drop(key), FAMILIES[family]))
 
@@ -269,13 +269,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("family", "key", "value"), CASES, ids=lambda case: repr(case)[:30])
-def test_a_value_that_cannot_be(tmp_path: Path, family: str, key: str, value: Any) -> None:
+def test_rejects_invalid_value(tmp_path: Path, family: str, key: str, value: Any) -> None:
     change = put(key, value=value)
     with pytest.raises(ArtifactError):
         read_layout(small_folder(tmp_path / "small", change, FAMILIES[family]))
 
 
-def test_a_whole_step_is_a_number_too(tmp_path: Path) -> None:
+def test_accepts_integer_base_step(tmp_path: Path) -> None:
     folder = small_folder(tmp_path / "small", put("base_step", value=3), EMBEDDED)
     assert EmbeddedParams.from_artifact(open_artifact(folder)).base_step == 3.0
 
@@ -294,38 +294,38 @@ def test_a_whole_step_is_a_number_too(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_state_that_is_none(tmp_path: Path, wrong: dict[str, Any]) -> None:
+def test_rejects_invalid_state(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ArtifactError):
         read_layout(small_folder(tmp_path / "small", put("states", "analysis", 0, value=wrong)))
 
 
 @pytest.mark.parametrize("value", [-1, 128, 1 << 70])
-def test_bitstream_ids_out_of_range(tmp_path: Path, value: int) -> None:
+def test_rejects_bitstream_id_out_of_range(tmp_path: Path, value: int) -> None:
     with pytest.raises(ArtifactError, match="bitstream id"):
         open_artifact(small_folder(tmp_path / "small", put("bitstream_id", value=value)))
 
 
 @pytest.mark.parametrize("key", ["stride", "planes"])
 @pytest.mark.parametrize("value", [0, -8])
-def test_sizes_that_are_not_positive(tmp_path: Path, key: str, value: int) -> None:
+def test_rejects_sizes_below_one(tmp_path: Path, key: str, value: int) -> None:
     with pytest.raises(ArtifactError, match="at least 1"):
         read_layout(small_folder(tmp_path / "small", put(key, value=value)))
 
 
 @pytest.mark.parametrize("gains", [[], [1.0, 1.0], [1.0] * 4])
-def test_another_number_of_gains(tmp_path: Path, gains: list[float]) -> None:
+def test_rejects_wrong_number_of_gains(tmp_path: Path, gains: list[float]) -> None:
     with pytest.raises(ArtifactError, match="gain"):
         read_layout(small_folder(tmp_path / "small", put("residual_gains", value=gains)))
 
 
 @pytest.mark.parametrize("gain", [0, 0.0, -1.0, float("nan")])
-def test_a_gain_that_is_not_positive(tmp_path: Path, gain: float) -> None:
+def test_rejects_gain_that_is_not_positive(tmp_path: Path, gain: float) -> None:
     with pytest.raises(ArtifactError, match="above 0"):
         read_layout(small_folder(tmp_path / "small", put("residual_gains", 1, value=gain)))
 
 
 @pytest.mark.parametrize("key", ["sha256", "bytes"])
-def test_an_incomplete_entry(tmp_path: Path, key: str) -> None:
+def test_rejects_incomplete_file_entry(tmp_path: Path, key: str) -> None:
     with pytest.raises(ArtifactError, match=key):
         open_artifact(small_folder(tmp_path / "small", drop("files", "entropy.npz", key)))
 
@@ -333,14 +333,14 @@ def test_an_incomplete_entry(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     "value", [0, -1, "1", None, 1.5, MAX_FILE_BYTES + 1, 1 << 80, INF], ids=repr
 )
-def test_a_size_that_is_none(tmp_path: Path, value: Any) -> None:
+def test_rejects_invalid_size(tmp_path: Path, value: Any) -> None:
     change = put("files", "entropy.npz", "bytes", value=value)
     with pytest.raises(ArtifactError):
         open_artifact(small_folder(tmp_path / "small", change))
 
 
 @pytest.mark.parametrize("value", ["", "0" * 64, None, 5, ["a"]], ids=repr)
-def test_a_hash_that_is_another(tmp_path: Path, value: Any) -> None:
+def test_rejects_wrong_hash(tmp_path: Path, value: Any) -> None:
     change = put("files", "entropy.npz", "sha256", value=value)
     with pytest.raises(ArtifactError, match=r"(SHA-256 mismatch|length differs)"):
         open_artifact(small_folder(tmp_path / "small", change))
@@ -371,7 +371,7 @@ def with_arrays(folder: Path, data: bytes) -> Artifact:
     return open_artifact(folder)
 
 
-def test_arrays_come_back(tmp_path: Path) -> None:
+def test_reads_arrays(tmp_path: Path) -> None:
     arrays = with_arrays(tmp_path, npz(a=np.arange(3, dtype=np.int8), b=np.ones((2, 2)))).arrays(
         "entropy.npz"
     )
@@ -399,13 +399,13 @@ BROKEN_ARCHIVES = {
 
 
 @pytest.mark.parametrize("how", BROKEN_ARCHIVES)
-def test_arrays_that_cannot_be_read(tmp_path: Path, how: str) -> None:
+def test_rejects_invalid_archive(tmp_path: Path, how: str) -> None:
     artifact = with_arrays(tmp_path, BROKEN_ARCHIVES[how])
     with pytest.raises(ArtifactError, match=r"entropy\.npz"):
         artifact.arrays("entropy.npz")
 
 
-def test_arrays_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_rejects_arrays_of_missing_file(tmp_path: Path) -> None:
     artifact = open_artifact(small_folder(tmp_path))
     with pytest.raises(ArtifactError, match=r"other\.npz"):
         artifact.arrays("other.npz")
@@ -419,32 +419,32 @@ def model_id() -> str:
     return "conv-lstm-1"
 
 
-def test_a_copy_of_a_published_model_works(tmp_path: Path, model_id: str) -> None:
+def test_opens_copy_of_published_model(tmp_path: Path, model_id: str) -> None:
     codec = open_codec(copied_folder(model_id, tmp_path / model_id), device="cpu")
     assert codec.model_id == model_id
     assert codec.decode(b"\x07").shape == (8, 32, 3)
 
 
-def test_an_unknown_family(tmp_path: Path) -> None:
+def test_rejects_unknown_family(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="unknown family 'wavelet'"):
         open_codec(small_folder(tmp_path / "small", put("family", value="wavelet")))
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_the_manifest_does_not_list(tmp_path: Path, model_id: str, name: str) -> None:
+def test_rejects_unlisted_file(tmp_path: Path, model_id: str, name: str) -> None:
     folder = copied_folder(model_id, tmp_path / model_id, drop("files", name))
     with pytest.raises(ArtifactError, match=name):
         open_codec(folder, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["analysis.onnx", "synthesis.onnx"])
-def test_a_network_that_is_none(tmp_path: Path, model_id: str, name: str) -> None:
+def test_rejects_invalid_network(tmp_path: Path, model_id: str, name: str) -> None:
     folder = copied_folder(model_id, tmp_path / model_id, contents={name: b"no network at all"})
     with pytest.raises(ArtifactError, match="network"):
         open_codec(folder, device="cpu")
 
 
-def test_networks_in_each_others_place(tmp_path: Path, model_id: str) -> None:
+def test_rejects_swapped_networks(tmp_path: Path, model_id: str) -> None:
     analysis = (ZOO / model_id / "analysis.onnx").read_bytes()
     folder = copied_folder(model_id, tmp_path / model_id, contents={"synthesis.onnx": analysis})
     with pytest.raises(ArtifactError):
@@ -453,7 +453,7 @@ def test_networks_in_each_others_place(tmp_path: Path, model_id: str) -> None:
 
 @pytest.mark.parametrize("network", ["analysis", "synthesis"])
 @pytest.mark.parametrize("how", ["missing", "one fewer", "another name", "another size"])
-def test_states_that_are_not_the_networks(
+def test_rejects_states_that_networks_lack(
     tmp_path: Path, model_id: str, network: str, how: str
 ) -> None:
     change = {
@@ -468,7 +468,7 @@ def test_states_that_are_not_the_networks(
 
 
 @pytest.mark.parametrize("key", ["planes", "iterations"])
-def test_tables_of_another_model(tmp_path: Path, model_id: str, key: str) -> None:
+def test_rejects_tables_of_another_model(tmp_path: Path, model_id: str, key: str) -> None:
     def change(manifest: dict[str, Any]) -> None:
         manifest[key] += 1
         manifest["residual_gains"] = [1.0] * manifest["iterations"]
@@ -478,7 +478,7 @@ def test_tables_of_another_model(tmp_path: Path, model_id: str, key: str) -> Non
         open_codec(folder, device="cpu")
 
 
-def test_tables_that_are_none(tmp_path: Path, model_id: str) -> None:
+def test_rejects_invalid_tables(tmp_path: Path, model_id: str) -> None:
     contents = {"entropy.npz": npz(w1=np.zeros(3, np.int8))}
     folder = copied_folder(model_id, tmp_path / model_id, contents=contents)
     with pytest.raises(ArtifactError, match="entropy table"):
@@ -489,7 +489,7 @@ SCHEMA = ZOO.parents[1] / "docs" / "manifest.schema.json"
 
 
 @pytest.mark.parametrize("name", installed_models().installed)
-def test_the_published_manifests_keep_the_schema(name: str) -> None:
+def test_published_manifests_match_the_schema(name: str) -> None:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(read_manifest(ZOO / name))
 
@@ -538,7 +538,7 @@ SPOILT = {
 @pytest.mark.parametrize(
     ("family", "how"), [(family, how) for family, changes in SPOILT.items() for how in changes]
 )
-def test_the_schema_says_what_a_manifest_may_hold(model_id: str, family: str, how: str) -> None:
+def test_schema_rejects_invalid_manifests(model_id: str, family: str, how: str) -> None:
     manifest = described(family, model_id)
     assert is_described(manifest)
     SPOILT[family][how](manifest)

@@ -51,7 +51,7 @@ def columns(pairs: list[tuple[bool, int]]) -> tuple[list[bool], list[int]]:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-def test_golden(vector: dict[str, Any]) -> None:
+def test_golden_vectors(vector: dict[str, Any]) -> None:
     """Bytes, and what they decode to: whole, cut at every byte, and with a tail."""
     probabilities, data = vector["probabilities"], bytes.fromhex(vector["hex"])
     bits = [bit == "1" for bit in vector["bits"]]
@@ -73,7 +73,7 @@ def test_reference_on_golden_vectors(vector: dict[str, Any]) -> None:
         assert reference_codec.range_decode(data[:n], probabilities) == bits[: vector["known"][n]]
 
 
-def test_the_golden_carries_are_what_they_say() -> None:
+def test_golden_carries_have_the_stated_length() -> None:
     by_name = {vector["name"]: vector for vector in VECTORS}
     assert by_name["carry through seven bytes"]["hex"].startswith("80" + "00" * 7)
     assert by_name["carry in the last bytes"]["hex"].startswith("80")
@@ -100,7 +100,7 @@ def test_same_bytes_as_the_reference(pairs: list[tuple[bool, int]]) -> None:
 
 @quick
 @given(st.binary(max_size=24), st.lists(probabilities, max_size=80))
-def test_any_bytes_decode_as_the_reference_does(data: bytes, probabilities: list[int]) -> None:
+def test_any_bytes_decode_as_in_the_reference(data: bytes, probabilities: list[int]) -> None:
     """Also bytes that no encoder wrote; and never a decision fewer than the data determine."""
     assert decode(data, probabilities) == reference_codec.range_decode(data, probabilities)
 
@@ -125,7 +125,7 @@ def test_every_prefix_decodes_to_a_prefix(pairs: list[tuple[bool, int]]) -> None
 
 @quick
 @given(decisions.filter(bool), st.data())
-def test_what_is_left_open_is_open(pairs: list[tuple[bool, int]], drawn: st.DataObject) -> None:
+def test_undetermined_decisions_are_undetermined(pairs: list[tuple[bool, int]], drawn: st.DataObject) -> None:
     """After a None, two continuations of the same bytes decode differently."""
     bits, probabilities = columns(pairs)
     data = encode(bits, probabilities)
@@ -143,7 +143,7 @@ def test_what_is_left_open_is_open(pairs: list[tuple[bool, int]], drawn: st.Data
 
 @quick
 @given(decisions.filter(bool))
-def test_no_shorter_end_would_do(pairs: list[tuple[bool, int]]) -> None:
+def test_end_is_as_short_as_possible(pairs: list[tuple[bool, int]]) -> None:
     """Of all strings a byte shorter, none determines every decision."""
     bits, probabilities = columns(pairs)
     data = encode(bits, probabilities)
@@ -157,7 +157,7 @@ def test_no_shorter_end_would_do(pairs: list[tuple[bool, int]]) -> None:
 
 @quick
 @given(decisions, decisions)
-def test_settled_bytes_never_change(
+def test_stable_bytes_never_change(
     now: list[tuple[bool, int]], later: list[tuple[bool, int]]
 ) -> None:
     bits, probabilities = columns(now)
@@ -171,7 +171,7 @@ def test_settled_bytes_never_change(
     assert encode(longer_bits, longer_probabilities)[:stable_length] == beginning
 
 
-def test_settled_grows_with_the_stream() -> None:
+def test_stable_length_grows_with_the_stream() -> None:
     coder = RangeEncoder()
     stable_length = []
     for i in range(4000):
@@ -208,7 +208,7 @@ def test_an_empty_prefix_determines_nothing() -> None:
 @quick
 @given(st.binary(max_size=6), st.lists(probabilities, min_size=1, max_size=80), probabilities)
 @example(b"\x80", [0x8080], ONE - 1)
-def test_none_is_the_end(data: bytes, probabilities: list[int], again: int) -> None:
+def test_no_decision_after_none(data: bytes, probabilities: list[int], again: int) -> None:
     """After the first None there is nothing more to be had, whatever is asked."""
     coder = RangeDecoder(data)
     answers = [coder.decode(probability) for probability in probabilities]
@@ -219,7 +219,7 @@ def test_none_is_the_end(data: bytes, probabilities: list[int], again: int) -> N
 
 @quick
 @given(decisions)
-def test_what_prefixes_decide_in_one_pass(pairs: list[tuple[bool, int]]) -> None:
+def test_decodable_counts_in_one_pass(pairs: list[tuple[bool, int]]) -> None:
     """At every length, some of them twice, and behind the end."""
     bits, probabilities = columns(pairs)
     data = encode(bits, probabilities)
@@ -230,7 +230,7 @@ def test_what_prefixes_decide_in_one_pass(pairs: list[tuple[bool, int]]) -> None
 
 @quick
 @given(st.binary(max_size=40), st.lists(probabilities, max_size=80), st.integers(0, 45))
-def test_what_a_prefix_of_any_bytes_decides(
+def test_decodable_counts_of_any_bytes(
     data: bytes, probabilities: list[int], length: int
 ) -> None:
     assert list(count_decodable(data, probabilities, [length])) == [
@@ -263,7 +263,7 @@ def encode_ternary(*runs: list[tuple[int, int, int]]) -> bytes:
 
 @quick
 @given(ternary, ternary)
-def test_ternary_digits_are_decisions(
+def test_ternary_digits_equal_decisions(
     first: list[tuple[int, int, int]], second: list[tuple[int, int, int]]
 ) -> None:
     pairs = in_decisions(first + second)
@@ -271,7 +271,7 @@ def test_ternary_digits_are_decisions(
 
 
 @pytest.mark.parametrize("pending", [3, 7])
-def test_a_carry_out_of_a_run_of_zeros(pending: int) -> None:
+def test_carry_through_a_run_of_0xff(pending: int) -> None:
     """0 after 0 along one half, then just above it."""
     vector = next(v for v in VECTORS if v["name"] == "carry through seven bytes")
     symbols = [

@@ -109,7 +109,7 @@ GOLDEN_IDS = [vector["name"] for vector in GOLDEN["vectors"]]
 
 
 @pytest.mark.parametrize("vector", GOLDEN["vectors"], ids=GOLDEN_IDS)
-def test_golden(vector: dict[str, Any]) -> None:
+def test_golden_vectors(vector: dict[str, Any]) -> None:
     """Codes to bytes, and bytes to codes: whole, cut at every byte, and with a tail."""
     model, grid = ContextModel(golden_tables()), Grid(vector["rows"], vector["columns"])
     codes = codec_vectors.codes_of(vector["codes"], grid.rows, grid.columns)
@@ -170,7 +170,7 @@ def test_sums_are_exact_up_to_the_limit(seed: int) -> None:
     )
 
 
-def test_the_order_of_magnitude_does_not_matter_to_the_clips() -> None:
+def test_large_sums_are_clipped() -> None:
     """Hidden values and logits beyond their ranges end at the ends of the table."""
     tables = random_tables(0, iterations=1, planes=1, hidden=1)
     tables["w1"][:], tables["b1"][:] = 0, np.array([-(2**15), 2**15 - 1])[:, None]
@@ -194,7 +194,7 @@ def test_logits_are_rounded_down(b2: int) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 5), (4, 4)], ids=str)
 @pytest.mark.parametrize("seed", range(2))
-def test_every_prefix_knows_a_prefix(seed: int, shape: tuple[int, int]) -> None:
+def test_prefix_determines_a_prefix_of_the_codes(seed: int, shape: tuple[int, int]) -> None:
     model, grid = ContextModel(random_tables(seed)), Grid(*shape)
     codes = random_codes(model, grid, seed)
     data, probabilities = write(codes, model), model_probabilities(codes, model)
@@ -208,7 +208,7 @@ def test_every_prefix_knows_a_prefix(seed: int, shape: tuple[int, int]) -> None:
     assert found[-1].decoded_count == codes.size
 
 
-def test_settled_is_what_no_later_iteration_changes() -> None:
+def test_stable_bytes_never_change() -> None:
     model = ContextModel(random_tables(5, iterations=6))
     codes = random_codes(model, Grid(3, 3), 5)
     whole, writer = write(codes, model), CodeEncoder(model, Grid(3, 3))
@@ -221,7 +221,7 @@ def test_settled_is_what_no_later_iteration_changes() -> None:
     assert stable_length >= len(whole) - 8
 
 
-def test_any_bytes_give_codes() -> None:
+def test_any_bytes_decode() -> None:
     model, rng = ContextModel(random_tables(2)), np.random.default_rng(2)
     for _ in range(300):
         rows, columns = rng.integers(1, 4, 2)
@@ -244,7 +244,7 @@ def filled(value: int, dtype: type | None = None) -> Callable[[NDArray[Any]], ND
 
 
 @pytest.mark.parametrize("name", DTYPES)
-def test_a_missing_table(name: str) -> None:
+def test_rejects_missing_table(name: str) -> None:
     tables = random_tables(0)
     del tables[name]
     with pytest.raises(ArtifactError, match=name):
@@ -261,19 +261,19 @@ RESHAPED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 @pytest.mark.parametrize("name", DTYPES)
 @pytest.mark.parametrize("how", RESHAPED)
-def test_a_table_of_another_shape(name: str, how: str) -> None:
+def test_rejects_wrong_shape(name: str, how: str) -> None:
     with pytest.raises(ArtifactError, match="shape"):
         ContextModel(changed(**{name: RESHAPED[how]}))
 
 
 @pytest.mark.parametrize("sizes", [{"iterations": 0}, {"planes": 0}, {"hidden": 0}], ids=str)
-def test_tables_of_nothing(sizes: dict[str, int]) -> None:
+def test_rejects_empty_tables(sizes: dict[str, int]) -> None:
     with pytest.raises(ArtifactError, match="shape"):
         ContextModel(random_tables(0, **sizes))
 
 
 @pytest.mark.parametrize("value", [0, 65536])
-def test_a_probability_of_zero_or_one(value: int) -> None:
+def test_rejects_probability_of_zero_or_one(value: int) -> None:
     def with_one_wrong(table: NDArray[Any]) -> NDArray[Any]:
         wrong = table.astype(np.int64)
         wrong[77] = value
@@ -283,7 +283,7 @@ def test_a_probability_of_zero_or_one(value: int) -> None:
         ContextModel(changed(probability=with_one_wrong))
 
 
-def test_sums_beyond_float32() -> None:
+def test_rejects_sums_beyond_float32() -> None:
     tables = random_tables(0)
     most = EXACT - 1 - 255 * int(np.abs(tables["w2"].astype(int)).sum(-1).max())
     for value in (most, -most):
@@ -293,7 +293,7 @@ def test_sums_beyond_float32() -> None:
             ContextModel({**tables, "b2": np.full_like(tables["b2"], value)})
 
 
-def test_hidden_sums_beyond_float32() -> None:
+def test_rejects_hidden_sums_beyond_float32() -> None:
     """4855 planes of weights of -128 sum up to more than 2^24; 4500 do not."""
     for planes, allowed in ((4500, True), (4855, False)):
         tables = random_tables(0, iterations=1, planes=planes, hidden=1)
@@ -307,13 +307,13 @@ def test_hidden_sums_beyond_float32() -> None:
 
 @pytest.mark.parametrize("name", DTYPES)
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "bool", "uint64", "U3", "O"])
-def test_a_table_that_is_not_of_its_integers(name: str, dtype: str) -> None:
+def test_rejects_wrong_dtype(name: str, dtype: str) -> None:
     with pytest.raises(ArtifactError):
         ContextModel(changed(**{name: lambda table: table.astype(dtype)}))
 
 
 @pytest.mark.parametrize("name", ["w1", "b1", "w2", "b2"])
-def test_the_least_int64_is_no_way_around_the_limit(name: str) -> None:
+def test_smallest_int64_does_not_bypass_the_limit(name: str) -> None:
     """Its absolute value is itself."""
     with pytest.raises(ArtifactError):
         ContextModel(changed(**{name: filled(-(2**63), np.int64)}))

@@ -45,14 +45,14 @@ def half_flat(seed: int, height: int = 32, width: int = 32) -> Pixels:
     return pixels
 
 
-def test_there_is_one_of_every_family() -> None:
+def test_every_family_is_tested() -> None:
     """The embedded family has tests of its own."""
     assert {system.family for system in SYSTEMS.values()} | {"embedded"} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_prefixes(opened: Open, name: str, shape: tuple[int, int]) -> None:
+def test_prefixes_decode(opened: Open, name: str, shape: tuple[int, int]) -> None:
     """Every prefix is a picture, one by one and all together, and ``max_bytes`` makes it."""
     codec, pixels = opened(name), photo_like(3, *shape)
     stream = codec.encode(pixels)
@@ -64,7 +64,7 @@ def test_prefixes(opened: Open, name: str, shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_whole_streams(opened: Open, name: str) -> None:
+def test_complete_streams_determine_every_code(opened: Open, name: str) -> None:
     codec, system = opened(name), SYSTEMS[name]
     pixels = photo_like(1, 24, 40)
     stream = codec.encode(pixels)
@@ -76,7 +76,7 @@ def test_whole_streams(opened: Open, name: str) -> None:
     np.testing.assert_array_equal(codec.decode(stream + b"tail"), last)
 
 
-def test_systems_that_are_the_same_draw_the_same(opened: Open) -> None:
+def test_equivalent_systems_decode_identically(opened: Open) -> None:
     """Additive with gains or one-shot with state, shared or not: the bases are the same here."""
     pixels = photo_like(2, 32, 32)
     drawn = [
@@ -90,7 +90,7 @@ def test_systems_that_are_the_same_draw_the_same(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_lengths_of_prefixes(opened: Open, name: str) -> None:
+def test_rejects_decreasing_lengths(opened: Open, name: str) -> None:
     codec = opened(name)
     stream = codec.encode(photo_like(0, 8, 8))
     assert list(codec.decode_prefixes(stream, [])) == []
@@ -103,7 +103,7 @@ def test_lengths_of_prefixes(opened: Open, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_any_bytes_are_a_picture_or_an_error(opened: Open, name: str) -> None:
+def test_any_bytes_give_a_picture_or_an_error(opened: Open, name: str) -> None:
     codec, rng = opened(name), random.Random(name)
     valid = [codec.encode(photo_like(i, *shape)) for i, shape in enumerate(SHAPES[:4])]
     pictures = 0
@@ -123,7 +123,7 @@ def test_any_bytes_are_a_picture_or_an_error(opened: Open, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_threads_do_not_matter(opened: Open, name: str) -> None:
+def test_threads_do_not_interfere(opened: Open, name: str) -> None:
     codec = opened(name)
     pictures = [photo_like(i, *shape) for i, shape in enumerate(SHAPES)] * 3
     one_by_one = [codec.encode(pixels) for pixels in pictures]
@@ -136,7 +136,7 @@ def test_threads_do_not_matter(opened: Open, name: str) -> None:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("goal", GOALS)
-def test_targets_in_quality(opened: Open, name: str, goal: str) -> None:
+def test_quality_targets(opened: Open, name: str, goal: str) -> None:
     """What comes back reaches the goal, and nothing of the plain stream does in fewer bytes."""
     codec, target, pixels = opened(name), Target.parse(goal), half_flat(1)
     plain = codec.encode(pixels)
@@ -157,7 +157,7 @@ def test_targets_in_quality(opened: Open, name: str, goal: str) -> None:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 16, 30, 50, 10**6])
-def test_targets_in_bytes(opened: Open, name: str, size: int) -> None:
+def test_byte_targets(opened: Open, name: str, size: int) -> None:
     codec, pixels = opened(name), half_flat(2)
     stream = codec.encode(pixels, target=Target("bytes", size))
     plain = codec.encode(pixels, max_bytes=size)
@@ -169,7 +169,7 @@ def test_targets_in_bytes(opened: Open, name: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("name", STOPPING)
-def test_stopping_pays_where_cells_differ(opened: Open, name: str) -> None:
+def test_early_stops_help_if_cells_differ(opened: Open, name: str) -> None:
     """Fewer bytes for the same quality, more quality in the same bytes: that is what it is for."""
     codec, pictures = opened(name), [half_flat(i) for i in range(4)]
     target = Target("psnr", 21)
@@ -197,7 +197,7 @@ def test_every_prefix_of_a_stream_with_stops(opened: Open, name: str) -> None:
 
 @pytest.mark.parametrize("name", STOPPING)
 @pytest.mark.parametrize("goal", ["psnr:20", "ssim:0.4", "bytes:25"])
-def test_all_codes_of_a_stream_with_stops_are_true(opened: Open, name: str, goal: str) -> None:
+def test_streams_with_stops_contain_true_codes(opened: Open, name: str, goal: str) -> None:
     """Also those that its last bytes happen to fix: no iteration is made up behind its end."""
     codec = opened(name)
     for seed in range(4):
@@ -214,7 +214,7 @@ def test_max_bytes_and_a_target_exclude_each_other(opened: Open) -> None:
         opened("tiny-fc-lstm").encode(half_flat(0), max_bytes=9, target=Target("ssim", 0.5))
 
 
-def test_ssim_counts_what_is_seen(opened: Open) -> None:
+def test_ssim_ignores_padding(opened: Open) -> None:
     """A goal in one measure is held in that measure."""
     codec, pixels = opened("tiny-fc-residual"), half_flat(1)
     stream = codec.encode(pixels, target=Target("ssim", 0.5))
@@ -258,14 +258,14 @@ def swapped(folder: Path, manifest: dict[str, Any]) -> None:
         ("tiny-conv-residual", without("entropy.npz")),
     ],
 )
-def test_folders_that_do_not_fit_together(
+def test_rejects_contradictory_folders(
     tmp_path: Path, name: str, change: Callable[[Path, dict[str, Any]], None]
 ) -> None:
     with pytest.raises(ArtifactError):
         open_codec(spoilt(tmp_path / name, SYSTEMS[name], change), device="cpu")
 
 
-def test_every_byte_of_every_stage_counts(tmp_path: Path) -> None:
+def test_detects_a_change_in_any_stage(tmp_path: Path) -> None:
     folder = system_folder(tmp_path / "small", SYSTEMS["tiny-conv-residual"])
     data = bytearray((folder / "synthesis-03.onnx").read_bytes())
     data[len(data) // 2] ^= 1
