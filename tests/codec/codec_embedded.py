@@ -1,7 +1,7 @@
-"""A small system of the embedded family, made without training: waves in place of weights.
+"""A small untrained model of the embedded family, with cosine waves as weights.
 
-The analysis projects each cell onto a few waves, the synthesis adds up what is known of them, so
-that bytes really buy quality. The integer tables are random: contexts matter.
+The analysis projects each cell onto a few waves and the synthesis sums them up, so quality rises
+with the number of bytes. The integer tables are random, so contexts matter.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from thumbstream.codec.embedded.params import EmbeddedParams
 PLANES = 4
 GROUPS = (2, 4, 6)
 STARTS = (0, 0, 0, 1, 1, 1, 1, 2, 1, 2, 2, 3)
-"""One group whose channels that have begun lie apart."""
+"""In one group the started channels are not contiguous."""
 BASE_STEP = 2.0
-"""The first plane cuts [-1, 1] in three."""
+"""The first plane divides [-1, 1] into three."""
 LAYOUT = EmbeddedParams(len(STARTS), PLANES, GROUPS, STARTS, BASE_STEP)
 HIDDEN = 5
 SECOND = 3
@@ -44,7 +44,7 @@ TYPES = {
     "shifts": np.uint8,
     "prediction_shifts": np.uint8,
 }
-"""Of the tables."""
+"""Types of the tables."""
 
 
 def embedded_folder(
@@ -85,7 +85,7 @@ def embedded_folder(
 def embedded_tables(
     layout: EmbeddedParams = LAYOUT, hidden: int = HIDDEN, second: int = SECOND, seed: int = 7
 ) -> dict[str, NDArray[np.generic]]:
-    """Integer tables at random; later groups and planes are more often 0."""
+    """Random integer tables; symbols of later groups and planes are more often 0."""
     rng = np.random.default_rng(seed)
     groups, channels, planes = len(layout.groups), layout.channels, layout.planes
     odds = (np.arange(2048) - 1023.5) / 128
@@ -118,7 +118,7 @@ def _archive(tables: dict[str, NDArray[np.generic]]) -> bytes:
 
 
 def _waves(channels: int) -> NDArray[np.float32]:
-    """``(channels, 3, 8, 8)``, orthogonal: light, two colours, and finer and finer waves."""
+    """``(channels, 3, 8, 8)``, orthogonal: luminance, two colours, rising frequency."""
     u = (np.arange(STRIDE) + 0.5) * np.pi / STRIDE
     wave = [np.cos(k * u) for k in range(STRIDE)]
     colours = np.array([[1, 1, 1], [1, 0, -1], [0.5, -1, 0.5]])
@@ -147,11 +147,11 @@ def _analysis(channels: int) -> bytes:
 def _synthesis(channels: int) -> bytes:
     inputs = [image("values", channels), image("levels", channels)]
     outputs = [image("x_hat", COLOURS)]
-    return model(_drawing(), inputs, outputs, _constants(channels))
+    return model(_reconstruction(), inputs, outputs, _constants(channels))
 
 
-def _drawing() -> list[bytes]:
-    """A value known to level L counts 1 - 0.1 / (L + 1) times: levels matter, too."""
+def _reconstruction() -> list[bytes]:
+    """Scales a value of level L by 1 - 0.1 / (L + 1), so that levels matter."""
     return [
         node("Add", ["levels", "one"], ["above"]),
         node("Div", ["tenth", "above"], ["doubt"]),
@@ -170,9 +170,9 @@ def _constants(channels: int) -> dict[str, NDArray[np.float32]]:
 
 
 def _search(channels: int) -> bytes:
-    """Squared error of what is drawn, and its gradient."""
+    """Squared error of the synthesis, and its gradient."""
     nodes = [
-        *_drawing(),
+        *_reconstruction(),
         node("Sub", ["x_hat", "pixels"], ["error"]),
         node("ReduceSumSquare", ["error", "axes"], ["distortion"], keepdims=0),
         node("Conv", ["error", "kernel"], ["slope"], strides=[STRIDE] * 2),
@@ -187,7 +187,7 @@ def _search(channels: int) -> bytes:
 
 
 def search_tables(layout: EmbeddedParams = LAYOUT) -> dict[str, NDArray[np.generic]]:
-    """Exact curvature, and slopes as at a high rate: error falls by a factor of 4 for a bit."""
+    """Exact curvature, and slopes for high rates: one bit reduces the error by a factor of 4."""
     energy = np.square(_waves(layout.channels)).sum((1, 2, 3))
     widths = layout.base_step / 3.0 ** np.arange(1, layout.planes + 1)
     slopes = 12 / (2 * np.log(2) * widths**2 * energy.mean())

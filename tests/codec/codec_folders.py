@@ -1,4 +1,4 @@
-"""Model folders to spoil: a small one that only `open_artifact` reads, and copies of a real one."""
+"""Model folders for tests: a small one for `open_artifact` only, and copies of published ones."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def small_folder(
     change: Change = lambda manifest: None,
     family: dict[str, Any] | None = None,
 ) -> Path:
-    """A complete folder whose files are no networks; ``change`` edits the manifest in place.
+    """A complete folder without real networks; ``change`` edits the manifest in place.
 
     ``family``: the family's keys, by default `ITERATIVE`.
     """
@@ -81,7 +81,7 @@ def copied_folder(
     change: Change = lambda manifest: None,
     contents: dict[str, bytes] | None = None,
 ) -> Path:
-    """A copy of a published model; the hashes of ``contents`` are made to fit."""
+    """A copy of a published model with new ``contents``, whose hashes are updated."""
     shutil.copytree(ZOO / model_id, folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     for name, data in (contents or {}).items():
@@ -90,3 +90,12 @@ def copied_folder(
     change(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+def open_manifest(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    (folder / "manifest.json").write_text(json.dumps(manifest))

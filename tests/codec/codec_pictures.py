@@ -1,4 +1,4 @@
-"""Synthetic pictures that are like photographs in what a thumbnail codec sees of them."""
+"""Synthetic pictures that resemble photographs at the size of a thumbnail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thumbstream.errors import IngestError
 from thumbstream.images import thumbnail
 
 PICTURES = "THUMBSTREAM_PICTURES"
-"""Environment variable: a folder of real pictures to measure on as well."""
+"""Environment variable with a folder of real pictures to test on as well."""
 
 Pixels = NDArray[np.uint8]
 
@@ -44,7 +44,7 @@ def photo_like(seed: int, height: int, width: int) -> Pixels:
 
 
 def cut_out(seed: int, height: int, width: int) -> Pixels:
-    """A photograph in a disc with a soft edge; around it, noise that nobody sees."""
+    """A photograph in a disc with a soft edge; around it, invisible noise."""
     y, x = np.mgrid[0:height, 0:width]
     distance = np.hypot(y - height / 2, x - width / 2) - min(height, width) / 3
     alpha = np.clip(np.rint(255 * (0.5 - distance / 3)), 0, 255).astype(np.uint8)

@@ -1,9 +1,9 @@
-"""Small systems of every family of the paper, made without training: bases in place of weights.
+"""Small untrained models of every family of the paper, with fixed bases as weights.
 
-A cell's code says on which side of zero a projection of its residual lies; the synthesis moves the
-picture by a step in that direction, and steps shrink from iteration to iteration. So bytes really
-buy quality, streams are short, and every kind of network the codec may meet is there: additive and
-one-shot, shared and per stage, with and without state, one iteration and many.
+A cell's code is the sign of a projection of its residual; the synthesis moves the picture by a step
+in that direction, and steps shrink from iteration to iteration. So quality rises with the number of
+bytes, streams are short, and all kinds of networks are covered: additive and one-shot, shared and
+per stage, with and without state, one iteration and many.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from onnx_graphs import image, model, node
 STRIDE = 8
 COLOURS = 3
 SHRINK = 0.7
-"""Step of an iteration, of the step before."""
+"""Ratio of the step of an iteration to the one before."""
 HIDDEN = 3
 
 
 @dataclass(frozen=True)
 class System:
-    """What a manifest says, for a system of few planes."""
+    """Manifest values of a system with few planes."""
 
     model_id: str
     family: str
@@ -76,7 +76,7 @@ def system_folder(folder: Path, system: System, **changes: Any) -> Path:
         stage = f"-{t:02d}" if system.weights == "per_stage" else ""
         files[f"analysis{stage}.onnx"] = _analysis(system, t)
         files[f"synthesis{stage}.onnx"] = _synthesis(system, t)
-    state = [{"name": "drawn", "channels": COLOURS, "scale": STRIDE}] if system.states else []
+    state = [{"name": "picture", "channels": COLOURS, "scale": STRIDE}] if system.states else []
     manifest = {
         "format": 1,
         "model_id": system.model_id,
@@ -107,9 +107,9 @@ def _gain(system: System, iteration: int) -> float:
 
 
 def _bases(system: System, iteration: int) -> NDArray[np.float32]:
-    """``(planes, 3, 8, 8)``, orthogonal: what a code moves in a cell before steps shrink.
+    """``(planes, 3, 8, 8)``, orthogonal: change of a cell by each code, before steps shrink.
 
-    Light, its two slopes, and a last one that changes: two colours and a finer wave in turn.
+    Luminance, its two slopes, and a last one that alternates between colours and finer waves.
     """
     u = (np.arange(STRIDE) + 0.5) * np.pi / STRIDE
     wave = [np.cos(k * u) for k in range(3)]
@@ -141,21 +141,21 @@ def _synthesis(system: System, stage: int) -> bytes:
     kernel = _kernel(system, stage).copy()
     for slot in range(system.slots):
         iteration = slot if system.slots > 1 else stage
-        if system.reconstruction == "one_shot":  # otherwise the gains are taken back
+        if system.reconstruction == "one_shot":  # an additive codec divides by the gains instead
             kernel[slot * system.planes : (slot + 1) * system.planes] *= SHRINK**iteration
-    drawn = "added" if system.states else "x_hat"
-    nodes = [node("ConvTranspose", ["codes", "kernel"], [drawn], strides=[STRIDE] * 2)]
+    output = "added" if system.states else "x_hat"
+    nodes = [node("ConvTranspose", ["codes", "kernel"], [output], strides=[STRIDE] * 2)]
     inputs, outputs = [image("codes", len(kernel))], [image("x_hat", COLOURS)]
     if system.states:
-        nodes.append(node("Add", ["drawn", "added"], ["x_hat"]))
-        nodes.append(node("Identity", ["x_hat"], ["drawn_next"]))
-        inputs.append(image("drawn", COLOURS))
-        outputs.append(image("drawn_next", COLOURS))
+        nodes.append(node("Add", ["picture", "added"], ["x_hat"]))
+        nodes.append(node("Identity", ["x_hat"], ["picture_next"]))
+        inputs.append(image("picture", COLOURS))
+        outputs.append(image("picture_next", COLOURS))
     return model(nodes, inputs, outputs, {"kernel": kernel})
 
 
 def _tables(system: System) -> bytes:
-    """Integer tables that look at the neighbours, at random: contexts matter."""
+    """Random integer tables, so that contexts matter."""
     rng = np.random.default_rng(system.bitstream_id)
     steps = (system.iterations, 2 * system.planes)
     odds = (np.arange(2048) - 1023.5) / 300

@@ -1,4 +1,4 @@
-"""Reads the golden vectors; never writes them."""
+"""Reads the golden vectors."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ def read(name: str) -> Any:
 
 
 def codes_of(planes: list[list[str]], rows: int, columns: int) -> NDArray[np.float32]:
-    """``(iterations, planes, rows, columns)`` of -1 and +1, and 0 in cells that have stopped."""
+    """``(iterations, planes, rows, columns)`` of -1 and +1, and 0 in stopped cells."""
     codes = [[["0.1".index(c) - 1 for c in text] for text in row] for row in planes]
     return np.array(codes, np.float32).reshape(len(planes), -1, rows, columns)
 
 
 def states_of(layers: list[list[list[int]]]) -> NDArray[np.int32]:
-    """``(layers, channels, cells)``: finest states of the embedded family."""
+    """``(layers, channels, cells)``: final states of the embedded family."""
     return np.array(layers, np.int32)
 
 
 def embedded_model(golden: dict[str, Any]) -> EmbeddedContextModel:
-    """The small model that a file of vectors holds whole."""
+    """The small model in a file of vectors."""
     layout = {k: tuple(v) if isinstance(v, list) else v for k, v in golden["layout"].items()}
     tables = {name: np.array(golden["tables"][name], dtype) for name, dtype in TYPES.items()}
     return EmbeddedContextModel(tables, EmbeddedQuantizer(EmbeddedParams(**layout)))
 
 
 def embedded_reference(golden: dict[str, Any]) -> reference_embedded.Model:
-    """The same, for the slow reference implementation."""
+    """The same for the reference implementation."""
     layout = golden["layout"]
     return reference_embedded.Model(
         golden["tables"], layout["groups"], layout["starts"], layout["planes"]

@@ -1,4 +1,4 @@
-"""A published model on the CPU, and the modules that only these tests share."""
+"""A published model on the CPU, and the path of the modules that only these tests share."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ from thumbstream.models import installed_models
 
 @pytest.fixture(scope="session")
 def codec() -> Codec:
-    """The paper's published model. No test may depend on what exactly its weights are."""
+    """A published model of the paper. Tests must not depend on its exact weights."""
     return installed_models("cpu").load("conv-lstm-1")

@@ -1,6 +1,6 @@
-"""Slow, plain twins of the coding path, written from docs/bitstream.md alone.
+"""Slow reference implementation of the coding path, written from docs/bitstream.md alone.
 
-They share no code with ``thumbstream.codec``: no numpy, no bounded registers, no carries. A range
+It shares no code with ``thumbstream.codec``: no numpy, no bounded registers, no carries. A range
 coder's interval is a pair of integers of any length, and a context is a sum over three loops.
 """
 
@@ -144,14 +144,14 @@ def stopping_probabilities(
     for t in range(shape[0]):
         decisions: list[tuple[int, bool]] = []
         if t:
-            wanted = {cell for cell in cells(shape) if codes[t][0][cell[0]][cell[1]] == 0}
-            decisions.append((4096, wanted != stopped))
-            if wanted != stopped:
+            stopping = {cell for cell in cells(shape) if codes[t][0][cell[0]][cell[1]] == 0}
+            decisions.append((4096, stopping != stopped))
+            if stopping != stopped:
                 for row, column in cells(shape):
                     if (row, column) not in stopped:
-                        beside = {(row, column - 1), (row - 1, column)} & stopped
-                        decisions.append((16384 * (1 + len(beside)), (row, column) in wanted))
-                        if (row, column) in wanted:
+                        neighbours = {(row, column - 1), (row - 1, column)} & stopped
+                        decisions.append((16384 * (1 + len(neighbours)), (row, column) in stopping))
+                        if (row, column) in stopping:
                             stopped.add((row, column))
         probabilities += [probability for probability, _ in decisions]
         bits += [bit for _, bit in decisions]

@@ -1,4 +1,4 @@
-"""Slow, plain reference of the embedded family's coding path, written from docs/bitstream.md alone.
+"""Slow reference implementation of the embedded family, written from docs/bitstream.md alone.
 
 Like ``reference_codec`` it shares no code with ``thumbstream.codec``: loops over plain integers.
 """
@@ -31,14 +31,14 @@ class Model:
     planes: int
 
     def steps(self) -> Iterator[tuple[int, int, list[int]]]:
-        """Plane, group, and the channels of the group that have begun."""
+        """Plane, group, and the started channels of the group."""
         for plane in range(self.planes):
             first = 0
             for group, size in enumerate(self.groups):
-                begun = [c for c in range(first, first + size) if self.starts[c] <= plane]
+                started = [c for c in range(first, first + size) if self.starts[c] <= plane]
                 first += size
-                if begun:
-                    yield plane, group, begun
+                if started:
+                    yield plane, group, started
 
     def probabilities(
         self, plane: int, group: int, states: States, symbol: Symbol
@@ -60,21 +60,21 @@ class Model:
         k = [limited(value >> second_shift, 0, 255) for value in sums]
         f0, f1, f2, f3 = features(states[layer][channel], row, column)
         own = [int(weights[channel]) for weights in tables["own"]]
-        beside = [own[0] * (f0 > 0) + own[1] * f0 + own[2] * f2, own[3] * f1 + own[4] * f3]
+        direct = [own[0] * (f0 > 0) + own[1] * f0 + own[2] * f2, own[3] * f1 + own[4] * f3]
         predicted = 0
         for c, of_channel in enumerate(states[layer]):
-            # A state before its channel's first plane is 0, in whatever unit.
+            # A state before its channel's first plane is 0 in any unit.
             finest = 3 ** (self.planes - plane - (c < refined))
             for i, value in enumerate(values(of_channel, row, column)):
                 predicted += int(tables["predictor"][2 * c + i][channel]) * value * finest
-        off = limited(predicted >> int(tables["prediction_shifts"][plane]), -127, 127)
-        for d, told in enumerate((abs(off), off)):
-            beside[d] += int(tables["gain"][plane][d][channel]) * told
+        prediction = limited(predicted >> int(tables["prediction_shifts"][plane]), -127, 127)
+        for d, residual in enumerate((abs(prediction), prediction)):
+            direct[d] += int(tables["gain"][plane][d][channel]) * residual
         nonzero, positive = (
             int(tables["b2"][plane][d][channel])
             + dot(tables["w2"][d][channel], h)
             + dot(tables["w3"][d][channel], k)
-            + beside[d]
+            + direct[d]
             >> last_shift
             for d in (0, 1)
         )
@@ -116,16 +116,16 @@ def dot(weights: list[int], values: list[int]) -> int:
 
 @dataclass
 class Walk:
-    """What is known of a picture, step by step."""
+    """The known part of a picture, step by step."""
 
     model: Model
     states: States
     levels: States
     decoded_count: int = 0
     ended_in: tuple[int, int] | None = None
-    """Plane and group of the step that is not known whole."""
+    """Plane and group of the incomplete step."""
     probabilities: list[tuple[int, int]] = field(default_factory=list)
-    """Of not 0 and of +1: of every symbol that was asked for, in the order of the stream."""
+    """P(nonzero) and P(+1) of every symbol that was attempted, in stream order."""
 
     @classmethod
     def begin(cls, model: Model, layers: int, rows: int, columns: int) -> Walk:
@@ -181,7 +181,7 @@ def balanced(state: int, digits: int) -> list[int]:
 
 
 def decisions(model: Model, finest: States) -> tuple[list[int], list[bool], list[int]]:
-    """Chance and value of every decision, and how many decisions end each symbol."""
+    """Probability and value of every decision, and how many decisions end each symbol."""
     probabilities: list[int] = []
     bits: list[bool] = []
     ends: list[int] = []
@@ -210,7 +210,7 @@ def write(model: Model, finest: States) -> bytes:
 
 
 def read(model: Model, data: bytes, layers: int, rows: int, columns: int) -> Walk:
-    """What ``data``, any bytes, determine."""
+    """What any bytes ``data`` determine."""
     walk, interval = Walk.begin(model, layers, rows, columns), Interval()
 
     def decide(symbol: Symbol, nonzero: int, positive: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Transparency as a second picture, and colours where nobody sees them."""
+"""Transparency as a second layer, and colours of invisible pixels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_hidden_colours_have_no_influence() -> None:
 
 
 def test_hidden_colours_blend_their_surroundings() -> None:
-    """Left of a hidden middle all is red, right of it all is blue."""
+    """Red to the left of a hidden centre, blue to the right."""
     pixels = np.zeros((8, 40, 4), np.uint8)
     pixels[:, :10] = 200, 0, 0, 255
     pixels[:, 30:] = 0, 0, 200, 255

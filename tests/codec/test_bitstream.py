@@ -1,4 +1,4 @@
-"""The header: every shape there is, every first byte there is, and each way to be wrong."""
+"""The header: every shape, every first byte, and each kind of invalid header."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def by_hex(vector: dict[str, Any]) -> str:
 
 
 def parsed(vector: dict[str, Any]) -> tuple[Header, tuple[int, int]]:
-    """What a vector says, in the form of `told`."""
+    """Fields of a vector, in the form of `fields_of`."""
     fields = {key: value for key, value in vector.items() if key not in ("hex", "aspect")}
     return Header(**fields), tuple(vector["aspect"])
 
 
-def told(header: Header) -> tuple[Header, tuple[int, int]]:
+def fields_of(header: Header) -> tuple[Header, tuple[int, int]]:
     return replace(header, exact_aspect=None), header.aspect
 
 
 @pytest.mark.parametrize("vector", VECTORS["valid"], ids=by_hex)
 def test_golden_headers(vector: dict[str, Any]) -> None:
     header = bytes.fromhex(vector["hex"])
-    assert told(parse_header(header)) == parsed(vector)
+    assert fields_of(parse_header(header)) == parsed(vector)
     assert parse_header(header + TAIL) == parse_header(header)
     shape = vector["bitstream_id"], vector["width"], vector["height"]
     assert write_header(*shape, alpha=vector["alpha"], aspect=tuple(vector["aspect"])) == header
@@ -51,7 +51,7 @@ def test_golden_headers(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS["cut"], ids=by_hex)
 def test_golden_truncated_headers(vector: dict[str, Any]) -> None:
-    assert told(parse_header(bytes.fromhex(vector["hex"]))) == parsed(vector)
+    assert fields_of(parse_header(bytes.fromhex(vector["hex"]))) == parsed(vector)
 
 
 REASONS = {
@@ -71,7 +71,7 @@ def test_golden_hostile_headers(vector: dict[str, Any]) -> None:
 
 
 def length_of(bitstream_id: int, width: int, height: int, *, alpha: bool = False) -> int:
-    """Bytes of the shortest header, said in another way than the writer says it."""
+    """Length of the shortest header, computed independently of the writer."""
     if alpha:
         return 3
     if max(width, height) == 32 and bitstream_id in (0, 7):
@@ -111,7 +111,7 @@ RESERVED = range(0x96, 0xA0)
 
 
 def test_every_first_byte() -> None:
-    """What one byte says, or that it is refused: the table of docs/bitstream.md, row by row."""
+    """The table of first bytes in docs/bitstream.md, row by row."""
     for first in range(256):
         long = 8 * (first % 32 + 1)
         if first in RESERVED or first == 0xA3:
@@ -131,7 +131,7 @@ def test_every_first_byte() -> None:
 
 
 def test_parsed_header_is_written_identically() -> None:
-    """No two spellings of one header: whatever is read complete is what the writer would write."""
+    """Headers are unique: every complete valid header is what the writer writes."""
     readable = 0
     for first in range(256):
         for second in (0, 1, 7, 31, 127, 128, 129, 135, 255):
@@ -167,7 +167,7 @@ def test_truncated_header_is_a_square_of_the_long_side(long: int) -> None:
         assert parse_header(header[:1]) == Header(7, long, long, 1)
 
 
-# Aspect ratios: 24 of them have a first byte of their own.
+# Aspect ratios: 24 of them have their own first byte.
 
 RATIOS = [ratio for long, short in ASPECT_RATIOS for ratio in ((long, short), (short, long))]
 
@@ -198,7 +198,7 @@ def test_ratios_have_unique_first_bytes() -> None:
 def test_ratio_stands_for_nearby_ratios(
     ratio: tuple[int, int], permille: Fraction, sign: int
 ) -> None:
-    """Less than 0.4 % away; unless the pixels' own ratio is nearer to the source."""
+    """Ratios within 0.4 %, unless the ratio of the pixels is nearer to the source."""
     shape = pixels_of(ratio)
     source = Fraction(*ratio) * (1 + sign * permille / Fraction(1000))
     found = parse_header(write_header(7, *shape, aspect=source.as_integer_ratio())).exact_aspect
@@ -217,7 +217,7 @@ def test_ratio_of_the_pixels_needs_no_code(width: int, height: int) -> None:
 
 
 def test_every_source_gets_its_shape_and_the_nearest_ratio() -> None:
-    """Sources of all shapes: pixels never change, and what is shown is never farther from true."""
+    """For any source the pixels are unchanged and the ratio is at least as near as theirs."""
     rng = random.Random(7)
     named = 0
     for _ in range(4000):
@@ -225,8 +225,8 @@ def test_every_source_gets_its_shape_and_the_nearest_ratio() -> None:
         shape = grid_shape(*source, 32)
         found = parse_header(write_header(7, *shape, aspect=source))
         assert (found.width, found.height, found.length) == (*shape, 1)
-        true, told = Fraction(*source), Fraction(*found.aspect)
-        assert abs(true / told - 1) <= abs(true / Fraction(*shape) - 1)
+        true, shown = Fraction(*source), Fraction(*found.aspect)
+        assert abs(true / shown - 1) <= abs(true / Fraction(*shape) - 1)
         named += found.exact_aspect is not None
     assert named > 100
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from codec_embedded import BASE_STEP, PLANES, STARTS, embedded_folder
-from codec_folders import entry
+from codec_folders import entry, open_manifest, write_manifest
 from codec_pictures import Pixels, cut_out, photo_like, psnr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,7 +65,7 @@ def test_shapes_round_trip(codec: EmbeddedCodec, shape: tuple[int, int], alpha: 
 @with_and_without_alpha
 @pytest.mark.parametrize("shape", SMALL, ids=str)
 def test_every_prefix_decodes(codec: EmbeddedCodec, shape: tuple[int, int], alpha: bool) -> None:
-    """One by one, in one pass, and as ``max_bytes`` makes it."""
+    """One by one, in one pass, and with ``max_bytes``."""
     pixels = picture(shape, alpha)
     stream = codec.encode(pixels)
     lengths = [1, *range(1, len(stream) + 1), len(stream) + 5]
@@ -93,34 +92,36 @@ def test_batch_size_has_no_influence(
 def test_equal_prefixes_are_synthesized_once(
     codec: EmbeddedCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream, drawn = codec.encode(photo_like(1, 8, 8)), []
-    draw = EmbeddedCodec._synthesize
+    stream, batches = codec.encode(photo_like(1, 8, 8)), []
+    synthesize = EmbeddedCodec._synthesize
     monkeypatch.setattr(
-        EmbeddedCodec, "_synthesize", lambda self, batch: drawn.append(len(batch)) or draw(self, batch)
+        EmbeddedCodec,
+        "_synthesize",
+        lambda self, batch: batches.append(len(batch)) or synthesize(self, batch),
     )
     pictures = list(
         codec.decode_prefixes(stream + bytes(30), [len(stream)] * 5 + [len(stream) + 30])
     )
-    assert sum(drawn) == 1
-    pictures[0][:] = 0  # each is the caller's own
+    assert sum(batches) == 1
+    pictures[0][:] = 0  # each belongs to the caller
     assert pictures[1].any()
 
 
 def test_prefixes_are_decoded_lazily(codec: EmbeddedCodec) -> None:
-    """A search that has found its prefix leaves the rest undone."""
-    asked: list[int] = []
+    """A search that has found its prefix stops the decoding of the rest."""
+    requested: list[int] = []
 
     class Lengths(list[int]):
         def __iter__(self) -> Any:
             for n in super().__iter__():
-                asked.append(n)
+                requested.append(n)
                 yield n
 
     stream = codec.encode(photo_like(2, 128, 128))
     next(codec.decode_prefixes(stream, list(range(3, 40))))
     found = codec._symbol_decoder(parse_header(stream), stream).prefixes(Lengths(range(3, 40)))
     next(codec._reconstruct(parse_header(stream), found))
-    assert len(asked) < 20
+    assert len(requested) < 20
 
 
 def test_rejects_decreasing_lengths(codec: EmbeddedCodec) -> None:
@@ -166,14 +167,14 @@ def test_exact_aspect_ratio_costs_no_byte(codec: EmbeddedCodec) -> None:
 
 
 @with_and_without_alpha
-@pytest.mark.parametrize("goal", ["psnr:20", "ssim:0.6"])
+@pytest.mark.parametrize("text", ["psnr:20", "ssim:0.6"])
 def test_shortest_prefix_that_reaches_a_target(
-    codec: EmbeddedCodec, goal: str, alpha: bool
+    codec: EmbeddedCodec, text: str, alpha: bool
 ) -> None:
-    pixels, target = picture((32, 32), alpha, 8), Target.parse(goal)
-    stream, whole = codec.encode(pixels, target=target), codec.encode(pixels)
-    assert whole.startswith(stream)
-    assert len(stream) < len(whole)
+    pixels, target = picture((32, 32), alpha, 8), Target.parse(text)
+    stream, complete = codec.encode(pixels, target=target), codec.encode(pixels)
+    assert complete.startswith(stream)
+    assert len(stream) < len(complete)
     assert target.reached(pixels, codec.decode(stream))
     assert not target.reached(pixels, codec.decode(stream[:-1]))
 
@@ -216,8 +217,8 @@ def test_threads_do_not_interfere(codec: EmbeddedCodec) -> None:
 def test_inspect(codec: EmbeddedCodec, alpha: bool) -> None:
     stream = codec.encode(picture((24, 16), alpha))
     everything = 6 * (1 + alpha) * sum(PLANES - start for start in STARTS)
-    whole = codec.inspect(stream)
-    assert whole == {
+    complete = codec.inspect(stream)
+    assert complete == {
         "model": "tiny-embedded",
         "bitstream_id": 7,
         "width": 16,
@@ -262,7 +263,7 @@ def test_truncated_headers(codec: EmbeddedCodec, stream: bytes, shape: tuple[int
         assert (x_hat == 128).all()
 
 
-# What is no picture, no stream or no model.
+# Invalid pictures, streams and models.
 
 
 @pytest.mark.parametrize(
@@ -277,9 +278,7 @@ def test_truncated_headers(codec: EmbeddedCodec, stream: bytes, shape: tuple[int
     ],
     ids=str,
 )
-def test_rejects_invalid_arrays(
-    codec: EmbeddedCodec, shape: tuple[int, ...], dtype: type
-) -> None:
+def test_rejects_invalid_arrays(codec: EmbeddedCodec, shape: tuple[int, ...], dtype: type) -> None:
     with pytest.raises(ValueError, match="pixels must be"):
         codec.encode(np.zeros(shape, dtype))
 
@@ -345,22 +344,22 @@ def test_any_bytes_give_a_picture_or_an_error(folder: Path, stream: bytes) -> No
 def test_any_payload_decodes(folder: Path, first: int, payload: bytes, cut: int) -> None:
     codec, stream = _kept(folder), bytes([first]) + payload
     n = min(1 + cut, len(stream))
-    short, whole = codec.decode_prefixes(stream, [n, len(stream)])
+    short, complete = codec.decode_prefixes(stream, [n, len(stream)])
     np.testing.assert_array_equal(short, codec.decode(stream[:n]))
-    np.testing.assert_array_equal(whole, codec.decode(stream))
+    np.testing.assert_array_equal(complete, codec.decode(stream))
 
 
 @quick
 @given(st.data())
 def test_corrupted_streams_decode(folder: Path, data: st.DataObject) -> None:
-    """A changed byte changes nothing that the bytes before it determine."""
+    """A changed byte does not affect what the bytes before it determine."""
     codec = _kept(folder)
     stream = codec.encode(picture((16, 8), data.draw(st.booleans())))
     place = data.draw(st.integers(3, len(stream) - 1))
-    spoilt = bytearray(stream)
-    spoilt[place] ^= data.draw(st.integers(1, 255))
+    corrupted = bytearray(stream)
+    corrupted[place] ^= data.draw(st.integers(1, 255))
     tail = data.draw(st.binary(max_size=20))
-    before, _ = codec.decode_prefixes(bytes(spoilt) + tail, [place, len(spoilt) + len(tail)])
+    before, _ = codec.decode_prefixes(bytes(corrupted) + tail, [place, len(corrupted) + len(tail)])
     np.testing.assert_array_equal(before, codec.decode(stream[:place]))
 
 
@@ -368,7 +367,7 @@ _KEPT: dict[Path, EmbeddedCodec] = {}
 
 
 def _kept(folder: Path) -> EmbeddedCodec:
-    """The codec for tests that hypothesis calls again and again."""
+    """The codec for property tests."""
     if folder not in _KEPT:
         opened = open_codec(folder, device="cpu")
         assert isinstance(opened, EmbeddedCodec)
@@ -394,18 +393,11 @@ def test_largest_picture_from_few_bytes(codec: EmbeddedCodec, alpha: bool) -> No
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_rejects_contradictory_manifest(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_rejects_contradictory_manifest(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ArtifactError, match=message):
         open_codec(embedded_folder(tmp_path, **changes))
-
-
-def open_manifest(folder: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    return manifest
-
-
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize("name", ["analysis.onnx", "synthesis.onnx"])

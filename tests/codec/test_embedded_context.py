@@ -28,7 +28,7 @@ def reference_of(tables: Tables) -> reference_embedded.Model:
 
 
 def assert_same_probabilities(tables: Tables, layers: int, grid: Grid, seed: int) -> None:
-    """At every step, when the states before it are any that there are."""
+    """Compare at every step, after random states."""
     context = EmbeddedContext(EmbeddedContextModel(tables, QUANTIZER), layers, grid)
     reference, rng = reference_of(tables), np.random.default_rng(seed)
     states = np.zeros((layers, len(STARTS), grid.cells), np.float32)
@@ -59,13 +59,13 @@ def test_same_probabilities_as_the_reference(shape: tuple[int, int], layers: int
 
 @pytest.mark.parametrize("shifts", [(0, 0, 0), (7, 1, 5), (16, 16, 13)], ids=str)
 def test_shifts_round_down(shifts: tuple[int, int, int]) -> None:
-    """Sums of both signs, at every shift from nothing to everything."""
+    """Sums of both signs, at every shift."""
     tables = {**embedded_tables(seed=2), "shifts": np.array(shifts, np.uint8)}
     assert_same_probabilities(tables, 1, Grid(2, 2), 4)
 
 
 def test_exact_at_the_limit_of_float32() -> None:
-    """Biases that leave just enough room for all the weights, everywhere."""
+    """Biases that leave just enough room for all weights."""
     rng = np.random.default_rng(1)
     tables = embedded_tables(hidden=64, second=40)
     for name in ("a", "b", "m", "w2", "w3"):
@@ -77,8 +77,8 @@ def test_exact_at_the_limit_of_float32() -> None:
     last = 2**23 + 2**22 + 2**20
     for name, least in (("b1", 128 * 40 * 12), ("bm", 255 * 128 * 64), ("b2", last)):
         most = EXACT - 1 - least - (99 if name != "b2" else 0)
-        drawn = most - rng.integers(0, 99, tables[name].shape)
-        tables[name] = (drawn * rng.choice([-1, 1], drawn.shape)).astype(np.int32)
+        samples = most - rng.integers(0, 99, tables[name].shape)
+        tables[name] = (samples * rng.choice([-1, 1], samples.shape)).astype(np.int32)
     assert_same_probabilities(tables, 1, Grid(2, 2), 3)
 
 
@@ -98,7 +98,7 @@ def test_logits_are_clipped_to_the_table(b2: int, entry: int) -> None:
 
 
 def biased(b2: int) -> EmbeddedContextModel:
-    """Nothing but the last bias makes the probabilities."""
+    """Only the last bias determines the probabilities."""
     tables = embedded_tables()
     for name in ("w2", "w3", "own", "gain"):
         tables[name] = np.zeros_like(tables[name])
@@ -106,7 +106,7 @@ def biased(b2: int) -> EmbeddedContextModel:
 
 
 def test_groups_restart_in_every_plane() -> None:
-    """Tables that tell refined groups from those that are not: a plane's first step sees none."""
+    """Tables that distinguish refined groups: the first step of a plane has none."""
     tables = embedded_tables()
     tables["a"], tables["b"] = np.zeros_like(tables["a"]), np.full_like(tables["b"], 100)
     context = EmbeddedContext(EmbeddedContextModel(tables, QUANTIZER), 1, Grid(2, 2))
@@ -185,7 +185,7 @@ def test_rejects_zero_probability() -> None:
 
 
 def room(tables: Tables) -> dict[str, int]:
-    """By table of biases: the largest magnitude that the other tables leave for it."""
+    """For each table of biases, the largest magnitude that the other tables allow."""
     table = {name: np.abs(values.astype(int)) for name, values in tables.items()}
     reach = np.tile([4, 4, 16, 16], len(STARTS))[:, None]
     own = np.array([1, 4, 16, 4, 16])[:, None] * table["own"]
@@ -213,7 +213,7 @@ def test_rejects_sums_beyond_float32(name: str, sign: int) -> None:
 
 
 def test_rejects_predictions_beyond_float32() -> None:
-    """Values of 9 planes reach 9,841, and those of four neighbours four times as much."""
+    """Values of 9 planes reach 9,841, and the sum of four neighbours four times as much."""
     layout = EmbeddedParams(12, 9, (12,), (0,) * 12, 2.0)
     quantizer, tables = EmbeddedQuantizer(layout), embedded_tables(layout)
     tables["predictor"] = np.full((24, 12), 28, np.int8)  # 28 * 12 * 5 * 9,841 < 2^24

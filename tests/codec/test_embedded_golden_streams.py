@@ -31,7 +31,7 @@ PUBLISHED = [
 
 
 def read_and_write(artifact: Artifact, vector: dict[str, Any]) -> None:
-    """States to the stream, and the stream to states: whole, with a tail, and at every byte."""
+    """States to stream and back: complete, with a tail, and cut at every byte."""
     quantizer = EmbeddedQuantizer(EmbeddedParams.from_artifact(artifact))
     model = EmbeddedContextModel(artifact.arrays("entropy.npz"), quantizer)
     stream = bytes.fromhex(vector["hex"])
@@ -61,7 +61,7 @@ def read_and_write(artifact: Artifact, vector: dict[str, Any]) -> None:
 
 
 def check_against_reference(artifact: Artifact, vector: dict[str, Any]) -> None:
-    """Published tables, in integers of any size."""
+    """Published tables as Python integers."""
     tables = {name: table.tolist() for name, table in artifact.arrays("entropy.npz").items()}
     layout = EmbeddedParams.from_artifact(artifact)
     reference = reference_embedded.Model(
@@ -107,7 +107,7 @@ def test_reference_writes_the_same_streams(model_id: str) -> None:
 
 
 def test_vectors_can_be_generated_for_any_model(tmp_path: Path) -> None:
-    """Also of one that is not published: the program's own vectors keep what is promised."""
+    """Also for an unpublished model; the generated vectors agree with the reference."""
     sys.path.insert(0, str(codec_vectors.FOLDER))
     import embedded_vectors
 

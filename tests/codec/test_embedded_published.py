@@ -1,4 +1,4 @@
-"""What the published weights of the embedded family do: shapes, prefixes, transparency, search."""
+"""Published weights of the embedded family: quality, prefixes, transparency, optimization."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ MODELS = [
 SHAPES = [(32, 32), (32, 21), (8, 32), (1, 8), (40, 64), (256, 3)]
 """Height, width."""
 LARGEST_FALL_DB = 0.02
-"""By how much the mean PSNR of a set may fall from a byte to the next."""
+"""Largest decrease of the mean PSNR of a set from one byte to the next."""
 LEAST_RISE_DB = 8.0
 LONGEST = 320
-"""Bytes up to which every prefix is measured."""
+"""Longest prefix that is measured, in bytes."""
 REAL_SET = 100
 
 
@@ -51,7 +51,7 @@ if os.environ.get(PICTURES):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_mean_quality_never_falls(codec: EmbeddedCodec, name: str) -> None:
-    """At every byte; also on real pictures where there are some."""
+    """At every byte; also on real pictures if `PICTURES` is set."""
     curves = []
     for pixels in SETS[name]():
         stream = codec.encode(pixels, max_bytes=LONGEST)
@@ -67,7 +67,7 @@ def test_mean_quality_never_falls(codec: EmbeddedCodec, name: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_prefixes_together_equal_single_ones(codec: EmbeddedCodec, shape: tuple[int, int]) -> None:
-    """A batch of the synthesis network draws what it draws one by one."""
+    """The synthesis network gives the same results in batches and one by one."""
     stream = codec.encode(photo_like(3, *shape), max_bytes=200)
     header = parse_header(stream)
     assert (header.height, header.width) == shape
@@ -90,7 +90,7 @@ def test_transparency(codec: EmbeddedCodec) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 128])
 def test_optimization_improves_quality(codec: EmbeddedCodec, size: int) -> None:
-    """Of a stream for so many bytes, beside as much of one that may be cut anywhere."""
+    """A stream for a given size against a cut stream of the same size."""
     gains = []
     for pixels in synthetic_pictures():
         searched = codec.encode(pixels, target=Target("bytes", size))

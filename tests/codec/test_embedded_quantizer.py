@@ -20,7 +20,7 @@ def layout_of(planes: int, starts: tuple[int, ...], base_step: float = 1.0) -> E
 
 
 def finest_of(seed: int, *shape: int) -> np.ndarray:
-    """``(*shape, channels, cells of 2 x 3)``: any finest states of the small layout."""
+    """``(*shape, channels, cells of 2 x 3)``: any final states of the small model."""
     rng = np.random.default_rng(seed)
     most = np.broadcast_to(QUANTIZER.max_states, (*shape, len(STARTS), 6))
     return rng.integers(-most, most + 1).astype(np.int32)
@@ -44,15 +44,15 @@ def test_empty_steps_are_omitted() -> None:
 
 
 @given(st.integers(1, MAX_TERNARY_PLANES), st.data())
-def test_digits_are_balanced_ternary(planes: int, drawn: st.DataObject) -> None:
-    start = drawn.draw(st.integers(0, planes - 1))
+def test_digits_are_balanced_ternary(planes: int, source: st.DataObject) -> None:
+    start = source.draw(st.integers(0, planes - 1))
     quantizer = EmbeddedQuantizer(layout_of(planes, (start,)))
     largest = (3 ** (planes - start) - 1) // 2
     assert quantizer.max_states.tolist() == [[largest]]
-    state = drawn.draw(st.integers(-largest, largest))
+    state = source.draw(st.integers(-largest, largest))
     digits = quantizer.digits(np.array([[state]], np.int32))[:, 0, 0].tolist()
     assert digits == [0] * start + reference_embedded.balanced(state, planes - start)
-    for level in range(planes + 1):  # what is known at any level is the nearest there is
+    for level in range(planes + 1):  # the known value at any level is the nearest possible
         known = 0
         for digit in digits[:level]:
             known = 3 * known + digit
@@ -88,39 +88,41 @@ def test_infinite_latents_are_clipped() -> None:
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_refined_latents_reconstruct_their_values(layers: int) -> None:
-    """Step by step, and within every step symbol by symbol."""
+    """Step by step, and symbol by symbol within each step."""
     finest = finest_of(3, layers)
     digits, latents = QUANTIZER.digits(finest), DecodedLatents(QUANTIZER, (layers, 2, 3))
     rng = np.random.default_rng(3)
     levels = np.broadcast_to(np.array(STARTS)[:, None], finest.shape).copy()
     for step in QUANTIZER.steps:
-        of_step = digits[step.plane][:, step.channels].astype(np.float32)
-        places = rng.permutation(of_step.size)
-        for known in {0, 1, of_step.size // 2, of_step.size}:
+        digits_of_step = digits[step.plane][:, step.channels].astype(np.float32)
+        places = rng.permutation(digits_of_step.size)
+        for known in {0, 1, digits_of_step.size // 2, digits_of_step.size}:
             some = places[:known]
-            values, drawn = latents.reconstruct_partial(step, some, of_step.reshape(-1)[some])
-            marked = np.zeros(of_step.size, int)
+            values, levels_found = latents.reconstruct_partial(
+                step, some, digits_of_step.reshape(-1)[some]
+            )
+            marked = np.zeros(digits_of_step.size, int)
             marked[some] = 1
             expected = levels.copy()
-            expected[:, step.channels] += marked.reshape(of_step.shape)
-            assert_drawn(values, drawn, finest, expected)
-        latents.refine(step, of_step)
+            expected[:, step.channels] += marked.reshape(digits_of_step.shape)
+            assert_reconstructed(values, levels_found, finest, expected)
+        latents.refine(step, digits_of_step)
         levels[:, step.channels] += 1
-        assert_drawn(*latents.reconstruct(), finest, levels)
+        assert_reconstructed(*latents.reconstruct(), finest, levels)
     np.testing.assert_array_equal(latents.states, finest)
     assert (levels == PLANES).all()
 
 
-def assert_drawn(
-    values: np.ndarray, drawn: np.ndarray, finest: np.ndarray, levels: np.ndarray
+def assert_reconstructed(
+    values: np.ndarray, levels_found: np.ndarray, finest: np.ndarray, levels: np.ndarray
 ) -> None:
-    """Each value is the middle of the interval that is known: within half of it of the finest."""
-    assert values.dtype == drawn.dtype == np.float32
-    assert values.shape == drawn.shape == (*finest.shape[:2], 2, 3)
-    np.testing.assert_array_equal(drawn.reshape(finest.shape), levels)
+    """Each value is the middle of its interval, so the final value is within half of it."""
+    assert values.dtype == levels_found.dtype == np.float32
+    assert values.shape == levels_found.shape == (*finest.shape[:2], 2, 3)
+    np.testing.assert_array_equal(levels_found.reshape(finest.shape), levels)
     width = LAYOUT.base_step / 3.0**levels
     states = values.reshape(finest.shape) / width
     np.testing.assert_allclose(states, np.rint(states), atol=1e-4)
-    exact = np.rint(finest / 3.0 ** (PLANES - levels))  # never halfway: powers of 3 are odd
-    begun = levels > np.array(STARTS)[:, None]
-    np.testing.assert_array_equal(np.rint(states), np.where(begun, exact, 0))
+    exact = np.rint(finest / 3.0 ** (PLANES - levels))  # never exactly half: powers of 3 are odd
+    started = levels > np.array(STARTS)[:, None]
+    np.testing.assert_array_equal(np.rint(states), np.where(started, exact, 0))

@@ -1,4 +1,4 @@
-"""The search for better digits: what it promises, and what it must never do."""
+"""Rate-distortion optimization: what it improves, and what it must not change."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from codec_embedded import PLANES, embedded_folder, search_tables
-from codec_folders import entry
+from codec_folders import entry, open_manifest, write_manifest
 from codec_pictures import Pixels, cut_out, photo_like, psnr
-from test_embedded import open_manifest, write_manifest
 
 from thumbstream.codec.base import open_codec
 from thumbstream.codec.embedded.codec import EmbeddedCodec
@@ -37,10 +36,8 @@ def searching(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedCodec:
     return opened(tmp_path_factory.mktemp("searching"), search=True)
 
 
-def test_optimized_streams_decode_as_others(
-    plain: EmbeddedCodec, searching: EmbeddedCodec
-) -> None:
-    """Who knows nothing of the search decodes them, whole and cut."""
+def test_optimized_streams_decode_as_others(plain: EmbeddedCodec, searching: EmbeddedCodec) -> None:
+    """A decoder without the optimizer decodes them, complete and cut."""
     for pixels in (*PICTURES, cut_out(9, 16, 24)):
         stream = searching.encode(pixels)
         assert stream != plain.encode(pixels)
@@ -68,7 +65,9 @@ def test_optimizing_for_a_size_reduces_distortion(
     assert quality(searching, size, target=True) >= quality(searching, size, target=False)
 
 
-def test_optimizing_all_prefixes_reduces_distortion(plain: EmbeddedCodec, searching: EmbeddedCodec) -> None:
+def test_optimizing_all_prefixes_reduces_distortion(
+    plain: EmbeddedCodec, searching: EmbeddedCodec
+) -> None:
     nearest = [quality(plain, size, target=False) for size in SIZES]
     found = [quality(searching, size, target=False) for size in SIZES]
     assert np.mean(found) > np.mean(nearest)
@@ -100,18 +99,14 @@ def test_encoding_is_deterministic(searching: EmbeddedCodec) -> None:
         assert searching.encode(pixels, **options) == searching.encode(pixels.copy(), **options)
 
 
-def test_only_named_planes_are_optimized(
-    tmp_path: Path, plain: EmbeddedCodec
-) -> None:
+def test_only_named_planes_are_optimized(tmp_path: Path, plain: EmbeddedCodec) -> None:
     codec = opened_with(tmp_path, {**search_tables(), "everywhere": np.zeros(PLANES, np.bool_)})
     for pixels in PICTURES:
         assert codec.encode(pixels) == plain.encode(pixels)
 
 
-def test_free_bits_never_increase_distortion(
-    tmp_path: Path, plain: EmbeddedCodec
-) -> None:
-    """Up to what rounding and clipping of samples do, which the search does not see."""
+def test_free_bits_never_increase_distortion(tmp_path: Path, plain: EmbeddedCodec) -> None:
+    """Up to rounding and clipping of samples, which the optimizer ignores."""
     slopes = np.full(PLANES, 1e9, np.float32)
     codec = opened_with(tmp_path, {**search_tables(), "slopes": slopes})
     for pixels in PICTURES:

@@ -42,13 +42,13 @@ quick = settings(deadline=None, max_examples=60)
 def any_states(
     seed: int, shape: tuple[int, int, int], quantizer: EmbeddedQuantizer = QUANTIZER
 ) -> States:
-    """Finest states ``(layers, channels, cells)``, small ones more often."""
+    """Final states ``(layers, channels, cells)``, small ones more often."""
     rng = np.random.default_rng(seed)
-    finest = np.broadcast_to(
+    largest = np.broadcast_to(
         quantizer.max_states, (shape[0], quantizer.params.channels, shape[1] * shape[2])
     )
-    drawn = rng.laplace(size=finest.shape) * rng.choice([0.5, 3, 9])
-    return np.clip(np.rint(drawn), -finest, finest).astype(np.int32)
+    samples = rng.laplace(size=largest.shape) * rng.choice([0.5, 3, 9])
+    return np.clip(np.rint(samples), -largest, largest).astype(np.int32)
 
 
 def read(data: bytes, shape: tuple[int, int, int]) -> DecodedSymbols:
@@ -81,7 +81,7 @@ def assert_same_as_reference(found: DecodedSymbols, walk: reference_embedded.Wal
 
 @of_vectors
 def test_golden_vectors(vector: Vector) -> None:
-    """States to bytes and back: whole, cut at every byte, and with a tail."""
+    """States to bytes and back: complete, cut at every byte, and with a tail."""
     shape = vector["layers"], vector["rows"], vector["columns"]
     states, data = codec_vectors.states_of(vector["states"]), bytes.fromhex(vector["hex"])
     assert write(states, shape) == data
@@ -90,14 +90,14 @@ def test_golden_vectors(vector: Vector) -> None:
     for tail in (b"", b"\x00" * 7, b"\xff" * 7):
         found = read(data + tail, shape)
         assert found.decoded_count == len(vector["chances"])
-        finest = np.float32(QUANTIZER.intervals[-1]) * states.astype(np.float32)
-        np.testing.assert_array_equal(found.values.reshape(states.shape), finest)
+        largest = np.float32(QUANTIZER.intervals[-1]) * states.astype(np.float32)
+        np.testing.assert_array_equal(found.values.reshape(states.shape), largest)
         assert (found.levels == QUANTIZER.params.planes).all()
 
 
 @of_vectors
 def test_reference_on_golden_vectors(vector: Vector) -> None:
-    """Chances, bytes and what every prefix determines, by the words of the standard."""
+    """Probabilities, bytes and the symbols of every prefix, by the reference."""
     shape = vector["layers"], vector["rows"], vector["columns"]
     states, data = (
         plain(codec_vectors.states_of(vector["states"]), shape),
@@ -116,7 +116,7 @@ def test_reference_on_golden_vectors(vector: Vector) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("seed", range(3))
 def test_every_prefix_matches_the_reference(seed: int, shape: tuple[int, int, int]) -> None:
-    """One by one, in one pass, and as the reference reads them."""
+    """One by one, in one pass, and by the reference."""
     states = any_states(seed, shape)
     data = write(states, shape)
     assert data == reference_embedded.write(REFERENCE, plain(states, shape))
@@ -145,10 +145,10 @@ def symbols_before_starts(states: States) -> int:
 @quick
 @given(st.binary(max_size=40), st.sampled_from(SHAPES), st.data())
 def test_any_bytes_match_the_reference(
-    data: bytes, shape: tuple[int, int, int], drawn: st.DataObject
+    data: bytes, shape: tuple[int, int, int], source: st.DataObject
 ) -> None:
-    """As the reference reads them, whole and cut; also bytes that no encoder writes."""
-    lengths = sorted(drawn.draw(st.lists(st.integers(0, len(data) + 3), min_size=1, max_size=5)))
+    """Compared with the reference, complete and cut; also bytes that no encoder writes."""
+    lengths = sorted(source.draw(st.lists(st.integers(0, len(data) + 3), min_size=1, max_size=5)))
     trace = SymbolDecoder(data, MODEL, shape[0], Grid(*shape[1:]))
     assert_same_as_reference(trace.decode_all(), reference_embedded.read(REFERENCE, data, *shape))
     for n, found in zip(lengths, trace.prefixes(lengths), strict=True):
@@ -156,13 +156,13 @@ def test_any_bytes_match_the_reference(
 
 
 LARGE = (2, 9, BATCH_CELLS // 9)
-"""Of more cells than are worked on together."""
+"""More cells than one batch."""
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, LARGE], ids=str)
 @pytest.mark.parametrize("seed", range(3))
 def test_batch_probabilities_equal_the_decoders(seed: int, shape: tuple[int, int, int]) -> None:
-    """All at once, and step by step as the states become known."""
+    """All at once against step by step."""
     states, grid = any_states(seed, shape), Grid(*shape[1:])
     context, latents = EmbeddedContext(MODEL, shape[0], grid), DecodedLatents(QUANTIZER, shape)
     ahead = list(batch_probabilities(MODEL, QUANTIZER.states_by_level(states), grid))
@@ -178,7 +178,7 @@ def test_batch_probabilities_equal_the_decoders(seed: int, shape: tuple[int, int
 @quick
 @given(st.integers(0, 9999), st.sampled_from(SHAPES))
 def test_encoder_knows_what_a_prefix_determines(seed: int, shape: tuple[int, int, int]) -> None:
-    """What reading every single prefix finds."""
+    """Compared with decoding every prefix."""
     states, grid = any_states(seed, shape), Grid(*shape[1:])
     written = SymbolEncoder(MODEL, states, grid)
     lengths = range(len(written.data) + 1)
@@ -211,7 +211,7 @@ def test_encoder_of_a_part_knows_its_prefixes(shape: tuple[int, int, int]) -> No
     st.integers(0, 200),
 )
 def test_decisions_per_digit(digits: list[tuple[int, int, int]], cut: int) -> None:
-    """In any number of calls the bytes of `RangeEncoder.encode`, through carries and long runs."""
+    """Any number of calls gives the bytes of `RangeEncoder.encode`, also with carries."""
     plain, coder = RangeEncoder(), RangeEncoder()
     for digit, nonzero, positive in digits:
         plain.encode(digit != 0, nonzero)
@@ -225,17 +225,17 @@ def test_decisions_per_digit(digits: list[tuple[int, int, int]], cut: int) -> No
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_max_bytes_does_not_change_the_prefix(shape: tuple[int, int, int]) -> None:
     states = any_states(5, shape)
-    whole = write(states, shape)
-    for n in range(len(whole) + 3):
+    complete = write(states, shape)
+    for n in range(len(complete) + 3):
         part = encode_symbols(MODEL, states, Grid(*shape[1:]), n)
-        assert part[:n] == whole[:n]
-        assert len(part) <= len(whole)
+        assert part[:n] == complete[:n]
+        assert len(part) <= len(complete)
 
 
 def test_max_bytes_omits_steps() -> None:
     states = any_states(6, (1, 4, 4))
-    whole = encode_symbols(MODEL, states, Grid(4, 4))
-    assert len(encode_symbols(MODEL, states, Grid(4, 4), 4)) < len(whole) / 2
+    complete = encode_symbols(MODEL, states, Grid(4, 4))
+    assert len(encode_symbols(MODEL, states, Grid(4, 4), 4)) < len(complete) / 2
 
 
 def test_layers_have_independent_contexts() -> None:
@@ -250,14 +250,20 @@ def test_layers_have_independent_contexts() -> None:
         widths = [len(states) * step.width * grid.cells for step in QUANTIZER.steps]
         return [[next(probabilities) for _ in range(width)] for width in widths]
 
-    alone, beside = steps_of(first), steps_of(second)
-    assert steps_of(first, second) == [a + b for a, b in zip(alone, beside, strict=True)]
+    alone, together = steps_of(first), steps_of(second)
+    assert steps_of(first, second) == [a + b for a, b in zip(alone, together, strict=True)]
     assert steps_of(first, other) == [a + b for a, b in zip(alone, steps_of(other), strict=True)]
 
 
 def test_symbols_sorted_by_probability_stable() -> None:
     tables = embedded_tables()
-    for name in ("w2", "w3", "own", "b2", "gain"):  # so that channels alone make the probabilities
+    for name in (
+        "w2",
+        "w3",
+        "own",
+        "b2",
+        "gain",
+    ):
         tables[name] = np.zeros_like(tables[name])
     tables["b2"][0, 0, :2] = -80, 80  # type: ignore[index]
     model = EmbeddedContextModel(tables, EmbeddedQuantizer(LAYOUT))

@@ -25,7 +25,7 @@ from thumbstream.models import installed_models
 GOLDEN = {
     model_id: codec_vectors.read(model_id)
     for model_id in installed_models().installed
-    if installed_models().manifest(model_id)["family"] != "embedded"  # see test_embedded_vectors.py
+    if installed_models().manifest(model_id)["family"] != "embedded"
 }
 CASES = [
     pytest.param(model_id, vector, id=f"{model_id}: {vector['name']}")
@@ -54,7 +54,7 @@ def test_vectors_match_published_tables(model_id: str) -> None:
 def test_golden_streams(
     models: dict[str, ContextModel], model_id: str, vector: dict[str, Any]
 ) -> None:
-    """Codes to the stream, and the stream to codes: whole, with a tail, and cut along the way."""
+    """Codes to stream and back: complete, with a tail, and cut."""
     model, stream = models[model_id], bytes.fromhex(vector["hex"])
     header = parse_header(stream)
     assert (header.width, header.height) == (vector["width"], vector["height"])
@@ -92,7 +92,7 @@ def assert_is_the_beginning(found: np.ndarray, codes: np.ndarray, known: int, gr
 
 @pytest.mark.parametrize("model_id", GOLDEN)
 def test_reference_writes_the_same_streams(model_id: str) -> None:
-    """Published tables, in integers of any size: the shortest vector and its bytes."""
+    """Published tables as Python integers: the shortest vector and its bytes."""
     vector = min(GOLDEN[model_id]["vectors"], key=lambda vector: len(vector["hex"]))
     with np.load(ZOO / model_id / "entropy.npz") as archive:
         tables = {name: archive[name].tolist() for name in archive.files}
@@ -119,7 +119,7 @@ def make() -> ModuleType:
 
 
 def test_make_reproduces_the_files(make: ModuleType, tmp_path: Path) -> None:
-    """Into another folder: the golden files themselves are only compared."""
+    """Writes to another folder and compares with the golden files."""
     makers = {
         "header": make.header_vectors,
         "rangecoder": make.range_coder_vectors,

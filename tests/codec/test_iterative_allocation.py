@@ -1,4 +1,4 @@
-"""Where cells stop: the allocation against brute force, and what it is made of."""
+"""Allocation of iterations to cells, compared with brute force."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLANES = 4
 
 
 def falling(seed: int, iterations: int, cells: int) -> NDArray[np.float64]:
-    """``(iterations, 1, cells)``: errors that shrink, in some cells much faster than in others."""
+    """``(iterations, 1, cells)``: decreasing errors, in some cells much faster than in others."""
     rng = np.random.default_rng(seed)
     rate = rng.uniform(0.4, 0.98, cells)
     scale = rng.uniform(50, 5000, cells)
@@ -29,7 +29,7 @@ def falling(seed: int, iterations: int, cells: int) -> NDArray[np.float64]:
 
 
 def cost(errors: NDArray[np.float64], ends: NDArray[np.intp], slope: float) -> float:
-    """Error + slope x bits, the decisions about stops counted iteration by iteration."""
+    """Error + slope x bits, with the decisions about stops of each iteration."""
     flat, cells = ends.reshape(-1), np.arange(ends.size)
     bits = float(PLANES * flat.sum())
     for t in range(1, int(flat.max())):
@@ -41,7 +41,7 @@ def cost(errors: NDArray[np.float64], ends: NDArray[np.intp], slope: float) -> f
 @pytest.mark.parametrize("slope", [0.01, 1, 8, 40, 1000])
 @pytest.mark.parametrize("seed", range(5))
 def test_close_to_exhaustive_search(seed: int, slope: float) -> None:
-    """Greedy, so not always the best; but close, and no worse than no stops at all."""
+    """Greedy, so not always optimal; but close, and never worse than without stops."""
     errors = falling(seed, 4, 5)
     found = allocate(errors, PLANES, slope)
     best = min(cost(errors, np.array(ends), slope) for ends in product(range(1, 5), repeat=5))
@@ -58,7 +58,7 @@ def test_steeper_slopes_use_fewer_iterations() -> None:
 
 
 def test_no_stops_without_savings() -> None:
-    """Cells that are all alike go on together."""
+    """Identical cells do not stop."""
     errors = np.repeat(falling(1, 8, 1), 30, axis=2)
     for k in range(-2, 12):
         assert len(np.unique(allocate(errors, PLANES, 2.0**k))) == 1
@@ -68,24 +68,24 @@ def test_errors_per_cell() -> None:
     rng = np.random.default_rng(5)
     pixels = rng.integers(0, 256, (11, 19, 3), np.uint8)
     x_hats = rng.integers(0, 256, (3, 11, 19, 3), np.uint8)
-    courses = RateDistortionTraces(pixels, x_hats, 8, PLANES, lambda iterations: b"")
-    errors = courses.errors()
+    traces = RateDistortionTraces(pixels, x_hats, 8, PLANES, lambda iterations: b"")
+    errors = traces.errors()
     assert errors.shape == (3, 2, 3)
     last = (x_hats[2, 8:, 16:].astype(float) - pixels[8:, 16:]) ** 2
     assert errors[2, 1, 2] == last.sum()
-    assert courses.all_iterations().tolist() == [[3, 3, 3], [3, 3, 3]]
+    assert traces.all_iterations().tolist() == [[3, 3, 3], [3, 3, 3]]
 
 
 def test_picture_of_an_allocation() -> None:
-    """Each cell is as it was after its last iteration."""
+    """Each cell has its pixels of its last iteration."""
     pixels = np.zeros((16, 11, 3), np.uint8)
     x_hats = np.stack([np.full_like(pixels, 10 * t) for t in (1, 2, 3)])
-    courses = RateDistortionTraces(pixels, x_hats, 8, PLANES, lambda iterations: b"")
+    traces = RateDistortionTraces(pixels, x_hats, 8, PLANES, lambda iterations: b"")
     ends = np.array([[1, 3], [2, 1]])
-    drawn = courses.picture(ends)
-    assert drawn.shape == pixels.shape
-    assert drawn[:8, :8].tolist() == np.full((8, 8, 3), 10).tolist()
-    assert np.unique(drawn[:8, 8:]).tolist() == [30]
-    assert np.unique(drawn[8:, :8]).tolist() == [20]
-    whole = psnr(pixels, courses.picture(courses.all_iterations()))
-    assert whole == pytest.approx(psnr(pixels, x_hats[-1]))
+    picture = traces.picture(ends)
+    assert picture.shape == pixels.shape
+    assert picture[:8, :8].tolist() == np.full((8, 8, 3), 10).tolist()
+    assert np.unique(picture[:8, 8:]).tolist() == [30]
+    assert np.unique(picture[8:, :8]).tolist() == [20]
+    complete = psnr(pixels, traces.picture(traces.all_iterations()))
+    assert complete == pytest.approx(psnr(pixels, x_hats[-1]))

@@ -1,4 +1,4 @@
-"""The whole codec with the published model: shapes, prefixes, threads, and what bytes buy."""
+"""The iterative codec with a published model: shapes, prefixes, threads, quality."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SHAPES = [(32, 32), (8, 8), (8, 1), (1, 8), (24, 32), (32, 21), (1, 32), (40, 24
 LARGE_SHAPES = [(256, 3), (17, 128)]
 
 LARGEST_FALL_DB = 0.01
-"""By how much the mean PSNR of a set may fall from a byte to the next.
+"""Largest decrease of the mean PSNR of a set from one byte to the next.
 
 A code that arrives replaces its expected value, which on average only helps; but a network that
 saw few cut iterations in training may like a code less than its mean. In the mean over a set such
 falls nearly cancel: what is allowed is far below what can be seen.
 """
 LEAST_RISE_DB = 3.0
-"""From the first byte to the last; much less would mean that the bytes are not used."""
+"""Least increase from the first byte to the last."""
 SYNTHETIC_SET = 40
 REAL_SET = 200
-"""Pictures, at the most, of the folder that the environment names."""
+"""Most pictures of the folder named by `PICTURES`."""
 
 
 @pytest.fixture(scope="module")
 def streams(codec: IterativeCodec) -> dict[tuple[int, int], tuple[Pixels, bytes]]:
-    """A picture of every shape, and its stream."""
+    """A picture of each shape and its stream."""
     pictures = {shape: photo_like(i, *shape) for i, shape in enumerate(SHAPES + LARGE_SHAPES)}
     return {shape: (pixels, codec.encode(pixels)) for shape, pixels in pictures.items()}
 
@@ -84,7 +84,7 @@ def test_every_prefix_decodes(codec: IterativeCodec, shape: tuple[int, int]) -> 
     for n in [1, 2, *range(3, len(stream), step), len(stream)]:
         x_hat = codec.decode(stream[:n])
         assert x_hat.dtype == np.uint8
-        # A header that is cut before the short side says so far: a square.
+        # A header that is cut before the short side describes a square.
         assert x_hat.shape == (*(shape if n >= header else [max(shape)] * 2), 3)
     if header == 3:
         assert (codec.decode(stream[:1]) == PLACEHOLDER_SAMPLE).all()
@@ -92,7 +92,7 @@ def test_every_prefix_decodes(codec: IterativeCodec, shape: tuple[int, int]) -> 
 
 def test_longer_prefixes_extend_the_codes(codec: IterativeCodec, streams: Streams) -> None:
     _, stream = streams[24, 40]
-    whole = codec.decode_codes(stream).codes
+    complete = codec.decode_codes(stream).codes
     counts = []
     for n in range(3, len(stream) + 1, 9):
         found = codec.decode_codes(stream[:n])
@@ -100,7 +100,7 @@ def test_longer_prefixes_extend_the_codes(codec: IterativeCodec, streams: Stream
         certain = np.abs(found.codes) == 1
         assert np.count_nonzero(certain) >= found.decoded_count
         np.testing.assert_array_equal(
-            found.codes[:-1], whole[: len(found.codes) - 1], "iterations before the last"
+            found.codes[:-1], complete[: len(found.codes) - 1], "iterations before the last"
         )
     assert all(a <= b for a, b in pairwise(counts))
 
@@ -118,9 +118,7 @@ def test_tails_are_ignored(
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 1), (16, 16)], ids=str)
-def test_max_bytes_cuts_at_every_length(
-    codec: IterativeCodec, shape: tuple[int, int]
-) -> None:
+def test_max_bytes_cuts_at_every_length(codec: IterativeCodec, shape: tuple[int, int]) -> None:
     pixels = photo_like(7, *shape)
     stream = codec.encode(pixels)
     for n in range(1, len(stream) + 3):
@@ -178,9 +176,7 @@ def test_threads_do_not_interfere(codec: IterativeCodec, streams: Streams) -> No
     ],
     ids=str,
 )
-def test_rejects_invalid_arrays(
-    codec: IterativeCodec, shape: tuple[int, ...], dtype: type
-) -> None:
+def test_rejects_invalid_arrays(codec: IterativeCodec, shape: tuple[int, ...], dtype: type) -> None:
     with pytest.raises(ValueError, match=r"pixels must be \(H, W, 3\) uint8"):
         codec.encode(np.zeros(shape, dtype))
 
@@ -230,7 +226,9 @@ def test_rejects_alpha(codec: IterativeCodec) -> None:
 
 
 @pytest.mark.parametrize("target", [None, Target.parse("psnr:18"), Target.parse("bytes:50")])
-def test_aspect_ratio_does_not_change_the_stream(codec: IterativeCodec, target: Target | None) -> None:
+def test_aspect_ratio_does_not_change_the_stream(
+    codec: IterativeCodec, target: Target | None
+) -> None:
     pixels = photo_like(5, 21, 32)
     plain = codec.encode(pixels, target=target)
     assert codec.encode(pixels, target=target, aspect=(300, 200)) == plain
@@ -261,18 +259,16 @@ def test_inspect(codec: IterativeCodec, streams: Streams) -> None:
 
 
 def test_largest_picture_from_few_bytes(codec: IterativeCodec) -> None:
-    """256 x 256 pixels from four bytes: a header alone asks for no more than the picture itself."""
+    """256 x 256 pixels from four bytes: a header alone allocates no more than the picture."""
     x_hat = codec.decode(write_header(codec.bitstream_id, 256, 256) + b"\x5a")
     assert x_hat.shape == (256, 256, 3)
 
 
-# What the bytes buy.
+# Quality.
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 11), (24, 40)], ids=str)
-def test_prefixes_together_equal_single_ones(
-    codec: IterativeCodec, shape: tuple[int, int]
-) -> None:
+def test_prefixes_together_equal_single_ones(codec: IterativeCodec, shape: tuple[int, int]) -> None:
     stream = codec.encode(photo_like(3, *shape))
     lengths = [1, 2, 3, *range(4, len(stream), 19), len(stream) - 1, len(stream), len(stream) + 9]
     for n, x_hat in zip(lengths, codec.decode_prefixes(stream, lengths), strict=True):
@@ -280,7 +276,7 @@ def test_prefixes_together_equal_single_ones(
 
 
 def mean_quality(codec: IterativeCodec, pictures: list[Pixels]) -> list[float]:
-    """Mean PSNR of the set at 1, 2, ... bytes; a stream that has ended stays as it is."""
+    """Mean PSNR of the set at 1, 2, ... bytes; after its end a stream keeps its quality."""
     curves = []
     for pixels in pictures:
         stream = codec.encode(pixels)
@@ -303,7 +299,7 @@ if os.environ.get(PICTURES):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURE_SETS)
 def test_mean_quality_never_falls(codec: IterativeCodec, name: str) -> None:
-    """At every byte, from the first to the last; also on real pictures where there are some."""
+    """At every byte; also on real pictures if `PICTURES` is set."""
     pictures = PICTURE_SETS[name]()
     assert len(pictures) >= 40
     quality = mean_quality(codec, pictures)

@@ -22,7 +22,7 @@ SHAPES = [(1, 1), (1, 5), (4, 4), (3, 2)]
 
 
 def codes_with(ends: NDArray[Any], seed: int) -> NDArray[np.float32]:
-    """Random codes of cells that get ``ends`` iterations each, 0 behind their stop."""
+    """Random codes of cells with ``ends`` iterations each, 0 after their stop."""
     shape = (MODEL.iterations, MODEL.planes, *ends.shape)
     codes = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), shape)
     active = np.arange(MODEL.iterations)[:, None, None] < ends
@@ -42,8 +42,8 @@ def assert_same(found: DecodedCodes, expected: DecodedCodes) -> None:
     assert (found.decoded_count, found.stopped) == (expected.decoded_count, expected.stopped)
 
 
-def begun(codes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Without the iteration in which only stops are told."""
+def started(codes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Without the iteration that contains only stops."""
     return codes[codes.any((1, 2, 3))]
 
 
@@ -57,12 +57,12 @@ def test_golden_vectors(vector: dict[str, Any]) -> None:
     ] == (vector["known"])
     for tail in (b"", b"\x00" * 7, b"\xff" * 7):
         found = decode_codes(data + tail, MODEL, grid, stops=True)
-        np.testing.assert_array_equal(found.codes, begun(codes))
+        np.testing.assert_array_equal(found.codes, started(codes))
 
 
 @pytest.mark.parametrize("vector", GOLDEN["vectors"], ids=IDS)
 def test_reference_on_golden_vectors(vector: dict[str, Any]) -> None:
-    """Also what every prefix knows, by the words of the standard."""
+    """Also the codes of every prefix, by the reference."""
     codes = codec_vectors.codes_of(vector["codes"], vector["rows"], vector["columns"])
     probabilities, bits, are_codes = reference_codec.stopping_probabilities(
         GOLDEN["tables"], codes.astype(int).tolist()
@@ -81,8 +81,8 @@ def test_stops_round_trip(seed: int, shape: tuple[int, int]) -> None:
     ends = np.random.default_rng((9, seed)).integers(1, MODEL.iterations + 1, shape)
     codes = codes_with(ends, seed)
     found = decode_codes(write(codes), MODEL, Grid(*shape), stops=True)
-    np.testing.assert_array_equal(found.codes, begun(codes))
-    np.testing.assert_array_equal(found.active, begun(codes)[:, 0] != 0)
+    np.testing.assert_array_equal(found.codes, started(codes))
+    np.testing.assert_array_equal(found.active, started(codes)[:, 0] != 0)
     assert found.decoded_count == np.count_nonzero(codes)
     assert found.stopped == np.count_nonzero(ends < MODEL.iterations)
 
@@ -102,7 +102,7 @@ def test_one_pass_equals_single_prefixes(shape: tuple[int, int], stops: bool) ->
 
 
 def test_no_codes_after_a_stop() -> None:
-    """A stopped cell is 0 to its neighbours' contexts, whatever the caller hands over for it."""
+    """A stopped cell is 0 in its neighbours' contexts, whatever its codes are."""
     ends = np.array([[1, 4], [2, 3]])
     codes = codes_with(ends, 3)
     rest = np.where(codes == 0, np.float32(-1), codes)
@@ -127,7 +127,7 @@ def test_stream_without_stops_costs_few_bits() -> None:
 
 
 def test_truncated_stop_does_not_count() -> None:
-    """Bytes that fix some stops of an iteration, but no code of it, draw no such iteration."""
+    """Bytes that determine stops of an iteration but no code of it do not start it."""
     codes = codes_with(np.where(np.eye(4, dtype=bool), 1, MODEL.iterations), 7)
     data, grid = write(codes), Grid(4, 4)
     partly = []

@@ -37,7 +37,7 @@ def golden_tables() -> Tables:
 def random_tables(
     seed: int, *, iterations: int = 3, planes: int = 2, hidden: int = 3, extreme: bool = False
 ) -> Tables:
-    """Any weights of the published types; ``extreme``: only their largest ones."""
+    """Random weights of the published types; ``extreme``: only the largest ones."""
     rng = np.random.default_rng(seed)
     shapes = {
         "w1": (iterations, 3, planes, 9, hidden),
@@ -53,7 +53,7 @@ def random_tables(
         low, high = spans[name]
         values = rng.choice([low, high], shape) if extreme else rng.integers(low, high + 1, shape)
         tables[name] = values.astype(DTYPES[name])
-    if extreme:  # what is left below 2^24 goes to b2, all of it, with either sign
+    if extreme:  # b2 uses up what is left below 2^24, with either sign
         left = EXACT - 1 - 255 * np.abs(tables["w2"].astype(int)).sum(-1)
         tables["b2"] = (left.min() * rng.choice([-1, 1], shapes["b2"])).astype(np.int32)
     tables["probability"] = rng.integers(1, 65536, 2048).astype(np.uint16)
@@ -88,21 +88,21 @@ def model_probabilities(codes: NDArray[np.float32], model: ContextModel) -> list
 def with_expected_values(
     codes: NDArray[np.float32], known: int, probabilities: list[int]
 ) -> NDArray[np.float32]:
-    """What a decoder returns that knows the first ``known`` codes, by the words of the standard."""
+    """The expected result of a decoder that knows the first ``known`` codes."""
     half_by_half = list(reference_codec.half_planes(codes.shape))
-    expected, begun, index = np.zeros_like(codes), 1, 0
+    expected, started, index = np.zeros_like(codes), 1, 0
     for places in half_by_half:
         begins = index
         for place in places:
             if index < known:
                 expected[place] = codes[place]
-                begun = place[0] + 1
+                started = place[0] + 1
             elif begins <= known:
                 expected[place] = probabilities[index] / 32768 - 1
             index += 1
         if index > known:
             break
-    return expected[:begun]
+    return expected[:started]
 
 
 GOLDEN_IDS = [vector["name"] for vector in GOLDEN["vectors"]]
@@ -110,7 +110,7 @@ GOLDEN_IDS = [vector["name"] for vector in GOLDEN["vectors"]]
 
 @pytest.mark.parametrize("vector", GOLDEN["vectors"], ids=GOLDEN_IDS)
 def test_golden_vectors(vector: dict[str, Any]) -> None:
-    """Codes to bytes, and bytes to codes: whole, cut at every byte, and with a tail."""
+    """Codes to bytes and back: complete, cut at every byte, and with a tail."""
     model, grid = ContextModel(golden_tables()), Grid(vector["rows"], vector["columns"])
     codes = codec_vectors.codes_of(vector["codes"], grid.rows, grid.columns)
     data = bytes.fromhex(vector["hex"])
@@ -153,11 +153,11 @@ def test_same_probabilities_and_bytes_as_the_reference(
 
 @pytest.mark.parametrize("seed", range(4))
 def test_sums_are_exact_up_to_the_limit(seed: int) -> None:
-    """512 hidden units whose products fill the 24 bits: any rounding would show in the low bits."""
+    """512 hidden units whose products fill 24 bits: rounding would change the low bits."""
     tables = random_tables(seed, iterations=1, planes=1, hidden=512, extreme=True)
     tables["b1"] = np.random.default_rng(seed).integers(0, 300, tables["b1"].shape).astype(np.int16)
     tables["w1"] //= 50
-    # Signs that cancel bring the logit back into the table, where every single step shows.
+    # Opposite signs bring the logit back into the table, where every step is visible.
     tables["w2"][..., 1::2] = -tables["w2"][..., ::2].clip(-127)
     tables["b2"] = np.array([[977, -3210]], np.int32)
     assert 255 * np.abs(tables["w2"].astype(int)).sum(-1).max() > EXACT - 2**19
@@ -171,7 +171,7 @@ def test_sums_are_exact_up_to_the_limit(seed: int) -> None:
 
 
 def test_large_sums_are_clipped() -> None:
-    """Hidden values and logits beyond their ranges end at the ends of the table."""
+    """Hidden values and logits out of range are clipped."""
     tables = random_tables(0, iterations=1, planes=1, hidden=1)
     tables["w1"][:], tables["b1"][:] = 0, np.array([-(2**15), 2**15 - 1])[:, None]
     tables["w2"][:], tables["b2"][:] = 127, [[-(2**20), 2**20]]
@@ -211,14 +211,14 @@ def test_prefix_determines_a_prefix_of_the_codes(seed: int, shape: tuple[int, in
 def test_stable_bytes_never_change() -> None:
     model = ContextModel(random_tables(5, iterations=6))
     codes = random_codes(model, Grid(3, 3), 5)
-    whole, writer = write(codes, model), CodeEncoder(model, Grid(3, 3))
+    complete, writer = write(codes, model), CodeEncoder(model, Grid(3, 3))
     stable_length = 0
     for t, iteration in enumerate(codes):
         writer.write(iteration)
         assert writer.stable_length() >= stable_length
         stable_length = writer.stable_length()
-        assert write(codes[: t + 1], model)[:stable_length] == whole[:stable_length]
-    assert stable_length >= len(whole) - 8
+        assert write(codes[: t + 1], model)[:stable_length] == complete[:stable_length]
+    assert stable_length >= len(complete) - 8
 
 
 def test_any_bytes_decode() -> None:
@@ -294,7 +294,7 @@ def test_rejects_sums_beyond_float32() -> None:
 
 
 def test_rejects_hidden_sums_beyond_float32() -> None:
-    """4855 planes of weights of -128 sum up to more than 2^24; 4500 do not."""
+    """Weights of -128 in 4855 planes sum to more than 2^24; in 4500 they do not."""
     for planes, allowed in ((4500, True), (4855, False)):
         tables = random_tables(0, iterations=1, planes=planes, hidden=1)
         tables["w1"][:] = -128

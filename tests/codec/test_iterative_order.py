@@ -1,4 +1,4 @@
-"""The order of the codes, against the words of docs/bitstream.md."""
+"""The order of the codes, as in docs/bitstream.md."""
 
 from __future__ import annotations
 

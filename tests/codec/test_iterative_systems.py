@@ -1,4 +1,4 @@
-"""Every system of the paper through one codec: small ones of each family, without training."""
+"""The iterative codec with small untrained models of every family of the paper."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from thumbstream.errors import ArtifactError, BitstreamError
 
 SHAPES = [(8, 8), (32, 32), (21, 32), (24, 40), (40, 3)]
 STOPPING = [name for name, system in SYSTEMS.items() if system.cell_stops]
-GOALS = ("psnr:16", "psnr:19", "ssim:0.3", "ssim:0.5", "psnr:99")
+TARGETS = ("psnr:16", "psnr:19", "ssim:0.3", "ssim:0.5", "psnr:99")
 Open = Callable[[str], Codec]
 
 
@@ -39,21 +39,21 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Open:
 
 
 def half_flat(seed: int, height: int = 32, width: int = 32) -> Pixels:
-    """A photograph under a flat sky: some cells need next to nothing."""
+    """A photograph with a flat sky, so that some cells need few bits."""
     pixels = photo_like(seed, height, width)
     pixels[: height // 2] = pixels[: height // 2].mean((0, 1))
     return pixels
 
 
 def test_every_family_is_tested() -> None:
-    """The embedded family has tests of its own."""
+    """The embedded family has its own tests."""
     assert {system.family for system in SYSTEMS.values()} | {"embedded"} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_prefixes_decode(opened: Open, name: str, shape: tuple[int, int]) -> None:
-    """Every prefix is a picture, one by one and all together, and ``max_bytes`` makes it."""
+    """Every prefix is a picture: one by one, in one pass, and with ``max_bytes``."""
     codec, pixels = opened(name), photo_like(3, *shape)
     stream = codec.encode(pixels)
     lengths = range(1, len(stream) + 1)
@@ -77,16 +77,16 @@ def test_complete_streams_determine_every_code(opened: Open, name: str) -> None:
 
 
 def test_equivalent_systems_decode_identically(opened: Open) -> None:
-    """Additive with gains or one-shot with state, shared or not: the bases are the same here."""
+    """Additive with gains or one-shot with state, shared or not: here with the same bases."""
     pixels = photo_like(2, 32, 32)
-    drawn = [
+    decoded = [
         opened(name).decode(opened(name).encode(pixels)).astype(int)
         for name, system in SYSTEMS.items()
         if system.iterations > 1
     ]
-    assert len(drawn) == 6
-    for other in drawn[1:]:
-        assert np.abs(other - drawn[0]).mean() < 0.05
+    assert len(decoded) == 6
+    for other in decoded[1:]:
+        assert np.abs(other - decoded[0]).mean() < 0.05
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -135,10 +135,10 @@ def test_threads_do_not_interfere(opened: Open, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-@pytest.mark.parametrize("goal", GOALS)
-def test_quality_targets(opened: Open, name: str, goal: str) -> None:
-    """What comes back reaches the goal, and nothing of the plain stream does in fewer bytes."""
-    codec, target, pixels = opened(name), Target.parse(goal), half_flat(1)
+@pytest.mark.parametrize("text", TARGETS)
+def test_quality_targets(opened: Open, name: str, text: str) -> None:
+    """The result reaches the target, and no shorter prefix of the plain stream does."""
+    codec, target, pixels = opened(name), Target.parse(text), half_flat(1)
     plain = codec.encode(pixels)
     stream = codec.encode(pixels, target=target)
     lengths = range(3, len(plain) + 1)
@@ -170,7 +170,7 @@ def test_byte_targets(opened: Open, name: str, size: int) -> None:
 
 @pytest.mark.parametrize("name", STOPPING)
 def test_early_stops_help_if_cells_differ(opened: Open, name: str) -> None:
-    """Fewer bytes for the same quality, more quality in the same bytes: that is what it is for."""
+    """Fewer bytes for the same quality, and higher quality in the same bytes."""
     codec, pictures = opened(name), [half_flat(i) for i in range(4)]
     target = Target("psnr", 21)
     plain = [codec.encode(pixels) for pixels in pictures]
@@ -196,14 +196,14 @@ def test_every_prefix_of_a_stream_with_stops(opened: Open, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STOPPING)
-@pytest.mark.parametrize("goal", ["psnr:20", "ssim:0.4", "bytes:25"])
-def test_streams_with_stops_contain_true_codes(opened: Open, name: str, goal: str) -> None:
-    """Also those that its last bytes happen to fix: no iteration is made up behind its end."""
+@pytest.mark.parametrize("text", ["psnr:20", "ssim:0.4", "bytes:25"])
+def test_streams_with_stops_contain_true_codes(opened: Open, name: str, text: str) -> None:
+    """Also codes that the last bytes determine by chance: none follow the end."""
     codec = opened(name)
     for seed in range(4):
         pixels = half_flat(seed)
         plain = codec.decode_codes(codec.encode(pixels)).codes
-        found = codec.decode_codes(codec.encode(pixels, target=Target.parse(goal)))
+        found = codec.decode_codes(codec.encode(pixels, target=Target.parse(text)))
         known = np.abs(found.codes) == 1
         np.testing.assert_array_equal(found.codes[known], plain[: len(found.codes)][known])
         assert np.count_nonzero(known) == found.decoded_count
@@ -215,13 +215,13 @@ def test_max_bytes_and_a_target_exclude_each_other(opened: Open) -> None:
 
 
 def test_ssim_ignores_padding(opened: Open) -> None:
-    """A goal in one measure is held in that measure."""
+    """A target is met in its own measure."""
     codec, pixels = opened("tiny-fc-residual"), half_flat(1)
     stream = codec.encode(pixels, target=Target("ssim", 0.5))
     assert ssim(pixels, codec.decode(stream)) >= 0.5
 
 
-# Folders that do not fit together
+# Contradictory folders
 
 
 def spoilt(folder: Path, system: System, change: Callable[[Path, dict[str, Any]], None]) -> Path:

@@ -1,4 +1,4 @@
-"""A model folder is believed when every byte of it is what its manifest says, else never."""
+"""Model folders: every byte must match the manifest, and the manifest must be valid."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from thumbstream.models import installed_models
 
 
 def put(*path: str | int, value: Any) -> Change:
-    """A change of one value, deep in the manifest."""
+    """A change of one nested value of the manifest."""
 
     def change(manifest: dict[str, Any]) -> None:
         inner: Any = manifest
@@ -212,7 +212,7 @@ def test_rejects_missing_manifest_or_folder(tmp_path: Path) -> None:
 
 
 def read_layout(folder: Path) -> object:
-    """What a codec reads of a folder before it builds anything."""
+    """The parameters that a codec reads from a folder."""
     artifact = open_artifact(folder)
     layout = EmbeddedParams if artifact.family == "embedded" else IterativeParams
     return layout.from_artifact(artifact)
@@ -411,7 +411,7 @@ def test_rejects_arrays_of_missing_file(tmp_path: Path) -> None:
         artifact.arrays("other.npz")
 
 
-# From here on with a real model, through the codec that is made of it.
+# The following tests open the codec of a published model.
 
 
 @pytest.fixture(scope="module")
@@ -495,7 +495,7 @@ def test_published_manifests_match_the_schema(name: str) -> None:
 
 
 def described(family: str, model_id: str) -> dict[str, Any]:
-    """A manifest that the schema admits."""
+    """A manifest that is valid by the schema."""
     manifest = deepcopy(read_manifest(ZOO / model_id))
     if family == "embedded":
         manifest = {key: manifest[key] for key in (*COMMON, "training", "measured")}

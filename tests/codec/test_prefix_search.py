@@ -1,4 +1,4 @@
-"""The search for the shortest prefix, on a decoder whose quality is whatever a test says."""
+"""Targets, and the search for the shortest prefix with a simulated decoder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from codec_pictures import photo_like
 from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import write_header
@@ -18,40 +19,40 @@ from thumbstream.codec.prefix_search import (
     candidate_lengths,
     shortest_prefix,
 )
-from thumbstream.codec.quality import psnr
+from thumbstream.codec.quality import psnr, ssim
 
 PICTURE = np.full((8, 8, 3), 100, np.uint8)
 HEADER = write_header(0, 32, 32)
 
 
 class Decoder:
-    """Draws a picture that is ``error(length)`` too bright; notes which lengths it drew."""
+    """Decodes to a picture that is ``error(length)`` too bright; records the lengths."""
 
     def __init__(self, error: Callable[[int], int]) -> None:
         self.error = error
-        self.drawn: list[int] = []
+        self.decoded: list[int] = []
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         for n in lengths:
-            self.drawn.append(n)
+            self.decoded.append(n)
             yield PICTURE + np.uint8(self.error(n))
 
 
 def found(decoder: Decoder, length: int, error: int) -> int | None:
-    """Bytes of the shortest prefix that is at most ``error`` off; None when there is none."""
-    off_by_that = float(psnr(PICTURE, PICTURE + np.uint8(error)))
+    """Bytes of the shortest prefix with at most this error; None if there is none."""
+    psnr_of_error = float(psnr(PICTURE, PICTURE + np.uint8(error)))
     stream = HEADER + bytes(length - len(HEADER))
-    prefix = shortest_prefix(decoder, PICTURE, stream, Target("psnr", off_by_that))
+    prefix = shortest_prefix(decoder, PICTURE, stream, Target("psnr", psnr_of_error))
     assert prefix is None or stream.startswith(prefix)
     return None if prefix is None else len(prefix)
 
 
-@pytest.mark.parametrize("whole", [1, 3, 4, 5, 64, 200, 5000])
-def test_candidates_grow_to_the_complete_stream(whole: int) -> None:
-    rungs = candidate_lengths(whole)
-    assert rungs[-1] == whole
-    assert rungs[0] == min(MIN_CANDIDATE, whole)
-    for below, above in pairwise(rungs):
+@pytest.mark.parametrize("length", [1, 3, 4, 5, 64, 200, 5000])
+def test_candidates_grow_to_the_complete_stream(length: int) -> None:
+    candidates = candidate_lengths(length)
+    assert candidates[-1] == length
+    assert candidates[0] == min(MIN_CANDIDATE, length)
+    for below, above in pairwise(candidates):
         assert below < above <= max(below + 1, round(below * GROWTH))
 
 
@@ -59,7 +60,7 @@ def test_candidates_grow_to_the_complete_stream(whole: int) -> None:
 def test_small_streams_are_searched_byte_by_byte(length: int) -> None:
     decoder = Decoder(lambda n: 5 if n >= length else 50)
     assert found(decoder, 200, 5) == length
-    assert len(decoder.drawn) < 100
+    assert len(decoder.decoded) < 100
 
 
 def test_large_streams_are_searched_with_bounded_work() -> None:
@@ -67,11 +68,11 @@ def test_large_streams_are_searched_with_bounded_work() -> None:
     length = found(decoder, 12_000, 5)
     assert length is not None
     assert 7001 <= length <= 7001 * 1.01
-    assert len(decoder.drawn) <= len(candidate_lengths(12_000)) + MAX_REFINEMENTS
+    assert len(decoder.decoded) <= len(candidate_lengths(12_000)) + MAX_REFINEMENTS
 
 
 def test_non_monotonic_quality() -> None:
-    """Quality may fall by a little from one byte to the next."""
+    """Quality may decrease from one byte to the next."""
     decoder = Decoder(lambda n: 5 if n in (37, 38) or n >= 40 else 50)
     assert found(decoder, 200, 5) == 37
 
@@ -79,4 +80,56 @@ def test_non_monotonic_quality() -> None:
 def test_unreachable_target() -> None:
     decoder = Decoder(lambda n: 50)
     assert found(decoder, 200, 5) is None
-    assert decoder.drawn == candidate_lengths(200)
+    assert decoder.decoded == candidate_lengths(200)
+
+
+GREY = np.full((16, 16, 3), 128, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("text", "measure", "value"),
+    [
+        ("ssim:0.85", "ssim", 0.85),
+        ("ssim:1", "ssim", 1.0),
+        ("psnr:28", "psnr", 28.0),
+        ("psnr:1e2", "psnr", 100.0),
+        ("bytes:64", "bytes", 64),
+    ],
+)
+def test_parses_targets(text: str, measure: str, value: float) -> None:
+    assert Target.parse(text) == Target(measure, value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "ssim", "ssim:", "0.85", ":0.85", "ssim=0.85", "ssim:good", "ssim:0.85:2"),
+        *("ssim:0", "ssim:-1", "ssim:1.01", "ssim:nan", "ssim:inf", "SSIM:0.5"),
+        *("psnr:0", "psnr:101", "psnr:-inf", "psnr:nan", "psnr:28 dB"),
+        *("bytes:0", "bytes:-3", "bytes:6.5", "bytes:1e2", "bytes:inf", "bytes:nan", "bytes:"),
+        "msssim:0.9",
+    ],
+)
+def test_rejects_invalid_text(text: str) -> None:
+    with pytest.raises(ValueError, match="target"):
+        Target.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("measure", "value"), [("bytes", 6.5), ("bytes", 0), ("ssim", 2), ("psnr", float("nan"))]
+)
+def test_rejects_invalid_values(measure: str, value: float) -> None:
+    with pytest.raises(ValueError, match="target"):
+        Target(measure, value)
+
+
+def test_target_is_reached_at_its_exact_value() -> None:
+    a, b = photo_like(1, 24, 24), photo_like(2, 24, 24)
+    for name, measure in (("ssim", ssim), ("psnr", psnr)):
+        value = float(measure(a, b))
+        assert Target(name, value).reached(a, b)
+        assert not Target(name, np.nextafter(value, 99)).reached(a, b)
+
+
+def test_byte_target_needs_no_quality() -> None:
+    assert Target("bytes", 1).reached(GREY, 255 - GREY)

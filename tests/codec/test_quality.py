@@ -1,4 +1,4 @@
-"""Quality of pictures with alpha: what is seen over black and over white, and nothing else."""
+"""Quality of pictures with alpha, measured over black and over white."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_opaque_alpha_has_no_influence(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("measure", [ssim, psnr])
 def test_broadcasts_one_picture_against_many(measure: type) -> None:
-    """As a curve is measured."""
+    """As for a rate curve."""
     for channels in (3, 4):
         picture, others = noise(3, 24, 24, channels), noise(4, 6, 24, 24, channels)
         expected = [float(measure(picture, other)) for other in others]
@@ -47,7 +47,7 @@ def test_hidden_colours_have_no_influence() -> None:
 
 @pytest.mark.parametrize("colour", [0, 128, 255])
 def test_wrong_alpha_lowers_quality_for_any_colour(colour: int) -> None:
-    """On one background at least it is seen; over one grey alone a grey ball would hide it."""
+    """Visible on at least one background; a single grey one could hide it."""
     a = np.full((32, 32, 4), colour, np.uint8)
     a[..., 3] = 255
     b = a.copy()

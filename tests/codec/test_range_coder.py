@@ -17,7 +17,7 @@ from thumbstream.codec.range_coder import RangeDecoder, RangeEncoder, count_deco
 VECTORS = codec_vectors.read("rangecoder")
 ONE = 1 << 16
 FLOOR_OF_SPLIT = 0.006
-"""Bits that rounding the split down can cost a decision: of 2^24 * p / 2^16 >= 256 less than 1."""
+"""Cost in bits of rounding the split down: less than 1 of 2^24 * p / 2^16 >= 256."""
 
 probabilities = st.one_of(
     st.integers(1, ONE - 1),
@@ -52,7 +52,7 @@ def columns(pairs: list[tuple[bool, int]]) -> tuple[list[bool], list[int]]:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_golden_vectors(vector: dict[str, Any]) -> None:
-    """Bytes, and what they decode to: whole, cut at every byte, and with a tail."""
+    """Bytes and their decisions: complete, cut at every byte, and with a tail."""
     probabilities, data = vector["probabilities"], bytes.fromhex(vector["hex"])
     bits = [bit == "1" for bit in vector["bits"]]
     assert encode(bits, probabilities) == data
@@ -79,7 +79,7 @@ def test_golden_carries_have_the_stated_length() -> None:
     assert by_name["carry in the last bytes"]["hex"].startswith("80")
     assert by_name["carry that never comes"]["hex"].startswith("7f" + "ff" * 7)
     for name in ("carry through seven bytes", "carry in the last bytes"):
-        # Before the carry the leading bytes were 7f ff ff ...: what low held, cut to its digits.
+        # Before the carry the leading bytes were 7f ff ff ...: low, cut to its digits.
         interval = reference_codec.Interval()
         vector = by_name[name]
         last = len(vector["bits"]) - (name == "carry through seven bytes")
@@ -101,7 +101,7 @@ def test_same_bytes_as_the_reference(pairs: list[tuple[bool, int]]) -> None:
 @quick
 @given(st.binary(max_size=24), st.lists(probabilities, max_size=80))
 def test_any_bytes_decode_as_in_the_reference(data: bytes, probabilities: list[int]) -> None:
-    """Also bytes that no encoder wrote; and never a decision fewer than the data determine."""
+    """Also bytes that no encoder wrote; every decision that the data determine is found."""
     assert decode(data, probabilities) == reference_codec.range_decode(data, probabilities)
 
 
@@ -125,15 +125,15 @@ def test_every_prefix_decodes_to_a_prefix(pairs: list[tuple[bool, int]]) -> None
 
 @quick
 @given(decisions.filter(bool), st.data())
-def test_undetermined_decisions_are_undetermined(pairs: list[tuple[bool, int]], drawn: st.DataObject) -> None:
-    """After a None, two continuations of the same bytes decode differently."""
+def test_undetermined_decisions_are_undetermined(
+    pairs: list[tuple[bool, int]], source: st.DataObject
+) -> None:
+    """After None, two continuations of the bytes decode differently."""
     bits, probabilities = columns(pairs)
     data = encode(bits, probabilities)
-    cut = data[: drawn.draw(st.integers(0, len(data) - 1))]
+    cut = data[: source.draw(st.integers(0, len(data) - 1))]
     known = len(decode(cut, probabilities))
-    if known == len(
-        bits
-    ):  # the decisions, but not whatever follows them, are stable_length already
+    if known == len(bits):  # the stable bytes determine the decisions, but not what follows them
         return
     until = probabilities[: known + 1]
     low, high = decode(cut + b"\x00" * 8, until), decode(cut + b"\xff" * 8, until)
@@ -144,7 +144,7 @@ def test_undetermined_decisions_are_undetermined(pairs: list[tuple[bool, int]], 
 @quick
 @given(decisions.filter(bool))
 def test_end_is_as_short_as_possible(pairs: list[tuple[bool, int]]) -> None:
-    """Of all strings a byte shorter, none determines every decision."""
+    """No string that is one byte shorter determines every decision."""
     bits, probabilities = columns(pairs)
     data = encode(bits, probabilities)
     interval = reference_codec.Interval()
@@ -209,7 +209,7 @@ def test_an_empty_prefix_determines_nothing() -> None:
 @given(st.binary(max_size=6), st.lists(probabilities, min_size=1, max_size=80), probabilities)
 @example(b"\x80", [0x8080], ONE - 1)
 def test_no_decision_after_none(data: bytes, probabilities: list[int], again: int) -> None:
-    """After the first None there is nothing more to be had, whatever is asked."""
+    """After the first None every decision is None."""
     coder = RangeDecoder(data)
     answers = [coder.decode(probability) for probability in probabilities]
     if None in answers:
@@ -220,7 +220,7 @@ def test_no_decision_after_none(data: bytes, probabilities: list[int], again: in
 @quick
 @given(decisions)
 def test_decodable_counts_in_one_pass(pairs: list[tuple[bool, int]]) -> None:
-    """At every length, some of them twice, and behind the end."""
+    """At every length, some of them twice, and past the end."""
     bits, probabilities = columns(pairs)
     data = encode(bits, probabilities)
     lengths = sorted([*range(len(data) + 3), len(data) // 2])
@@ -230,9 +230,7 @@ def test_decodable_counts_in_one_pass(pairs: list[tuple[bool, int]]) -> None:
 
 @quick
 @given(st.binary(max_size=40), st.lists(probabilities, max_size=80), st.integers(0, 45))
-def test_decodable_counts_of_any_bytes(
-    data: bytes, probabilities: list[int], length: int
-) -> None:
+def test_decodable_counts_of_any_bytes(data: bytes, probabilities: list[int], length: int) -> None:
     assert list(count_decodable(data, probabilities, [length])) == [
         len(decode(data[:length], probabilities))
     ]
@@ -272,7 +270,7 @@ def test_ternary_digits_equal_decisions(
 
 @pytest.mark.parametrize("pending", [3, 7])
 def test_carry_through_a_run_of_0xff(pending: int) -> None:
-    """0 after 0 along one half, then just above it."""
+    """Decisions along 1/2 from below, then just above it."""
     vector = next(v for v in VECTORS if v["name"] == "carry through seven bytes")
     symbols = [
         (int(bit == "1") * 1, probability, 65535)
@@ -290,9 +288,9 @@ def test_carry_through_a_run_of_0xff(pending: int) -> None:
     st.data(),
 )
 def test_ternary_digits_of_any_bytes(
-    data: bytes, pairs: list[tuple[int, int]], drawn: st.DataObject
+    data: bytes, pairs: list[tuple[int, int]], source: st.DataObject
 ) -> None:
-    """As one decision after the other says, also in two runs."""
+    """Same as single decisions, also in two calls."""
     single, expected = RangeDecoder(data), []
     for nonzero, positive in pairs:
         not_zero = single.decode(nonzero)
@@ -300,7 +298,7 @@ def test_ternary_digits_of_any_bytes(
         if not_zero is None or sign is None:
             break
         expected.append((1 if sign else -1) if not_zero else 0)
-    cut = drawn.draw(st.integers(0, len(pairs)))
+    cut = source.draw(st.integers(0, len(pairs)))
     coder, found = RangeDecoder(data), []
     for run in (pairs[:cut], pairs[cut:]):
         known, places, signs = coder.decode_ternary(*([pair[i] for pair in run] for i in range(2)))

@@ -1,4 +1,4 @@
-"""Rate-distortion curves: measured by decoding, stored in six bytes a point."""
+"""Rate-distortion curves: measured by decoding, stored in six bytes per point."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_points_equal_decoded_quality(codec: Codec, shape: tuple[int, int]) -> N
 def test_encoder_and_decoder_measure_the_same_curve(
     codec: Codec, chosen: dict[str, Any], aspect: tuple[int, int] | None
 ) -> None:
-    """Exactly what reading the stream again gives."""
+    """The same result as decoding the stream again."""
     pixels = photo_like(6, 24, 32)
     stream, prefixes = codec.encode_with_decoder(pixels, aspect=aspect, **chosen)
     assert stream == codec.encode(pixels, aspect=aspect, **chosen)
@@ -75,14 +75,16 @@ def test_rejects_pixels_of_another_shape(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize(
-    ("measure", "goal", "length"),
+    ("measure", "value", "length"),
     [
         *(("ssim", 0.2, 4), ("ssim", 0.25, 4), ("ssim", 0.41, 5), ("ssim", 0.51, None)),
         *(("psnr", 1, 4), ("psnr", 20.5, 5), ("psnr", 20.6, 9), ("psnr", 22.26, None)),
     ],
 )
-def test_shortest_length_that_reaches_a_quality(measure: str, goal: float, length: int | None) -> None:
-    assert CURVE.shortest(measure, goal) == length
+def test_shortest_length_that_reaches_a_quality(
+    measure: str, value: float, length: int | None
+) -> None:
+    assert CURVE.shortest(measure, value) == length
 
 
 @pytest.mark.parametrize("measure", ["bytes", "SSIM", "lengths", ""])
@@ -99,7 +101,7 @@ def test_curve_format() -> None:
 
 
 def test_stored_values_round_trip() -> None:
-    """Read and written again, no quality falls by a step."""
+    """Reading and writing again changes no value."""
     for begin in range(0, 65536, 4096):
         steps = range(begin, begin + 4096)
         data = b"".join(struct.pack(">HHH", i + 1, v, v) for i, v in enumerate(steps))

@@ -1,4 +1,4 @@
-"""ONNX Runtime: devices that are not there, bytes that are no network, several threads."""
+"""ONNX Runtime: unavailable devices, invalid networks, several threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thumbstream.models import installed_models
 
 
 def has_cuda(network: bytes) -> bool:
-    """Whether ONNX Runtime, asked directly, really uses it: it may be listed and not start."""
+    """Whether ONNX Runtime itself can use CUDA: it may be listed and fail to start."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return False
     session = onnxruntime.InferenceSession(network, providers=["CUDAExecutionProvider"])
@@ -104,13 +104,13 @@ def test_rejects_unknown_device_through_the_registry() -> None:
 @pytest.mark.parametrize("device", ["auto", "cpu"])
 @pytest.mark.parametrize("how", ["empty", "text", "zeros", "cut", "altered"])
 def test_rejects_invalid_network(artifact: Artifact, how: str, device: str) -> None:
-    whole = artifact.files["analysis.onnx"]
+    complete = artifact.files["analysis.onnx"]
     data = {
         "empty": b"",
         "text": b"this is no network",
         "zeros": bytes(1000),
-        "cut": whole[: len(whole) // 2],
-        "altered": whole[:20].translate(bytes(range(255, -1, -1))) + whole[20:],
+        "cut": complete[: len(complete) // 2],
+        "altered": complete[:20].translate(bytes(range(255, -1, -1))) + complete[20:],
     }[how]
     with pytest.raises(ArtifactError, match="cannot open the network"):
         OnnxNetwork(data, device)
