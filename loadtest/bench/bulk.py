@@ -28,19 +28,22 @@ from pathlib import Path
 from loadtest.lib import uploads
 from thumbstream.bulk.jobs import Job, Outcome, encode_files
 from thumbstream.bulk.journal import FileResult, Journal
-from thumbstream.bulk.pool import ProcessPool, WorkerPool
-from thumbstream.bulk.runner import BATCH, Runner
+from thumbstream.bulk.pool import LocalPool, WorkerPool
+from thumbstream.bulk.runner import Runner
 from thumbstream.bulk.scan import FileInfo, stat_file, walk_images
 from thumbstream.bulk.writer import StoreWriter
 from thumbstream.encoding import EncodeOptions
 from thumbstream.ids import curve_key, identify
 from thumbstream.images import thumbnail
 from thumbstream.models import DEFAULT_MODEL
+from thumbstream.process_pool import JobLimits
 from thumbstream.storage import open_store
 
 Rates = dict[str, list[float]]
 YARDSTICK = "decode and reduce, {} process"
 SIZE = 32
+BATCH = 16
+"""Files of one job of the yardstick."""
 OPTIONS = EncodeOptions(SIZE, model=DEFAULT_MODEL)
 WORKERS = (1, 2)
 VARIANTS = 16
@@ -56,14 +59,16 @@ WRITTEN = 20_000
 class InThreads:
     """A worker pool of threads."""
 
+    batch_size = 1
     crash_errors: tuple[type[BaseException], ...] = ()
+    isolated = True
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers)
 
     def max_in_flight(self) -> int:
-        """As `ProcessPool` has."""
+        """As `LocalPool` has."""
         return 2 * self._workers
 
     def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
@@ -143,7 +148,7 @@ def _measured(paths: list[str], rounds: int, folder: Path) -> Rates:
             stack.callback(executor.shutdown)
             contenders[YARDSTICK.format(workers)] = partial(_reduce_all, executor, paths)
             pools: dict[str, WorkerPool] = {
-                "process": ProcessPool(workers),
+                "process": LocalPool(workers, JobLimits()),
                 "thread": InThreads(workers),
             }
             for name, pool in pools.items():

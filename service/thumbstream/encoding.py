@@ -8,7 +8,6 @@ same options has the same stream, and so the same id, everywhere.
 
 from __future__ import annotations
 
-import io
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -165,9 +164,9 @@ def _to_thumbnail(
             return thumbnail(file, size, limits, alpha=alpha)
     if isinstance(picture, bytes | bytearray | memoryview):
         return thumbnail(bytes(picture), size, limits, alpha=alpha)
-    if isinstance(picture, io.TextIOBase):
-        raise TypeError("expected a binary file, got one open for text: use mode 'rb'")
     if hasattr(picture, "read"):
+        if hasattr(picture, "encoding"):
+            raise TypeError("expected a binary file, got one open for text: use mode 'rb'")
         return thumbnail(picture, size, limits, alpha=alpha)
     raise TypeError(
         "expected a PIL image, an array, a path, bytes or a binary file, "

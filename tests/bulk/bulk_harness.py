@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,18 @@ class Bulk:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
             process.communicate(timeout=TIMEOUT_S)
+
+
+def worker_processes(pid: int) -> set[int]:
+    """Ids of the worker processes of a process: children of the servers that it forks them from."""
+    parents = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, parent = (place / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                parents[int(place.name)] = int(parent)
+    servers = {child for child, parent in parents.items() if parent == pid}
+    return {child for child, parent in parents.items() if parent in servers}
 
 
 def stored(path: Path) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from bulk_harness import Bulk, make_pictures, stored
+from bulk_harness import Bulk, make_pictures, stored, worker_processes
 from launch import wait_until
 from PIL import Image
 
@@ -114,14 +114,12 @@ def test_verify_fills_another_store(bulk: Bulk) -> None:
     assert "0 encoded, 2 done before" in bulk.run("in", "--workers", 1)[1]
 
 
-def started(bulk: Bulk, **options: Any) -> tuple[subprocess.Popen[str], list[int]]:
+def started(bulk: Bulk, **options: Any) -> tuple[subprocess.Popen[str], set[int]]:
     """A run of two workers that has stored some streams; the process ids of the workers."""
     process = bulk.start("in", "--workers", 2, **options)
     wait_until(lambda: len(stored(bulk.folder / "streams.db")) > 20, "some streams are stored")
     assert process.poll() is None
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
-    workers = [pid for pid, command in commands.items() if b"spawn_main" in command]
+    workers = worker_processes(process.pid)
     assert len(workers) == 2
     return process, workers
 
@@ -174,7 +172,7 @@ def test_a_signal_to_the_group_finishes_what_is_in_flight(bulk: Bulk) -> None:
 def test_a_killed_worker_loses_nothing(bulk: Bulk) -> None:
     make_pictures(bulk.folder / "in", PICTURES)
     process, workers = started(bulk)
-    os.kill(workers[0], signal.SIGKILL)
+    os.kill(min(workers), signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert f"{PICTURES} encoded, 0 done before, 0 failed" in errors

@@ -15,7 +15,6 @@ from thumbstream.bulk import writer as writer_module
 from thumbstream.bulk.jobs import Job, Outcome, VersionError, encode_files
 from thumbstream.bulk.journal import EncodedFile, FileResult, Journal
 from thumbstream.bulk.runner import (
-    BATCH,
     LOOKUP_CHUNK,
     MAX_CONSECUTIVE_CRASHES,
     CrashingError,
@@ -28,6 +27,7 @@ from thumbstream.errors import StoreFullError, StoreUnavailableError
 from thumbstream.ids import curve_key, identify
 
 JOB = Job(EncodeOptions(model="fake"))
+BATCH = 16
 
 
 class CrashError(Exception):
@@ -41,7 +41,9 @@ def stream_of(path: str) -> bytes:
 class FakePool:
     """Encodes a batch when it is submitted; files that are ``deadly`` kill its worker."""
 
+    batch_size = BATCH
     crash_errors: tuple[type[BaseException], ...] = (CrashError,)
+    isolated = False
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -265,6 +267,14 @@ def test_finds_the_file_that_kills_its_worker(bench: Bench) -> None:
     assert [result.file.path for result in failed] == [killer]
     assert "worker" in str(failed[0].reason)
     assert [killer] in bench.pool.batches  # alone
+
+
+def test_an_isolated_crash_fails_its_own_file_and_repeats_nothing(bench: Bench) -> None:
+    bench.pool.isolated, bench.pool.batch_size = True, 1
+    paths = bench.files(9)
+    bench.pool.deadly = lambda path: path == paths[4]
+    assert bench.run(paths) == (8, 0, 1)
+    assert bench.pool.submitted == paths
 
 
 def test_workers_that_always_die_end_the_run(bench: Bench) -> None:

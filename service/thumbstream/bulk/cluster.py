@@ -35,7 +35,10 @@ class DaskCluster:
     Raises `ClusterError`.
     """
 
+    batch_size = 16
+    """Some tenths of a second of work, since a job takes a round trip."""
     crash_errors: tuple[type[BaseException], ...]
+    isolated = False
 
     def __init__(self, address: str) -> None:
         try:
@@ -54,7 +57,7 @@ class DaskCluster:
         except BaseException:
             self._client.close()
             raise
-        self.crash_errors = (dask.KilledWorker,)
+        self.crash_errors = (dask.KilledWorker, MemoryError)
         # The interface of concurrent.futures: one loop drives processes and clusters.
         self._executor = self._client.get_executor(pure=False)
         self._max_in_flight = 0

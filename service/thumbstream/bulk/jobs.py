@@ -58,13 +58,21 @@ class Outcome(NamedTuple):
 
 
 def encode_files(job: Job, files: Sequence[FileInfo]) -> list[Outcome]:
-    """Encode some files. Raises `ThumbstreamError` if the installation cannot encode any."""
+    """Encode some files.
+
+    Raises `ThumbstreamError` if the installation cannot encode any, and `MemoryError`.
+    """
     if job.version != thumbstream.__version__:
         raise VersionError(
             f"a worker has thumbstream {thumbstream.__version__}, this is {job.version}"
         )
-    codec = installed_models(job.device).load(job.options.model)  # opened once in a process
+    codec = open_model(job)
     return [_encode_file(job, codec, file) for file in files]
+
+
+def open_model(job: Job) -> Codec:
+    """The codec of ``job``, opened once in a process."""
+    return installed_models(job.device).load(job.options.model)
 
 
 def _encode_file(job: Job, codec: Codec, file: FileInfo) -> Outcome:
@@ -72,6 +80,8 @@ def _encode_file(job: Job, codec: Codec, file: FileInfo) -> Outcome:
         thumb = encode_picture(file.path, job.options, codec, limits=job.limits, curve=job.curves)
     except (ThumbstreamError, OSError) as error:
         return Outcome(FileResult(file, reason=reason_of(error)))
+    except MemoryError:  # for the pool: the process may be of no further use
+        raise
     except Exception as error:  # one file of a million must not end the run
         return Outcome(FileResult(file, reason=f"{type(error).__name__}: {error}"))
     encoded = EncodedFile(

@@ -22,9 +22,6 @@ from thumbstream.bulk.scan import FileInfo, stat_file
 from thumbstream.bulk.writer import StoreWriter
 from thumbstream.errors import ThumbstreamError
 
-BATCH = 16
-"""Files sent to a worker at a time: some tenths of a second, which a stop has to wait for."""
-
 LOOKUP_CHUNK = 256
 """Paths looked up in the journal, and to verify in the store, at a time."""
 
@@ -60,7 +57,7 @@ class Counts:
 class _Batch(NamedTuple):
     files: Sequence[FileInfo]
     alone: bool = False
-    """Nothing else was in flight: if the worker dies, this batch is the cause."""
+    """If the worker dies, this batch is the cause: nothing else could be."""
 
 
 class Runner:
@@ -108,16 +105,17 @@ class Runner:
         if self._suspects:
             return None if in_flight else _Batch([self._suspects.popleft()], alone=True)
         if in_flight < self._pool.max_in_flight() and (files := next(batches, None)):
-            return _Batch(files)
+            return _Batch(files, alone=self._pool.isolated)
         return None
 
     def _pending_batches(self, paths: Iterator[str]) -> Iterator[list[FileInfo]]:
+        size = self._pool.batch_size
         pending: list[FileInfo] = []
         while not self.stopping and (chunk := list(islice(paths, LOOKUP_CHUNK))):
             pending += self._pending_files(chunk)
-            while len(pending) >= BATCH:
-                yield pending[:BATCH]
-                del pending[:BATCH]
+            while len(pending) >= size:
+                yield pending[:size]
+                del pending[:size]
         if pending:
             yield pending
 

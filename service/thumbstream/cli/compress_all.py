@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from thumbstream.bulk.cluster import DaskCluster
 from thumbstream.bulk.jobs import Job, reason_of
 from thumbstream.bulk.journal import Journal
-from thumbstream.bulk.pool import ProcessPool, WorkerPool
+from thumbstream.bulk.pool import LocalPool, WorkerPool
 from thumbstream.bulk.runner import Runner
 from thumbstream.bulk.scan import SkippedFiles, Source
 from thumbstream.bulk.writer import (
@@ -39,6 +39,7 @@ from thumbstream.cli.options import (
     read_settings,
 )
 from thumbstream.cli.progress import Progress
+from thumbstream.process_pool import JobLimits
 from thumbstream.storage import open_store
 
 if TYPE_CHECKING:
@@ -162,7 +163,12 @@ def _work(runner: Runner, writer: StoreWriter, progress: Progress, source: Sourc
 def _worker_pool(args: argparse.Namespace, settings: Settings) -> WorkerPool:
     if args.scheduler:
         return DaskCluster(args.scheduler)
-    return ProcessPool(settings.workers)
+    limits = JobLimits(
+        memory_bytes=settings.job_memory_bytes,
+        processor_seconds=settings.job_cpu_seconds,
+        seconds=settings.job_timeout_seconds,
+    )
+    return LocalPool(settings.workers, limits)
 
 
 def _results_name(name: str) -> Path:
