@@ -116,6 +116,7 @@ def pictures() -> list[Pixels]:
     return [photo_like(seed, *shape) for seed, shape in enumerate(shapes)]
 
 
+@pytest.mark.slow
 def test_published_files_match_the_model(artifact: Artifact) -> None:
     """``thumbstream-models client MODEL FOLDER`` writes them again."""
     data = (WEB / client_file.CLIENT).read_bytes()
@@ -154,6 +155,7 @@ def colour_payload(line: str) -> bytes:
     return bytes((ord(letter) - 80) % 256 for letter in text)
 
 
+@pytest.mark.slow
 def test_files_are_small(artifact: Artifact) -> None:
     sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in WEB.iterdir()}
     assert sizes[client_file.PUBLISHED] <= COLOUR_LIMIT
@@ -168,6 +170,7 @@ def whole_file(artifact: Artifact) -> bytes:
     )
 
 
+@pytest.mark.slow
 def test_files_have_no_number_in_common(artifact: Artifact) -> None:
     """What both files hold adds up to the tables of the model, and only one of them has it."""
     whole, rest, part = (make(artifact) for make in PARTS)
@@ -182,6 +185,7 @@ def test_files_have_no_number_in_common(artifact: Artifact) -> None:
     assert saved > 0.6 * len(gzip.compress((WEB / client_file.PUBLISHED).read_bytes()))
 
 
+@pytest.mark.slow
 def test_packed_files_do_not_compress_further(artifact: Artifact) -> None:
     data = whole_file(artifact)
     assert data == whole_file(artifact)
@@ -322,7 +326,9 @@ def decoded(weights: Path, given: Sequence[bytes]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.skipif(NODE is None, reason="node is not installed")
-@pytest.mark.parametrize("which", ["artifact", "random_artifact"])
+@pytest.mark.parametrize(
+    "which", [pytest.param("artifact", marks=pytest.mark.slow), "random_artifact"]
+)
 def test_client_decodes_like_python(
     which: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

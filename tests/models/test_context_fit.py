@@ -73,6 +73,7 @@ def test_codec_computes_the_fitted_probabilities(
         seen.update(step, known.states)
 
 
+@pytest.mark.slow
 def test_fitting_saves_bytes_in_real_streams(fitted: context_fit.ContextNetworks) -> None:
     static = context_fit.ContextNetworks(LAYOUT, hidden=1, middle=1)
     with torch.no_grad():
@@ -139,6 +140,7 @@ def test_fit_is_a_function_of_the_seed() -> None:
         np.testing.assert_array_equal(one[name], other[name])
 
 
+@pytest.mark.slow
 def test_predictor_learns_smooth_latents() -> None:
     """Where neighbours tell what is between them, a linear model knows digits to come."""
     generator = torch.Generator().manual_seed(3)

@@ -129,11 +129,13 @@ def integer_chances(codes: Codes, model: ContextModel) -> NDArray[np.int64]:
 # The tables
 
 
+@pytest.mark.slow
 def test_fit_is_close_to_the_true_entropy(fitted: Fitted) -> None:
     for rate, true in zip(fitted.rates, TRUE_RATES, strict=True):
         assert true - 0.01 < rate < true + 0.03
 
 
+@pytest.mark.slow
 def test_streams_are_close_to_the_true_entropy(fitted: Fitted, fresh: Codes) -> None:
     model = ContextModel(fitted.tables)
     spent = sum(8 * len(write(codes, model)) for codes in fresh)
@@ -141,6 +143,7 @@ def test_streams_are_close_to_the_true_entropy(fitted: Fitted, fresh: Codes) -> 
     assert spent < 1.04 * true
 
 
+@pytest.mark.slow
 def test_streams_have_the_predicted_size(fitted: Fitted, fresh: Codes) -> None:
     """Cross-entropy of the torch networks against the length of real streams."""
     predicted = 0.0
@@ -154,6 +157,7 @@ def test_streams_have_the_predicted_size(fitted: Fitted, fresh: Codes) -> None:
     assert spent == pytest.approx(predicted, rel=0.01)
 
 
+@pytest.mark.slow
 def test_streams_decode_to_the_codes(fitted: Fitted, fresh: Codes) -> None:
     model = ContextModel(fitted.tables)
     grid = Grid(*fresh.shape[-2:])
@@ -162,6 +166,7 @@ def test_streams_decode_to_the_codes(fitted: Fitted, fresh: Codes) -> None:
         np.testing.assert_array_equal(decoded.codes, codes)
 
 
+@pytest.mark.slow
 def test_constant_planes_cost_almost_nothing() -> None:
     codes = np.ones((200, 2, 3, 4, 4), np.int8)
     codes[:, :, 1] = -1
@@ -181,6 +186,7 @@ def test_noise_costs_one_bit_per_code() -> None:
     assert len(write(large, ContextModel(result.tables))) == pytest.approx(2 * 1024 / 8, rel=0.02)
 
 
+@pytest.mark.slow
 def test_tables_have_the_published_types_and_shapes(fitted: Fitted) -> None:
     hidden, steps = entropy_fit.HIDDEN, (ITERATIONS, PLANES * HALVES_PER_PLANE)
     expected = {
@@ -250,7 +256,7 @@ def strong() -> Fitted:
     return tables_of(models)
 
 
-@pytest.mark.parametrize("which", ["fitted", "strong"])
+@pytest.mark.parametrize("which", [pytest.param("fitted", marks=pytest.mark.slow), "strong"])
 @pytest.mark.parametrize("size", [(32, 32), (1, 1), (1, 5), (5, 1), (3, 2)])
 def test_torch_network_gives_the_integer_probabilities(
     which: str, size: tuple[int, int], request: pytest.FixtureRequest

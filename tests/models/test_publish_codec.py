@@ -196,6 +196,7 @@ def test_rejects_a_checkpoint_of_the_transform_stage(
         publish_codec.publish(checkpoints[0], [picture_folder], tmp_path, notes="", sources_text="")
 
 
+@pytest.mark.slow
 def test_commands_fit_publish_and_measure(
     checkpoints: tuple[Path, Path],
     published: Path,

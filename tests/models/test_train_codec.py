@@ -128,6 +128,7 @@ LAYOUT = Layout(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [None, LAYOUT], ids=["transform", "embedding"])
 def test_training_increases_quality(
     product: EmbeddedConfig, changed: Callable[..., EmbeddedConfig], layout: Layout | None

@@ -68,6 +68,7 @@ def batch(pictures: list[NDArray[np.uint8]], config: SystemConfig, step: int) ->
 # Learning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["l2", "log_l2", "log_l2_ssim"])
 def test_training_lowers_the_loss(
     tiny: SystemConfig, changed: Callable[..., SystemConfig], loss: str
@@ -342,6 +343,7 @@ def as_toml(config: SystemConfig) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_a_checkpoint_and_exits_with_success(
     tiny: SystemConfig, changed: Callable[..., SystemConfig], picture_folder: Path, tmp_path: Path
 ) -> None:
