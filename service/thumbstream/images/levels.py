@@ -16,6 +16,12 @@ class Levels(NamedTuple):
 
     def in_8_bits(self, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
         """``samples`` as uint8; those that are not a number are 0."""
+        if samples.dtype.kind == "u" and samples.dtype.itemsize <= 2 < samples.size >> 15:
+            table = self._scaled(np.arange(1 << 16))
+            return table.take(samples)
+        return self._scaled(samples)
+
+    def _scaled(self, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
         scale = 255.0 / (self.white - self.black)
         scaled = np.nan_to_num((samples.astype(np.float64) - self.black) * scale)
         return np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)

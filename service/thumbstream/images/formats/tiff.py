@@ -22,7 +22,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from thumbstream.errors import InvalidImageError
+from thumbstream.errors import InvalidImageError, TooManyPixelsError
 from thumbstream.images.formats.jpeg import check_embedded
 from thumbstream.images.levels import Levels, levels_of_range
 from thumbstream.images.limits import ImageLimits
@@ -36,6 +36,9 @@ MAX_PARTS = 1 << 16
 
 MAX_PADDING = 2
 """Pixels of all tiles, in relation to the limit on pixels of the picture."""
+
+MAX_DEEP_BYTES = 8
+"""Bytes of samples that are put together here, for each pixel that the limits allow."""
 
 MAX_VALUES = 3 << 16
 """Values of any other tag: the longest color map."""
@@ -68,6 +71,7 @@ _COMPRESSIONS = _LOSSLESS | {2, 3, 4, 6, _JPEG}
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR_COLOR = 0, 1, 2, 6
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_SEPARATE_PLANES = 2
 
 BAND_PIXELS = 1 << 18
 """Samples converted at a time."""
@@ -85,6 +89,9 @@ def open_tiff(data: bytes, limits: ImageLimits) -> Source:
     color = profile if isinstance(profile, bytes) else None
     orientation = _integer(tags, ORIENTATION, 1)
     if layout is not None:
+        size = _integer(tags, WIDTH, 0) * _integer(tags, LENGTH, 0)
+        if size * layout.samples * layout.bits > 8 * MAX_DEEP_BYTES * limits.max_pixels:
+            raise TooManyPixelsError("the picture has too many pixels for the depth of its samples")
         return Source(_decode_deep(data, tags, order, layout), color, orientation)
     image = TiffImagePlugin.TiffImageFile(io.BytesIO(_rewritten(data, tags, order)))
     limits.check_size(*image.size)
@@ -148,6 +155,23 @@ def _read_value(
     return {tag: struct.unpack_from(order + form, data, position)}
 
 
+class _Parts(NamedTuple):
+    """Strips or tiles."""
+
+    offsets_tag: int
+    bytes_tag: int
+    width: int
+    height: int
+    number: int
+
+    def rows_of(self, index: int, height: int) -> int:
+        """Rows of a part, in a picture of ``height``; the last strip may be shorter."""
+        if self.offsets_tag == TILE_OFFSETS:
+            return self.height
+        rows = math.ceil(height / self.height)
+        return min(self.height, height - index % rows * self.height)
+
+
 def _check(data: bytes, tags: Tags, limits: ImageLimits) -> None:
     """Raises ``IngestError`` for what would cost more than the size of the picture says."""
     width, height = _integer(tags, WIDTH, 0), _integer(tags, LENGTH, 0)
@@ -157,54 +181,60 @@ def _check(data: bytes, tags: Tags, limits: ImageLimits) -> None:
     compression = _integer(tags, COMPRESSION, _NONE)
     if compression not in _COMPRESSIONS:
         raise InvalidImageError(f"compression {compression} of TIFF is not supported")
-    tiled = TILE_OFFSETS in tags and STRIP_OFFSETS not in tags
-    if tiled:
+    parts = _parts_of(tags, width, height, limits)
+    for tag in _PARTS & tags.keys():
+        if tag in (parts.offsets_tag, parts.bytes_tag):
+            tags[tag] = tags[tag][: parts.number]
+        else:
+            del tags[tag]
+    _check_data(data, tags, parts, height)
+
+
+def _parts_of(tags: Tags, width: int, height: int, limits: ImageLimits) -> _Parts:
+    if STRIP_OFFSETS in tags or TILE_OFFSETS not in tags:
+        offsets_tag, bytes_tag = STRIP_OFFSETS, STRIP_BYTES
+        part = width, min(height, max(1, _integer(tags, ROWS_PER_STRIP, height)))
+    else:
+        offsets_tag, bytes_tag = TILE_OFFSETS, TILE_BYTES
         part = _integer(tags, TILE_WIDTH, 0), _integer(tags, TILE_LENGTH, 0)
         if min(part) <= 0:
             raise InvalidImageError("the tiles of the TIFF file have no size")
         limits.check_size(*part)
-    else:
-        part = width, min(height, max(1, _integer(tags, ROWS_PER_STRIP, height)))
     columns, rows = math.ceil(width / part[0]), math.ceil(height / part[1])
     if columns * part[0] * rows * part[1] > MAX_PADDING * limits.max_pixels:
         raise InvalidImageError("the tiles of the TIFF file are far larger than the picture")
-    parts = columns * rows
-    if _integer(tags, PLANAR, 1) == 2:
-        parts *= _integer(tags, SAMPLES, 1)
-    if parts > MAX_PARTS:
+    number = columns * rows
+    if _integer(tags, PLANAR, 1) == _SEPARATE_PLANES:
+        number *= _integer(tags, SAMPLES, 1)
+    if number > MAX_PARTS:
         raise InvalidImageError(f"the TIFF file has more than {MAX_PARTS} strips or tiles")
-    offsets_tag, bytes_tag = (TILE_OFFSETS, TILE_BYTES) if tiled else (STRIP_OFFSETS, STRIP_BYTES)
-    for tag in _PARTS:
-        if tag in (offsets_tag, bytes_tag):
-            if tag in tags:
-                tags[tag] = tags[tag][:parts]
-        else:
-            tags.pop(tag, None)
-    offsets, lengths = _integers(tags, offsets_tag, ()), _integers(tags, bytes_tag, ())
+    return _Parts(offsets_tag, bytes_tag, *part, number)
+
+
+def _check_data(data: bytes, tags: Tags, parts: _Parts, height: int) -> None:
+    offsets = _integers(tags, parts.offsets_tag, ())
+    lengths = _integers(tags, parts.bytes_tag, ())
     if sum(lengths) > len(data):
         raise InvalidImageError("strips or tiles of the TIFF file share their bytes")
+    compression = _integer(tags, COMPRESSION, _NONE)
     for index, offset in enumerate(offsets):
-        if compression != _NONE:
+        if compression == _NONE:  # lengths are often declared wrongly, and not needed
+            length = _stored_bytes(tags, parts.width, parts.rows_of(index, height))
+        else:
             length = lengths[index] if index < len(lengths) else 1
-        else:  # often declared wrongly, and not needed
-            row = index % (columns * rows) // columns
-            length = _stored_bytes(
-                tags, part[0], part[1] if tiled else min(part[1], height - row * part[1])
-            )
         if offset + length > len(data):
             raise InvalidImageError("the TIFF file is cut off")
-    if compression == _JPEG:
-        for offset, length in zip(offsets, lengths, strict=False):
+        if compression == _JPEG:
             check_embedded(data[offset : offset + length])
 
 
 def _stored_bytes(tags: Tags, width: int, height: int) -> int:
     """Bytes of an uncompressed strip or tile."""
-    bits = _integers(tags, BITS, (1,))
-    samples = 1 if _integer(tags, PLANAR, 1) == 2 else _integer(tags, SAMPLES, 1)
-    if _integer(tags, PHOTOMETRIC, 0) == _YCBCR_COLOR:
-        return 1  # of subsampled colors, libtiff knows
-    return math.ceil(width * samples * bits[0] / 8) * height
+    if _integer(tags, PHOTOMETRIC, _WHITE_IS_ZERO) == _YCBCR_COLOR:
+        return 1  # colors may be subsampled
+    separate = _integer(tags, PLANAR, 1) == _SEPARATE_PLANES
+    samples = 1 if separate else _integer(tags, SAMPLES, 1)
+    return math.ceil(width * samples * _integer(tags, BITS, 1) / 8) * height
 
 
 class DeepLayout(NamedTuple):
@@ -242,7 +272,7 @@ def _deep_layout(tags: Tags, order: str) -> DeepLayout | None:
         or {*bits} != {bits[0]}
         or {*formats} != {formats[0]}
         or _integer(tags, COMPRESSION, _NONE) not in _LOSSLESS
-        or (_integer(tags, PLANAR, 1) != 1 and samples > 1)
+        or (_integer(tags, PLANAR, 1) == _SEPARATE_PLANES and samples > 1)
         or predictor not in (1, 2, 3)
         or (predictor == 3 and TILE_OFFSETS in tags)
         or (TILE_OFFSETS in tags and bits[0] * samples * _integer(tags, TILE_WIDTH, 0) % 8)
@@ -307,10 +337,7 @@ def _samples(
     """(rows, width, samples) from rows of bytes. Predictors begin again every ``span`` pixels."""
     rows, count = len(stored), width * layout.samples
     if layout.dtype is None:
-        bits = np.unpackbits(stored, axis=1)[:, : count * layout.bits]
-        weights = 1 << np.arange(layout.bits - 1, -1, -1, dtype=np.uint32)
-        packed = bits.reshape(rows, count, layout.bits) @ weights
-        return packed.reshape(rows, width, layout.samples)
+        return _unpacked(stored, layout.bits)[:, :count].reshape(rows, width, layout.samples)
     size = layout.dtype.itemsize
     if layout.predictor == 3:  # differences of bytes, sorted by their significance
         sums = np.empty_like(stored)
@@ -331,6 +358,24 @@ def _samples(
             part[:] = np.cumsum(part, axis=1, dtype=part.dtype)
         values = whole.view(layout.dtype.newbyteorder("="))
     return values
+
+
+def _unpacked(stored: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
+    """Samples of up to 24 bits, most significant bit first, from rows of bytes."""
+    period = 8 // math.gcd(bits, 8)  # samples until one begins with a byte again
+    block = period * bits // 8
+    padded = np.pad(stored, ((0, 0), (0, -stored.shape[1] % block)))
+    blocks = padded.reshape(len(stored), -1, block).astype(np.uint32)
+    samples = np.empty((*blocks.shape[:2], period), np.uint32)
+    for index in range(period):
+        end = (index + 1) * bits
+        first, last = index * bits // 8, (end - 1) // 8
+        value = blocks[..., first]
+        for byte in range(first + 1, last + 1):
+            value = value << np.uint32(8) | blocks[..., byte]
+        samples[..., index] = value >> np.uint32(8 * (last + 1) - end)
+    samples &= np.uint32((1 << bits) - 1)
+    return samples.reshape(len(stored), -1)
 
 
 def _levels(layout: DeepLayout, bands: Iterable[NDArray[np.generic]]) -> Levels:
