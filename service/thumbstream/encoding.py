@@ -76,6 +76,8 @@ class EncodedThumbnail:
     thumb_height: int
     alpha: bool
     """Whether the stream has transparency."""
+    truncated: bool
+    """Whether the end of the picture file was missing; a part of the picture may be grey."""
     target_reached: bool
     """False: even the whole stream is below the target."""
 
@@ -132,6 +134,7 @@ def encode_picture(
         thumb_width=thumb_width,
         thumb_height=thumb_height,
         alpha=channels == 4,
+        truncated=small.truncated,
         target_reached=reached,
     )
 

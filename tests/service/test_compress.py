@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes import STREAM_LENGTH, TARGET_LENGTH, FakeModels, photo
+from PIL import Image
 from service_harness import Running, Start, assert_problem, until
 
 from thumbstream.codec.bitstream import parse_header
@@ -43,6 +45,7 @@ async def test_upload_stores_stream_and_curve(running: Running) -> None:
         "thumb_width": 32,
         "thumb_height": 24,
         "alpha": False,
+        "truncated": False,
         "aspect_ratio": [32, 24],
         "model": "fake-1",
         "url": f"/thumb/{key}",
@@ -483,3 +486,14 @@ async def test_response_has_the_aspect_ratio_of_the_header(running: Running) -> 
     answer = await compress(running, photo(300, 200), model="fake-2")
     assert answer["aspect_ratio"] == [3, 2]
     assert (answer["thumb_width"], answer["thumb_height"]) == (32, 21)
+
+
+async def test_cut_jpeg_is_accepted_and_reported(running: Running) -> None:
+    out = io.BytesIO()
+    Image.linear_gradient("L").save(out, "JPEG")
+    for data, truncated in ((out.getvalue(), False), (out.getvalue()[:-2], True)):
+        answer = await running.http.post(
+            "/compress", content=data, headers={"Content-Type": "image/jpeg"}
+        )
+        assert answer.status_code == 201
+        assert answer.json()["truncated"] is truncated

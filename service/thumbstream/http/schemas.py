@@ -96,6 +96,9 @@ class CompressResponse(BaseModel):
     thumb_width: int = Field(description="Pixels of the thumbnail.")
     thumb_height: int = Field(description="Pixels of the thumbnail.")
     alpha: bool = Field(description="Whether the stream codes transparency.")
+    truncated: bool = Field(
+        description="Whether the end of the picture file was missing; its last rows may be grey."
+    )
     aspect_ratio: tuple[int, int] = Field(
         description="Width and height as encoded in the stream's header: exact if it has a ratio, "
         "else that of the thumbnail."
@@ -123,6 +126,7 @@ class CompressResponse(BaseModel):
                     "thumb_width": 32,
                     "thumb_height": 21,
                     "alpha": False,
+                    "truncated": False,
                     "aspect_ratio": [3, 2],
                     "model": DEFAULT_MODEL,
                     "url": f"/thumb/{EXAMPLE_ID}",
@@ -272,6 +276,7 @@ def compress_response(result: CompressResult) -> CompressResponse:
         thumb_width=encoded.thumb_width,
         thumb_height=encoded.thumb_height,
         alpha=encoded.alpha,
+        truncated=encoded.truncated,
         aspect_ratio=parse_header(encoded.stream).aspect,
         model=result.model,
         url=f"/thumb/{key}",

@@ -18,7 +18,7 @@ class Levels(NamedTuple):
         """``samples`` as uint8; those that are not a number are 0."""
         if samples.dtype.kind == "u" and samples.dtype.itemsize <= 2 < samples.size >> 15:
             table = self._scaled(np.arange(1 << 16))
-            return table.take(samples)
+            return table[samples.astype(np.uint16, copy=False)]
         return self._scaled(samples)
 
     def _scaled(self, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
