@@ -495,5 +495,5 @@ async def test_cut_jpeg_is_accepted_and_reported(running: Running) -> None:
         answer = await running.http.post(
             "/compress", content=data, headers={"Content-Type": "image/jpeg"}
         )
-        assert answer.status_code == 201
+        assert answer.status_code in (200, 201)
         assert answer.json()["truncated"] is truncated
