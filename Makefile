@@ -53,7 +53,8 @@ endif
 .DELETE_ON_ERROR:
 # Code that needs neither PyTorch nor a browser nor nginx.
 QUICK_TESTS = tests/codec tests/images tests/storage tests/service tests/workers tests/bulk \
-	tests/test_cli.py tests/test_docs.py tests/test_library.py tests/test_transparency.py
+	tests/test_cli.py tests/test_docs.py tests/test_library.py tests/test_page_budget.py \
+	tests/test_transparency.py
 
 .PHONY: help install run develop test test-rest test-all faults check check-client check-containers \
 	fuzz audit format wheel bench-rd bench-http bench-client scenarios report train clean

@@ -33,6 +33,7 @@ async def values(url: str, keys: list[str]) -> list[bytes | None]:
         await store.close()
 
 
+@pytest.mark.slow
 def test_a_lost_worker_loses_nothing(bulk: Bulk, tmp_path: Path) -> None:
     """The worker is stopped before the run starts, so it holds batches when it is killed."""
     paths = make_pictures(tmp_path / "in", PICTURES)

@@ -47,6 +47,7 @@ async def uploaded(store: Path, paths: Sequence[Path], query: str, **chosen: Any
     await app.services.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "query"),
     [
@@ -102,6 +103,7 @@ def test_a_list_on_standard_input(bulk: Bulk) -> None:
     assert set(bulk.results()) == {str(odd), "in/1.png"}
 
 
+@pytest.mark.slow
 def test_verify_fills_another_store(bulk: Bulk) -> None:
     make_pictures(bulk.folder / "in", 2)
     assert bulk.run("in", "--workers", 1)[0] == 0
@@ -146,6 +148,7 @@ def assert_continues(bulk: Bulk) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_nothing(bulk: Bulk) -> None:
     make_pictures(bulk.folder / "in", PICTURES)
     process, workers = started(bulk)
@@ -158,6 +161,7 @@ def test_a_killed_run_loses_nothing(bulk: Bulk) -> None:
     assert_continues(bulk)
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_group_finishes_what_is_in_flight(bulk: Bulk) -> None:
     make_pictures(bulk.folder / "in", PICTURES)
     process, _ = started(bulk, start_new_session=True)
@@ -169,6 +173,7 @@ def test_a_signal_to_the_group_finishes_what_is_in_flight(bulk: Bulk) -> None:
     assert_continues(bulk)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(bulk: Bulk) -> None:
     make_pictures(bulk.folder / "in", PICTURES)
     process, workers = started(bulk)
