@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import write_header
 from thumbstream.codec.prefix_search import (
+    BISECTIONS,
     GROWTH,
     MAX_REFINEMENTS,
     MIN_CANDIDATE,
@@ -22,34 +23,37 @@ from thumbstream.codec.prefix_search import (
 from thumbstream.codec.quality import psnr, ssim
 
 PICTURE = np.full((8, 8, 3), 100, np.uint8)
+PIXELS = 64
 HEADER = write_header(0, 32, 32)
 
 
 class Decoder:
     """Decodes to a picture that is ``error(length)`` too bright; records the lengths."""
 
-    def __init__(self, error: Callable[[int], int]) -> None:
+    def __init__(self, error: Callable[[int], int], picture: NDArray[np.uint8] = PICTURE) -> None:
         self.error = error
+        self.picture = picture
         self.decoded: list[int] = []
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         for n in lengths:
             self.decoded.append(n)
-            yield PICTURE + np.uint8(self.error(n))
+            yield self.picture + np.uint8(self.error(n))
 
 
 def found(decoder: Decoder, length: int, error: int) -> int | None:
     """Bytes of the shortest prefix with at most this error; None if there is none."""
-    psnr_of_error = float(psnr(PICTURE, PICTURE + np.uint8(error)))
+    picture = decoder.picture
+    psnr_of_error = float(psnr(picture, picture + np.uint8(error)))
     stream = HEADER + bytes(length - len(HEADER))
-    prefix = shortest_prefix(decoder, PICTURE, stream, Target("psnr", psnr_of_error))
+    prefix = shortest_prefix(decoder, picture, stream, Target("psnr", psnr_of_error))
     assert prefix is None or stream.startswith(prefix)
     return None if prefix is None else len(prefix)
 
 
 @pytest.mark.parametrize("length", [1, 3, 4, 5, 64, 200, 5000])
 def test_candidates_grow_to_the_complete_stream(length: int) -> None:
-    candidates = candidate_lengths(length)
+    candidates = candidate_lengths(length, PIXELS)
     assert candidates[-1] == length
     assert candidates[0] == min(MIN_CANDIDATE, length)
     for below, above in pairwise(candidates):
@@ -68,7 +72,23 @@ def test_large_streams_are_searched_with_bounded_work() -> None:
     length = found(decoder, 12_000, 5)
     assert length is not None
     assert 7001 <= length <= 7001 * 1.01
-    assert len(decoder.decoded) <= len(candidate_lengths(12_000)) + MAX_REFINEMENTS
+    assert len(decoder.decoded) <= len(candidate_lengths(12_000, PIXELS)) + MAX_REFINEMENTS
+
+
+@pytest.mark.parametrize(("side", "most"), [(112, 48), (128, 38), (256, 11)])
+def test_large_pictures_have_fewer_candidates(side: int, most: int) -> None:
+    candidates = candidate_lengths(70_000, side * side)
+    assert (candidates[0], candidates[-1]) == (MIN_CANDIDATE, 70_000)
+    assert len(candidates) <= most
+    assert all(below < above for below, above in pairwise(candidates))
+
+
+def test_large_pictures_are_searched_with_bounded_work() -> None:
+    decoder = Decoder(lambda n: 5 if n >= 7001 else 50, np.full((256, 256, 3), 100, np.uint8))
+    length = found(decoder, 70_000, 5)
+    assert length is not None
+    assert 7001 <= length <= 7001 * 1.1
+    assert len(decoder.decoded) <= 11 + BISECTIONS
 
 
 def test_non_monotonic_quality() -> None:
@@ -80,7 +100,7 @@ def test_non_monotonic_quality() -> None:
 def test_unreachable_target() -> None:
     decoder = Decoder(lambda n: 50)
     assert found(decoder, 200, 5) is None
-    assert decoder.decoded == candidate_lengths(200)
+    assert decoder.decoded == candidate_lengths(200, PIXELS)
 
 
 GREY = np.full((16, 16, 3), 128, np.uint8)

@@ -2,8 +2,11 @@
 
 Quality is measured by decoding prefixes. The search first tries lengths that grow by a fifth from
 one to the next, and then the lengths between the last that failed and the first that succeeded.
-Quality is almost monotonic in the number of bytes, so this rarely misses a shorter prefix, and a
-large picture takes seconds instead of minutes.
+Quality is almost monotonic in the number of bytes, so this rarely misses a shorter prefix.
+
+The work is bounded: pictures above 96 x 96 pixels are decoded at fewer lengths, further apart, and
+the last step is a bisection. The bounds count decoded pixels, not seconds, so the same picture has
+the same stream on every machine.
 """
 
 from __future__ import annotations
@@ -28,6 +31,12 @@ GROWTH = 2**0.25
 """Ratio of one candidate length to the previous one."""
 MAX_REFINEMENTS = 64
 """Lengths tried between two candidates; evenly spaced if there are more."""
+MAX_DECODED_PIXELS = 600_000
+"""Pixels that all candidates together may have: about a second of processor time."""
+MIN_CANDIDATES = 9
+"""Candidates of the largest pictures."""
+BISECTIONS = 4
+"""Lengths tried between two candidates of a picture for which the candidates are reduced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +94,60 @@ class PrefixDecoder(Protocol):
         """``decode(stream[:n])`` for every ``n`` of ``lengths``, which must not decrease."""
 
 
-def candidate_lengths(length: int) -> list[int]:
-    """Lengths in bytes that grow by `GROWTH` from `MIN_CANDIDATE` to ``length``."""
+def candidate_lengths(length: int, pixels: int) -> list[int]:
+    """Lengths in bytes from `MIN_CANDIDATE` to ``length``, for a picture of ``pixels`` pixels.
+
+    They grow by `GROWTH`, or by more if there would be too many to decode.
+    """
+    growth = max(GROWTH, (length / MIN_CANDIDATE) ** (1 / _max_candidates(pixels)))
     candidates, n = [], MIN_CANDIDATE
     while n < length:
         candidates.append(n)
-        n = max(n + 1, round(n * GROWTH))
+        n = max(n + 1, round(n * growth))
     return [*candidates, length]
+
+
+def _max_candidates(pixels: int) -> int:
+    return max(MIN_CANDIDATES, MAX_DECODED_PIXELS // pixels)
 
 
 def shortest_prefix(
     codec: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes, target: Target
 ) -> bytes | None:
     """The first prefix, header included, that reaches ``target``; None if none does."""
-    candidates = candidate_lengths(len(stream))
+    count = pixels.shape[0] * pixels.shape[1]
+    candidates = candidate_lengths(len(stream), count)
     reached = _first_reaching(codec, pixels, stream, candidates, target)
     if reached is None:
         return None
     header = parse_header(stream).length
     below = max((n for n in candidates if n < reached), default=header - 1)
+    if _max_candidates(count) < MAX_REFINEMENTS:
+        return stream[: _bisect(codec, pixels, stream, below, reached, target)]
     between = range(below + 1, reached)
     spacing = -(-len(between) // MAX_REFINEMENTS) or 1
     shorter = _first_reaching(codec, pixels, stream, between[::spacing], target)
     return stream[: reached if shorter is None else shorter]
+
+
+def _bisect(
+    codec: PrefixDecoder,
+    pixels: NDArray[np.uint8],
+    stream: bytes,
+    below: int,
+    reached: int,
+    target: Target,
+) -> int:
+    """A length near the shortest that reaches ``target``: over ``below``, at most ``reached``."""
+    for _ in range(BISECTIONS):
+        middle = round(math.sqrt(below * reached))
+        if not below < middle < reached:
+            break
+        if _first_reaching(codec, pixels, stream, [middle], target):
+            reached = middle
+        else:
+            below = middle
+    return reached
 
 
 def _first_reaching(

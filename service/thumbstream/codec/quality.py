@@ -58,12 +58,17 @@ def _composed(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.stack([over_black, over_black + 255 * (1 - alpha)], axis=-4)
 
 
+def _planes(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """`_composed` as ``(..., backgrounds, 3, H, W)``, contiguous: else matmul does without BLAS."""
+    return np.ascontiguousarray(np.moveaxis(_composed(pictures), -1, -3))
+
+
 def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Structural similarity of uint8 pictures; shape ``(...)``, 1.0 if identical.
 
     Both ``(..., H, W, 3)``, or both ``(..., H, W, 4)`` with straight alpha.
     """
-    x, y = np.moveaxis(_composed(a), -1, -3), np.moveaxis(_composed(b), -1, -3)
+    x, y = _planes(a), _planes(b)
     blur = _blur(_gaussian(), x.shape[-2], x.shape[-1])
     mu_x, mu_y = blur(x), blur(y)
     var_x, var_y = blur(x * x) - mu_x**2, blur(y * y) - mu_y**2

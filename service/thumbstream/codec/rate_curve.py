@@ -97,7 +97,9 @@ def measure_curve(decoder: PrefixDecoder, pixels: NDArray[np.uint8], stream: byt
 
     Raises `ValueError` if the stream has another shape, and `BitstreamError`.
     """
-    lengths = tuple(candidate_lengths(min(len(stream), MAX_LENGTH)))
+    lengths = tuple(
+        candidate_lengths(min(len(stream), MAX_LENGTH), pixels.shape[0] * pixels.shape[1])
+    )
     x_hats = list(decoder.decode_prefixes(stream, lengths))
     if any(x_hat.shape != pixels.shape for x_hat in x_hats):
         raise ValueError("the stream is of a picture with another width, height or alpha")
