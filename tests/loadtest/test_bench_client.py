@@ -53,6 +53,6 @@ def test_the_published_figures_are_those_of_the_document() -> None:
     from loadtest.report.client import TARGETS, table
 
     report = json.loads((ROOT / "loadtest" / "results" / "client.json").read_text())
-    document = (ROOT / "docs" / "client.md").read_text()
+    document = (ROOT / "docs" / "javascript.md").read_text()
     assert {name: target["most"] for name, target in report["targets"].items()} == (TARGETS)
     assert table(report) in document

@@ -1,4 +1,4 @@
-/** The snippets of docs/element.md for React, Vue and Next.js, type-checked as they stand there. */
+/** Type-checks the snippets of docs/javascript.md for React, Vue and Next.js. */
 
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -19,11 +19,11 @@ const OPTIONS = {
   module: "esnext",
   moduleResolution: "bundler",
   lib: ["es2023", "dom", "dom.iterable"],
-  skipLibCheck: true, // the frameworks' own declarations are theirs
+  skipLibCheck: true, // not of the frameworks' own declarations
 };
-const DOCUMENT = readFileSync(new URL("../../docs/element.md", import.meta.url), "utf8");
+const DOCUMENT = readFileSync(new URL("../../docs/javascript.md", import.meta.url), "utf8");
 
-/** Code by the headings that it stands under: `{language, text}` each. */
+/** Code by heading: `{language, text}` each. */
 const snippets = Object.fromEntries(
   DOCUMENT.split(/^## /m).slice(1).map((section) => [
     section.slice(0, section.indexOf("\n")),
@@ -34,7 +34,7 @@ const snippets = Object.fromEntries(
 const folder = temporary();
 before(() => install(folder, PACKAGES));
 
-/** Write files and check them with a compiler: `tsc`, or `vue-tsc`, which knows templates too. */
+/** Write files and check them with `tsc`, or with `vue-tsc`, which checks templates too. */
 function check(name, compiler, files, options = {}) {
   const home = join(folder, name);
   mkdirSync(home);
@@ -44,7 +44,7 @@ function check(name, compiler, files, options = {}) {
   run(join(folder, "node_modules", ".bin", compiler), ["--project", home], folder);
 }
 
-/** The snippets of a heading, which must be of these languages. */
+/** The snippets of a heading, which must have these languages. */
 function of(heading, ...languages) {
   assert.deepEqual(snippets[heading].map(({ language }) => language), languages);
   return snippets[heading].map(({ text }) => text);
@@ -69,7 +69,7 @@ test("Vue", () => {
   check("vue", "vue-tsc", files, { allowJs: true, checkJs: true, types: ["node"] });
 });
 
-test("a mistake in a snippet is found", () => {
+test("finds mistakes in snippets", () => {
   const [thumb] = of("React", "tsx");
   const wrong = { "thumb.tsx": thumb.replace("loading=", "lading=") };
   assert.throws(() => check("wrong", "tsc", wrong, { jsx: "react-jsx" }), /lading/);

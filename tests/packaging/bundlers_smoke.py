@@ -60,7 +60,7 @@ def run(command: str, *more: str, folder: Path) -> None:
 
 
 def with_esbuild(work: Path) -> Path:
-    """As docs/client.md says: the worker is an entry of its own, the weights are copied."""
+    """As in docs/javascript.md: the worker is an entry point, the weights are copied."""
     built, package = work / "esbuild", work / "node_modules" / "thumbstream"
     entries = ("main.js", str(package / "worker.js"))
     options = ("--bundle", "--splitting", "--format=esm", "--minify", "--entry-names=[name]")

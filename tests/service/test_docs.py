@@ -40,7 +40,7 @@ async def test_every_route_is_documented(running: Running) -> None:
     headings = set(re.findall(r"^## ((?:GET|POST) \S+)$", HTTP, re.MULTILINE))
     rows = set(re.findall(r"^\| `(GET \S+)` \|", HTTP, re.MULTILINE))
     assert headings | rows == routes
-    pages = ("/", "/gallery", "/examples", "/web/", "/docs", "/openapi.json")
+    pages = ("/", "/gallery", "/web/", "/docs", "/openapi.json")
     assert all(f"`{page}`" in HTTP for page in pages)
 
 

@@ -57,7 +57,7 @@ async def test_unknown_files_are_not_found(pages: StaticPages, path: str) -> Non
         await pages.asset(ask(path))
 
 
-@pytest.mark.parametrize("path", ["/", "/gallery", "/examples"])
+@pytest.mark.parametrize("path", ["/", "/gallery"])
 async def test_published_pages_are_served(running: Running, path: str) -> None:
     answer = await running.http.get(path)
     assert "<!doctype html>" in answer.text

@@ -10,7 +10,7 @@ const batch = (...streams) =>
   Buffer.concat(streams.flatMap((s) => [Buffer.from([s.length >> 8, s.length & 255]), s]));
 const first = (count) => STREAM.slice(0, count);
 
-/** Answers a batch with so many bytes of each id as the query says. */
+/** Responds with a batch of prefixes as the query says. */
 function batches(request, response) {
   const query = new URL(request.url, "http://host").searchParams;
   const streams = query.get("ids").split(",").map((entry) => {
@@ -70,7 +70,7 @@ test("without a curve of every stream, all get the same bytes", async () => {
   });
 });
 
-test("nothing is asked for no ids", async () => {
+test("sends no request without ids or bytes", async () => {
   await serving(batches, async (at, requests) => {
     assert.equal((await fetchThumbs([], { bytes: 16 }, { base: at("/") })).size, 0);
     assert.equal((await fetchThumbs([], 100, { base: at("/") })).size, 0);

@@ -159,7 +159,7 @@ test("an aborted fetch rejects in spite of an inlined prefix", async () => {
 test("restarts when the ETag changes", async () => {
   const other = STREAM.toReversed();
   let answer = ranges();
-  await serving((...asked) => answer(...asked), async (at, requests) => {
+  await serving((...request) => answer(...request), async (at, requests) => {
     assert.deepEqual(await fetchThumb(at("/a"), { bytes: 16 }), first(16));
     answer = ranges(other, '"other"');
     assert.deepEqual(await fetchThumb(at("/a"), { bytes: 32 }), other.slice(0, 32));

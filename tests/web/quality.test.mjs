@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { psnr, ssim } from "../../service/thumbstream/web/quality.js";
-import { draw, ramp, texture } from "./pictures.mjs";
+import { render, ramp, texture } from "./pictures.mjs";
 
 const map = ({ width, height, data }, change) =>
-  draw(width, height, (x, y) => [...data.slice(4 * (y * width + x), 4 * (y * width + x) + 3)].map(change));
+  render(width, height, (x, y) => [...data.slice(4 * (y * width + x), 4 * (y * width + x) + 3)].map(change));
 
 const CASES = [
   ["texture against texture", texture(32, 32, 1), texture(32, 32, 2), -0.18941301954802212, 7.806637511741236],
@@ -30,7 +30,7 @@ for (const [name, a, b, similarity, noise] of CASES) {
 
 const rgb = ({ width, data }, x, y) => data.slice(4 * (y * width + x), 4 * (y * width + x) + 3);
 const faded = (picture, alpha) =>
-  draw(picture.width, picture.height, (x, y) => [...rgb(picture, x, y), alpha(x, y)]);
+  render(picture.width, picture.height, (x, y) => [...rgb(picture, x, y), alpha(x, y)]);
 
 const WITH_ALPHA = [
   ["two transparent textures", faded(texture(16, 16, 1), (x) => 16 * x),
@@ -46,7 +46,7 @@ for (const [name, a, b, similarity, noise] of WITH_ALPHA) {
   });
 }
 
-test("what alpha hides counts nothing", () => {
+test("hidden colors do not count", () => {
   const hidden = (picture) => faded(picture, (x) => (x < 4 ? 0 : 255));
   const a = hidden(texture(16, 16, 1));
   const b = { ...a, data: a.data.map((sample, i) => (a.data[i | 3] === 0 && i % 4 < 3 ? 9 : sample)) };
@@ -55,7 +55,7 @@ test("what alpha hides counts nothing", () => {
   assert.ok(Math.abs(ssim(a.data, b.data, 16, 16) - 1) < 1e-12);
 });
 
-test("alpha that nobody sees through is opaque", () => {
+test("alpha of 250 and more is opaque", () => {
   const a = texture(16, 16, 1);
   assert.equal(psnr(a.data, faded(a, () => 251).data), 100);
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { resample } from "../../service/thumbstream/web/resample.js";
-import { draw, texture } from "./pictures.mjs";
+import { render, texture } from "./pictures.mjs";
 
 // RGB of every pixel, row by row, in hexadecimal.
 const PILLOW = [
@@ -32,9 +32,9 @@ for (const [[width, height], [w, h], hex] of PILLOW) {
   });
 }
 
-test("what alpha hides does not bleed", () => {
+test("hidden colors do not bleed", () => {
   const disc = (hidden) =>
-    draw(60, 60, (x, y) =>
+    render(60, 60, (x, y) =>
       Math.hypot(x - 29.5, y - 29.5) < 22 ? [210, 40, 30, 255] : [...hidden, 0],
     );
   const [black, green] = [[0, 0, 0], [0, 255, 0]].map((hidden) => resample(disc(hidden), 16, 16));
@@ -44,25 +44,25 @@ test("what alpha hides does not bleed", () => {
     const alpha = black[i + 3];
     if (alpha === 0) continue;
     edge += alpha < 250;
-    const seen = [...black.slice(i, i + 3)];
-    assert.ok(seen.every((sample, c) => Math.abs(sample - [210, 40, 30][c]) <= 1), `${seen}`);
+    const visible = [...black.slice(i, i + 3)];
+    assert.ok(visible.every((sample, c) => Math.abs(sample - [210, 40, 30][c]) <= 1), `${visible}`);
   }
   assert.ok(edge > 10);
 });
 
 test("a transparent picture keeps its mean alpha", () => {
-  const picture = draw(40, 30, (x, y) => [9, 99, 199, (x * 6 + y) % 256]);
+  const picture = render(40, 30, (x, y) => [9, 99, 199, (x * 6 + y) % 256]);
   const mean = (data) => data.reduce((sum, v, i) => sum + (i % 4 === 3 ? v : 0), 0) / (data.length / 4);
   assert.ok(Math.abs(mean(resample(picture, 8, 6)) - mean(picture.data)) < 2);
 });
 
-test("the same size gives the same pixels", () => {
+test("the same size returns the same pixels", () => {
   const picture = texture(9, 7, 1);
   assert.deepEqual(resample(picture, 9, 7), picture.data);
 });
 
 test("a flat picture stays flat at every size", () => {
-  const picture = draw(13, 11, () => [9, 99, 199]);
+  const picture = render(13, 11, () => [9, 99, 199]);
   for (const [width, height] of [[1, 1], [3, 2], [40, 50]]) {
     const out = resample(picture, width, height);
     for (let i = 0; i < out.length; i += 4) {

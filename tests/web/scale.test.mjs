@@ -7,7 +7,7 @@ import {
 
 const LENGTHS = [1, 2, 5, 17, 241, 256, 3856];
 
-test("the ends of the slider are one byte and the whole stream", () => {
+test("the ends of the slider are one byte and the complete stream", () => {
   for (const length of LENGTHS) {
     assert.equal(bytesAt(0, length), 1);
     assert.equal(bytesAt(POSITIONS, length), length);
@@ -16,7 +16,7 @@ test("the ends of the slider are one byte and the whole stream", () => {
   assert.equal(positionOf(1, 241), 0);
 });
 
-test("bytes never fall as the slider moves on, and stay whole numbers within the stream", () => {
+test("bytes are ascending integers within the stream", () => {
   for (const length of LENGTHS) {
     let last = 1;
     for (let position = 0; position <= POSITIONS; position++) {
@@ -33,14 +33,14 @@ test("a stream of a 32 x 32 grid has a position for each of its bytes", () => {
   }
 });
 
-test("ticks ascend to the whole stream and do not touch", () => {
+test("ticks are ascending and do not touch", () => {
   assert.deepEqual(ticks(241), [16, 24, 32, 64, 128, 241]);
   assert.deepEqual(ticks(133), [16, 24, 32, 64, 133]);
   assert.deepEqual(ticks(7), [7]);
   assert.deepEqual(ticks(3856), [16, 32, 64, 128, 256, 512, 1024, 2048, 3856]);
 });
 
-test("a playlist runs from one byte to the whole stream without repeats", () => {
+test("a playlist runs from one byte to the complete stream without repeats", () => {
   for (const length of LENGTHS) {
     const counts = playlist(length);
     assert.equal(counts[0], 1);
@@ -50,7 +50,7 @@ test("a playlist runs from one byte to the whole stream without repeats", () => 
   }
 });
 
-test("keys step by bytes and stop at the ends", () => {
+test("keys move by bytes and stop at the ends", () => {
   const table = [
     ["ArrowRight", 64, 65], ["ArrowUp", 64, 65], ["ArrowLeft", 64, 63], ["ArrowDown", 64, 63],
     ["PageUp", 64, 72], ["PageDown", 64, 56], ["Home", 64, 1], ["End", 64, 241],

@@ -41,7 +41,7 @@ async function serving(answers, run) {
 const live = () => new AbortController().signal;
 const picture = () => new File(["pixels"], "lake.jpg", { type: "image/jpeg" });
 
-test("compress posts the file as it is, under its media type", async () => {
+test("compress uploads the file with its media type", async () => {
   await serving([[201, "application/json", '{"id": "x", "length": 241}']], async (requests) => {
     const answer = await compress(picture(), 64, live());
     assert.deepEqual(answer, { id: "x", length: 241 });
@@ -56,7 +56,7 @@ test("compress posts the file as it is, under its media type", async () => {
   });
 });
 
-test("compress shows a token where there is one", async () => {
+test("compress sends the token", async () => {
   const answers = [[201, "application/json", "{}"], [201, "application/json", "{}"]];
   await serving(answers, async (requests) => {
     await compress(picture(), 64, live(), { token: "secret" });
@@ -66,7 +66,7 @@ test("compress shows a token where there is one", async () => {
   });
 });
 
-test("decode asks for a PNG at the size of the grid", async () => {
+test("decode requests a PNG at the size of the grid", async () => {
   await serving([[200, "image/png", "png"]], async (requests) => {
     const blob = await decode("AbC-_", 24, live());
     assert.equal(await blob.text(), "png");
@@ -75,7 +75,7 @@ test("decode asks for a PNG at the size of the grid", async () => {
   assert.equal(decodePath("x", 9, 8), "/decode/x?bytes=9&format=png&scale=8");
 });
 
-test("a problem is told in the service's words", async () => {
+test("an error has the fields of the problem document", async () => {
   const body = JSON.stringify({ title: "Too large", detail: "At most 20 MiB.", code: "too_large" });
   await serving([[413, PROBLEM, body]], async () => {
     await assert.rejects(compress(picture(), 32, live()), (error) => {
@@ -87,13 +87,13 @@ test("a problem is told in the service's words", async () => {
   });
 });
 
-test("an answer that is no problem document is told by its status", async () => {
+test("an error without a problem document has its status", async () => {
   await serving([[502, "text/html", "<h1>Bad gateway</h1>"]], async () => {
-    await assert.rejects(decode("x", 1, live()), { title: "The service answered 502", status: 502 });
+    await assert.rejects(decode("x", 1, live()), { title: "The service returned status 502", status: 502 });
   });
 });
 
-test("a busy service is asked once more, after the time it names", async () => {
+test("retries once after Retry-After", async () => {
   const busy = [429, PROBLEM, '{"title": "Busy"}', { "Retry-After": "0.05" }];
   await serving([busy, [201, "application/json", '{"id": "x"}']], async (requests) => {
     const waits = [];
@@ -108,7 +108,7 @@ test("a busy service is asked once more, after the time it names", async () => {
   });
 });
 
-test("a service that stays busy, or for long, is reported", async () => {
+test("reports a service that stays busy", async () => {
   const busy = (seconds) => [429, PROBLEM, '{"title": "Busy"}', { "Retry-After": seconds }];
   await serving([busy("0"), busy("0")], async (requests) => {
     await assert.rejects(decode("x", 1, live()), { title: "Busy", status: 429 });
@@ -120,7 +120,7 @@ test("a service that stays busy, or for long, is reported", async () => {
   });
 });
 
-test("waiting for a busy service can be given up", async () => {
+test("waiting for a retry can be aborted", async () => {
   const controller = new AbortController();
   await serving([[429, PROBLEM, "{}", { "Retry-After": "9" }]], async () => {
     const onBusy = () => controller.abort();
@@ -129,7 +129,7 @@ test("waiting for a busy service can be given up", async () => {
   });
 });
 
-test("a service that is away is told as such", async () => {
+test("reports an unreachable service", async () => {
   const original = globalThis.fetch;
   globalThis.fetch = async () => {
     throw new TypeError("fetch failed");
@@ -150,7 +150,7 @@ test("Retry-After is a number of seconds or a date", () => {
   for (const [header, seconds] of table) assert.equal(retryAfter(header, now), seconds, header);
 });
 
-test("a file without a media type is posted by its suffix", () => {
+test("the suffix gives the media type of a file without one", () => {
   assert.equal(mediaType({ name: "a.png", type: "image/png" }), "image/png");
   assert.equal(mediaType({ name: "scan.TIFF", type: "" }), "image/tiff");
   assert.equal(mediaType({ name: "notes", type: "" }), "application/octet-stream");

@@ -1,6 +1,6 @@
-"""The snippets of docs/element.md that a browser runs, as they stand there: on another host's page.
+"""The snippets of docs/javascript.md that a browser runs, on a page of another host.
 
-Those of React, Vue and Next.js are type-checked by tests/npm.
+tests/npm type-checks those of React, Vue and Next.js.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from playwright.sync_api import Browser, Route
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from client_harness import Shown
+from browser_page import BrowserPage
 
-DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "element.md").read_text()
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "javascript.md").read_text()
 SNIPPETS: dict[str, list[tuple[str, str]]] = {
     heading: re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     for heading, _, section in (
         part.partition("\n") for part in re.split("^## ", DOCUMENT, flags=re.MULTILINE)
     )
 }
-"""By heading: language and code, each."""
+"""By heading: (language, code) pairs."""
 
 THUMBS = "https://thumbs.example/"
-"""Where the service is in the document."""
+"""The address of the service in the document."""
 
 TITLE = 'A "lake" at <dawn> & dusk'
 
@@ -64,21 +64,21 @@ def photograph() -> bytes:
 
 
 @pytest.fixture
-def shown(browser: Browser, service: str) -> Iterator[Shown]:
-    """A page on which the hosts of the document answer: the service, and a site with pictures."""
+def view(browser: Browser, service: str) -> Iterator[BrowserPage]:
+    """A page on which the hosts of the document respond: the service, and a site with pictures."""
     context = browser.new_context()
-    page = Shown(context, service)
+    page = BrowserPage(context, service)
 
     def from_service(route: Route) -> None:
         answer = route.fetch(url=route.request.url.replace(THUMBS, f"{service}/"))
         route.fulfill(response=answer)
 
     page.page.route(f"{THUMBS}**", from_service)
-    page.answer("**/*.jpg", body=photograph(), content_type="image/jpeg")
+    page.fulfill("**/*.jpg", body=photograph(), content_type="image/jpeg")
     yield page
     page.page.unroute_all(behavior="wait")
     context.close()
-    assert page.complaints == []
+    assert page.errors == []
 
 
 def upload(service: str, seed: int) -> dict[str, Any]:
@@ -93,50 +93,50 @@ def upload(service: str, seed: int) -> dict[str, Any]:
     return answer
 
 
-def show(shown: Shown, html: str) -> Shown:
-    """A page that is this and nothing else; its elements may not be through yet."""
-    shown.page.route(
+def show(view: BrowserPage, html: str) -> BrowserPage:
+    """Open a page with this HTML."""
+    view.page.route(
         "**/page.html", lambda route: route.fulfill(body=html, content_type="text/html")
     )
-    shown.page.goto(f"{shown.origin}/page.html")
-    return shown
+    view.page.goto(f"{view.origin}/page.html")
+    return view
 
 
-def test_plain_html(shown: Shown) -> None:
-    show(shown, snippet("Plain HTML", "html")).complete()
-    assert shown.events()[-1] == " load"
-    assert shown.ask("document.querySelector('thumb-stream').naturalWidth") == 60
-    assert shown.boxes()[0][0] == 300
-    assert shown.names() == ["A lake at dawn"]
-    assert shown.shifts() == []
+def test_plain_html(view: BrowserPage) -> None:
+    show(view, snippet("Plain HTML", "html")).wait_complete()
+    assert view.events()[-1] == " load"
+    assert view.evaluate("document.querySelector('thumb-stream').naturalWidth") == 60
+    assert view.boxes()[0][0] == 300
+    assert view.image_names() == ["A lake at dawn"]
+    assert view.shifts() == []
 
 
-def test_the_shape_in_the_style_sheet(shown: Shown) -> None:
+def test_shape_in_the_style_sheet(view: BrowserPage) -> None:
     html = snippet("No layout shift", "html")
     show(
-        shown, f'<script type="module" src="{THUMBS}client/element.min.js"></script>{html}'
-    ).complete()
-    assert shown.ask("document.querySelector('thumb-stream').naturalWidth") > 0
-    (width, height) = shown.boxes()[0]
+        view, f'<script type="module" src="{THUMBS}client/element.min.js"></script>{html}'
+    ).wait_complete()
+    assert view.evaluate("document.querySelector('thumb-stream').naturalWidth") > 0
+    (width, height) = view.boxes()[0]
     assert width / height == pytest.approx(1.5, rel=0.01)
-    assert shown.shifts() == []
+    assert view.shifts() == []
 
 
-def test_many_pictures(shown: Shown, service: str) -> None:
+def test_many_pictures(view: BrowserPage, service: str) -> None:
     ids = [upload(service, seed)["id"] for seed in range(3)]
-    show(shown, '<div id="grid"></div>')
+    show(view, '<div id="grid"></div>')
     code = snippet("Many pictures", "js")
-    shown.ask("(ids) => void Object.assign(globalThis, { ids, titles: {} })", ids)
-    shown.page.add_script_tag(content=code, type="module")
-    shown.until("document.querySelectorAll('thumb-stream').length === 3").complete()
-    assert shown.ask("[...grid.children].every((element) => element.naturalWidth > 0)")
-    asked = [url for url, _ in shown.asked if "/thumb" in url.removeprefix(THUMBS)]
-    assert [url for url in asked if "/thumb/" in url] == []  # what the batch brought is enough
+    view.evaluate("(ids) => void Object.assign(globalThis, { ids, titles: {} })", ids)
+    view.page.add_script_tag(content=code, type="module")
+    view.wait_until("document.querySelectorAll('thumb-stream').length === 3").wait_complete()
+    assert view.evaluate("[...grid.children].every((element) => element.naturalWidth > 0)")
+    requested = [url for url, _ in view.requests if "/thumb" in url.removeprefix(THUMBS)]
+    assert [url for url in requested if "/thumb/" in url] == []  # the elements use the batch
 
 
 @pytest.mark.parametrize("render", [with_jinja, with_django])
 def test_templates(
-    shown: Shown, service: str, render: Callable[[str, dict[str, Any]], str]
+    view: BrowserPage, service: str, render: Callable[[str, dict[str, Any]], str]
 ) -> None:
     answer = upload(service, 0)
     photo = {
@@ -149,10 +149,10 @@ def test_templates(
     }
     template = snippet("Django, Jinja", "html")
     values = {"thumbs": THUMBS.rstrip("/"), "photos": [photo, photo]}
-    show(shown, "<!doctype html>" + render(template, values)).complete()
-    assert shown.names() == [TITLE, TITLE]
-    assert shown.boxes() == [[60, 40], [60, 40]]
+    show(view, "<!doctype html>" + render(template, values)).wait_complete()
+    assert view.image_names() == [TITLE, TITLE]
+    assert view.boxes() == [[60, 40], [60, 40]]
     full = "[...document.querySelectorAll('thumb-stream')].map((e) => e.naturalWidth)"
-    assert shown.ask(full) == [60, 60]
-    assert f"{THUMBS.rstrip('/')}{answer['url']}" in {url for url, _ in shown.asked}
-    assert shown.shifts() == []
+    assert view.evaluate(full) == [60, 60]
+    assert f"{THUMBS.rstrip('/')}{answer['url']}" in {url for url, _ in view.requests}
+    assert view.shifts() == []

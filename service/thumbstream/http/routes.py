@@ -142,7 +142,6 @@ def create_router(services: Services) -> APIRouter:
     for path, endpoint in (
         ("/", pages.index),
         ("/gallery", pages.gallery),
-        ("/examples", pages.examples),
         ("/web/{path:path}", pages.asset),
         ("/client/{name}", client.latest),
         ("/client/{version}/{name}", client.file),

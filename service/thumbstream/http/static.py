@@ -1,6 +1,6 @@
 """The files of ``thumbstream/web``, read at the start: pages with their assets, and the client.
 
-    GET /, /gallery, /examples, /web/{path}   cacheable for a minute
+    GET /, /gallery, /web/{path}              cacheable for a minute
     GET /client/{version}/{name}              immutable; ``version`` is the hash of all client files
     GET /client/{name}                        307 to the same under the current version
 
@@ -96,10 +96,6 @@ class StaticPages:
     async def gallery(self, request: Request) -> Response:
         """The page at ``/gallery``."""
         return self._respond(request, "gallery.html")
-
-    async def examples(self, request: Request) -> Response:
-        """The page at ``/examples``."""
-        return self._respond(request, "examples.html")
 
     async def asset(self, request: Request) -> Response:
         """A file below ``/web/``. Raises `NotFoundError`."""

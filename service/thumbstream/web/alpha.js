@@ -1,6 +1,6 @@
 /** Transparency of RGBA samples, 0..255, alpha not premultiplied. */
 
-const OPAQUE = 250; // nobody sees through from here on; lossy formats leave such values
+const OPAQUE = 250; // visually opaque from here on; lossy formats produce such values
 
 /** @param {ArrayLike<number>} samples */
 export function isOpaque(samples) {
@@ -8,7 +8,7 @@ export function isOpaque(samples) {
   return true;
 }
 
-/** Lay a picture over white, as the service does where transparency is not kept. */
+/** Blend a picture with white, as the service does when it drops transparency. */
 export function flatten(samples) {
   return samples.map((sample, i) => {
     if (i % 4 === 3) return 255;

@@ -1,17 +1,14 @@
 /**
- * One picture at one grid size: its reference, its stream, and the two other ways to preview it.
+ * One picture at one grid size: its reference, its stream, and two other kinds of previews.
  *
- * Everything is measured against the reference, the original reduced to the grid of the stream.
- * A format that this browser cannot show leaves the reference empty: the stream is then shown
- * without numbers, and the others say why they are missing.
+ * All are measured against the reference, the original reduced to the grid of the stream. Without a
+ * reference, because this browser cannot decode the format, the stream is shown without numbers.
  */
 
-import * as chart from "./chart.js";
 import { Frames } from "./frames.js";
 import { Panel, countBytes } from "./panel.js";
 import { gridOf, isTransparent, open, reduce } from "./pictures.js";
 import { psnr, ssim } from "./quality.js";
-import { ticks } from "./scale.js";
 import { compress } from "./service.js";
 import { previewsOf } from "./streams.js";
 import * as thumbhash from "./thumbhash.js";
@@ -23,17 +20,15 @@ export class Comparison {
   #reference = null;
   #frames = null;
   #webp;
-  #thumbhashPoint = null;
-  #streamPoints = new Map();
   #bytes = 0;
-  #waiting = [];
+  #pending = [];
 
   /** @param {HTMLElement} section @param {File} file @param {number} size long side of the grid */
-  constructor(section, file, size, complain) {
+  constructor(section, file, size, onError) {
     this.section = section;
     this.file = file;
     this.size = size;
-    this.complain = complain;
+    this.onError = onError;
     const panel = (id) => new Panel(section.querySelector(`#${id}`));
     this.panels = {
       original: panel("original"),
@@ -42,9 +37,7 @@ export class Comparison {
       webp: panel("webp"),
     };
     const measure = (picture) => this.#measure(picture);
-    this.#webp = new WebpPanel(
-      this.panels.webp, measure, () => this.#drawChart(), this.#abort.signal,
-    );
+    this.#webp = new WebpPanel(this.panels.webp, measure, this.#abort.signal);
   }
 
   get length() {
@@ -55,33 +48,36 @@ export class Comparison {
     return this.#reference !== null;
   }
 
-  /** Show what needs no service, post the picture, and return when the stream is there. */
+  /** Show what needs no service, upload the picture, and return when its stream is stored. */
   async start({ onBusy, token }) {
     const { signal } = this.#abort;
     for (const panel of Object.values(this.panels)) panel.clear();
     const bitmap = await open(this.file).catch(() => null);
     signal.throwIfAborted();
-    if (bitmap) this.#refer(bitmap, gridOf(bitmap, this.size), true);
-    else this.#referToNothing();
+    if (bitmap) this.#setReference(bitmap, gridOf(bitmap, this.size), true);
+    else this.#showNoReference();
     try {
       this.answer = await compress(this.file, this.size, signal, { onBusy, token });
     } catch (error) {
-      if (!signal.aborted) this.panels.stream.say("No stream.");
+      if (!signal.aborted) this.panels.stream.showMessage("No stream.");
       throw error;
     }
     const { alpha, aspect_ratio: aspect } = this.answer;
     const grid = { width: this.answer.thumb_width, height: this.answer.thumb_height };
-    const guess = this.#reference;
-    if (guess && !this.#fits(guess, grid, alpha)) this.#refer(bitmap, grid, alpha);
+    const reference = this.#reference;
+    if (reference && !this.#fits(reference, grid, alpha)) this.#setReference(bitmap, grid, alpha);
     bitmap?.close();
-    this.#frame(aspect[0] / aspect[1], alpha);
+    this.#setShape(aspect[0] / aspect[1], alpha);
     const previewOf = previewsOf(this.answer.id, this.answer.length);
     this.#frames = new Frames(
-      async (bytes, stop) => this.#measured(bytes, await previewOf(bytes, stop)),
+      async (bytes, stop) => {
+        const picture = await previewOf(bytes, stop);
+        return { picture, quality: this.#measure(picture) };
+      },
       (bytes, frame) => this.#showFrame(bytes, frame),
       (error) => {
-        this.panels.stream.wait(false);
-        this.complain(error);
+        this.panels.stream.setBusy(false);
+        this.onError(error);
       },
     );
   }
@@ -93,10 +89,9 @@ export class Comparison {
 
   show(bytes) {
     this.#bytes = bytes;
-    this.panels.stream.wait(!this.#frames.has(bytes));
-    this.#frames.want(bytes);
+    this.panels.stream.setBusy(!this.#frames.has(bytes));
+    this.#frames.request(bytes);
     this.#webp.show(bytes);
-    this.#drawChart();
   }
 
   has(bytes) {
@@ -107,28 +102,29 @@ export class Comparison {
     this.#frames.prefetch(counts);
   }
 
-  settle() {
-    this.#frames.settle();
+  /** Cancel the requests for other frames. */
+  cancelOthers() {
+    this.#frames.cancelOthers();
   }
 
-  /** Resolves when the frame that is wanted now has been shown. */
-  settled() {
+  /** Resolves when the requested frame is shown. */
+  shown() {
     return new Promise((done) => {
       if (this.#frames.has(this.#bytes)) done();
-      else this.#waiting.push(done);
+      else this.#pending.push(done);
     });
   }
 
-  /** What is seen at this byte count, in a sentence for those who do not see it. */
+  /** What is shown at this byte count, as a sentence for screen readers. */
   summary(bytes) {
-    const say = ({ figure, name }) => {
+    const describe = ({ figure, name }) => {
       const [length, similarity, noise] = [...figure.querySelectorAll("dd")].map(
         (value) => value.textContent,
       );
       return `${name} ${length} bytes, SSIM ${similarity}, PSNR ${noise} decibels`;
     };
     const { stream, webp: other } = this.panels;
-    return `${countBytes(bytes)} of ${this.length}. ${say(stream)}. ${say(other)}.`;
+    return `${countBytes(bytes)} of ${this.length}. ${describe(stream)}. ${describe(other)}.`;
   }
 
   #measure(picture) {
@@ -140,57 +136,46 @@ export class Comparison {
     };
   }
 
-  /** Whether what was guessed before the service answered is what it says. */
-  #fits(guess, grid, alpha) {
+  /** Whether the reference has the grid and the alpha of the stream. */
+  #fits(reference, grid, alpha) {
     return (
-      guess.width === grid.width &&
-      guess.height === grid.height &&
-      isTransparent(guess) === alpha
+      reference.width === grid.width &&
+      reference.height === grid.height &&
+      isTransparent(reference) === alpha
     );
   }
 
-  /** The shape of the panels, and what shows through the pictures. */
-  #frame(aspect, alpha) {
+  /** Set the aspect ratio of the panels, and whether they have a background pattern. */
+  #setShape(aspect, alpha) {
     const panels = this.section.querySelector(".panels");
     panels.style.setProperty("--aspect", aspect);
     panels.classList.toggle("transparent", alpha);
   }
 
-  #refer(bitmap, grid, alpha) {
+  #setReference(bitmap, grid, alpha) {
     this.#reference = reduce(bitmap, grid, alpha);
-    this.#frame(bitmap.width / bitmap.height, isTransparent(this.#reference));
+    this.#setShape(bitmap.width / bitmap.height, isTransparent(this.#reference));
     this.panels.original.show(this.#reference, {
       bytes: this.file.size.toLocaleString("en"),
       note: `on a grid of ${grid.width} \u00d7 ${grid.height}`,
     });
-    const input = reduce(bitmap, gridOf(bitmap, thumbhash.MAX_SIDE), alpha);
-    this.#showThumbhash(thumbhash.encode(input.width, input.height, input.data), grid);
-    this.#webp.refer(this.#reference);
+    this.#showThumbhash(thumbhash.encode(bitmap, alpha), grid);
+    this.#webp.setReference(this.#reference);
   }
 
-  #referToNothing() {
-    this.panels.original.say("This browser cannot show this format; the service may.");
-    this.panels.thumbhash.say("Needs the original.");
-    this.panels.webp.say("Needs the original.");
+  #showNoReference() {
+    this.panels.original.showMessage("This browser cannot decode this format. The service may.");
+    this.panels.thumbhash.showMessage("Not available without the original.");
+    this.panels.webp.showMessage("Not available without the original.");
   }
 
   #showThumbhash(hash, grid) {
-    const { rgba } = thumbhash.decode(hash, grid);
-    const picture = new ImageData(rgba, grid.width, grid.height);
-    const quality = this.#measure(picture);
-    this.#thumbhashPoint = [hash.length, quality.ssim];
+    const picture = thumbhash.decode(hash, grid);
     this.panels.thumbhash.show(picture, {
       bytes: String(hash.length),
-      quality,
+      quality: this.#measure(picture),
       note: `fixed at ${countBytes(hash.length)}`,
     });
-  }
-
-  #measured(bytes, picture) {
-    const quality = this.#measure(picture);
-    if (quality) this.#streamPoints.set(bytes, quality.ssim);
-    this.#drawChart();
-    return { picture, quality };
   }
 
   #showFrame(bytes, { picture, quality }) {
@@ -200,19 +185,7 @@ export class Comparison {
       note: `first ${bytes} of ${countBytes(this.length)}`,
     });
     const exact = bytes === this.#bytes;
-    this.panels.stream.wait(!exact);
-    if (exact) for (const done of this.#waiting.splice(0)) done();
-  }
-
-  #drawChart() {
-    if (!this.length || !this.#reference) return;
-    chart.draw(this.section.querySelector(".chart"), {
-      length: this.length,
-      bytes: this.#bytes,
-      counts: ticks(this.length),
-      stream: [...this.#streamPoints].sort(([a], [b]) => a - b),
-      webp: this.#webp.points,
-      thumbhash: this.#thumbhashPoint,
-    });
+    this.panels.stream.setBusy(!exact);
+    if (exact) for (const done of this.#pending.splice(0)) done();
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The demo page: a picture goes to the service once, and prefixes of its stream come back.
+ * The landing page: uploads a picture, and shows prefixes of its stream next to other previews.
  *
- * A `Comparison` (comparison.js) is all that belongs to one picture at one grid size; this
- * module owns the page: where pictures come from, the slider, and what went wrong.
+ * comparison.js has the previews of one picture at one grid size; this module has the controls of the
+ * page, and shows its errors.
  */
 
 import { Comparison } from "./comparison.js";
@@ -14,7 +14,7 @@ import { POSITIONS, afterKey, bytesAt, playlist, positionOf, ticks } from "./sca
 import { ServiceError } from "./service.js";
 import * as sources from "./sources.js";
 
-const FIRST_LOOK = 64; // bytes shown first
+const INITIAL_BYTES = 64;
 const UNAUTHORIZED = 401;
 
 const element = (id) => document.getElementById(id);
@@ -24,7 +24,7 @@ const [access, token] = ["access", "token"].map(element);
 
 let file = null;
 let comparison = null;
-let bytes = FIRST_LOOK;
+let bytes = INITIAL_BYTES;
 let seed = Date.now() % 1000;
 
 const announce = (text) => (status.textContent = text);
@@ -33,12 +33,12 @@ const chosenSize = () => Number(document.querySelector("[name=size]:checked").va
 const player = new Player((playing) => {
   document.body.classList.toggle("playing", playing);
   play.querySelector("span").textContent = playing ? "Stop" : "Watch it sharpen";
-  if (!playing && comparison?.length) rest();
+  if (!playing && comparison?.length) onRest();
 });
 
-/** Show the first `wanted` bytes. */
-function moveTo(wanted) {
-  bytes = wanted;
+/** Show the first `prefixLength` bytes. */
+function moveTo(prefixLength) {
+  bytes = prefixLength;
   slider.value = positionOf(bytes, comparison.length);
   slider.style.setProperty("--at", slider.value / POSITIONS);
   slider.setAttribute("aria-valuetext", `${bytes} of ${countBytes(comparison.length)}`);
@@ -50,12 +50,12 @@ function moveTo(wanted) {
   results.write(resultsSection, comparison.answer, bytes);
 }
 
-/** The slider has come to rest: drop what is no longer wanted, and say what is seen once it is. */
-async function rest() {
-  const [current, wanted] = [comparison, bytes];
-  current.settle();
-  await current.settled();
-  if (comparison === current && bytes === wanted) announce(current.summary(wanted));
+/** The slider rests: cancel the requests for other frames, and announce the frame once it is shown. */
+async function onRest() {
+  const [current, requested] = [comparison, bytes];
+  current.cancelOthers();
+  await current.shown();
+  if (comparison === current && bytes === requested) announce(current.summary(requested));
 }
 
 function showRendering() {
@@ -68,21 +68,21 @@ function wireControls() {
     player.stop();
     moveTo(bytesAt(Number(slider.value), comparison.length));
   });
-  slider.addEventListener("change", rest);
+  slider.addEventListener("change", onRest);
   slider.addEventListener("keydown", (event) => {
     const next = afterKey(event.key, bytes, comparison.length);
     if (next === null || event.altKey || event.ctrlKey || event.metaKey) return;
-    event.preventDefault(); // the browser would step along the slider, not along the bytes
+    event.preventDefault(); // the default steps are those of the slider, not bytes
     player.stop();
     moveTo(next);
-    rest();
+    onRest();
   });
   tickRow.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
     player.stop();
     moveTo(Number(button.value));
-    rest();
+    onRest();
   });
   play.addEventListener("click", () => {
     if (player.playing) return player.stop();
@@ -96,11 +96,11 @@ function wireControls() {
     event.preventDefault();
     load(file);
   });
-  showRendering(); // a reload may have kept the choice
+  showRendering(); // a reload may restore the choice
 }
 
-/** A stream has arrived: the slider gets its length, and the first look is shown. */
-function ready() {
+/** The stream is stored: enable the slider, and show the first preview. */
+function showStream() {
   const { length } = comparison;
   const counts = ticks(length);
   tickRow.replaceChildren(
@@ -116,11 +116,11 @@ function ready() {
   );
   slider.disabled = play.disabled = false;
   resultsSection.hidden = false;
-  moveTo(Math.min(FIRST_LOOK, length));
+  moveTo(Math.min(INITIAL_BYTES, length));
   comparison.prefetch([...counts, ...playlist(length, 16)]);
 }
 
-/** Compress a picture and compare; the picture before it is forgotten. */
+/** Upload and compare a picture, which replaces the previous one. */
 async function load(picture) {
   player.stop();
   comparison?.close();
@@ -128,29 +128,29 @@ async function load(picture) {
   alertBox.hidden = true;
   slider.disabled = play.disabled = true;
   setEmpty(false);
-  announce("Compressing the picture");
-  const current = new Comparison(element("compare"), file, chosenSize(), complain);
+  announce("Uploading the picture");
+  const current = new Comparison(element("compare"), file, chosenSize(), showError);
   comparison = current;
   try {
     await current.start({
-      token: token.value, // kept nowhere but in this field
+      token: token.value, // stored in this field only
       onBusy: (seconds) =>
-        announce(`The service is busy; trying again in ${Math.ceil(seconds)} seconds`),
+        announce(`The service is busy. Next attempt in ${Math.ceil(seconds)} seconds`),
     });
     if (comparison !== current) return;
-    ready();
-    await current.settled();
+    showStream();
+    await current.shown();
     if (comparison === current) announce(current.summary(bytes));
   } catch (error) {
     if (comparison !== current || error.name === "AbortError") return;
     resultsSection.hidden = true;
-    if (!current.hasReference) setEmpty(true); // nothing here that could be compared
-    complain(error);
+    if (!current.hasReference) setEmpty(true); // nothing to compare
+    showError(error);
     if (error.status === UNAUTHORIZED) askForToken();
   }
 }
 
-/** The service takes pictures from holders of a token only; with one, the same picture goes again. */
+/** The service requires a token: ask for it, and upload the same picture again. */
 function askForToken() {
   access.hidden = false;
   token.select();
@@ -162,12 +162,12 @@ function setEmpty(empty) {
   element("compare").hidden = empty;
 }
 
-function complain(error) {
+function showError(error) {
   if (!(error instanceof ServiceError)) console.error(error);
   const title = document.createElement("strong");
-  const words = error.title ?? "Something went wrong on this page";
+  const heading = error.title ?? "An error occurred on this page";
   const detail = error.detail ?? error.message;
-  title.textContent = detail ? `${words}: ` : words;
+  title.textContent = detail ? `${heading}: ` : heading;
   const code = document.createElement("code");
   code.textContent = error.code ?? "";
   alertBox.replaceChildren(title, detail, code);

@@ -1,10 +1,9 @@
 /**
- * The decoded prefixes of one stream: asked for once, shown as soon as they are of use.
+ * The decoded prefixes of one stream, loaded once each.
  *
- * A slider makes wishes faster than any network answers. Only the latest wish waits; at most
- * PARALLEL requests run; and what is shown is always the frame at hand that is nearest to the
- * wish, under its own byte count. When the slider comes to rest, requests for other places are
- * cancelled. Prefetching uses the places that wishes leave free.
+ * A slider requests frames faster than they load. Only the latest request waits, at most PARALLEL
+ * loads run, and the loaded frame nearest to the request is shown, with its own byte count. When the
+ * slider rests, the loads of other frames are canceled. Prefetching uses the free capacity.
  */
 
 const PARALLEL = 2;
@@ -17,14 +16,14 @@ export class Frames {
   #running = new Map();
   #failed = new Set();
   #queue = [];
-  #wish = null;
+  #requested = null;
   #shown = null;
   #closed = false;
 
   /**
    * @param {(bytes: number, signal: AbortSignal) => Promise<object>} load
    * @param {(bytes: number, frame: object) => void} show
-   * @param {(error: Error) => void} fail called when a wished frame cannot be had
+   * @param {(error: Error) => void} fail called if the requested frame fails to load
    */
   constructor(load, show, fail) {
     this.#load = load;
@@ -36,26 +35,22 @@ export class Frames {
     return this.#frames.has(bytes);
   }
 
-  /** Frames at hand: [bytes, frame], ascending. */
-  entries() {
-    return [...this.#frames].sort(([a], [b]) => a - b);
-  }
-
-  want(bytes) {
-    this.#wish = bytes;
+  /** Show this frame, or the nearest one until it is loaded. */
+  request(bytes) {
+    this.#requested = bytes;
     this.#failed.delete(bytes);
     this.#refresh();
     this.#pump();
   }
 
-  /** The wish will stay for a while: stop working for other places of the slider. */
-  settle() {
+  /** Cancel the loads of other frames. */
+  cancelOthers() {
     for (const [bytes, controller] of this.#running) {
-      if (bytes !== this.#wish) controller.abort();
+      if (bytes !== this.#requested) controller.abort();
     }
   }
 
-  /** Load these when there is nothing better to do; replaces what was asked before. */
+  /** Load these frames with free capacity; replaces the previous list. */
   prefetch(counts) {
     this.#queue = [...counts];
     this.#pump();
@@ -68,7 +63,7 @@ export class Frames {
   }
 
   #refresh() {
-    const distance = (bytes) => Math.abs(Math.log(bytes / this.#wish));
+    const distance = (bytes) => Math.abs(Math.log(bytes / this.#requested));
     let best = null;
     for (const bytes of this.#frames.keys()) {
       if (best === null || distance(bytes) < distance(best)) best = bytes;
@@ -81,7 +76,7 @@ export class Frames {
   #next() {
     const open = (bytes) =>
       !this.#frames.has(bytes) && !this.#running.has(bytes) && !this.#failed.has(bytes);
-    if (this.#wish !== null && open(this.#wish)) return this.#wish;
+    if (this.#requested !== null && open(this.#requested)) return this.#requested;
     while (this.#queue.length) {
       const bytes = this.#queue.shift();
       if (open(bytes)) return bytes;
@@ -104,12 +99,12 @@ export class Frames {
       const frame = await this.#load(bytes, controller.signal);
       if (this.#closed) return;
       this.#frames.set(bytes, frame);
-      if (this.#wish !== null) this.#refresh();
+      if (this.#requested !== null) this.#refresh();
     } catch (error) {
       if (this.#closed || error.name === "AbortError") return;
       this.#failed.add(bytes);
       this.#queue = [];
-      if (bytes === this.#wish) this.#fail(error);
+      if (bytes === this.#requested) this.#fail(error);
     } finally {
       this.#running.delete(bytes);
       this.#pump();

@@ -1,16 +1,15 @@
 /**
- * The gallery: the visitor's own pictures go to the service, and a page of previews comes back.
+ * The gallery: uploads the visitor's pictures, and shows a page of previews.
  *
- * `Show` (gallery_show.js) is what is seen and measured; this module owns the page: where pictures
- * come from, the controls, and what went wrong.
+ * gallery_show.js shows and measures them; this module has the controls of the page, and shows its
+ * errors.
  */
 
 import { decodeInBackground, fetchThumbs } from "/client/element.min.js";
 
 import * as alert from "./gallery_alert.js";
 import { failureLines, writer } from "./gallery_figures.js";
-import { MOST, isPicture, picturesOf, wire } from "./gallery_files.js";
-import { Masonry } from "./gallery_masonry.js";
+import { MAX_PICTURES, isPicture, picturesOf, wire } from "./gallery_files.js";
 import { RATES } from "./gallery_network.js";
 import { Picture } from "./gallery_picture.js";
 import { forEach } from "./gallery_pool.js";
@@ -19,9 +18,9 @@ import { Show } from "./gallery_show.js";
 import { Slider } from "./gallery_slider.js";
 import { DECODER, Tile } from "./gallery_tile.js";
 
-const AT_ONCE = 3; // uploads
-const FIRST_BUDGET = 64; // bytes a picture
-const SAMPLES_TAKEN = 24;
+const PARALLEL_UPLOADS = 3;
+const INITIAL_BUDGET = 64; // bytes per picture
+const SAMPLES = 24;
 const UNAUTHORIZED = 401;
 
 const element = (id) => document.getElementById(id);
@@ -30,60 +29,59 @@ const [access, token] = ["access", "token"].map(element);
 
 const decode = (stream) => decodeInBackground(stream, { decoder: DECODER });
 const show = new Show(writer(element("figures")), decode);
-const masonry = new Masonry(element("grid"));
+const grid = element("grid");
 
 let uploading = new AbortController();
 let failed = [];
 
 const chosen = (name) => document.querySelector(`[name=${name}]:checked`).value;
 const counted = (number) => `${number} ${number === 1 ? "picture" : "pictures"}`;
-const say = (text) => (status.textContent = text);
+const setStatus = (text) => (status.textContent = text);
 
-/** Do what was ordered; what a later order ended is no error. */
-async function order(work) {
+/** Run `work`, and report its error unless a later action aborted it. */
+async function run(work) {
   try {
     await work();
   } catch (error) {
     if (error.name === "AbortError") return;
     document.body.dataset.state = "shown";
-    complain("The previews cannot be shown", [error.message]);
+    showError("The previews cannot be shown", [error.message]);
   }
 }
 
 const play = () =>
-  order(async () => {
+  run(async () => {
     document.body.dataset.state = "playing";
     await show.play({ rate: RATES[chosen("network")], full: chosen("view") === "stream" });
     document.body.dataset.state = "shown";
   });
 
-async function spend() {
+async function distribute() {
   const planned = await show.budget(slider.each * show.tiles.length);
   split.textContent = planned
-    ? "Split by the service to where they show most."
-    : "In equal shares: there are no curves to split them by.";
+    ? "Distributed by the service where they improve the page most."
+    : "In equal shares, because some streams have no curve.";
 }
 
-/** The slider has moved: show what that buys. */
-const slider = new Slider(element("budget"), element("count"), FIRST_BUDGET, {
-  moved: () => (document.body.dataset.state = "spending"),
-  rested: () => order(async () => {
-    await spend();
+const slider = new Slider(element("budget"), element("count"), INITIAL_BUDGET, {
+  onMove: () => (document.body.dataset.state = "spending"),
+  onRest: () => run(async () => {
+    await distribute();
     await show.show();
     document.body.dataset.state = "shown";
   }),
 });
 
-const complain = (title, lines) => alert.complain(title, lines, failed.length > 0);
+const showError = (title, lines) => alert.showError(title, lines, failed.length > 0);
 
-/** Take a folder's pictures; those before are forgotten. */
+/** Upload pictures, which replace the previous ones. */
 function take(files) {
   const pictures = picturesOf(files);
-  if (!pictures.length) return complain("There is no picture", [`among ${files.length} files`]);
+  if (!pictures.length) return showError("No pictures", [`None of the ${files.length} files is a picture.`]);
   show.clear();
-  masonry.clear();
-  const isTooMany = files.filter(isPicture).length > MOST;
-  upload(pictures, isTooMany ? [`Only the first ${MOST} are taken.`] : []);
+  grid.replaceChildren();
+  const isTooMany = files.filter(isPicture).length > MAX_PICTURES;
+  upload(pictures, isTooMany ? [`Only the first ${MAX_PICTURES} are uploaded.`] : []);
 }
 
 async function upload(files, remarks = []) {
@@ -96,24 +94,24 @@ async function upload(files, remarks = []) {
   document.body.dataset.state = "uploading";
   setEnabled(false);
   let done = 0;
-  const tell = (text) => {
-    say(text);
+  const showProgress = (text) => {
+    setStatus(text);
     progress.hidden = false;
     Object.assign(progress, { value: done, max: files.length });
   };
-  tell(`Uploading ${counted(files.length)}`);
-  const seen = new Set(show.tiles.map(({ picture }) => picture.id));
-  const before = seen.size;
-  const failures = await forEach(files, AT_ONCE, async (file) => {
+  showProgress(`Uploading ${counted(files.length)}`);
+  const ids = new Set(show.tiles.map(({ picture }) => picture.id));
+  const before = ids.size;
+  const failures = await forEach(files, PARALLEL_UPLOADS, async (file) => {
     try {
       const picture = await Picture.of(file, signal, { token: token.value });
       signal.throwIfAborted();
-      if (!seen.has(picture.id)) add(picture, seen);
+      if (!ids.has(picture.id)) add(picture, ids);
     } catch (error) {
-      if (error.status === UNAUTHORIZED) uploading.abort(error); // the others would fail as well
+      if (error.status === UNAUTHORIZED) uploading.abort(error); // the others would fail too
       throw error;
     } finally {
-      if (!signal.aborted) tell(`${++done} of ${counted(files.length)}`);
+      if (!signal.aborted) showProgress(`${++done} of ${counted(files.length)}`);
     }
   }, signal);
   if (signal.aborted && signal.reason.status === UNAUTHORIZED) return askForToken(files);
@@ -121,34 +119,34 @@ async function upload(files, remarks = []) {
   failed = failures.map(({ item }) => item);
   if (failures.length) {
     const title = `${failures.length} of ${counted(files.length)} could not be uploaded`;
-    complain(title, [...failureLines(failures), ...remarks]);
+    showError(title, [...failureLines(failures), ...remarks]);
   } else if (remarks.length) {
-    complain("There are more pictures", remarks);
+    showError("Too many pictures", remarks);
   }
-  await order(() => ready(signal, files.length - failures.length - (seen.size - before)));
+  await run(() => showPage(signal, files.length - failures.length - (ids.size - before)));
 }
 
-function add(picture, seen) {
-  seen.add(picture.id);
+function add(picture, ids) {
+  ids.add(picture.id);
   const tile = new Tile(picture);
   show.tiles.push(tile);
-  masonry.add(tile.figure, picture.ratio);
-  tile.preview(picture.stream.length).catch(() => {}); // told when the page is shown as a whole
+  grid.append(tile.figure);
+  tile.preview(picture.stream.length).catch(() => {}); // reported when the page is shown
 }
 
 /**
- * All pictures are there: their streams come, and the page is shown at the first budget.
- * @param {number} twice how many had the stream of another, with which they are shown
+ * Fetch the streams of the uploaded pictures, and show the page with the current budget.
+ * @param {number} duplicates how many pictures had the same stream as another one
  */
-async function ready(signal, twice) {
+async function showPage(signal, duplicates) {
   progress.hidden = true;
   const pictures = show.tiles.map(({ picture }) => picture);
-  say(`${counted(pictures.length)}${twice ? `; ${twice} came more than once` : ""}`);
+  setStatus(`${counted(pictures.length)}${duplicates ? `; ${duplicates} removed as duplicates` : ""}`);
   if (!pictures.length) return (document.body.dataset.state = "shown");
   const streams = await fetchThumbs(pictures.map(({ id }) => id), {}, { signal });
   for (const picture of pictures) picture.stream = streams.get(picture.id) ?? picture.stream;
   slider.fit(pictures.map(({ stream }) => stream.length));
-  await spend();
+  await distribute();
   setEnabled(true);
   await play();
 }
@@ -157,10 +155,10 @@ function setEnabled(enabled) {
   slider.input.disabled = again.disabled = !enabled;
 }
 
-/** The service takes pictures from holders of a token only; with one, the same ones go again. */
+/** The service requires a token: ask for it, and upload the same pictures again. */
 function askForToken(files) {
   failed = files;
-  complain("The service asks for a token", ["Enter it above, and press Enter."]);
+  showError("The service requires a token", ["Type it above and press Enter."]);
   progress.hidden = true;
   document.body.dataset.state = "shown";
   access.hidden = false;
@@ -168,16 +166,14 @@ function askForToken(files) {
 }
 
 function showView() {
-  const both = chosen("view") === "all";
-  element("grid").classList.toggle("compare", both);
-  masonry.wide = both;
+  grid.classList.toggle("compare", chosen("view") === "all");
 }
 
 async function takeSamples() {
   const files = [];
-  for await (const file of samples(SAMPLES_TAKEN)) {
+  for await (const file of samples(SAMPLES)) {
     files.push(file);
-    say(`Drawing ${files.length} of ${SAMPLES_TAKEN} pictures`);
+    setStatus(`Generating ${files.length} of ${SAMPLES} pictures`);
   }
   take(files);
 }
@@ -195,5 +191,5 @@ access.addEventListener("submit", (event) => {
 });
 element("samples").addEventListener("click", takeSamples);
 wire([element("files"), element("folder")], take);
-showView(); // a reload may have kept the choice
-decorate(masonry, () => document.body.dataset.state === "empty");
+showView(); // a reload may restore the choice
+decorate(grid, () => document.body.dataset.state === "empty");

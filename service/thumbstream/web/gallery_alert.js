@@ -1,4 +1,4 @@
-/** What went wrong, over the page, so that nothing moves for it. */
+/** The error message of the gallery. It covers the page, so that nothing moves. */
 
 const element = (id) => document.getElementById(id);
 
@@ -8,8 +8,8 @@ function row(text) {
   return line;
 }
 
-/** @param {string} title @param {string[]} lines @param {boolean} canRepeat whether a try again helps */
-export function complain(title, lines, canRepeat) {
+/** @param {string} title @param {string[]} lines @param {boolean} canRepeat whether a retry is possible */
+export function showError(title, lines, canRepeat) {
   element("alert-title").textContent = title;
   element("alert-lines").replaceChildren(...lines.map(row));
   element("retry").hidden = !canRepeat;
@@ -18,7 +18,7 @@ export function complain(title, lines, canRepeat) {
 
 export const hide = () => (element("alert").hidden = true);
 
-/** @param {() => void} repeat what the visitor asks for with a try again */
+/** @param {() => void} repeat called for a retry */
 export function wire(repeat) {
   element("dismiss").addEventListener("click", hide);
   element("retry").addEventListener("click", repeat);

@@ -1,8 +1,8 @@
-/** How the bytes of the page are split between its pictures. */
+/** Distributes the bytes of the page between its pictures. */
 
 /**
- * The same for each, which is what remains possible without curves.
- * @param {{id: string, length: number}[]} streams length: bytes of the whole stream
+ * The same number of bytes for each stream.
+ * @param {{id: string, length: number}[]} streams length: bytes of the complete stream
  * @param {number} total bytes of the page
  * @returns {Map<string, number>} id to bytes
  */
@@ -12,14 +12,14 @@ export function equalShares(streams, total) {
 }
 
 /**
- * As the service's `POST /budget` says; equal shares where it has no curves for all of them, or
- * does not answer.
+ * The distribution of `POST /budget`, or equal shares if a stream has no curve, or if the request
+ * fails.
  * @param {{id: string, length: number}[]} streams
  * @param {number} total bytes of the page
  * @param {AbortSignal} signal
  * @returns {Promise<{bytes: Map<string, number>, planned: boolean}>}
  */
-export async function split(streams, total, signal) {
+export async function distribute(streams, total, signal) {
   const ids = streams.map(({ id }) => id);
   const shares = { bytes: equalShares(streams, total), planned: false };
   try {
@@ -31,7 +31,7 @@ export async function split(streams, total, signal) {
     return { bytes: new Map(ids.map((id) => [id, thumbs[id].bytes])), planned: true };
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof TypeError || error instanceof SyntaxError) return shares; // no answer
+    if (error instanceof TypeError || error instanceof SyntaxError) return shares; // the request failed
     throw error;
   }
 }

@@ -1,16 +1,16 @@
-/** The ways in which many pictures come to the gallery: chosen, or dropped, folders with all below. */
+/** Chosen or dropped files and folders. */
 
-export const MOST = 300; // pictures at once: all are held in the page's memory
+export const MAX_PICTURES = 300; // they are all in the page's memory
 
 const SUFFIX = /\.(avif|bmp|gif|jpe?g|png|tiff?|webp)$/i;
 
-/** Whether a file may be a picture: folders hold other things too, which are not worth an error. */
+/** Whether a file may be a picture. Other files of a folder are ignored. */
 export const isPicture = ({ name, type }) => (type ? type.startsWith("image/") : SUFFIX.test(name));
 
-/** The pictures among some files, in the order of their names: numbers in them as numbers. */
+/** The pictures among some files, sorted by name; numbers in names are compared as numbers. */
 export function picturesOf(files) {
   const order = new Intl.Collator("en", { numeric: true }).compare;
-  return [...files].filter(isPicture).sort((a, b) => order(a.name, b.name)).slice(0, MOST);
+  return [...files].filter(isPicture).sort((a, b) => order(a.name, b.name)).slice(0, MAX_PICTURES);
 }
 
 const promised = (object, method) =>
@@ -18,7 +18,7 @@ const promised = (object, method) =>
 
 /**
  * All files of a dropped file or folder, and of the folders in it.
- * @param {FileSystemEntry} entry @returns {Promise<File[]>} without what cannot be read
+ * @param {FileSystemEntry} entry @returns {Promise<File[]>} without unreadable files
  */
 export async function filesOf(entry) {
   try {
@@ -26,7 +26,7 @@ export async function filesOf(entry) {
     const reader = entry.createReader();
     const files = [];
     for (let part; (part = await promised(reader, "readEntries")).length; ) {
-      for (const inner of part) files.push(...(await filesOf(inner))); // they come in parts of 100
+      for (const inner of part) files.push(...(await filesOf(inner))); // in parts of 100
     }
     return files;
   } catch {
@@ -35,7 +35,7 @@ export async function filesOf(entry) {
 }
 
 async function dropped({ items, files }) {
-  // Entries are there during the event only: all are asked for before the first wait.
+  // Entries are available during the event only, so all are read before the first await.
   const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...files];
   return (await Promise.all(entries.map(filesOf))).flat();
@@ -46,7 +46,7 @@ export function wire(inputs, take) {
   for (const input of inputs) {
     input.addEventListener("change", () => {
       const files = [...input.files];
-      input.value = ""; // so that the same ones can be chosen again
+      input.value = ""; // allows choosing the same files again
       if (files.length) take(files);
     });
   }

@@ -1,16 +1,15 @@
 /**
- * A slow network, simulated in the page: everything is here already, and is held back for as long as
- * one link of so many kbit/s would need for it, one thing after another. Latency, header fields and
- * competition for the link are left out.
+ * Simulates a slow network: everything is loaded already, and is delayed as long as one link of a
+ * given rate needs for it, one item after the other, without latency and header fields.
  */
 
 /** kbit/s by the name of the choice. */
 export const RATES = { none: Infinity, fast: 1600, slow: 400, "very-slow": 50 };
 
 /**
- * When each of some things has arrived completely.
+ * When each item has arrived completely.
  * @param {number[]} sizes bytes @param {number} rate kbit/s
- * @returns {number[]} milliseconds, never falling
+ * @returns {number[]} milliseconds, ascending
  */
 export function arrivals(sizes, rate) {
   let at = 0;
@@ -18,7 +17,7 @@ export function arrivals(sizes, rate) {
 }
 
 /**
- * Let things arrive; rejects with the signal's reason when it is told to stop.
+ * Call `arrive` for each item at its time; rejects with the signal's reason.
  * @param {number[]} sizes bytes @param {number} rate kbit/s
  * @param {(index: number) => void} arrive
  * @param {AbortSignal} signal

@@ -1,48 +1,47 @@
 /**
- * One picture of the gallery, without the page: its stream, what it is measured against, and the two
- * other ways to preview it.
+ * One picture of the gallery: its stream, its reference, and two other kinds of previews.
  *
- * A format that this browser cannot show has no reference: it is shown as a preview, and counts in
- * none of the figures.
+ * Without a reference, because this browser cannot decode the format, only the preview of the stream
+ * is shown, and the figures do not include the picture.
  */
 
-import { gridOf, open, read, reduce, webpEncoder } from "./pictures.js";
+import { open, read, reduce, webpEncoder } from "./pictures.js";
 import { ssim } from "./quality.js";
 import { compress } from "./service.js";
 import * as thumbhash from "./thumbhash.js";
 import * as webp from "./webp.js";
 
 const GRID = 32; // pixels, long side
-const FULL_SIDE = 640; // pixels; what a gallery shows, not what a camera takes
+const FULL_SIDE = 640; // pixels, the size of pictures in a gallery
 const FULL_QUALITY = 0.8;
-const WEBP_QUALITIES = webp.QUALITIES.filter((_, i) => i % 4 === 0); // 25 files a picture
+const WEBP_QUALITIES = webp.QUALITIES.filter((_, i) => i % 4 === 0); // 25 files per picture
 
-/** The picture as a gallery would have it: reduced, JPEG, or WebP where there is alpha. */
+/** The picture as a gallery would publish it: reduced, as JPEG, or WebP with alpha. */
 function reduced(bitmap, alpha) {
   const scale = Math.min(1, FULL_SIDE / Math.max(bitmap.width, bitmap.height));
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.ceil(side * scale));
   const canvas = new OffscreenCanvas(width, height);
-  const paper = canvas.getContext("2d");
-  paper.imageSmoothingQuality = "high";
-  paper.drawImage(bitmap, 0, 0, width, height);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, width, height);
   const type = alpha ? "image/webp" : "image/jpeg";
   return canvas.convertToBlob({ type, quality: FULL_QUALITY });
 }
 
 export class Picture {
-  stream; // its first bytes at first, all of it once it has come
+  stream; // its first bytes, later all of it
   full = null; // Blob
   hash = null; // bytes of the ThumbHash
   #reference = null; // ImageData on the grid
-  #webpFiles = []; // remains empty where the browser writes none
+  #webpFiles = []; // empty if the browser has no encoder
   #scores = new Map();
 
-  /** Post a picture. Rejects as `compress()` of service.js does. */
+  /** Upload a picture. Rejects as `compress()` of service.js. */
   static async of(file, signal, options) {
     const answer = await compress(file, GRID, signal, options);
     const picture = new Picture(file, answer);
     const bitmap = await open(file).catch(() => null);
-    if (bitmap) await picture.#refer(bitmap);
+    if (bitmap) await picture.#setReference(bitmap);
     return picture;
   }
 
@@ -57,39 +56,37 @@ export class Picture {
     return this.#reference !== null;
   }
 
-  async #refer(bitmap) {
+  async #setReference(bitmap) {
     this.#reference = reduce(bitmap, this.grid, this.alpha);
-    const input = reduce(bitmap, gridOf(bitmap, thumbhash.MAX_SIDE), this.alpha);
-    this.hash = thumbhash.encode(input.width, input.height, input.data);
+    this.hash = thumbhash.encode(bitmap, this.alpha);
     this.full = await reduced(bitmap, this.alpha);
     bitmap.close();
-    this.#webpFiles = await webp.ladder(webpEncoder(this.#reference), WEBP_QUALITIES);
+    this.#webpFiles = await webp.encodeAll(webpEncoder(this.#reference), WEBP_QUALITIES);
   }
 
-  /** The ThumbHash, drawn on the grid. @returns {ImageData} */
-  drawHash() {
-    const { rgba, width, height } = thumbhash.decode(this.hash, this.grid);
-    return new ImageData(rgba, width, height);
+  /** @returns {ImageData} on the grid */
+  decodeHash() {
+    return thumbhash.decode(this.hash, this.grid);
   }
 
-  /** The longest WebP file of at most so many bytes, else the shortest; undefined without any. */
+  /** The longest WebP file of at most `bytes` bytes, or else the shortest; undefined if there are none. */
   webpOf(bytes) {
     return webp.pick(this.#webpFiles, bytes);
   }
 
   /** @returns {Promise<ImageData>} */
-  drawWebp(file) {
+  decodeWebp(file) {
     return read(file.blob);
   }
 
   /**
    * SSIM of a preview against the picture on the same grid.
-   * @param {string} key what the preview is, so that it is measured once
-   * @param {() => Promise<{data: ArrayLike<number>}> | {data: ArrayLike<number>}} draw
+   * @param {string} key identifies the preview, which is measured once
+   * @param {() => Promise<{data: ArrayLike<number>}> | {data: ArrayLike<number>}} decode
    */
-  async score(key, draw) {
+  async score(key, decode) {
     if (!this.#scores.has(key)) {
-      const { data } = await draw();
+      const { data } = await decode();
       const { width, height } = this.grid;
       this.#scores.set(key, ssim(this.#reference.data, data, width, height));
     }

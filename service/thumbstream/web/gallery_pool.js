@@ -1,13 +1,13 @@
-/** Many things at once, but not too many. */
+/** Parallel work with a limit. */
 
 /**
- * Do some work for every item, at most `limit` of them at a time, begun in their order. A failure
- * ends nothing but itself; an abort begins nothing more.
+ * Run `work` for each item, at most `limit` at a time, started in order. A failure does not stop the
+ * others; after an abort no more items are started.
  * @template T
  * @param {T[]} items @param {number} limit
  * @param {(item: T) => Promise<void>} work
  * @param {AbortSignal} [signal]
- * @returns {Promise<{item: T, error: Error}[]>} what failed, in the order of the items
+ * @returns {Promise<{item: T, error: Error}[]>} the failures, in the order of the items
  */
 export async function forEach(items, limit, work, signal) {
   const failures = [];

@@ -1,11 +1,11 @@
 /**
- * What is seen of the pictures and what is measured: three ways to preview them, one budget.
+ * Shows and measures three kinds of previews with one budget.
  *
- * Each way is loaded alone, one after the other, so that none waits for another's decoding. Every
- * new order ends the one before.
+ * The kinds are loaded one after the other, so that none waits for the decoding of another. Each
+ * action aborts the previous one.
  */
 
-import { split } from "./gallery_budget.js";
+import { distribute } from "./gallery_budget.js";
 import { transmit } from "./gallery_network.js";
 
 export const WAYS = ["stream", "hash", "webp"];
@@ -15,7 +15,7 @@ const total = (numbers) => numbers.reduce((sum, number) => sum + number, 0);
 /** @returns {number | null} null of nothing */
 export const mean = (numbers) => (numbers.length ? total(numbers) / numbers.length : null);
 
-/** Settles as the promise does, or rejects when it is told to stop. */
+/** Settles as the promise, or rejects when the signal aborts. */
 function unless(signal, promise) {
   return new Promise((done, fail) => {
     signal.throwIfAborted();
@@ -30,12 +30,12 @@ export class Show {
   #stop = new AbortController();
 
   /**
-   * @param {(way: string, figures: object) => void} tell `bytes`, `first` and `all` (milliseconds),
+   * @param {(way: string, figures: object) => void} report `bytes`, `first` and `all` (milliseconds),
    *   `ssim`; null is unknown
    * @param {(stream: Uint8Array) => Promise<{data: ArrayLike<number>}>} decode
    */
-  constructor(tell, decode) {
-    this.tell = tell;
+  constructor(report, decode) {
+    this.report = report;
     this.decode = decode;
   }
 
@@ -52,36 +52,36 @@ export class Show {
   }
 
   /**
-   * Split so many bytes between the pictures.
-   * @returns {Promise<boolean>} whether by their curves, not in equal shares
+   * Distribute the bytes of the page.
+   * @returns {Promise<boolean>} whether by curves, not in equal shares
    */
   async budget(bytes) {
     const signal = this.stop();
     const pictures = this.tiles.map(({ picture }) => picture);
-    const { bytes: shares, planned } = await split(pictures, bytes, signal);
+    const { bytes: shares, planned } = await distribute(pictures, bytes, signal);
     this.#shares = shares;
     return planned;
   }
 
-  /** Show what the budget buys at once. Rejects with the abort when something else is ordered. */
+  /** Show the previews of the budget at once. Rejects with an AbortError if another action starts. */
   async show() {
     const signal = this.stop();
     const ways = this.#ways();
-    for (const way of WAYS) this.#tellBytes(way, ways[way]);
+    for (const way of WAYS) this.#reportBytes(way, ways[way]);
     const shown = WAYS.flatMap((way) => ways[way].map((view) => view.show()));
     await unless(signal, Promise.all(shown));
     await this.#measure(ways, signal);
   }
 
   /**
-   * Load the page anew over a link of so many kbit/s.
-   * @param {{rate: number, full: boolean}} network full: the pictures themselves follow
+   * Load the page again over a simulated link.
+   * @param {{rate: number, full: boolean}} network rate in kbit/s; full: load the pictures too
    */
   async play({ rate, full }) {
     const signal = this.stop();
     const ways = this.#ways();
     for (const tile of this.tiles) tile.blank();
-    for (const way of WAYS) this.#tellBytes(way, ways[way]);
+    for (const way of WAYS) this.#reportBytes(way, ways[way]);
     for (const way of WAYS) await this.#load(way, ways[way], rate, signal);
     const measured = this.#measure(ways, signal);
     if (full) await this.#loadFull(rate, signal);
@@ -101,7 +101,7 @@ export class Show {
       painted.push(done);
     }, signal);
     await unless(signal, Promise.all(painted));
-    this.tell(way, { first, all: first && performance.now() - start });
+    this.report(way, { first, all: first && performance.now() - start });
   }
 
   #loadFull(rate, signal) {
@@ -110,7 +110,7 @@ export class Show {
     return transmit(sizes, rate, (index) => tiles[index].showFull(), signal);
   }
 
-  /** For each way the views that it has: `{bytes, counts, show, score}`. */
+  /** The views of each kind: `{bytes, counts, show, score}`. */
   #ways() {
     const ways = { stream: [], hash: [], webp: [] };
     for (const tile of this.tiles) {
@@ -120,7 +120,7 @@ export class Show {
         bytes,
         counts: picture.isMeasured,
         show: () => tile.preview(bytes),
-        // As in the service's plans, a picture without bytes is like nothing.
+        // As in the service's plans, a picture without bytes has a score of 0.
         score: () => bytes && picture.score(`stream ${bytes}`,
           () => this.decode(picture.stream.subarray(0, bytes))),
       });
@@ -128,25 +128,25 @@ export class Show {
       ways.hash.push({
         bytes: picture.hash.length,
         counts: true,
-        show: () => tile.paint("hash", picture.hash.length, picture.drawHash()),
-        score: () => picture.score("hash", () => picture.drawHash()),
+        show: () => tile.paint("hash", picture.hash.length, picture.decodeHash()),
+        score: () => picture.score("hash", () => picture.decodeHash()),
       });
       const file = picture.webpOf(bytes);
       if (!file) continue;
       ways.webp.push({
         bytes: file.bytes,
         counts: true,
-        show: async () => tile.paint("webp", file.bytes, await picture.drawWebp(file)),
-        score: () => picture.score(`webp ${file.bytes}`, () => picture.drawWebp(file)),
+        show: async () => tile.paint("webp", file.bytes, await picture.decodeWebp(file)),
+        score: () => picture.score(`webp ${file.bytes}`, () => picture.decodeWebp(file)),
       });
     }
     return ways;
   }
 
-  #tellBytes(way, views) {
+  #reportBytes(way, views) {
     const sizes = views.filter(({ counts }) => counts).map(({ bytes }) => bytes);
     const bytes = sizes.length ? total(sizes) : null;
-    this.tell(way, { bytes, first: null, all: null, ssim: null });
+    this.report(way, { bytes, first: null, all: null, ssim: null });
   }
 
   async #measure(ways, signal) {
@@ -156,7 +156,7 @@ export class Show {
         scores.push(await view.score());
         signal.throwIfAborted();
       }
-      this.tell(way, { ssim: mean(scores) });
+      this.report(way, { ssim: mean(scores) });
     }
   }
 }

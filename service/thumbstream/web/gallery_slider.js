@@ -1,39 +1,39 @@
-/** The slider of the page's budget: how many bytes a picture, and what that is in words. */
+/** The slider of the page's budget, in bytes per picture. */
 
 import { budgetText } from "./gallery_figures.js";
 import { POSITIONS, afterKey, bytesAt, positionOf } from "./scale.js";
 
-const REST = 120; // ms without a move before what it asks for is done
+const REST = 120; // ms without a move
 
 export class Slider {
-  each; // bytes a picture
+  each; // bytes per picture
   #longest = 0; // bytes of the longest stream
   #count = 0; // pictures
   #resting;
 
   /**
    * @param {HTMLInputElement} input @param {HTMLOutputElement} output @param {number} each at first
-   * @param {{moved: () => void, rested: () => void}} then
+   * @param {{onMove: () => void, onRest: () => void}} handlers
    */
-  constructor(input, output, each, then) {
-    Object.assign(this, { input, output, each, then });
+  constructor(input, output, each, handlers) {
+    Object.assign(this, { input, output, each, handlers });
     input.addEventListener("input", () => this.#move(bytesAt(Number(input.value), this.#longest)));
     input.addEventListener("keydown", (event) => {
       const next = afterKey(event.key, this.each, this.#longest);
       if (next === null || event.altKey || event.ctrlKey || event.metaKey) return;
-      event.preventDefault(); // the browser would step along the slider, not along the bytes
+      event.preventDefault(); // the default steps are those of the slider, not bytes
       this.#move(next);
     });
   }
 
-  /** There are other pictures: the budget stays as far as their streams reach. */
+  /** Adapt to the streams of other pictures. */
   fit(lengths) {
     this.#longest = Math.max(...lengths);
     this.#count = lengths.length;
     this.#show(Math.min(this.each, this.#longest));
   }
 
-  /** Forget a move that has not been told yet. */
+  /** Cancel a pending `onRest`. */
   stop() {
     clearTimeout(this.#resting);
   }
@@ -49,8 +49,8 @@ export class Slider {
 
   #move(bytes) {
     this.#show(bytes);
-    this.then.moved();
+    this.handlers.onMove();
     this.stop();
-    this.#resting = setTimeout(this.then.rested, REST);
+    this.#resting = setTimeout(this.handlers.onRest, REST);
   }
 }

@@ -1,8 +1,8 @@
-/** One picture on the page: its `<thumb-stream>`, and for the comparison three views beside it. */
+/** One picture on the page: its `<thumb-stream>`, and three views to compare it with. */
 
 import { paint } from "./pictures.js";
 
-/** Decodes what the service's models made that the browser has no weights of. */
+/** Address of the service's decoder, for streams of models without weights for browsers. */
 export const DECODER = "/decode";
 
 function make(name, properties = {}, ...children) {
@@ -13,8 +13,8 @@ function make(name, properties = {}, ...children) {
 
 const toBase64 = (bytes) => btoa(String.fromCharCode(...bytes));
 
-/** In a view, those in front of an element are older, and lie below it. */
-function dropBefore(element) {
+/** Remove the older elements of a view, which precede the element. */
+function removeBefore(element) {
   while (element.previousElementSibling) element.previousElementSibling.remove();
 }
 
@@ -34,7 +34,7 @@ export class Tile {
       const label = make("span", { className: "label" }, title);
       const view = make("div", { className: `view ${name}` }, label);
       view.style.aspectRatio = String(picture.ratio);
-      if (name !== "stream") view.ariaHidden = "true"; // the table says what is to be known of it
+      if (name !== "stream") view.ariaHidden = "true"; // the table has the same information
       this.#views[name] = view;
       this.#labels[name] = { label, title };
       this.figure.append(view);
@@ -49,33 +49,33 @@ export class Tile {
     }
   }
 
-  /** Nothing has arrived: the place stays. */
+  /** Remove all previews; the space stays reserved. */
   blank() {
     for (const old of this.#views.stream.querySelectorAll("thumb-stream")) old.remove();
     for (const name of ["hash", "webp"]) this.#views[name].firstChild.hidden = true;
   }
 
   /**
-   * Show the first bytes of the stream, over what is there until they are painted.
-   * @returns {Promise<void>} when they are, and never where newer ones take their place before;
-   *   rejects with what the element says is wrong
+   * Show the first bytes of the stream in place of the previous preview.
+   * @returns {Promise<void>} resolves when they are painted, never if a newer preview replaces them;
+   *   rejects with the error of the element
    */
   preview(bytes) {
-    this.#say("stream", bytes);
+    this.#setLabel("stream", bytes);
     const stream = toBase64(this.picture.stream.subarray(0, bytes));
     const element = make("thumb-stream", { alt: this.picture.name, decoder: DECODER });
     this.#element = element;
     const painted = new Promise((done, fail) => {
-      element.addEventListener("preview", () => done(dropBefore(element)), { once: true });
+      element.addEventListener("preview", () => done(removeBefore(element)), { once: true });
       element.addEventListener("error", ({ error }) => fail(error), { once: true });
     });
     this.#labels.stream.label.before(element);
-    if (!bytes) return Promise.resolve(dropBefore(element));
+    if (!bytes) return Promise.resolve(removeBefore(element));
     element.setAttribute("stream", stream);
     return painted;
   }
 
-  /** The picture itself has arrived, and fades in. */
+  /** Show the picture, which fades in. */
   showFull() {
     if (this.#url) this.#element?.setAttribute("full", this.#url);
   }
@@ -85,16 +85,16 @@ export class Tile {
     const canvas = this.#views[name].firstChild;
     paint(canvas, picture);
     canvas.hidden = false;
-    this.#say(name, bytes);
+    this.#setLabel(name, bytes);
   }
 
-  /** Forget what the browser holds for this picture. */
+  /** Remove the tile and free its memory. */
   close() {
     this.figure.remove();
     if (this.#url) URL.revokeObjectURL(this.#url);
   }
 
-  #say(name, bytes) {
+  #setLabel(name, bytes) {
     const { label, title } = this.#labels[name];
     label.textContent = `${title} ${bytes} B`;
   }

@@ -1,10 +1,10 @@
-/** One of the pictures that stand beside each other, with the numbers under it. */
+/** One of the compared pictures, with its numbers. */
 
 import { paint } from "./pictures.js";
 
-const whole = new Intl.NumberFormat("en");
+const integer = new Intl.NumberFormat("en");
 
-export const countBytes = (bytes) => `${whole.format(bytes)} ${bytes === 1 ? "byte" : "bytes"}`;
+export const countBytes = (bytes) => `${integer.format(bytes)} ${bytes === 1 ? "byte" : "bytes"}`;
 
 export class Panel {
   /** @param {HTMLElement} figure */
@@ -12,7 +12,7 @@ export class Panel {
     this.figure = figure;
     this.name = figure.querySelector("h2").textContent;
     this.canvas = figure.querySelector("canvas");
-    this.instead = figure.querySelector(".instead");
+    this.message = figure.querySelector(".message");
     this.note = figure.querySelector(".note");
     this.values = figure.querySelectorAll("dd");
   }
@@ -24,31 +24,31 @@ export class Panel {
   show(picture, { bytes, quality, note }) {
     paint(this.canvas, picture);
     this.canvas.hidden = false;
-    this.instead.hidden = true;
+    this.message.hidden = true;
     this.note.textContent = note;
     this.#write(bytes, quality);
     const score = quality ? `, SSIM ${quality.ssim.toFixed(3)}` : "";
     this.canvas.setAttribute("aria-label", `${this.name}, ${bytes} bytes${score}`);
-    this.wait(false);
+    this.setBusy(false);
   }
 
-  /** No picture: say why in its place. */
-  say(text) {
+  /** Show a text instead of a picture. */
+  showMessage(text) {
     this.canvas.hidden = true;
-    this.instead.hidden = false;
-    this.instead.textContent = text;
+    this.message.hidden = false;
+    this.message.textContent = text;
     this.note.textContent = "";
     this.#write("", undefined);
-    this.wait(false);
+    this.setBusy(false);
   }
 
-  wait(waiting) {
-    this.figure.setAttribute("aria-busy", String(waiting));
+  setBusy(busy) {
+    this.figure.setAttribute("aria-busy", String(busy));
   }
 
   clear() {
-    this.say("");
-    this.wait(true);
+    this.showMessage("");
+    this.setBusy(true);
   }
 
   #write(bytes, quality) {

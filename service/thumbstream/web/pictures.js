@@ -1,7 +1,4 @@
-/**
- * Pictures in and out of the browser. A picture is an ImageData: RGBA, width * height * 4, alpha not
- * premultiplied.
- */
+/** Pictures as ImageData: RGBA, width * height * 4 samples, alpha not premultiplied. */
 
 import { flatten, isOpaque } from "./alpha.js";
 import { resample } from "./resample.js";
@@ -10,18 +7,18 @@ const REDUCING_GAP = 8; // halve on the canvas down to 8 times the grid, then fi
 
 function context(width, height) {
   const canvas = new OffscreenCanvas(width, height);
-  const paper = canvas.getContext("2d", { willReadFrequently: true });
-  paper.imageSmoothingQuality = "high";
-  return paper;
+  const context2d = canvas.getContext("2d", { willReadFrequently: true });
+  context2d.imageSmoothingQuality = "high";
+  return context2d;
 }
 
-function drawn(source, { width, height }) {
-  const paper = context(width, height);
-  paper.drawImage(source, 0, 0, width, height);
-  return paper;
+function drawToContext(source, { width, height }) {
+  const context2d = context(width, height);
+  context2d.drawImage(source, 0, 0, width, height);
+  return context2d;
 }
 
-/** Decode a picture file, upright. Rejects if this browser does not know the format. */
+/** Decode a picture file, upright. Rejects if this browser does not support the format. */
 export function open(blob) {
   return createImageBitmap(blob, { imageOrientation: "from-image" });
 }
@@ -36,17 +33,17 @@ export function gridOf({ width, height }, size) {
 }
 
 /**
- * Reduce (or enlarge) a bitmap: halved in steps, so that no pixel is skipped, then Lanczos.
- * Without `alpha` it is laid over white first.
+ * Resize a bitmap: halve it repeatedly, so that no pixel is skipped, then use Lanczos. Without `alpha`
+ * it is blended with white first.
  */
 export function reduce(bitmap, { width, height }, alpha) {
   let source = bitmap;
   let size = { width: bitmap.width, height: bitmap.height };
   while (size.width > 2 * REDUCING_GAP * width && size.height > 2 * REDUCING_GAP * height) {
     size = { width: Math.ceil(size.width / 2), height: Math.ceil(size.height / 2) };
-    source = drawn(source, size).canvas;
+    source = drawToContext(source, size).canvas;
   }
-  const pixels = drawn(source, size).getImageData(0, 0, size.width, size.height);
+  const pixels = drawToContext(source, size).getImageData(0, 0, size.width, size.height);
   if (!alpha) pixels.data.set(flatten(pixels.data));
   return new ImageData(resample(pixels, width, height), width, height);
 }
@@ -54,20 +51,20 @@ export function reduce(bitmap, { width, height }, alpha) {
 /** The pixels of a small encoded picture, at its own size. */
 export async function read(blob) {
   const bitmap = await createImageBitmap(blob);
-  const paper = drawn(bitmap, bitmap);
+  const context2d = drawToContext(bitmap, bitmap);
   bitmap.close();
-  return paper.getImageData(0, 0, paper.canvas.width, paper.canvas.height);
+  return context2d.getImageData(0, 0, context2d.canvas.width, context2d.canvas.height);
 }
 
-/** The browser's own encoder; where it knows no WebP, the blob is a PNG. */
+/** The encoder of the browser; without WebP support it returns a PNG blob. */
 export function webpEncoder(picture) {
-  const paper = context(picture.width, picture.height);
-  paper.putImageData(picture, 0, 0);
-  // Unlike toBlob() of a canvas on the page, this does not wait for the page to be idle.
-  return (quality) => paper.canvas.convertToBlob({ type: "image/webp", quality });
+  const context2d = context(picture.width, picture.height);
+  context2d.putImageData(picture, 0, 0);
+  // Unlike toBlob() of a canvas element, it does not wait until the page is idle.
+  return (quality) => context2d.canvas.convertToBlob({ type: "image/webp", quality });
 }
 
-/** Whether something shows through a picture. */
+/** Whether a picture has transparent pixels. */
 export const isTransparent = (picture) => !isOpaque(picture.data);
 
 /** Show a picture on a canvas of the page, pixel by pixel. */

@@ -1,9 +1,9 @@
-/** Moves the slider from the first byte to the last, never ahead of the frames. */
+/** Moves the slider from the first byte to the last, waiting for each frame. */
 
 const FRAME = 110; // ms
-const STILL_FRAME = 1400; // ms, for those who asked for less motion: few steps, long rests
-const POLL = 30; // ms between looks for a frame that has not come yet
-const PATIENCE = 8000; // ms; then the service is taken to be stuck
+const STILL_FRAME = 1400; // ms, for reduced motion: few steps
+const POLL = 30; // ms between checks for a frame
+const TIMEOUT = 8000; // ms without a new frame
 
 export class Player {
   #timer = null;
@@ -28,7 +28,7 @@ export class Player {
     const queue = still ? [...counts.still] : [...counts.smooth];
     let waited = 0;
     const tick = () => {
-      if (queue.length === 0 || waited > PATIENCE) return this.stop();
+      if (queue.length === 0 || waited > TIMEOUT) return this.stop();
       if (!ready(queue[0])) {
         waited += POLL;
         this.#timer = setTimeout(tick, POLL);

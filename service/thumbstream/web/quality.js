@@ -2,11 +2,10 @@
  * Distortion between two pictures, defined as in `thumbstream_models.evaluate.metrics`.
  *
  * SSIM: Wang et al. 2004, Gaussian window of 11 x 11 and sigma 1.5, K1 = 0.01, K2 = 0.03, windows
- * that lie wholly inside the picture, mean over the three RGB channels. On a side shorter than
- * the window, the window shrinks to the largest odd length that fits. PSNR: over all RGB samples.
- * Pictures are RGBA, 0..255, alpha not premultiplied. Where there is alpha, what is measured is what
- * is seen: both pictures are laid over black and over white; SSIM is the mean of the two, PSNR that
- * of their mean squared error.
+ * inside the picture, mean over the three RGB channels. On a side shorter than the window, the
+ * window shrinks to the largest odd length that fits. PSNR: over all RGB samples. Pictures are RGBA,
+ * 0..255, alpha not premultiplied. Pictures with alpha are blended with black and with white; SSIM is
+ * the mean of the two, PSNR that of the mean of their squared errors.
  */
 
 import { isOpaque } from "./alpha.js";
@@ -50,13 +49,13 @@ function blur(plane, width, height, columns, rows) {
   return out;
 }
 
-/** The pairs of opaque pictures whose likeness counts. */
-function seen(a, b) {
+/** The pairs of opaque pictures to compare. */
+function opaquePairs(a, b) {
   if (isOpaque(a) && isOpaque(b)) return [[a, b]];
-  return [0, 255].map((background) => [a, b].map((picture) => laidOver(background, picture)));
+  return [0, 255].map((background) => [a, b].map((picture) => blended(background, picture)));
 }
 
-function laidOver(background, picture) {
+function blended(background, picture) {
   return Float64Array.from(picture, (sample, i) => {
     const alpha = picture[i | 3] / 255;
     return background + (sample - background) * alpha;
@@ -71,7 +70,7 @@ function laidOver(background, picture) {
  * @param {number} height
  */
 export function ssim(a, b, width, height) {
-  const scores = seen(a, b).map(([x, y]) => similarity(x, y, width, height));
+  const scores = opaquePairs(a, b).map(([x, y]) => similarity(x, y, width, height));
   return scores.reduce((sum, score) => sum + score, 0) / scores.length;
 }
 
@@ -110,7 +109,7 @@ function similarity(a, b, width, height) {
  * @param {ArrayLike<number>} b as long as `a`
  */
 export function psnr(a, b) {
-  const pairs = seen(a, b);
+  const pairs = opaquePairs(a, b);
   let sum = 0;
   for (const [x, y] of pairs) {
     for (let i = 0; i < x.length; i++) {

@@ -1,9 +1,9 @@
 /**
- * Antialiased Lanczos-3 resampling, the filter with which the service reduces an upload.
+ * Antialiased Lanczos-3 resampling, as the service reduces an upload.
  *
- * Browsers differ in how they shrink a picture; measuring against a reference that was reduced in
- * another way than the service's would charge the difference to the codec. Transparent pictures are
- * premultiplied before and divided again behind, so that what alpha hides does not bleed.
+ * Browsers reduce pictures differently, and a reference made in another way would attribute the
+ * difference to the codec. Transparent pictures are premultiplied during resampling, so that hidden
+ * colors do not bleed.
  */
 
 import { isOpaque } from "./alpha.js";
@@ -17,7 +17,7 @@ function lanczos(x) {
   return (LOBES * Math.sin(angle) * Math.sin(angle / LOBES)) / (angle * angle);
 }
 
-/** For every output sample: the first input sample it looks at, and the weights from there on. */
+/** For each output sample the first input sample of its window, and the weights. */
 function plan(inputs, outputs) {
   const scale = inputs / outputs;
   const stretch = Math.max(scale, 1); // reducing widens the filter, enlarging does not narrow it
@@ -45,7 +45,7 @@ function pass(source, target, lines, sourceLine, sourceStep, targetLine, targetS
         for (let k = 0; k < weights.length; k++) {
           sum += weights[k] * source[from + k * sourceStep + channel];
         }
-        target[to + channel] = sum; // an array of bytes rounds and limits to 0..255
+        target[to + channel] = sum; // a byte array rounds and clips to 0..255
       }
     });
   }
@@ -64,7 +64,7 @@ export function resample(picture, width, height) {
   );
   const sums = filtered(picture, light, width, height, Float64Array);
   return Uint8ClampedArray.from(sums, (sum, i) => {
-    // Below half a level alpha is 0 and the colour hidden; nothing is clipped before it is divided.
+    // Below half a level alpha rounds to 0. Nothing is clipped before the division.
     return i % 4 === 3 ? sum : (255 * sum) / Math.max(sums[i | 3], 0.5);
   });
 }

@@ -1,4 +1,4 @@
-/** What one takes away from the page: id, request lines and the inlined preview, to be copied. */
+/** Lines to copy: the id, a request, an image address and the inlined preview. */
 
 import { decodePath } from "./service.js";
 
@@ -20,7 +20,7 @@ export function write(section, answer, bytes) {
   }
 }
 
-/** Without a secure context there is no clipboard API: select the text, and ask the old way. */
+/** Without a secure context there is no clipboard API: select the text and use execCommand. */
 async function copy(code) {
   try {
     await navigator.clipboard.writeText(code.textContent);
@@ -31,7 +31,7 @@ async function copy(code) {
   }
 }
 
-/** Make the copy buttons of the section work; `announce` tells a screen reader. */
+/** Connect the copy buttons; `announce` speaks to screen readers. */
 export function wire(section, announce) {
   for (const row of section.querySelectorAll("[data-line]")) {
     const button = row.querySelector("button");

@@ -30,52 +30,52 @@ function ridge(random, height) {
     waves.reduce((sum, wave) => sum + wave.size * Math.sin(x * wave.frequency + wave.phase), 0);
 }
 
-function gradient(paper, from, to, colours) {
-  const fill = paper.createLinearGradient(0, from, 0, to);
-  colours.forEach((colour, i) => fill.addColorStop(i / (colours.length - 1), colour));
+function gradient(context, from, to, colors) {
+  const fill = context.createLinearGradient(0, from, 0, to);
+  colors.forEach((color, i) => fill.addColorStop(i / (colors.length - 1), color));
   return fill;
 }
 
-function drawSun(paper, random) {
+function drawSun(context, random) {
   const x = WIDTH * (0.2 + 0.6 * random());
   const y = HORIZON * (0.35 + 0.3 * random());
-  const glow = paper.createRadialGradient(x, y, 0, x, y, 260);
+  const glow = context.createRadialGradient(x, y, 0, x, y, 260);
   glow.addColorStop(0, "rgb(255 240 205 / 0.85)");
   glow.addColorStop(1, "rgb(255 240 205 / 0)");
-  paper.fillStyle = glow;
-  paper.fillRect(0, 0, WIDTH, HORIZON);
-  paper.fillStyle = "#fff4da";
-  paper.beginPath();
-  paper.arc(x, y, 38, 0, 2 * Math.PI);
-  paper.fill();
+  context.fillStyle = glow;
+  context.fillRect(0, 0, WIDTH, HORIZON);
+  context.fillStyle = "#fff4da";
+  context.beginPath();
+  context.arc(x, y, 38, 0, 2 * Math.PI);
+  context.fill();
 }
 
-function drawHills(paper, random, colours) {
-  colours.forEach((colour, layer) => {
+function drawHills(context, random, colors) {
+  colors.forEach((color, layer) => {
     const outline = ridge(random, 46 - 8 * layer);
     const base = HORIZON - 130 + 42 * layer;
-    paper.fillStyle = colour;
-    paper.beginPath();
-    paper.moveTo(0, HORIZON);
-    for (let x = 0; x <= WIDTH; x += 2) paper.lineTo(x, Math.min(HORIZON, base - outline(x)));
-    paper.lineTo(WIDTH, HORIZON);
-    paper.fill();
+    context.fillStyle = color;
+    context.beginPath();
+    context.moveTo(0, HORIZON);
+    for (let x = 0; x <= WIDTH; x += 2) context.lineTo(x, Math.min(HORIZON, base - outline(x)));
+    context.lineTo(WIDTH, HORIZON);
+    context.fill();
   });
 }
 
-function drawLake(paper, random) {
-  paper.save();
-  paper.translate(0, 2 * HORIZON);
-  paper.scale(1, -1);
-  paper.drawImage(paper.canvas, 0, 2 * HORIZON - HEIGHT, WIDTH, HEIGHT - HORIZON,
+function drawLake(context, random) {
+  context.save();
+  context.translate(0, 2 * HORIZON);
+  context.scale(1, -1);
+  context.drawImage(context.canvas, 0, 2 * HORIZON - HEIGHT, WIDTH, HEIGHT - HORIZON,
     0, 2 * HORIZON - HEIGHT, WIDTH, HEIGHT - HORIZON);
-  paper.restore();
-  paper.fillStyle = gradient(paper, HORIZON, HEIGHT, ["rgb(16 32 48 / 0.2)", "rgb(16 32 48 / 0.6)"]);
-  paper.fillRect(0, HORIZON, WIDTH, HEIGHT - HORIZON);
+  context.restore();
+  context.fillStyle = gradient(context, HORIZON, HEIGHT, ["rgb(16 32 48 / 0.2)", "rgb(16 32 48 / 0.6)"]);
+  context.fillRect(0, HORIZON, WIDTH, HEIGHT - HORIZON);
   for (let i = 0; i < 70; i++) {
     const depth = random();
-    paper.fillStyle = `rgb(255 255 255 / ${0.04 + 0.1 * random()})`;
-    paper.fillRect(random() * WIDTH, HORIZON + depth * (HEIGHT - HORIZON), 40 + 160 * depth, 2);
+    context.fillStyle = `rgb(255 255 255 / ${0.04 + 0.1 * random()})`;
+    context.fillRect(random() * WIDTH, HORIZON + depth * (HEIGHT - HORIZON), 40 + 160 * depth, 2);
   }
 }
 
@@ -83,13 +83,13 @@ function drawLake(paper, random) {
 export async function sample(seed) {
   const random = generator(seed);
   const canvas = new OffscreenCanvas(WIDTH, HEIGHT);
-  const paper = canvas.getContext("2d");
+  const context = canvas.getContext("2d");
   const palette = PALETTES[seed % PALETTES.length];
-  paper.fillStyle = gradient(paper, 0, HORIZON, palette.sky);
-  paper.fillRect(0, 0, WIDTH, HEIGHT);
-  drawSun(paper, random);
-  drawHills(paper, random, palette.hills);
-  drawLake(paper, random);
+  context.fillStyle = gradient(context, 0, HORIZON, palette.sky);
+  context.fillRect(0, 0, WIDTH, HEIGHT);
+  drawSun(context, random);
+  drawHills(context, random, palette.hills);
+  drawLake(context, random);
   const blob = await canvas.convertToBlob({ type: "image/png" });
   return new File([blob], `sample-${seed}.png`, { type: "image/png" });
 }

@@ -1,16 +1,16 @@
 /**
- * From the position of a slider to a number of bytes and back.
+ * The scale of the slider: position to bytes and back.
  *
- * The scale is logarithmic, but not all the way down: the first bytes of a stream say little, so
- * the range below about 16 bytes is compressed. position = log(1 + (bytes - 1) / KNEE), normalised.
+ * It is logarithmic, and almost linear below about 16 bytes, where previews hardly differ:
+ * position = log(1 + (bytes - 1) / KNEE), normalized.
  */
 
 export const POSITIONS = 1000; // steps of the slider
 const KNEE = 16; // bytes
-const NEAR_END = 0.95 * POSITIONS; // a tick beyond would touch the one of the whole stream
+const NEAR_END = 0.95 * POSITIONS; // a later tick would touch the last one
 const TICKS = [16, 24, 32, 64, 128];
 const LONG_TICKS = [16, 32, 64, 128, 256, 512, 1024, 2048];
-const LONG = 400; // bytes; from here on the powers of two say more than 24 does
+const LONG = 400; // bytes of a stream from which on LONG_TICKS are used
 
 const warp = (bytes) => Math.log1p((bytes - 1) / KNEE);
 
@@ -24,14 +24,14 @@ export function bytesAt(position, length) {
   return 1 + Math.round(KNEE * Math.expm1((position / POSITIONS) * warp(length)));
 }
 
-/** Byte counts worth a button, ascending; the last one is the whole stream. */
+/** Byte counts with a button, ascending; the last one is the complete stream. */
 export function ticks(length) {
   const counts = length < LONG ? TICKS : LONG_TICKS;
   const apart = (bytes) => bytes < length && positionOf(bytes, length) < NEAR_END;
   return [...counts.filter(apart), length];
 }
 
-/** At most `count` byte counts from one byte to the whole stream, evenly spread on the slider. */
+/** At most `count` byte counts from 1 to the complete stream, evenly spaced on the slider. */
 export function playlist(length, count = 48) {
   const counts = Array.from({ length: count }, (_, i) =>
     bytesAt((POSITIONS * i) / (count - 1), length),
@@ -39,7 +39,7 @@ export function playlist(length, count = 48) {
   return [...new Set(counts)];
 }
 
-/** Where a key takes the slider, or null if the key is not one of the slider's. */
+/** Bytes after a key press, or null for keys without a meaning for the slider. */
 export function afterKey(key, bytes, length) {
   const clamp = (value) => Math.min(length, Math.max(1, value));
   switch (key) {

@@ -1,6 +1,6 @@
-/** The two requests that the page makes, and the service's errors in words. */
+/** The requests of the pages, and the errors of the service. */
 
-const LONGEST_WAIT = 10; // seconds; a service that is busy for longer is reported at once
+const MAX_WAIT = 10; // seconds; a longer Retry-After is reported as an error
 
 const TYPES_BY_SUFFIX = {
   avif: "image/avif",
@@ -14,7 +14,7 @@ const TYPES_BY_SUFFIX = {
   webp: "image/webp",
 };
 
-/** An answer that is no success, told by `application/problem+json` where there is one. */
+/** An error response, with the fields of `application/problem+json` if it has them. */
 export class ServiceError extends Error {
   constructor(title, { detail = "", code = "", status = 0 } = {}) {
     super(title);
@@ -27,7 +27,7 @@ export class ServiceError extends Error {
 
   static async of(response) {
     const problem = await response.json().catch(() => ({}));
-    return new ServiceError(problem.title ?? `The service answered ${response.status}`, {
+    return new ServiceError(problem.title ?? `The service returned status ${response.status}`, {
       detail: problem.detail,
       code: problem.code,
       status: response.status,
@@ -35,7 +35,7 @@ export class ServiceError extends Error {
   }
 }
 
-/** Seconds to wait by a Retry-After header (a number or a date); 1 if it says nothing. */
+/** Seconds of a Retry-After header (a number or a date), by default 1. */
 export function retryAfter(header, now = Date.now()) {
   if (header === null || header.trim() === "") return 1;
   const seconds = Number(header);
@@ -58,7 +58,7 @@ function pause(seconds, signal) {
   });
 }
 
-/** fetch() that waits and asks once more when the service is busy (429). */
+/** fetch() with one retry after status 429. */
 async function request(url, options, onBusy = () => {}) {
   for (let attempt = 0; ; attempt++) {
     let response;
@@ -66,11 +66,11 @@ async function request(url, options, onBusy = () => {}) {
       response = await fetch(url, options);
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new ServiceError("The service cannot be reached", { detail: "Is it still running?" });
+      throw new ServiceError("The service cannot be reached", { detail: "Check that it is running." });
     }
     if (response.ok) return response;
     const wait = retryAfter(response.headers.get("Retry-After"));
-    if (response.status !== 429 || attempt > 0 || wait > LONGEST_WAIT) {
+    if (response.status !== 429 || attempt > 0 || wait > MAX_WAIT) {
       throw await ServiceError.of(response);
     }
     onBusy(wait);
@@ -78,15 +78,15 @@ async function request(url, options, onBusy = () => {}) {
   }
 }
 
-/** The media type to post a file with; browsers leave it empty for some suffixes. */
+/** The media type of a file; browsers leave it empty for some suffixes. */
 export function mediaType(file) {
   const suffix = (file.name ?? "").split(".").pop().toLowerCase();
   return file.type || TYPES_BY_SUFFIX[suffix] || "application/octet-stream";
 }
 
 /**
- * Post a picture; the answer is the JSON of POST /compress.
- * @param {{onBusy?: (seconds: number) => void, token?: string}} [options] token: where one is asked for
+ * Upload a picture. @returns the JSON of POST /compress
+ * @param {{onBusy?: (seconds: number) => void, token?: string}} [options]
  */
 export async function compress(file, size, signal, { onBusy, token } = {}) {
   const headers = { "Content-Type": mediaType(file) };

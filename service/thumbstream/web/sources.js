@@ -1,8 +1,8 @@
-/** The ways in which a picture comes to the page: chosen, dropped, pasted. */
+/** Where pictures come from: the file dialog, drag and drop, the clipboard. */
 
 const isPicture = (file) => file.type === "" || file.type.startsWith("image/");
 
-/** A picture if there is one; else whatever file there is, for the service to judge. */
+/** The first picture, or else the first file, which the service may reject. */
 function best(files) {
   const list = [...(files ?? [])];
   return list.find(isPicture) ?? list[0];
@@ -12,7 +12,7 @@ function best(files) {
 export function wire(input, take) {
   input.addEventListener("change", () => {
     const file = best(input.files);
-    input.value = ""; // so that the same file can be chosen again
+    input.value = ""; // allows choosing the same file again
     if (file) take(file);
   });
 
@@ -21,7 +21,7 @@ export function wire(input, take) {
     if (file) take(file);
   });
 
-  let depth = 0; // dragenter and dragleave fire for every element on the way
+  let depth = 0; // dragenter and dragleave fire for every element
   const mark = (change) => {
     depth = Math.max(0, depth + change);
     document.body.classList.toggle("dragging", depth > 0);

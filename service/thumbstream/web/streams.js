@@ -1,6 +1,6 @@
 /**
- * Previews of one stream: decoded in this browser where its client knows the model that made the
- * stream, else by the service.
+ * Previews of one stream, decoded in this browser if the client has the weights of its model, or else
+ * by the service.
  */
 
 import { read } from "./pictures.js";
@@ -9,7 +9,7 @@ import { decode } from "./service.js";
 const CLIENT = "/client/";
 
 /**
- * @param {string} id @param {number} length bytes of the whole stream
+ * @param {string} id @param {number} length bytes of the complete stream
  * @returns {(bytes: number, signal: AbortSignal) => Promise<ImageData>} of the first bytes
  */
 export function previewsOf(id, length) {
@@ -17,8 +17,8 @@ export function previewsOf(id, length) {
     const client = await import(`${CLIENT}element.min.js`);
     const { averageColor, decodeInBackground, fetchThumb } = client;
     const stream = await fetchThumb(`/thumb/${id}`);
-    if (stream.length < length) return null; // the answer broke off
-    averageColor(stream); // refuses other models before the weights are fetched
+    if (stream.length < length) return null; // the response was interrupted
+    averageColor(stream); // throws for other models before the weights are fetched
     await decodeInBackground(stream);
     return async (bytes) => {
       const { data, width, height } = await decodeInBackground(stream.subarray(0, bytes));
@@ -28,8 +28,8 @@ export function previewsOf(id, length) {
   let opening;
   return async (bytes, signal) => {
     opening ??= open().catch(() => null);
-    const here = await opening;
+    const decodeLocally = await opening;
     signal.throwIfAborted();
-    return here ? here(bytes) : read(await decode(id, bytes, signal));
+    return decodeLocally ? decodeLocally(bytes) : read(await decode(id, bytes, signal));
   };
 }

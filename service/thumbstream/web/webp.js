@@ -1,9 +1,8 @@
 /**
- * The WebP file of a picture at a wanted number of bytes.
+ * The WebP file of a picture for a number of bytes.
  *
- * An encoder takes a quality, not a size, and a higher quality does not always give a longer
- * file. A thumbnail is tiny, so the plain way is also the exact one: encode it at every quality
- * once, and choose from the list.
+ * Encoders take a quality, not a size, and a higher quality does not always give a longer file. A
+ * thumbnail is tiny, so it is encoded once with every quality, and the best file is chosen.
  */
 
 const RIFF_HEADER = 12; // bytes: "RIFF", length of the rest, "WEBP"
@@ -16,14 +15,14 @@ export const QUALITIES = Array.from({ length: 100 }, (_, i) => i / 100);
 /**
  * Every distinct file length, ascending, each with the highest quality that gives it.
  * @param {(quality: number) => Promise<Blob>} encode
- * @returns {Promise<{bytes: number, quality: number, blob: Blob}[]>} empty: no WebP encoder here
+ * @returns {Promise<{bytes: number, quality: number, blob: Blob}[]>} empty without a WebP encoder
  */
-export async function ladder(encode, qualities = QUALITIES) {
+export async function encodeAll(encode, qualities = QUALITIES) {
   const byLength = new Map();
   for (const quality of qualities) {
     const blob = await encode(quality);
-    if (blob.type !== "image/webp") return []; // browsers without WebP answer with PNG
-    const file = bare(new Uint8Array(await blob.arrayBuffer()));
+    if (blob.type !== "image/webp") return []; // browsers without WebP return PNG
+    const file = stripMetadata(new Uint8Array(await blob.arrayBuffer()));
     byLength.set(file.length, {
       bytes: file.length,
       quality,
@@ -48,34 +47,33 @@ function chunksOf(file) {
 }
 
 /**
- * The file without what a thumbnail does not need: some browsers add a colour profile of several
- * hundred bytes. An opaque picture needs one chunk; a lossy one with alpha needs the extended
- * header, the alpha and the colours.
+ * The file without metadata: some browsers add a color profile of several hundred bytes. An opaque
+ * picture needs one chunk, a lossy picture with alpha the extended header, the alpha and the color.
  * @param {Uint8Array} file @returns {Uint8Array<ArrayBuffer>}
  */
-export function bare(file) {
+export function stripMetadata(file) {
   const chunks = chunksOf(file);
   const picture = chunks.get("VP8 ") ?? chunks.get("VP8L");
-  if (!picture) throw new RangeError("no picture in this WebP file");
-  const kept = [picture];
+  if (!picture) throw new RangeError("expected a WebP file, got one without a picture");
+  const chunksToKeep = [picture];
   if (chunks.has("ALPH")) {
     const header = Uint8Array.from(chunks.get("VP8X"));
-    header[CHUNK_HEADER] = ALPHA_FLAG; // and no other: the rest of what it announces is left out
-    kept.unshift(header, chunks.get("ALPH"));
+    header[CHUNK_HEADER] = ALPHA_FLAG; // the other chunks are removed
+    chunksToKeep.unshift(header, chunks.get("ALPH"));
   }
-  const length = kept.reduce((sum, chunk) => sum + chunk.length, RIFF_HEADER);
+  const length = chunksToKeep.reduce((sum, chunk) => sum + chunk.length, RIFF_HEADER);
   const out = new Uint8Array(length);
   out.set(file.subarray(0, RIFF_HEADER));
   new DataView(out.buffer).setUint32(4, length - 8, true); // what follows the first 8 bytes
   let at = RIFF_HEADER;
-  for (const chunk of kept) {
+  for (const chunk of chunksToKeep) {
     out.set(chunk, at);
     at += chunk.length;
   }
   return out;
 }
 
-/** The longest file of at most `budget` bytes; if there is none, the shortest file of all. */
+/** The longest file of at most `budget` bytes, or else the shortest one. */
 export function pick(files, budget) {
   return files.findLast((file) => file.bytes <= budget) ?? files[0];
 }

@@ -1,51 +1,37 @@
-/** The panel of the WebP files of one picture: of many qualities, the one nearest to the stream. */
+/** The panel of a WebP file: of many qualities, the file nearest to the stream in bytes. */
 
 import { read, webpEncoder } from "./pictures.js";
 import * as webp from "./webp.js";
 
 export class WebpPanel {
-  #files = null; // null until measured; [] where the browser has no encoder
+  #files = null; // null until encoded; [] if the browser has no encoder
   #reference = null; // ImageData
-  #bytes = null; // of the stream; null until there is one
+  #bytes = null; // of the stream, null until it is stored
 
   /**
    * @param {import("./panel.js").Panel} panel
    * @param {(picture: ImageData) => {ssim: number, psnr: number}} measure against the reference
-   * @param {() => void} changed there are new points
    * @param {AbortSignal} signal
    */
-  constructor(panel, measure, changed, signal) {
-    Object.assign(this, { panel, measure, changed, signal });
+  constructor(panel, measure, signal) {
+    Object.assign(this, { panel, measure, signal });
   }
 
-  /** `[bytes, ssim]` of the files that have been measured. */
-  get points() {
-    return (this.#files ?? [])
-      .filter((file) => file.score)
-      .map((file) => [file.bytes, file.score.ssim]);
-  }
-
-  /** Write the files of a picture, and measure them all; those of one before are forgotten. */
-  async refer(reference) {
+  /** Encode the files of a picture; they replace those of the previous one. */
+  async setReference(reference) {
     this.#reference = reference;
-    const files = await webp.ladder(webpEncoder(reference));
-    const current = () => reference === this.#reference && !this.signal.aborted;
-    if (!current()) return;
+    const files = await webp.encodeAll(webpEncoder(reference));
+    if (reference !== this.#reference || this.signal.aborted) return;
     this.#files = files;
     if (this.#bytes !== null) this.show(this.#bytes);
-    for (const file of files) {
-      await this.#open(file);
-      if (!current()) return;
-    }
-    this.changed();
   }
 
-  /** Show what comes nearest to a stream of so many bytes. */
+  /** Show the file nearest to a stream of `bytes` bytes. */
   async show(bytes) {
     this.#bytes = bytes;
     if (!this.#files) return;
     if (!this.#files.length) {
-      this.panel.say("This browser cannot write WebP files.");
+      this.panel.showMessage("This browser cannot encode WebP.");
       return;
     }
     const file = await this.#open(webp.pick(this.#files, bytes));

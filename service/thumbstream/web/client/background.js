@@ -1,5 +1,5 @@
 /**
- * Decodes away from the page's thread, in one worker for the whole page.
+ * Decodes away from the page's thread, in one worker per page.
  *
  * If module workers are missing, or a content security policy blocks them, the page's thread decodes
  * and yields every few milliseconds. It also repeats what failed in the worker, so that errors are of

@@ -1,4 +1,4 @@
-"""The demo page in a real Chromium, against the real service with the published model."""
+"""The landing page in Chromium, with a running service and the published model."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from playwright.sync_api import Browser, Page, Route, expect
 from thumbstream.codec import quality
 from thumbstream_models.evaluate import metrics
 
-PATIENCE_MS = 60_000
-"""For whatever the page has to do: a busy machine is slow, and a wrong page fails anyway."""
+TIMEOUT_MS = 60_000
+"""Long, because the machine may be busy; a wrong page fails anyway."""
 
 CLIENT = "thumbstream-1"
-"""A model whose streams the browser decodes."""
+"""The model that the browser decodes."""
 
 FINISHED = (
     "body:has(#bytes:enabled):has(#stream[aria-busy=false])"
@@ -34,19 +34,19 @@ Open = Callable[..., Page]
 
 @pytest.fixture
 def open_page(browser: Browser, service: str) -> Iterator[Open]:
-    """Open the page with the given context options; at the end it must have been quiet.
+    """Open the page with the given context options.
 
-    Quiet: no script error, and no request to another host.
+    There must be no script error and no request to another host.
     """
-    complaints: list[str] = []
+    errors: list[str] = []
     contexts = []
 
     def open_(width: int = 1280, height: int = 900, **options: str) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: _judge(request.url))
         page.goto(service)
         return page
@@ -54,17 +54,17 @@ def open_page(browser: Browser, service: str) -> Iterator[Open]:
     def _judge(url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("blob", "data") and f"{parts.scheme}://{parts.netloc}" != service:
-            complaints.append(f"asked {url}")
+            errors.append(f"requested {url}")
 
-    expect.set_options(timeout=PATIENCE_MS)
+    expect.set_options(timeout=TIMEOUT_MS)
     yield open_
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert errors == []
 
 
 def png(width: int = 96, height: int = 64) -> bytes:
-    """A synthetic picture: soft colours with a disk in front."""
+    """A synthetic picture: a disk on a gradient."""
     y, x = np.mgrid[0:height, 0:width]
     disk = np.hypot(x - width * 0.6, y - height * 0.45) < height * 0.3
     pixels = np.stack(
@@ -77,7 +77,7 @@ def png(width: int = 96, height: int = 64) -> bytes:
 
 
 def ball(width: int = 96, height: int = 64) -> Image.Image:
-    """The disk of `png` alone; around it nothing."""
+    """The disk of `png` on a transparent background."""
     y, x = np.mgrid[0:height, 0:width]
     picture = Image.open(io.BytesIO(png(width, height))).convert("RGBA")
     away = np.hypot(x - width * 0.6, y - height * 0.45) - height * 0.3
@@ -106,7 +106,7 @@ def numbers(page: Page, panel: str) -> list[str]:
 
 
 def pixels_of(page: Page, panel: str) -> NDArray[np.uint8]:
-    """What a panel shows: (H, W, 3) uint8."""
+    """The pixels of a panel: (H, W, 3) uint8."""
     return rgba_of(page, panel)[..., :3]
 
 
@@ -132,7 +132,7 @@ def length_of(page: Page) -> int:
     return int(page.locator("#ticks button").last.get_attribute("value") or 0)
 
 
-def test_a_generated_sample_is_compared(open_page: Open) -> None:
+def test_compares_a_generated_sample(open_page: Open) -> None:
     page = open_page()
     expect(page.locator("#compare")).to_be_hidden()
     page.click("#sample")
@@ -146,7 +146,7 @@ def test_a_generated_sample_is_compared(open_page: Open) -> None:
     assert numbers(page, "thumbhash")[0] == "21"
 
 
-def test_pictures_and_numbers_are_true(open_page: Open, service: str) -> None:
+def test_pixels_and_numbers_are_correct(open_page: Open, service: str) -> None:
     page = compared(open_page())
     identity = line(page, "id")
     with urllib.request.urlopen(f"{service}/decode/{identity}?bytes=64&format=png") as response:
@@ -161,12 +161,10 @@ def test_pictures_and_numbers_are_true(open_page: Open, service: str) -> None:
         ], panel
 
 
-def test_streams_that_the_client_knows_are_decoded_in_the_browser(
-    open_page: Open, service: str
-) -> None:
+def test_browser_decodes_the_published_model(open_page: Open, service: str) -> None:
     page = open_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(urlsplit(request.url).path))
     page.route(
         "**/compress*", lambda route: route.continue_(url=f"{route.request.url}&model={CLIENT}")
     )
@@ -174,14 +172,14 @@ def test_streams_that_the_client_knows_are_decoded_in_the_browser(
     page.locator("#ticks button").last.click()
     expect(page.locator("#stream dd").first).to_have_text(str(length_of(page)))
     expect(page.locator("#stream[aria-busy=false]")).to_be_visible()
-    assert asked.count(f"/thumb/{line(page, 'id')}") == 1
-    assert not any(path.startswith("/decode") for path in asked)
+    assert requested.count(f"/thumb/{line(page, 'id')}") == 1
+    assert not any(path.startswith("/decode") for path in requested)
     with urllib.request.urlopen(f"{service}/decode/{line(page, 'id')}?format=png") as response:
         decoded = np.asarray(Image.open(io.BytesIO(response.read())).convert("RGB"))
     np.testing.assert_allclose(pixels_of(page, "stream"), decoded.astype(float), atol=1)
 
 
-def test_the_lines_to_copy_work(open_page: Open, service: str) -> None:
+def test_lines_to_copy(open_page: Open, service: str) -> None:
     page = compared(open_page())
     identity = line(page, "id")
     assert len(identity) == 22
@@ -199,7 +197,7 @@ def test_the_lines_to_copy_work(open_page: Open, service: str) -> None:
     expect(page.locator("#status")).to_have_text("Id copied")
 
 
-def test_the_slider_goes_to_every_byte_by_keyboard(open_page: Open) -> None:
+def test_keyboard_reaches_every_byte(open_page: Open) -> None:
     page = compared(open_page())
     slider, count = page.get_by_role("slider", name="Bytes of the stream"), page.locator("#count")
     length = length_of(page)
@@ -219,7 +217,7 @@ def test_the_slider_goes_to_every_byte_by_keyboard(open_page: Open) -> None:
     expect(page.locator("#status")).to_contain_text(f"thumbstream {length} bytes, SSIM 0.")
 
 
-def test_webp_is_the_longest_file_that_fits_or_the_shortest(open_page: Open) -> None:
+def test_webp_is_the_longest_file_within_the_bytes_or_the_shortest(open_page: Open) -> None:
     page = compared(open_page())
     page.get_by_role("button", name="16 bytes").click()
     expect(page.locator("#webp .note")).to_contain_text("smallest file,")
@@ -232,7 +230,7 @@ def test_webp_is_the_longest_file_that_fits_or_the_shortest(open_page: Open) -> 
     assert smallest <= fitting <= max(smallest, length)
 
 
-def test_playing_ends_with_the_whole_stream(open_page: Open) -> None:
+def test_playback_ends_with_the_complete_stream(open_page: Open) -> None:
     page = compared(open_page())
     page.get_by_role("button", name="Watch it sharpen").click()
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
@@ -240,13 +238,13 @@ def test_playing_ends_with_the_whole_stream(open_page: Open) -> None:
     expect(page.get_by_role("button", name="Watch it sharpen")).to_be_visible()
 
 
-def test_with_less_motion_playing_takes_a_few_still_steps(open_page: Open) -> None:
+def test_playback_with_reduced_motion(open_page: Open) -> None:
     page = compared(open_page(reduced_motion="reduce"))
     page.evaluate(
         """() => {
           const count = document.getElementById("count");
-          window.seen = [];
-          new MutationObserver(() => window.seen.push(count.textContent))
+          window.texts = [];
+          new MutationObserver(() => window.texts.push(count.textContent))
             .observe(count, { childList: true });
         }"""
     )
@@ -254,10 +252,10 @@ def test_with_less_motion_playing_takes_a_few_still_steps(open_page: Open) -> No
     ticks = page.locator("#ticks button")
     expect(page.locator("#count")).to_have_text(f"{length_of(page)} bytes")
     steps = [f"{tick.get_attribute('value')} bytes" for tick in ticks.all()]
-    assert page.evaluate("window.seen") == steps
+    assert page.evaluate("window.texts") == steps
 
 
-def test_another_grid_is_another_stream_and_pixels_can_be_seen(open_page: Open) -> None:
+def test_grid_size_and_pixel_rendering(open_page: Open) -> None:
     page = compared(open_page())
     small = length_of(page), line(page, "id")
     page.get_by_role("radio", name="64").check(force=True)
@@ -272,7 +270,7 @@ def test_another_grid_is_another_stream_and_pixels_can_be_seen(open_page: Open) 
     expect(canvas).to_have_css("image-rendering", "pixelated")
 
 
-def test_a_refused_file_is_told_in_the_words_of_the_service(open_page: Open) -> None:
+def test_shows_the_problem_of_a_rejected_file(open_page: Open) -> None:
     page = open_page()
     with page.expect_response("**/compress*") as refusal:
         choose(page, b"no picture at all", "notes.png")
@@ -286,7 +284,7 @@ def test_a_refused_file_is_told_in_the_words_of_the_service(open_page: Open) -> 
     expect(page.locator("#alert")).to_be_hidden()
 
 
-def test_a_busy_service_is_asked_again(open_page: Open) -> None:
+def test_retries_a_busy_service(open_page: Open) -> None:
     page = open_page()
     tries: list[str] = []
 
@@ -302,18 +300,18 @@ def test_a_busy_service_is_asked_again(open_page: Open) -> None:
     expect(page.locator("#alert")).to_be_hidden()
 
 
-def test_a_format_that_the_browser_cannot_show_still_gets_its_stream(open_page: Open) -> None:
+def test_format_that_the_browser_cannot_decode(open_page: Open) -> None:
     page = open_page()
     tiff = io.BytesIO()
     Image.open(io.BytesIO(png())).save(tiff, "TIFF")
     choose(page, tiff.getvalue(), "scan.tiff", "image/tiff")
     page.wait_for_selector(FINISHED)
-    expect(page.locator("#original .instead")).to_contain_text("cannot show this format")
+    expect(page.locator("#original .message")).to_contain_text("cannot decode this format")
     assert pixels_of(page, "stream").shape == (21, 32, 3)
     assert numbers(page, "stream") == ["64", "\u2013", "\u2013"]
 
 
-def test_a_browser_without_a_webp_encoder_says_so(open_page: Open) -> None:
+def test_browser_without_a_webp_encoder(open_page: Open) -> None:
     page = open_page()
     page.evaluate(
         """() => {
@@ -324,10 +322,10 @@ def test_a_browser_without_a_webp_encoder_says_so(open_page: Open) -> None:
         }"""
     )
     compared(page)
-    expect(page.locator("#webp .instead")).to_have_text("This browser cannot write WebP files.")
+    expect(page.locator("#webp .message")).to_have_text("This browser cannot encode WebP.")
 
 
-def test_nothing_is_wider_than_the_screen(open_page: Open) -> None:
+def test_no_horizontal_overflow(open_page: Open) -> None:
     page = open_page()
 
     def overflowing() -> list[str]:
@@ -350,7 +348,7 @@ def test_nothing_is_wider_than_the_screen(open_page: Open) -> None:
     check()
 
 
-def test_moving_the_slider_moves_nothing_else(open_page: Open) -> None:
+def test_slider_does_not_shift_the_layout(open_page: Open) -> None:
     page = compared(open_page())
     places = """() => [...document.querySelectorAll(".panel, .frame, .control, .results")]
       .map((element) => JSON.stringify(element.getBoundingClientRect()))"""
@@ -361,8 +359,8 @@ def test_moving_the_slider_moves_nothing_else(open_page: Open) -> None:
         assert page.evaluate(places) == before
 
 
-def test_transparency_that_is_kept_shows(open_page: Open) -> None:
-    """With answers as a model with alpha gives them: what comes back has alpha, and is measured."""
+def test_transparent_stream(open_page: Open) -> None:
+    """With the responses of a model with alpha, whose previews are measured with their alpha."""
     page = open_page()
     page.route("**/client/**", lambda route: route.abort())  # so that the service decodes
     page.route("**/compress*", lambda route: _as_with_alpha(route))
@@ -374,12 +372,12 @@ def test_transparency_that_is_kept_shows(open_page: Open) -> None:
     assert (reference[..., 3] == 0).sum() > 200
     assert reference[..., 3].max() == 255
     for panel in ("stream", "webp"):
-        seen = rgba_of(page, panel)
-        assert seen[0, 0, 3] == 0, panel
-        assert seen[..., 3].max() == 255, panel
+        shown = rgba_of(page, panel)
+        assert shown[0, 0, 3] == 0, panel
+        assert shown[..., 3].max() == 255, panel
         assert numbers(page, panel)[1:] == [
-            f"{float(quality.ssim(reference, seen)):.3f}",
-            f"{float(quality.psnr(reference, seen)):.1f}",
+            f"{float(quality.ssim(reference, shown)):.3f}",
+            f"{float(quality.psnr(reference, shown)):.1f}",
         ], panel
     assert rgba_of(page, "thumbhash")[0, 0, 3] < 128
 
@@ -389,7 +387,7 @@ def _as_with_alpha(route: Route) -> None:
     route.fulfill(response=response, json={**response.json(), "alpha": True})
 
 
-def test_transparency_that_is_not_kept_lies_on_white(open_page: Open) -> None:
+def test_flattened_stream_is_on_white(open_page: Open) -> None:
     page = open_page()
     page.route(
         "**/compress*", lambda route: route.continue_(url=f"{route.request.url}&alpha=flatten")
@@ -405,7 +403,7 @@ def test_transparency_that_is_not_kept_lies_on_white(open_page: Open) -> None:
 def test_panels_have_the_aspect_ratio_of_the_picture(
     open_page: Open, width: int, height: int
 ) -> None:
-    """And not that of its few pixels."""
+    """Not that of the grid."""
     page = open_page()
     with page.expect_response("**/compress*") as answer:
         compared(page, png(width, height))
@@ -420,7 +418,7 @@ def test_panels_have_the_aspect_ratio_of_the_picture(
         assert max(fills) == pytest.approx(1, abs=0.01)
 
 
-def test_a_token_can_be_given_where_one_is_asked_for(open_page: Open) -> None:
+def test_asks_for_a_token(open_page: Open) -> None:
     page = open_page()
     shown: list[str | None] = []
 

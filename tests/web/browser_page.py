@@ -1,4 +1,4 @@
-"""Pages with ``<thumb-stream>`` in a real Chromium, and a server that answers as it is told."""
+"""Pages with ``<thumb-stream>`` in Chromium, and a server that interrupts its responses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, Route
 
-PATIENCE_MS = 60_000
-"""For whatever an element has to do: a busy machine is slow, and a wrong element fails anyway."""
+TIMEOUT_MS = 60_000
+"""Long, because the machine may be busy; a wrong element fails anyway."""
 
 WATCH = """
 window.events = [];
@@ -28,7 +28,7 @@ new PerformanceObserver((list) => {
   }
 }).observe({ type: "layout-shift", buffered: true });
 """
-"""Runs before the page: notes the elements' events, and what moves."""
+"""Runs before the page: records the events of the elements, and layout shifts."""
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>page</title>
@@ -39,38 +39,40 @@ PAGE = """<!doctype html>
 """
 
 
-class Shown:
-    """One page, what it asked for, and what its elements tell."""
+class BrowserPage:
+    """One page, its requests, and the events of its elements."""
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.set_default_timeout(TIMEOUT_MS)
         self.page.add_init_script(WATCH)
         self.origin = origin
-        self.asked: list[tuple[str, str | None]] = []
-        self.complaints: list[str] = []
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.requests: list[tuple[str, str | None]] = []
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         context.on(
             "request",
-            lambda r: self.asked.append(
+            lambda r: self.requests.append(
                 (r.url.removeprefix(origin), r.headers.get("range")),
             ),
         )
 
-    def open(self, body: str, *, style: str = "", client: str = "/client", csp: str = "") -> Shown:
-        """Show a page of this origin with these elements."""
+    def open(
+        self, body: str, *, style: str = "", client: str = "/client", csp: str = ""
+    ) -> BrowserPage:
+        """Open a page of this origin with these elements."""
         html = PAGE.format(body=body, style=style, client=client)
         headers = {"Content-Type": "text/html", **({"Content-Security-Policy": csp} if csp else {})}
         self.page.route("**/page.html", lambda route: route.fulfill(body=html, headers=headers))
         self.page.goto(f"{self.origin}/page.html", wait_until="domcontentloaded")
         return self
 
-    def answer(self, path: str, **answer: Any) -> None:
-        """Answer requests for a path of any host with this."""
-        self.page.route(path, lambda route: route.fulfill(**answer))
+    def fulfill(self, path: str, **response: Any) -> None:
+        """Respond to requests for a path of any host."""
+        self.page.route(path, lambda route: route.fulfill(**response))
 
     def hold(self, path: str) -> Callable[[], None]:
-        """Let no request for a path through until what is returned is called."""
+        """Delay the requests for a path until the returned function is called."""
         held: list[Route] = []
         open_: list[bool] = []
 
@@ -89,41 +91,41 @@ class Shown:
 
         return release
 
-    def until(self, condition: str, argument: Any = None) -> Shown:
+    def wait_until(self, condition: str, argument: Any = None) -> BrowserPage:
         """Wait until an expression of the page is true; ``(argument) => ..`` may be one."""
-        # wait_for_function() is refused by pages whose policy permits no eval().
-        deadline = time.monotonic() + PATIENCE_MS / 1000
-        while not self.ask(condition, argument):
-            assert time.monotonic() < deadline, f"never true: {condition}; {self.events()}"
+        # wait_for_function() fails on pages with a policy that blocks eval().
+        deadline = time.monotonic() + TIMEOUT_MS / 1000
+        while not self.evaluate(condition, argument):
+            assert time.monotonic() < deadline, f"still false: {condition}; {self.events()}"
             self.page.wait_for_timeout(20)
         return self
 
-    def complete(self) -> Shown:
-        """Wait until no element waits for anything, and nothing fades any more."""
-        return self.until(
+    def wait_complete(self) -> BrowserPage:
+        """Wait until all elements are complete and all animations have ended."""
+        return self.wait_until(
             """customElements.get("thumb-stream") &&
             [...document.querySelectorAll("thumb-stream")].every(
               (element) => element.complete && element.shadowRoot.getAnimations().length === 0)"""
         )
 
-    def ask(self, expression: str, argument: Any = None) -> Any:
+    def evaluate(self, expression: str, argument: Any = None) -> Any:
         """The value of an expression of the page."""
         return self.page.evaluate(expression, argument)
 
     def events(self) -> list[str]:
-        """`<id> <type>` of all elements, in their order."""
-        found: list[str] = self.ask("events")
+        """`<id> <type>` of all events, in order."""
+        found: list[str] = self.evaluate("events")
         return found
 
     def shifts(self) -> list[Any]:
-        """What moved: `[value, nodes]` each."""
-        self.ask("new Promise((go) => requestAnimationFrame(() => setTimeout(go, 50)))")
-        found: list[Any] = self.ask("shifts")
+        """The layout shifts: `[value, nodes]` each."""
+        self.evaluate("new Promise((go) => requestAnimationFrame(() => setTimeout(go, 50)))")
+        found: list[Any] = self.evaluate("shifts")
         return found
 
     def boxes(self) -> list[list[float]]:
         """`[width, height]` of all elements, in CSS pixels."""
-        found: list[list[float]] = self.ask(
+        found: list[list[float]] = self.evaluate(
             """[...document.querySelectorAll("thumb-stream")].map((element) => {
               const { width, height } = element.getBoundingClientRect();
               return [width, height];
@@ -132,8 +134,8 @@ class Shown:
         return found
 
     def pixels(self, identity: str) -> list[int]:
-        """RGBA of the preview that is painted; empty where there is none."""
-        found: list[int] = self.ask(
+        """RGBA of the painted preview; empty if there is none."""
+        found: list[int] = self.evaluate(
             """(id) => {
               const canvas = document.getElementById(id).shadowRoot.querySelector("canvas");
               if (!canvas?.width) return [];
@@ -144,8 +146,8 @@ class Shown:
         )
         return found
 
-    def names(self) -> list[str]:
-        """The names of all images that a screen reader meets."""
+    def image_names(self) -> list[str]:
+        """The accessible names of all images and texts."""
         session = self.page.context.new_cdp_session(self.page)
         nodes = session.send("Accessibility.getFullAXTree")["nodes"]
         return [
@@ -156,22 +158,22 @@ class Shown:
 
     def ranges(self, path: str) -> list[str | None]:
         """The Range fields of the requests for a path."""
-        return [span for asked, span in self.asked if asked == path]
+        return [span for url, span in self.requests if url == path]
 
 
-class Told:
-    """What a server does: it sends the first bytes of a stream, and then as it is told."""
+class PartialServer:
+    """Sends the first bytes of a stream, then waits for `resume`."""
 
     def __init__(self, stream: bytes) -> None:
         self.stream = stream
-        self.go_on = threading.Event()
-        self.gone = threading.Event()
-        """Set when a client leaves before its answer has ended."""
+        self.resume = threading.Event()
+        self.disconnected = threading.Event()
+        """Set when a client disconnects before its response has ended."""
 
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        how, _, count = request.path.strip("/").partition("/")
-        wanted = request.headers.get("Range", "bytes=0-").removeprefix("bytes=")
-        start, _, last = wanted.partition("-")
+    def respond(self, request: BaseHTTPRequestHandler) -> None:
+        mode, _, count = request.path.strip("/").partition("/")
+        requested = request.headers.get("Range", "bytes=0-").removeprefix("bytes=")
+        start, _, last = requested.partition("-")
         part = self.stream[int(start) : int(last) + 1 if last else None]
         request.send_response(206)
         request.send_header("Access-Control-Allow-Origin", "*")
@@ -182,17 +184,17 @@ class Told:
         request.end_headers()
         request.wfile.write(part[: int(count)])
         request.wfile.flush()
-        while not self.go_on.wait(0.02):
-            if _left(request):
-                self.gone.set()
+        while not self.resume.wait(0.02):
+            if _is_disconnected(request):
+                self.disconnected.set()
                 return
-        if how == "break":
+        if mode == "break":
             request.close_connection = True
         else:
             request.wfile.write(part[int(count) :])
 
 
-def _left(request: BaseHTTPRequestHandler) -> bool:
+def _is_disconnected(request: BaseHTTPRequestHandler) -> bool:
     request.connection.setblocking(False)
     try:
         return request.connection.recv(1) == b""
@@ -203,9 +205,9 @@ def _left(request: BaseHTTPRequestHandler) -> bool:
 
 
 @contextmanager
-def told(stream: bytes) -> Iterator[tuple[str, Told]]:
-    """``/stall/N`` sends N bytes, and the rest after `Told.go_on`; ``/break/N`` hangs up then."""
-    behaviour = Told(stream)
+def partial_server(stream: bytes) -> Iterator[tuple[str, PartialServer]]:
+    """``/stall/N`` sends N bytes, and the rest after `resume`; ``/break/N`` disconnects then."""
+    server_state = PartialServer(stream)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -217,19 +219,19 @@ def told(stream: bytes) -> Iterator[tuple[str, Told]]:
             self.end_headers()
 
         def do_GET(self) -> None:
-            behaviour.answer(self)
+            server_state.respond(self)
 
         def log_message(self, *_arguments: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", behaviour
+        yield f"http://127.0.0.1:{server.server_address[1]}", server_state
     finally:
-        behaviour.go_on.set()
+        server_state.resume.set()
         server.shutdown()
         thread.join()
         server.server_close()
