@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import distributed
 import pytest
 from bulk_harness import TIMEOUT_S, Bulk, make_pictures
 from cluster_harness import dask_scheduler, dask_worker, redis_of_three
@@ -36,6 +35,8 @@ async def values(url: str, keys: list[str]) -> list[bytes | None]:
 @pytest.mark.slow
 def test_a_lost_worker_loses_nothing(bulk: Bulk, tmp_path: Path) -> None:
     """The worker is stopped before the run starts, so it holds batches when it is killed."""
+    from distributed import Client  # an extra, which the quick tests do without
+
     paths = make_pictures(tmp_path / "in", PICTURES)
     environment = clean_environment()
     with ExitStack() as stack:
@@ -47,7 +48,7 @@ def test_a_lost_worker_loses_nothing(bulk: Bulk, tmp_path: Path) -> None:
             return worker.send_signal
 
         doomed = start_worker("doomed")
-        client = stack.enter_context(distributed.Client(address, set_as_default=False))
+        client = stack.enter_context(Client(address, set_as_default=False))
         client.wait_for_workers(1, timeout=TIMEOUT_S)
         doomed(signal.SIGSTOP)
         process = bulk.start("in", "--scheduler", address, "--results", "out.jsonl")
@@ -65,6 +66,7 @@ def test_a_lost_worker_loses_nothing(bulk: Bulk, tmp_path: Path) -> None:
     assert streams[7] == thumbstream.encode(paths[7])
 
 
+@pytest.mark.slow
 def test_no_scheduler_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +77,7 @@ def test_no_scheduler_is_an_error(
     assert f"no Dask scheduler answers at {address}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_rejects_a_scheduler_of_another_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
