@@ -56,6 +56,9 @@ QUICK_TESTS = tests/codec tests/images tests/storage tests/service tests/workers
 	tests/test_cli.py tests/test_docs.py tests/test_library.py tests/test_page_budget.py \
 	tests/test_transparency.py
 
+# Tests of optional extras among them: OpenTelemetry, Dask.
+EXTRA_TESTS = tests/service/test_tracing.py tests/bulk/test_cluster.py
+
 .PHONY: help install run develop test test-rest test-all faults check check-client check-containers \
 	fuzz audit format wheel bench-rd bench-http bench-client scenarios report train clean
 
@@ -70,7 +73,8 @@ run: $(INSTALLED) ## Start the service and its demo page (HOST=127.0.0.1 PORT=80
 develop: $(DEVELOPER) ## Install what all tests, the checks and the training need
 
 test: $(TESTER) ## Run the quick tests: no PyTorch, browser or nginx (PYTEST="-k name" to choose)
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow" $(QUICK_TESTS) $(PYTEST)
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow" $(QUICK_TESTS) \
+	  $(addprefix --ignore=,$(EXTRA_TESTS)) $(PYTEST)
 	$(NODE) --test $(sort $(wildcard tests/web/*.test.js tests/web/*.test.mjs))
 
 test-rest: $(DEVELOPER) ## Run all other tests: slow ones, models, browser, CDN, faults, load
@@ -78,8 +82,8 @@ test-rest: $(DEVELOPER) ## Run all other tests: slow ones, models, browser, CDN,
 	  || echo "The tests of the pages are skipped until it is installed." >&2
 	@.ci/need nginx-light nginx || echo "The tests of the CDN are skipped until it is installed." >&2
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m slow $(QUICK_TESTS) $(PYTEST)
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile \
-	  $(addprefix --ignore=,$(QUICK_TESTS)) tests $(PYTEST)
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(EXTRA_TESTS) \
+	  $(filter-out $(QUICK_TESTS),$(patsubst %/,%,$(wildcard tests/*/ tests/test_*.py))) $(PYTEST)
 
 test-all: test test-rest ## Run every test
 
