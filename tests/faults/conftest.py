@@ -1,4 +1,4 @@
-"""Where the tests of faults find each other, and the stand-ins of the service's tests."""
+"""Fixtures of the fault tests; they share modules with the tests of the service."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fault_rounds() -> int:
-    """How often a test kills what it kills; FAULT_ROUNDS=20 for a longer run."""
+    """How often a test repeats its fault; FAULT_ROUNDS=20 for a longer run."""
     return int(os.environ.get("FAULT_ROUNDS", "1"))

@@ -26,6 +26,6 @@ def service_process(folder: Path, store: str) -> Service:
 
 @asynccontextmanager
 async def users_of(process: Service) -> AsyncIterator[Users]:
-    """Users who reach the service through its port."""
+    """Users of the service on its port."""
     async with httpx.AsyncClient(base_url=process.url, timeout=30) as http:
         yield Users(http)

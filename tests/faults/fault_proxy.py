@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that does to a connection what networks do.
+"""A TCP proxy on loopback with the faults of networks.
 
 async with FaultProxy(server_port) as proxy:
     proxy.delay = 2.0          # every piece arrives two seconds later, in both directions
@@ -6,8 +6,8 @@ async with FaultProxy(server_port) as proxy:
     proxy.cut_after = 10       # each connection is reset after 10 bytes of answers
     proxy.refuse = True        # new connections are reset at once
     proxy.reset()              # all connections are reset
-    proxy.half_open()          # the server forgets all connections, and nobody tells the client
-    proxy.heal()               # new connections are good again; old ones as far as they can be
+    proxy.half_open()          # the server closes all connections, and the client is not notified
+    proxy.heal()               # new connections work again; old ones as far as possible
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Link:
-    """One connection: its two ends, and what has become of it."""
+    """One connection: its two ends and its state."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.client = client
@@ -32,11 +32,11 @@ class Link:
         self.answered = 0
         """Bytes that went back to the client."""
         self.forgotten = False
-        """Half-open: the server's end is closed, the client's end hears nothing more."""
+        """Half-open: the server's end is closed, the client's end receives nothing more."""
 
 
 class FaultProxy:
-    """Passes on between its own port and ``server_port``, both on 127.0.0.1."""
+    """Forwards between its own port and ``server_port``, both on 127.0.0.1."""
 
     def __init__(self, server_port: int) -> None:
         self.port = 0
@@ -69,13 +69,13 @@ class FaultProxy:
             self._reset(link)
 
     def half_open(self) -> None:
-        """Close the server's side of every connection; the client's side just falls silent."""
+        """Close the server's side of every connection; the client's side receives nothing."""
         for link in self._links:
             link.forgotten = True
             link.server.transport.abort()
 
     def heal(self) -> None:
-        """Be a good network again."""
+        """Stop all faults."""
         self.delay, self.cut_after, self.refuse, self.black_hole = 0.0, None, False, False
 
     async def __aenter__(self) -> FaultProxy:
@@ -117,7 +117,7 @@ class FaultProxy:
                 self._pass_on(link, reader, server), self._pass_on(link, answers, client)
             )
         except asyncio.CancelledError:
-            pass  # the proxy closes; asyncio's streams would log what they are told
+            pass  # the proxy closes; asyncio's streams would log their cancellation
         finally:
             self._links.discard(link)
             abort(client)
@@ -145,7 +145,7 @@ class FaultProxy:
                     return
         await self._passable.wait()
         if link.forgotten and answers:
-            return  # the server's end is gone, and the client does not learn it
+            return  # the server's end is gone, and the client is not notified
         writer.close()
 
     @staticmethod

@@ -82,7 +82,7 @@ class Users:
         return False
 
     async def read(self, key: str) -> bool:
-        """Get a stream that was acknowledged; whether it came, whole and right."""
+        """Get an acknowledged stream; returns whether it was served unchanged."""
         answer = await self.http.get(f"/thumb/{key}")
         if answer.status_code == 200:
             assert identify(answer.content) == key
@@ -93,7 +93,7 @@ class Users:
         return False
 
     async def lost(self) -> list[str]:
-        """The acknowledged streams that are not there, or not what they were."""
+        """The acknowledged streams that are missing or damaged."""
         lost = []
         for start in range(0, len(self.acknowledged), BATCH):
             keys = self.acknowledged[start : start + BATCH]
@@ -117,7 +117,7 @@ class Users:
 
     @asynccontextmanager
     async def load(self, uploaders: int = 4, readers: int = 4) -> AsyncIterator[None]:
-        """Uploads and reads all the while; an answer that is neither right nor a problem fails."""
+        """Uploads and reads in the background; other responses than right or problem ones fail."""
         tasks = [asyncio.create_task(self._uploading()) for _ in range(uploaders)]
         tasks += [asyncio.create_task(self._reading()) for _ in range(readers)]
         try:
@@ -154,7 +154,7 @@ def split(batch: bytes) -> list[bytes]:
 
 
 async def until(condition: Any, seconds: float = 30.0) -> None:
-    """Wait for a condition, plain or to be awaited, that something else brings about."""
+    """Wait until ``condition``, a function or coroutine function, is true."""
     async with asyncio.timeout(seconds):
         while True:
             result = condition()

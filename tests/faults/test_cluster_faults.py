@@ -31,36 +31,36 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
         cluster.stop()
 
 
-async def test_a_primary_that_dies_is_replaced_and_the_service_finds_its_heir(
-    cluster: RedisCluster, fault_rounds: int
-) -> None:
+async def test_failover_of_a_killed_primary(cluster: RedisCluster, fault_rounds: int) -> None:
     for round_ in range(fault_rounds):
-        # The heir of the first round is the victim of the second, and so on.
-        victim, heir = (cluster.members[i] for i in ((0, 3) if round_ % 2 == 0 else (3, 0)))
-        await one_failover(cluster, victim, heir)
+        # The replica of the first round is the primary of the second, and so on.
+        primary, replica = (cluster.members[i] for i in ((0, 3) if round_ % 2 == 0 else (3, 0)))
+        await one_failover(cluster, primary, replica)
 
 
-async def one_failover(cluster: RedisCluster, victim: ClusterMember, heir: ClusterMember) -> None:
+async def one_failover(
+    cluster: RedisCluster, primary: ClusterMember, replica: ClusterMember
+) -> None:
     slots = cluster.slots_of(0)
 
-    def orphaned(keys: list[str]) -> list[str]:
+    def unavailable(keys: list[str]) -> list[str]:
         return [key for key in keys if key_slot((KEY_PREFIX + key).encode()) in slots]
 
     async with service(cluster.url) as users:
         async with users.load():
-            await until(lambda: len(orphaned(users.acknowledged)) > 20)
+            await until(lambda: len(unavailable(users.acknowledged)) > 20)
             certain = list(users.acknowledged)
-            offset = victim.replication("master_repl_offset")
-            await until(lambda: heir.replication("slave_repl_offset") >= offset)
-            victim.stop()
+            offset = primary.replication("master_repl_offset")
+            await until(lambda: replica.replication("slave_repl_offset") >= offset)
+            primary.stop()
             died = time.monotonic()
             refused = users.refused_uploads
             await until(lambda: users.refused_uploads > refused)
             count = len(users.acknowledged)
             assert await users.healthy()
-            await until(lambda: users.read(orphaned(certain)[0]))
+            await until(lambda: users.read(unavailable(certain)[0]))
             reads_after = time.monotonic() - died
-            await until(lambda: orphaned(users.acknowledged[count:]))
+            await until(lambda: unavailable(users.acknowledged[count:]))
             writes_after = time.monotonic() - died
             await until(users.ready)
         lost = await users.lost()
@@ -72,14 +72,14 @@ async def one_failover(cluster: RedisCluster, victim: ClusterMember, heir: Clust
         )
         # What the primary acknowledged and had not passed on yet is lost with it, and nothing else.
         assert not set(lost) & set(certain)
-        assert orphaned(lost) == lost
-    await asyncio.to_thread(victim.start)
+        assert unavailable(lost) == lost
+    await asyncio.to_thread(primary.start)
     await asyncio.to_thread(
-        wait_until, lambda: victim.replication("master_link_status") == "up", "the replica is back"
+        wait_until, lambda: primary.replication("master_link_status") == "up", "the replica is back"
     )
 
 
-async def test_the_slots_of_the_living_are_served_while_a_primary_is_dead(
+async def test_other_slots_are_served_while_a_primary_is_down(
     cluster: RedisCluster,
 ) -> None:
     """Without replicas that could take over: nothing of a whole Cluster is lost but its part."""

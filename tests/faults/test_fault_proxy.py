@@ -53,7 +53,7 @@ async def connect(proxy: FaultProxy) -> Client:
     return Client(*await asyncio.open_connection("127.0.0.1", proxy.port))
 
 
-async def test_a_good_network(proxy: FaultProxy) -> None:
+async def test_without_faults(proxy: FaultProxy) -> None:
     client = await connect(proxy)
     assert await client.says(b"hello") == b"hello"
     assert proxy.accepted == 1
@@ -84,7 +84,7 @@ async def test_reset(proxy: FaultProxy) -> None:
     assert await (await connect(proxy)).says(b"again") == b"again"
 
 
-async def test_black_hole_holds_back_what_was_sent(proxy: FaultProxy) -> None:
+async def test_black_hole_delays_data(proxy: FaultProxy) -> None:
     client = await connect(proxy)
     proxy.black_hole = True
     assert await client.says(b"where are you") == b""

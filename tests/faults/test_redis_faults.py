@@ -35,14 +35,14 @@ async def both_served(users: Users) -> None:
 
 
 def fill(plain: redis.Redis) -> None:
-    """Leave no room, not even for a small stream."""
+    """Leave no space, not even for a small stream."""
     for size in (50_000, 1_000, 10):
         with suppress(redis.exceptions.OutOfMemoryError):
             for number in itertools.count():
                 plain.set(f"ballast-{size}-{number}", bytes(size))
 
 
-async def test_killed_and_restarted_under_load_nothing_acknowledged_is_lost(
+async def test_restart_under_load_loses_no_acknowledged_stream(
     start_redis: StartRedis, fault_rounds: int
 ) -> None:
     server = start_redis(options=DURABLE)
@@ -65,7 +65,7 @@ async def test_killed_and_restarted_under_load_nothing_acknowledged_is_lost(
     server.stop()
 
 
-async def test_a_redis_that_is_not_there_at_the_start_is_used_when_it_comes(
+async def test_late_redis_is_used_once_it_starts(
     start_redis: StartRedis,
 ) -> None:
     server = start_redis(options=DURABLE)
@@ -83,7 +83,7 @@ async def test_a_redis_that_is_not_there_at_the_start_is_used_when_it_comes(
 EVICTS = ("--maxmemory", "16mb", "--maxmemory-policy", "allkeys-lru")
 
 
-async def test_a_redis_that_would_evict_stops_the_start(start_redis: StartRedis) -> None:
+async def test_evicting_redis_prevents_startup(start_redis: StartRedis) -> None:
     server = start_redis(options=EVICTS)
     with pytest.raises(EvictingStoreError, match="allkeys-lru"):
         async with service(server.url):
@@ -91,7 +91,7 @@ async def test_a_redis_that_would_evict_stops_the_start(start_redis: StartRedis)
     server.stop()
 
 
-async def test_a_redis_that_comes_later_and_would_evict_is_not_ready(
+async def test_late_evicting_redis_is_not_ready(
     start_redis: StartRedis,
 ) -> None:
     server = start_redis(options=EVICTS)
@@ -107,7 +107,7 @@ async def test_a_redis_that_comes_later_and_would_evict_is_not_ready(
     server.stop()
 
 
-async def test_a_primary_that_may_not_write_alone_refuses(start_redis: StartRedis) -> None:
+async def test_primary_without_replicas_rejects_uploads(start_redis: StartRedis) -> None:
     server = start_redis(options=("--min-replicas-to-write", "1"))
     async with service(server.url) as users:
         assert not await users.upload()
@@ -115,7 +115,7 @@ async def test_a_primary_that_may_not_write_alone_refuses(start_redis: StartRedi
     server.stop()
 
 
-async def test_connections_that_are_reset_are_made_anew_unseen(redis_url: str) -> None:
+async def test_reset_connections_are_replaced(redis_url: str) -> None:
     port = int(redis_url.rpartition(":")[2])
     async with FaultProxy(port) as proxy, service(f"redis://127.0.0.1:{proxy.port}") as users:
         for _ in range(20):
@@ -125,7 +125,7 @@ async def test_connections_that_are_reset_are_made_anew_unseen(redis_url: str) -
         assert await users.lost() == []
 
 
-async def test_half_open_connections_cost_one_patience(redis_url: str) -> None:
+async def test_half_open_connections_cost_one_timeout(redis_url: str) -> None:
     port = int(redis_url.rpartition(":")[2])
     async with FaultProxy(port) as proxy, service(f"redis://127.0.0.1:{proxy.port}") as users:
         assert await users.upload()
@@ -134,7 +134,7 @@ async def test_half_open_connections_cost_one_patience(redis_url: str) -> None:
         assert await users.upload()
 
 
-async def test_a_black_hole_is_a_problem_in_time_and_recovers(redis_url: str) -> None:
+async def test_black_hole_times_out_and_recovers(redis_url: str) -> None:
     port = int(redis_url.rpartition(":")[2])
     async with (
         FaultProxy(port) as proxy,
@@ -151,7 +151,7 @@ async def test_a_black_hole_is_a_problem_in_time_and_recovers(redis_url: str) ->
         assert await users.lost() == []
 
 
-async def test_two_seconds_of_latency_are_borne(redis_url: str) -> None:
+async def test_two_seconds_of_latency_are_tolerated(redis_url: str) -> None:
     port = int(redis_url.rpartition(":")[2])
     async with FaultProxy(port) as proxy, service(f"redis://127.0.0.1:{proxy.port}") as users:
         for _ in range(20):
@@ -172,7 +172,7 @@ async def test_two_seconds_of_latency_are_borne(redis_url: str) -> None:
         assert await users.upload()
 
 
-async def test_answers_cut_in_the_middle_are_asked_again(redis_url: str) -> None:
+async def test_cut_replies_are_not_served(redis_url: str) -> None:
     port = int(redis_url.rpartition(":")[2])
     async with FaultProxy(port) as proxy, service(f"redis://127.0.0.1:{proxy.port}") as users:
         for _ in range(10):
@@ -183,7 +183,7 @@ async def test_answers_cut_in_the_middle_are_asked_again(redis_url: str) -> None
         assert await users.lost() == []
 
 
-async def test_an_answer_that_comes_too_late_is_nobody_elses(redis_url: str) -> None:
+async def test_late_reply_is_not_delivered_to_next_request(redis_url: str) -> None:
     port = int(redis_url.rpartition(":")[2])
     async with FaultProxy(port) as proxy:
         store = RedisStore(
@@ -203,12 +203,12 @@ async def test_an_answer_that_comes_too_late_is_nobody_elses(redis_url: str) -> 
         await store.close()
 
 
-async def test_a_read_only_replica_serves_reads_and_refuses_writes(start_redis: StartRedis) -> None:
+async def test_read_only_replica_serves_reads_and_rejects_uploads(start_redis: StartRedis) -> None:
     server = start_redis()
     async with service(server.url) as users:
         assert await users.upload()
         with redis.Redis(port=server.port) as plain:
-            plain.replicaof("127.0.0.1", 1)  # a primary that nobody reaches
+            plain.replicaof("127.0.0.1", 1)  # an unreachable primary
             assert not await users.upload()
             assert await users.read(users.acknowledged[0])
             assert await users.healthy()
@@ -217,7 +217,7 @@ async def test_a_read_only_replica_serves_reads_and_refuses_writes(start_redis: 
     server.stop()
 
 
-async def test_a_primary_that_became_a_replica_is_left_for_the_new_one(
+async def test_demoted_primary_is_left_for_the_new_one(
     start_redis: StartRedis,
 ) -> None:
     old, new = start_redis(), start_redis()
@@ -237,7 +237,7 @@ async def test_a_primary_that_became_a_replica_is_left_for_the_new_one(
     new.stop()
 
 
-async def test_a_full_redis_is_507_until_there_is_room(start_redis: StartRedis) -> None:
+async def test_full_redis_is_507_until_there_is_space(start_redis: StartRedis) -> None:
     server = start_redis(options=("--maxmemory", "3mb"))
     async with service(server.url) as users:
         assert await users.upload()

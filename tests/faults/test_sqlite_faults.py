@@ -30,7 +30,7 @@ async def upload_until_it_dies(users: Users) -> None:
             await users.upload()
 
 
-async def test_a_service_killed_in_the_middle_of_uploads_loses_and_tears_nothing(
+async def test_sigkill_during_uploads_loses_no_acknowledged_stream(
     tmp_path: Path, fault_rounds: int
 ) -> None:
     path = tmp_path / "thumbs.db"
@@ -54,7 +54,7 @@ async def test_a_service_killed_in_the_middle_of_uploads_loses_and_tears_nothing
     assert [key for key, stream in rows if identify(stream) != key] == []
 
 
-async def test_service_processes_share_a_file_and_one_dies(tmp_path: Path) -> None:
+async def test_processes_share_a_file_and_one_is_killed(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/thumbs.db"
     processes = [service_process(tmp_path, store) for _ in range(2)]
     await asyncio.gather(*(asyncio.to_thread(process.start) for process in processes))
@@ -89,7 +89,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-async def test_a_full_disk_is_507_until_there_is_room(small_disk: Path) -> None:
+async def test_full_disk_is_507_until_there_is_space(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     async with service(f"sqlite:///{small_disk}/thumbs.db", measure_curves=False) as users:
         assert await users.upload()
@@ -110,40 +110,40 @@ async def test_a_full_disk_is_507_until_there_is_room(small_disk: Path) -> None:
         assert await later.lost() == []
 
 
-async def test_a_file_that_may_not_grow_is_full_and_grows_when_it_may(tmp_path: Path) -> None:
+async def test_file_size_limit_raises_store_full_until_it_is_raised(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "thumbs.db", max_bytes=64 * 1024)
     await store.open()
-    kept = []
+    stored = []
 
     async def fill() -> None:
         for number in range(100):
             await store.put(f"{number}", bytes(2000))
-            kept.append(f"{number}")
+            stored.append(f"{number}")
 
     with pytest.raises(StoreFullError):
         await fill()
-    assert await store.get_many(kept) == [bytes(2000)] * len(kept)
+    assert await store.get_many(stored) == [bytes(2000)] * len(stored)
     writer = store._writer
     assert writer is not None
     await store._on_thread(lambda: writer.execute("PRAGMA max_page_count = 1000000"))
-    assert await store.put("more", b"room") is True
+    assert await store.put("more", b"space") is True
     await store.close()
 
 
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:
-    """A folder, seen with the rights of somebody who is not root: root may write everywhere."""
+    """A folder, without the rights of root, who may write everywhere."""
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
-    nobody = 65534
+    user = 65534
     if os.geteuid() == 0:
-        os.chown(folder, nobody, nobody)
-        os.seteuid(nobody)
+        os.chown(folder, user, user)
+        os.seteuid(user)
     yield folder
     os.seteuid(os.getuid())
     shutil.rmtree(folder)
 
 
-async def test_a_file_without_the_right_to_write_stops_the_start_and_is_not_touched(
+async def test_read_only_file_prevents_startup_and_is_not_changed(
     unprivileged: Path,
 ) -> None:
     path = unprivileged / "thumbs.db"
@@ -170,7 +170,7 @@ async def store_works(path: Path) -> None:
     await store.close()
 
 
-async def test_a_lock_held_elsewhere_refuses_writes_in_time_and_reads_go_on(
+async def test_foreign_lock_times_out_uploads_and_reads_continue(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "thumbs.db"

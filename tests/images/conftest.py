@@ -1,4 +1,4 @@
-"""Pictures of four coloured quarters, whose reduction is known without computing it."""
+"""Pictures of four colored quarters, whose reduction is known without computing it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ RED, GREEN, BLUE, GREY = (220, 30, 40), (20, 180, 60), (30, 50, 200), (120, 120,
 WIDTH, HEIGHT = 96, 72
 
 
-def quarters_of(colours: Any) -> NDArray[np.uint8]:
+def quarters_of(colors: Any) -> NDArray[np.uint8]:
     """(72, 96, 3): top left, top right, bottom left, bottom right."""
     picture = np.empty((HEIGHT, WIDTH, 3), np.uint8)
     middle_y, middle_x = HEIGHT // 2, WIDTH // 2
-    picture[:middle_y, :middle_x], picture[:middle_y, middle_x:] = colours[0], colours[1]
-    picture[middle_y:, :middle_x], picture[middle_y:, middle_x:] = colours[2], colours[3]
+    picture[:middle_y, :middle_x], picture[:middle_y, middle_x:] = colors[0], colors[1]
+    picture[middle_y:, :middle_x], picture[middle_y:, middle_x:] = colors[2], colors[3]
     return picture
 
 
@@ -55,7 +55,7 @@ def save() -> Callable[..., bytes]:
 
 @pytest.fixture
 def centres() -> Callable[[NDArray[np.uint8]], list[list[int]]]:
-    """Colour in the middle of each quarter: top left, top right, bottom left, bottom right."""
+    """Color in the middle of each quarter: top left, top right, bottom left, bottom right."""
 
     def measure(pixels: NDArray[np.uint8]) -> list[list[int]]:
         rows, columns = pixels.shape[0], pixels.shape[1]

@@ -1,4 +1,4 @@
-"""Transparency that is kept: what is really transparent, without fringes, in every mode."""
+"""Transparency: no fringes, dropped where the picture is opaque, in every mode."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def disc(hidden: tuple[int, int, int], side: int = 480) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("hidden", [(0, 0, 0), (255, 255, 255), (0, 255, 0)])
 @pytest.mark.parametrize("size", [16, 32, 64])
 def test_no_fringes(hidden: tuple[int, int, int], size: int) -> None:
-    """Wherever something of the disc shows it is red: colours that alpha hides do not count."""
+    """Every visible pixel of the disc is red: colors that alpha hides do not count."""
     pixels = reduce_to_grid(Image.fromarray(disc(hidden)), size, alpha=True).pixels
     assert pixels.shape == (size, size, 4)
     alpha = pixels[..., 3]
-    assert ((alpha > 8) & (alpha < 247)).sum() > size / 2  # there is an edge to speak of
+    assert ((alpha > 8) & (alpha < 247)).sum() > size / 2  # the edge is soft
     # Premultiplied samples of 8 bits: half a level each way, divided by alpha again.
     error = np.abs(pixels[..., :3].astype(float) - RED).max(-1)
     assert (error[alpha > 0] <= 1 + 255 / alpha[alpha > 0]).all()
 
 
-def test_what_is_hidden_is_not_told() -> None:
+def test_hidden_colors_do_not_change_the_result() -> None:
     grids = [
         reduce_to_grid(Image.fromarray(disc(hidden)), 32, alpha=True).pixels
         for hidden in ((0, 0, 0), (255, 255, 255))
@@ -50,8 +50,8 @@ def test_what_is_hidden_is_not_told() -> None:
     np.testing.assert_array_equal(*grids)
 
 
-def test_the_grid_has_the_alpha_of_the_picture() -> None:
-    """Its mean is kept, and so is what shows over any background."""
+def test_grid_has_the_alpha_of_the_picture() -> None:
+    """Its mean is preserved, and so is the picture over any background."""
     source = disc((0, 0, 255)).astype(float)
     pixels = reduce_to_grid(Image.fromarray(source.astype(np.uint8)), 32, alpha=True).pixels
     assert abs(pixels[..., 3].mean() - source[..., 3].mean()) < 1
@@ -63,7 +63,7 @@ def test_the_grid_has_the_alpha_of_the_picture() -> None:
         assert abs(seen[0] - seen[1]) < 1
 
 
-def test_flattened_unless_it_is_asked_for() -> None:
+def test_flattened_by_default() -> None:
     picture = Image.fromarray(disc((0, 0, 0)))
     flat = reduce_to_grid(picture, 32).pixels
     assert flat.shape == (32, 32, 3)
@@ -71,7 +71,7 @@ def test_flattened_unless_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("alpha", [255, 254, 250])
-def test_alpha_that_nobody_sees_is_none(alpha: int) -> None:
+def test_nearly_opaque_alpha_is_dropped(alpha: int) -> None:
     pixels = disc((9, 9, 9))
     pixels[..., 3] = alpha
     kept = reduce_to_grid(Image.fromarray(pixels), 32, alpha=True).pixels
@@ -81,7 +81,7 @@ def test_alpha_that_nobody_sees_is_none(alpha: int) -> None:
     assert np.abs(kept.astype(int) - opaque).max() <= 2
 
 
-def test_opaque_pictures_come_out_as_ever(quarters: Image.Image, save: Save) -> None:
+def test_opaque_pictures_are_unchanged(quarters: Image.Image, save: Save) -> None:
     for mode in ("RGB", "RGBA", "L", "P", "LA"):
         data = save(quarters.convert(mode), "PNG")
         expected = thumbnail(save(quarters.convert(mode).convert("RGB"), "PNG"), 32).pixels
@@ -127,7 +127,7 @@ def test_other_modes_with_alpha(mode: str) -> None:
     assert (pixels[0, 0, 3], pixels[16, 16, 3]) == (0, 255)
 
 
-def test_a_transparent_colour_of_16_bits(save: Save) -> None:
+def test_transparent_color_of_16_bits(save: Save) -> None:
     samples = np.full((64, 64), 40000, np.uint16)
     samples[:, :32] = 12345
     picture = Image.fromarray(samples)
@@ -138,7 +138,7 @@ def test_a_transparent_colour_of_16_bits(save: Save) -> None:
     assert (pixels[:, 20:, 3] == 255).all()
 
 
-def test_turned_upright_with_its_alpha() -> None:
+def test_alpha_is_turned_upright() -> None:
     pixels = disc((0, 0, 0))[:, :240]
     picture = Image.fromarray(pixels)
     picture.getexif()[0x0112] = 6

@@ -1,4 +1,4 @@
-"""Small files that would cost much: refused, or decoded within the memory that is documented."""
+"""Small files that would be costly: refused, or decoded within the documented memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def within(file: bytes, place: int, filling: bytes, length: int = LONG) -> bytes:
-    """``file`` with ``filling`` at ``place``, so often that it is about ``length`` bytes long."""
+    """``file`` with ``filling`` repeated at ``place``, about ``length`` bytes long."""
     return file[:place] + filling * (length // len(filling)) + file[place:]
 
 
@@ -93,7 +93,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], type[IngestError] | None]] = {
     ),
     "jpeg-scan": (
         lambda: within(picture("JPEG", progressive=True), -2, b"\xff"),
-        None,  # damage behind the picture is nobody's business, but must not be searched for hours
+        None,  # damage after the picture is ignored, but must not take hours to skip
     ),
     "gif-comments": (lambda: within(*gif(), b"!\xfe\1a\0"), InvalidImageError),
     "gif-sub-blocks": (
@@ -116,13 +116,13 @@ def bombs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_what_would_cost_much_is_refused(name: str, bombs: dict[str, Path]) -> None:
+def test_costly_files_are_refused(name: str, bombs: dict[str, Path]) -> None:
     error = BOMBS[name][1]
     with pytest.raises(error) if error else nullcontext():
         thumbnail(bombs[name].read_bytes(), 32)
 
 
-def test_what_is_a_little_unusual_is_not() -> None:
+def test_unusual_files_are_read() -> None:
     file, start = gif()
     for kept in (
         within(picture("JPEG"), 2, b"\xff\xe1\0\2", 4 * (MAX_SEGMENTS - 20)),
@@ -153,7 +153,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 
 
 def peak(warm: Path, *names: Path) -> int:
-    """Bytes by which decoding these files lets a process grow that has decoded ``warm``."""
+    """Bytes by which a process that has decoded ``warm`` grows when it decodes these files."""
     command = [sys.executable, "-c", MEASURE, str(warm), *map(str, names)]
     environment = {"PYTHONPATH": ":".join(sys.path)}
     ran = subprocess.run(
@@ -162,9 +162,7 @@ def peak(warm: Path, *names: Path) -> int:
     return int(ran.stdout)
 
 
-def test_refusing_them_takes_no_more_than_reading_them(
-    bombs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_refusal_takes_no_more_memory_than_the_file(bombs: dict[str, Path], tmp_path: Path) -> None:
     warm = tmp_path / "warm"
     warm.write_bytes(picture("PNG"))
     assert peak(warm, *bombs.values()) < 2 * LONG + 16 * MIB
@@ -184,7 +182,7 @@ def test_refusing_them_takes_no_more_than_reading_them(
         ("WEBP", {"lossless": True, "method": 0}, 16),
     ],
 )
-def test_zeros_that_inflate_stay_within_the_documented_memory(
+def test_inflated_zeros_stay_within_the_documented_memory(
     form: str, options: dict[str, object], bytes_a_pixel: float, tmp_path: Path
 ) -> None:
     width, height = 3000, 1500
@@ -199,7 +197,7 @@ def test_zeros_that_inflate_stay_within_the_documented_memory(
 # Animations: only the first frame costs
 
 
-def test_frames_behind_the_first_are_not_decoded() -> None:
+def test_later_frames_are_not_decoded() -> None:
     first = Image.linear_gradient("L").convert("RGB").resize((64, 48))
     others = [Image.new("RGB", (64, 48), (n % 256, n * 7 % 256, 0)) for n in range(300)]
     for form, options in (
@@ -217,7 +215,7 @@ def test_frames_behind_the_first_are_not_decoded() -> None:
         assert len(whole.getvalue()) > 4 * len(still.getvalue())
 
 
-def test_a_gif_of_a_hundred_thousand_frames() -> None:
+def test_gif_of_100000_frames() -> None:
     frames = [Image.new("RGB", (8, 8), (n, 0, 0)) for n in (10, 200)]
     out = io.BytesIO()
     frames[0].save(out, "GIF", save_all=True, append_images=frames[1:])

@@ -1,4 +1,4 @@
-"""Any bytes give a Thumbnail or an IngestError; a file that was cut off gives no half picture."""
+"""Any bytes give a Thumbnail or an IngestError; a file that was cut off gives no half a picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thumbstream.errors import IngestError, InvalidImageError, UnsupportedFormat
 from thumbstream.images import ImageLimits, Thumbnail, reduce_to_grid, thumbnail
 
 SMALL = ImageLimits(max_bytes=1 << 20, max_pixels=1 << 22, max_side=1 << 14)
-"""A mutation may enlarge the picture: the fuzzer has better uses for its time."""
+"""Limits of mutated pictures: large ones would only cost time."""
 
 FORMATS: list[tuple[str, dict[str, Any]]] = [
     ("JPEG", {}),
@@ -58,7 +58,7 @@ SEEDS = [
 ]
 
 
-def is_total(data: bytes) -> None:
+def check_invariant(data: bytes) -> None:
     """The invariant of this module."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -72,25 +72,23 @@ def is_total(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("name", "options"), FORMATS, ids=NAMES)
-def test_a_file_that_was_cut_off_is_undecodable_or_whole(
-    name: str, options: dict[str, Any]
-) -> None:
+def test_cut_file_is_refused_or_reported_as_truncated(name: str, options: dict[str, Any]) -> None:
     data = picture_file(name, options)
     whole = thumbnail(data, 32).pixels
-    undecodable = 0
+    refused = 0
     for end in range(0, len(data), max(1, len(data) // 120)):
         try:
             found = thumbnail(data[:end], 32)
         except UnsupportedFormatError:
             assert end < 16
         except InvalidImageError:
-            undecodable += 1
+            refused += 1
         else:
             # Nothing but what comes after the pixels was missing, or the last rows of a JPEG.
             assert found.truncated is (name in ("JPEG", "MPO"))
             if not found.truncated:
                 assert np.abs(found.pixels.astype(int) - whole).max() <= 2, f"cut at {end}"
-    assert undecodable > 10
+    assert refused > 10
 
 
 @settings(max_examples=400, deadline=None)
@@ -111,13 +109,13 @@ def test_mutated_files(data: st.DataObject) -> None:
             del mutated[position : position + len(piece)]
         else:
             mutated[position:position] = mutated[position : position + 100]
-    is_total(bytes(mutated))
+    check_invariant(bytes(mutated))
 
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.binary(max_size=400))
 def test_any_bytes(data: bytes) -> None:
-    is_total(data)
+    check_invariant(data)
 
 
 MAGIC = [file[:16] for file in FILES] + [b"BM", b"\xff\xd8\xff", b"MM\0*", b"II+\0", b"GIF87a"]
@@ -126,13 +124,13 @@ MAGIC = [file[:16] for file in FILES] + [b"BM", b"\xff\xd8\xff", b"MM\0*", b"II+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(magic=st.sampled_from(MAGIC), data=st.binary(max_size=400))
 def test_any_bytes_after_a_magic_number(magic: bytes, data: bytes) -> None:
-    is_total(magic + data)
+    check_invariant(magic + data)
 
 
 def test_bytes_between_two_files() -> None:
     for front in SEEDS:
         for back in SEEDS:
-            is_total(front[: len(front) // 2] + back[len(back) // 2 :])
+            check_invariant(front[: len(front) // 2] + back[len(back) // 2 :])
 
 
 @pytest.mark.parametrize(
@@ -151,7 +149,7 @@ def test_bytes_between_two_files() -> None:
         Image.DecompressionBombError,
     ],
 )
-def test_whatever_pillow_raises_is_an_ingest_error(
+def test_errors_of_pillow_become_ingest_errors(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def fail(*_: object) -> None:
@@ -163,7 +161,7 @@ def test_whatever_pillow_raises_is_an_ingest_error(
     assert isinstance(refused.value.__cause__, error)
 
 
-def test_memory_shortage_is_no_fault_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_error_is_not_an_ingest_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MemoryError
 
@@ -172,7 +170,7 @@ def test_memory_shortage_is_no_fault_of_the_picture(monkeypatch: pytest.MonkeyPa
         reduce_to_grid(Image.new("RGB", (8, 8)), 8)
 
 
-def test_an_interrupt_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -181,7 +179,7 @@ def test_an_interrupt_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
         reduce_to_grid(Image.new("RGB", (8, 8)), 8)
 
 
-def test_a_lazily_opened_file_that_was_cut_off(
+def test_lazily_opened_cut_file_is_refused(
     quarters: Image.Image, save: Callable[..., bytes]
 ) -> None:
     data = save(quarters, "PNG")
@@ -192,7 +190,7 @@ def test_a_lazily_opened_file_that_was_cut_off(
         reduce_to_grid(image, 32)
 
 
-def test_a_picture_without_pixels() -> None:
+def test_rejects_a_picture_without_pixels() -> None:
     for size in ((0, 5), (5, 0), (0, 0)):
         with pytest.raises(InvalidImageError, match="no pixels"):
             reduce_to_grid(Image.new("RGB", size), 8)

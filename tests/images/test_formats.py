@@ -1,4 +1,4 @@
-"""Every format and every mode that a file may hold, by the colours that come out."""
+"""Every format and mode, by the colors of the result."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Near = Callable[..., bool]
         ("AVIF", {"quality": 95}, 8),
     ],
 )
-def test_colours_of_every_format(
+def test_colors_of_every_format(
     quarters: Image.Image,
     save: Save,
     centres: Centres,
@@ -62,7 +62,7 @@ def test_colours_of_every_format(
 
 
 @pytest.mark.parametrize("format_", ["PPM", "TGA", "ICO", "JPEG2000", "PDF", "EPS", "PCX"])
-def test_other_formats_are_unsupported(quarters: Image.Image, save: Save, format_: str) -> None:
+def test_rejects_other_formats(quarters: Image.Image, save: Save, format_: str) -> None:
     with pytest.raises(UnsupportedFormatError):
         thumbnail(save(quarters, format_), 32)
 
@@ -70,12 +70,12 @@ def test_other_formats_are_unsupported(quarters: Image.Image, save: Save, format
 @pytest.mark.parametrize(
     "data", [b"", b"\0", b"hello", b"<svg xmlns='...'/>", b"\xff\xd8", b"\0\0\0\x18ftypheic" * 9]
 )
-def test_other_bytes_are_unsupported(data: bytes) -> None:
+def test_rejects_other_bytes(data: bytes) -> None:
     with pytest.raises(UnsupportedFormatError):
         thumbnail(data, 32)
 
 
-def test_a_stream_is_read_like_bytes(quarters: Image.Image, save: Save) -> None:
+def test_stream_equals_bytes(quarters: Image.Image, save: Save) -> None:
     data = save(quarters, "PNG")
     assert np.array_equal(thumbnail(io.BytesIO(data), 32).pixels, thumbnail(data, 32).pixels)
 
@@ -140,7 +140,7 @@ def png_of_samples(samples: Any, depth: int, kind: int, *chunks: bytes) -> bytes
     return png(width, height, depth, kind, filtered.tobytes(), *chunks)
 
 
-def test_colour_of_16_bits(quarters: Image.Image, centres: Centres, near: Near) -> None:
+def test_color_of_16_bits(quarters: Image.Image, centres: Centres, near: Near) -> None:
     deep = np.asarray(quarters).astype(np.uint16) * 257
     assert near(centres(thumbnail(png_of_samples(deep, 16, 2), 32).pixels), COLOURS, 0)
 
@@ -167,7 +167,7 @@ def test_grey_of_2_and_4_bits(centres: Centres, depth: int) -> None:
         (16, 2, (3,), (0x0A00, 0x1400, 0x1E00), (0x0B00, 0x1400, 0x1E00)),
     ],
 )
-def test_a_transparent_colour_of_every_depth(
+def test_transparent_color_of_every_depth(
     centres: Centres,
     near: Near,
     depth: int,
@@ -207,7 +207,7 @@ def test_grey_with_alpha(centres: Centres, near: Near, depth: int) -> None:
     assert near(found, [(0,) * 3, WHITE, (0,) * 3, (128,) * 3], 1)
 
 
-def test_hidden_colours_do_not_bleed(save: Save) -> None:
+def test_hidden_colors_do_not_bleed(save: Save) -> None:
     # Alternating columns: opaque white, and fully transparent black.
     samples = np.zeros((64, 64, 4), np.uint8)
     samples[:, ::2] = 255
@@ -238,7 +238,7 @@ def test_palettes_with_alpha_per_entry(
 
 
 @pytest.mark.parametrize("format_", ["GIF", "PNG", "WEBP", "AVIF", "TIFF", "MPO"])
-def test_of_an_animation_the_first_frame(
+def test_first_frame_of_an_animation(
     quarters: Image.Image, save: Save, centres: Centres, near: Near, format_: str
 ) -> None:
     more = [Image.new("RGB", quarters.size, c) for c in ("yellow", "black")]
@@ -271,8 +271,8 @@ def test_ycck(quarters: Image.Image, save: Save, centres: Centres, near: Near) -
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (0.0, 1.0, (0, 51, 128, 255)),  # at its word
-        (0.0, 0.5, (0, 26, 64, 128)),  # at its word, dark
+        (0.0, 1.0, (0, 51, 128, 255)),  # within 0 to 1
+        (0.0, 0.5, (0, 26, 64, 128)),  # within 0 to 1, dark
         (0.0, 4.0, (0, 51, 128, 255)),  # beyond 1: stretched
         (-1.0, 1.0, (0, 51, 128, 255)),  # below 0: stretched
         (100.0, 200.0, (0, 51, 128, 255)),
@@ -289,7 +289,7 @@ def test_floating_point_tiff(
     assert near(found, [(v,) * 3 for v in expected], 1)
 
 
-def test_floating_point_without_a_number(save: Save, centres: Centres) -> None:
+def test_floating_point_nan_and_infinity(save: Save, centres: Centres) -> None:
     samples = np.full((72, 96), 0.4, np.float32)
     samples[:36, :48], samples[:36, 48:], samples[36:, :48] = np.nan, np.inf, -np.inf
     found = centres(thumbnail(save(Image.fromarray(samples), "TIFF"), 32).pixels)
@@ -320,7 +320,7 @@ def test_integers_of_32_bits(
     "mode",
     ["RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "P", "PA"],
 )
-def test_opened_pictures_of_every_colour_mode(
+def test_opened_pictures_of_every_color_mode(
     quarters: Image.Image, centres: Centres, near: Near, mode: str
 ) -> None:
     if mode == "LAB":

@@ -154,7 +154,7 @@ def avif_grid(rows: int, columns: int, width: int, height: int) -> bytes:
     return box(b"ftyp", b"avif", bytes(4), b"avifmif1miaf") + meta + box(b"mdat", bytes(64))
 
 
-def avif_that_says(width: int, height: int) -> bytes:
+def avif_of_declared_size(width: int, height: int) -> bytes:
     data = bytearray(written("AVIF"))
     at = data.index(b"ispe") + 8
     data[at : at + 8] = struct.pack(">II", width, height)
@@ -171,7 +171,7 @@ def profile_in_parts(parts: int, size: int) -> bytes:
 
 
 def profile_of_tags(count: int) -> bytes:
-    """An ICC profile whose table says ``count`` tags, all behind its end."""
+    """An ICC profile whose table says ``count`` tags, all beyond its end."""
     body = bytes(12) + b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(88) + struct.pack(">I", count)
     body += struct.pack(">4sII", b"rXYZ", 0xFFFFFFF0, 0xFFFFFFFF) * 4
     return struct.pack(">I", len(body) + 4) + body
@@ -214,7 +214,7 @@ HOSTILE: dict[str, Make] = {
     "bmp-0": lambda: bmp_of(0, 0),
     "tiff-0": lambda: tiff_of(0, 5),
     "jpeg-0-high": lambda: jpeg_of(16, 0),
-    "avif-0": lambda: avif_that_says(0, 0),
+    "avif-0": lambda: avif_of_declared_size(0, 0),
     "webp-0": lambda: riff((b"VP8 ", b"\x10\0\0\x9d\x01\x2a\0\0\0\0" + bytes(20))),
     # Rows out of order, and the interlaced kind of a bomb
     "png-interlaced-without-rows": lambda: png_of(20_000, 2_000, interlaced=True),
@@ -285,7 +285,7 @@ REFUSED = {
 """Pictures without pixels are never pictures."""
 
 
-def total(data: bytes) -> Thumbnail | None:
+def checked(data: bytes) -> Thumbnail | None:
     """The invariant: a picture or an `IngestError`, and bounded memory on the way."""
     tracemalloc.start()
     try:
@@ -302,42 +302,42 @@ def total(data: bytes) -> Thumbnail | None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_picture_or_refused(name: str) -> None:
-    found = total(HOSTILE[name]())
+def test_is_a_picture_or_refused(name: str) -> None:
+    found = checked(HOSTILE[name]())
     assert found is None or name not in REFUSED
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if "profile" in name or "exif" in name])
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_bad_metadata_does_not_cost_the_picture(name: str) -> None:
-    found = total(HOSTILE[name]())
+def test_bad_metadata_is_ignored(name: str) -> None:
+    found = checked(HOSTILE[name]())
     assert found is not None
     assert np.abs(found.pixels.astype(int) - (200, 90, 30)).max() <= 6
 
 
 @pytest.mark.parametrize("side", [20_000, 30_000])
-def test_an_interlaced_bomb_is_refused_for_its_size(side: int) -> None:
+def test_interlaced_bomb_is_refused_for_its_size(side: int) -> None:
     with pytest.raises(TooManyPixelsError):
         thumbnail(png_of(side, side, interlaced=True), 8)
 
 
-def test_a_frame_outside_of_its_canvas_counts_for_the_size() -> None:
+def test_frame_outside_of_its_canvas_counts_for_the_size() -> None:
     with pytest.raises(TooManyPixelsError):
         thumbnail(gif_of((10, 10), (60_000, 60_000, 5_000, 5_000)), 8)
 
 
 @pytest.mark.parametrize(("width", "height"), [(65_535, 65_535), (1 << 31, 1), (40_000, 2)])
-def test_a_huge_avif_is_refused(width: int, height: int) -> None:
-    assert total(avif_that_says(width, height)) is None
+def test_huge_avif_is_refused(width: int, height: int) -> None:
+    assert checked(avif_of_declared_size(width, height)) is None
 
 
-def test_an_avif_of_endless_parts_is_refused_before_the_decoder_looks() -> None:
+def test_avif_of_too_many_parts_is_refused_before_decoding() -> None:
     with pytest.raises(InvalidImageError, match="described in more than"):
         thumbnail(avif_grid(255, 250, 160, 160), 8)
     assert description_bytes(avif_grid(64, 64, 160, 160)) < MAX_DESCRIPTION
 
 
-def test_descriptions_are_measured_however_their_length_is_written() -> None:
+def test_length_of_descriptions_in_every_notation() -> None:
     assert description_bytes(written("AVIF")) < 1_000
     meta = box(b"meta", bytes(92))
     long = struct.pack(">I4sQ", 1, b"moov", 116) + bytes(100)

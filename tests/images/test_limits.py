@@ -1,4 +1,4 @@
-"""Hostile sizes: refused from the header, at once and for little memory."""
+"""Hostile sizes: refused by the header, at once and with little memory."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ HEADERS: dict[str, Callable[[Save], bytes]] = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_a_huge_picture_is_refused_for_little_memory(name: str, save: Save) -> None:
+def test_huge_picture_is_refused_with_little_memory(name: str, save: Save) -> None:
     data = HEADERS[name](save)
     tracemalloc.start()
     with warnings.catch_warnings():
@@ -125,7 +125,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no getrusage")
-def test_the_decoders_own_memory_stays_small_too(tmp_path: object, save: Save) -> None:
+def test_memory_of_decoders_stays_small_too(tmp_path: object, save: Save) -> None:
     from pathlib import Path
 
     assert isinstance(tmp_path, Path)
@@ -147,7 +147,7 @@ def test_the_decoders_own_memory_stays_small_too(tmp_path: object, save: Save) -
     assert grown < 32 << 20
 
 
-def test_the_limits_are_inclusive(save: Save) -> None:
+def test_limits_are_inclusive(save: Save) -> None:
     data = save(Image.new("RGB", (40, 30)), "PNG")
     thumbnail(data, 32, ImageLimits(max_pixels=1200, max_side=40, max_bytes=len(data)))
     with pytest.raises(TooManyPixelsError, match="1199 pixels"):
@@ -159,19 +159,19 @@ def test_the_limits_are_inclusive(save: Save) -> None:
             thumbnail(source, 32, ImageLimits(max_bytes=len(data) - 1))
 
 
-def test_a_stream_is_read_no_further_than_the_limit() -> None:
+def test_stream_is_read_no_further_than_the_limit() -> None:
     class Endless(io.RawIOBase):
-        asked = 0
+        requested = 0
 
         def read(self, size: int = -1) -> bytes:
             assert 0 < size <= 1001
-            self.asked += size
+            self.requested += size
             return bytes(size)
 
     source = Endless()
     with pytest.raises(TooManyBytesError):
         thumbnail(source, 32, ImageLimits(max_bytes=1000))  # type: ignore[arg-type]
-    assert source.asked == 1001
+    assert source.requested == 1001
 
 
 @pytest.mark.parametrize("format_", ["PNG", "TIFF", "GIF", "BMP", "JPEG"])
@@ -191,7 +191,7 @@ def test_limit_of_pillow_neither_counts_nor_changes(
 
 
 @pytest.mark.parametrize("size", [0, 7, 9, 33, 264, -8, 1000])
-def test_a_wrong_grid_is_a_programming_error(quarters: Image.Image, save: Save, size: int) -> None:
+def test_rejects_invalid_size(quarters: Image.Image, save: Save, size: int) -> None:
     from thumbstream.images import grid_shape, reduce_to_grid
 
     for call in (
@@ -203,7 +203,7 @@ def test_a_wrong_grid_is_a_programming_error(quarters: Image.Image, save: Save, 
             call()
 
 
-def test_text_that_inflates_never_reaches_pillow(quarters: Image.Image, save: Save) -> None:
+def test_compressed_text_never_reaches_pillow(quarters: Image.Image, save: Save) -> None:
     plain = save(quarters, "PNG")
     bomb = zlib.compress(bytes(100 << 20))
     texts = [
@@ -222,13 +222,13 @@ def test_text_that_inflates_never_reaches_pillow(quarters: Image.Image, save: Sa
     assert np.array_equal(result.pixels, thumbnail(plain, 32).pixels)
 
 
-def test_a_plain_png_is_not_copied(quarters: Image.Image, save: Save) -> None:
+def test_plain_png_is_not_copied(quarters: Image.Image, save: Save) -> None:
     plain = save(quarters, "PNG")
     assert stripped(plain) is plain
 
 
 @pytest.mark.parametrize("cut", range(0, 60, 3))
-def test_chunks_that_end_nowhere(quarters: Image.Image, save: Save, cut: int) -> None:
+def test_cut_chunks_are_left_to_the_decoder(quarters: Image.Image, save: Save, cut: int) -> None:
     data = save(quarters, "PNG")[: 8 + cut]
     assert stripped(data) == data
 
@@ -237,13 +237,13 @@ def test_scans_are_counted(quarters: Image.Image, save: Save) -> None:
     assert scans_of(save(quarters, "JPEG")) == 1
     progressive = save(quarters, "JPEG", progressive=True)
     assert scans_of(progressive) == 10
-    # What looks like a scan inside metadata, or after the picture, is none.
+    # Markers inside metadata, or after the picture, do not count.
     hidden = progressive[:2] + b"\xff\xe1\0\x0e" + b"\xff\xda" * 6 + progressive[2:]
     assert scans_of(hidden + progressive) == 10
     assert scans_of(b"") == scans_of(b"\xff\xd8\xff") == 0
 
 
-def test_endless_scans_are_refused(quarters: Image.Image, save: Save) -> None:
+def test_too_many_scans_are_refused(quarters: Image.Image, save: Save) -> None:
     data = save(quarters, "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     repeated = data[:last] + data[last:-2] * (MAX_SCANS + 1) + b"\xff\xd9"

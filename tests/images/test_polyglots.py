@@ -1,4 +1,4 @@
-"""Files that are a picture and something else at once, or pretend to be: pixels get through only.
+"""Files that are a picture and something else at once, or pretend to be: only pixels pass.
 
 What is kept of an upload is made from its pixels, so nothing of the rest can ever be served.
 """
@@ -45,7 +45,7 @@ BEHIND = {
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("kind", BEHIND)
-def test_what_is_behind_a_picture_is_not_seen(form: str, kind: str) -> None:
+def test_data_after_a_picture_is_ignored(form: str, kind: str) -> None:
     picture = written(form)
     both = picture + BEHIND[kind]
     if kind == "zip":
@@ -64,13 +64,13 @@ def test_what_is_behind_a_picture_is_not_seen(form: str, kind: str) -> None:
         ("TIFF", {"description": SCRIPT.decode()}),
     ],
 )
-def test_what_is_inside_a_picture_is_not_seen(form: str, options: dict[str, object]) -> None:
+def test_data_inside_a_picture_is_ignored(form: str, options: dict[str, object]) -> None:
     both = written(form, **options)
     assert SCRIPT in both
     np.testing.assert_array_equal(thumbnail(both, 16).pixels, thumbnail(written(form), 16).pixels)
 
 
-def test_a_script_that_begins_like_a_picture() -> None:
+def test_rejects_a_script_that_begins_like_a_picture() -> None:
     """``GIF89a=1`` and ``BM=1`` are assignments; as pictures they end nowhere."""
     for text in (b"GIF89a=1;/*" + bytes(40) + b"*/alert(1)", b"BM=1;alert(1)//" + bytes(60)):
         with pytest.raises(InvalidImageError):
@@ -79,7 +79,7 @@ def test_a_script_that_begins_like_a_picture() -> None:
 
 @pytest.mark.parametrize("front", [*BEHIND.values(), b"\n", b"\xef\xbb\xbf", b"<svg>", b"%!PS\n"])
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_picture_behind_something_else_is_none(front: bytes, form: str) -> None:
+def test_rejects_a_picture_after_other_data(front: bytes, form: str) -> None:
     with pytest.raises(UnsupportedFormatError):
         thumbnail(front + written(form), 16)
 
@@ -87,13 +87,13 @@ def test_a_picture_behind_something_else_is_none(front: bytes, form: str) -> Non
 @pytest.mark.parametrize(
     "form", ["ICO", "PPM", "PCX", "TGA", "EPS", "PDF", "JPEG2000", "DDS", "SGI"]
 )
-def test_formats_that_pillow_reads_and_this_service_does_not(form: str) -> None:
+def test_rejects_formats_that_only_pillow_reads(form: str) -> None:
     with pytest.raises(UnsupportedFormatError):
         thumbnail(written(form), 16)
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"mif1", b"qt  ", b"isom"])
-def test_relatives_of_avif_are_none(brand: bytes) -> None:
+def test_rejects_relatives_of_avif(brand: bytes) -> None:
     picture = bytearray(written("AVIF"))
     size = int.from_bytes(picture[:4], "big")
     picture[8:size] = brand * ((size - 8) // 4)
@@ -101,7 +101,7 @@ def test_relatives_of_avif_are_none(brand: bytes) -> None:
         thumbnail(bytes(picture), 16)
 
 
-def test_another_name_on_a_picture_changes_nothing() -> None:
+def test_names_and_types_do_not_count() -> None:
     """The bytes decide: there is no file name, and a Content-Type is not believed."""
     first = thumbnail(written("PNG"), 16).pixels
     second = thumbnail(io.BytesIO(written("PNG")), 16).pixels

@@ -1,4 +1,4 @@
-"""Colour profiles: followed when they fit, ignored when they do not, never fatal."""
+"""Color profiles: followed if they fit, otherwise ignored, never fatal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def s15(value: float) -> bytes:
 
 
 def profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """A display profile, ICC version 2, by hand: the profiles of this world may not be copied."""
+    """A display profile, ICC version 2, by hand: published profiles may not be copied."""
     table = struct.pack(">I", len(tags))
     body = b""
     offset = 128 + 4 + 12 * len(tags)
@@ -62,7 +62,7 @@ LINEAR_GREY = profile(b"GRAY", {b"kTRC": gamma(1.0), b"wtpt": D50})
 
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "TIFF", "WEBP", "AVIF"])
-def test_an_rgb_profile_is_followed(
+def test_rgb_profile_is_followed(
     quarters: Image.Image,
     save: Save,
     centres: Callable[..., list[list[int]]],
@@ -75,7 +75,7 @@ def test_an_rgb_profile_is_followed(
     assert near(found, exchanged, 10)
 
 
-def test_a_grey_profile_is_followed(
+def test_grey_profile_is_followed(
     grey_quarters: Image.Image,
     save: Save,
     centres: Callable[..., list[list[int]]],
@@ -93,7 +93,7 @@ def test_grey_under_an_rgb_profile(grey_quarters: Image.Image, save: Save) -> No
     assert np.abs(result - plain).max() <= 8
 
 
-def test_the_profile_meets_the_reduced_jpeg(
+def test_profile_of_a_reduced_jpeg_is_followed(
     photo_like: Callable[..., np.ndarray], save: Save
 ) -> None:
     data = save(Image.fromarray(photo_like(1024, 768)), "JPEG", quality=92, icc_profile=SWAPPED)
@@ -105,14 +105,14 @@ def test_the_profile_meets_the_reduced_jpeg(
 def test_cmyk_follows_its_profile(
     quarters: Image.Image, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # No CMYK profile can be made by hand in a page: what is shown is that it would be asked.
+    # A CMYK profile is too long to write by hand: check that the transform would be used.
     asked: list[tuple[bytes | None, str]] = []
     monkeypatch.setattr(colour, "_transform", lambda icc, mode: asked.append((icc, mode)))
     thumbnail(save(quarters.convert("CMYK"), "TIFF", icc_profile=b"press"), 32)
     assert asked[0] == (b"press", "CMYK")
 
 
-def test_srgb_costs_and_changes_nothing(photo_like: Callable[..., np.ndarray], save: Save) -> None:
+def test_srgb_changes_nothing(photo_like: Callable[..., np.ndarray], save: Save) -> None:
     picture = Image.fromarray(photo_like(200, 150))
     marked = thumbnail(save(picture, "PNG", icc_profile=SRGB), 64).pixels
     assert np.array_equal(marked, thumbnail(save(picture, "PNG"), 64).pixels)
@@ -136,7 +136,7 @@ def test_srgb_costs_and_changes_nothing(photo_like: Callable[..., np.ndarray], s
     ],
 )
 @pytest.mark.parametrize("format_", ["PNG", "TIFF", "WEBP"])
-def test_a_profile_that_does_not_fit_is_ignored(
+def test_unusable_profile_is_ignored(
     quarters: Image.Image, save: Save, broken: bytes, format_: str
 ) -> None:
     options = {"lossless": True} if format_ == "WEBP" else {}
@@ -154,9 +154,7 @@ def test_mutated_profiles_are_never_fatal(quarters: Image.Image, rng: np.random.
             assert reduce_to_grid(quarters, 8).pixels.shape == (6, 8, 3)
 
 
-def test_a_profile_that_inflates_without_end_costs_the_profile_only(
-    quarters: Image.Image, save: Save
-) -> None:
+def test_oversized_compressed_profile_is_ignored(quarters: Image.Image, save: Save) -> None:
     bomb = zlib.compress(bytes(200 << 20))
     plain = save(quarters, "PNG")
     data = b"bomb\0\0" + bomb
@@ -170,8 +168,8 @@ def test_a_profile_that_inflates_without_end_costs_the_profile_only(
     assert np.array_equal(result.pixels, thumbnail(plain, 32).pixels)
 
 
-def test_a_profile_is_followed_under_alpha() -> None:
-    """Colours come out as those of the opaque picture do; the alpha is not converted."""
+def test_profile_is_followed_with_alpha() -> None:
+    """Colors equal those of the opaque picture; alpha is not converted."""
     picture = Image.new("RGB", (64, 64), (200, 60, 20))
     layered = picture.convert("RGBA")
     layered.putalpha(Image.linear_gradient("L").resize((64, 64)).point(lambda v: max(16, v)))

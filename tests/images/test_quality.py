@@ -1,4 +1,4 @@
-"""The fast path beside its slow, plain twin: decode whole, convert, one Lanczos."""
+"""The fast path compared with a slow, plain one: decode at full size, convert, one Lanczos."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     [(1600, 1200), (1201, 1607), (257, 255), (300, 40), (1999, 33), (64, 64), (33, 31)],
 )
 @pytest.mark.parametrize("size", [8, 32, 64])
-def test_a_jpeg_at_reduced_scale_looks_like_the_whole_one(
+def test_jpeg_at_reduced_scale_matches_full_scale(
     photo_like: Photo, save: Callable[..., bytes], width: int, height: int, size: int
 ) -> None:
     data = save(Image.fromarray(photo_like(width, height)), "JPEG", quality=90)
@@ -41,7 +41,7 @@ def test_a_jpeg_at_reduced_scale_looks_like_the_whole_one(
 
 
 @pytest.mark.parametrize(("width", "height"), [(1600, 1200), (1201, 1607), (700, 11), (50, 40)])
-def test_a_png_reduced_in_steps_looks_like_one_step(
+def test_png_reduced_in_steps_matches_one_step(
     photo_like: Photo, save: Callable[..., bytes], width: int, height: int
 ) -> None:
     data = save(Image.fromarray(photo_like(width, height)), "PNG")
@@ -71,7 +71,7 @@ def test_bands_leave_no_seams(photo_like: Photo, monkeypatch: pytest.MonkeyPatch
         (1000, 999, 8, (8, 8)),
     ],
 )
-def test_the_grid(width: int, height: int, size: int, shape: tuple[int, int]) -> None:
+def test_grid_shape(width: int, height: int, size: int, shape: tuple[int, int]) -> None:
     assert grid_shape(width, height, size) == shape
     result = reduce_to_grid(Image.new("RGB", (width, height), (9, 99, 199)), size)
     assert result.pixels.shape == (shape[1], shape[0], 3)

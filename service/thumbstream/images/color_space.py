@@ -61,7 +61,7 @@ UNSPECIFIED = 2
 REFERENCE_WHITE = 203.0
 """Luminance of diffuse white in HDR, cd/m2 (ITU-R BT.2408)."""
 PEAK = 1000.0 / REFERENCE_WHITE
-"""Luminance of the brightest color that is told apart, relative to diffuse white."""
+"""Luminance of the brightest color that stays distinct, relative to diffuse white."""
 KNEE = 0.5
 """Linear SDR value of diffuse white."""
 
