@@ -1,6 +1,6 @@
-"""Every error that thumbstream raises on purpose: one class per way to fail, one tree.
+"""All exceptions of thumbstream, in one tree.
 
-Which HTTP status an error becomes is the business of ``thumbstream.http.errors``.
+``thumbstream.http.errors`` maps them to HTTP status codes.
 """
 
 from __future__ import annotations
@@ -9,65 +9,65 @@ from collections.abc import Mapping
 
 
 class ThumbstreamError(Exception):
-    """Base of every error that thumbstream raises on purpose."""
+    """Base class of all exceptions of thumbstream."""
 
 
 class BitstreamError(ThumbstreamError):
-    """Bytes that are not a thumbstream stream, or one that this version cannot read."""
+    """The bytes are not a thumbstream stream, or one of a format that is not supported."""
 
 
 class CurveError(ThumbstreamError):
-    """Bytes that are not a rate-distortion curve."""
+    """The bytes are not a rate-distortion curve."""
 
 
 class ArtifactError(ThumbstreamError):
-    """A published model folder that is incomplete, altered or of an unknown format."""
+    """A published model folder is incomplete, altered or of an unknown format."""
 
 
 class UnknownModelError(ThumbstreamError):
-    """A model id that is not published here."""
+    """The model is not installed."""
 
 
 class DeviceError(ThumbstreamError):
-    """An execution device that was asked for and is not there."""
+    """The requested execution device is not available."""
 
 
 class IngestError(ThumbstreamError):
-    """A picture that is refused; nothing but the picture is at fault."""
+    """Base class of errors caused by the input picture."""
 
 
 class UnsupportedFormatError(IngestError):
-    """Bytes that begin like no format on the allow-list."""
+    """The bytes do not begin like any supported image format."""
 
 
 class InvalidImageError(IngestError):
-    """A picture of a known format that is broken, cut off or beyond what the decoder reads."""
+    """The picture is corrupt, truncated, or uses features that the decoder does not support."""
 
 
 class TooManyPixelsError(IngestError):
-    """A picture with more pixels, or a longer side, than the limits allow."""
+    """The picture has more pixels, or a longer side, than the limits allow."""
 
 
 class TooManyBytesError(IngestError):
-    """A picture file that is longer than the limits allow."""
+    """The picture file is longer than the limits allow."""
 
 
 class StoreError(ThumbstreamError):
-    """A store that did not do what it was asked."""
+    """Base class of errors of a store."""
 
 
 class StoreUnavailableError(StoreError):
-    """A store that cannot be reached, opened, read or written now; trying later may help."""
+    """The store cannot be reached, opened, read or written now; a retry may succeed."""
 
 
 class StoreFullError(StoreError):
-    """A store that has no room for another stream."""
+    """The store has no space for another stream."""
 
 
 class PartialReadError(StoreUnavailableError):
-    """Some of the keys of one ``get_many`` could not be read; ``found`` has the answers of others.
+    """Some keys of one ``get_many`` could not be read; ``found`` has the values of the others.
 
-    A Cluster that lost a primary still has the rest, and so has a cache without its store.
+    For example, a Redis Cluster without one of its primaries still serves the other keys.
     """
 
     def __init__(self, reason: str, found: Mapping[str, bytes | None]) -> None:
@@ -76,20 +76,20 @@ class PartialReadError(StoreUnavailableError):
 
 
 class JobError(ThumbstreamError):
-    """Work in a worker process that passed a limit; the worker was replaced."""
+    """A job in a worker process exceeded a limit; the worker was replaced."""
 
 
 class JobTimeoutError(JobError):
-    """Work that took longer than a request may take."""
+    """The job took longer than a request may take."""
 
 
 class JobProcessorTimeError(JobError):
-    """Work on one picture or stream that takes more processor time than allowed."""
+    """The job used more processor time than one picture or stream may use."""
 
 
 class JobMemoryError(JobError):
-    """Work that needs more memory than a worker may use, or than there is."""
+    """The job needed more memory than a worker may use, or than is available."""
 
 
 class JobCrashedError(JobError):
-    """A worker process that ended in the middle of its work."""
+    """The worker process ended during the job."""

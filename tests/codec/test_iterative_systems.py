@@ -198,7 +198,7 @@ def test_every_prefix_of_a_stream_with_stops(opened: Open, name: str) -> None:
 @pytest.mark.parametrize("name", STOPPING)
 @pytest.mark.parametrize("text", ["psnr:20", "ssim:0.4", "bytes:25"])
 def test_streams_with_stops_contain_true_codes(opened: Open, name: str, text: str) -> None:
-    """Also codes that the last bytes determine by chance: none follow the end."""
+    """Also codes that the last bytes happen to determine; none follow the end."""
     codec = opened(name)
     for seed in range(4):
         pixels = half_flat(seed)

@@ -107,7 +107,7 @@ def test_rejects_invalid_network(artifact: Artifact, how: str, device: str) -> N
     complete = artifact.files["analysis.onnx"]
     data = {
         "empty": b"",
-        "text": b"this is no network",
+        "text": b"not a network",
         "zeros": bytes(1000),
         "cut": complete[: len(complete) // 2],
         "altered": complete[:20].translate(bytes(range(255, -1, -1))) + complete[20:],

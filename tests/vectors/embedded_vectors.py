@@ -33,9 +33,8 @@ def small_vectors() -> Vector:
         for name, states in _states(model, layers, grid, rng).items():
             vector = _coded(model, states, grid)
             title = f"{name}, {layers} of {rows} x {columns}"
-            vectors.append(
-                {"name": title, **vector, "chances": _probabilities(model, states, grid)}
-            )
+            vector["chances"] = _probabilities(model, states, grid)  # words: ok
+            vectors.append({"name": title, **vector})
     return {
         "layout": dataclasses.asdict(SMALL),
         "tables": {name: table.tolist() for name, table in tables.items()},

@@ -269,7 +269,7 @@ class _SymbolSource(Protocol):
 
 
 class _EncodedStream:
-    """Decodes prefixes of a stream from the symbols that its encoder knows."""
+    """Decodes prefixes of a stream from the symbols of its encoder."""
 
     def __init__(self, codec: EmbeddedCodec, header_length: int, symbols: SymbolEncoder) -> None:
         self._codec, self._header_length, self._symbols = codec, header_length, symbols

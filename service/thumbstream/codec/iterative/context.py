@@ -9,8 +9,8 @@ around a cell, of this iteration (as far as they are known) and of the two befor
 
 How to read this file: `ContextModel` checks the tables and converts them to float32; `Context` is
 the state while one picture is coded. For every iteration call `next_iteration`; for each of its
-half-planes `probabilities`, code the codes, then `update`. The first layer's sums are kept per cell
-and each update adds only what the new codes contribute.
+half-planes `probabilities`, code the codes, then `update`. The first layer's sums are stored per
+cell, and each update adds only the contribution of the new codes.
 
 All sums stay below 2^24 (checked when the tables are opened), so float32 is exact: matrix products
 run in BLAS and still give the same integers everywhere. Nothing else between symbols and bytes uses
