@@ -363,6 +363,16 @@ def test_encode_rejects_files_that_are_not_pictures(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_encode_says_that_a_file_is_truncated(
+    tmp_path: Path, pixels: Pixels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cut.jpg"
+    Image.fromarray(pixels).resize((640, 480)).save(path, quality=95)
+    path.write_bytes(path.read_bytes()[:-40])
+    assert main("encode", path) == 0
+    assert f"{path}: the end of the file is missing" in capsys.readouterr().err
+
+
 def test_encode_names_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("encode", tmp_path / "absent.png") == 1
     assert "absent.png" in capsys.readouterr().err

@@ -73,6 +73,8 @@ def _encode(name: str, options: EncodeOptions, settings: Settings) -> bytes:
     picture = read_input(name) if name == STANDARD else Path(name)
     codec = registry(settings).load(options.model)
     encoded = encode_picture(picture, options, codec, limits=settings.image_limits)
+    if encoded.truncated:
+        log(f"{name}: the end of the file is missing; a part of the picture may be grey")
     if options.target is not None and not encoded.target_reached:
         target = f"{options.target.measure} {options.target.value:g}"
         log(f"{name}: even the whole stream is below {target}")
