@@ -256,7 +256,7 @@ def _context(args: argparse.Namespace) -> int:
     from thumbstream_models.embedded import publish_codec, transform_graphs
     from thumbstream_models.training import data, model_writer
 
-    run, layout = publish_codec.ready(args.checkpoint)
+    run, layout = publish_codec.load_rounded(args.checkpoint)
     loaded = data.load(args.data, run.config.data)
     fitted = publish_codec.fit_tables(run, layout, loaded.training)
     args.out.write_bytes(model_writer.npz_bytes(fitted))

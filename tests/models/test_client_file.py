@@ -52,7 +52,7 @@ LIMIT = 160_000
 COLOUR_LIMIT = 16_000
 """Of what tells a colour, gzipped: it travels with the code."""
 
-PARTS = (client_file.client_of, client_file.rest_of, client_file.colour_of)
+PARTS = (client_file.client_of, client_file.rest_of, client_file.color_of)
 
 Pixels = NDArray[np.uint8]
 
@@ -127,24 +127,22 @@ def test_published_files_match_the_model(artifact: Artifact) -> None:
     published = (WEB / client_file.PUBLISHED).read_text("ascii").splitlines()
     made = client_file.published_js(artifact, data).splitlines()
     assert published[:-1] == made[:-1]
-    colour = client_file.colour_of(artifact)
+    colour = client_file.color_of(artifact)
     found, wanted = colour_payload(published[-1]), client_file.payload(colour)
     assert len(found) == len(wanted)
     # The map to a colour is fitted in floating point, which may round differently elsewhere.
-    (layer,) = colour.drawing.layers
+    (layer,) = colour.synthesis.layers
     fitted = layer.weight.nbytes + layer.scale.nbytes + layer.bias.nbytes
     assert sum(a != b for a, b in zip(found, wanted, strict=True)) <= fitted
 
 
 def test_mean_color_of_any_model(random_artifact: Artifact) -> None:
-    colour = client_file.colour_of(random_artifact)
+    colour = client_file.color_of(random_artifact)
     assert (colour.steps, colour.planes) == (9, 3)
     assert colour.layout.starts == LAYOUT.starts
-    (layer,) = colour.drawing.layers
+    (layer,) = colour.synthesis.layers
     assert layer.weight.shape == (3, 8, 1)
-    assert client_file.payload(colour) == client_file.payload(
-        client_file.colour_of(random_artifact)
-    )
+    assert client_file.payload(colour) == client_file.payload(client_file.color_of(random_artifact))
 
 
 def colour_payload(line: str) -> bytes:
@@ -219,8 +217,8 @@ def test_rejects_integers_of_more_than_24_bits() -> None:
 
 
 def test_rejects_other_networks(artifact: Artifact) -> None:
-    with pytest.raises(ValueError, match="other weights"):
-        client_synthesis.drawing_of(_renamed(artifact, "synthesis.net.0.depthwise", "elsewhere"))
+    with pytest.raises(ValueError, match="not of the synthesis network"):
+        client_synthesis.synthesis_of(_renamed(artifact, "synthesis.net.0.depthwise", "elsewhere"))
 
 
 def _renamed(artifact: Artifact, name: str, other: str) -> bytes:

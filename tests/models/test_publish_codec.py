@@ -141,7 +141,7 @@ def test_graphs_have_channels_in_order_and_to_scale(
 def test_synthesis_weights_are_stored_as_integers(
     published: Path, checkpoints: tuple[Path, Path], name: str
 ) -> None:
-    run, _ = publish_codec.ready(checkpoints[1])
+    run, _ = publish_codec.load_rounded(checkpoints[1])
     stored = {t.name: t for t in onnx.load(published / name).graph.initializer}
     parameters = dict(run.net.synthesis.named_parameters())
     for parameter, value in parameters.items():
@@ -178,7 +178,7 @@ def test_rejects_a_client_that_is_too_large(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(publish_codec, "CLIENT_LIMIT", 1000)
-    with pytest.raises(ValueError, match="more than 1000"):
+    with pytest.raises(ValueError, match="limit is 1000"):
         publish_codec.publish(
             checkpoints[1],
             [picture_folder],
@@ -256,8 +256,8 @@ def test_ablation_has_a_row_for_each_part(
     assert list(rows) == [
         "transform alone, likelihood",
         "embedded states, likelihood",
-        "streams, uniform chances",
-        "streams, fixed chances",
+        "streams, uniform probabilities",
+        "streams, fixed probabilities",
         "streams, context model",
         "and search for all prefixes",
         "and search for each budget",

@@ -74,12 +74,12 @@ def test_published_configuration_is_valid() -> None:
     [
         ("model", "family", "conv_lstm", "family"),
         ("model", "rate_groups", [1], "rate_groups"),
-        ("transform", "size_chances", [1.0], "an entry for each size"),
-        ("transform", "size_chances", [0.5, 0.6], "add up to 1"),
+        ("transform", "size_chances", [1.0], "must have the same length"),
+        ("transform", "size_chances", [0.5, 0.6], "must sum to 1"),
         ("transform", "sizes", [12, 32], "multiples of 8"),
-        ("embedding", "groups", [1], "an entry for each group"),
-        ("embedding", "ranks", [0, 1, 2], "every channel once"),
-        ("embedding", "handover", [7, 7], "begins before it ends"),
+        ("embedding", "groups", [1], "must have the same length"),
+        ("embedding", "ranks", [0, 1, 2], "each channel exactly once"),
+        ("embedding", "handover", [7, 7], "two increasing steps"),
         ("context", "hiden", 3, "hiden"),
         ("context", "plane_weights", [1.0], "plane_weights"),
         ("context", "fine_from", 5, "fine_from"),
@@ -146,7 +146,9 @@ def test_training_increases_quality(
 
     def found() -> tuple[float, float]:
         with runs.averaged_weights(run) as net, torch.no_grad():
-            result = train_step.coded(net, x, quality, stage.quantiser(CPU), rate=stage.rate(run))
+            result = train_step.encode_decode(
+                net, x, quality, stage.quantizer(CPU), rate=stage.rate(run)
+            )
         return train_step.measured(x, result.x_hat)["psnr"], float(result.bits.mean())
 
     assert found()[0] < 11
@@ -163,14 +165,14 @@ def test_lean_rate_model_takes_over(second: Path) -> None:
     for step in (0, 6, 8):
         run.step = step
         run.net.zero_grad()
-        result = train_step.coded(
-            run.net, x, quality, stage.quantiser(CPU), noisy=True, rate=stage.rate(run)
+        result = train_step.encode_decode(
+            run.net, x, quality, stage.quantizer(CPU), noisy=True, rate=stage.rate(run)
         )
         result.bits.sum().backward()
         assert run.net.lean.heads_bias.grad is not None  # it always learns
         told.append(run.net.rate.heads[0][0].bias.grad is not None)
     assert told == [True, True, False]
-    with stage.learning(run.net):
+    with stage.gradients(run.net):
         assert not any(p.requires_grad for p in run.net.rate.parameters())
 
 
@@ -314,7 +316,7 @@ def test_rejects_stages_out_of_order(
     def begin(config: EmbeddedConfig | None, stage: str, resume: Path | None) -> None:
         train_codec.train(config, [picture_folder], tmp_path, stage=stage, resume=resume)
 
-    with pytest.raises(ConfigError, match="embedding stage goes on from a checkpoint"):
+    with pytest.raises(ConfigError, match="embedding stage needs a checkpoint"):
         begin(product, "embedding", None)
     with pytest.raises(ConfigError, match="cannot follow the embedding stage"):
         begin(None, "transform", second / "checkpoint.pt")

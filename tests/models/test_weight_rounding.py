@@ -16,7 +16,7 @@ def net() -> nn.Sequential:
 @pytest.mark.parametrize("bits", [4, 7, 8])
 def test_weights_are_integers_times_half_precision_scales(bits: int) -> None:
     weight = torch.randn(6, 4, 3, 3) * torch.logspace(-1.5, 1, 6)[:, None, None, None]
-    integers, scale = weight_rounding.quantised(weight, bits)
+    integers, scale = weight_rounding.quantized(weight, bits)
     most = 2 ** (bits - 1) - 1
     assert torch.equal(integers, integers.round())
     assert integers.abs().amax((1, 2, 3)).tolist() == [most] * 6
@@ -27,7 +27,7 @@ def test_weights_are_integers_times_half_precision_scales(bits: int) -> None:
 
 
 def test_channel_of_zeros_has_a_positive_scale() -> None:
-    integers, scale = weight_rounding.quantised(torch.zeros(2, 3), 7)
+    integers, scale = weight_rounding.quantized(torch.zeros(2, 3), 7)
     assert not integers.any()
     assert (scale > 0).all()
 

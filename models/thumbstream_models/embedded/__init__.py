@@ -1,1 +1,1 @@
-"""The product codec: one transform for all rates, embedded ternary planes, integer contexts."""
+"""The product codec: transform, embedded ternary quantization, integer context model."""

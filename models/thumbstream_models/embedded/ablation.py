@@ -1,10 +1,9 @@
-"""What each part of the product codec brings: ``thumbstream-models ablate``.
+"""The contribution of each part of the product codec: ``thumbstream-models ablate``.
 
-On the same pictures: the transform alone and the embedded states by the training's likelihood
-(without header, so what streams could be at best), then real streams with uniform chances, with
-fixed chances, with the context model, and with the encoder's search: one stream for all budgets, or
-one for each. Fixed chances are those of the
-measured pictures themselves: better than any that could be published.
+On the same pictures: the transform alone and the embedded states by the likelihood of the training
+(without header: a lower bound of the bytes), then streams with uniform probabilities, with fixed
+probabilities, with the context model, and with the encoder's search, for all budgets or for each.
+Fixed probabilities are those of the measured pictures, so they are better than published ones.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ from thumbstream_models.training import model_writer, runs
 
 BUDGETS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 DECODING = ("analysis.onnx", "synthesis.onnx", "entropy.npz")
-"""Files of a codec that does not search."""
+"""Files of a codec without search."""
 _QUALITIES = 24
 _BATCH = 64
 
 Row: TypeAlias = dict[int, tuple[float, float]]
-"""Mean SSIM and PSNR by bytes; without those that are not reached."""
+"""Mean SSIM and PSNR by the bytes that are reached."""
 Pixels: TypeAlias = NDArray[np.uint8]
 """``(N, H, W, 3)`` uint8, sides multiples of the stride."""
 
@@ -50,10 +49,10 @@ def ablate(
     checkpoints: Sequence[Path] = (),
     budgets: Sequence[int] = BUDGETS,
 ) -> dict[str, Row]:
-    """Rows by what is measured.
+    """Rows by name.
 
-    ``folder`` is the published model; ``checkpoints`` of its training, of either stage, add a row
-    each by likelihood.
+    ``folder`` is the model folder; each of the ``checkpoints`` of its training adds a row by
+    likelihood.
     """
     artifact = open_artifact(folder)
     plain = dataclasses.replace(artifact, files={name: artifact.files[name] for name in DECODING})
@@ -63,8 +62,8 @@ def ablate(
         rows[name] = row
     codec = EmbeddedCodec(artifact, device="cpu")
     for name, other in (
-        ("streams, uniform chances", with_tables(plain, uniform)),
-        ("streams, fixed chances", with_tables(plain, fixed_to(plain, pictures))),
+        ("streams, uniform probabilities", with_tables(plain, uniform)),
+        ("streams, fixed probabilities", with_tables(plain, fixed_to(plain, pictures))),
         ("streams, context model", EmbeddedCodec(plain, device="cpu")),
         ("and search for all prefixes", codec),
     ):
@@ -75,51 +74,53 @@ def ablate(
 
 @torch.no_grad()
 def by_likelihood(checkpoint: Path, pictures: Pixels, budgets: Sequence[int]) -> tuple[str, Row]:
-    """The name of a checkpoint's stage, and what its rate model says."""
+    """Name of a checkpoint's stage, and its quality by the rate model."""
     device = torch.device("cpu")
     run, stage = train_codec.restore(checkpoint, device)
-    config, quantiser = stage.schedule(run.config), stage.quantiser(device)
+    config, quantizer = stage.schedule(run.config), stage.quantizer(device)
     bits, rated = stage.weight_bits(run), stage.rate(run)
     points = []
     with runs.averaged_weights(run) as net, torch.random.fork_rng():
         torch.manual_seed(0)
         for quality in np.linspace(*config.qualities, _QUALITIES):
-            rate, drawn = [], []
+            rate, decoded = [], []
             for first in range(0, len(pictures), _BATCH):
                 x = runs.to_tensor(pictures[first : first + _BATCH], device)
                 each = torch.full((len(x),), float(quality))
-                result = train_step.coded(net, x, each, quantiser, weight_bits=bits, rate=rated)
+                result = train_step.encode_decode(
+                    net, x, each, quantizer, weight_bits=bits, rate=rated
+                )
                 rate.append(result.bits)
-                drawn.append(runs.to_pixels(result.x_hat))
-            found = np.concatenate(drawn)
+                decoded.append(runs.to_pixels(result.x_hat))
+            found = np.concatenate(decoded)
             points.append((float(torch.cat(rate).mean()) / 8, *quality_of(pictures, found)))
     name = "transform alone" if stage.layout is None else "embedded states"
     return f"{name}, likelihood", _interpolated(sorted(points), budgets)
 
 
 def of_prefixes(codec: EmbeddedCodec, pictures: Pixels, budgets: Sequence[int], name: str) -> Row:
-    """Prefixes of one stream for each picture."""
-    drawn = []
+    """Prefixes of one stream per picture."""
+    decoded = []
     for pixels in tqdm(pictures, unit="picture", desc=name):
         stream = codec.encode(pixels, max_bytes=max(budgets))
         lengths = [min(budget, len(stream)) for budget in sorted(budgets)]
-        drawn.append(np.stack(list(codec.decode_prefixes(stream, lengths))))
-    every = np.stack(drawn, 1)
+        decoded.append(np.stack(list(codec.decode_prefixes(stream, lengths))))
+    every = np.stack(decoded, 1)
     return {b: quality_of(pictures, found) for b, found in zip(sorted(budgets), every, strict=True)}
 
 
 def of_targets(codec: EmbeddedCodec, pictures: Pixels, budgets: Sequence[int]) -> Row:
-    """A stream for each picture and budget, whose symbols were chosen for that budget."""
+    """A stream for each picture and budget, optimized for that budget."""
     row = {}
     for budget in tqdm(budgets, unit="budget", desc="search"):
-        goal = Target(BYTES, budget)
-        found = np.stack([codec.decode(codec.encode(p, target=goal)) for p in pictures])
+        target = Target(BYTES, budget)
+        found = np.stack([codec.decode(codec.encode(p, target=target)) for p in pictures])
         row[budget] = quality_of(pictures, found)
     return row
 
 
 def with_tables(artifact: Artifact, change: Callable[[ContextNetworks], None]) -> EmbeddedCodec:
-    """The codec with a context model that sees nothing: its chances are what ``change`` sets."""
+    """The codec with a context model without inputs, whose probabilities ``change`` sets."""
     blind = ContextNetworks(EmbeddedParams.from_artifact(artifact), hidden=1, middle=1)
     with torch.no_grad():
         for parameter in blind.parameters():
@@ -131,12 +132,12 @@ def with_tables(artifact: Artifact, change: Callable[[ContextNetworks], None]) -
 
 
 def uniform(model: ContextNetworks) -> None:
-    """Every digit is as likely as the others."""
+    """All digits are equally likely."""
     model.b2[:, 0] = float(np.log(2))
 
 
 def fixed_to(artifact: Artifact, pictures: Pixels) -> Callable[[ContextNetworks], None]:
-    """Each plane and channel has the chances that it has in these pictures."""
+    """Each plane and channel has its probabilities in these pictures."""
     analysis = OnnxNetwork(artifact.file("analysis.onnx"), "cpu")
     x = runs.to_tensor(pictures, torch.device("cpu")).contiguous().numpy()
     parts = [analysis.run({"pixels": x[i : i + _BATCH]})[0] for i in range(0, len(x), _BATCH)]
@@ -164,7 +165,7 @@ def table(rows: dict[str, Row], budgets: Sequence[int] = BUDGETS) -> list[list[s
 
 
 def _interpolated(points: list[tuple[float, float, float]], budgets: Sequence[int]) -> Row:
-    """Means at the budgets that points ``(bytes, SSIM, PSNR)`` reach, linear in log bytes."""
+    """Means at the budgets within points ``(bytes, SSIM, PSNR)``, linear in log bytes."""
     rates, ssim, psnr = np.array(points).T
     within = [b for b in budgets if rates[0] <= b <= rates[-1]]
     at = np.log(within)

@@ -1,10 +1,9 @@
-"""The mean colour of a picture from the first few bytes of its stream, without the networks.
+"""The mean color of a picture from the first bytes of its stream, without the networks.
 
-The strongest channels travel first and say how light each cell is and of what colour. Their digits
-can be read exactly with a small part of the tables, because whatever else the context model looks
-at is still 0 then. That part lies in a corner of every table, so ``client.bin`` can leave it out.
-The colour that the digits stand for is a linear map, fitted to streams that are drawn at random
-from the model itself: it needs no pictures, and it is an estimate.
+The strongest channels are coded first; they contain luminance and color of each cell. A small part
+of the tables decodes their digits exactly, because all other inputs of the context model are still
+0. The part is a corner of every table, which ``client.bin`` omits. A linear map, fitted to random
+streams of the model, estimates the color from the digits; it needs no pictures.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from thumbstream.codec.embedded.quantizer import DecodedLatents, EmbeddedQuantiz
 from thumbstream.codec.model_folder import Artifact
 from thumbstream.codec.runtime import OnnxNetwork
 from thumbstream.codec.tensors import Float, Grid
-from thumbstream_models.embedded.client_synthesis import ON, Drawing, Layer
+from thumbstream_models.embedded.client_synthesis import ON, ClientSynthesis, Layer
 
 CHANNELS, DIGITS = 6, 2
-"""A lead ends with the first step behind which so many channels are known to so many digits."""
+"""The leading steps end when this many channels have this many digits."""
 SHIFTS = {"shifts", "prediction_shifts"}
-"""Tables of a few numbers, which every part has."""
+"""Small tables that every part has."""
 _SAMPLES, _GRID, _SEED = 1500, Grid(4, 4), 1511
-_DRAWN_PLANES = 3
-"""How far random streams are taken: finer digits hardly change the mean."""
+_SAMPLED_PLANES = 3
+"""Planes of the random streams: finer digits hardly change the mean."""
 _MOST, _SMALLEST_SCALE = 127, 2.0**-14
 
 
@@ -38,7 +37,7 @@ def steps_of(layout: EmbeddedParams) -> tuple[Step, ...]:
 
 
 def lead_of(layout: EmbeddedParams) -> tuple[Step, ...]:
-    """The first steps of a stream: as many as it takes to know a colour."""
+    """The first steps of a stream, from which the mean color can be estimated."""
     steps = steps_of(layout)
     digits = np.zeros(layout.channels, np.int64)
     for count, step in enumerate(steps, 1):
@@ -51,10 +50,10 @@ def lead_of(layout: EmbeddedParams) -> tuple[Step, ...]:
 def part_of(
     layout: EmbeddedParams, tables: dict[str, NDArray[np.generic]], lead: tuple[Step, ...]
 ) -> tuple[EmbeddedParams, dict[str, NDArray[np.generic]]]:
-    """Layout and tables of a model that has no channels behind those of ``lead``.
+    """Layout and tables of a model with the channels of ``lead`` only.
 
-    In these steps its chances are those of the whole model: all that is left out is multiplied with
-    0 there. Every table is a corner of the whole one, and 0 where it is not looked at.
+    In these steps its probabilities are those of the full model: everything omitted is multiplied
+    by 0. Every table is a corner of the full one, and 0 where it is not used.
     """
     channels = channels_of(layout, lead)
     planes = lead[-1].plane + 1
@@ -66,29 +65,31 @@ def part_of(
         groups=tuple(sizes.tolist()),
         starts=layout.starts[:channels],
     )
-    told = np.zeros((planes, channels), np.bool_)
+    coded = np.zeros((planes, channels), np.bool_)
     entered = np.zeros((planes, len(sizes)), np.bool_)
     for step in lead:
-        told[step.plane, step.channels] = entered[step.plane, step.group] = True
-    ever, met = np.logical_or.reduce(told), np.logical_or.reduce(entered)
-    kept = dict(tables)
+        coded[step.plane, step.channels] = entered[step.plane, step.group] = True
+    channel_used, group_used = np.logical_or.reduce(coded), np.logical_or.reduce(entered)
+    reduced = dict(tables)
     for name, used in _used(group_of, lead).items():
         by_channel = tables[name].reshape(layout.channels, -1, tables[name].shape[1])[:channels]
-        kept[name] = _seen(by_channel, used[:, None, None]).reshape(-1, tables[name].shape[1])
-    kept["predictor"] = _seen(kept["predictor"][:, :channels], ever)
-    kept["b1"] = _seen(tables["b1"][:planes, : len(sizes)], entered[..., None])
-    kept["bm"] = _seen(tables["bm"][: len(sizes)], met[:, None])
+        reduced[name] = _masked(by_channel, used[:, None, None]).reshape(-1, tables[name].shape[1])
+    reduced["predictor"] = _masked(reduced["predictor"][:, :channels], channel_used)
+    reduced["b1"] = _masked(tables["b1"][:planes, : len(sizes)], entered[..., None])
+    reduced["bm"] = _masked(tables["bm"][: len(sizes)], group_used[:, None])
     for name in ("b2", "gain"):
-        kept[name] = _seen(tables[name][:planes, :, :channels], told[:, None])
-    kept |= {name: _seen(tables[name][:, :channels], ever[:, None]) for name in ("w2", "w3")}
-    kept["own"] = _seen(tables["own"][:, :channels], ever)
-    return part, kept
+        reduced[name] = _masked(tables[name][:planes, :, :channels], coded[:, None])
+    reduced |= {
+        name: _masked(tables[name][:, :channels], channel_used[:, None]) for name in ("w2", "w3")
+    }
+    reduced["own"] = _masked(tables["own"][:, :channels], channel_used)
+    return part, reduced
 
 
 def without(
     tables: dict[str, NDArray[np.generic]], part: dict[str, NDArray[np.generic]]
 ) -> dict[str, NDArray[np.generic]]:
-    """``tables`` with 0 wherever ``part``, the tables of a lead, has their number."""
+    """``tables`` with 0 wherever ``part``, the tables of leading steps, has the same number."""
     rest = {name: table.copy() for name, table in tables.items()}
     for name in tables.keys() - SHIFTS:
         corner = rest[name][tuple(slice(size) for size in part[name].shape)]
@@ -96,32 +97,32 @@ def without(
     return rest
 
 
-def fitted(artifact: Artifact, lead: tuple[Step, ...]) -> Drawing:
-    """The linear map from the values of the lead's channels to a colour, all in [-1, 1]."""
+def fitted(artifact: Artifact, lead: tuple[Step, ...]) -> ClientSynthesis:
+    """The linear map from the values of the leading channels to a color, all in [-1, 1]."""
     layout = EmbeddedParams.from_artifact(artifact)
-    known, colours = _drawn(artifact, layout, lead[-1])
+    known, colors = _sampled(artifact, layout, lead[-1])
     known = known[:, : channels_of(layout, lead)]
     inputs = np.concatenate([known, np.ones((len(known), 1))], 1)
-    solved, *_ = np.linalg.lstsq(inputs, colours, rcond=None)
+    solved, *_ = np.linalg.lstsq(inputs, colors, rcond=None)
     slopes, bias = solved[:-1].T, solved[-1]
     scale = (np.abs(slopes).max(1) / _MOST).clip(_SMALLEST_SCALE).astype(np.float16)
     weight = np.rint(slopes / scale[:, None]).clip(-_MOST, _MOST).astype(np.int8)
     layer = Layer(ON, weight[..., None], scale, bias.astype(np.float16))
-    return Drawing(detail=1, layers=(layer,))
+    return ClientSynthesis(detail=1, layers=(layer,))
 
 
 def channels_of(layout: EmbeddedParams, lead: tuple[Step, ...]) -> int:
-    """How many channels there are up to the last one that has digits."""
+    """Number of channels up to the last one with digits in ``lead``."""
     every = np.arange(layout.channels)
     return int(max(every[step.channels].max() for step in lead)) + 1
 
 
-def _seen(table: NDArray[np.generic], used: NDArray[np.bool_]) -> NDArray[np.generic]:
+def _masked(table: NDArray[np.generic], used: NDArray[np.bool_]) -> NDArray[np.generic]:
     return np.where(used, table, np.zeros_like(table))
 
 
 def _used(group_of: NDArray[np.intp], lead: tuple[Step, ...]) -> dict[str, NDArray[np.bool_]]:
-    """Whether a channel's rows of these tables ever meet a state that is not 0."""
+    """Whether a channel's rows of these tables are ever multiplied by a state that is not 0."""
     used = {name: np.zeros(len(group_of), np.bool_) for name in ("a", "b", "predictor")}
     refined = np.zeros(len(group_of), np.bool_)
     for step in lead:
@@ -133,8 +134,8 @@ def _used(group_of: NDArray[np.intp], lead: tuple[Step, ...]) -> dict[str, NDArr
     return used
 
 
-def _drawn(artifact: Artifact, layout: EmbeddedParams, last: Step) -> tuple[Float, Float]:
-    """Random streams: mean values behind ``last`` ``(N, channels)`` and mean colours ``(N, 3)``."""
+def _sampled(artifact: Artifact, layout: EmbeddedParams, last: Step) -> tuple[Float, Float]:
+    """Random streams: mean values after step ``last`` ``(N, channels)``, mean colors ``(N, 3)``."""
     quantizer, rng = EmbeddedQuantizer(layout), np.random.default_rng(_SEED)
     model = EmbeddedContextModel(artifact.arrays("entropy.npz"), quantizer)
     synthesis = OnnxNetwork(artifact.file("synthesis.onnx"), "cpu")
@@ -142,7 +143,7 @@ def _drawn(artifact: Artifact, layout: EmbeddedParams, last: Step) -> tuple[Floa
     latents = DecodedLatents(quantizer, (_SAMPLES, _GRID.rows, _GRID.columns))
     known = latents.reconstruct()[0]
     for step in quantizer.steps:
-        if step.plane >= max(_DRAWN_PLANES, last.plane + 1):
+        if step.plane >= max(_SAMPLED_PLANES, last.plane + 1):
             break
         nonzero, positive = context.probabilities(step)
         signs = np.where(rng.integers(0, 1 << 16, positive.shape) < positive, 1, -1)

@@ -1,8 +1,9 @@
-"""What a browser needs of a published model of the embedded family, in one small file.
+"""The parts of a model that a browser needs, in one small file.
 
 layout, integer tables, synthesis weights -> bytes, one kind of number after the other -> zlib.
-`client_color` makes the same of the first steps of a stream alone, to tell a colour before the
-file is there. All of it follows from the published folder. Normative text: docs/javascript.md.
+`client_color` has the same for the first steps of a stream, from which a client decodes the mean
+color before the file is loaded. Everything is computed from the model folder. Normative text:
+docs/javascript.md.
 
 ``thumbstream-models client MODEL FOLDER`` writes both files.
 """
@@ -25,12 +26,12 @@ from thumbstream.codec.model_folder import Artifact
 from thumbstream_models.embedded import client_color
 from thumbstream_models.embedded.client_packing import Section, halves, integers, wide
 from thumbstream_models.embedded.client_packing import packed as zipped
-from thumbstream_models.embedded.client_synthesis import Drawing, Layer, drawing_of
+from thumbstream_models.embedded.client_synthesis import ClientSynthesis, Layer, synthesis_of
 
 MAGIC = b"THSC"
 FORMAT = 1
 CLIENT, PUBLISHED = "client.bin", "model_colors.generated.js"
-"""Names of the two files that `write` makes."""
+"""Names of the two files that `write` writes."""
 _WIDE = ("own", "gain", "b1", "bm", "b2")
 """Tables of 16 and 32 bits, in the order of the file."""
 _BY_PLANE = ("gain", "b1", "b2")
@@ -38,25 +39,25 @@ _BY_PLANE = ("gain", "b1", "b2")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What is in the file."""
+    """Contents of the file."""
 
     layout: EmbeddedParams
     tables: dict[str, NDArray[np.generic]]
     """As in ``entropy.npz``."""
     steps: int
-    """How many steps of a stream it reads."""
-    drawing: Drawing
+    """Number of steps of a stream that it decodes."""
+    synthesis: ClientSynthesis
     rest: bool = False
-    """Whether the tables are 0 where those of `colour_of` the same model are not."""
+    """Whether the numbers in the tables of `color_of` the same model are set to 0."""
 
     @property
     def planes(self) -> int:
-        """How many planes these steps have."""
+        """Number of planes of these steps."""
         return client_color.steps_of(self.layout)[self.steps - 1].plane + 1
 
 
 def client_of(artifact: Artifact) -> Client:
-    """Everything that a browser needs of ``artifact``; raises `ValueError` for other networks."""
+    """All parts of ``artifact`` for a browser; raises `ValueError` for other networks."""
     layout, tables = EmbeddedParams.from_artifact(artifact), artifact.arrays("entropy.npz")
     return client_from(layout, tables, artifact.file("synthesis.onnx"))
 
@@ -65,11 +66,11 @@ def client_from(
     layout: EmbeddedParams, tables: dict[str, NDArray[np.generic]], synthesis: bytes
 ) -> Client:
     """The same from its parts; ``synthesis`` is the published graph."""
-    return Client(layout, tables, len(client_color.steps_of(layout)), drawing_of(synthesis))
+    return Client(layout, tables, len(client_color.steps_of(layout)), synthesis_of(synthesis))
 
 
-def colour_of(artifact: Artifact) -> Client:
-    """What tells the mean colour of a picture from its first bytes."""
+def color_of(artifact: Artifact) -> Client:
+    """The parts that decode the mean color from the first bytes."""
     layout = EmbeddedParams.from_artifact(artifact)
     lead = client_color.lead_of(layout)
     part, tables = client_color.part_of(layout, artifact.arrays("entropy.npz"), lead)
@@ -77,12 +78,12 @@ def colour_of(artifact: Artifact) -> Client:
 
 
 def rest_of(artifact: Artifact) -> Client:
-    """What a browser needs beside that: no number travels twice."""
-    whole = client_of(artifact)
-    lead = client_color.lead_of(whole.layout)
-    _, part = client_color.part_of(whole.layout, whole.tables, lead)
-    tables = client_color.without(whole.tables, part)
-    return dataclasses.replace(whole, tables=tables, rest=True)
+    """The parts of `client_of` that `color_of` does not have."""
+    client = client_of(artifact)
+    lead = client_color.lead_of(client.layout)
+    _, part = client_color.part_of(client.layout, client.tables, lead)
+    tables = client_color.without(client.tables, part)
+    return dataclasses.replace(client, tables=tables, rest=True)
 
 
 def client_file(artifact: Artifact) -> bytes:
@@ -108,7 +109,7 @@ def sections(client: Client) -> list[Section]:
 
 
 def write(artifact: Artifact, folder: Path) -> None:
-    """Write `CLIENT` and `PUBLISHED`, which tells the hash of the one and holds the colour."""
+    """Write `CLIENT`, and `PUBLISHED` with its hash and the tables of the color."""
     data = client_file(artifact)
     (folder / CLIENT).write_bytes(data)
     (folder / PUBLISHED).write_text(published_js(artifact, data), encoding="ascii")
@@ -116,9 +117,9 @@ def write(artifact: Artifact, folder: Path) -> None:
 
 def published_js(artifact: Artifact, data: bytes) -> str:
     """The module that a JavaScript client knows its model from."""
-    colour = payload(colour_of(artifact))
+    color = payload(color_of(artifact))
     digest = hashlib.sha256(data).digest()
-    text = json.dumps("".join(chr((byte + _SHIFT) % 256) for byte in colour))
+    text = json.dumps("".join(chr((byte + _SHIFT) % 256) for byte in color))
     lines = {
         "MODEL_ID": json.dumps(artifact.model_id),
         "BITSTREAM_ID": str(artifact.bitstream_id),
@@ -133,12 +134,12 @@ def published_js(artifact: Artifact, data: bytes) -> str:
 
 
 _SHIFT = 80
-"""Most bytes are small integers: with this added they are letters, which compress as well."""
+"""Added to the bytes, which are mostly small integers, to make them letters."""
 
 
 def _layout(client: Client) -> Iterable[Section]:
     """One line of JSON."""
-    layout, tables, drawing = client.layout, client.tables, client.drawing
+    layout, tables, synthesis = client.layout, client.tables, client.synthesis
     hidden, second = tables["m"].shape
     values = {
         "planes": client.planes,
@@ -151,11 +152,11 @@ def _layout(client: Client) -> Iterable[Section]:
         "shifts": tables["shifts"].tolist(),
         "predictionShifts": tables["prediction_shifts"][: client.planes].tolist(),
         "baseStep": layout.base_step,
-        "valueScale": drawing.value_scale,
-        "levelScale": drawing.level_scale,
-        "levelOffset": drawing.level_offset,
-        "detail": drawing.detail,
-        "layers": [_described(layer) for layer in drawing.layers],
+        "valueScale": synthesis.value_scale,
+        "levelScale": synthesis.level_scale,
+        "levelOffset": synthesis.level_offset,
+        "detail": synthesis.detail,
+        "layers": [_described(layer) for layer in synthesis.layers],
         "rest": int(client.rest),
     }
     yield Section(json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n")
@@ -169,26 +170,26 @@ def _described(layer: Layer) -> dict[str, int]:
 def _halves(client: Client) -> Iterable[Section]:
     """Scales of all outputs, then biases."""
     for name in ("scale", "bias"):
-        values = [getattr(layer, name) for layer in client.drawing.layers]
+        values = [getattr(layer, name) for layer in client.synthesis.layers]
         yield from halves(np.concatenate(values))
 
 
 def _bytes(client: Client) -> Iterable[Section]:
-    """Integers of 8 bits, all of an input together: inputs differ more than outputs."""
+    """Integers of 8 bits, grouped by input: inputs differ more than outputs."""
     tables, channels = client.tables, client.layout.channels
     for name in ("a", "b", "predictor"):
         by_feature = tables[name].reshape(channels, -1, tables[name].shape[1]).transpose(1, 0, 2)
         yield from (Section(integers(feature)) for feature in by_feature)
     yield Section(integers(tables["m"]))
     yield from (Section(integers(tables[name].transpose(2, 0, 1))) for name in ("w2", "w3"))
-    for layer in client.drawing.layers:
+    for layer in client.synthesis.layers:
         yield Section(integers(layer.weight.transpose(1, 2, 0)))
 
 
 def _words(client: Client) -> Iterable[Section]:
-    """Wider integers; of the chances, which grow evenly, the changes of their growth."""
+    """Wider integers; of the probabilities, which increase smoothly, the second differences."""
     for name in _WIDE:
         table = client.tables[name]
         yield from wide(table[: client.planes] if name in _BY_PLANE else table)
-    chances = client.tables["probability"].astype(np.int64)
-    yield from wide(np.diff(np.concatenate([[0, 0], chances]), n=2))
+    probabilities = client.tables["probability"].astype(np.int64)
+    yield from wide(np.diff(np.concatenate([[0, 0], probabilities]), n=2))

@@ -1,7 +1,7 @@
-"""Numbers to bytes that a browser unpacks by itself, in as few of them as zlib can do it.
+"""Compresses numbers to a small zlib stream, which browsers decompress.
 
-Weights have no repetitions, so what counts is a Huffman code for each kind of number. zlib starts a
-new code wherever it is told to: neighbours share one where that takes fewer bytes.
+Weights have no repetitions, so each kind of number has its own Huffman code. Adjacent sections
+share a code if that takes fewer bytes.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ class Section:
 
 
 def packed(sections: Iterable[Section]) -> bytes:
-    """A zlib stream of all ``sections``, one after the other."""
-    whole = [section.data for section in sections if section.data]
-    parts: list[tuple[bytes, bytes]] = []  # what, and what it is compressed to
-    for data in whole:
+    """A zlib stream of all ``sections`` in order."""
+    contents = [section.data for section in sections if section.data]
+    parts: list[tuple[bytes, bytes]] = []  # bytes, and the same compressed
+    for data in contents:
         parts.append((data, _deflated(data)))
         while len(parts) > 1:
-            (before, a), (behind, b) = parts[-2:]
-            together = _deflated(before + behind)
+            (first, a), (second, b) = parts[-2:]
+            together = _deflated(first + second)
             if len(together) >= len(a) + len(b):
                 break
-            parts[-2:] = [(before + behind, together)]
-    check = zlib.adler32(b"".join(whole)).to_bytes(4, "big")
+            parts[-2:] = [(first + second, together)]
+    check = zlib.adler32(b"".join(contents)).to_bytes(4, "big")
     return _ZLIB_HEADER + b"".join(part for _, part in parts) + _LAST_BLOCK + check
 
 
 def integers(table: NDArray[np.generic]) -> bytes:
-    """Of 8 bits each."""
+    """Integers of 8 bits."""
     return np.ascontiguousarray(table).astype(np.int8, casting="safe").tobytes()
 
 
 def wide(table: NDArray[np.generic]) -> Iterator[Section]:
-    """Integers of up to 24 bits: sign in the lowest bit, all low bytes first, then the others.
+    """Integers of up to 24 bits: sign in the lowest bit; all low bytes first, then the others.
 
-    Raises `ValueError` for larger ones.
+    Raises `ValueError` for larger integers.
     """
     values = table.astype(np.int64).reshape(-1)
     coded = np.where(values < 0, -2 * values - 1, 2 * values)
@@ -70,7 +70,7 @@ def halves(values: NDArray[np.float16]) -> Iterator[Section]:
 
 
 def _deflated(data: bytes) -> bytes:
-    """Whole deflate blocks, none of them the last."""
+    """Complete deflate blocks, none of them marked as the last."""
     return min((_with(data, strategy) for strategy in _STRATEGIES), key=len)
 
 

@@ -1,4 +1,4 @@
-"""The model card of the product codec: what a person should know before relying on it."""
+"""Model card of the product codec: training, quality, limits."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from thumbstream_models.embedded.codec_config import STAGES
 def model_card(manifest: dict[str, Any], notes: str, sources: str) -> str:
     """Markdown text for ``manifest``.
 
-    ``notes`` tells what else should be known of this training, ``sources`` where the pictures come
-    from.
+    ``notes`` is about this training, ``sources`` about the origin of the pictures.
     """
     training, measured = manifest["training"], manifest["measured"]
     config, stride = training["config"], manifest["stride"]
     return f"""# {manifest["model_id"]}
 
 thumbstream's own codec: a learned transform to {manifest["channels"]} latents per cell of
-{stride} x {stride} pixels, cut into {manifest["planes"]} ternary planes and
+{stride} x {stride} pixels, embedded quantization in {manifest["planes"]} ternary planes and
 {len(manifest["groups"])} groups of channels, an integer context model, and a small network that
-draws every state.
+reconstructs any prefix.
 
 {_sizes(manifest)}
 
 ## Use
 
-Previews of 8 to 256 pixels in 8 to 512 bytes, with transparency where there is any.
-Not a codec for pictures that must be exact: text, faces and small marks in a preview of some
-dozen bytes are the network's guess.
+Previews of 8 to 256 pixels in 8 to 512 bytes, with transparency.
+Not for pictures that must be exact: text, faces and small details in a preview of a few dozen
+bytes are guesses of the network.
 
 ## Training
 
@@ -36,10 +35,10 @@ dozen bytes are the network's guess.
 {notes}
 
 Trained on {training["pictures"]:,} pictures. {sources.strip()}
-No picture is part of this repository; the hash of the files that were read is in the manifest.
+No picture is part of this repository; the manifest has a hash of the files.
 
-Held-out pictures during training, SSIM / PSNR in dB at some numbers of bytes (moving-average
-weights, rates by the training's own rate model, no header):
+Held-out pictures during training, SSIM / PSNR in dB by bytes (moving-average weights, rates by the
+rate model of the training, no header):
 
 {_curve(training["curve"])}
 
@@ -48,18 +47,18 @@ weights, rates by the training's own rate model, no header):
 {_measured(measured)}
 
 Largest difference between PyTorch and ONNX Runtime: {measured["parity"]:.1g} (samples in [-1, 1]).
-The public test sets are in docs/benchmark.md.
+Public test sets: docs/benchmark.md.
 
 ## Limits
 
 {_slope(training["curve"])}
 Trained on crops of {_listed(config["transform"]["sizes"])} pixels: larger grids work, but
-spend their bytes less well.
+less efficiently.
 """
 
 
 def _sizes(manifest: dict[str, Any]) -> str:
-    """Parameters and bytes, on the server and in a client."""
+    """Parameters and bytes on the server and in a client."""
     training, client = manifest["training"], manifest["measured"]["client_bytes"]
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     bits = training["config"]["embedding"]["weight_bits"]
@@ -84,14 +83,14 @@ def _stages(config: dict[str, Any]) -> str:
         )
     )
     return (
-        f"the transform at all\nrates at once (laid out for {first:,} steps of {crops}), then on "
-        f"states of cut streams\n(up to step {second:,}), then the synthesis network alone (up to "
+        f"the transform for all\nrates (scheduled for {first:,} steps of {crops}), then on states "
+        f"of truncated streams\n(up to step {second:,}), then the synthesis network alone (up to "
         f"step {third:,})"
     )
 
 
 def _columns(point: dict[str, Any]) -> list[str]:
-    """Sizes and bytes that a point of the curve tells of, like ``32px_64``."""
+    """Sizes and bytes of a point of the curve, like ``32px_64``."""
     return [key.removeprefix("ssim_") for key in point if key.startswith("ssim_")]
 
 
@@ -107,8 +106,8 @@ def _curve(points: list[dict[str, Any]]) -> str:
             f"{p[f'ssim_{c}']:.3f} / {p[f'psnr_{c}']:.2f}" if f"ssim_{c}" in p else "-"
             for c in columns
         ]
-        told = f"| {p['stage']} | {p['step']} | {p['minutes'] / 60:.2f} "
-        lines.append(f"{told}| {' | '.join(cells)} |")
+        head = f"| {p['stage']} | {p['step']} | {p['minutes'] / 60:.2f} "
+        lines.append(f"{head}| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -122,26 +121,26 @@ def _measured(measured: dict[str, Any]) -> str:
             f"| {p['bytes']} | {p['ssim']:.3f} | {p['psnr']:.2f} |" for p in found["points"]
         )
         parts.append(
-            f"Real streams of {found['pictures']} held-out pictures at {found['size'][1]} x "
-            f"{found['size'][0]}, one for each picture, cut, header\n"
-            f"counted; whole streams take {found['mean_length']} bytes on average.\n\n"
+            f"Prefixes of streams of {found['pictures']} held-out pictures at {found['size'][1]} x "
+            f"{found['size'][0]}, header\n"
+            f"included; full streams have {found['mean_length']} bytes on average.\n\n"
             f"| bytes | SSIM | PSNR dB |\n|---|---|---|\n{rows}"
         )
     return "\n\n".join(parts)
 
 
 def _slope(points: list[dict[str, Any]]) -> str:
-    """What the end of the training still brought, where there is a curve to tell."""
+    """A sentence about the gain of the last steps, if there is a validation curve."""
     if len(points) < 2 or points[-2]["stage"] != points[-1]["stage"]:
         return ""
     before, last = points[-2:]
     both = [c for c in _columns(last) if f"ssim_{c}" in before]
-    told = ", ".join(
+    gains = ", ".join(
         f"{last[f'ssim_{c}'] - before[f'ssim_{c}']:+.4f} at {c.split('px_')[1]} bytes"
         for c in both
         if c.startswith("32px")
     )
     return (
         f"The last {last['step'] - before['step']:,} steps, at the end of the learning-rate\n"
-        f"schedule, changed the mean SSIM at 32 x 32 by {told}."
+        f"schedule, changed the mean SSIM at 32 x 32 by {gains}."
     )

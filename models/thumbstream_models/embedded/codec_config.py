@@ -1,6 +1,6 @@
-"""A training of the product codec as data: two stages, a context model and quantised weights.
+"""Configuration of the product codec: three stages of training and the context model.
 
-Read from one commented TOML file, as strictly as the configurations of the paper's systems.
+Read from a TOML file, as strictly as the configurations of the paper's systems.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FAMILY = "embedded"
 STRIDE = 8
 """Pixels per cell, in both directions."""
 STAGES = ("transform", "embedding", "synthesis")
-"""Of the training, in their order; each has a section of the configuration."""
+"""Stages of the training in order; each has a section of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class ModelConfig:
     analysis_blocks: tuple[int, int, int]
     """Residual blocks at each of these."""
     synthesis_filters: tuple[int, int, int, int]
-    """Channels at an eighth, a quarter, a half and the whole of the picture's side."""
+    """Channels at an eighth, a quarter, a half and all of the picture's side."""
     synthesis_blocks: tuple[int, int, int, int]
     rate_groups: tuple[int, ...]
-    """Channels that the rate model of the first stage predicts at once, group after group."""
+    """Sizes of the groups of channels that the rate model of the first stage predicts at once."""
     rate_hidden: int
     lean_hidden: int
     """Units of the first layer of the second stage's rate model."""
@@ -50,14 +50,14 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.family != FAMILY:
-            raise ConfigError(f"the family of this configuration is {FAMILY}, not {self.family!r}")
+            raise ConfigError(f"expected family {FAMILY!r}, got {self.family!r}")
         if sum(self.rate_groups) != self.channels:
             raise ConfigError("rate_groups must add up to the channels")
 
 
 @dataclass(frozen=True, slots=True)
 class StageConfig(Schedule):
-    """A stage of the training. Each step has crops of one size, drawn at random."""
+    """A stage of the training. Each step has crops of one size, selected at random."""
 
     sizes: tuple[int, ...]
     """Sides of the crops in pixels."""
@@ -65,30 +65,32 @@ class StageConfig(Schedule):
     batch_sizes: tuple[int, ...]
     """Crops in a batch of each size."""
     qualities: tuple[float, float]
-    """Every picture of a batch has a quality u of its own, uniform between these: its quantisation
-    step is near ``exp(-1.9 u)``."""
+    """Each picture of a batch has a quality u, uniform in this range, and a quantization step of
+    about ``exp(-1.9 u)``."""
     common_chance: float
-    """For this part of the pictures it is uniform between `common_qualities`: those of the bytes
-    that people use."""
+    """For this fraction of the pictures it is uniform in `common_qualities`, those of the most
+    useful stream lengths."""
     common_qualities: tuple[float, float]
     ssim_weight: float
-    """Distortion is `distortion.ERROR_WEIGHT` times the squared error (0 to 255) plus so much times
-    1 - SSIM."""
+    """Distortion is `distortion.ERROR_WEIGHT` times the squared error (0 to 255) plus this weight
+    times 1 - SSIM."""
 
     def __post_init__(self) -> None:
         if not len(self.sizes) == len(self.size_chances) == len(self.batch_sizes) > 0:
-            raise ConfigError("sizes, size_chances and batch_sizes have an entry for each size")
+            raise ConfigError(
+                "sizes, size_chances and batch_sizes must have the same length, at least 1"
+            )
         if not self.qualities[0] < self.qualities[1]:
-            raise ConfigError("qualities grow")
+            raise ConfigError("qualities must increase")
         if abs(sum(self.size_chances) - 1) > 1e-6 or any(s % STRIDE for s in self.sizes):
-            raise ConfigError(f"chances add up to 1, sizes are multiples of {STRIDE}")
+            raise ConfigError(f"size_chances must sum to 1, sizes must be multiples of {STRIDE}")
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingConfig(StageConfig):
-    """The second stage: the same training goes on, on embedded states.
+    """The second stage: continues the first one on embedded states.
 
-    Its steps are counted from the first stage's first.
+    Its steps are counted from the start of the first stage.
     """
 
     planes: int
@@ -96,30 +98,30 @@ class EmbeddingConfig(StageConfig):
     groups: tuple[int, ...]
     """Channels coded together, in the order of the stream."""
     ranks: tuple[int, ...]
-    """Of each group: the place of its first channel among all, by how much they vary."""
+    """Rank of the first channel of each group, sorted by variance."""
     lags: tuple[float, ...]
-    """Planes by which each group is behind: its steps are ``3^lag`` times as wide. Groups that
-    come late in a plane are ahead by what they wait: -0.2 for one at a fifth of the plane."""
+    """Delay of each group in planes: its steps are ``3^lag`` times as wide. -0.2 compensates a
+    group that is coded at a fifth of the plane."""
     base_step: float
-    """Quantisation step of level 0; each plane has a third of the one before."""
+    """Quantization step of level 0; each plane divides it by three."""
     handover: tuple[int, int]
-    """From the first of these steps to the second the lean rate model takes over from the large
-    one; before, it learns beside."""
+    """Between these steps the loss changes from the large rate model to the lean one, which is
+    trained from the start of the stage."""
     covered: float
-    """Part of the training crops whose largest value of a channel its first plane must hold."""
+    """Fraction of the training crops whose largest value of a channel its first plane covers."""
     quantise_from: float
-    """From this fraction of the steps on, the synthesis weights are rounded as published."""
+    """From this fraction of the steps on, the synthesis weights are rounded as in the graph."""
     weight_bits: int
-    """Bits of a published synthesis weight; each output channel has a scale of its own."""
+    """Bits of a synthesis weight in the graph; each output channel has a scale."""
     searched: tuple[int, ...]
-    """Planes whose digits the encoder chooses in every stream."""
+    """Planes whose digits the encoder optimizes in every stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class SynthesisConfig(StageConfig):
-    """The third stage: the synthesis network alone goes on, and the latents stay as they are.
+    """The third stage: only the synthesis network is trained; the latents do not change.
 
-    Its steps are counted from the first stage's first, too.
+    Its steps are counted from the start of the first stage.
     """
 
     quantise_from: float
@@ -138,19 +140,19 @@ class ContextConfig:
     batch_size: int
     learning_rate: float
     plane_weights: tuple[float, ...]
-    """How much a byte of each plane counts: most in those that people's bytes pay for."""
+    """Weight of a byte in each plane, largest in those of the most useful stream lengths."""
     fine_from: int
-    """Planes from here on are looked at in some of the steps only."""
+    """Planes from here on are used in some of the steps only."""
     fine_chance: float
-    """So many of the steps; what they cost counts by so much more."""
+    """Fraction of these steps; the weights of the planes are divided by it."""
     pictures: int
-    """Crops of 32 x 32, and as many cells again of 64 x 64."""
+    """Crops of 32 x 32; crops of 64 x 64 have the same number of cells."""
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedConfig:
-    """All that makes a published model of the family."""
+    """Configuration of a model of the family."""
 
     model_id: str
     model: ModelConfig
@@ -163,22 +165,22 @@ class EmbeddedConfig:
     def __post_init__(self) -> None:
         e = self.embedding
         if not len(e.groups) == len(e.ranks) == len(e.lags):
-            raise ConfigError("groups, ranks and lags have an entry for each group")
+            raise ConfigError("groups, ranks and lags must have the same length")
         taken = sorted(
             r + i for r, size in zip(e.ranks, e.groups, strict=True) for i in range(size)
         )
         if taken != list(range(self.model.channels)):
-            raise ConfigError("groups and their ranks must take every channel once")
+            raise ConfigError("groups and ranks must contain each channel exactly once")
         if not 0 <= e.handover[0] < e.handover[1]:
-            raise ConfigError("handover begins before it ends")
+            raise ConfigError("handover must be two increasing steps")
         c = self.context
         if len(c.plane_weights) != e.planes:
-            raise ConfigError("plane_weights has an entry for each plane")
+            raise ConfigError("plane_weights must have one entry per plane")
         if not 0 < c.fine_from <= e.planes or not 0 < c.fine_chance <= 1:
-            raise ConfigError("fine_from is a plane, and fine_chance a chance")
+            raise ConfigError("fine_from must be in 1..planes and fine_chance in (0, 1]")
 
     def to_dict(self) -> dict[str, Any]:
-        """As nested plain dictionaries, for a checkpoint or a manifest."""
+        """Nested plain dictionaries, for a checkpoint or a manifest."""
         return dataclasses.asdict(self)
 
 

@@ -1,8 +1,8 @@
 """Fits the integer context model of the embedded family to the digits of training pictures.
 
-The model is that of `thumbstream.codec.embedded.context`. It is fitted in floating point first;
-then every weight stands on the integer grid of the published tables (with a straight-through
-gradient), and the loss at the end is the rate that the range coder will pay.
+The model is that of `thumbstream.codec.embedded.context`. It is fitted in floating point first,
+then with weights rounded to the integer grid of the tables (and a straight-through gradient), so
+the final loss is the rate of the range coder.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from thumbstream_models.paper.entropy_fit import probability_table
 OWN = 5
 """Weights on a channel's own features: three for the first decision, two for the second."""
 FIRST_STEPS, WEIGHT_STEPS, UNIT_STEPS, LOGIT_STEPS = 16, 32, 16, 128
-"""Integers per unit: of the first layer's weights, which are most of what a client fetches, of the
-others, of hidden units, and entries of the probability table per nat."""
+"""Integers per unit of the first layer's weights (most bytes of a client), of the other weights and
+of hidden units; entries of the probability table per nat."""
 SHIFTS = tuple(
     int(math.log2(steps))
     for steps in (
@@ -37,22 +37,22 @@ SHIFTS = tuple(
         WEIGHT_STEPS * UNIT_STEPS // LOGIT_STEPS,
     )
 )
-"""Of the first layer's sums, the second's and the logits."""
+"""Right shifts of the first layer's sums, the second's and the logits."""
 PREDICTOR_STEPS, OFF_STEPS = 64, 32
-"""Integers per unit of the predictor's weights; and at least so many, and up to twice as many, per
-interval of a latent that it says to be off."""
+"""Integers per unit of the predictor's weights; integers per interval of a residual, from this many
+to twice as many."""
 ROUNDED_FROM = 0.6
-"""From this fraction of the steps on, weights stand on their grid."""
+"""From this fraction of the steps on, weights are rounded to their grid."""
 _INT8, _INT16 = 127, 2**15 - 1
 _MOST = HIDDEN_MAX / UNIT_STEPS
 _LARGEST_ODDS = TABLE_SIZE / 2 / LOGIT_STEPS
 _WARMUP_STEPS = 50
 _FINAL_RATE = 0.01
-"""Learning rate of the last step, as a part of the first one's."""
+"""Learning rate of the last step as a fraction of the first one."""
 _GRADIENT_CLIP = 20.0
 _EMA_DECAY = 0.99
 _RAREST = 1e-3
-"""Chances that the fit starts from are no nearer to 0 and 1."""
+"""Limit of the initial probabilities near 0 and 1."""
 _SMALL_CELLS = 16
 """Cells of a picture of 32 x 32: batches of larger ones have fewer pictures."""
 _SUM_STEPS = WEIGHT_STEPS * UNIT_STEPS
@@ -69,11 +69,11 @@ GRIDS = {
     "predictor": (PREDICTOR_STEPS, _INT8, np.int8),
     "gain": (_SUM_STEPS / OFF_STEPS, _INT16, np.int16),
 }
-"""By the name of a table: integers per unit, the largest, and how they are stored."""
+"""By table: integers per unit, largest integer, stored type."""
 
 
 class ContextNetworks(nn.Module):
-    """The context model in floating point that stands for integers."""
+    """The context model in floating point on the integer grid."""
 
     def __init__(self, layout: EmbeddedParams, hidden: int, middle: int) -> None:
         super().__init__()
@@ -96,12 +96,12 @@ class ContextNetworks(nn.Module):
         self.predictor = nn.Parameter(torch.zeros(VALUES * channels, channels))
         self.gain = nn.Parameter(torch.zeros(planes, DECISIONS, channels))
         with torch.no_grad():
-            self.gain[:, 1] = 4  # so that the predictor's weights stay within their grid
+            self.gain[:, 1] = 4  # keeps the predictor's weights within their grid
 
     def forward(self, states: list[Tensor], planes: Sequence[int] | None = None) -> Tensor:
-        """Bits of each channel in each plane, over all pictures and cells: ``(planes, C)``.
+        """Bits of each channel in each plane, summed over pictures and cells: ``(planes, C)``.
 
-        ``states``: the `ladder` of a batch. Without ``planes``: all.
+        ``states`` is the `ladder` of a batch; ``planes`` None means all.
         """
         chosen = range(self.layout.planes) if planes is None else planes
         levels = sorted({level for plane in chosen for level in (plane, plane + 1)})
@@ -118,7 +118,7 @@ class ContextNetworks(nn.Module):
         return torch.stack(bits)
 
     def values(self, states: Tensor, level: int) -> Tensor:
-        """``(B h w, C, 2)``: states at a level in finest units, and sums over the neighbours."""
+        """``(B h w, C, 2)``: states at a level in finest units, and sums over the neighbors."""
         value = states * 3.0 ** (self.layout.planes - level)
         return _cells(torch.stack([value, _around(value)], 2))
 
@@ -130,9 +130,9 @@ class ContextNetworks(nn.Module):
         plane: int,
     ) -> Iterator[Tensor]:
         """Log odds of both decisions in a plane, group after group: ``(2, cells, group)``."""
-        before, behind = seen[plane], seen[plane + 1]
+        before, after = seen[plane], seen[plane + 1]
         sums = before.flatten(1) @ table["a"]
-        # In integers' steps, which float32 holds exactly where the weights are on their grid.
+        # In integer steps, which float32 represents exactly for weights on their grid.
         predictor = table["predictor"] * PREDICTOR_STEPS
         predicted = valued[plane].flatten(1) @ predictor
         changes = valued[plane + 1] - valued[plane]
@@ -150,15 +150,15 @@ class ContextNetworks(nn.Module):
             off = floored(predicted[:, own] * scale, self.rounded, steps=1)
             off = off.clamp(-MAX_RESIDUAL, MAX_RESIDUAL) / OFF_STEPS
             yield odds + torch.stack([off.abs(), off]) * table["gain"][plane, :, None, own]
-            told = slice(VALUES * first, VALUES * (first + size))
-            predicted = predicted + changes[:, own].flatten(1) @ predictor[told]
-            refined = behind[:, own].flatten(1) @ table["b"][rows]
+            value_rows = slice(VALUES * first, VALUES * (first + size))
+            predicted = predicted + changes[:, own].flatten(1) @ predictor[value_rows]
+            refined = after[:, own].flatten(1) @ table["b"][rows]
             sums = sums - before[:, own].flatten(1) @ table["a"][rows] + refined
             first += size
 
     @torch.no_grad()
     def start_from(self, states: list[Tensor]) -> None:
-        """Begin with the chances that the digits of each plane and channel have by themselves."""
+        """Start at the static probabilities of the digits of each plane and channel."""
         for plane in range(self.layout.planes):
             digits = _rows(states[plane + 1] - 3 * states[plane])
             nonzero = (digits != 0).float().mean(0)
@@ -168,11 +168,11 @@ class ContextNetworks(nn.Module):
     @torch.no_grad()
     def tables(self) -> dict[str, NDArray[np.generic]]:
         """The published integers, by their names in entropy.npz."""
-        whole: dict[str, NDArray[np.generic]] = {}
+        integers: dict[str, NDArray[np.generic]] = {}
         for name, (steps, most, dtype) in GRIDS.items():
             value = (getattr(self, name) * steps).round().clamp(-most, most)
-            whole[name] = value.numpy().astype(dtype)
-        return whole | {
+            integers[name] = value.numpy().astype(dtype)
+        return integers | {
             "probability": probability_table(),
             "shifts": np.array(SHIFTS, np.uint8),
             "prediction_shifts": np.array(
@@ -184,16 +184,16 @@ class ContextNetworks(nn.Module):
     def _on_grid(self, name: str) -> Tensor:
         steps, most, _ = GRIDS[name]
         value: Tensor = getattr(self, name)
-        value = value.clamp(-most / steps, most / steps)  # what lies beyond it could not be told
+        value = value.clamp(-most / steps, most / steps)  # the range of the table
         if not self.rounded:
             return value
         return value + ((value * steps).round() / steps - value).detach()
 
 
 def features(states: Tensor) -> Tensor:
-    """What the model sees of states ``(B, C, h, w)``: ``(B h w, C, 4)``.
+    """Features of states ``(B, C, h, w)``: ``(B h w, C, 4)``.
 
-    The magnitude of the clipped state, the state, and the sums of both over the four neighbours.
+    The magnitude of the clipped state, the state, and the sums of both over the four neighbors.
     """
     own = states.clamp(-CLIP, CLIP)
     seen = torch.stack([own.abs(), own], 2)
@@ -201,15 +201,15 @@ def features(states: Tensor) -> Tensor:
 
 
 def prediction_shift(planes: int, plane: int) -> int:
-    """What leaves `OFF_STEPS` to an interval of a plane, or up to twice as many."""
+    """Right shift to `OFF_STEPS` integers per interval of a plane, or up to twice as many."""
     return math.ceil((planes - plane) * math.log2(3) + math.log2(PREDICTOR_STEPS / OFF_STEPS / 2))
 
 
 def floored(sums: Tensor, rounded: bool, steps: int = UNIT_STEPS) -> Tensor:
-    """Sums as the shift to whole ``steps`` a unit leaves them; gradients go straight through."""
+    """Sums rounded down to ``steps`` per unit, like a shift; the gradient is straight-through."""
     if not rounded:
         return sums
-    # The sums are exact multiples but for float32's last bits, which must not cross the edge.
+    # The sums are exact multiples except for float32's last bits, which must not change the result.
     grid = torch.floor(sums * steps + 1e-3) / steps
     return sums + (grid - sums).detach()
 
@@ -221,9 +221,9 @@ def fit(
     *,
     quiet: bool = False,
 ) -> ContextNetworks:
-    """Networks fitted to latents ``(B, C, h, w)``, one tensor for each size of pictures.
+    """Networks fitted to latents ``(B, C, h, w)``, one tensor per size of pictures.
 
-    Channels are in the published order. The steps take the sizes in turn; what comes out is the
+    Channels are in the published order. The steps alternate between the sizes; the result is the
     moving average of the weights.
     """
     torch.manual_seed(config.seed)
@@ -270,14 +270,14 @@ def _rate(config: ContextConfig, step: int) -> float:
 
 
 def _own(seen: Tensor, weights: Tensor) -> Tensor:
-    """What a channel's own features ``(n, C, 4)`` add to its log odds: ``(2, n, C)``."""
+    """Contribution of a channel's own features ``(n, C, 4)`` to its log odds: ``(2, n, C)``."""
     magnitude, state, magnitudes, states = seen.unbind(2)
     nonzero = weights[0] * (magnitude > 0) + weights[1] * magnitude + weights[2] * magnitudes
     return torch.stack([nonzero, weights[3] * state + weights[4] * states])
 
 
 def _around(x: Tensor) -> Tensor:
-    """Sums over the four neighbours of ``(..., h, w)``; outside is 0."""
+    """Sums over the four neighbors of ``(..., h, w)``; outside is 0."""
     wide = functional.pad(x, (1, 1, 1, 1))
     above, below = wide[..., :-2, 1:-1], wide[..., 2:, 1:-1]
     return above + below + wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]

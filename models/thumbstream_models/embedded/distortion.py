@@ -1,4 +1,4 @@
-"""What a drawn picture costs: squared error and SSIM, by one Lagrangian for every rate."""
+"""Distortion of the training: squared error and SSIM, with one Lagrangian for all rates."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def distortion(x: Tensor, x_hat: Tensor, ssim_weight: float) -> Tensor:
 
 
 def lagrangian(quality: Tensor) -> Tensor:
-    """Weight of the distortion beside bytes per cell, for qualities ``(B,)``.
+    """Weight of the distortion relative to bytes per cell, for qualities ``(B,)``.
 
-    The quality also sets the quantisation step (`states.step_of`); the two go together, so that
+    The quality also sets the quantization step (`states.step_of`); the two go together, so that
     every step is near the one that is best for its weight.
     """
     return 0.05 * torch.exp(3.3 * quality)

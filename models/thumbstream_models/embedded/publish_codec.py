@@ -1,8 +1,8 @@
-"""A checkpoint of the product codec to a published model, step by step.
+"""Publishes a checkpoint of the product codec: ``thumbstream-models publish``.
 
-load -> channels in order -> published weights -> latents of training pictures -> fit the context
-model -> ONNX -> parity -> what a searching encoder needs -> folder -> measure real streams of
-held-out pictures -> manifest and card.
+load -> reorder channels -> round weights -> latents of training pictures -> fit the context model
+-> ONNX -> parity -> search files -> folder -> measure real streams of held-out pictures -> manifest
+and model card.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from thumbstream_models.training.config import ConfigError
 from thumbstream_models.training.onnx_export import PARITY_TOLERANCE
 
 CLIENT_LIMIT = 150_000
-"""Most bytes of what a browser must fetch: synthesis weights and entropy tables, compressed."""
+"""Limit of the bytes that a browser fetches: synthesis weights and entropy tables, compressed."""
 SIZES = (32, 64)
-"""Sides of the pictures that the context model is fitted on, and that are measured."""
+"""Sides of the pictures for the context model and for the measurement."""
 _CURVATURE_CROPS = 64
 
 
@@ -48,13 +48,13 @@ def publish(
     notes: str,
     sources_text: str,
 ) -> Path:
-    """Write ``zoo/<model-id>`` anew and return it.
+    """Replace the folder ``zoo/<model-id>`` and return it.
 
-    ``tables`` is an ``entropy.npz`` that was fitted to this checkpoint before; without it the
-    context model is fitted here. Raises `ValueError` when ONNX Runtime and PyTorch disagree, and
+    ``tables`` is an ``entropy.npz`` fitted to this checkpoint; without it the context model is
+    fitted here. Raises `ValueError` when ONNX Runtime and PyTorch disagree, and
     when a client would have to fetch too much.
     """
-    run, layout = ready(checkpoint)
+    run, layout = load_rounded(checkpoint)
     config = run.config
     pictures = data.load(sources, config.data)
     arrays = load_tables(tables) if tables else fit_tables(run, layout, pictures.training)
@@ -64,7 +64,7 @@ def publish(
         raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
     fetched = client_size(config.model_id, layout, arrays, files["synthesis.onnx"])
     if fetched > CLIENT_LIMIT:
-        raise ValueError(f"a client would fetch {fetched} bytes, more than {CLIENT_LIMIT}")
+        raise ValueError(f"a client would fetch {fetched} bytes; the limit is {CLIENT_LIMIT}")
     files["entropy.npz"] = model_writer.npz_bytes(arrays)
     files |= search_files(run, layout, pictures.training)
     folder = model_writer.empty_folder(zoo / config.model_id)
@@ -82,8 +82,8 @@ def publish(
     return folder
 
 
-def ready(checkpoint: Path) -> tuple[Run, Layout]:
-    """Averaged weights as they are published, channels in order; raises `ConfigError`."""
+def load_rounded(checkpoint: Path) -> tuple[Run, Layout]:
+    """Averaged and rounded weights, channels in the published order; raises `ConfigError`."""
     run, stage = train_codec.restore(checkpoint, torch.device("cpu"))
     if (layout := stage.layout) is None:
         raise ConfigError(
@@ -100,7 +100,7 @@ def ready(checkpoint: Path) -> tuple[Run, Layout]:
 def fit_tables(
     run: Run, layout: Layout, pictures: list[NDArray[np.uint8]]
 ) -> dict[str, NDArray[np.generic]]:
-    """The integer context model of a `ready` run, fitted to crops of training pictures."""
+    """The integer context model of a `load_rounded` run, fitted to crops of training pictures."""
     return context_fit.fit(
         training_latents(run.net, run.config, pictures), layout.published(), run.config.context
     ).tables()
@@ -109,7 +109,7 @@ def fit_tables(
 def training_latents(
     net: Transform, config: EmbeddedConfig, pictures: list[NDArray[np.uint8]]
 ) -> list[Tensor]:
-    """Latents of crops of each of `SIZES` that the configuration allows: as many cells of each."""
+    """Latents of crops of each of the allowed `SIZES`, with equally many cells."""
     out = []
     for size in (s for s in SIZES if s <= config.data.size):
         count = config.context.pictures * SIZES[0] ** 2 // size**2
@@ -125,7 +125,7 @@ def load_tables(path: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def search_files(run: Run, layout: Layout, pictures: list[NDArray[np.uint8]]) -> dict[str, bytes]:
-    """`search.onnx` and `search.npz` of a `ready` run; curvatures are those of training crops."""
+    """`search.onnx` and `search.npz` of a `load_rounded` run, with curvatures of training crops."""
     config = run.config.embedding
     differentiated = search_graph.Differentiated(
         run.net.synthesis, layout.base_step, config.ssim_weight
@@ -148,16 +148,13 @@ def search_files(run: Run, layout: Layout, pictures: list[NDArray[np.uint8]]) ->
 def client_size(
     model_id: str, layout: Layout, tables: dict[str, NDArray[np.generic]], synthesis: bytes
 ) -> int:
-    """Bytes of what a browser needs of a model with this synthesis graph, in one file.
-
-    What tells the first colour is fetched apart from the rest; no number of it travels twice.
-    """
-    wanted = client_file.client_from(layout.published(), tables, synthesis)
-    return len(client_file.file_of(wanted, model_id, bitstream_id=0))
+    """Bytes of the client file of a model with this synthesis graph, including the mean color."""
+    client = client_file.client_from(layout.published(), tables, synthesis)
+    return len(client_file.file_of(client, model_id, bitstream_id=0))
 
 
 def manifest_of(run: Run, layout: Layout, files: dict[str, bytes], pictures: int) -> dict[str, Any]:
-    """The manifest, without what is measured."""
+    """The manifest without what is measured."""
     networks = {"analysis": run.net.analysis, "synthesis": run.net.synthesis}
     parameters = {
         name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()

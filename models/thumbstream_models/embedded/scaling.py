@@ -1,8 +1,7 @@
-"""What more training and a larger decoder bring: ``thumbstream-models scaling``.
+"""Effect of longer trainings and larger decoders: ``thumbstream-models scaling``.
 
-Reads the validation curves that checkpoints hold, of trainings that differ in their synthesis
-network or in how long they ran, and puts them side by side as JSON: quality on held-out pictures
-against training crops seen and against synthesis parameters.
+Reads the validation curves in the checkpoints of several trainings and writes them to one JSON
+file: quality on held-out pictures by training crops and by synthesis parameters.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _ABOUT = ("step", "minutes", "stage", "loss")
 
 
 def curve_of(checkpoint: Path) -> dict[str, Any]:
-    """What one training says: its synthesis network's size, and a point for each validation."""
+    """Size of the synthesis network and validation points of one training."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     config = from_dict(saved["config"])
     parameters = sum(p.numel() for p in Synthesis(config.model).parameters())
@@ -44,15 +43,15 @@ def curve_of(checkpoint: Path) -> dict[str, Any]:
 
 
 def crops_seen(config: EmbeddedConfig, stage: str, step: int, curve: list[dict[str, Any]]) -> int:
-    """Training crops behind ``step``, on average over the sizes of the batches."""
-    seen, behind = 0.0, 0
+    """Mean number of training crops up to ``step``."""
+    seen, start = 0.0, 0
     for name in STAGES:
         ends = (
             step
             if name == stage
-            else max((p["step"] for p in curve if p["stage"] == name), default=behind)
+            else max((p["step"] for p in curve if p["stage"] == name), default=start)
         )
-        seen, behind = seen + (ends - behind) * _batch(getattr(config, name)), ends
+        seen, start = seen + (ends - start) * _batch(getattr(config, name)), ends
         if name == stage:
             break
     return round(seen)

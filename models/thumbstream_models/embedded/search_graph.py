@@ -1,8 +1,8 @@
-"""What an encoder that chooses its symbols must know: `search.onnx` and `search.npz`.
+"""The files for the encoder's search: `search.onnx` and `search.npz`.
 
-The graph tells the distortion of a state and its gradient with respect to the values. ONNX Runtime
-has no backward pass for inference, so the gradient is written out here: the synthesis network from
-its end to its beginning, and the derivatives of squared error and SSIM (Wang et al. 2004).
+The graph computes the distortion of a state and its gradient with respect to the values. ONNX
+Runtime has no backward pass for inference, so the gradient is explicit here: the synthesis network
+backwards, and the derivatives of squared error and SSIM (Wang et al. 2004).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from thumbstream_models.training.ssim import SIGMA, WINDOW
 
 _C1, _C2 = 0.01**2, 0.03**2
 _CURVATURE_LEVEL = 3
-"""Level at which the curvature is measured: that of the bytes that people use."""
+"""Level at which the curvature is measured, that of the most useful stream lengths."""
 BITS_PER_BYTE = 8
 
 
 class Differentiated(nn.Module):
     """``values, levels, pixels -> distortion, gradient``.
 
-    ``distortion`` ``(B,)`` is that of training, summed over the cells of a picture, so that what it
-    is worth does not depend on its size; ``gradient`` is its derivative with respect to ``values``.
-    Batch, rows and columns are free.
+    ``distortion`` ``(B,)`` is that of the training times the cells of a picture, so its weight does
+    not depend on the size; ``gradient`` is its derivative with respect to ``values``. Batch, rows
+    and columns are dynamic.
     """
 
     def __init__(self, synthesis: Synthesis, base_step: float, ssim_weight: float) -> None:
@@ -76,10 +76,10 @@ def _conv_back(conv: nn.Conv2d, gradient: Tensor) -> Tensor:
 
 
 def _windows(along: Tensor) -> Tensor:
-    """Every place of SSIM's window along a side with samples ``along`` ``(n,)``: ``(n, n)``.
+    """SSIM's window at every position along a side with samples ``along`` ``(n,)``: ``(n, n)``.
 
-    Rows of places that reach over an edge are zero; tiny pictures have a smaller window, as in
-    `thumbstream.codec.quality`. Without a word of shapes, so that the exported graph takes any.
+    Rows of windows that exceed an edge are zero; tiny pictures have a smaller window, as in
+    `thumbstream.codec.quality`. Shapes are not used, so the exported graph accepts any.
     """
     ones = torch.ones_like(along)
     places = ones.cumsum(0) - 1
@@ -122,7 +122,7 @@ def _distortion(x: Tensor, x_hat: Tensor, ssim_weight: float) -> tuple[Tensor, T
 
 
 def slopes(layout: Layout) -> NDArray[np.float32]:
-    """Bits that a unit of distortion in a cell is worth behind each plane: ``(planes,)``."""
+    """Bits per unit of distortion of a cell after each plane: ``(planes,)``."""
     levels = torch.arange(1, layout.planes + 1)
     quality = -torch.log(layout.base_step / torch.pow(3.0, levels)) / STEP_SLOPE
     return np.asarray((BITS_PER_BYTE * lagrangian(quality)).numpy(), np.float32)
@@ -132,9 +132,9 @@ def slopes(layout: Layout) -> NDArray[np.float32]:
 def curvatures(
     differentiated: Differentiated, x: Tensor, y: Tensor, layout: Layout
 ) -> NDArray[np.float32]:
-    """Second derivative of the distortion by a value of each channel: ``(C,)``.
+    """Second derivative of the distortion with respect to a value of each channel: ``(C,)``.
 
-    Measured by moving one latent of pictures ``x`` up and down by a step, from latents ``y`` at
+    By finite differences of one step at one latent of pictures ``x``, from latents ``y`` at
     `_CURVATURE_LEVEL`.
     """
     step = layout.base_step / 3.0 ** min(_CURVATURE_LEVEL, layout.planes)

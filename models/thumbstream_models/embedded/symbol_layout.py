@@ -1,9 +1,8 @@
-"""How the latents of a trained transform become embedded symbols.
+"""Layout of the embedded symbols of a trained transform.
 
-The channels are sorted by how much they vary, and each is given its first plane. Weak ones may lag
-behind by planes, which is a scale of their latents. The networks keep their own order and scale of
-channels while they are trained; `Layout.order` leads from the published order to theirs, and only
-the export puts the weights in order and to scale.
+Channels are sorted by variance, and each has a first plane. Weak channels may be delayed by planes,
+which scales their latents. The networks have their own order and scale of channels during training;
+`Layout.order` maps the published order to theirs, and the export reorders and scales the weights.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from thumbstream.codec.embedded.params import EmbeddedParams
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the second stage adds to the networks."""
+    """The layout, determined at the start of the second stage."""
 
     planes: int
     groups: tuple[int, ...]
-    """Sizes of the groups of channels that share a step, in the published order."""
+    """Sizes of the groups of channels that are coded in one step, in the published order."""
     starts: tuple[int, ...]
     """First plane of every channel, in the published order."""
     base_step: float
     order: tuple[int, ...]
-    """Channel of the networks that is published in each place."""
+    """Channel of the networks at each published position."""
     scales: tuple[float, ...]
-    """Published latents are so many times those of the networks, in the published order."""
+    """Factor from the networks' latents to the published ones, in the published order."""
     shares: tuple[tuple[float, ...], ...]
-    """For each plane the part of its bits that is spent behind each group: growing up to 1."""
+    """For each plane the fraction of its bits up to each group: increasing to 1."""
 
     def published(self) -> EmbeddedParams:
-        """What a manifest says."""
+        """The same for a manifest."""
         return EmbeddedParams(
             channels=len(self.starts),
             planes=self.planes,
@@ -56,24 +55,24 @@ class Layout:
         return torch.repeat_interleave(torch.arange(len(self.groups)), torch.tensor(self.groups))
 
     def rank(self) -> Tensor:
-        """Published place of each channel of the networks: ``(C,)`` int64."""
+        """Published position of each channel of the networks: ``(C,)`` int64."""
         return torch.tensor(self.order).argsort()
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for a checkpoint."""
+        """Plain values, for a checkpoint."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Layout:
-        """What `to_dict` wrote."""
+        """Read the result of `to_dict`."""
         return cls(**values)
 
 
 def ladder(y: Tensor, layout: EmbeddedParams) -> list[Tensor]:
     """Integer states of latents ``(B, C, h, w)`` at level 0, 1, ..., planes: float32 each.
 
-    Channels are in the published order. The finest state is the nearest that the channel's digits
-    reach; a coarser one is what the finer one refines. As
+    Channels are in the published order. The finest state is the nearest one in the range of the
+    channel's digits; coarser ones follow from it. As
     `thumbstream.codec.embedded.quantizer.Nesting`.
     """
     starts = torch.tensor(layout.starts, device=y.device, dtype=torch.float32)
@@ -86,7 +85,7 @@ def ladder(y: Tensor, layout: EmbeddedParams) -> list[Tensor]:
 
 
 def chosen_starts(y: Tensor, planes: int, base_step: float, covered: float) -> tuple[int, ...]:
-    """The latest first plane of each channel that holds the part ``covered`` of the pictures.
+    """The last first plane of each channel that covers the fraction ``covered`` of the pictures.
 
     ``y`` ``(B, C, h, w)`` are latents of training crops.
     """

@@ -1,8 +1,8 @@
-"""The stages of the training from end to end: ``thumbstream-models train CONFIG DATA...``.
+"""Trains the product codec in stages: ``thumbstream-models train CONFIG DATA...``.
 
-The first makes a transform that is good at every rate; the second goes on with it, optimizer and
-all, on truncation states of the embedded stream; the third lets the synthesis network alone go on,
-from the moving average of the others, so that a context model can be fitted meanwhile.
+The first stage trains a transform for all rates. The second one continues it, with its optimizer,
+on truncation states of the embedded stream. The third one trains the synthesis network alone, with
+the moving average of the others, while the context model can be fitted.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from thumbstream_models.training import data, runs
 from thumbstream_models.training.config import ConfigError, DataConfig
 
 SORTING_CROPS = 8192
-"""Training crops that decide the order and the first planes of the channels."""
+"""Training crops that determine the order and the first planes of the channels."""
 SHARES_STEPS = 250
-"""Steps of the context model whose bits tell how far into a plane each group lies."""
+"""Steps of the context model whose bits determine the position of each group in a plane."""
 _SIZE_STREAM = 7
-"""The sizes of the batches are drawn from a stream of their own."""
+"""Stream of random numbers for the sizes of the batches."""
 
 
 def new_run(config: EmbeddedConfig, device: torch.device) -> Run:
@@ -52,12 +52,12 @@ def save(run: Run, path: Path, stage: Stage) -> None:
 def restore(
     path: Path, device: torch.device, config: EmbeddedConfig | None = None
 ) -> tuple[Run, Stage]:
-    """Read a checkpoint; ``config`` may change all but the networks."""
+    """Read a checkpoint; ``config`` may change everything but the networks."""
     saved = torch.load(path, map_location=device, weights_only=True)
     before = from_dict(saved["config"])
     config = config or before
     if config.model != before.model:
-        raise ConfigError(f"{path} holds another network than the configuration asks for")
+        raise ConfigError(f"{path} has another network than the configuration")
     run = new_run(config, device)
     runs.load_checkpoint(run, saved)
     layout = Layout.from_dict(saved["layout"]) if saved["layout"] else None
@@ -68,9 +68,9 @@ def batch_of(
     pictures: list[NDArray[np.uint8]], config: DataConfig, stage: StageConfig, step: int
 ) -> NDArray[np.uint8]:
     """Batch number ``step``: ``(batch, size, size, 3)`` uint8 of one of the stage's sizes."""
-    drawn = np.random.default_rng((stage.seed, step, _SIZE_STREAM)).random()
-    # The last size takes what rounding leaves of the chances.
-    chosen = int(np.searchsorted(np.cumsum(stage.size_chances[:-1]), drawn, side="right"))
+    sample = np.random.default_rng((stage.seed, step, _SIZE_STREAM)).random()
+    # Without the last sum, which rounding may leave below 1.
+    chosen = int(np.searchsorted(np.cumsum(stage.size_chances[:-1]), sample, side="right"))
     config = dataclasses.replace(config, size=stage.sizes[chosen])
     return data.training_batch(pictures, config, stage.batch_sizes[chosen], stage.seed, step)
 
@@ -86,7 +86,7 @@ def latents_of(
 def crops(
     pictures: list[NDArray[np.uint8]], config: EmbeddedConfig, size: int, count: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Batches of ``count`` crops of ``size`` pixels, other ones than the stages train on."""
+    """Batches of ``count`` crops of ``size`` pixels, other ones than in the stages."""
     data_config = dataclasses.replace(config.data, size=size)
     batch = min(256, count)
     seed = config.context.seed
@@ -94,7 +94,7 @@ def crops(
 
 
 def make_layout(run: Run, pictures: list[NDArray[np.uint8]], device: torch.device) -> Layout:
-    """Order, first planes and shares of the channels, by latents of training crops."""
+    """Order, first planes and shares of the channels, from latents of training crops."""
     e = run.config.embedding
     with runs.averaged_weights(run) as net:
         side = min(e.sizes)
@@ -131,8 +131,8 @@ def train(
 ) -> Run:
     """Train one of the `STAGES` until its last step, ``max_minutes`` or a signal.
 
-    Each stage goes on from a checkpoint of its own or of the stage before; the first may start from
-    nothing. Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``.
+    Each stage resumes from its own checkpoint or continues that of the stage before; the first may
+    start without one. Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``.
     """
     device = runs.device_of(device_name)
     out.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def train(
     else:
         raise ConfigError("a training needs a configuration or a checkpoint")
     if resume is None and stage != before.name:
-        raise ConfigError(f"the {stage} stage goes on from a checkpoint")
+        raise ConfigError(f"the {stage} stage needs a checkpoint: name it with --resume")
     if STAGES.index(stage) - STAGES.index(before.name) not in (0, 1):
         raise ConfigError(f"the {stage} stage cannot follow the {before.name} stage of {resume}")
     pictures = data.load(sources, run.config.data)
@@ -183,12 +183,12 @@ def enter_stage(
     pictures: list[NDArray[np.uint8]],
     device: torch.device,
 ) -> Stage:
-    """The stage ``name`` of a run that was in ``before``; prepares the run for it."""
+    """Prepare a run in stage ``before`` for the stage ``name``, which is returned."""
     if name == before.name:
         return before
     if before.layout is None:
         return Stage(name, make_layout(run, pictures, device))
-    # What stays as it is from here on is what will be published.
+    # The averaged weights, which are published, are fixed from here on.
     fixed = {key: run.ema[key] for key in run.ema if not key.startswith("synthesis.")}
     run.net.load_state_dict(run.net.state_dict() | fixed)
     return Stage(name, before.layout)

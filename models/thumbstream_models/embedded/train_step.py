@@ -1,7 +1,7 @@
-"""One optimizer step, and one look at held-out pictures: the same in all stages.
+"""Optimizer step and validation of all stages.
 
-Every picture of a batch has a quality of its own, which sets how finely its latents are known and
-the weight of its distortion. The rate model sees latents with uniform noise of one step (Balle et
+Each picture of a batch has a quality, which determines the quantization of its latents and the
+weight of its distortion. The rate model sees latents with uniform noise of one step (Balle et
 al. 2017), the synthesis network rounded ones with a straight-through gradient (Theis et al. 2017).
 """
 
@@ -33,7 +33,7 @@ from thumbstream_models.embedded.distortion import (
     lagrangian,
     squared_error,
 )
-from thumbstream_models.embedded.quantization_noise import Quantiser, Truncated, Uniform
+from thumbstream_models.embedded.quantization_noise import Quantizer, Truncated, Uniform
 from thumbstream_models.embedded.symbol_layout import Layout
 from thumbstream_models.embedded.transform_networks import Transform, width_of
 from thumbstream_models.training import runs
@@ -42,21 +42,21 @@ from thumbstream_models.training.ssim import ssim
 Run: TypeAlias = runs.Run[EmbeddedConfig, Transform]
 
 BUDGETS = {32: (24, 32, 64, 128, 256), 64: (64, 128, 256)}
-"""Bytes at which held-out pictures of each size are looked at."""
+"""Bytes at which held-out pictures of each size are measured."""
 VALIDATION_PICTURES = {32: 256, 64: 64}
 _VALIDATION_QUALITIES = 16
 
 
 class Rate(Protocol):
-    """What measures the rate of latents."""
+    """Rate of latents."""
 
     def __call__(self, sent: Tensor, y_hat: Tensor, step: Tensor) -> Tensor:
-        """Bits ``(B,)`` of latents as they are sent, given rounded ones: ``(B, C, h, w)`` each."""
+        """Bits ``(B,)`` of latents ``sent``, given rounded ones: ``(B, C, h, w)`` each."""
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
-    """A batch as the transform codes it."""
+class Coding:
+    """Rate and reconstruction of a batch."""
 
     bits: Tensor
     """``(B,)``, by the rate model."""
@@ -64,33 +64,33 @@ class Coded:
     """``(B, 3, H, W)``."""
 
 
-def coded(
+def encode_decode(
     net: Transform,
     x: Tensor,
     quality: Tensor,
-    quantiser: Quantiser,
+    quantizer: Quantizer,
     *,
     noisy: bool = False,
     weight_bits: int | None = None,
     rate: Rate | None = None,
-) -> Coded:
+) -> Coding:
     """Code pictures ``(B, 3, H, W)`` at qualities ``(B,)``.
 
-    The ``rate`` is that of ``noisy`` latents, or of the rounded ones that streams hold; without one
-    there are no bits. With ``weight_bits`` the synthesis weights are rounded as published.
+    ``rate`` measures ``noisy`` latents or the rounded ones of streams; without it bits are 0. With
+    ``weight_bits`` the synthesis weights are rounded.
     """
     with torch.autocast(x.device.type, torch.bfloat16):
         y = net.analysis(x)
-        step = quantiser.steps(quality, y)
-        y_hat = quantiser.rounded(y, step)
+        step = quantizer.steps(quality, y)
+        y_hat = quantizer.rounded(y, step)
         sent = y + (torch.rand_like(y) - 0.5) * step if noisy else y_hat
         bits = y.new_zeros(len(x)) if rate is None else rate(sent, y_hat, step)
         inputs = y_hat, width_of(step)
         if weight_bits is None:
-            return Coded(bits, net.synthesis(*inputs))
-        scales = quantiser.weight_scales()
-        drawn = weight_rounding.straight_through(net.synthesis, weight_bits, *inputs, scales=scales)
-        return Coded(bits, drawn)
+            return Coding(bits, net.synthesis(*inputs))
+        scales = quantizer.weight_scales()
+        x_hat = weight_rounding.straight_through(net.synthesis, weight_bits, *inputs, scales=scales)
+        return Coding(bits, x_hat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +103,19 @@ class Stage:
     """None in the first."""
 
     def schedule(self, config: EmbeddedConfig) -> StageConfig:
-        """Its section of a configuration."""
+        """Its section of the configuration."""
         section: StageConfig = getattr(config, self.name)
         return section
 
-    def quantiser(self, device: torch.device) -> Quantiser:
-        """What makes its latents coarse."""
+    def quantizer(self, device: torch.device) -> Quantizer:
+        """Quantizer of its latents."""
         return Uniform() if self.layout is None else Truncated(self.layout, device)
 
     def rate(self, run: Run) -> Rate:
         """The rate model of the run's step.
 
         A large one in the first stage. In the second, where the order of the channels is known, the
-        lean one learns beside it and then takes over, so that it never leads the transform astray.
+        lean one is trained as well and then replaces it, so the transform never follows a bad one.
         """
         net = run.net
         if self.layout is None:
@@ -126,8 +126,8 @@ class Stage:
 
         def handing_over(sent: Tensor, y_hat: Tensor, step: Tensor) -> Tensor:
             if part == 0:
-                beside = _summed(net.lean(sent.detach(), y_hat.detach(), step, order))
-                return _summed(net.rate(sent, y_hat, step)) + (beside - beside.detach())
+                lean = _summed(net.lean(sent.detach(), y_hat.detach(), step, order))
+                return _summed(net.rate(sent, y_hat, step)) + (lean - lean.detach())
             bits = part * _summed(net.lean(sent, y_hat, step, order))
             if part < 1:
                 bits = bits + (1 - part) * _summed(net.rate(sent, y_hat, step))
@@ -136,7 +136,7 @@ class Stage:
         return handing_over
 
     def weight_bits(self, run: Run) -> int | None:
-        """Bits that the synthesis weights are rounded to at the run's step; None: not yet."""
+        """Bits of the rounded synthesis weights at the run's step; None: not rounded yet."""
         config = self.schedule(run.config)
         if not isinstance(config, EmbeddingConfig | SynthesisConfig):
             return None
@@ -144,8 +144,8 @@ class Stage:
         return run.config.embedding.weight_bits if rounded else None
 
     @contextmanager
-    def learning(self, net: Transform) -> Iterator[None]:
-        """Only what this stage trains gets gradients."""
+    def gradients(self, net: Transform) -> Iterator[None]:
+        """Enables gradients only for the networks that this stage trains."""
         fixed: tuple[Module, ...] = ()
         if self.name == STAGES[1]:
             fixed = (net.rate,)
@@ -170,12 +170,12 @@ def train_step(run: Run, stage: Stage, pixels: NDArray[np.uint8], device: torch.
     runs.step_rng(config.seed, run.step)
     x = runs.to_tensor(pixels, device)
     quality = qualities(config, len(x)).to(device)
-    with stage.learning(run.net):
-        result = coded(
+    with stage.gradients(run.net):
+        result = encode_decode(
             run.net,
             x,
             quality,
-            stage.quantiser(device),
+            stage.quantizer(device),
             noisy=True,
             weight_bits=stage.weight_bits(run),
             rate=None if stage.name == STAGES[-1] else stage.rate(run),
@@ -187,21 +187,22 @@ def train_step(run: Run, stage: Stage, pixels: NDArray[np.uint8], device: torch.
 
 
 def qualities(config: StageConfig, count: int) -> Tensor:
-    """Qualities of the pictures of a batch, drawn at random: ``(count,)``."""
+    """Random qualities of the pictures of a batch: ``(count,)``."""
     (low, high), (common_low, common_high) = config.qualities, config.common_qualities
-    drawn, among = torch.rand(2, count)
-    common = common_low + (common_high - common_low) * among
-    return torch.where(drawn < config.common_chance, common, low + (high - low) * among)
+    selector, position = torch.rand(2, count)
+    common = common_low + (common_high - common_low) * position
+    anywhere = low + (high - low) * position
+    return torch.where(selector < config.common_chance, common, anywhere)
 
 
 @torch.no_grad()
 def validate(
     run: Run, stage: Stage, held_out: dict[int, NDArray[np.uint8]], device: torch.device
 ) -> dict[str, Any]:
-    """Quality at some numbers of bytes, by the rate model's own likelihood."""
+    """Quality at the bytes of `BUDGETS`, by the likelihood of the rate model."""
     config = stage.schedule(run.config)
     grid = np.linspace(*config.qualities, _VALIDATION_QUALITIES)
-    bits, quantiser, rate = stage.weight_bits(run), stage.quantiser(device), stage.rate(run)
+    bits, quantizer, rate = stage.weight_bits(run), stage.quantizer(device), stage.rate(run)
     point: dict[str, Any] = {}
     with runs.averaged_weights(run) as net, torch.random.fork_rng():
         torch.manual_seed(1)
@@ -210,7 +211,7 @@ def validate(
             rows = []
             for quality in grid:
                 each = torch.full((len(x),), float(quality), device=device)
-                result = coded(net, x, each, quantiser, weight_bits=bits, rate=rate)
+                result = encode_decode(net, x, each, quantizer, weight_bits=bits, rate=rate)
                 rows.append(measured(x, result.x_hat) | {"bytes": float(result.bits.mean() / 8)})
             point |= at_budgets(rows, size)
     return point
@@ -223,7 +224,7 @@ def measured(x: Tensor, x_hat: Tensor) -> dict[str, float]:
 
 
 def at_budgets(rows: list[dict[str, float]], size: int) -> dict[str, float]:
-    """Qualities at the bytes of `BUDGETS` that the mean rates reach, by interpolation.
+    """Qualities at the bytes of `BUDGETS` within the mean rates, by interpolation.
 
     Keys like ``ssim_32px_64``: at 64 bytes for pictures of 32 x 32.
     """

@@ -1,9 +1,9 @@
-"""The trained transform to ONNX graphs, and the proof that nothing was lost.
+"""Exports the trained transform to ONNX graphs and compares them with PyTorch.
 
 ``analysis``: pixels to latents, weights in half precision. ``synthesis``: values and levels to a
 picture, weights as small integers and float16 scales that are multiplied when the graph is opened.
-``search``: what a server needs to choose symbols (`search`). All put the channels in the published
-order, and all take any batch and any grid.
+``search``: distortion and gradient for the encoder's search (`search_graph`). The channels are in
+the published order, and all graphs accept any batch and any grid.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _GRIDS = ((4, 4), (1, 1), (1, 7), (8, 5), (3, 2))
 """Rows and columns of cells that parity is measured on."""
 
 
-class Drawing(nn.Module):
+class SynthesisGraph(nn.Module):
     """``values, levels -> x_hat``: the synthesis network as a decoder calls it."""
 
     def __init__(self, synthesis: Synthesis, base_step: float) -> None:
@@ -42,16 +42,16 @@ class Drawing(nn.Module):
         self.start, self.slope = 0.5 * math.log(base_step), -0.5 * math.log(3)
 
     def forward(self, values: Tensor, levels: Tensor) -> Tensor:
-        """Each ``(B, C, h, w)``. What `width_of` says of ``base_step / 3^level`` is a line."""
-        drawn: Tensor = self.synthesis(values, levels * self.slope + self.start)
-        return drawn
+        """Each ``(B, C, h, w)``; `width_of` of ``base_step / 3^level`` is linear in the level."""
+        x_hat: Tensor = self.synthesis(values, levels * self.slope + self.start)
+        return x_hat
 
 
 @torch.no_grad()
 def in_order(net: Transform, layout: Layout) -> Transform:
-    """Put latent ``layout.order[i]`` in place i of analysis and synthesis, in the published scale.
+    """Reorder analysis and synthesis: latent ``layout.order[i]`` becomes i, in the published scale.
 
-    The rate model is left as it is: it is no part of what is published.
+    The rate model is not changed; it is not published.
     """
     order, scales = torch.tensor(layout.order), torch.tensor(layout.scales)
     last = net.analysis.net[-1]
@@ -67,19 +67,21 @@ def in_order(net: Transform, layout: Layout) -> Transform:
         conv.weight[:, : len(order)] /= scales[:, None, None]
     widths = net.synthesis.input.weight[:, len(order) :, 0, 0]
     assert net.synthesis.input.bias is not None
-    net.synthesis.input.bias += widths @ width_of(1 / scales)  # what the levels no longer say
+    net.synthesis.input.bias += widths @ width_of(
+        1 / scales
+    )  # compensates the scales in the widths
     return net
 
 
 @torch.no_grad()
 def round_weights(net: Transform, bits: int) -> None:
-    """Replace every weight by what is published of it. The channels must be in order."""
+    """Round every weight as in the graphs. The channels must be in the published order."""
     round_to_half(net.analysis)
     weight_rounding.round_weights(net.synthesis, bits)
 
 
 def to_onnx(net: Transform, base_step: float, bits: int) -> dict[str, bytes]:
-    """Both graphs by file name; the network is left on the CPU in float32."""
+    """Both graphs by file name; moves the network to the CPU in float32."""
     net = net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     channels = net.synthesis.linear.in_channels
     pixels = torch.zeros(2, COLOURS, 3 * STRIDE, 5 * STRIDE)
@@ -89,7 +91,7 @@ def to_onnx(net: Transform, base_step: float, bits: int) -> dict[str, bytes]:
             net.analysis, (pixels,), ["pixels"], ["latents"], _any_size("pixels", "latents")
         ),
         "synthesis.onnx": export_bytes(
-            Drawing(net.synthesis, base_step),
+            SynthesisGraph(net.synthesis, base_step),
             (latents, latents),
             ["values", "levels"],
             ["x_hat"],
@@ -100,9 +102,9 @@ def to_onnx(net: Transform, base_step: float, bits: int) -> dict[str, bytes]:
 
 
 def search_graph(differentiated: Differentiated, bits: int | None = None) -> bytes:
-    """The graph of an encoder that searches: the distortion of a state and its gradient.
+    """The graph of the encoder's search: the distortion of a state and its gradient.
 
-    With ``bits`` the weights, which are rounded then, are stored as in ``synthesis``.
+    With ``bits`` the weights, which must be rounded, are stored as in ``synthesis``.
     """
     latents = torch.zeros(2, differentiated.synthesis.linear.in_channels, 3, 5)
     pixels = torch.zeros(2, COLOURS, 3 * STRIDE, 5 * STRIDE)
@@ -118,7 +120,7 @@ def search_graph(differentiated: Differentiated, bits: int | None = None) -> byt
 
 
 def _any_size(*names: str) -> dict[str, dict[int, str]]:
-    """Which dimensions of these inputs and outputs are free."""
+    """Dynamic dimensions of these inputs and outputs."""
     kinds = {"pixels": "pixel_", "x_hat": "pixel_"}
     return {
         name: {0: "batch", 2: f"{kinds.get(name, '')}rows", 3: f"{kinds.get(name, '')}columns"}
@@ -127,9 +129,9 @@ def _any_size(*names: str) -> dict[str, dict[int, str]]:
 
 
 def _integer_storage(synthesis: Synthesis, bits: int) -> Callable[[onnx.ModelProto], None]:
-    """What stores the weights of a graph with this network as they are published."""
+    """A function that stores the weights of a graph with this network as integers."""
     integers = {
-        f"synthesis.{name}": weight_rounding.quantised(value, bits)
+        f"synthesis.{name}": weight_rounding.quantized(value, bits)
         for name, value in synthesis.named_parameters()
         if name.endswith("weight")
     }
@@ -137,18 +139,18 @@ def _integer_storage(synthesis: Synthesis, bits: int) -> Callable[[onnx.ModelPro
 
 
 def _store_integers(model: onnx.ModelProto, integers: dict[str, tuple[Tensor, Tensor]]) -> None:
-    """Store weights as int8 and float16 scales, where no bit is lost by it."""
+    """Store weights as int8 and float16 scales; raises `ValueError` if that is not lossless."""
     graph = model.graph
     nodes = []
     for tensor in graph.initializer:
         if tensor.name not in integers:
             continue
         name = tensor.name
-        whole, scale = integers[name]
-        across = scale.view(-1, *([1] * (whole.ndim - 1)))
-        if not np.array_equal(numpy_helper.to_array(tensor), (whole * across).numpy()):
-            raise ValueError(f"{name} is not rounded to the integers that are published")
-        tensor.CopyFrom(numpy_helper.from_array(whole.numpy().astype(np.int8), f"{name}_int8"))
+        weight, scale = integers[name]
+        across = scale.view(-1, *([1] * (weight.ndim - 1)))
+        if not np.array_equal(numpy_helper.to_array(tensor), (weight * across).numpy()):
+            raise ValueError(f"{name} is not rounded to {name}_int8 times a scale")
+        tensor.CopyFrom(numpy_helper.from_array(weight.numpy().astype(np.int8), f"{name}_int8"))
         half = numpy_helper.from_array(across.numpy().astype(np.float16), f"{name}_scale")
         graph.initializer.append(half)
         for stored, wide in ((tensor.name, f"{name}_whole"), (half.name, f"{name}_factor")):
@@ -162,11 +164,11 @@ def _store_integers(model: onnx.ModelProto, integers: dict[str, tuple[Tensor, Te
 def parity(net: Transform, files: dict[str, bytes], layout: Layout, *, seed: int = 0) -> float:
     """Largest absolute difference between PyTorch and ONNX Runtime over random pictures and sizes.
 
-    Of samples in [-1, 1]; of latents as a part of the largest of them.
+    Of samples in [-1, 1]; of latents relative to the largest one.
     """
     rng = np.random.default_rng(seed)
     analysis, synthesis = (cpu_session(files[name]) for name in ("analysis.onnx", "synthesis.onnx"))
-    drawing = Drawing(net.synthesis, layout.base_step)
+    graph = SynthesisGraph(net.synthesis, layout.base_step)
     worst = 0.0
     for rows, columns in _GRIDS:
         x = torch.from_numpy(smooth_noise(rng, (2, COLOURS, rows * STRIDE, columns * STRIDE)))
@@ -177,6 +179,6 @@ def parity(net: Transform, files: dict[str, bytes], layout: Layout, *, seed: int
         levels = torch.from_numpy(rng.integers(0, layout.planes + 1, latents.shape)).float()
         step = layout.base_step / torch.pow(3.0, levels)
         values = torch.round(latents / step) * step
-        (drawn,) = synthesis.run(None, {"values": values.numpy(), "levels": levels.numpy()})
-        worst = max(worst, float((torch.from_numpy(drawn) - drawing(values, levels)).abs().max()))
+        (x_hat,) = synthesis.run(None, {"values": values.numpy(), "levels": levels.numpy()})
+        worst = max(worst, float((torch.from_numpy(x_hat) - graph(values, levels)).abs().max()))
     return worst

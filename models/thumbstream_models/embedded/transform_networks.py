@@ -3,13 +3,13 @@
 ::
 
     pixels --> Analysis --> latents y, a cell per 8 x 8 pixels
-                              |  quantised: y_hat, with the width of what is left open
+                              |  quantized: y_hat, with the width of the interval
                               +--> RateModel, LeanRateModel --> bits of each latent (training only)
                               +--> Synthesis --> pixels
 
 The transform of a mean-scale hyperprior (Minnen et al. 2018) without the hyperprior: groups of
-channels tell each other's mean and scale (Minnen and Singh 2020), and the quantisation step is an
-input of rate and synthesis, so that one set of weights serves every rate (Choi et al. 2019).
+channels predict each other's mean and scale (Minnen and Singh 2020), and the quantization step is
+an input of rate and synthesis, so that one set of weights serves every rate (Choi et al. 2019).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from thumbstream_models.embedded.codec_config import STRIDE, ModelConfig
 
 COLOURS = 3
 GAIN = 4.0
-"""Latents are this many times what the analysis network says: their standard deviation is then of
-the order of the quantisation steps in use."""
+"""Factor from the output of the analysis network to latents, so that their standard deviation is of
+the order of the quantization steps."""
 SMALLEST_SCALE = 0.12
-"""Smallest standard deviation that the rate model may claim, in steps."""
+"""Smallest standard deviation of the rate model, in steps."""
 _LEAST = 1e-8
 """Smallest probability of a latent."""
 _SIGN_SLOPE = 0.7
-"""Of the tangent that tells a rate model about values of few steps."""
+"""Slope of the tanh feature of a rate model for values of few steps."""
 _LEAN_FEATURES = 6
-"""Of each channel: value, sign and magnitude, and the sums of each over the four neighbours."""
+"""Per channel: value, sign and magnitude, and the sums of each over the four neighbors."""
 
 
 class Residual(nn.Module):
@@ -52,7 +52,7 @@ class Residual(nn.Module):
 
 
 class Separable(nn.Module):
-    """``x + pointwise(relu(depthwise(x)))``: a block that costs little in weights and time."""
+    """``x + pointwise(relu(depthwise(x)))``: a block with few weights and little time."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Separable(nn.Module):
 
 
 class Analysis(nn.Module):
-    """Pixels to latents: a linear 16 x 16 transform, and what a residual network adds to it."""
+    """Pixels to latents: a linear 16 x 16 transform plus a residual network."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -86,9 +86,9 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Quantised latents and the widths of their intervals to pixels.
+    """Quantized latents and the widths of their intervals to pixels.
 
-    A linear map from each cell to its 8 x 8 pixels, and what a residual network adds to it.
+    A linear map from each cell to its 8 x 8 pixels, plus a residual network.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -115,8 +115,8 @@ class Synthesis(nn.Module):
         """
         y_hat = y_hat / GAIN
         linear = functional.pixel_shuffle(self.linear(y_hat), STRIDE)
-        drawn: Tensor = self.net(self.input(torch.cat([y_hat, width], 1))) + linear
-        return drawn.float()
+        x_hat: Tensor = self.net(self.input(torch.cat([y_hat, width], 1))) + linear
+        return x_hat.float()
 
 
 class RateModel(nn.Module):
@@ -159,10 +159,9 @@ class RateModel(nn.Module):
 class LeanRateModel(nn.Module):
     """`RateModel` for the second stage, as small as the integer context model of the streams.
 
-    What depends on what in the latents is for the rate model to find out: with a large one in the
-    training the transform relies on more than a client can afford to know. This one has what
-    `thumbstream.codec.embedded.context` has: a first layer that all groups share over a cell and
-    the sums of its four neighbours, and a second; and linear predictions of the means.
+    With a large rate model the transform would rely on dependencies that a client cannot model.
+    This one is like `thumbstream.codec.embedded.context`: a first layer that all groups share over
+    a cell and the sums of its four neighbors, a second layer, and linear predictions of the means.
     """
 
     earlier: Tensor
@@ -189,7 +188,7 @@ class LeanRateModel(nn.Module):
         self.register_buffer("earlier", earlier, persistent=False)
 
     def forward(self, y: Tensor, y_hat: Tensor, step: Tensor, order: Tensor) -> Tensor:
-        """As `RateModel`; ``order`` ``(C,)`` tells which channel is in each place of the groups."""
+        """Like `RateModel`; ``order`` ``(C,)`` is the channel at each position of the groups."""
         y, y_hat, step = y[:, order], y_hat[:, order], step[:, order]
         width, seen = width_of(step), self._seen(y_hat, step)
         predicted = functional.linear(
@@ -212,7 +211,7 @@ class LeanRateModel(nn.Module):
         return _bits(y, mu, _by_channel(scales, y) + wider, step)
 
     def _seen(self, y_hat: Tensor, step: Tensor) -> Tensor:
-        """What the model is told of every channel: ``(B h w, C, 6)``."""
+        """Features of every channel: ``(B h w, C, 6)``."""
         sign = torch.tanh(y_hat / step * _SIGN_SLOPE)
         own = torch.stack([y_hat / GAIN, sign, sign.abs()], 2)
         wide = functional.pad(own.flatten(1, 2), (1, 1, 1, 1))
@@ -235,7 +234,7 @@ class Transform(nn.Module):
 
 
 def width_of(step: Tensor) -> Tensor:
-    """How rate model and synthesis are told a quantisation step."""
+    """Input of rate model and synthesis for a quantization step."""
     return 0.5 * torch.log(step)
 
 

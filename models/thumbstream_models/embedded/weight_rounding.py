@@ -1,8 +1,8 @@
-"""Synthesis weights as they are published: small integers, a scale for every output channel.
+"""Rounds synthesis weights to small integers with a scale per output channel.
 
-A browser downloads them, so their size counts. Every convolution's weight is ``integer x scale``
-with float16 scales and float16 biases; these products are exact in float32, so the ONNX file and a
-client that multiplies them out hold the same values to the bit.
+Browsers download them, so they must be small. The weight of every convolution is
+``integer x scale`` with float16 scales and float16 biases. The products are exact in float32, so
+the ONNX file and a client have the same values bit by bit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SMALLEST_SCALE = 2.0**-14
 """Smallest normal float16."""
 
 
-def quantised(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+def quantized(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Integers of a weight ``(out, ...)`` and their scales ``(out,)``, both float32.
 
     Integers are of at most ``bits`` bits with their sign, scales are float16 numbers.
@@ -30,32 +30,32 @@ def quantised(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
 
 def published(name: str, value: Tensor, bits: int) -> Tensor:
-    """A parameter as it is published: weights by `quantised`, biases as float16."""
+    """Rounded parameter: weights by `quantized`, biases as float16."""
     if name.endswith("bias"):
         return value.detach().half().float()
-    integers, scale = quantised(value, bits)
+    integers, scale = quantized(value, bits)
     return integers * _across(scale, value)
 
 
 def straight_through(
     net: nn.Module, bits: int, *inputs: Tensor, scales: Mapping[str, Tensor]
 ) -> Tensor:
-    """``net(*inputs)`` with weights as they will be published; gradients reach those that learn.
+    """``net(*inputs)`` with rounded weights and straight-through gradients.
 
-    ``scales``: factors by which the parameters of these names are multiplied before they are
-    published, because what enters them is divided by them.
+    ``scales``: factors by which the parameters of these names are multiplied before rounding,
+    because their inputs are divided by them.
     """
     rounded = {}
     for name, value in net.named_parameters():
         scale = scales.get(name, torch.ones(()).to(value))
         rounded[name] = value + (published(name, value * scale, bits) / scale - value).detach()
-    drawn: Tensor = functional_call(net, rounded, inputs)
-    return drawn
+    output: Tensor = functional_call(net, rounded, inputs)
+    return output
 
 
 @torch.no_grad()
 def round_weights(net: nn.Module, bits: int) -> None:
-    """Replace every parameter by its published value."""
+    """Round every parameter."""
     for name, value in net.named_parameters():
         value.copy_(published(name, value, bits))
 

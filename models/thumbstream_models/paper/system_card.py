@@ -1,4 +1,4 @@
-"""The model card: what a person should know before relying on a published model."""
+"""Model card of a system of the paper: training, quality, limits."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ def _iterations(count: int) -> str:
 
 
 def _slope(points: list[dict[str, Any]]) -> str:
-    """What the end of the training still brought, where there is a curve to tell."""
+    """A sentence about the gain of the last steps, if there is a validation curve."""
     if len(points) < 2:
         return ""
     before, last = points[-2:]
     rises = {key.removeprefix("psnr_"): last[key] - before[key] for key in last if "psnr_" in key}
-    told = ", ".join(f"{rise:+.2f} dB at iteration {t}" for t, rise in rises.items())
+    gains = ", ".join(f"{rise:+.2f} dB at iteration {t}" for t, rise in rises.items())
     return (
         f"The last {last['step'] - before['step']:,} steps, at the end of the learning-rate\n"
-        f"schedule, changed the mean PSNR by {told}."
+        f"schedule, changed the mean PSNR by {gains}."
     )
 
 
 def _ways(manifest: dict[str, Any]) -> str:
-    """How the iterations work together, in a sentence."""
+    """A sentence about how the iterations work together."""
     if manifest["iterations"] == 1:
-        return "All codes are sent by one iteration"
+        return "One iteration codes everything"
     how = (
-        "each iteration drawing the whole picture again from what is known so far"
+        "each reconstructs the picture from all codes so far"
         if manifest["reconstruction"] == "one_shot"
-        else "each iteration drawing what is still missing, added to the picture before"
+        else "each reconstructs the residual, which is added to the picture"
     )
-    whose = "with weights of their own" if manifest["weights"] == "per_stage" else "sharing weights"
-    return f"Iterations {whose}, {how}"
+    weights = "have separate" if manifest["weights"] == "per_stage" else "share their"
+    return f"The iterations {weights} weights; {how}"
 
 
 def _curve(points: list[dict[str, Any]]) -> str:
-    """The validation curve as a table; a column for each number of iterations that was measured."""
+    """The validation curve as a table with a column for each number of iterations measured."""
     if not points:
         return "(The training ended before its first validation.)"
     counts = [key.removeprefix("psnr_") for key in points[-1] if key.startswith("psnr_")]
@@ -61,8 +61,7 @@ def _curve(points: list[dict[str, Any]]) -> str:
 def model_card(manifest: dict[str, Any], notes: str, sources: str) -> str:
     """Markdown text for ``manifest``.
 
-    ``notes`` tells what else should be known of this training, ``sources`` where the pictures come
-    from.
+    ``notes`` is about this training, ``sources`` about the origin of the pictures.
     """
     training, measured = manifest["training"], manifest["measured"]
     held_out = measured["held_out"]
@@ -82,9 +81,9 @@ The {name} of {manifest["paper"]}, section {section}:
 
 ## Use
 
-Previews of 8 to 256 pixels; a whole stream is {held_out["mean_length"]:.0f} bytes at 32 x 32.
-Not a codec for pictures that must be exact: text, faces and small marks in a preview of some
-dozen bytes are the network's guess.
+Previews of 8 to 256 pixels; a full stream has {held_out["mean_length"]:.0f} bytes at 32 x 32.
+Not for pictures that must be exact: text, faces and small details in a preview of a few dozen
+bytes are guesses of the network.
 
 ## Training
 
@@ -92,9 +91,9 @@ dozen bytes are the network's guess.
 {notes}
 
 Trained on {training["pictures"]:,} pictures. {sources.strip()}
-No picture is part of this repository; the hash of the files that were read is in the manifest.
+No picture is part of this repository; the manifest has a hash of the files.
 
-Held-out pictures during training, by number of iterations (moving-average weights, whole codes,
+Held-out pictures during training, by number of iterations (moving-average weights, all codes,
 before entropy coding):
 
 {_curve(training["curve"])}
@@ -102,7 +101,7 @@ before entropy coding):
 ## Measured
 
 Real streams of {held_out["pictures"]} held-out pictures at
-{held_out["size"][1]} x {held_out["size"][0]}, header counted; whole streams take
+{held_out["size"][1]} x {held_out["size"][0]}, header included; full streams have
 {held_out["mean_length"]} bytes on average.
 
 | bytes | SSIM | PSNR dB |
@@ -111,10 +110,10 @@ Real streams of {held_out["pictures"]} held-out pictures at
 
 Bits per code after entropy coding, by iteration: {bits}.
 Largest difference between PyTorch and ONNX Runtime: {measured["parity"]:.1g} (samples in [-1, 1]).
-The public test sets are in docs/benchmark.md.
+Public test sets: docs/benchmark.md.
 
 ## Limits
 
-Trained on 32 x 32 crops: larger grids work, but spend their bytes less well.
+Trained on 32 x 32 crops: larger grids work, but less efficiently.
 {_slope(training["curve"])}
 """
