@@ -24,9 +24,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "web"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from conftest import CHROMIUM_FLAGS, chromium
+from web.chromium import CHROMIUM_FLAGS, chromium
 
 CLIENT = Path(__file__).resolve().parents[2] / "service" / "thumbstream" / "web" / "client"
 ESBUILD = os.environ.get("ESBUILD", "npx --yes esbuild@0.25.10")

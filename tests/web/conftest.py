@@ -1,37 +1,13 @@
-"""A running service with the published models, and a real Chromium, for all pages."""
+"""A running service with the published models, and Chromium."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from launch import Service
 from playwright.sync_api import Browser, sync_playwright
-
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # A page that a test answers for has no address, and is not let to loopback otherwise.
-    "--disable-features=LocalNetworkAccessChecks",
-)
-
-
-def chromium() -> str:
-    found = next((path for path in map(shutil.which, CHROMIUM_NAMES) if path), None)
-    if found is None:
-        reason = f"no Chromium on the PATH (looked for {', '.join(CHROMIUM_NAMES)})"
-        if os.environ.get("CI"):
-            pytest.fail(f"{reason}, and CI is set")
-        pytest.skip(reason)
-    return found
+from web.chromium import CHROMIUM_FLAGS, chromium
 
 
 @pytest.fixture(scope="session")

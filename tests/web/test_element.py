@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from browser_page import BrowserPage, partial_server
+from web.browser_page import BrowserPage, partial_server
 
 MODEL = "thumbstream-1"
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "javascript.md").read_text()

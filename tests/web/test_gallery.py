@@ -5,19 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Route
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from browser_page import BrowserPage
+from web.browser_page import BrowserPage
 
 MANY = 60
 SHAPES = ((96, 64), (64, 96), (80, 80), (110, 60))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,10 +20,7 @@ from django.template import Context, Engine
 from jinja2 import Environment
 from PIL import Image
 from playwright.sync_api import Browser, Route
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from browser_page import BrowserPage
+from web.browser_page import BrowserPage
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "javascript.md").read_text()
 SNIPPETS: dict[str, list[tuple[str, str]]] = {
