@@ -67,8 +67,8 @@ def xyz(*values: float) -> bytes:
     return b"XYZ " + bytes(4) + b"".join(map(s15, values))
 
 
-def profile(gamma: float, *, wide: bool) -> bytes:
-    """A display profile: Display P3 or sRGB primaries with a gamma."""
+def profile(gamma: float, *, wide: bool, more: dict[bytes, bytes] | None = None) -> bytes:
+    """A display profile: Display P3 or sRGB primaries with a gamma, and ``more`` tags."""
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
     primaries = (
         [(0.5151, 0.2412, -0.0011), (0.2919, 0.6922, 0.0419), (0.1572, 0.0666, 0.7841)]
@@ -78,6 +78,7 @@ def profile(gamma: float, *, wide: bool) -> bytes:
     tags = {b"wtpt": xyz(0.9642, 1, 0.8249)}
     tags |= {c + b"XYZ": xyz(*p) for c, p in zip((b"r", b"g", b"b"), primaries, strict=True)}
     tags |= {c + b"TRC": curve for c in (b"r", b"g", b"b")}
+    tags |= more or {}
     table, body, start = b"", b"", 132 + 12 * len(tags)
     for name, data in tags.items():
         table += name + struct.pack(">II", start + len(body), len(data))
@@ -210,6 +211,9 @@ CHRM_P3 = chrm(0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
 CHRM_2020 = chrm(0.3127, 0.329, 0.708, 0.292, 0.17, 0.797, 0.131, 0.046)
 
 
+MDCV_2000 = chunk(b"mDCV", bytes(16) + struct.pack(">II", 20_000_000, 50))
+
+
 def control(sequence: int, width: int, height: int, left: int, top: int) -> bytes:
     fields = struct.pack(">IIIIIHHBB", sequence, width, height, left, top, 1, 10, 0, 0)
     return chunk(b"fcTL", fields)
@@ -326,6 +330,19 @@ def png_colors() -> Iterator[File]:
         yield File(f"icc-{name}", png(RGB, 8, 2, chunk(b"iCCP", content)))
     content = b"p\0\0" + zlib.compress(PROFILES["p3-1.0"])
     yield File("icc-gama", png(RGB, 8, 2, gama(0.3), chunk(b"iCCP", content)))
+    for peak in (300, 600, 1000, 4000):
+        light = chunk(b"cLLI", struct.pack(">II", peak * 10_000, 100_000))
+        display = chunk(b"mDCV", bytes(16) + struct.pack(">II", peak * 10_000, 50))
+        for transfer in (16, 18):
+            code = chunk(b"cICP", bytes([9, transfer, 0, 1]))
+            yield File(f"clli-{peak}-{transfer}", png(RGB, 8, 2, code, light))
+            yield File(f"mdcv-{peak}-{transfer}", png(RGB, 8, 2, code, display))
+            yield File(f"clli-mdcv-{peak}-{transfer}", png(RGB, 8, 2, code, light, MDCV_2000))
+    for transfer in (13, 16, 18):
+        tag = b"cicp" + bytes(4) + bytes([12, transfer, 0, 1])
+        icc = zlib.compress(profile(2.2, wide=True, more={b"cicp": tag}))
+        yield File(f"icc-tag-{transfer}", png(RGB, 8, 2, chunk(b"iCCP", b"p\0\0" + icc)))
+        yield File(f"icc-tag-grey-{transfer}", png(GREY, 8, 0, chunk(b"iCCP", b"p\0\0" + icc)))
     yield File("icc-cicp", png(RGB, 8, 2, hdr, chunk(b"iCCP", content)))
 
 
@@ -454,7 +471,7 @@ def with_nclx(file: bytes, primaries: int, transfer: int, matrix: int = 6) -> by
 
 
 def with_property(file: bytes, kind: bytes, content: bytes) -> bytes:
-    """Add an essential property to the only item of an AVIF file that Pillow wrote."""
+    """Add a property to the only item of an AVIF file that Pillow wrote."""
     box = struct.pack(">I", len(content) + 8) + kind + content
     properties = file.index(b"ipco") - 4
     end = properties + int.from_bytes(file[properties : properties + 4], "big")
@@ -465,7 +482,8 @@ def with_property(file: bytes, kind: bytes, content: bytes) -> bytes:
     entries = association + 18  # one item: count, id, then how many properties it has
     last = entries + 1 + file[entries]
     out = bytearray(file)
-    out[last:last] = bytes([0x80 | (count + 1)])
+    essential = 0x80 if kind in (b"clap", b"irot", b"imir") else 0
+    out[last:last] = bytes([essential | (count + 1)])
     out[entries] += 1
     out[end:end] = box
     for name, more in (
@@ -500,6 +518,12 @@ def avifs() -> Iterator[File]:
     plain = avif()
     for primaries, transfer in itertools.product((1, 2, 9, 12), (1, 2, 4, 6, 8, 13, 14, 16, 18)):
         yield File(f"nclx-{primaries}-{transfer}", with_nclx(plain, primaries, transfer))
+    hdr = with_nclx(plain, 9, 16)
+    for peak in (300, 600, 4000):
+        content = struct.pack(">HH", peak, 100)
+        yield File(f"clli-{peak}", with_property(hdr, b"clli", content))
+        content = bytes(16) + struct.pack(">II", peak * 10_000, 50)
+        yield File(f"mdcv-{peak}", with_property(hdr, b"mdcv", content))
     for name, icc in PROFILES.items():
         yield File(f"icc-{name}", avif(icc_profile=icc))
     for orientation in range(1, 9):

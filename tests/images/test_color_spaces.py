@@ -5,12 +5,14 @@ The expected values are what Chromium draws; `compare_chromium` compares many mo
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Callable
 
 import numpy as np
 import picture_files as files
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from thumbstream.images import color_space, reduce_to_grid, thumbnail
@@ -131,6 +133,53 @@ def test_hdr_in_every_kind_of_png(kind: int) -> None:
     assert abs(pixels[..., :3].astype(int) - 188).max() <= 2
     if kind:
         assert abs(pixels[..., 3].astype(int) - 128).max() <= 1
+
+
+PQ_LEVELS = (96, 112, 128, 144, 160, 176, 192, 208, 224, 240)
+PQ_OF_PEAK = {
+    400: (88, 121, 163, 214, 249, 255, 255, 255, 255, 255),
+    1000: (70, 98, 132, 175, 213, 237, 255, 255, 255, 255),
+    2000: (70, 98, 132, 175, 207, 223, 238, 252, 255, 255),
+    4000: (70, 98, 132, 175, 202, 214, 226, 238, 250, 255),
+}
+
+
+def levels_of(data: bytes) -> NDArray[np.int64]:
+    pixels = thumbnail(data, 80).pixels.astype(int)
+    assert (np.ptp(pixels, axis=-1) <= 1).all()
+    return pixels[4, 4::8, 0]
+
+
+@pytest.mark.parametrize("peak", PQ_OF_PEAK)
+def test_peak_of_hdr(peak: int) -> None:
+    samples = np.repeat(np.array(PQ_LEVELS, np.uint8), 8)[None, :, None].repeat(8, 0).repeat(3, 2)
+    light = struct.pack(">II", peak * 10_000, 400 * 10_000)
+    display = bytes(16) + struct.pack(">II", peak * 10_000, 50)
+    hdr = cicp(9, 16, 0, 1)
+    for chunks in (
+        (hdr, files.chunk(b"cLLI", light)),
+        (hdr, files.chunk(b"mDCV", display)),
+        (hdr, files.chunk(b"mDCV", bytes(24)), files.chunk(b"cLLI", light)),
+    ):
+        found = levels_of(files.png(samples, 8, 2, *chunks))
+        assert np.abs(found - PQ_OF_PEAK[peak]).max() <= 2
+    plain = files.with_nclx(files.avif(samples, quality=100), 9, 16)
+    found = levels_of(files.with_property(plain, b"clli", struct.pack(">HH", peak, 400)))
+    assert np.abs(found - PQ_OF_PEAK[peak]).max() <= 6
+    found = levels_of(files.with_property(plain, b"mdcv", display))
+    assert np.abs(found - PQ_OF_PEAK[1000]).max() <= 6
+    found = levels_of(files.png(samples, 8, 2, hdr))
+    assert np.abs(found - PQ_OF_PEAK[1000]).max() <= 2
+
+
+@pytest.mark.parametrize("transfer", [13, 16, 18])
+def test_code_points_in_a_profile_are_followed(transfer: int) -> None:
+    samples = np.repeat(np.array(PQ_LEVELS, np.uint8), 8)[None, :, None].repeat(8, 0).repeat(3, 2)
+    tag = b"cicp" + bytes(4) + bytes([12, transfer, 0, 1])
+    icc = files.profile(2.2, wide=True, more={b"cicp": tag})
+    found = levels_of(files.png(samples, 8, 2, files.chunk(b"iCCP", b"p\0\0" + zlib.compress(icc))))
+    expected = levels_of(files.png(samples, 8, 2, cicp(12, transfer, 0, 1)))
+    assert np.abs(found - expected).max() <= 2
 
 
 @pytest.mark.parametrize("space", [(p, t) for p in color_space.PRIMARIES for t in (8, 13, 16, 18)])

@@ -76,6 +76,19 @@ def test_transparent_color(
     assert (pixels[:, 19:, 3] == 255).all()
 
 
+def test_transparent_color_of_16_bits_is_compared_in_all_of_them() -> None:
+    key = (0x0A0B, 0x1415, 0x1E1F)
+    chunk = files.chunk(b"tRNS", np.array(key, ">u2").tobytes())
+    for channel in range(3):
+        for change in (1, 0x100):
+            samples = np.full((64, 96, 3), key, np.uint16)
+            samples[:, 48:, channel] += change
+            pixels = thumbnail(files.png(samples, 16, 2, chunk), 32, alpha=True).pixels
+            assert not pixels[:, :13, 3].any()
+            assert (pixels[:, 19:, 3] == 255).all()
+            assert pixels[5, 25, :3].tolist() == [v >> 8 for v in samples[0, 60]]
+
+
 def test_damaged_transparency_is_ignored() -> None:
     for content in (b"", b"\0", bytes(5), struct.pack(">HHHH", 1, 2, 3, 4)):
         data = files.png(files.RGB, 8, 2, files.chunk(b"tRNS", content))

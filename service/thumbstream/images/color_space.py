@@ -1,13 +1,14 @@
 """RGB color spaces without an ICC profile: CICP code points, or gamma and chromaticities.
 
 Code points are those of ITU-T H.273, which AVIF, HEIC and PNG (``cICP``) use. Pictures with an HDR
-transfer function are tone-mapped to SDR as Chromium does it: reference white (203 cd/m2) becomes
-half of the linear range, and what is brighter is compressed by the reference white tone mapping
-operator of SMPTE ST 2094-50, for a peak of 1000 cd/m2.
+transfer function are tone-mapped to SDR as Chromium does it, by the reference white tone mapping
+operator of SMPTE ST 2094-50: diffuse white (203 cd/m2) becomes half of the linear range, and what
+is brighter is compressed, up to the peak that the file declares, or else 1000 cd/m2.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -60,10 +61,11 @@ UNSPECIFIED = 2
 
 REFERENCE_WHITE = 203.0
 """Luminance of diffuse white in HDR, cd/m2 (ITU-R BT.2408)."""
-PEAK = 1000.0 / REFERENCE_WHITE
-"""Luminance of the brightest color that stays distinct, relative to diffuse white."""
+DEFAULT_PEAK = 1000.0
+"""Luminance of the brightest color, cd/m2, where the file does not declare it."""
+MIN_PEAK = 1.01 * REFERENCE_WHITE
 KNEE = 0.5
-"""Linear SDR value of diffuse white."""
+"""Linear SDR value of diffuse white for this peak or a higher one; more for a lower one."""
 
 BAND_PIXELS = 1 << 18
 """Pixels converted at a time: in floating point they take 12 bytes each, several times over."""
@@ -76,16 +78,26 @@ class RgbSpace:
     chromaticities: Chromaticities = BT709
     transfer: str | float = SRGB
     """A name, or the exponent that makes samples linear."""
+    peak: float = DEFAULT_PEAK
+    """Luminance of the brightest color of an HDR picture, cd/m2."""
 
     @property
     def is_srgb(self) -> bool:
         """Whether samples need no conversion."""
         return self.chromaticities == BT709 and self.transfer == SRGB
 
+    @property
+    def is_hdr(self) -> bool:
+        """Whether it has colors that are brighter than diffuse white."""
+        return self.transfer in (PQ, HLG)
 
-def from_cicp(primaries: int, transfer: int, *, video_is_srgb: bool) -> RgbSpace | None:
+
+def from_cicp(
+    primaries: int, transfer: int, *, video_is_srgb: bool, peak: float = 0.0
+) -> RgbSpace | None:
     """The space of H.273 code points; None if they are unspecified or unknown.
 
+    ``peak``: luminance of the brightest color of the picture, cd/m2; 0 if it is not declared.
     ``video_is_srgb``: samples with a transfer function of `VIDEO` are shown like sRGB, which is
     what cameras and encoders of AVIF and HEIC mean by it.
     """
@@ -97,7 +109,7 @@ def from_cicp(primaries: int, transfer: int, *, video_is_srgb: bool) -> RgbSpace
         function = SRGB
     if chromaticities is None or function is None:
         return None
-    return RgbSpace(chromaticities, function)
+    return RgbSpace(chromaticities, function, max(peak, MIN_PEAK) if peak else DEFAULT_PEAK)
 
 
 def to_srgb(pixels: NDArray[np.uint8], space: RgbSpace) -> NDArray[np.uint8]:
@@ -112,8 +124,9 @@ def to_srgb(pixels: NDArray[np.uint8], space: RgbSpace) -> NDArray[np.uint8]:
 def _to_srgb(pixels: NDArray[np.uint8], space: RgbSpace) -> NDArray[np.uint8]:
     linear = _linear_table(space.transfer)[pixels]
     chromaticities = space.chromaticities
-    if space.transfer in (PQ, HLG):
-        linear = _tone_mapped(_multiply(linear, chromaticities, BT2020), space.transfer == HLG)
+    if space.is_hdr:
+        linear = _multiply(linear, chromaticities, BT2020)
+        linear = _tone_mapped(linear, space.peak / REFERENCE_WHITE, hlg=space.transfer == HLG)
         chromaticities = BT2020
     linear = np.clip(_multiply(linear, chromaticities, BT709), 0, 1)
     samples: NDArray[np.uint8] = _encoding_table()[np.rint(linear * 65535).astype(np.uint16)]
@@ -127,19 +140,21 @@ def _multiply(linear: Floats, source: Chromaticities, target: Chromaticities) ->
     return converted
 
 
-def _tone_mapped(linear: Floats, hlg: bool) -> Floats:
+def _tone_mapped(linear: Floats, peak: float, *, hlg: bool) -> Floats:
     """Linear BT.2020 light, 1 for diffuse white (``hlg``: scene light), with 1 for SDR white."""
+    headroom = DEFAULT_PEAK / REFERENCE_WHITE
     if hlg:
         luminance = linear @ _xyz_matrix(BT2020)[1].astype(np.float32)
-        linear = linear * (PEAK * np.maximum(luminance, 0) ** 0.2)[..., None]
+        linear = linear * (headroom * np.maximum(luminance, 0) ** 0.2)[..., None]
     brightest = np.maximum(linear.max(axis=-1, keepdims=True), 1e-6)
-    # A quadratic Bezier curve from (1, KNEE), with its slope, to (PEAK, 1).
-    middle_x, middle_y = 0.35 + 0.65 / KNEE, 0.35 * KNEE + 0.65
-    a, b = 1 - 2 * middle_x + PEAK, 2 * (middle_x - 1)
-    above = np.clip(brightest, 1, PEAK) - 1
-    t = (np.sqrt(b * b + 4 * a * above) - b) / (2 * a)
-    curve = KNEE + 2 * (middle_y - KNEE) * t + (KNEE - 2 * middle_y + 1) * t * t
-    mapped: Floats = linear * (np.where(brightest <= 1, KNEE * brightest, curve) / brightest)
+    knee = 1 - (1 - KNEE) * min(math.log(peak) / math.log(headroom), 1)
+    # A quadratic Bezier curve from (1, knee), nearly with its slope, to (peak, 1).
+    middle_x, middle_y = 0.35 + 0.65 / knee, 0.35 * knee + 0.65
+    a, b = 1 - 2 * middle_x + peak, 2 * (middle_x - 1)
+    above = np.clip(brightest, 1, peak) - 1
+    t = 2 * above / (b + np.sqrt(b * b + 4 * a * above))
+    curve = knee + 2 * (middle_y - knee) * t + (knee - 2 * middle_y + 1) * t * t
+    mapped: Floats = linear * (np.where(brightest <= 1, knee * brightest, curve) / brightest)
     return mapped
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from thumbstream.images import color_space
-from thumbstream.images.icc import trim_profile
+from thumbstream.images.icc import cicp_space, trim_profile
 from thumbstream.images.levels import Levels, levels_of_range
 from thumbstream.images.source import Color
 
@@ -124,6 +124,8 @@ def to_srgb(image: Image.Image, color: Color) -> Image.Image:
         opaque = to_srgb(image.convert(_COLORS[image.mode]), color)
         opaque.putalpha(image.getchannel("A"))
         return opaque
+    if isinstance(color, bytes) and image.mode in ("L", "RGB"):
+        color = cicp_space(color) or color
     if isinstance(color, color_space.RgbSpace):
         return _from_rgb_space(image, color)
     for mode in ("L", "RGB") if image.mode == "L" else (image.mode,):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import struct
 
+from thumbstream.images.color_space import RgbSpace, from_cicp
+
 MAX_PROFILE_BYTES = 4 << 20
 """Longer profiles are ignored; press profiles have 0.5 to 2.5 MB."""
 
@@ -22,6 +24,22 @@ _KEPT = frozenset(
     b"A2B0 A2B1 A2B2 B2A0 B2A1 B2A2 bkpt wtpt chad rXYZ gXYZ bXYZ rTRC gTRC bTRC kTRC".split()
 )
 _TYPES = frozenset([b"XYZ ", b"curv", b"para", b"sf32", b"mft1", b"mft2", b"mAB ", b"mBA "])
+
+
+def cicp_space(profile: bytes) -> RgbSpace | None:
+    """The space of the code points in the ``cicp`` tag of a profile.
+
+    The rest of such a profile is for programs that do not know them, and cannot describe HDR.
+    """
+    if not _HEADER + 4 <= len(profile) <= MAX_PROFILE_BYTES:
+        return None
+    (count,) = struct.unpack_from(">I", profile, _HEADER)
+    for entry in range(min(count, MAX_TAGS, (len(profile) - _HEADER - 4) // _ENTRY)):
+        tag, offset, size = struct.unpack_from(">4sII", profile, _HEADER + 4 + entry * _ENTRY)
+        content = profile[offset : offset + size]
+        if tag == content[:4] == b"cicp" and len(content) >= 12 and content[10] == 0:
+            return from_cicp(content[8], content[9], video_is_srgb=False)
+    return None
 
 
 def trim_profile(profile: bytes) -> bytes | None:

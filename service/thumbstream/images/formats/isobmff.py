@@ -114,8 +114,14 @@ def color(properties: list[tuple[bytes, bytes]]) -> RgbSpace | None:
     for kind, content in properties:
         if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 10:
             primaries, transfer = struct.unpack_from(">HH", content, 4)
-            return from_cicp(primaries, transfer, video_is_srgb=True)
+            return from_cicp(primaries, transfer, video_is_srgb=True, peak=_peak(properties))
     return None
+
+
+def _peak(properties: list[tuple[bytes, bytes]]) -> float:
+    """Luminance of the brightest color, cd/m2; browsers do not read that of the display here."""
+    content = next((content for kind, content in properties if kind == b"clli"), b"")
+    return float(int.from_bytes(content[:2], "big"))
 
 
 def clean_aperture(properties: list[tuple[bytes, bytes]], width: int, height: int) -> Box | None:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageChops, PngImagePlugin
 
 from thumbstream.errors import InvalidImageError
 from thumbstream.images.color_space import BT709, RgbSpace, from_cicp
@@ -32,7 +32,9 @@ MAX_CHUNKS = 20_000
 MAX_ICC_BYTES = 1 << 20
 """Longest inflated profile, bytes."""
 
-_USED = frozenset({b"acTL", b"fcTL", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"})
+_USED = frozenset(
+    [b"acTL", b"fcTL", b"cICP", b"cLLI", b"mDCV", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"]
+)
 """Ancillary chunks that are read here, at most one of each before the pixels."""
 
 _GREY_KEY_SCALE = {"L;2": 255 // 3, "L;4": 255 // 15}
@@ -70,9 +72,12 @@ def open_png(data: bytes, limits: ImageLimits) -> Source:
         limits.check_size(canvas.width, canvas.height)
     else:
         data = strip_metadata(data, chunks)
-    image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    image: Image.Image = PngImagePlugin.PngImageFile(io.BytesIO(data))
     limits.check_size(*image.size)
-    if "transparency" in image.info:
+    key = image.info.get("transparency")
+    if isinstance(key, tuple) and _raw_mode(image) == "RGB;16B":
+        image = _with_deep_key(data, key)
+    elif key is not None:
         image.info["transparency"] = transparency_key(image)
     return Source(
         image,
@@ -157,7 +162,7 @@ def _color(chunks: dict[bytes, bytes]) -> Color:
     """By the first of ``cICP``, ``iCCP``, ``sRGB`` and ``gAMA`` that can be used."""
     cicp = chunks.get(b"cICP", b"")
     if len(cicp) == 4 and cicp[2] == 0:
-        space = from_cicp(cicp[0], cicp[1], video_is_srgb=False)
+        space = from_cicp(cicp[0], cicp[1], video_is_srgb=False, peak=_peak(chunks))
         if space is not None:
             return space
     if b"iCCP" in chunks:
@@ -169,6 +174,15 @@ def _color(chunks: dict[bytes, bytes]) -> Color:
     gamma = int.from_bytes(chunks[b"gAMA"], "big") / 100_000
     points = struct.unpack(">8I", chunks[b"cHRM"]) if len(chunks.get(b"cHRM", b"")) == 32 else None
     return gamma_space(gamma, [value / 100_000 for value in points] if points else None)
+
+
+def _peak(chunks: dict[bytes, bytes]) -> float:
+    """Luminance of the brightest color, cd/m2: of the content, or of the mastering display."""
+    if len(chunks.get(b"cLLI", b"")) == 8:
+        return int.from_bytes(chunks[b"cLLI"][:4], "big") / 10_000
+    if len(chunks.get(b"mDCV", b"")) == 24:
+        return int.from_bytes(chunks[b"mDCV"][16:20], "big") / 10_000
+    return 0.0
 
 
 def color_of(info: dict[str | tuple[int, int], Any]) -> RgbSpace | None:
@@ -209,6 +223,30 @@ def _inflate_profile(content: bytes) -> bytes | None:
     return profile
 
 
+def _with_deep_key(data: bytes, key: tuple[int, ...]) -> Image.Image:
+    """A picture of 16 bits, decoded, whose transparent color is compared in all of them.
+
+    Pillow keeps the high bytes of the samples; told another byte order, it keeps the low ones.
+    """
+    same = None
+    for order, shift in (("L", 0), ("B", 8)):
+        image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+        image.info.pop("transparency")
+        image.tile = [tile._replace(args=f"RGB;16{order}") for tile in image.tile]
+        image.load()
+        for channel, value in zip(image.split(), key, strict=True):
+            equal = channel.point([255 * (level == value >> shift & 0xFF) for level in range(256)])
+            same = equal if same is None else ImageChops.darker(same, equal)
+    assert same is not None
+    image.putalpha(ImageChops.invert(same))
+    return image
+
+
+def _raw_mode(image: Image.Image) -> str:
+    tile = getattr(image, "tile", None)
+    return str(tile[0].args) if tile else ""
+
+
 def transparency_key(image: Image.Image) -> object:
     """The transparency of an opened PNG, with a color given in the depth of the file in 8 bits.
 
@@ -218,7 +256,7 @@ def transparency_key(image: Image.Image) -> object:
     key = image.info.get("transparency")
     if not isinstance(image, PngImagePlugin.PngImageFile):
         return key
-    raw_mode = str(image.tile[0].args) if image.tile else ""
+    raw_mode = _raw_mode(image)
     if isinstance(key, tuple):
         deep = raw_mode.startswith("RGB;16") or max(key) > 255
         return tuple((value >> (8 if deep else 0)) & 0xFF for value in key)
