@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Copies a thumbstream SQLite store while it is in use: ``backup_sqlite.py STORE COPY``.
 
-The copy is one consistent moment of the store: every stream that was acknowledged before the
-command was started is in it. Reads and uploads go on meanwhile. It appears under its name only when
-it is whole, checked and on disk; an existing file is never replaced. Needs Python 3.11 and nothing
-else. Prints how many values were copied; exit status 1 if anything failed.
+The copy is a consistent snapshot with every stream acknowledged before the command was started.
+Reads and uploads continue meanwhile. It gets its final name only when it is complete, checked and
+synced; an existing file is never replaced. Needs Python 3.11 and nothing else. Prints
+the number of copied values; exit status 1 if anything failed.
 """
 
 from __future__ import annotations

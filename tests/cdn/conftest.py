@@ -1,8 +1,9 @@
-"""Services and caches of one's own, and pictures to put into them."""
+"""Services and caches for each test, and pictures to upload."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +16,19 @@ from cdn_servers import CountedService, Nginx, Upload, picture
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where servers that run as other users may read."""
-    for part in (tmp_path, *tmp_path.parents[:2]):
-        part.chmod(0o755)
-    return tmp_path
+def folder() -> Iterator[Path]:
+    """A folder that servers of other users can read.
+
+    Not below pytest's own: every new session of pytest closes that to other users.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CountedService]:
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CountedService]:
     """One service for the tests that do not stop it."""
     folder = tmp_path_factory.mktemp("service")
     service = CountedService(folder, {"THUMBSTREAM_STORE": f"sqlite:///{folder}/streams.db"})
@@ -33,9 +38,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CountedService]:
 
 
 @pytest.fixture
-def cdn(folder: Path, kept: CountedService) -> Iterator[httpx.Client]:
-    """A client of an empty cache in front of `kept`."""
-    nginx = Nginx(folder, [kept])
+def cdn(folder: Path, origin: CountedService) -> Iterator[httpx.Client]:
+    """A client of an empty cache in front of `origin`."""
+    nginx = Nginx(folder, [origin])
     nginx.start()
     with httpx.Client(base_url=nginx.url, timeout=30) as client:
         yield client
@@ -44,7 +49,7 @@ def cdn(folder: Path, kept: CountedService) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def upload() -> Upload:
-    """Upload another picture each time to the service at a URL: its id."""
+    """Uploads a new picture at each call to the service at a URL; returns its id."""
     seeds = iter(range(1_000_000))
 
     def upload(url: str) -> str:

@@ -19,70 +19,70 @@ NEGATIVE_SECONDS = 10
 
 
 @pytest.fixture
-def key(kept: CountedService, upload: Upload) -> str:
-    return upload(kept.url)
+def key(origin: CountedService, upload: Upload) -> str:
+    return upload(origin.url)
 
 
 def test_each_url_reaches_the_service_once(
-    cdn: httpx.Client, kept: CountedService, upload: Upload
+    cdn: httpx.Client, origin: CountedService, upload: Upload
 ) -> None:
-    keys = [upload(kept.url) for _ in range(12)]
+    keys = [upload(origin.url) for _ in range(12)]
     rng = random.Random(5)
     popularity = [1 / rank for rank in range(1, len(keys) + 1)]
     paths = [f"/t/{key}/{rng.choice((16, 32, 64))}" for key in rng.choices(keys, popularity, k=400)]
-    before = kept.requests("/t/{id}/{bytes}")
+    before = origin.requests("/t/{id}/{bytes}")
     hits = sum(cdn.get(path).headers[STATUS] == "HIT" for path in paths)
-    assert kept.requests("/t/{id}/{bytes}") - before == len(set(paths))
+    assert origin.requests("/t/{id}/{bytes}") - before == len(set(paths))
     assert hits == len(paths) - len(set(paths))
     assert hits / len(paths) > 0.9
 
 
 def test_simultaneous_misses_are_collapsed(
-    cdn: httpx.Client, kept: CountedService, key: str
+    cdn: httpx.Client, origin: CountedService, key: str
 ) -> None:
-    before = kept.requests("/thumb/{id}")
+    before = origin.requests("/thumb/{id}")
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(cdn.get, [f"/thumb/{key}"] * 16))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
-    assert kept.requests("/thumb/{id}") - before == 1
+    assert origin.requests("/thumb/{id}") - before == 1
 
 
 def test_cached_stream_serves_every_range(
-    cdn: httpx.Client, kept: CountedService, key: str
+    cdn: httpx.Client, origin: CountedService, key: str
 ) -> None:
-    before = kept.requests("/thumb/{id}")
+    before = origin.requests("/thumb/{id}")
     first = cdn.get(f"/thumb/{key}", headers={"Range": "bytes=0-31"})  # on an empty cache
     assert first.status_code == 206
-    whole = cdn.get(f"/thumb/{key}")
-    assert whole.headers[STATUS] == "HIT"
-    assert whole.headers["cache-control"] == IMMUTABLE
-    assert first.content == whole.content[:32]
-    length = len(whole.content)
+    full = cdn.get(f"/thumb/{key}")
+    assert full.headers[STATUS] == "HIT"
+    assert full.headers["cache-control"] == IMMUTABLE
+    assert first.content == full.content[:32]
+    length = len(full.content)
     for start, stop in ((0, 16), (16, 32), (32, 64), (64, length), (length - 1, length)):
         part = cdn.get(f"/thumb/{key}", headers={"Range": f"bytes={start}-{stop - 1}"})
         assert (part.status_code, part.headers[STATUS]) == (206, "HIT")
         assert part.headers["content-range"] == f"bytes {start}-{stop - 1}/{length}"
-        assert part.content == whole.content[start:stop]
+        assert part.content == full.content[start:stop]
     beyond = cdn.get(f"/thumb/{key}", headers={"Range": f"bytes={length}-"})
     assert beyond.status_code == 416
-    assert kept.requests("/thumb/{id}") - before == 1
+    assert origin.requests("/thumb/{id}") - before == 1
 
 
 def test_revalidation_is_answered_by_the_cache(
-    cdn: httpx.Client, kept: CountedService, key: str
+    cdn: httpx.Client, origin: CountedService, key: str
 ) -> None:
     path = f"/t/{key}/32"
     etag = cdn.get(path).headers["etag"]
-    before = kept.requests("/t/{id}/{bytes}")
+    before = origin.requests("/t/{id}/{bytes}")
     again = cdn.get(path, headers={"If-None-Match": etag})
     assert (again.status_code, again.content, again.headers[STATUS]) == (304, b"", "HIT")
     assert cdn.get(path, headers={"If-None-Match": '"another"'}).status_code == 200
-    assert kept.requests("/t/{id}/{bytes}") == before
+    assert origin.requests("/t/{id}/{bytes}") == before
 
 
 def test_short_lived_responses_are_revalidated(
-    cdn: httpx.Client, folder: Path, kept: CountedService, upload: Upload
+    cdn: httpx.Client, folder: Path, origin: CountedService, upload: Upload
 ) -> None:
     # A stream without a curve, by quality: sent in full, and cached for ten seconds only.
     uncurved = CountedService(
@@ -101,13 +101,13 @@ def test_short_lived_responses_are_revalidated(
         unknown = secrets.token_urlsafe(16)
         missing = f"/thumb/{unknown}"
         assert cdn.get(missing).status_code == 404
-        before = kept.requests("/thumb/{id}")
-        assert (cdn.get(missing).status_code, kept.requests("/thumb/{id}")) == (404, before)
+        before = origin.requests("/thumb/{id}")
+        assert (cdn.get(missing).status_code, origin.requests("/thumb/{id}")) == (404, before)
         assert (early.status_code, early.headers[STATUS]) == (200, "MISS")
         assert httpx.get(other_url + path).headers[STATUS] == "HIT"
 
         time.sleep(NEGATIVE_SECONDS + 1.5)
-        # The body does not cross the wire again: the service says 304, and the kept one is sent.
+        # The body does not cross the wire again: the service says 304, and the cached body is sent.
         served = uncurved.requests("/thumb/{id}")
         late = [httpx.get(other_url + path) for _ in range(3)]
         assert {answer.content for answer in late} == {early.content}
@@ -119,7 +119,7 @@ def test_short_lived_responses_are_revalidated(
 
         # A stale 404 is not served for ever: the stream that came meanwhile is found.
         cdn.get(missing)
-        assert kept.requests("/thumb/{id}") > before
+        assert origin.requests("/thumb/{id}") > before
     finally:
         other.stop()
         uncurved.stop()
@@ -141,11 +141,11 @@ POISON = (
 
 @pytest.mark.parametrize("headers", POISON, ids=lambda headers: "+".join(headers))
 def test_header_fields_do_not_poison_the_cache(
-    cdn: httpx.Client, kept: CountedService, key: str, headers: dict[str, str]
+    cdn: httpx.Client, origin: CountedService, key: str, headers: dict[str, str]
 ) -> None:
     path = f"/thumb/{key}?bytes=48"
-    clean = httpx.get(kept.url + path)
-    cdn.get(path, headers=headers)  # the first request: what it brings is what is kept
+    clean = httpx.get(origin.url + path)
+    cdn.get(path, headers=headers)  # the first request: its response is what is cached
     served = cdn.get(path)
     assert (served.status_code, served.content) == (200, clean.content)
     for name in ("content-type", "etag", "cache-control", "access-control-allow-origin"):
@@ -155,19 +155,19 @@ def test_header_fields_do_not_poison_the_cache(
 
 
 def test_other_spellings_return_the_same_bytes_or_an_error(
-    cdn: httpx.Client, kept: CountedService, key: str
+    cdn: httpx.Client, origin: CountedService, key: str
 ) -> None:
-    whole = cdn.get(f"/thumb/{key}").content
+    full = cdn.get(f"/thumb/{key}").content
     for query in ("bytes=16", "bytes=16&bytes=32", "bytes=16#f", "x=1", "BYTES=16", "bytes=%31%36"):
-        through, direct = (get(f"/thumb/{key}?{query}") for get in (cdn.get, _at(kept.url)))
+        through, direct = (get(f"/thumb/{key}?{query}") for get in (cdn.get, _at(origin.url)))
         assert (through.status_code, through.content) == (direct.status_code, direct.content)
     for path in (
         f"//thumb/{key}", f"/thumb/../thumb/{key}", f"/thumb/{key}/", f"/thumb/{key};x",
         f"/t/{key}/16/../32", f"/t/{key}%2F16", f"/THUMB/{key}", f"/thumb/{key}%00",
     ):  # fmt: skip
         through = cdn.get(path)
-        assert through.status_code in (400, 404) or whole.startswith(through.content)
-    assert cdn.get(f"/thumb/{key}").content == whole
+        assert through.status_code in (400, 404) or full.startswith(through.content)
+    assert cdn.get(f"/thumb/{key}").content == full
 
 
 def _at(base: str) -> Callable[[str], httpx.Response]:
@@ -175,17 +175,17 @@ def _at(base: str) -> Callable[[str], httpx.Response]:
 
 
 def test_head_get_and_post_are_cached_separately(
-    cdn: httpx.Client, kept: CountedService, key: str
+    cdn: httpx.Client, origin: CountedService, key: str
 ) -> None:
     assert cdn.head(f"/thumb/{key}").content == b""
     stream = cdn.get(f"/thumb/{key}").content
-    assert stream == httpx.get(f"{kept.url}/thumb/{key}").content
+    assert stream == httpx.get(f"{origin.url}/thumb/{key}").content
     for data in (stream, stream[:32]):
         decoded = cdn.post("/decode", content=data)
-        assert decoded.content == httpx.post(f"{kept.url}/decode", content=data).content
-    before = kept.requests("/decode")
+        assert decoded.content == httpx.post(f"{origin.url}/decode", content=data).content
+    before = origin.requests("/decode")
     cdn.post("/decode", content=stream)
-    assert kept.requests("/decode") == before + 1
+    assert origin.requests("/decode") == before + 1
 
 
 def test_previews_are_cached_by_accepted_format(cdn: httpx.Client, key: str) -> None:
@@ -196,11 +196,11 @@ def test_previews_are_cached_by_accepted_format(cdn: httpx.Client, key: str) -> 
     assert answer.headers[STATUS] == "HIT"
 
 
-def test_errors_are_not_cached(cdn: httpx.Client, kept: CountedService, key: str) -> None:
+def test_errors_are_not_cached(cdn: httpx.Client, origin: CountedService, key: str) -> None:
     for path in (f"/thumb/{key}?bytes=0", f"/thumbs?ids={key}:0"):
-        before = sum(map(kept.requests, ("/thumb/{id}", "/thumbs")))
+        before = sum(map(origin.requests, ("/thumb/{id}", "/thumbs")))
         assert [cdn.get(path).status_code for _ in range(2)] == [400, 400]
-        assert sum(map(kept.requests, ("/thumb/{id}", "/thumbs"))) == before + 2
+        assert sum(map(origin.requests, ("/thumb/{id}", "/thumbs"))) == before + 2
 
 
 def test_too_large_body_gets_the_same_error_from_the_proxy(
@@ -222,8 +222,8 @@ def test_cached_streams_outlive_the_service(folder: Path, upload: Upload) -> Non
             seen, unseen = upload(service.url), upload(service.url)
             stream = cdn.get(f"/thumb/{seen}").content
             service.stop()
-            kept = cdn.get(f"/thumb/{seen}", headers={"Range": "bytes=0-31"})
-            assert (kept.status_code, kept.content) == (206, stream[:32])
+            cached = cdn.get(f"/thumb/{seen}", headers={"Range": "bytes=0-31"})
+            assert (cached.status_code, cached.content) == (206, stream[:32])
             for path in (f"/thumb/{unseen}", "/models"):
                 answer = cdn.get(path)
                 assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
@@ -231,7 +231,7 @@ def test_cached_streams_outlive_the_service(folder: Path, upload: Upload) -> Non
                 assert answer.headers["cache-control"] == "no-store"
                 assert answer.headers["retry-after"] == "1"
             service.start()
-            assert cdn.get(f"/thumb/{unseen}").status_code == 200  # the outage was not kept
+            assert cdn.get(f"/thumb/{unseen}").status_code == 200  # the outage was not cached
     finally:
         nginx.stop()
         service.stop()

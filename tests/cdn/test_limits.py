@@ -17,9 +17,9 @@ BURST = 2000
 
 
 def test_flood_of_reads_is_limited_and_health_is_served(
-    cdn: httpx.Client, kept: CountedService, upload: Upload
+    cdn: httpx.Client, origin: CountedService, upload: Upload
 ) -> None:
-    key = upload(kept.url)
+    key = upload(origin.url)
     assert cdn.get(f"/t/{key}/16").status_code == 200
     ask = f"GET /t/{key}/16 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 

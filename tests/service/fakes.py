@@ -28,15 +28,15 @@ from thumbstream.models import ModelRegistry
 
 STREAM_LENGTH = 240
 TARGET_LENGTH = 100
-"""Of the streams that were made for a target, whatever it is."""
+"""Length of the streams of any target."""
 
 
 class FakeCodec:
-    """Streams of STREAM_LENGTH bytes that begin with a real header; decodes to one grey."""
+    """Streams of STREAM_LENGTH bytes with a real header; pixels are grey, darker if shorter."""
 
     providers = ("FakeProvider",)
     alpha = False
-    """A test may say True: it then takes pixels with alpha, and decodes them half transparent."""
+    """True: accepts pixels with alpha, and decodes to half transparent ones."""
 
     def __init__(self, model_id: str, bitstream_id: int) -> None:
         self.model_id = model_id
@@ -186,7 +186,7 @@ def photo(
     *,
     transparent: bool = False,
 ) -> bytes:
-    """A picture file of smooth colours, different for each seed; or one that fades upwards."""
+    """A picture file of smooth colours, different for each seed; ``transparent``: with alpha."""
     noise = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
     image = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
     if transparent:
@@ -214,10 +214,10 @@ def _wait_for_file(codec: FakeCodec, gate: Path) -> None:
     """Make every encode but the warm-up wait until the test creates ``gate``."""
     fast = codec.encode
 
-    def encode(pixels: NDArray[np.uint8], **wanted: Any) -> bytes:
+    def encode(pixels: NDArray[np.uint8], **options: Any) -> bytes:
         while codec.encoded and not gate.exists():
             time.sleep(0.02)
-        return fast(pixels, **wanted)
+        return fast(pixels, **options)
 
     codec.encode = encode  # type: ignore[method-assign]
 

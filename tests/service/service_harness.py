@@ -23,7 +23,7 @@ UNKNOWN = identify(b"a stream that is not stored")
 
 @dataclass
 class Running:
-    """A service without a port: requests go straight into the application."""
+    """A service without a port: requests go directly to the application."""
 
     app: Application
     http: httpx.AsyncClient

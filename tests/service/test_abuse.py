@@ -1,4 +1,4 @@
-"""Requests that mean harm: each is refused at once, or served as if it were any other."""
+"""Hostile requests: each is rejected at once, or served like any other."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ def test_invalid_ids_are_not_found(http: httpx.Client, key: str) -> None:
         assert_problem(http.get(f"/thumbs?ids={key}"), 400, "bad_request")
 
 
-@pytest.mark.parametrize("tier", ["0", "-16", "16.0", "016", "1e1", "%31%36%00", "9" * 3000, ""])
-def test_invalid_prefix_sizes_are_not_found(http: httpx.Client, tier: str) -> None:
-    assert_problem(http.get(f"/t/q0Zr2vYx3m1Ck7Ht5sNwAQ/{tier}"), 404, "not_found")
+@pytest.mark.parametrize("size", ["0", "-16", "16.0", "016", "1e1", "%31%36%00", "9" * 3000, ""])
+def test_invalid_prefix_sizes_are_not_found(http: httpx.Client, size: str) -> None:
+    assert_problem(http.get(f"/t/q0Zr2vYx3m1Ck7Ht5sNwAQ/{size}"), 404, "not_found")
 
 
 async def test_rejects_query_floods(running: Running) -> None:
@@ -192,7 +192,7 @@ def test_repeated_range_fields_are_several_ranges(http: httpx.Client) -> None:
     assert (answer.status_code, len(answer.content)) == (200, STREAM_LENGTH)
 
 
-# Addresses in the place of pictures
+# URLs instead of pictures
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ async def test_urls_in_pictures_are_never_fetched(start: Start) -> None:
     assert opened == []
 
 
-# Pictures that are something else as well
+# Polyglots
 
 
 def test_polyglots_return_only_pixels(http: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""Who asks, may they, and how often: names of tokens, rate limits, requests at once."""
+"""Tokens and their names, rate limits, and the concurrency limit."""
 
 from __future__ import annotations
 
@@ -101,17 +101,17 @@ async def test_each_token_has_its_own_limit(start: Start) -> None:
 
 
 async def test_forwarded_addresses_need_a_trusted_proxy(start: Start) -> None:
-    behind, direct = [
+    proxied, direct = [
         await start(rate_limit="1/hour", forwarded_allow_ips=trusted)
         for trusted in ("127.0.0.1, 10.0.0.0/8", "")
     ]
-    statuses: dict[str, list[int]] = {"behind": [], "direct": []}
-    for name, running in (("behind", behind), ("direct", direct)):
+    statuses: dict[str, list[int]] = {"proxied": [], "direct": []}
+    for name, running in (("proxied", proxied), ("direct", direct)):
         for client in ("192.0.2.1", "192.0.2.2, 10.1.2.3", "2001:db8::1", "2001:db8::2"):
             headers = PNG | {"X-Forwarded-For": client}
             answer = await running.http.post("/compress", content=photo(), headers=headers)
             statuses[name].append(answer.status_code)
-    assert statuses["behind"] == [201, 200, 200, 429]  # the last two are one subscriber
+    assert statuses["proxied"] == [201, 200, 200, 429]  # the last two are one subscriber
     assert statuses["direct"] == [201, 429, 429, 429]
 
 
@@ -200,7 +200,7 @@ async def test_without_rate_limit_there_are_no_fields(running: Running) -> None:
     assert running.app.services.rate_limit is None
 
 
-# Requests at once
+# Concurrency limit
 
 
 async def test_concurrency_limit_is_503(start: Start) -> None:

@@ -34,7 +34,7 @@ def upload(server: Launched, seed: int) -> tuple[str, bytes]:
 
 @contextmanager
 def uploading(server: Launched) -> Iterator[Callable[[], int]]:
-    """Uploads go on, two at a time, while the block runs; yields how many were acknowledged."""
+    """Uploads, two at a time, while the block runs; yields the number of acknowledged ones."""
     over, acknowledged = threading.Event(), [0, 0]
 
     def go_on(which: int) -> None:
@@ -53,7 +53,7 @@ def uploading(server: Launched) -> Iterator[Callable[[], int]]:
 
 
 def check(server: Launched, streams: dict[str, bytes]) -> None:
-    """Every acknowledged stream is there, by the byte and with its curve; and more can be put."""
+    """Every acknowledged stream is there, exact and with its curve, and uploads work."""
     for key, stream in streams.items():
         assert HTTP.get(f"{server.url}/thumb/{key}").content == stream
         by_quality = HTTP.get(f"{server.url}/thumb/{key}?ssim=0.1")

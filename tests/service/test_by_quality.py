@@ -1,4 +1,4 @@
-"""Prefixes by quality: the stored curve says how many bytes; nothing is decoded."""
+"""Prefixes by quality: their length comes from the stored curve, and nothing is decoded."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def page(running: Running) -> Page:
 
 
 @pytest.mark.parametrize(
-    ("goal", "length"),
+    ("target", "length"),
     [
         ("ssim=0.2", 4),
         ("ssim=0.49", 16),
@@ -61,9 +61,9 @@ async def page(running: Running) -> Page:
     ],
 )
 async def test_target_selects_the_shortest_measured_prefix(
-    page: Page, goal: str, length: int
+    page: Page, target: str, length: int
 ) -> None:
-    answer = await page.get(f"/thumb/{page.key}?{goal}")
+    answer = await page.get(f"/thumb/{page.key}?{target}")
     assert answer.content == page.stream(page.key)[:length]
     assert answer.headers["etag"] == f'"{page.key}.{length}"'
     assert answer.headers["cache-control"] == IMMUTABLE

@@ -38,7 +38,7 @@ def server(launch: Launch) -> Launched:
 
 @pytest.fixture(autouse=True)
 def _green(server: Launched) -> Iterator[None]:
-    """Whatever a test does, the service is well afterwards, and empty."""
+    """After every test the service is healthy and ready."""
     yield
     with httpx.Client(base_url=server.url, timeout=30) as http:
         assert http.get("/healthz").status_code == 200
@@ -46,7 +46,7 @@ def _green(server: Launched) -> Iterator[None]:
 
 
 def answers(received: bytes) -> list[tuple[int, dict[str, str], bytes]]:
-    """(status, header fields, body) of every answer on a connection."""
+    """(status, header fields, body) of every response on a connection."""
     found = []
     while received:
         head, _, rest = received.partition(b"\r\n\r\n")
@@ -95,7 +95,7 @@ def closed_connections(server: Launched, reason: str) -> int:
     return metric(server, f'thumbstream_connections_closed_total{{reason="{reason}"}}')
 
 
-# Heads that are too much
+# Too large headers
 
 
 @pytest.mark.parametrize("path", [b"/thumb/", b"/thumbs?ids=", b"/", b"/compress?size="])
@@ -155,12 +155,12 @@ def test_header_in_many_small_pieces_is_accepted(server: Launched) -> None:
     assert answers(exchange(server, *pieces))[0][0] == 200
 
 
-# Clients that are slow
+# Slow clients
 
 
 def test_missing_header_times_out(server: Launched) -> None:
     assert_raw_problem(exchange(server, HEAD), 408, "header_timeout")
-    assert exchange(server) == b""  # nothing was asked: nothing is said
+    assert exchange(server) == b""  # no request: no response
     assert exchange(server, b"\r\n", b"\r\n") == b""
 
 
@@ -233,7 +233,7 @@ def test_slow_reader_is_disconnected(server: Launched) -> None:
             time.sleep(0.02)
 
 
-# What is sent ahead, and in disguise
+# Pipelined and ambiguous requests
 
 
 def test_pipelined_requests_are_answered_in_order(server: Launched) -> None:

@@ -1,4 +1,4 @@
-"""Dashboard, alerts and runbook use metrics that there are, and each other."""
+"""Dashboard, alerts and runbook use existing metrics and refer to each other."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EXPRESSIONS = [*panels(), *((rule["alert"], rule["expr"]) for rule in RULES)]
 
 
 def metrics_of(expression: str) -> set[str]:
-    """The metric names of a PromQL expression: names that are no function, keyword or label."""
+    """The metric names of a PromQL expression, without functions, keywords and labels."""
     bare = re.sub(r'"[^"]*"', "", expression)
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", " ", bare)
     bare = re.sub(r"\b(by|without|on|ignoring)\s*\([^)]*\)", " ", bare)
@@ -64,7 +64,7 @@ def test_the_parser_of_these_tests() -> None:
 
 @pytest.fixture
 async def samples(running: Running) -> dict[str, set[str]]:
-    """Names of samples with the names of their labels, after a little of every traffic."""
+    """Names of samples with the names of their labels, after some traffic of each kind."""
     key = (await running.upload())["id"]
     for path in (f"/thumb/{key}?bytes=32", f"/thumb/{key}?ssim=0.5", f"/decode/{key}", "/readyz"):
         assert (await running.http.get(path)).status_code == 200

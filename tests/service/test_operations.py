@@ -83,7 +83,7 @@ async def test_models(start: Start) -> None:
 
 
 async def test_only_the_default_model_is_opened_at_the_start(running: Running) -> None:
-    """Any other when it is first used; the list of models opens none."""
+    """Others are opened on first use; listing the models opens none."""
 
     async def providers() -> list[list[str]]:
         models = (await running.http.get("/models")).json()["models"]
@@ -275,12 +275,12 @@ async def test_unknown_pages_and_methods(running: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "used"),
     [("abc-123", True), ("x" * 128, True), ("x" * 129, False), ("two words", False), ("", False)],
 )
-async def test_valid_request_ids_are_used(running: Running, given: str, kept: bool) -> None:
+async def test_valid_request_ids_are_used(running: Running, given: str, used: bool) -> None:
     answer = await running.http.get("/healthz", headers={"X-Request-ID": given})
-    assert (answer.headers["x-request-id"] == given) is kept
+    assert (answer.headers["x-request-id"] == given) is used
     assert answer.headers["x-request-id"]
 
 
@@ -341,9 +341,9 @@ async def test_worker_logs_have_the_request_id(
     codec = running.models.load("fake-1")
     encode = codec.encode
 
-    def chatty(*pixels: Any, **wanted: Any) -> bytes:
+    def chatty(*pixels: Any, **options: Any) -> bytes:
         logging.getLogger("a.worker").warning("working")
-        return encode(*pixels, **wanted)
+        return encode(*pixels, **options)
 
     codec.encode = chatty  # type: ignore[method-assign]
     await running.http.post("/compress", content=photo(), headers={"X-Request-ID": "find-me"})

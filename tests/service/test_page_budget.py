@@ -1,4 +1,4 @@
-"""POST /budget: a page's bytes over its thumbnails, and the request that fetches them."""
+"""POST /budget: a page's bytes over its thumbnails, and the URLs that return them."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ async def test_budget_is_open_to_other_origins(running: Running) -> None:
 
 
 async def test_integral_floats_are_integers(running: Running) -> None:
-    """JSON has one kind of number; what is no whole one is refused all the same."""
+    """JSON has one kind of number; fractions are rejected."""
     key = (await running.upload())["id"]
     plans = [
         await running.http.post("/budget", content=f'{{"ids": ["{key}"], "total_bytes": {total}}}')

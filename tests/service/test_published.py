@@ -1,4 +1,4 @@
-"""The whole service as a stranger starts it: the published model and a store in a file."""
+"""The service with its defaults: the published model and a store in a file."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ async def test_every_model_serves_by_quality(tmp_path: Path, model: str) -> None
                 ("ssim", measured_ssim, ssim, 1e-4),
                 ("psnr", measured_psnr, psnr, 1e-2),
             ):
-                goal = f"{max(quality - 2 * step, step):.4f}"  # sent rounded, stored rounded down
-                answer = await http.get(f"/thumb/{key}?{name}={goal}")
+                target = f"{max(quality - 2 * step, step):.4f}"  # sent rounded, stored rounded down
+                answer = await http.get(f"/thumb/{key}?{name}={target}")
                 reached = float(measure(small, thumbstream.decode(answer.content)))
-                assert reached >= float(goal)
+                assert reached >= float(target)
         budget = {"ids": [key], "total_bytes": receipt["length"] // 2}
         plan = (await http.post("/budget", json=budget)).json()
         share = plan["thumbs"][key]["bytes"]

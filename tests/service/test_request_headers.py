@@ -24,12 +24,12 @@ WHOLE = None
         ("bytes=-99", (0, 10)),
         ("BYTES=1-2", (1, 3)),
         (" bytes=1-2 ", (1, 3)),
-        # behind the end
+        # after the end
         ("bytes=10-", (10, 10)),
         ("bytes=10-12", (10, 10)),
         ("bytes=99-", (10, 10)),
         ("bytes=-0", (10, 10)),
-        # several, malformed or of another unit: the whole
+        # several, malformed or of another unit: the full representation
         ("bytes=0-1,3-4", WHOLE),
         ("bytes=0-1,", WHOLE),
         ("bytes=5-4", WHOLE),

@@ -43,9 +43,9 @@ def test_upload_read_and_decode(http: httpx.Client) -> None:
     assert made.status_code == 201
     assert "server" not in made.headers
     key = made.json()["id"]
-    whole = http.get(f"/thumb/{key}")
-    assert len(whole.content) == STREAM_LENGTH
-    assert http.get(f"/t/{key}/32").content == whole.content[:32]
+    full = http.get(f"/thumb/{key}")
+    assert len(full.content) == STREAM_LENGTH
+    assert http.get(f"/t/{key}/32").content == full.content[:32]
     assert http.get(f"/decode/{key}").content.startswith(b"\x89PNG")
 
 

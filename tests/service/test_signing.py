@@ -1,4 +1,4 @@
-"""Reads that need a signature: what one opens, what it does not, and how long answers are kept."""
+"""Signed reads: what a signature is valid for, and how long responses may be cached."""
 
 from __future__ import annotations
 
@@ -41,34 +41,36 @@ async def stored(running: Running, seed: int = 0) -> str:
 
 
 @pytest.fixture
-async def closed(start: Start) -> Running:
+async def signed_service(start: Start) -> Running:
     """A service whose reads are signed."""
     return await start(read_keys=f"{KEY},{OTHER}", tokens="web:upload")
 
 
-async def test_one_signature_is_valid_for_every_prefix(closed: Running) -> None:
-    key = await stored(closed)
+async def test_one_signature_is_valid_for_every_prefix(signed_service: Running) -> None:
+    key = await stored(signed_service)
     parameters = signed(f"/thumb/{key}").partition("?")[2]
-    whole = (await closed.http.get(f"/thumb/{key}?{parameters}")).content
+    full = (await signed_service.http.get(f"/thumb/{key}?{parameters}")).content
     for url in (
         f"/thumb/{key}?bytes=48&{parameters}",
         f"/thumb/{key}?{parameters}&bytes=48",
         f"/t/{key}/32?{parameters}",
         f"/thumb/{key}?ssim=0.5&{parameters}",
     ):
-        answer = await closed.http.get(url)
+        answer = await signed_service.http.get(url)
         assert answer.status_code == 200, answer.text
-        assert whole.startswith(answer.content)
-    part = await closed.http.get(f"/thumb/{key}?{parameters}", headers={"Range": "bytes=32-47"})
-    assert (part.status_code, part.content) == (206, whole[32:48])
-    preview = await closed.http.get(f"/decode/{key}?format=png&{parameters}")
+        assert full.startswith(answer.content)
+    part = await signed_service.http.get(
+        f"/thumb/{key}?{parameters}", headers={"Range": "bytes=32-47"}
+    )
+    assert (part.status_code, part.content) == (206, full[32:48])
+    preview = await signed_service.http.get(f"/decode/{key}?format=png&{parameters}")
     assert preview.content.startswith(b"\x89PNG")
     for url in (f"/thumbs?ids={key}:16&{parameters}", f"/thumbs.json?ids={key}&{parameters}"):
-        assert (await closed.http.get(url)).status_code == 200
+        assert (await signed_service.http.get(url)).status_code == 200
 
 
-async def test_signature_is_invalid_for_anything_else(closed: Running) -> None:
-    key, other = await stored(closed), await stored(closed, seed=1)
+async def test_signature_is_invalid_for_anything_else(signed_service: Running) -> None:
+    key, other = await stored(signed_service), await stored(signed_service, seed=1)
     parameters = signed(f"/thumb/{key}").partition("?")[2]
     exp, sig = re.findall(r"=([^&]+)", parameters)
     late = f"exp={int(exp) + 1}&sig={sig}"
@@ -97,61 +99,71 @@ async def test_signature_is_invalid_for_anything_else(closed: Running) -> None:
         f"/thumbs?{parameters}",
         signed(f"/thumb/{key}", key="a key that the service has not"),
     ):
-        answer = await closed.http.get(url)
+        answer = await signed_service.http.get(url)
         assert_problem(answer, 403, "bad_signature")
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["access-control-allow-origin"] == "*"
-        assert (await closed.http.head(url)).status_code == 403
+        assert (await signed_service.http.head(url)).status_code == 403
 
 
-async def test_expired_signature_is_rejected(closed: Running) -> None:
-    key = await stored(closed)
+async def test_expired_signature_is_rejected(signed_service: Running) -> None:
+    key = await stored(signed_service)
     assert_problem(
-        await closed.http.get(signed(f"/thumb/{key}", seconds=0)), 403, "signature_expired"
+        await signed_service.http.get(signed(f"/thumb/{key}", seconds=0)), 403, "signature_expired"
     )
     assert_problem(
-        await closed.http.get(signed(f"/thumb/{key}", seconds=-9999)), 403, "signature_expired"
+        await signed_service.http.get(signed(f"/thumb/{key}", seconds=-9999)),
+        403,
+        "signature_expired",
     )
     expired = signed(f"/thumb/{key}", seconds=-1)
-    assert_problem(await closed.http.get(expired.replace(key, UNKNOWN)), 403, "bad_signature")
+    assert_problem(
+        await signed_service.http.get(expired.replace(key, UNKNOWN)), 403, "bad_signature"
+    )
 
 
-async def test_max_age_ends_with_the_signature(closed: Running) -> None:
-    key = await stored(closed)
+async def test_max_age_ends_with_the_signature(signed_service: Running) -> None:
+    key = await stored(signed_service)
     for path in (f"/thumb/{key}", f"/t/{key}/32", f"/decode/{key}", f"/thumbs?ids={key}"):
         url = signed(path)
-        answer = await closed.http.get(url)
+        answer = await signed_service.http.get(url)
         assert 3500 < max_age(answer) < 3600
-        again = await closed.http.get(url, headers={"If-None-Match": answer.headers["etag"]})
+        again = await signed_service.http.get(
+            url, headers={"If-None-Match": answer.headers["etag"]}
+        )
         assert again.status_code == 304
         assert max_age(again) < 3600
-        assert max_age(await closed.http.get(signed(path, seconds=2 * 31536000))) == 31536000
-    unknown = await closed.http.get(signed(f"/thumb/{UNKNOWN}", seconds=5))
+        assert (
+            max_age(await signed_service.http.get(signed(path, seconds=2 * 31536000))) == 31536000
+        )
+    unknown = await signed_service.http.get(signed(f"/thumb/{UNKNOWN}", seconds=5))
     assert unknown.status_code == 404
     assert max_age(unknown) < 5
 
 
-async def test_signing_keys_rotate(closed: Running, start: Start) -> None:
-    key = await stored(closed)
+async def test_signing_keys_rotate(signed_service: Running, start: Start) -> None:
+    key = await stored(signed_service)
     for one in (KEY, OTHER):
-        assert (await closed.http.get(signed(f"/thumb/{key}", key=one))).status_code == 200
+        assert (await signed_service.http.get(signed(f"/thumb/{key}", key=one))).status_code == 200
     later = await start(read_keys=OTHER)
     assert_problem(await later.http.get(signed(f"/thumb/{key}")), 403, "bad_signature")
 
 
-async def test_signature_of_all_streams(closed: Running) -> None:
-    key, other = await stored(closed), await stored(closed, seed=1)
+async def test_signature_of_all_streams(signed_service: Running) -> None:
+    key, other = await stored(signed_service), await stored(signed_service, seed=1)
     parameters = signed("*")
     for url in (f"/thumb/{key}?", f"/t/{other}/16?", f"/thumbs?ids={key},{other}&"):
-        assert (await closed.http.get(url + parameters)).status_code == 200
+        assert (await signed_service.http.get(url + parameters)).status_code == 200
 
 
-async def test_bearer_token_reads_are_private(closed: Running) -> None:
-    key = await stored(closed)
+async def test_bearer_token_reads_are_private(signed_service: Running) -> None:
+    key = await stored(signed_service)
     bearer = {"Authorization": "Bearer upload"}
-    answer = await closed.http.get(f"/thumb/{key}", headers=bearer)
+    answer = await signed_service.http.get(f"/thumb/{key}", headers=bearer)
     assert answer.headers["cache-control"] == IMMUTABLE.replace("public", "private")
-    wrong = await closed.http.get(signed(f"/thumb/{key}"), headers={"Authorization": "Bearer x"})
+    wrong = await signed_service.http.get(
+        signed(f"/thumb/{key}"), headers={"Authorization": "Bearer x"}
+    )
     assert_problem(wrong, 401, "unauthorized")
 
 
@@ -162,34 +174,40 @@ async def test_bearer_token_needs_configured_tokens(start: Start) -> None:
     assert_problem(answer, 403, "bad_signature")
 
 
-async def test_budget_signs_the_urls_of_its_plan(closed: Running) -> None:
-    ids = [await stored(closed, seed) for seed in range(3)]
+async def test_budget_signs_the_urls_of_its_plan(signed_service: Running) -> None:
+    ids = [await stored(signed_service, seed) for seed in range(3)]
     body = json.dumps({"ids": ids, "total_bytes": 300})
-    assert_problem(await closed.http.post("/budget", content=body), 403, "bad_signature")
+    assert_problem(await signed_service.http.post("/budget", content=body), 403, "bad_signature")
     for named in (",".join(ids), "*"):
         parameters = (
             signed("*") if named == "*" else signed(f"/thumbs?ids={named}").partition("&")[2]
         )
-        answer = await closed.http.post(f"/budget?{parameters}", content=body)
+        answer = await signed_service.http.post(f"/budget?{parameters}", content=body)
         assert answer.status_code == 200, answer.text
         for url in answer.json()["urls"]:
-            assert (await closed.http.get(url)).status_code == 200
-            assert_problem(await closed.http.get(url.partition("&")[0]), 403, "bad_signature")
+            assert (await signed_service.http.get(url)).status_code == 200
+            assert_problem(
+                await signed_service.http.get(url.partition("&")[0]), 403, "bad_signature"
+            )
     swapped = json.dumps({"ids": ids[::-1], "total_bytes": 300})
     parameters = signed(f"/thumbs?ids={','.join(ids)}").partition("&")[2]
     assert_problem(
-        await closed.http.post(f"/budget?{parameters}", content=swapped), 403, "bad_signature"
+        await signed_service.http.post(f"/budget?{parameters}", content=swapped),
+        403,
+        "bad_signature",
     )
     bearer = {"Authorization": "Bearer upload"}
-    answer = await closed.http.post("/budget", content=body, headers=bearer)
+    answer = await signed_service.http.post("/budget", content=body, headers=bearer)
     assert all("sig=" not in url for url in answer.json()["urls"])
 
 
-async def test_other_routes_need_no_signature(closed: Running) -> None:
+async def test_other_routes_need_no_signature(signed_service: Running) -> None:
     for path in ("/healthz", "/readyz", "/metrics", "/models", "/", "/openapi.json"):
-        assert (await closed.http.get(path)).status_code == 200
-    assert (await closed.http.options(f"/thumb/{UNKNOWN}")).status_code == 204
-    assert_problem(await closed.http.post("/decode", content=b"stream"), 422, "unknown_model")
+        assert (await signed_service.http.get(path)).status_code == 200
+    assert (await signed_service.http.options(f"/thumb/{UNKNOWN}")).status_code == 204
+    assert_problem(
+        await signed_service.http.post("/decode", content=b"stream"), 422, "unknown_model"
+    )
 
 
 async def test_without_keys_signature_parameters_are_ignored(running: Running) -> None:
@@ -198,7 +216,7 @@ async def test_without_keys_signature_parameters_are_ignored(running: Running) -
     assert answer.headers["cache-control"] == IMMUTABLE
 
 
-# The form, as the documentation has it
+# The documented format
 
 
 def test_documented_example() -> None:

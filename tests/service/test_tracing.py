@@ -1,4 +1,4 @@
-"""Traces: what spans there are, whose they are, and that nothing is there while they are off."""
+"""Traces: spans and their parents, and no SDK while tracing is off."""
 
 from __future__ import annotations
 

@@ -200,5 +200,5 @@ def _read_client(folder: Traversable) -> Iterator[tuple[str, ClientFile]]:
 
 
 def _redirect(location: str, caching: str) -> Response:
-    # Relative, so that it also works behind a proxy that serves all this below a path.
+    # Relative, so that it also works with a proxy that serves all this below a path.
     return Response(status_code=307, headers={"Location": location, "Cache-Control": caching})
