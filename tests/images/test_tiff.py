@@ -187,6 +187,57 @@ def test_color_and_alpha_of_deep_samples(bits: int, kind: int, order: str, near:
         assert near(pixels[5, 5], [220, 30, 60, 128][:channels], 1)
 
 
+PIXEL = {"rgb": [0, 1, 2], "rgba": [0, 1, 2, 3], "grey": [0], "grey-alpha": [0, 3]}
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("compression", [1, 8])
+@pytest.mark.parametrize("extra", [0, 1, 2])
+@pytest.mark.parametrize("kind", PIXEL)
+@pytest.mark.parametrize(("bits", "form"), [(4, 1), (8, 1), (12, 1), (16, 1), (32, 1), (32, 3)])
+def test_planes_and_every_kind_of_alpha(
+    kind: str, extra: int, compression: int, order: str, bits: int, form: int, near: Near
+) -> None:
+    if bits == 4 and kind == "grey-alpha":
+        bits = 8
+    top = 1 if form == 3 else 2**bits - 1
+    channels = PIXEL[kind]
+    pixel = np.array([220, 30, 60, 128])[channels] / 255
+    if form == 1:
+        pixel = np.rint(pixel * top)
+    shown = pixel / top * 255
+    has_alpha = channels[-1] == 3
+    if has_alpha and extra == 1:  # premultiplied
+        shown[:-1] = np.minimum(shown[:-1] * 255 / shown[-1], 255)
+    if has_alpha and extra == 0:
+        shown = shown[:-1]
+    if len(shown) < 3:
+        shown = np.concatenate([shown[:1]] * 3 + [shown[1:]])
+    samples = np.broadcast_to(pixel, (HEIGHT, WIDTH, len(channels)))
+    for planes in (1, 2):
+        chunky = [samples.reshape(HEIGHT, -1)]
+        parts = chunky if planes == 1 else [samples[..., c] for c in range(len(channels))]
+        strips = [encoded(part, bits, order, form, 1) for part in parts]
+        strips = [zlib.compress(strip) for strip in strips] if compression == 8 else strips
+        tags: list[Tag] = [
+            (256, SHORT, [WIDTH]),
+            (257, SHORT, [HEIGHT]),
+            (258, SHORT, [bits] * len(channels)),
+            (259, SHORT, [compression]),
+            (262, SHORT, [1 if "grey" in kind else 2]),
+            (273, LONG, np.cumsum([16] + [len(strip) for strip in strips])[:-1].tolist()),
+            (277, SHORT, [len(channels)]),
+            (278, SHORT, [HEIGHT]),
+            (279, LONG, [len(strip) for strip in strips]),
+            (284, SHORT, [planes]),
+            (339, SHORT, [form] * len(channels)),
+        ]
+        if has_alpha:
+            tags.append((338, SHORT, [extra]))
+        found = thumbnail(tiff(tags, b"".join(strips), order), 32, alpha=True).pixels[5, 5]
+        assert near(found, np.rint(shown), 2)
+
+
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("scale", [1, 257])
 @pytest.mark.parametrize("bits", [4, 8])
