@@ -166,7 +166,7 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny() -> SystemConfig:
-    """A whole training that takes a second."""
+    """Configuration of a training that takes a second."""
     return TINY
 
 

@@ -1,4 +1,4 @@
-"""The table of what the product codec is to reach, on results whose outcome is known."""
+"""The acceptance criteria, on results whose outcome is known."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def result() -> Results:
     }
 
 
-def told(result: Results) -> dict[str, tuple[str, str]]:
+def verdicts(result: Results) -> dict[str, tuple[str, str]]:
     head, *rows = acceptance.acceptance_rows(result)
     assert head == ["criterion", "measured", "met"]
     return {text: (found, reached) for text, found, reached in rows}
 
 
 def test_every_goal_has_its_number_and_its_verdict(result: Results) -> None:
-    found = told(result)
+    found = verdicts(result)
     rate = "-40 % bytes against the best classical codec, by {} (Bjontegaard)"
     assert found[rate.format("SSIM")] == ("-41.0 %", "yes")
     assert found[rate.format("PSNR")] == ("-20.0 %", "no")
@@ -64,12 +64,12 @@ def test_every_goal_has_its_number_and_its_verdict(result: Results) -> None:
 def test_a_quality_that_is_never_reached(result: Results) -> None:
     result["codecs"][acceptance.PRODUCT] = codec("model", 0.5, 0.6, 0.7, 0.8, 0.85)
     text = "fewer bytes than the best classical codec at SSIM 0.90"
-    assert told(result)[text] == ("not reached", "no")
+    assert verdicts(result)[text] == ("not reached", "no")
 
 
 def test_larger_grids_are_held_against_twice_the_bytes(result: Results) -> None:
     result["pictures"] |= {"size": 64, "grid": "aspect"}
-    found = told(result)
+    found = verdicts(result)
     text = "at {} bytes as good as the best classical codec at {}"
     assert found[text.format(64, 128)] == ("SSIM 0.800; 0.850", "no")
     assert found[text.format(128, 256)] == ("SSIM 0.900; 0.940", "no")
@@ -82,12 +82,14 @@ def test_without_the_product_there_are_no_goals(result: Results) -> None:
     }
     assert acceptance.acceptance_rows(result | {"codecs": other}) == []
     compared = "against the best classical codec, by"
-    assert any(compared in text for text in told(result))
-    beside = told(result | {"reference": "conv-lstm-1"})
-    assert beside
-    assert not any(compared in text for text in beside), "the comparison is of another model"
+    assert any(compared in text for text in verdicts(result))
+    other_reference = verdicts(result | {"reference": "conv-lstm-1"})
+    assert other_reference
+    assert not any(compared in text for text in other_reference), (
+        "the comparison is of another model"
+    )
     del result["comparison"], result["codecs"]["best"], result["codecs"]["thumbhash"]
-    assert len(told(result)) == 3
+    assert len(verdicts(result)) == 3
 
 
 def test_the_papers_claims_stay_those_of_its_best_system(result: Results) -> None:

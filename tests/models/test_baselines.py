@@ -1,4 +1,4 @@
-"""What the codecs are charged for: checked against the files themselves."""
+"""The payload of each codec, checked against its files."""
 
 from __future__ import annotations
 
@@ -117,9 +117,9 @@ def test_one_segment_makes_webp_smaller() -> None:
 
 def test_every_avif_quantizer_has_a_quality() -> None:
     settings = list(next(avif.Avif().series(picture(6), 64)))
-    # libavif: quantiser = ((100 - quality) * 63 + 50) / 100, rounded down
-    quantisers = [((100 - setting["quality"]) * 63 + 50) // 100 for setting in settings]
-    assert quantisers == list(range(63, -1, -1))
+    # libavif: quantizer = ((100 - quality) * 63 + 50) / 100, rounded down
+    quantizers = [((100 - setting["quality"]) * 63 + 50) // 100 for setting in settings]
+    assert quantizers == list(range(63, -1, -1))
 
 
 @pytest.mark.parametrize(("shape", "header"), [((32, 32), 4), ((16, 32), 4), ((21, 32), 6)])
@@ -164,9 +164,9 @@ def test_thumbhash_matches_other_implementations() -> None:
 @pytest.mark.parametrize("shape", [(32, 32), (32, 12), (9, 32)])
 def test_thumbhash_decodes_to_a_blurred_copy(shape: tuple[int, int]) -> None:
     pixels = picture(7, *shape)
-    drawn = thumbhash.decode(thumbhash.encode(pixels), *shape)
-    assert np.abs(drawn.mean(axis=(0, 1)) - pixels.mean(axis=(0, 1))).max() < 12
-    assert float(metrics.psnr(pixels, drawn)) > 17
+    decoded = thumbhash.decode(thumbhash.encode(pixels), *shape)
+    assert np.abs(decoded.mean(axis=(0, 1)) - pixels.mean(axis=(0, 1))).max() < 12
+    assert float(metrics.psnr(pixels, decoded)) > 17
 
 
 def test_thumbhash_of_a_square_is_24_bytes() -> None:
@@ -175,8 +175,8 @@ def test_thumbhash_of_a_square_is_24_bytes() -> None:
 
 def test_thumbhash_of_a_flat_picture() -> None:
     plain = np.full((32, 32, 3), 77, np.uint8)
-    drawn = thumbhash.decode(thumbhash.encode(plain), 32, 32)
-    assert np.abs(drawn.astype(int) - 77).max() <= 4
+    decoded = thumbhash.decode(thumbhash.encode(plain), 32, 32)
+    assert np.abs(decoded.astype(int) - 77).max() <= 4
 
 
 # From blurhash-python 1.2.2, another implementation, of the wide picture above.

@@ -1,4 +1,4 @@
-"""The comparison of streams with and without stops, on a published model and on a toy."""
+"""Streams with and without cells that stop early, of a published model and of a toy."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from thumbstream_models import cli
 from thumbstream_models.paper import bit_assignment
 
 PICTURE = np.full((32, 32, 3), 100, np.uint8)
-WHOLE = 60
+LENGTH = 60
 
 
 class Toy:
-    """Every byte takes one off the error; with a target it is done in half of the bytes."""
+    """Each byte reduces the error by one; with a target, half of the bytes suffice."""
 
     def encode(self, pixels: NDArray[np.uint8], *, target: Target | None = None) -> bytes:
         if target is None:
-            return write_header(0, 32, 32) + bytes(WHOLE - 1)
+            return write_header(0, 32, 32) + bytes(LENGTH - 1)
         return write_header(0, 32, 32) + b"\1" * 9
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         length = 2 * len(stream) if stream[1:2] == b"\1" else len(stream)
-        return PICTURE + np.uint8(WHOLE + 1 - length)
+        return PICTURE + np.uint8(LENGTH + 1 - length)
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         return (self.decode(stream[:n]) for n in lengths)
 
 
 def toy() -> Codec:
-    codec: Codec = Toy()  # type: ignore[assignment]  # as much of one as is asked for
+    codec: Codec = Toy()  # type: ignore[assignment]  # only what is used
     return codec
 
 
@@ -45,8 +45,8 @@ def decibels(error: int) -> float:
 
 
 def test_means_are_over_pictures_that_reach_the_target() -> None:
-    goal = Target("psnr", decibels(WHOLE + 1 - 20))
-    [row] = bit_assignment.compare(toy(), [PICTURE, PICTURE], [goal])
+    target = Target("psnr", decibels(LENGTH + 1 - 20))
+    [row] = bit_assignment.compare(toy(), [PICTURE, PICTURE], [target])
     assert (row.pictures, row.plain_bytes, row.bytes) == (2, 20, 10)
     assert row.plain_psnr == pytest.approx(row.psnr)
     [far] = bit_assignment.compare(toy(), [PICTURE], [Target("psnr", 99.0)])
@@ -57,8 +57,8 @@ def test_means_are_over_pictures_that_reach_the_target() -> None:
 def test_target_in_bytes_compares_quality() -> None:
     [row] = bit_assignment.compare(toy(), [PICTURE], [Target("bytes", 10)])
     assert (row.plain_bytes, row.bytes) == (10, 10)
-    assert row.plain_psnr == pytest.approx(decibels(WHOLE + 1 - 10))
-    assert row.psnr == pytest.approx(decibels(WHOLE + 1 - 20))
+    assert row.plain_psnr == pytest.approx(decibels(LENGTH + 1 - 10))
+    assert row.psnr == pytest.approx(decibels(LENGTH + 1 - 20))
     assert bit_assignment.table([row]).splitlines()[2].startswith("| bytes:10 | 1 | 10.0 | 10.0 |")
 
 

@@ -1,4 +1,4 @@
-"""What browsers get of a published model, and that they see what Python sees."""
+"""The client files of a model, and that the JavaScript client decodes like Python."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ MODEL = "thumbstream-1"
 LIMIT = 160_000
 """Most bytes of weights and code, gzipped."""
 COLOUR_LIMIT = 16_000
-"""Of what tells a colour, gzipped: it travels with the code."""
+"""Limit of the tables of the mean color, gzipped: they are part of the code."""
 
 PARTS = (client_file.client_of, client_file.rest_of, client_file.color_of)
 
@@ -127,25 +127,25 @@ def test_published_files_match_the_model(artifact: Artifact) -> None:
     published = (WEB / client_file.PUBLISHED).read_text("ascii").splitlines()
     made = client_file.published_js(artifact, data).splitlines()
     assert published[:-1] == made[:-1]
-    colour = client_file.color_of(artifact)
-    found, wanted = colour_payload(published[-1]), client_file.payload(colour)
-    assert len(found) == len(wanted)
-    # The map to a colour is fitted in floating point, which may round differently elsewhere.
-    (layer,) = colour.synthesis.layers
+    color = client_file.color_of(artifact)
+    found, expected = color_payload(published[-1]), client_file.payload(color)
+    assert len(found) == len(expected)
+    # The map to a color is fitted in floating point, which may round differently elsewhere.
+    (layer,) = color.synthesis.layers
     fitted = layer.weight.nbytes + layer.scale.nbytes + layer.bias.nbytes
-    assert sum(a != b for a, b in zip(found, wanted, strict=True)) <= fitted
+    assert sum(a != b for a, b in zip(found, expected, strict=True)) <= fitted
 
 
 def test_mean_color_of_any_model(random_artifact: Artifact) -> None:
-    colour = client_file.color_of(random_artifact)
-    assert (colour.steps, colour.planes) == (9, 3)
-    assert colour.layout.starts == LAYOUT.starts
-    (layer,) = colour.synthesis.layers
+    color = client_file.color_of(random_artifact)
+    assert (color.steps, color.planes) == (9, 3)
+    assert color.layout.starts == LAYOUT.starts
+    (layer,) = color.synthesis.layers
     assert layer.weight.shape == (3, 8, 1)
-    assert client_file.payload(colour) == client_file.payload(client_file.color_of(random_artifact))
+    assert client_file.payload(color) == client_file.payload(client_file.color_of(random_artifact))
 
 
-def colour_payload(line: str) -> bytes:
+def color_payload(line: str) -> bytes:
     """Bytes of the last line of ``model_colors.generated.js``."""
     found = re.fullmatch(r"export const COLOR_TABLES = (\".*\");", line)
     assert found
@@ -161,7 +161,7 @@ def test_files_are_small(artifact: Artifact) -> None:
     assert loaded <= LIMIT
 
 
-def whole_file(artifact: Artifact) -> bytes:
+def full_file(artifact: Artifact) -> bytes:
     """What a client can read without ``model_colors.generated.js`` of the model."""
     return client_file.file_of(
         client_file.client_of(artifact), artifact.model_id, artifact.bitstream_id
@@ -171,22 +171,22 @@ def whole_file(artifact: Artifact) -> bytes:
 @pytest.mark.slow
 def test_files_have_no_number_in_common(artifact: Artifact) -> None:
     """What both files hold adds up to the tables of the model, and only one of them has it."""
-    whole, rest, part = (make(artifact) for make in PARTS)
+    full, rest, part = (make(artifact) for make in PARTS)
     assert rest.rest
-    assert not whole.rest
-    for name in whole.tables.keys() - client_color.SHIFTS:
+    assert not full.rest
+    for name in full.tables.keys() - client_color.SHIFTS:
         corner = np.zeros_like(rest.tables[name])
         corner[tuple(slice(size) for size in part.tables[name].shape)] = part.tables[name]
-        assert np.array_equal(rest.tables[name] + corner, whole.tables[name])
+        assert np.array_equal(rest.tables[name] + corner, full.tables[name])
         assert not (rest.tables[name] * corner).any()
-    saved = len(whole_file(artifact)) - len(client_file.client_file(artifact))
+    saved = len(full_file(artifact)) - len(client_file.client_file(artifact))
     assert saved > 0.6 * len(gzip.compress((WEB / client_file.PUBLISHED).read_bytes()))
 
 
 @pytest.mark.slow
 def test_packed_files_do_not_compress_further(artifact: Artifact) -> None:
-    data = whole_file(artifact)
-    assert data == whole_file(artifact)
+    data = full_file(artifact)
+    assert data == full_file(artifact)
     assert len(gzip.compress(data)) > len(data)
     plain = client_file.payload(client_file.client_of(artifact))
     assert len(data) < 0.93 * len(gzip.compress(plain))
@@ -241,31 +241,31 @@ def test_leading_steps_have_the_probabilities_of_the_full_model(
     layout = EmbeddedParams(channels=8, planes=4, groups=groups, starts=starts, base_step=9.0)
     tables = random_tables(rng, layout)
     lead = client_color.lead_of(layout)
-    part, kept = client_color.part_of(layout, tables, lead)
+    part, reduced = client_color.part_of(layout, tables, lead)
     counts = np.zeros(layout.channels, np.int64)
     for step in lead:
         counts[step.channels] += 1
     assert (counts >= client_color.DIGITS).sum() >= client_color.CHANNELS
     assert part.channels == np.flatnonzero(counts)[-1] + 1
-    for name in ("b1", "b2", "gain"):  # planes behind the lead, which are not there
-        missing = layout.planes - len(kept[name])
-        kept[name] = np.pad(kept[name], [(0, missing), *[(0, 0)] * (kept[name].ndim - 1)])
+    for name in ("b1", "b2", "gain"):  # planes after the leading steps do not exist
+        missing = layout.planes - len(reduced[name])
+        reduced[name] = np.pad(reduced[name], [(0, missing), *[(0, 0)] * (reduced[name].ndim - 1)])
     grid = Grid(2, 3)
     whole_nesting = EmbeddedQuantizer(layout)
-    whole = EmbeddedContext(EmbeddedContextModel(tables, whole_nesting), 2, grid)
+    full = EmbeddedContext(EmbeddedContextModel(tables, whole_nesting), 2, grid)
     part_nesting = EmbeddedQuantizer(part)
-    small = EmbeddedContext(EmbeddedContextModel(kept, part_nesting), 2, grid)
+    small = EmbeddedContext(EmbeddedContextModel(reduced, part_nesting), 2, grid)
     latents, few = (
         DecodedLatents(quantizer, (2, 2, 3)) for quantizer in (whole_nesting, part_nesting)
     )
     assert len(part_nesting.steps) >= len(lead)
     for step, own in zip(lead, part_nesting.steps, strict=False):
-        nonzero, positive = whole.probabilities(step)
+        nonzero, positive = full.probabilities(step)
         found = small.probabilities(own)
         assert np.array_equal(nonzero, found[0])
         assert np.array_equal(positive, found[1])
         digits = rng.integers(-1, 2, (2, step.width, grid.cells)).astype(np.float32)
-        for known, at, context in ((latents, step, whole), (few, own, small)):
+        for known, at, context in ((latents, step, full), (few, own, small)):
             known.refine(at, digits)
             context.update(at, known.states)
 
@@ -334,7 +334,7 @@ def test_client_decodes_like_python(
     artifact: Artifact = request.getfixturevalue(which)
     weights = tmp_path / client_file.CLIENT
     published = which == "artifact"
-    weights.write_bytes(client_file.client_file(artifact) if published else whole_file(artifact))
+    weights.write_bytes(client_file.client_file(artifact) if published else full_file(artifact))
     codec = EmbeddedCodec(artifact, device="cpu")
     model = EmbeddedContextModel(
         artifact.arrays("entropy.npz"), EmbeddedQuantizer(EmbeddedParams.from_artifact(artifact))
@@ -356,13 +356,13 @@ def test_client_decodes_like_python(
 
 def assert_same_picture(found: dict[str, Any], stream: bytes, pixels: Pixels) -> None:
     header = parse_header(stream)
-    wanted = pixels
+    expected = pixels
     if pixels.shape[2] == 3:
-        wanted = np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)], -1)
+        expected = np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)], -1)
     assert (found["width"], found["height"]) == (header.width, header.height)
     assert found["aspectRatio"] == header.aspect[0] / header.aspect[1]
-    rgba = _array(found["rgba"], np.uint8).reshape(wanted.shape)
-    assert np.abs(rgba.astype(int) - wanted).max() <= 1
+    rgba = _array(found["rgba"], np.uint8).reshape(expected.shape)
+    assert np.abs(rgba.astype(int) - expected).max() <= 1
 
 
 def assert_same_symbols(found: dict[str, Any], stream: bytes, model: EmbeddedContextModel) -> None:

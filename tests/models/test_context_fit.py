@@ -1,4 +1,4 @@
-"""The context model as it is fitted is the one that the codec reads and writes streams with."""
+"""The fitted context model is the one of the codec."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_loss_is_the_rate_of_the_tables(fitted: context_fit.ContextNetworks) -> 
     with torch.no_grad():
         on_grid = context_fit.ContextNetworks(LAYOUT, CONFIG.hidden, CONFIG.middle)
         for name, parameter in on_grid.named_parameters():
-            whole = torch.from_numpy(tables[name].astype(np.float32))
-            parameter.copy_(whole / context_fit.GRIDS[name][0])
+            integers = torch.from_numpy(tables[name].astype(np.float32))
+            parameter.copy_(integers / context_fit.GRIDS[name][0])
     on_grid.rounded = True
     y = latents(50, seed=3)
     found, expected = (context_fit.bits_by_step(m, y) for m in (on_grid, fitted))
@@ -120,8 +120,8 @@ def test_fit_starts_at_the_entropy_of_the_digits() -> None:
         model.w3.zero_()
     model.start_from(states)
     digits = (states[1] - 3 * states[0])[:, 0]
-    chances = torch.stack([(digits == t).float().mean() for t in (-1, 0, 1)])
-    entropy = -(chances * chances.log2()).sum() * digits.numel()
+    probabilities = torch.stack([(digits == t).float().mean() for t in (-1, 0, 1)])
+    entropy = -(probabilities * probabilities.log2()).sum() * digits.numel()
     assert model(states)[0, 0].item() == pytest.approx(float(entropy), rel=1e-4)
 
 
@@ -142,7 +142,7 @@ def test_fit_is_a_function_of_the_seed() -> None:
 
 @pytest.mark.slow
 def test_predictor_learns_smooth_latents() -> None:
-    """Where neighbours tell what is between them, a linear model knows digits to come."""
+    """In smooth latents, a linear model of the neighbors predicts digits."""
     generator = torch.Generator().manual_seed(3)
     smooth = torch.randn(500, 6, 2, 2, generator=generator) * 25
     y = torch.nn.functional.interpolate(smooth, (5, 5), mode="bilinear", align_corners=True)

@@ -148,12 +148,12 @@ def test_all_modes_become_rgb(tiny: SystemConfig, tmp_path: Path, mode: str) -> 
     assert pixels.shape == (32, 32, 3)
     assert pixels.dtype == np.uint8
     error = np.abs(pixels.astype(int).mean(axis=(0, 2)) - ramp[0])
-    assert error.max() <= (100 if mode == "1" else 4)  # one bit: dithered, right on the whole
+    assert error.max() <= (100 if mode == "1" else 4)  # one bit: dithered, right on average
     assert abs(pixels.mean() - ramp.mean()) < 10
 
 
 def test_transparent_pictures_are_composited_over_white(tiny: SystemConfig, tmp_path: Path) -> None:
-    clear = np.zeros((32, 32, 4), np.uint8)  # black that nobody sees
+    clear = np.zeros((32, 32, 4), np.uint8)  # fully transparent black
     clear[:, 16:] = (200, 10, 60, 255)
     files = {f"{i}.png": png(clear) for i in range(2)}
     (pixels,) = data.load([shard(tmp_path / "a.tar", files)], tiny.data, quiet=True).training
@@ -189,11 +189,11 @@ def test_validation_split_depends_on_names_only(
         shard(tmp_path / f"{i}.tar", {name: files[name] for name in list(files)[i::3]})
         for i in range(3)
     ]
-    whole = data.load([picture_folder], tiny.data, quiet=True)
+    joined = data.load([picture_folder], tiny.data, quiet=True)
     for sources in (shards, shards[::-1]):
-        parted = data.load(sources, tiny.data, quiet=True)
-        assert same(parted.validation, whole.validation)
-        assert same(parted.training, whole.training)
+        separate = data.load(sources, tiny.data, quiet=True)
+        assert same(separate.validation, joined.validation)
+        assert same(separate.training, joined.training)
 
 
 def test_at_most_half_is_held_out(
@@ -228,7 +228,7 @@ def test_crops_are_never_enlarged(tiny: SystemConfig, height: int, width: int) -
 def test_crops_stay_in_the_configured_range(
     tiny: SystemConfig, changed: Callable[..., SystemConfig]
 ) -> None:
-    """The slope of a ramp tells the scale: from half the short side to all of it, stretched."""
+    """The slope of a ramp is the scale: from half the short side to all of it, stretched."""
     side = 160
     ramp = np.broadcast_to(np.arange(side, dtype=np.uint8)[None, :, None], (side, side, 3))
     made = crops(np.ascontiguousarray(ramp), tiny.data, 400).astype(int)
@@ -237,8 +237,8 @@ def test_crops_stay_in_the_configured_range(
     assert scale.min() >= tiny.data.min_crop * widest / stretch - 0.2
     assert scale.max() <= widest + 0.2
     assert scale.min() < 0.6 * widest
-    whole = changed(tiny, "data", whole_fraction=1.0, max_aspect=1.0).data
-    made = crops(np.ascontiguousarray(ramp), whole, 20).astype(int)
+    full = changed(tiny, "data", whole_fraction=1.0, max_aspect=1.0).data
+    made = crops(np.ascontiguousarray(ramp), full, 20).astype(int)
     assert np.ptp(np.abs(made[:, 5, 13, 0] - made[:, 5, 2, 0])) == 0
 
 

@@ -20,12 +20,12 @@ ITERATIONS, PLANES = 3, 2
 SHIFT = 2**entropy_fit.LOGIT_SHIFT
 
 
-def flip(codes: Codes, chance: float, rng: np.random.Generator) -> Codes:
-    return np.where(rng.random(codes.shape) < chance, -codes, codes).astype(np.int8)
+def flip(codes: Codes, probability: float, rng: np.random.Generator) -> Codes:
+    return np.where(rng.random(codes.shape) < probability, -codes, codes).astype(np.int8)
 
 
-def draw(shape: tuple[int, ...], chance: float, rng: np.random.Generator) -> Codes:
-    return np.where(rng.random(shape) < chance, 1, -1).astype(np.int8)
+def random_codes(shape: tuple[int, ...], probability: float, rng: np.random.Generator) -> Codes:
+    return np.where(rng.random(shape) < probability, 1, -1).astype(np.int8)
 
 
 def structured(count: int, rows: int, columns: int, seed: int) -> Codes:
@@ -40,23 +40,23 @@ def structured(count: int, rows: int, columns: int, seed: int) -> Codes:
     """
     rng = np.random.default_rng(seed)
     shape = (count, rows, columns)
-    first = draw(shape, 0.5, rng)
-    beside = np.minimum(np.abs(np.arange(columns) - 1), columns - 1)
-    copied = first[:, :, beside]
+    first = random_codes(shape, 0.5, rng)
+    source = np.minimum(np.abs(np.arange(columns) - 1), columns - 1)
+    copied = first[:, :, source]
     even = np.indices((rows, columns)).sum(0) % 2 == 0
     first = np.where(even, first, flip(copied, 0.1, rng))
     third = flip((-first).astype(np.int8), 0.05, rng)
     planes = [
         [first, np.ones(shape, np.int8)],
-        [flip(first, 0.05, rng), draw(shape, 0.2, rng)],
+        [flip(first, 0.05, rng), random_codes(shape, 0.2, rng)],
         [third, third],
     ]
     return np.stack([np.stack(pair, 1) for pair in planes], 1).astype(np.int8)
 
 
-def h(chance: float) -> float:
+def h(probability: float) -> float:
     """Bits of a decision of this probability."""
-    return -chance * math.log2(chance) - (1 - chance) * math.log2(1 - chance)
+    return -probability * math.log2(probability) - (1 - probability) * math.log2(1 - probability)
 
 
 TRUE_RATES = [(0.5 + 0.5 * h(0.1)) / 2, (h(0.05) + h(0.2)) / 2, h(0.05) / 2]
@@ -92,7 +92,7 @@ def fitted() -> Fitted:
 
 
 @pytest.fixture(scope="module")
-def fresh() -> Codes:
+def held_out() -> Codes:
     """Codes that the tables were not fitted to, on the largest square grid of a stream."""
     return structured(4, 32, 32, 3)
 
@@ -111,7 +111,7 @@ def write(codes: Codes, model: ContextModel) -> bytes:
     return writer.finish()
 
 
-def integer_chances(codes: Codes, model: ContextModel) -> NDArray[np.int64]:
+def integer_probabilities(codes: Codes, model: ContextModel) -> NDArray[np.int64]:
     """``P(+1) * 2^16`` of every code of one picture, as the coder sees them."""
     grid = Grid(*codes.shape[-2:])
     context = Context(model, grid)
@@ -136,32 +136,32 @@ def test_fit_is_close_to_the_true_entropy(fitted: Fitted) -> None:
 
 
 @pytest.mark.slow
-def test_streams_are_close_to_the_true_entropy(fitted: Fitted, fresh: Codes) -> None:
+def test_streams_are_close_to_the_true_entropy(fitted: Fitted, held_out: Codes) -> None:
     model = ContextModel(fitted.tables)
-    spent = sum(8 * len(write(codes, model)) for codes in fresh)
-    true = sum(TRUE_RATES) * PLANES * fresh.shape[-1] * fresh.shape[-2] * len(fresh)
+    spent = sum(8 * len(write(codes, model)) for codes in held_out)
+    true = sum(TRUE_RATES) * PLANES * held_out.shape[-1] * held_out.shape[-2] * len(held_out)
     assert spent < 1.04 * true
 
 
 @pytest.mark.slow
-def test_streams_have_the_predicted_size(fitted: Fitted, fresh: Codes) -> None:
+def test_streams_have_the_predicted_size(fitted: Fitted, held_out: Codes) -> None:
     """Cross-entropy of the torch networks against the length of real streams."""
     predicted = 0.0
     for t, model in enumerate(fitted.models):
-        odds = log_odds(model, fresh, t)
-        truth = torch.from_numpy((fresh[:, t] > 0).astype(np.float32))
+        odds = log_odds(model, held_out, t)
+        truth = torch.from_numpy((held_out[:, t] > 0).astype(np.float32))
         nats = torch.nn.functional.binary_cross_entropy_with_logits(odds, truth, reduction="sum")
         predicted += float(nats) / math.log(2)
     tables = ContextModel(fitted.tables)
-    spent = sum(8 * len(write(codes, tables)) for codes in fresh)
+    spent = sum(8 * len(write(codes, tables)) for codes in held_out)
     assert spent == pytest.approx(predicted, rel=0.01)
 
 
 @pytest.mark.slow
-def test_streams_decode_to_the_codes(fitted: Fitted, fresh: Codes) -> None:
+def test_streams_decode_to_the_codes(fitted: Fitted, held_out: Codes) -> None:
     model = ContextModel(fitted.tables)
-    grid = Grid(*fresh.shape[-2:])
-    for codes in fresh[:2]:
+    grid = Grid(*held_out.shape[-2:])
+    for codes in held_out[:2]:
         decoded = decode_codes(write(codes, model), model, grid)
         np.testing.assert_array_equal(decoded.codes, codes)
 
@@ -179,10 +179,10 @@ def test_constant_planes_cost_almost_nothing() -> None:
 
 
 def test_noise_costs_one_bit_per_code() -> None:
-    codes = draw((2000, 1, 2, 4, 4), 0.5, np.random.default_rng(4))
+    codes = random_codes((2000, 1, 2, 4, 4), 0.5, np.random.default_rng(4))
     result = fit([codes], steps=60)
     assert result.rates[0] == pytest.approx(1, abs=0.01)
-    large = draw((1, 2, 32, 32), 0.5, np.random.default_rng(5))
+    large = random_codes((1, 2, 32, 32), 0.5, np.random.default_rng(5))
     assert len(write(large, ContextModel(result.tables))) == pytest.approx(2 * 1024 / 8, rel=0.02)
 
 
@@ -264,22 +264,27 @@ def test_torch_network_gives_the_integer_probabilities(
     """Exactly: every value on the way is a multiple of 1/1024 that float32 holds."""
     made: Fitted = request.getfixturevalue(which)
     model = ContextModel(made.tables)
-    for codes in (structured(2, *size, 7), draw((2, 3, 2, *size), 0.5, np.random.default_rng(8))):
+    for codes in (
+        structured(2, *size, 7),
+        random_codes((2, 3, 2, *size), 0.5, np.random.default_rng(8)),
+    ):
         for picture in codes:
-            wanted = integer_chances(picture, model)
+            expected = integer_probabilities(picture, model)
             for t in range(ITERATIONS):
                 odds = log_odds(on_the_grid(made.models[t]), picture[None], t)[0]
                 integers = odds.double().numpy() * entropy_fit.SCALE**2
                 np.testing.assert_array_equal(integers, np.rint(integers))
                 index = np.clip(integers.astype(np.int64) // SHIFT + 1024, 0, 2047)
-                np.testing.assert_array_equal(model.probability[index], wanted[t])
+                np.testing.assert_array_equal(model.probability[index], expected[t])
 
 
 def test_strong_networks_reach_both_ends_of_every_range(strong: Fitted) -> None:
     model = ContextModel(strong.tables)
-    chances = integer_chances(draw((3, 2, 16, 16), 0.5, np.random.default_rng(9)), model)
-    assert chances.min() == model.probability[0]
-    assert chances.max() == model.probability[-1]
+    probabilities = integer_probabilities(
+        random_codes((3, 2, 16, 16), 0.5, np.random.default_rng(9)), model
+    )
+    assert probabilities.min() == model.probability[0]
+    assert probabilities.max() == model.probability[-1]
     largest = np.abs(strong.tables["w1"].astype(int)).sum(axis=(1, 2, 3))
     assert np.abs(strong.tables["w1"]).max() == 127
     assert largest.min() > 255
@@ -302,7 +307,7 @@ def test_torch_network_is_causal() -> None:
     with torch.no_grad():
         model.w1.mul_(5)
         model.b1.add_(2)
-    codes = draw((1, 1, 3, 4, 4), 0.5, np.random.default_rng(10))
+    codes = random_codes((1, 1, 3, 4, 4), 0.5, np.random.default_rng(10))
     before = log_odds(model, codes, 0)[0].numpy()
     even, odd = half_planes(Grid(4, 4))
     order = [(p, c) for p in range(3) for c in np.concatenate([even, odd])]

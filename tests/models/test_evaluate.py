@@ -73,7 +73,7 @@ def some_pictures(count: int, size: int = 32) -> list[NDArray[np.uint8]]:
     ]
 
 
-def taken_of(pixels: list[NDArray[np.uint8]]) -> pictures.Pictures:
+def pictures_of(pixels: list[NDArray[np.uint8]]) -> pictures.Pictures:
     return pictures.Pictures([str(i) for i in range(len(pixels))], pixels, "0" * 64, 32, "squash")
 
 
@@ -81,9 +81,9 @@ def summary(codecs: Sequence[Codec], count: int = 6, grid: str = "crop") -> resu
     """The first codec is the reference."""
     pixels = some_pictures(count)
     scores = measure.measure(pixels, codecs, BUDGETS, quiet=True)
-    taken = dataclasses.replace(taken_of(pixels), grid=grid)
-    surroundings = {"versions": {"pillow": "13"}}
-    return results.summary(taken, ["toys"], codecs, BUDGETS, scores, surroundings, codecs[0].name)
+    loaded = dataclasses.replace(pictures_of(pixels), grid=grid)
+    environment = {"versions": {"pillow": "13"}}
+    return results.summary(loaded, ["toys"], codecs, BUDGETS, scores, environment, codecs[0].name)
 
 
 def evaluate(*words: object) -> int:
@@ -103,7 +103,7 @@ def test_grids() -> None:
         reduced = pictures.reduce(image, 16, grid)
         assert reduced is not None
         assert reduced.shape == (*shape, 3)
-    # The crop's middle quarter of the picture and the squashed whole both change in the middle.
+    # The central crop and the squashed picture both change in the middle.
     for grid in ("crop", "squash"):
         reduced = pictures.reduce(image, 16, grid)
         assert reduced is not None
@@ -124,8 +124,8 @@ def test_pictures_are_never_enlarged(grid: str, largest: int) -> None:
 def test_too_small_pictures_are_counted(tmp_path: Path) -> None:
     for i, side in enumerate((8, 40, 16)):
         Image.new("RGB", (side, side)).save(tmp_path / f"{i}.png")
-    taken = pictures.load([tmp_path], 16, "squash", quiet=True)
-    assert (taken.names, taken.too_small) == (["1.png", "2.png"], 1)
+    loaded = pictures.load([tmp_path], 16, "squash", quiet=True)
+    assert (loaded.names, loaded.too_small) == (["1.png", "2.png"], 1)
     with pytest.raises(ValueError, match="no pictures of 64 pixels"):
         pictures.load([tmp_path], 64, "squash", quiet=True)
 
@@ -144,9 +144,9 @@ def test_folders_tars_and_arrays_give_the_same_pictures(tmp_path: Path) -> None:
             tar.addfile(info, io.BytesIO(buffer.getvalue()))
     np.savez(tmp_path / "array.npz", images=np.stack(made))
     for source in (folder, tmp_path / "shard.tar", tmp_path / "array.npz"):
-        taken = pictures.load([source], 32, "crop", quiet=True)
-        assert len(taken.names) == 3
-        for pixels, expected in zip(taken.pixels, made, strict=True):
+        loaded = pictures.load([source], 32, "crop", quiet=True)
+        assert len(loaded.names) == 3
+        for pixels, expected in zip(loaded.pixels, made, strict=True):
             np.testing.assert_array_equal(pixels, expected)
     assert (
         pictures.load([folder], 32, "crop", quiet=True).sha256
@@ -175,7 +175,7 @@ def test_best_fitting_coding_is_scored_and_unfit_is_mean_color() -> None:
         assert scores.quality[name][0] == metric.score(pixels[None], plain[None])[0]
         better = np.diff(scores.quality[name][2:]) * (-1 if metric.less_is_better else 1)
         assert np.all(better > 0)
-    # A whole file is ten bytes longer, so at each budget it is the next coding down.
+    # A file is ten bytes longer, so each budget has the next smaller coding.
     assert charged["file"].payload.tolist() == [0, 0, 0, 32, 64]
     np.testing.assert_array_equal(charged["file"].quality["ssim"][3:], scores.quality["ssim"][2:4])
 
@@ -225,7 +225,7 @@ def test_best_codec_is_selected_per_picture_and_budget() -> None:
 
 @dataclass(frozen=True)
 class Counting(Toy):
-    """Notes in a file that it was asked."""
+    """Writes its calls to a file."""
 
     log: str = ""
 
@@ -246,10 +246,10 @@ def test_stopped_run_resumes_from_the_cache(tmp_path: Path) -> None:
         return scores, log.read_text().split()
 
     assert measured([old], 2)[1] == ["old", "old"]
-    first, asked = measured([old, new], 3)
-    assert sorted(asked) == ["new", "new", "new", "old"]
-    again, asked = measured([old, new], 3)
-    assert asked == []
+    first, calls = measured([old, new], 3)
+    assert sorted(calls) == ["new", "new", "new", "old"]
+    again, calls = measured([old, new], 3)
+    assert calls == []
     for name in ("old", "new"):
         for charge in measure.CHARGES:
             one, other = first[name][charge], again[name][charge]
@@ -265,11 +265,11 @@ def test_damaged_cache_entries_are_measured_again(tmp_path: Path, damage: bytes)
     cache.put("key", pixels, {"a": [0.1]})
     assert cache.get("key", pixels) == {"a": [0.1]}
     (entry,) = (path for path in tmp_path.rglob("*") if path.is_file())
-    whole = entry.read_bytes()
-    entry.write_bytes(damage if damage != b"cut" else whole[:-1])
+    content = entry.read_bytes()
+    entry.write_bytes(damage if damage != b"cut" else content[:-1])
     assert cache.get("key", pixels) is None
     cache.put("key", pixels, {"a": [0.1]})
-    assert entry.read_bytes() == whole
+    assert entry.read_bytes() == content
     assert cache.get("other", pixels) is None
     assert cache.get("key", pixels[:16]) is None
 
@@ -353,7 +353,7 @@ def test_best_classical_codec_has_a_row() -> None:
 
 
 def test_entropy_saving_is_against_raw_bits() -> None:
-    # Of 64 bytes a Toy's payload has 32 at its whole budget of 42: none is spent to the last byte.
+    # A Toy with a payload of 32 has a file of 42 bytes: no budget of 64 is used completely.
     assert summary([Toy("ours", kind="model")])["entropy_saving"] == {}
     bare = summary([Bare("ours", kind="model", progressive=True)])["entropy_saving"]
     assert bare == {"64": pytest.approx(1 / 9, abs=1e-4), "128": pytest.approx(1 / 9, abs=1e-4)}
@@ -618,18 +618,18 @@ def test_command_rejects_invalid_options(tmp_path: Path) -> None:
 
 
 def test_limit_subsamples_evenly() -> None:
-    taken = pictures.Pictures(list("abcdefgh"), some_pictures(8, 8), "", 8, "squash")
-    assert pictures.subsample(taken, 3).names == ["a", "c", "f"]
-    assert pictures.subsample(taken, 99).names == taken.names
+    loaded = pictures.Pictures(list("abcdefgh"), some_pictures(8, 8), "", 8, "squash")
+    assert pictures.subsample(loaded, 3).names == ["a", "c", "f"]
+    assert pictures.subsample(loaded, 99).names == loaded.names
 
 
 def test_contact_sheet_has_a_cell_per_codec_and_budget() -> None:
     codecs = [BASELINES["thumbhash"], BASELINES["webp"]]
-    drawn = np.asarray(contact_sheet.render(some_pictures(2), codecs))
-    assert drawn.shape[1] > (1 + len(codecs)) * contact_sheet.CELL
-    assert drawn.shape[0] > 2 * len(contact_sheet.BUDGETS) * contact_sheet.CELL
+    sheet = np.asarray(contact_sheet.render(some_pictures(2), codecs))
+    assert sheet.shape[1] > (1 + len(codecs)) * contact_sheet.CELL
+    assert sheet.shape[0] > 2 * len(contact_sheet.BUDGETS) * contact_sheet.CELL
     original = np.asarray(
         Image.fromarray(some_pictures(1)[0]).resize((contact_sheet.CELL, contact_sheet.CELL), 3)
     )
-    windows = np.lib.stride_tricks.sliding_window_view(drawn[:, :, 0], original.shape[:2])
+    windows = np.lib.stride_tricks.sliding_window_view(sheet[:, :, 0], original.shape[:2])
     assert (windows[:80, :120] == original[..., 0]).all(axis=(2, 3)).sum() == 1

@@ -131,9 +131,11 @@ def test_training_rounds_with_the_probability_of_the_paper(soft: float) -> None:
     torch.manual_seed(1)
     count = 200_000
     features = torch.full((1, 1, 1, count), float(np.arctanh(soft)))
-    chance = (1 + soft) / 2
-    drawn = (pass_through()(features, 0) > 0).float().mean().item()
-    assert drawn == pytest.approx(chance, abs=5 * (chance * (1 - chance) / count) ** 0.5)
+    probability = (1 + soft) / 2
+    outputs = (pass_through()(features, 0) > 0).float().mean().item()
+    assert outputs == pytest.approx(
+        probability, abs=5 * (probability * (1 - probability) / count) ** 0.5
+    )
 
 
 def test_codes_are_independent() -> None:
@@ -295,9 +297,9 @@ def test_iteration_codes_the_residual(any_net: networks.Compressor, system: Syst
     for t, gain in enumerate(gains):
         features, encoder = net.encoder(r * gain, t, encoder)
         assert torch.equal(net.binarizer(features, t), codes[t])
-        drawn, decoder = net.decoder(codes[t], t, decoder)
+        outputs, decoder = net.decoder(codes[t], t, decoder)
         additive = system.model.reconstruction == "additive"
-        x_hat = before + drawn / gain if additive else drawn
+        x_hat = before + outputs / gain if additive else outputs
         torch.testing.assert_close(x_hat, reconstructions[t])
         r, before = x - reconstructions[t], reconstructions[t]
 
@@ -308,18 +310,18 @@ def test_each_stage_has_separate_weights(
     """Or the same ones; and forgetting the last stages changes nothing of the first."""
     features = torch.randn(1, any_net.decoder.conv.out_channels, 2, 2)
     state = any_net.decoder.zero_state(1, 2, 2, features)
-    drawn = [any_net.decoder.synthesize(features, t, state)[0] for t in range(any_net.iterations)]
+    outputs = [any_net.decoder.synthesize(features, t, state)[0] for t in range(any_net.iterations)]
     own = system.model.weights == "per_stage"
-    assert all(torch.equal(drawn[0], other) != own for other in drawn[1:])
-    x, kept = pictures(1, 16, 16), max(1, any_net.iterations - 2)
-    before = any_net(x, kept)
+    assert all(torch.equal(outputs[0], other) != own for other in outputs[1:])
+    x, remaining = pictures(1, 16, 16), max(1, any_net.iterations - 2)
+    before = any_net(x, remaining)
     count = sum(p.numel() for p in any_net.parameters())
-    any_net.keep_iterations(kept)
-    after = any_net(x, kept)
-    assert any_net.iterations == kept
+    any_net.keep_iterations(remaining)
+    after = any_net(x, remaining)
+    assert any_net.iterations == remaining
     assert same(before[0], after[0])
     assert same(before[1], after[1])
-    assert (sum(p.numel() for p in any_net.parameters()) < count) == (len(drawn) > kept)
+    assert (sum(p.numel() for p in any_net.parameters()) < count) == (len(outputs) > remaining)
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])

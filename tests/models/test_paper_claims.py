@@ -1,4 +1,4 @@
-"""The table of the paper's claims, on results whose outcome is known."""
+"""The claims of the paper, on results whose outcome is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From checkpoints to a published folder that the service's codec reads, and what it is worth."""
+"""From checkpoints to a model folder that the codec reads, and its quality."""
 
 from __future__ import annotations
 
@@ -146,11 +146,11 @@ def test_synthesis_weights_are_stored_as_integers(
     parameters = dict(run.net.synthesis.named_parameters())
     for parameter, value in parameters.items():
         if parameter.endswith("weight"):
-            whole = numpy_helper.to_array(stored[f"synthesis.{parameter}_int8"])
+            integers = numpy_helper.to_array(stored[f"synthesis.{parameter}_int8"])
             scale = numpy_helper.to_array(stored[f"synthesis.{parameter}_scale"])
-            assert (whole.dtype, scale.dtype) == (np.int8, np.float16)
-            assert np.abs(whole).max() <= 31, "6 bits"
-            np.testing.assert_array_equal(whole * scale.astype(np.float32), value.detach())
+            assert (integers.dtype, scale.dtype) == (np.int8, np.float16)
+            assert np.abs(integers).max() <= 31, "6 bits"
+            np.testing.assert_array_equal(integers * scale.astype(np.float32), value.detach())
 
 
 def test_rejects_weights_that_are_not_rounded(checkpoints: tuple[Path, Path]) -> None:
@@ -164,10 +164,10 @@ def test_rejects_weights_that_are_not_rounded(checkpoints: tuple[Path, Path]) ->
 def test_client_size_is_measured(published: Path) -> None:
     size = manifest_of(published)["measured"]["client_bytes"]
     artifact = open_artifact(published)
-    whole = client_file.file_of(
+    file = client_file.file_of(
         client_file.client_of(artifact), artifact.model_id, artifact.bitstream_id
     )
-    assert size == len(whole)
+    assert size == len(file)
 
 
 def test_rejects_a_client_that_is_too_large(
@@ -299,12 +299,12 @@ def test_scaling_counts_crops_and_parameters(
     found = scaling.write(list(checkpoints[::-1]), tmp_path / "a" / "curve.json")
     assert found == json.loads((tmp_path / "a" / "curve.json").read_text())
     assert {len(run["points"]) for run in found["trainings"]} == {2, 4}
-    whole = max(found["trainings"], key=lambda run: len(run["points"]))
+    longest = max(found["trainings"], key=lambda run: len(run["points"]))
     run, _ = train_codec.restore(checkpoints[1], CPU)
-    assert whole["synthesis_parameters"] == sum(p.numel() for p in run.net.synthesis.parameters())
+    assert longest["synthesis_parameters"] == sum(p.numel() for p in run.net.synthesis.parameters())
     # A quarter of the batches has one crop, the others have three.
-    assert [point["crops"] for point in whole["points"]] == [5, 10, 15, 20]
-    key = next(name for name in whole["points"][-1] if name.startswith("ssim"))
+    assert [point["crops"] for point in longest["points"]] == [5, 10, 15, 20]
+    key = next(name for name in longest["points"][-1] if name.startswith("ssim"))
     table = scaling.table(found, key)
     assert table[0][-1] == key
     assert len(table) > 1

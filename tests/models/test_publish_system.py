@@ -1,4 +1,4 @@
-"""From a configuration to a published folder that the service's codec reads, for every system."""
+"""From a configuration to a model folder that the codec reads, for every system."""
 
 from __future__ import annotations
 
@@ -76,11 +76,12 @@ def test_only_useful_iterations_are_published(
     pictures = np.zeros((2, 16, 16, 3), np.uint8)
     useful = publish_system.useful_iterations(run, pictures)
     assert 1 <= useful <= system.model.iterations
-    _, drawn = run.net.eval()(
+    _, reconstructions = run.net.eval()(
         train_system.to_tensor(pictures, train_system.torch.device("cpu")), system.model.iterations
     )
     errors = [
-        np.square(train_system.to_pixels(x_hat.detach()).astype(float)).mean() for x_hat in drawn
+        np.square(train_system.to_pixels(x_hat.detach()).astype(float)).mean()
+        for x_hat in reconstructions
     ]
     assert errors[useful - 1] == min(errors)
 

@@ -39,12 +39,12 @@ def test_ladder_matches_the_codec() -> None:
 
 
 def test_boundary_between_steps_is_a_state_of_the_codec() -> None:
-    """A quality at which a plane's share of bits is just spent: groups are behind it or before."""
+    """At the end of a group's share of a plane, each group is before or after the position."""
     y, quantizer = latents(), EmbeddedQuantizer(LAYOUT.published())
     scales = torch.tensor(LAYOUT.scales)[:, None, None]
     own = (y / scales)[:, LAYOUT.rank()]  # the networks' order and scale
     truncated = Truncated(LAYOUT, CPU)
-    depth = 2 + LAYOUT.shares[2][1]  # plane 2, behind group 1
+    depth = 2 + LAYOUT.shares[2][1]  # plane 2, after group 1
     quality = (depth * np.log(3) - np.log(LAYOUT.base_step)) / 1.9
     step = truncated.steps(torch.full((5,), float(quality)), own)
     values = truncated.rounded(own, step)
@@ -92,11 +92,11 @@ def test_uniform_steps_follow_the_quality() -> None:
     assert torch.minimum(off.abs(), 1 - off.abs()).max() < 1e-4
 
 
-@pytest.mark.parametrize("quantiser", [Uniform(), Truncated(LAYOUT, CPU)])
-def test_gradients_go_straight_through(quantiser: Uniform | Truncated) -> None:
+@pytest.mark.parametrize("quantizer", [Uniform(), Truncated(LAYOUT, CPU)])
+def test_gradients_go_straight_through(quantizer: Uniform | Truncated) -> None:
     y = latents().requires_grad_()
-    step = quantiser.steps(torch.zeros(5), y)
-    quantiser.rounded(y, step.detach()).sum().backward()
+    step = quantizer.steps(torch.zeros(5), y)
+    quantizer.rounded(y, step.detach()).sum().backward()
     torch.testing.assert_close(y.grad, torch.ones_like(y))
 
 

@@ -1,4 +1,4 @@
-"""The written-out gradient is the one that PyTorch would compute."""
+"""The explicit gradient is that of PyTorch."""
 
 from __future__ import annotations
 

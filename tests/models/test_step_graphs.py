@@ -135,11 +135,11 @@ def test_any_batch_and_any_grid(
         states = [
             (s["name"], s["channels"], s["scale"]) for s in published.manifest["states"][name]
         ]
-        wanted = [(value, channels, scale), *states]
-        assert [i.name for i in network.get_inputs()] == [entry[0] for entry in wanted]
+        expected = [(value, channels, scale), *states]
+        assert [i.name for i in network.get_inputs()] == [entry[0] for entry in expected]
         feed = {
             key: np.zeros((batch, planes, rows * factor, columns * factor), np.float32)
-            for key, planes, factor in wanted
+            for key, planes, factor in expected
         }
         outputs = dict(
             zip([o.name for o in network.get_outputs()], network.run(None, feed), strict=True)

@@ -1,4 +1,4 @@
-"""The stages learn, can be stopped, and go on where the one before ended."""
+"""The stages of the training: each can be stopped and resumed, and continues the one before."""
 
 from __future__ import annotations
 
@@ -158,10 +158,10 @@ def test_training_increases_quality(
 
 
 def test_lean_rate_model_takes_over(second: Path) -> None:
-    """What the transform is told of the rate: by the large one, by both, by the lean one."""
+    """The rate of the transform is that of the large model, of both, of the lean one."""
     run, stage = train_codec.restore(second / "checkpoint.pt", CPU)
     x, quality = torch.rand(2, 3, 16, 16) * 2 - 1, torch.tensor([0.0, 0.5])
-    told = []
+    large_has_gradient = []
     for step in (0, 6, 8):
         run.step = step
         run.net.zero_grad()
@@ -169,28 +169,28 @@ def test_lean_rate_model_takes_over(second: Path) -> None:
             run.net, x, quality, stage.quantizer(CPU), noisy=True, rate=stage.rate(run)
         )
         result.bits.sum().backward()
-        assert run.net.lean.heads_bias.grad is not None  # it always learns
-        told.append(run.net.rate.heads[0][0].bias.grad is not None)
-    assert told == [True, True, False]
+        assert run.net.lean.heads_bias.grad is not None  # it is always trained
+        large_has_gradient.append(run.net.rate.heads[0][0].bias.grad is not None)
+    assert large_has_gradient == [True, True, False]
     with stage.gradients(run.net):
         assert not any(p.requires_grad for p in run.net.rate.parameters())
 
 
 def test_resumes_from_a_compact_checkpoint(second: Path, tmp_path: Path) -> None:
-    whole, small = second / "checkpoint.pt", tmp_path / "compact.pt"
-    assert cli.main(["compact", str(whole), str(small)]) == 0
-    (before, stage), (after, same) = (train_codec.restore(path, CPU) for path in (whole, small))
+    full, small = second / "checkpoint.pt", tmp_path / "compact.pt"
+    assert cli.main(["compact", str(full), str(small)]) == 0
+    (before, stage), (after, same) = (train_codec.restore(path, CPU) for path in (full, small))
     assert same == stage
     assert after.step == before.step
     assert all(value.dtype == torch.float32 for value in after.ema.values())
     for name, value in after.net.state_dict().items():
         torch.testing.assert_close(value, before.ema[name], rtol=1e-3, atol=1e-4)
         assert torch.equal(value, after.ema[name])
-    kept, moments = (run.optimizer.state_dict()["state"] for run in (before, after))
-    assert moments.keys() == kept.keys() != set()
+    original, moments = (run.optimizer.state_dict()["state"] for run in (before, after))
+    assert moments.keys() == original.keys() != set()
     for place, of in moments.items():
         for name, value in of.items():
-            torch.testing.assert_close(value, kept[place][name], rtol=1e-2, atol=1e-30)
+            torch.testing.assert_close(value, original[place][name], rtol=1e-2, atol=1e-30)
     pixels = np.zeros((2, 16, 16, 3), np.uint8)
     assert math.isfinite(train_step.train_step(after, same, pixels, CPU))
 
@@ -213,10 +213,10 @@ def test_qualities_follow_the_configuration(
     torch.manual_seed(0)
     wide = {"qualities": (-2.0, 2.0), "common_qualities": (0.5, 1.0)}
     stage = changed(product, "transform", common_chance=0.6, **wide).transform
-    drawn = train_step.qualities(stage, 20_000)
-    assert -2 <= drawn.min() < -1.99
-    assert 1.99 < drawn.max() <= 2
-    common = ((drawn > 0.5) & (drawn < 1)).float().mean()
+    qualities = train_step.qualities(stage, 20_000)
+    assert -2 <= qualities.min() < -1.99
+    assert 1.99 < qualities.max() <= 2
+    common = ((qualities > 0.5) & (qualities < 1)).float().mean()
     assert float(common) == pytest.approx(0.6 + 0.4 / 8, abs=0.02)
 
 

@@ -70,7 +70,7 @@ def test_probabilities_sum_to_one(net: Transform, model: int, step: float) -> No
     steps = torch.full_like(y, step)
     with torch.no_grad():
         bits = rates(net)[model](y, y, steps)[:, 0, 0, 0]
-    # Probabilities under 1e-8 are told as 1e-8: 8,001 of them at most.
+    # Probabilities below 1e-8 count as 1e-8: at most 8,001 of them.
     assert float((2.0 ** -bits.double()).sum()) == pytest.approx(1, abs=2e-4)
 
 
