@@ -14,6 +14,7 @@ from thumbstream.codec.iterative.context import HALVES_PER_PLANE, Context, Conte
 from thumbstream.codec.tensors import Grid
 from thumbstream_models.paper import entropy_fit, networks
 from thumbstream_models.paper.system_config import SystemConfig
+from thumbstream_models.training.probability_table import probability_table
 
 Codes = NDArray[np.int8]
 ITERATIONS, PLANES = 3, 2
@@ -210,7 +211,7 @@ def test_same_codes_and_seed_give_the_same_tables() -> None:
 
 
 def test_probability_table() -> None:
-    table = entropy_fit.probability_table().astype(int)
+    table = probability_table(entropy_fit.LOGIT_STEPS).astype(int)
     assert table.min() >= 1
     assert table.max() < 2**16
     assert np.all(np.diff(table) >= 0)

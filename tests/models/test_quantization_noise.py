@@ -1,4 +1,4 @@
-"""What is quantised in training is what streams carry."""
+"""The quantization in training is that of truncated streams."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from thumbstream.codec.embedded.params import EmbeddedParams
 from thumbstream.codec.model_folder import HIDDEN_MAX, TABLE_SIZE
 from thumbstream_models.embedded.codec_config import ContextConfig
 from thumbstream_models.embedded.symbol_layout import ladder
-from thumbstream_models.paper.entropy_fit import probability_table
+from thumbstream_models.training.probability_table import probability_table
 
 OWN = 5
 """Weights on a channel's own features: three for the first decision, two for the second."""
@@ -173,7 +173,7 @@ class ContextNetworks(nn.Module):
             value = (getattr(self, name) * steps).round().clamp(-most, most)
             integers[name] = value.numpy().astype(dtype)
         return integers | {
-            "probability": probability_table(),
+            "probability": probability_table(LOGIT_STEPS),
             "shifts": np.array(SHIFTS, np.uint8),
             "prediction_shifts": np.array(
                 [prediction_shift(self.layout.planes, p) for p in range(self.layout.planes)],

@@ -18,9 +18,9 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from thumbstream.codec.iterative.context import HALVES_PER_PLANE, SOURCES, TAPS
-from thumbstream.codec.model_folder import HIDDEN_MAX, LOGIT_SHIFT, TABLE_SIZE
-from thumbstream.codec.range_coder import PROBABILITY_BITS
+from thumbstream.codec.model_folder import HIDDEN_MAX, LOGIT_SHIFT
 from thumbstream_models.paper import networks
+from thumbstream_models.training.probability_table import probability_table
 
 HIDDEN = 32
 """Hidden units of each iteration's network."""
@@ -31,13 +31,6 @@ LOGIT_STEPS = SCALE * SCALE >> LOGIT_SHIFT
 _INT8 = 127
 BATCH_CELLS = 4096
 """Cells in a batch: 256 pictures of 32 x 32."""
-
-
-def probability_table() -> NDArray[np.uint16]:
-    """``P(+1) * 2^16`` for every log odds that the integer network can output."""
-    odds = (np.arange(TABLE_SIZE) - TABLE_SIZE // 2 + 0.5) / LOGIT_STEPS
-    one = 1 << PROBABILITY_BITS
-    return np.clip(np.rint(one / (1 + np.exp(-odds))), 1, one - 1).astype(np.uint16)
 
 
 def _rounded(x: Tensor, limit: float = math.inf) -> Tensor:
@@ -144,7 +137,7 @@ def fit(
         "b1": integers("b1", np.int16, SCALE, 2**15 - 1),
         "w2": integers("w2", np.int8, SCALE, _INT8),
         "b2": integers("b2", np.int32, SCALE * SCALE, 2**20),
-        "probability": probability_table(),
+        "probability": probability_table(LOGIT_STEPS),
     }
     return tables, rates
 
