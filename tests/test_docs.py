@@ -35,7 +35,7 @@ def test_every_command_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> N
     assert not [name for name in commands if f"thumbstream {name}" not in readme]
 
 
-def test_every_option_of_compress_all_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_option_of_compress_all_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["compress-all", "--help"])
     options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--print0"}
