@@ -57,7 +57,7 @@ _LANDLOCK_EXECUTE = 0x1
 def drop_privileges(memory_bytes: int) -> None:
     """Give up what a worker does not need; ``memory_bytes``: address space on top of today's."""
     forget_settings()
-    os.nice(NICENESS)
+    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     if used := address_space():
