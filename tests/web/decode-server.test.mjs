@@ -124,7 +124,7 @@ for (const client of [modules, bundle]) {
       await assert.rejects(waiting, { name: "AbortError" });
     });
     for (const decode of [client.decode, client.decodeInBackground]) {
-      await assert.rejects(decode(FOREIGN), { name: "BitstreamError", message: /it needs a service/ });
+      await assert.rejects(decode(FOREIGN), { name: "BitstreamError", message: /set the option/ });
     }
   });
 }

@@ -1,4 +1,4 @@
-/** The texts of the landing page. */
+/** The texts of the demo page. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

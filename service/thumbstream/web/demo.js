@@ -1,5 +1,5 @@
 /**
- * The landing page: uploads a picture, and shows prefixes of its stream next to other previews.
+ * The demo page: uploads a picture, and shows prefixes of its stream next to other previews.
  *
  * comparison.js has the previews of one picture at one grid size; this module has the controls of the
  * page, and shows its errors.

@@ -32,10 +32,11 @@ const RATIOS = [
  */
 export function parseHeader(stream) {
   const [first] = stream;
-  if (first === undefined) throw new BitstreamError("expected a stream, got no bytes");
-  if (first >= RESERVED && first < COMPACT) {
-    throw new BitstreamError(`expected a stream, got first byte ${first}`);
-  }
+  const check = (valid) => {
+    if (valid) return;
+    throw new BitstreamError(`expected a stream, got ${stream.length} bytes: ${stream.slice(0, 3)}`);
+  };
+  check(first < RESERVED || first >= COMPACT); // also if there is no byte
   let long = SHORT_FORM_SIDE, short, portrait = false;
   let bitstreamId = THUMBSTREAM_BITSTREAM;
   let alpha = false, size = 1, ratio;
@@ -55,18 +56,14 @@ export function parseHeader(stream) {
     const flags = size > 2 ? stream[1] : THUMBSTREAM_BITSTREAM; // implied by the short form
     bitstreamId = flags === undefined ? null : flags & 127;
     const hasByteForm = bitstreamId === 0 || bitstreamId === THUMBSTREAM_BITSTREAM;
-    const shorter = long === SHORT_FORM_SIDE && hasByteForm;
-    if (!alpha && (shorter || (size > 2 && flags === THUMBSTREAM_BITSTREAM))) {
-      throw new BitstreamError("expected a stream, got a header with a shorter form");
-    }
+    const shorter = long === SHORT_FORM_SIDE && hasByteForm; // than this header
+    check(alpha || !(shorter || (size > 2 && flags === THUMBSTREAM_BITSTREAM)));
     if (size <= stream.length) {
       short = stream[size - 1] + 1;
       portrait = flags > 127;
     }
   }
-  if (short > long || (portrait && short === long)) {
-    throw new BitstreamError(`expected a stream, got the shape ${long}:${short}`);
-  }
+  check(short < long || (short === long && !portrait));
   const [width, height] = portrait ? [short, long] : [long, short];
   const [across, down] = ratio ?? [long, short];
   const aspectRatio = portrait ? down / across : across / down;

@@ -34,7 +34,7 @@ export function createDecoder(weights, model, kernels) {
     const bytes = streamBytes(stream);
     const { bitstreamId: id, length, alpha, width, height } = parseHeader(bytes);
     if (id !== null && id !== model.bitstreamId) {
-      const service = id < model.bitstreamId ? ": it needs a service, see `decoder`" : "";
+      const service = id < model.bitstreamId ? ": set the option `decoder`" : "";
       throw new BitstreamError(
         `expected format ${model.bitstreamId} (${model.modelId}), got format ${id}${service}`,
       );

@@ -60,6 +60,6 @@ export async function* prefixes(url, { bytes = Infinity, start = EMPTY, signal }
     if (prefix.length > yielded) yield prefix;
     yielded = Math.max(yielded, prefix.length);
   }
-  if (!body.length) throw new ResponseError(response);
+  checkResponse(response, body.length > 0);
   if (body.length < limit) put(href, { bytes: body.slice(), etag, isComplete: true });
 }

@@ -6,7 +6,7 @@
 const MAX_CACHE_BYTES = 2 ** 20;
 /** More than any stream has; not more is read of an endless response. */
 export const MAX_STREAM_BYTES = 2 ** 18;
-const OTHER_TYPES = /html|json|xml|^image/; // an error page, or the photograph itself
+const OTHER_TYPES = /html|json|xml|image/; // an error page, or the photograph itself
 
 export const EMPTY = new Uint8Array();
 

@@ -30,7 +30,7 @@ export async function load({
   const data = new Uint8Array(bytes ?? (await fetchBytes(url, options)));
   check(!integrity || (subtle ? (await hashOf(data, subtle)) === integrity : !bytes), "other bytes");
   const text = (from, to) => String.fromCharCode(...data.subarray(from, to));
-  check(text(0, MAGIC.length) === MAGIC, "another format");
+  check(text(0, MAGIC.length) === MAGIC, "other bytes");
   const [bitstreamId, length] = data.subarray(MAGIC.length, NAME);
   const model = { bitstreamId, modelId: text(NAME, NAME + length) };
   // Not a Blob, whose bytes would be copied to another process and back.

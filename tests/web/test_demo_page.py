@@ -1,4 +1,4 @@
-"""The landing page in Chromium, with a running service and the published model."""
+"""The demo page in Chromium, with a running service and the published model."""
 
 from __future__ import annotations
 
