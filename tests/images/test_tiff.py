@@ -405,6 +405,13 @@ def test_pictures_above_the_limit_of_pillow_warn_of_nothing(
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("samples", [0, 7, 65_535])
+def test_number_of_samples_is_limited(samples: int, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InvalidImageError, match=f"{samples} samples"):
+        thumbnail(rgb([(277, SHORT, [samples])]), 32)
+    assert not caplog.records
+
+
 def test_cut_directory_is_refused() -> None:
     with pytest.raises(InvalidImageError):
         thumbnail(b"II*\0", 32)

@@ -25,6 +25,9 @@ MAX_PARTS = 1 << 16
 MAX_PADDING = 2
 """Pixels of all tiles, in relation to the limit on pixels of the picture."""
 
+MAX_SAMPLES = 6
+"""Of a pixel."""
+
 MAX_VALUES = 3 << 16
 """Values of any other tag: the longest color map."""
 
@@ -175,6 +178,9 @@ def check_directory(directory: Directory, limits: ImageLimits) -> None:
     compression = directory.integer(COMPRESSION, NONE)
     if compression not in COMPRESSIONS:
         raise InvalidImageError(f"compression {compression} of TIFF is not supported")
+    samples = directory.integer(SAMPLES, 1)
+    if not 1 <= samples <= MAX_SAMPLES:
+        raise InvalidImageError(f"TIFF with {samples} samples for each pixel is not supported")
     if not directory.is_separate:
         directory.tags.pop(PLANES, None)  # of one sample, it confuses Pillow
     parts = _parts_of(directory, limits)
