@@ -14,7 +14,7 @@ from thumbstream.codec.prefix_search import Target
 from thumbstream.models import installed_models
 from thumbstream_models.embedded import codec_config
 from thumbstream_models.embedded.codec_config import STAGES
-from thumbstream_models.embedded.transform import config as transform_config
+from thumbstream_models.embedded.transform import transform_config
 from thumbstream_models.evaluate import command, pictures, tables
 from thumbstream_models.paper import bit_assignment, system_config
 from thumbstream_models.training.config import read_toml

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from thumbstream.codec import quality
-from thumbstream_models.embedded import distortion, search_graph, transform_graphs
+from thumbstream_models.embedded import rate_distortion, search_graph, transform_graphs
 from thumbstream_models.embedded.codec_config import EmbeddedConfig
 from thumbstream_models.embedded.symbol_layout import Layout
 from thumbstream_models.embedded.transform_networks import Transform, width_of
@@ -55,7 +55,7 @@ def test_distortion_and_gradient(
     values, levels, pixels = inputs(rows, columns)
     values.requires_grad_()
     x_hat = net.synthesis(values, width_of(LAYOUT.base_step / 3**levels))
-    expected = distortion.distortion(pixels, x_hat, 200.0) * rows * columns
+    expected = rate_distortion.distortion(pixels, x_hat, 200.0) * rows * columns
     (slope,) = torch.autograd.grad(expected.sum(), values)
     found, gradient = differentiated(values.detach(), levels, pixels)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
@@ -68,8 +68,8 @@ def test_ssim_of_tiny_pictures_is_that_of_the_codec() -> None:
     b = np.clip(a + rng.normal(0, 20, a.shape), 0, 255).astype(np.uint8)
     x, x_hat = (runs.to_tensor(p, torch.device("cpu")) for p in (a, b))
     found, _ = search_graph._distortion(x, x_hat, 200.0)
-    error = distortion.squared_error(x, x_hat).numpy()
-    expected = distortion.ERROR_WEIGHT * error + 200 * (1 - quality.ssim(a, b))
+    error = rate_distortion.squared_error(x, x_hat).numpy()
+    expected = rate_distortion.ERROR_WEIGHT * error + 200 * (1 - quality.ssim(a, b))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -105,7 +105,7 @@ def test_curvatures_are_second_derivatives(
     weight = net.synthesis.linear.weight[:, :, 0, 0].detach()
     # MSE over 192 samples a cell: 2 W^T W 127.5^2 / 192, by values that are a quarter.
     squared = 2 * weight.square().sum(0) * 127.5**2 / 192 / 16
-    expected = distortion.ERROR_WEIGHT * squared
+    expected = rate_distortion.ERROR_WEIGHT * squared
     np.testing.assert_allclose(found, expected, rtol=2e-2)
 
 

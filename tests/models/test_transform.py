@@ -13,11 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from thumbstream_models import cli
-from thumbstream_models.embedded.transform import colour, linear, quantisation, rate, training
-from thumbstream_models.embedded.transform import config as configs
-from thumbstream_models.embedded.transform.config import TransformConfig
+from thumbstream_models.embedded.transform import (
+    colour,
+    linear,
+    quantisation,
+    rate,
+    training,
+    transform_config,
+)
 from thumbstream_models.embedded.transform.distortion import distortion
 from thumbstream_models.embedded.transform.model import Transform
+from thumbstream_models.embedded.transform.transform_config import TransformConfig
 from thumbstream_models.training import runs
 from thumbstream_models.training.config import ConfigError, DataConfig
 
@@ -25,7 +31,7 @@ CPU = torch.device("cpu")
 CONFIG = Path(__file__).resolve().parents[2] / "models" / "configs" / "thumbstream-2.toml"
 TINY = TransformConfig(
     model_id="thumbstream-2",
-    model=configs.ModelConfig(
+    model=transform_config.ModelConfig(
         family="lapped",
         groups=(2, 2, 4),
         analysis_width=8,
@@ -38,11 +44,13 @@ TINY = TransformConfig(
     data=DataConfig(
         size=16, min_crop=0.5, whole_fraction=0.4, max_aspect=1.5, validation_pictures=3
     ),
-    crops=configs.CropsConfig(
+    crops=transform_config.CropsConfig(
         sizes=(16, 32), per_picture=(3, 1), frequencies=(0.7, 0.3), batch_sizes=(4, 2)
     ),
-    distortion=configs.DistortionConfig(error=(0.35, 0.7), ssim=(500.0, 150.0), chroma=(0.5, 0.5)),
-    training=configs.TrainingConfig(
+    distortion=transform_config.DistortionConfig(
+        error=(0.35, 0.7), ssim=(500.0, 150.0), chroma=(0.5, 0.5)
+    ),
+    training=transform_config.TrainingConfig(
         steps=6,
         decay_steps=3,
         learning_rate=2e-3,
@@ -355,7 +363,7 @@ def test_training_lowers_the_loss(picture_folder: Path, tmp_path: Path) -> None:
 def test_command_trains_and_resumes(
     picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(configs, "load", lambda path: TINY)
+    monkeypatch.setattr(transform_config, "load", lambda path: TINY)
     command = ["train", str(CONFIG), str(picture_folder), "--out", str(tmp_path), "--steps"]
     assert cli.main([*command, "2"]) == 0
     assert cli.main([*command, "4"]) == 0
@@ -424,9 +432,9 @@ def test_precision_is_measured_once(
 
 
 def test_published_configuration_is_read() -> None:
-    config = configs.load(CONFIG)
+    config = transform_config.load(CONFIG)
     assert config.model_id == CONFIG.stem
-    assert configs.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert transform_config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert config.data.size == min(config.crops.sizes)
 
 
@@ -446,4 +454,4 @@ def test_invalid_configuration_is_an_error(section: str, key: str, value: Any, w
     values = TINY.to_dict()
     values[section][key] = value
     with pytest.raises(ConfigError, match=why):
-        configs.from_dict(values)
+        transform_config.from_dict(values)

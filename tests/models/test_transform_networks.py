@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from thumbstream.codec import quality
-from thumbstream_models.embedded import distortion
+from thumbstream_models.embedded import rate_distortion
 from thumbstream_models.embedded.codec_config import EmbeddedConfig
 from thumbstream_models.embedded.transform_networks import Transform, width_of
 from thumbstream_models.training import runs
@@ -108,11 +108,13 @@ def test_ssim_is_that_of_the_codec(shape: tuple[int, int]) -> None:
     b = np.clip(a + rng.normal(0, 30, a.shape), 0, 255).astype(np.uint8)
     x, x_hat = runs.to_tensor(a, CPU), runs.to_tensor(b, CPU)
     np.testing.assert_allclose(ssim(x, x_hat), quality.ssim(a, b), atol=2e-5)
-    error = distortion.squared_error(x, x_hat)
+    error = rate_distortion.squared_error(x, x_hat)
     np.testing.assert_allclose(10 * np.log10(255**2 / error.numpy()), quality.psnr(a, b), atol=1e-3)
 
 
 def test_lagrangian_increases_with_quality() -> None:
-    weights = distortion.lagrangian(torch.tensor([-1.3, 0.0, 1.0]))
+    weights = rate_distortion.lagrangian(torch.tensor([-1.3, 0.0, 1.0]))
     torch.testing.assert_close(weights, 0.05 * torch.tensor([math.exp(-4.29), 1, math.exp(3.3)]))
-    torch.testing.assert_close(distortion.balanced(torch.ones(3), weights), 1 / (1 + 150 * weights))
+    torch.testing.assert_close(
+        rate_distortion.balanced(torch.ones(3), weights), 1 / (1 + 150 * weights)
+    )

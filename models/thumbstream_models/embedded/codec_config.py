@@ -72,7 +72,7 @@ class StageConfig(Schedule):
     useful stream lengths."""
     common_qualities: tuple[float, float]
     ssim_weight: float
-    """Distortion is `distortion.ERROR_WEIGHT` times the squared error (0 to 255) plus this weight
+    """Distortion is `ERROR_WEIGHT` times the squared error (0 to 255) plus this weight
     times 1 - SSIM."""
 
     def __post_init__(self) -> None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thumbstream_models.embedded.codec_config import STRIDE
-from thumbstream_models.embedded.distortion import ERROR_WEIGHT, lagrangian
 from thumbstream_models.embedded.quantization_noise import STEP_SLOPE
+from thumbstream_models.embedded.rate_distortion import ERROR_WEIGHT, lagrangian
 from thumbstream_models.embedded.symbol_layout import Layout
 from thumbstream_models.embedded.transform_networks import GAIN, Separable, Synthesis, width_of
 from thumbstream_models.training.ssim import SIGMA, WINDOW
@@ -94,7 +94,7 @@ def _windows(along: Tensor) -> Tensor:
 
 
 def _distortion(x: Tensor, x_hat: Tensor, ssim_weight: float) -> tuple[Tensor, Tensor]:
-    """`distortion.distortion` of each picture, and its derivative with respect to ``x_hat``."""
+    """`rate_distortion.distortion` of each picture and its derivative with respect to ``x_hat``."""
     down, across = _windows(x[0, 0, :, 0]), _windows(x[0, 0, 0])
     across_t, down_t = across.t(), down.t()
     seen = down.sum(1)[:, None] * across.sum(1)

@@ -27,13 +27,13 @@ from thumbstream_models.embedded.codec_config import (
     StageConfig,
     SynthesisConfig,
 )
-from thumbstream_models.embedded.distortion import (
+from thumbstream_models.embedded.quantization_noise import Quantizer, Truncated, Uniform
+from thumbstream_models.embedded.rate_distortion import (
     balanced,
     distortion,
     lagrangian,
     squared_error,
 )
-from thumbstream_models.embedded.quantization_noise import Quantizer, Truncated, Uniform
 from thumbstream_models.embedded.symbol_layout import Layout
 from thumbstream_models.embedded.transform_networks import Transform, width_of
 from thumbstream_models.training import runs

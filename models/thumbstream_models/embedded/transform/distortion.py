@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from thumbstream_models.embedded.distortion import squared_error
-from thumbstream_models.embedded.transform.config import DistortionConfig
+from thumbstream_models.embedded.rate_distortion import squared_error
+from thumbstream_models.embedded.transform.transform_config import DistortionConfig
 from thumbstream_models.training.ssim import ssim
 
 CHROMA = ((-0.169, -0.331, 0.5), (0.5, -0.419, -0.081))

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from thumbstream_models.embedded.transform import quantisation
-from thumbstream_models.embedded.transform.config import ModelConfig
 from thumbstream_models.embedded.transform.linear import (
     LinearTransform,
     from_frequencies,
@@ -24,6 +23,7 @@ from thumbstream_models.embedded.transform.linear import (
 )
 from thumbstream_models.embedded.transform.networks import Analysis, Synthesis, width_of
 from thumbstream_models.embedded.transform.rate import ContextRate, FrequencyRate
+from thumbstream_models.embedded.transform.transform_config import ModelConfig
 from thumbstream_models.training.precision import autocast
 
 _LARGEST_LOG_SCALE = 1.5

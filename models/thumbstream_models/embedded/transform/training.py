@@ -20,20 +20,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thumbstream_models.embedded.codec_config import STRIDE
-from thumbstream_models.embedded.distortion import squared_error
+from thumbstream_models.embedded.rate_distortion import squared_error
 from thumbstream_models.embedded.transform import linear
 from thumbstream_models.embedded.transform.colour import chroma_distance
-from thumbstream_models.embedded.transform.config import (
-    TrainingConfig,
-    TransformConfig,
-    from_dict,
-)
 from thumbstream_models.embedded.transform.distortion import (
     balanced,
     distortion,
     lagrangian,
 )
 from thumbstream_models.embedded.transform.model import Coded, Transform
+from thumbstream_models.embedded.transform.transform_config import (
+    TrainingConfig,
+    TransformConfig,
+    from_dict,
+)
 from thumbstream_models.training import crops, precision, runs
 from thumbstream_models.training.config import ConfigError
 from thumbstream_models.training.ssim import ssim

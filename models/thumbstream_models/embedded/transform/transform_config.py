@@ -82,7 +82,7 @@ class TrainingConfig(Schedule):
     """How the networks are trained: the learning rate is constant, and falls at the end."""
 
     decay_steps: int
-    """The learning rate falls to its final value over so many of the last steps."""
+    """Last steps in which the learning rate falls to its final value."""
     truncated: bool
     """Latents are known as random truncations of an embedded stream leave them; else all of a
     picture are known to the same step."""
