@@ -25,15 +25,17 @@ LIMITS = {
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 
+SETTINGS = {
+    "THUMBSTREAM_MAX_CONNECTIONS": str(CONNECTIONS),
+    "THUMBSTREAM_MAX_CONCURRENT_REQUESTS": str(CONNECTIONS // 2),
+    "THUMBSTREAM_UPLOAD_TIMEOUT_SECONDS": "1",
+    "THUMBSTREAM_MAX_CONCURRENT_UPLOADS": "8",
+}
+
+
 @pytest.fixture(scope="module")
 def server(launch: Launch) -> Launched:
-    return launch(
-        THUMBSTREAM_MAX_CONNECTIONS=str(CONNECTIONS),
-        THUMBSTREAM_MAX_CONCURRENT_REQUESTS=str(CONNECTIONS // 2),
-        FAKE_LIMITS=json.dumps(LIMITS),
-        THUMBSTREAM_UPLOAD_TIMEOUT_SECONDS="1",
-        THUMBSTREAM_MAX_CONCURRENT_UPLOADS="8",
-    )
+    return launch(FAKE_LIMITS=json.dumps(LIMITS), **SETTINGS)
 
 
 @pytest.fixture(autouse=True)
@@ -190,18 +192,17 @@ def test_slow_headers_time_out(server: Launched) -> None:
         assert_raw_problem(received, 408, "header_timeout")
 
 
-def test_flood_of_slow_headers_does_not_lock_out_others(server: Launched) -> None:
-    before = closed_connections(server, "busy")
+def test_flood_of_slow_headers_does_not_lock_out_others(launch: Launch) -> None:
+    # No timeout may be faster than the flood, however busy the machine is.
+    server = launch(FAKE_LIMITS=json.dumps(LIMITS | {"header_timeout": 60.0}), **SETTINGS)
     with many(server, 4 * CONNECTIONS) as connections:
         for connection in connections:
-            try:
+            with suppress(OSError):  # closed already for a later one
                 connection.sendall(HEAD)
-            except OSError:  # gave its place to a later one
-                continue
         for path in ("/healthz", "/readyz", "/metrics", "/models"):
             assert httpx.get(server.url + path, timeout=30).status_code == 200
         assert_raw_problem(read_to_end(connections[0]), 503, "busy")
-    assert closed_connections(server, "busy") > before
+    assert closed_connections(server, "busy") > 0
 
 
 def test_flood_of_slow_bodies_does_not_lock_out_others(server: Launched) -> None:
