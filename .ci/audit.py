@@ -1,14 +1,14 @@
-"""Known vulnerabilities of the pinned packages; never green because nobody could be asked.
+"""Known vulnerabilities of the pinned packages; an unreachable database is not a pass.
 
     python .ci/audit.py constraints.txt
 
-The tool is pip-audit, kept by the Python Packaging Authority; it asks the index's own advisories,
-or OSV. A database that answers nothing looks like one that knows nothing, so it must first know of
-`CANARY`, an old release whose hole is famous.
+The tool is pip-audit of the Python Packaging Authority, with the index's advisories or OSV. An
+empty answer looks like a clean one, so the database must first know `CANARY`, an old release with
+a famous vulnerability.
 
-Exit status: 0 when all packages were audited and nothing is known of them, 1 when something is, 3
-when the database could not be asked or does not know all packages. With ``--unreachable FILE`` the
-last one is told to FILE as well, and is 0: whoever runs this must then say so.
+Exit status: 0 if all packages were audited and none is vulnerable, 1 if one is, 3 if the database
+could not be reached or does not know all packages. With ``--unreachable FILE`` the last case is
+written to FILE and is 0, for callers that report it themselves.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description="Audit pinned packages.")
     parser.add_argument("requirements", type=Path)
-    parser.add_argument("--unreachable", type=Path, help="where to tell that nobody could be asked")
+    parser.add_argument("--unreachable", type=Path, help="file for the report that the database was out of reach")
     args = parser.parse_args()
     verdict = audit(args.requirements)
     print(verdict.text)

@@ -31,7 +31,7 @@ def start_redis(
 
 @pytest.fixture(scope="session")
 def redis_url(start_redis: Callable[..., RedisServer]) -> str:
-    """URL of a server that all tests share: use keys that nobody else uses."""
+    """URL of a server that all tests share: use keys of your own."""
     return start_redis().url
 
 

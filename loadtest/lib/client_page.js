@@ -96,7 +96,7 @@ globalThis.bench = (() => {
     await fill();
     await painted();
     const page = performance.now() - start;
-    await painted(); // long tasks are told behind the frame
+    await painted(); // long tasks are reported after the frame
     return { page, task: Math.max(0, ...tasks) };
   }
 
