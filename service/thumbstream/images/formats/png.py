@@ -226,7 +226,7 @@ def _inflate_profile(content: bytes) -> bytes | None:
 def _with_deep_key(data: bytes, key: tuple[int, ...]) -> Image.Image:
     """A picture of 16 bits, decoded, whose transparent color is compared in all of them.
 
-    Pillow keeps the high bytes of the samples; told another byte order, it keeps the low ones.
+    Pillow keeps the high bytes of the samples; with another byte order it keeps the low ones.
     """
     same = None
     for order, shift in (("L", 0), ("B", 8)):

@@ -16,7 +16,7 @@ export const planeSize = (samples) =>
  * @param {import("./kernels.js").Kernels} kernels
  * @returns {{kernels: object, allocate: (count: number) => number,
  *   storeFloats: (numbers: ArrayLike<number>) => number, freeAfter: <T>(run: () => T) => T}} `allocate`
- *   returns the offset of so many zeros, `storeFloats` that of a copy of the numbers; `freeAfter`
+ *   returns the offset of `count` zeros, `storeFloats` that of a copy of the numbers; `freeAfter`
  *   frees what `run` allocates, and returns its result
  */
 export function createMemory(kernels) {
