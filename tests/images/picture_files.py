@@ -408,6 +408,7 @@ def gifs() -> Iterator[File]:
     yield File("outside", gif(60, 40, [(0, 0, whole)]))
     yield File("outside-offset", gif(60, 40, [(30, 20, part)]))
     yield File("outside-animated", gif(60, 40, [(30, 20, part), (0, 0, part)]))
+    yield File("key-outside", gif(96, 64, [(0, 0, whole)], transparent=200))
     yield File("interlaced", saved(Image.fromarray(RGB).quantize(32), "GIF", interlace=1))
     yield File("many", saved(Image.fromarray(RGB), "GIF"))
 
@@ -650,21 +651,62 @@ def bmps() -> Iterator[File]:
         np.pad(packed(LAYOUTS_16["565"], RGB[::-1, :95]), ((0, 0), (0, 1))).astype("<u2").tobytes()
     )
     yield File("16-odd", bmp(odd, 16, width=95, compression=3, masks=LAYOUTS_16["565"][:3]))
+    yield from bmp_headers()
     yield from runs()
 
 
+COLORS = ((220, 30, 30), (30, 180, 60), (40, 60, 220), (240, 220, 40))
+PALETTE = bytes(value for color in COLORS for value in (*color[::-1], 0))
+QUARTERS = np.kron(np.arange(4, dtype=np.uint8).reshape(2, 2), np.ones((32, 48), np.uint8))
+"""(64, 96): indices of `COLORS`."""
+
+
+def bmp_headers() -> Iterator[File]:
+    """Every header, with rows from the bottom and from the top."""
+    nibbles = QUARTERS[::-1, ::2] << 4 | QUARTERS[::-1, 1::2]
+    bgr = RGB[..., ::-1]
+    words = packed(LAYOUTS_16["555"], RGB[::-1]).astype("<u2").tobytes()
+    argb = LAYOUTS_32["argb"]
+    deep = packed(argb, np.dstack([RGB, ALPHA])[::-1]).astype("<u4").tobytes()
+    for header in (40, 64, 108, 124):
+        masks = argb if header >= 56 else ()
+        yield File(f"8-{header}", bmp(QUARTERS[::-1].tobytes(), 8, header=header, palette=PALETTE))
+        top_down = bmp(QUARTERS.tobytes(), 8, header=header, height=-64, palette=PALETTE)
+        yield File(f"8-top-{header}", top_down)
+        yield File(f"4-{header}", bmp(nibbles.tobytes(), 4, header=header, palette=PALETTE))
+        yield File(f"24-{header}", bmp(bgr[::-1].tobytes(), 24, header=header))
+        yield File(f"24-top-{header}", bmp(bgr.tobytes(), 24, header=header, height=-64))
+        yield File(f"16-{header}", bmp(words, 16, header=header))
+        yield File(f"32-masks-{header}", bmp(deep, 32, header=header, masks=masks))
+    bits = np.packbits(QUARTERS[::-1] & 1, axis=1).tobytes()
+    yield File("1-bit", bmp(bits, 1, palette=PALETTE[:8]))
+    grey = bytes(value for level in (10, 90, 150, 250) for value in (level, level, level, 0))
+    yield File("8-grey", bmp(QUARTERS[::-1].tobytes(), 8, palette=grey))
+
+
 def runs() -> Iterator[File]:
-    palette = bytes(
-        v
-        for c in ((220, 30, 30), (30, 180, 60), (40, 60, 220), (240, 220, 40))
-        for v in (*c[::-1], 0)
-    )
-    lower = b"\x30\2\x30\3\0\0" * 32
-    upper = b"\x30\0\x30\1\0\0" * 32
-    full = palette.ljust(1024, b"\0")
-    yield File("rle8", bmp(lower + upper + b"\0\1", 8, compression=1, palette=full))
-    nibbles = (b"\x30\x22\x30\x33\0\0" * 32) + (b"\x30\x00\x30\x11\0\0" * 32) + b"\0\1"
-    yield File("rle4", bmp(nibbles, 4, compression=2, palette=palette.ljust(64, b"\0")))
+    """Run-length coding: also early ends, skipped pixels, and runs beyond the row."""
+    full, few = PALETTE.ljust(1024, b"\0"), PALETTE.ljust(64, b"\0")
+    rows_8 = {
+        "whole": b"\x30\2\x30\3\0\0" * 32 + b"\x30\0\x30\1\0\0" * 32,
+        "early": b"\x30\2\x30\3\0\0" * 40,
+        "short": b"\x30\2\0\0" * 64,
+        "delta": b"\x30\2\0\2\x10\5\x20\1\0\0" + b"\x30\1\0\0" * 58,
+        "literal": (b"\0\x30" + b"\1" * 48 + b"\x30\3\0\0") * 64,
+        "literal-odd": (b"\0\x2f" + b"\1" * 47 + b"\0\x31\3\0\0") * 64,
+        "one-line": b"\x30\2\x30\3" * 64,
+        "beyond": b"\x80\2\0\0" * 64,
+    }
+    for name, rows in rows_8.items():
+        yield File(f"rle8-{name}", bmp(rows + b"\0\1", 8, compression=1, palette=full))
+    yield File("rle8-no-end", bmp(rows_8["whole"], 8, compression=1, palette=full))
+    rows_4 = {
+        "whole": b"\x30\x22\x30\x33\0\0" * 32 + b"\x30\x00\x30\x11\0\0" * 32,
+        "literal": (b"\0\x30" + b"\x12" * 24 + b"\x30\x33\0\0") * 64,
+        "literal-odd": (b"\0\x2d" + b"\x12" * 23 + b"\0\x33\x33\0\0") * 64,
+    }
+    for name, rows in rows_4.items():
+        yield File(f"rle4-{name}", bmp(rows + b"\0\1", 4, compression=2, palette=few))
 
 
 GENERATORS: dict[str, Callable[[], Iterator[File]]] = {

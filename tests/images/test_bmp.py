@@ -73,3 +73,44 @@ def test_offset_beyond_the_file() -> None:
     data[10:14] = struct.pack("<I", 1 << 30)
     with pytest.raises(InvalidImageError, match="cut off"):
         thumbnail(bytes(data), 32)
+
+
+RUNS = {file.name: file.data for file in files.runs()}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_runs(name: str) -> None:
+    pixels = thumbnail(RUNS[name], 96).pixels
+    red, green, blue, yellow = files.COLORS
+    black = (0, 0, 0)
+    expected = {  # top left, top right, bottom left, bottom right
+        "rle8-whole": (red, green, blue, yellow),
+        "rle8-no-end": (red, green, blue, yellow),
+        "rle4-whole": (red, green, blue, yellow),
+        "rle8-early": (black, black, blue, yellow),
+        "rle8-short": (blue, black, blue, black),
+        "rle8-delta": (green, black, green, black),
+        "rle8-literal": (green, yellow, green, yellow),
+        "rle8-literal-odd": (green, yellow, green, yellow),
+        "rle8-one-line": (black, black, black, black),
+        "rle8-beyond": (blue, blue, blue, blue),
+    }
+    if name in expected:
+        rows = (8, 40)
+        found = [pixels[y, x].tolist() for y in rows for x in (20, 75)]
+        assert found == [list(color) for color in expected[name]]
+
+
+def test_cut_runs_are_refused() -> None:
+    with pytest.raises(InvalidImageError, match="cut off"):
+        thumbnail(RUNS["rle8-whole"][:-100], 32)
+
+
+@pytest.mark.parametrize("header", [108, 124])
+def test_mask_of_alpha_counts_without_bit_fields(header: int) -> None:
+    masks = files.LAYOUTS_32["argb"]
+    rows = files.packed(masks, RGBA[::-1]).astype("<u4").tobytes()
+    with_alpha = files.bmp(rows, 32, header=header, masks=masks)
+    assert thumbnail(with_alpha, 96, alpha=True).pixels.shape == (64, 96, 4)
+    without = files.bmp(rows, 32, header=header)
+    assert thumbnail(without, 96, alpha=True).pixels.shape == (64, 96, 3)

@@ -1,4 +1,4 @@
-"""BMP: bit fields of any layout; run-length coding is bounded."""
+"""BMP: bit fields of any layout; run-length coding, which is bounded and may skip pixels."""
 
 from __future__ import annotations
 
@@ -14,60 +14,70 @@ from thumbstream.images.limits import ImageLimits
 from thumbstream.images.source import Source
 
 MAX_RLE_BYTES = 1 << 20
-"""Longest run-length coded file: Pillow decodes it in Python, half a second for as much."""
+"""Longest run-length coded file: it is decoded in Python, half a second for as much."""
 
 BAND_PIXELS = 1 << 18
 """Pixels converted at a time."""
 
-_BITFIELDS, _ALPHABITFIELDS = 3, 6
+_RGB, _RLE8, _RLE4, _BITFIELDS, _ALPHABITFIELDS = 0, 1, 2, 3, 6
+_END_OF_LINE, _END_OF_BITMAP, _DELTA = 0, 1, 2
 _INFO_HEADER = 40
 _V3_HEADER = 56
 """The first header with a mask for alpha."""
+_V4_HEADER = 108
+"""The first one whose mask for alpha counts without bit fields."""
 _FILE_HEADER = 14
+_ARGB = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+
+ONE_COLOR = [bytes([value]) * 255 for value in range(256)]
+TWO_COLORS = [bytes([value >> 4, value & 15]) * 128 for value in range(256)]
+"""The longest run of each value, of 8 and of 4 bits a pixel."""
 
 
 def open_bmp(data: bytes, limits: ImageLimits) -> Source:
-    """Open a BMP file. Raises ``IngestError``."""
-    fields = _bit_fields(data)
-    if fields is not None:
-        return Source(_read_bit_fields(data, fields, limits))
+    """Open a BMP file; some are decoded at once. Raises ``IngestError``."""
+    if len(data) >= _FILE_HEADER + _INFO_HEADER:
+        (header,) = struct.unpack_from("<I", data, _FILE_HEADER)
+        bits, compression = struct.unpack_from("<HI", data, _FILE_HEADER + 14)
+        if header >= _INFO_HEADER:
+            masks = _masks(data, header, bits, compression)
+            if masks is not None:
+                return Source(_read_bit_fields(data, bits, masks, limits))
+            if (bits, compression) in ((8, _RLE8), (4, _RLE4)):
+                return Source(_read_runs(data, bits, header, limits))
     image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     limits.check_size(*image.size)
-    if len(data) > MAX_RLE_BYTES and any(tile[0] == "bmp_rle" for tile in image.tile):
-        raise InvalidImageError(
-            f"a run-length coded BMP file may have {MAX_RLE_BYTES} bytes, and this has {len(data)}"
-        )
     return Source(image)
 
 
-def _bit_fields(data: bytes) -> tuple[int, tuple[int, ...]] | None:
-    """Bits of a pixel and the masks of red, green, blue and alpha, if the file has masks."""
-    if len(data) < _FILE_HEADER + _INFO_HEADER:
-        return None
-    (header,) = struct.unpack_from("<I", data, _FILE_HEADER)
-    bits, compression = struct.unpack_from("<HI", data, _FILE_HEADER + 14)
-    if header < _INFO_HEADER or bits not in (16, 32):
-        return None
-    if compression not in (_BITFIELDS, _ALPHABITFIELDS):
+def _masks(data: bytes, header: int, bits: int, compression: int) -> tuple[int, ...] | None:
+    """The masks of red, green, blue and alpha, if the file has masks that count."""
+    stored = data[_FILE_HEADER + _INFO_HEADER :]
+    if compression == _RGB and bits == 32 and header >= _V4_HEADER and len(stored) >= 16:
+        return _ARGB if any(stored[12:16]) else None
+    if bits not in (16, 32) or compression not in (_BITFIELDS, _ALPHABITFIELDS):
         return None
     # They are a part of the later headers, and follow the first one.
     count = 4 if header >= _V3_HEADER or compression == _ALPHABITFIELDS else 3
-    masks = data[_FILE_HEADER + _INFO_HEADER :][: 4 * count]
-    if len(masks) < 4 * count:
+    if len(stored) < 4 * count:
         return None
-    return bits, (*struct.unpack(f"<{count}I", masks), 0)[:4]
+    return (*struct.unpack_from(f"<{count}I", stored), 0)[:4]
+
+
+def _size(data: bytes, limits: ImageLimits) -> tuple[int, int, bool]:
+    """Width, height, and whether the last row is stored first."""
+    width, height = struct.unpack_from("<ii", data, _FILE_HEADER + 4)
+    if width <= 0 or height == 0:
+        raise InvalidImageError("the picture has no pixels")
+    limits.check_size(width, abs(height))
+    return width, abs(height), height > 0
 
 
 def _read_bit_fields(
-    data: bytes, fields: tuple[int, tuple[int, ...]], limits: ImageLimits
+    data: bytes, bits: int, masks: tuple[int, ...], limits: ImageLimits
 ) -> Image.Image:
-    bits, masks = fields
     (offset,) = struct.unpack_from("<I", data, 10)
-    width, height = struct.unpack_from("<ii", data, _FILE_HEADER + 4)
-    upside_down, height = height > 0, abs(height)
-    if width <= 0 or height == 0:
-        raise InvalidImageError("the picture has no pixels")
-    limits.check_size(width, height)
+    width, height, upside_down = _size(data, limits)
     stride = (width * bits + 31) // 32 * 4
     if offset + stride * height > len(data):
         raise InvalidImageError("the BMP file is cut off")
@@ -94,3 +104,66 @@ def _channel(samples: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint
     values = (samples.astype(np.uint32) >> shift) & top
     scaled: NDArray[np.uint8] = np.rint(values * (255 / top)).astype(np.uint8)
     return scaled
+
+
+def _read_runs(data: bytes, bits: int, header: int, limits: ImageLimits) -> Image.Image:
+    """A run-length coded picture; pixels that it skips are black."""
+    if len(data) > MAX_RLE_BYTES:
+        raise InvalidImageError(
+            f"a run-length coded BMP file may have {MAX_RLE_BYTES} bytes, and this has {len(data)}"
+        )
+    width, height, upside_down = _size(data, limits)
+    (start,) = struct.unpack_from("<I", data, 10)
+    (used,) = struct.unpack_from("<I", data, _FILE_HEADER + 32)
+    count = min(used or 1 << bits, 1 << bits)
+    palette = np.zeros((1 << bits, 3), np.uint8)
+    colors = np.frombuffer(data[_FILE_HEADER + header :][: 4 * count], np.uint8)
+    colors = colors[: len(colors) // 4 * 4].reshape(-1, 4)[:, 2::-1]
+    palette[: len(colors)] = colors
+    indices, covered = (
+        np.frombuffer(plane, np.uint8).reshape(height, width)[:: -1 if upside_down else 1]
+        for plane in _decode_runs(data, start, bits, width, height)
+    )
+    image = Image.new("RGB", (width, height))
+    rows = max(1, BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        band = palette[indices[top : top + rows]] * covered[top : top + rows, :, None]
+        image.paste(Image.fromarray(band), (0, top))
+    return image
+
+
+def _decode_runs(
+    data: bytes, position: int, bits: int, width: int, height: int
+) -> tuple[bytearray, bytearray]:
+    """Palette indices, and 1 for each pixel that has one; row by row in the order of the file."""
+    indices, covered = bytearray(width * height), bytearray(width * height)
+    ones = b"\1" * 255
+    x = y = 0
+    while y < height:
+        if position + 2 > len(data):
+            raise InvalidImageError("the BMP file is cut off")
+        length, value = data[position], data[position + 1]
+        position += 2
+        if length:
+            run = ONE_COLOR[value] if bits == 8 else TWO_COLORS[value]
+        elif value > _DELTA:
+            length, stored = value, value if bits == 8 else (value + 1) // 2
+            run = data[position : position + stored]
+            run = run if bits == 8 else b"".join(TWO_COLORS[byte][:2] for byte in run)
+            position += stored + stored % 2
+        else:
+            if value == _END_OF_BITMAP:
+                break
+            if value == _END_OF_LINE:
+                x, y = 0, y + 1
+            else:
+                right, down = data[position : position + 2].ljust(2, b"\0")
+                x, y, position = x + right, y + down, position + 2
+            continue
+        room = min(length, len(run), width - x)
+        if room > 0:
+            at = y * width + x
+            indices[at : at + room] = run[:room]
+            covered[at : at + room] = ones[:room]
+        x += length
+    return indices, covered
