@@ -103,7 +103,6 @@ check-client: $(DEVELOPER) ## Check the client's built files, types, package, th
 	@.ci/need lld-19 wasm-ld-19
 	sh service/thumbstream/web/client/build.sh --check
 	sh service/thumbstream/web/client/bundle.sh --check
-	sh service/thumbstream/web/bundle.sh --check
 	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs tests/web/element-module.test.mjs \
 	  $(sort $(wildcard tests/npm/*.test.mjs))
 	$(VENV)/bin/python tests/packaging/bundlers_smoke.py
