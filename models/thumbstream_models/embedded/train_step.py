@@ -55,7 +55,7 @@ class Rate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Coding:
+class CodedBatch:
     """Rate and reconstruction of a batch."""
 
     bits: Tensor
@@ -73,7 +73,7 @@ def encode_decode(
     noisy: bool = False,
     weight_bits: int | None = None,
     rate: Rate | None = None,
-) -> Coding:
+) -> CodedBatch:
     """Code pictures ``(B, 3, H, W)`` at qualities ``(B,)``.
 
     ``rate`` measures ``noisy`` latents or the rounded ones of streams; without it bits are 0. With
@@ -87,15 +87,15 @@ def encode_decode(
         bits = y.new_zeros(len(x)) if rate is None else rate(sent, y_hat, step)
         inputs = y_hat, width_of(step)
         if weight_bits is None:
-            return Coding(bits, net.synthesis(*inputs))
+            return CodedBatch(bits, net.synthesis(*inputs))
         scales = quantizer.weight_scales()
         x_hat = weight_rounding.straight_through(net.synthesis, weight_bits, *inputs, scales=scales)
-        return Coding(bits, x_hat)
+        return CodedBatch(bits, x_hat)
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Which part of the training a run is in, and what that part has found out."""
+    """The stage of a run, and its layout."""
 
     name: str
     """One of `STAGES`."""

@@ -1,1 +1,1 @@
-"""Measures the codec beside other formats and writes the pages of the benchmark."""
+"""Measures rate and distortion of codecs, and writes the pages of the benchmark."""

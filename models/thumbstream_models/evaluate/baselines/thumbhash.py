@@ -128,6 +128,6 @@ class ThumbHash:
         return {}
 
     def codings(self, pixels: NDArray[np.uint8], budgets: Sequence[int]) -> Iterator[Coding]:
-        """Yield the one coding that there is."""
+        """Yield the only coding."""
         data = encode(pixels)
         yield Coding(len(data), len(data), decode(data, *pixels.shape[:2]))
