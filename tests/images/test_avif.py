@@ -70,6 +70,13 @@ def test_exif_and_xmp_do_not_turn_it() -> None:
     assert np.array_equal(thumbnail(turned, 32).pixels, WHOLE)
 
 
+def test_number_of_boxes_is_limited() -> None:
+    boxes = (struct.pack(">I", 8) + b"free") * 20_000
+    with pytest.raises(InvalidImageError, match="more than 10000 boxes"):
+        thumbnail(PLAIN + boxes, 32)
+    assert np.array_equal(thumbnail(PLAIN + boxes[:70_000], 32).pixels, WHOLE)
+
+
 def test_damaged_properties_do_not_cost_the_picture() -> None:
     start = PLAIN.index(b"ipma")
     for at in range(start + 4, start + 20):

@@ -98,6 +98,15 @@ def test_scans_of_sequential_files_are_counted(marker: int) -> None:
         thumbnail(frame(marker, MAX_SEQUENTIAL_SCANS + 1), 32)
 
 
+def test_number_of_segments_after_the_first_scan_is_limited() -> None:
+    data = files.saved(files.RGB, "JPEG", quality=95, progressive=True)
+    last = data.rindex(b"\xff\xda")
+    comments = b"\xff\xfe\0\2" * 5000
+    assert thumbnail(data[:last] + comments[:4000] + data[last:], 32).width == 96
+    with pytest.raises(InvalidImageError, match="segments"):
+        thumbnail(data[:last] + comments + data[last:], 32)
+
+
 @pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF])
 def test_other_processes_are_refused(marker: int) -> None:
     with pytest.raises(InvalidImageError, match="not supported"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
 
+from thumbstream.errors import InvalidImageError
 from thumbstream.images.color_space import RgbSpace, from_cicp
 from thumbstream.images.source import Box
 
@@ -13,6 +15,9 @@ MAX_DESCRIPTION = 256 << 10
 """Longest description of a picture, bytes: 4,096 tiles take 180 KB, one picture 300 bytes. The
 boxes may name 65,535 parts and more, and the decoder looks each of them up among all: three
 megabytes keep it busy for ten seconds."""
+
+MAX_BOXES = 10_000
+"""On one level; files have about 10."""
 
 _DESCRIPTIONS = frozenset({b"meta", b"moov"})
 
@@ -31,7 +36,11 @@ def is_heic(data: bytes) -> bool:
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """(type, start of the content, end) of the boxes in ``data[start:end]``."""
-    while start + 8 <= end:
+    for number in itertools.count():
+        if start + 8 > end:
+            return
+        if number == MAX_BOXES:
+            raise InvalidImageError(f"the file has more than {MAX_BOXES} boxes")
         length = int.from_bytes(data[start : start + 4], "big")
         header = 8
         if length == 1:  # the true length follows, as 64 bits

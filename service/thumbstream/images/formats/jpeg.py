@@ -25,7 +25,7 @@ MAX_SEQUENTIAL_SCANS = 4
 """Of a sequential JPEG: one for each component."""
 
 MAX_SEGMENTS = 2000
-"""Before the first scan. Profiles, extended XMP and previews take hundreds in real files."""
+"""Before the first scan, and again after it. Profiles, extended XMP and previews take hundreds."""
 
 MAX_FILL = 64 * 1024
 """Bytes between these segments, in total: padding, and damage."""
@@ -134,7 +134,10 @@ def _read_head(data: bytes) -> _Head:
 def read_scans(data: bytes, position: int) -> tuple[int | None, int]:
     """Where the scans stop to be complete (None: there is an end marker), and their number."""
     scans = 0
-    while found := _MARKER.search(data, position):
+    for _ in range(MAX_SEGMENTS):
+        found = _MARKER.search(data, position)
+        if found is None:
+            return len(data), scans
         marker = found[1][0]
         position = found.end()
         if marker == _EOI:
@@ -145,7 +148,7 @@ def read_scans(data: bytes, position: int) -> tuple[int | None, int]:
         position += int.from_bytes(data[position : position + 2], "big")
         if position > len(data):  # within a segment
             return found.start(), scans
-    return len(data), scans
+    raise InvalidImageError(f"the JPEG file has more than {MAX_SEGMENTS} segments")
 
 
 def check_missing(image: Image.Image, limits: ImageLimits) -> None:
