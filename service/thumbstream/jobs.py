@@ -57,7 +57,7 @@ class Jobs(Protocol):
         """A stream to a picture file; raises `BitstreamError`."""
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Call a function of our own, which hostile bytes cannot make dear, in a thread."""
+        """Call a function in a thread: one whose cost no input can make large."""
 
     def is_alive(self) -> bool:
         """False when jobs do not make progress."""
@@ -81,7 +81,7 @@ class Stopwatch:
 
 
 class ProcessJobs:
-    """Jobs in worker processes, on the CPU; only functions of our own run in threads."""
+    """Jobs in worker processes, on the CPU; only `run` uses threads."""
 
     def __init__(self, pool: ProcessPool, threads: Workers) -> None:
         self._pool, self._threads = pool, threads
@@ -113,7 +113,7 @@ class ProcessJobs:
             return await self._pool.run(_decode_here, stream, form, scale)
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Call a function of our own in a thread."""
+        """Call ``function`` in a thread."""
         return await self._threads.run(function)
 
     def is_alive(self) -> bool:
@@ -168,7 +168,7 @@ class ThreadJobs:
         return await self._threads.run(lambda: decode(self._models, stream, form, scale))
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Call a function of our own in a thread."""
+        """Call ``function`` in a thread."""
         return await self._threads.run(function)
 
     def is_alive(self) -> bool:

@@ -110,7 +110,7 @@ class Pipeline:
             return await self._in_time(self._jobs.decode(stream, form, scale))
 
     async def run(self, function: Callable[[], T]) -> T:
-        """The result of a ``function`` of our own, run in a thread.
+        """The result of ``function``, called in a thread.
 
         Raises `OverloadedError`, `JobTimeoutError`, and what the function raises.
         """

@@ -26,7 +26,7 @@ COUNT_INTERVAL_SECONDS = 2.0
 
 
 class ClusterError(ThumbstreamError):
-    """A Dask cluster that cannot be reached, or the extra that it needs is not installed."""
+    """The Dask cluster cannot be reached, or the packages for it are not installed."""
 
 
 class DaskCluster:

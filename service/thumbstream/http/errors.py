@@ -29,9 +29,9 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class HTTPError(errors.ThumbstreamError):
-    """Base of what can be wrong with a request itself.
+    """Base class of the errors of the request itself.
 
-    ``headers`` go with the response, ``members`` into its document.
+    ``headers`` are added to the response, ``members`` to its JSON document.
     """
 
     def __init__(

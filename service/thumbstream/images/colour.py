@@ -52,11 +52,11 @@ def bands(image: Image.Image, step: int) -> Iterator[tuple[int, Image.Image]]:
 
 
 def levels_of(image: Image.Image) -> Levels:
-    """The samples of ``image`` that are black and white.
+    """The sample values of ``image`` that mean black and white.
 
     16-bit samples use their range. Floating-point samples in [0, 1] and 32-bit integers that fit
-    8 or 16 bits are taken at their word; anything else is stretched from its least to its greatest
-    finite sample. Modes of 8 bits and fewer have (0, 255).
+    8 or 16 bits use that range; anything else is stretched from its least to its greatest finite
+    sample. Modes of 8 bits and fewer have (0, 255).
     """
     if image.mode not in DEEP_MODES:
         return Levels(0.0, 255.0)

@@ -1,4 +1,4 @@
-"""From deep samples to 8 bits: which sample is black, and which is white."""
+"""From samples of more than 8 bits to 8 bits: which sample is black, and which is white."""
 
 from __future__ import annotations
 

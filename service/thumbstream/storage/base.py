@@ -59,7 +59,7 @@ class Store(Protocol):
         """
 
     async def ping(self) -> None:
-        """Return if the store can be used."""
+        """Raise an error unless the store can be used."""
 
 
 def matches_id(key: str, value: bytes) -> bool:
@@ -104,7 +104,7 @@ class InstrumentedStore:
         await self._timed("put", self._store.put_many(values))
 
     async def ping(self) -> None:
-        """Return if the store can be used."""
+        """Raise an error unless the store can be used."""
         await self._timed("ping", self._store.ping())
 
     async def _timed(self, operation: str, result: Awaitable[T]) -> T:

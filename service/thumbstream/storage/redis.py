@@ -153,7 +153,7 @@ class RedisStore:
                 await self._repair(client, {k: v for k, v in batch.items() if not new[k]})
 
     async def ping(self) -> None:
-        """Return if the server answers a read (a server that is loading its data does not)."""
+        """Read something; raises if the server does not answer (as while it loads its data)."""
         await self._check_eviction()
         async with self._operation() as client:
             await self._ping(client)

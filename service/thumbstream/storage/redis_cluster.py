@@ -78,7 +78,7 @@ class RedisClusterStore(RedisStore):
 
 
 async def _execute(client: Any, commands: Mapping[str, Command]) -> dict[str, Any]:
-    """Replies to ``commands``, by the same keys. Raises `PartialReadError`."""
+    """The reply to every command, under the key of the command. Raises `PartialReadError`."""
     await client.initialize()
     replies: dict[str, Any] = {}
     missing = dict(commands)

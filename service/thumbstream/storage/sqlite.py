@@ -126,7 +126,7 @@ class SQLiteStore:
         await asyncio.gather(*(self.put(key, value) for key, value in values.items()))
 
     async def ping(self) -> None:
-        """Return if the table can be read and the file is still the one that was opened."""
+        """Raise an error unless the table can be read and the file is the one that was opened."""
         self._check_file()
         await self._read(_SELECT_ONE, "")
 

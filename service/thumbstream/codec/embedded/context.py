@@ -379,7 +379,7 @@ class EmbeddedContext:
 
 
 def _inputs_of(step: Step) -> slice:
-    """Rows of the features of the step's group."""
+    """The rows of `EmbeddedContext._inputs` that hold the features of the step's channels."""
     return slice(OWN_FEATURES * step.group_channels.start, OWN_FEATURES * step.group_channels.stop)
 
 

@@ -129,7 +129,11 @@ class RateDistortionOptimizer:
         planes: frozenset[int],
         final_fractions: tuple[float, ...],
     ) -> States:
-        """Optimize ``planes`` up to ``end``; all other digits are the nearest."""
+        """The states after all planes.
+
+        The digits of ``planes`` up to the step ``end`` are optimized; every other digit is the one
+        nearest to the latent.
+        """
         layers, quantizer = len(source.latents), self._quantizer
         last = max(planes, default=-1)  # the context is not used after this plane
         context = EmbeddedContext(self._model, layers, source.grid)

@@ -194,10 +194,9 @@ def color_of(info: dict[str | tuple[int, int], Any]) -> RgbSpace | None:
 
 
 def gamma_space(gamma: float, chromaticities: list[float] | None) -> RgbSpace | None:
-    """The space of ``gAMA`` and ``cHRM`` (white, red, green, blue).
+    """The color space of the chunks ``gAMA`` and ``cHRM`` (white, red, green, blue); None: sRGB.
 
-    As in browsers, chromaticities count with a gamma only, and a gamma without them that is about
-    that of sRGB means sRGB.
+    As in browsers, a gamma close to that of sRGB, without chromaticities, means sRGB.
     """
     if not 0 < gamma < 1000:
         return None

@@ -30,7 +30,10 @@ def open_webp(data: bytes, limits: ImageLimits) -> Source:
 
 
 def with_canvas(image: WebPImagePlugin.WebPImageFile) -> Image.Image:
-    """An animation that Pillow decoded, with the alpha that it keeps as the unused byte of RGB."""
+    """The decoded first frame of an animation with its alpha; any other picture as it is.
+
+    Pillow calls such a frame RGB, and keeps its alpha in the unused fourth byte of each pixel.
+    """
     if not (image.is_animated and image.mode == "RGB" and image.tell() == 0):
         return image
     return Image.frombytes("RGBA", image.size, image.tobytes("raw", "RGBX"))
