@@ -41,7 +41,7 @@ class UnsupportedFormatError(IngestError):
 
 
 class InvalidImageError(IngestError):
-    """The picture is corrupt, truncated, or uses features that the decoder does not support."""
+    """The picture is corrupt, too much of it is missing, or the decoder does not support it."""
 
 
 class TooManyPixelsError(IngestError):

@@ -78,8 +78,6 @@ def _encode(name: str, options: EncodeOptions, settings: Settings) -> bytes:
     if options.target is not None and not encoded.target_reached:
         target = f"{options.target.measure} {options.target.value:g}"
         log(f"{name}: even the whole stream is below {target}")
-    if encoded.truncated:
-        log(f"{name}: the end of the file is missing; a part of the picture may be grey")
     return encoded.stream
 
 
