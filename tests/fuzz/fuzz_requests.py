@@ -117,7 +117,7 @@ def _application() -> tuple[Application, asyncio.AbstractEventLoop]:
         store.streams[curve_key(DAMAGED)] = b"no curve"
         _loop = asyncio.new_event_loop()
         _app = create_app(Settings(encode_workers=1), models=FakeModels(), store=store)
-        _loop.run_until_complete(_app.service.open())
+        _loop.run_until_complete(_app.services.open())
     return _app, _loop
 
 
