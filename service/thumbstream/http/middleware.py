@@ -171,7 +171,7 @@ class RequestMiddleware:
         }
         if TOKEN in scope:
             fields["token"] = scope[TOKEN]
-        log.info("request", extra=fields)
+        log.info("%s %s %d", scope["method"], route, status, extra=fields)
 
 
 class _Exchange:
