@@ -101,7 +101,9 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description="Audit pinned packages.")
     parser.add_argument("requirements", type=Path)
-    parser.add_argument("--unreachable", type=Path, help="file for the report that the database was out of reach")
+    parser.add_argument(
+        "--unreachable", type=Path, help="file for the report that the database was out of reach"
+    )
     args = parser.parse_args()
     verdict = audit(args.requirements)
     print(verdict.text)

@@ -438,7 +438,11 @@ def test_rejects_invalid_byte_counts(pixels: Pixels, count: int) -> None:
         thumbstream.encode(pixels, max_bytes=count)
 
 
-@pytest.mark.parametrize("value", [None, 3, 2.5, [1, 2], {}, object(), Image], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [None, 3, 2.5, [1, 2], {}, object(), Image],
+    ids=lambda value: type(value).__name__,
+)
 def test_rejects_what_is_not_a_picture(value: Any) -> None:
     with pytest.raises(TypeError, match="expected a PIL image"):
         thumbstream.encode(value)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.lib import servers, wrk
-from thumbstream import images as ingest
+from thumbstream import images
 
 GRID = 32
 """Long side of the thumbnails that are made."""
@@ -134,7 +134,7 @@ def reduce_only(files: list[bytes], threads: int, seconds: float) -> dict[str, A
     def work(first: int) -> int:
         done = 0
         for data in cycle(files[first:] + files[:first]):
-            ingest.thumbnail(data, GRID)
+            images.thumbnail(data, GRID)
             done += 1
             if time.perf_counter() >= deadline:
                 break

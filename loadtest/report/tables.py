@@ -238,7 +238,7 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def image(name: str, about: str) -> str:
-    """A plot of ``report_plots.py``."""
+    """A plot of `loadtest.report.plots`."""
     return f"![{about}]({PLOTS}/{name}.svg)"
 
 

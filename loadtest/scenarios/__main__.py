@@ -1,4 +1,4 @@
-"""Run the scenarios of ``scenarios.py`` against the real service, and judge them.
+"""Run the scenarios of ``catalog.py`` against the real service, and judge them.
 
     python -m loadtest.scenarios                     all but the soak, a few minutes
     python -m loadtest.scenarios soak --out loadtest/results/soak.json

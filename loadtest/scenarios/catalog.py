@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Result = dict[str, Any]
-"""The report of ``scenario_users.py``, with what the run observed: ``rss_mb`` (once per
+"""The report of ``users.py``, with what the run observed: ``rss_mb`` (once per
 second), ``cache_misses`` (by the service's metrics), ``lost`` (ids), ``recovered_s``."""
 
 

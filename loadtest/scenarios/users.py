@@ -1,9 +1,9 @@
-"""What the simulated users of a scenario do: Locust's file, run by ``run_scenarios.py``.
+"""What the simulated users of a scenario do: Locust's file, run by ``__main__.py``.
 
-    locust -f scenario_users.py --headless --plan plan.json --report report.json --host http://...
+    locust -f loadtest/scenarios/users.py --headless --plan plan.json --report report.json --host http://...
 
 The plan is what `run_scenarios.run` writes as JSON. The same seed gives the same order of ids,
-tiers and pictures to the same user; when each request happens is the machine's.
+prefix sizes and pictures to the same user; when each request happens is the machine's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from locust.env import Environment
 
 from loadtest.lib import uploads
 
-TIERS = (16, 32, 64, 128)
+PREFIX_SIZES = (16, 32, 64, 128)
 BINS = 120
 """About as many points as a plot of a run is to have; none is shorter than a second."""
 
@@ -135,7 +135,7 @@ class User(FastHttpUser):
     def act(self) -> None:
         """One request."""
         if self.number < plan["readers"]:
-            path = f"/t/{self._key()}/{self.random.choice(TIERS)}"
+            path = f"/t/{self._key()}/{self.random.choice(PREFIX_SIZES)}"
             self._ask("read", "GET", path)
         else:
             pictures = plan["pictures"]

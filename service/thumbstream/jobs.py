@@ -63,7 +63,7 @@ class Jobs(Protocol):
         """False when jobs do not make progress."""
 
     async def close(self) -> None:
-        """End, whatever the jobs do."""
+        """Stop, also while jobs run."""
 
 
 class Stopwatch:

@@ -135,7 +135,7 @@ class ProcessPool:
         return not self._closed and all(worker.since > overdue for worker in tuple(self._busy))
 
     async def close(self) -> None:
-        """Kill all workers, whatever they do, and drop the jobs that wait."""
+        """Kill all workers, also those in the middle of a job, and drop the jobs that wait."""
         self._closed = True
         for worker in (*self._busy, *self._idle):
             worker.kill()

@@ -113,7 +113,7 @@ test("a flat picture comes back as its colour, within the six bits of the header
   }
 });
 
-test("a picture that nobody can see hashes to transparent pixels", () => {
+test("a fully transparent picture hashes to transparent pixels", () => {
   const { data } = render(8, 8, () => [10, 20, 30, 0]);
   const { rgba } = decode(encode(8, 8, data));
   for (let i = 3; i < rgba.length; i += 4) assert.equal(rgba[i], 0);

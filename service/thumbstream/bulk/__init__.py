@@ -1,4 +1,4 @@
-"""A store filled with the pictures of a folder or a list, by the million.
+"""Encodes the pictures of a folder or a list into a store: millions in one run.
 
     scan -> (journal: done?) -> jobs, on all cores or a cluster -> writer -> journal
 

@@ -91,7 +91,7 @@ def _encode_file(job: Job, codec: Codec, file: FileInfo) -> Outcome:
 
 
 def reason_of(error: Exception) -> str:
-    """Why a file could not be used, without its name."""
+    """The message of ``error``, without the name of the file."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error)

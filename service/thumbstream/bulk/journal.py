@@ -143,7 +143,7 @@ class Journal:
                 yield name, EncodedFile(*encoded)
 
     def adopt_store(self) -> None:
-        """Make the store of this run the journal's: it has all that is done. See ``any_store``."""
+        """Record the store of this run as the journal's, once it has every stream that is done."""
         with self._errors():
             self._db.execute(
                 "UPDATE job SET value = ? WHERE name = ?", (json.dumps(self._store), STORE)

@@ -143,7 +143,7 @@ class Runner:
         return pending
 
     def _finish(self, returned: Sequence[tuple[Future[list[Outcome]], _Batch]]) -> None:
-        """Store and record what was encoded; raise the first error of the installation after."""
+        """Store and record what was encoded; then raise the first error that is not a crash."""
         outcomes: list[Outcome] = []
         failure: BaseException | None = None
         for future, batch in returned:

@@ -84,7 +84,7 @@ class StoreWriter:
 
 
 def store_identity(url: str) -> str:
-    """What tells a store from others: no password, and the same from every folder.
+    """The identity of a store: without its password, and the same from every working folder.
 
     ``url`` is one that `open_store` accepts.
     """

@@ -59,7 +59,7 @@ def _composed(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _planes(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """`_composed` as ``(..., backgrounds, 3, H, W)``, contiguous: else matmul does without BLAS."""
+    """`_composed` as ``(..., backgrounds, 3, H, W)``, contiguous, so that matmul uses BLAS."""
     return np.ascontiguousarray(np.moveaxis(_composed(pictures), -1, -3))
 
 

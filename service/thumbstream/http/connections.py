@@ -112,7 +112,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _responding: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a place, and close the longest idle connection if there is none left."""
+        """Count the connection; above the limit, close the one that has been idle longest."""
         super().connection_made(transport)
         self.metrics.connections += 1
         self._start_head_timer()
@@ -235,19 +235,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(DRAIN_SECONDS, self._close_now)
 
     def pause_writing(self) -> None:
-        """Time a client that takes its response more slowly than it is produced."""
+        """Start the timer for a client that reads its response more slowly than it is produced."""
         super().pause_writing()
         self._start_send_timer()
 
     def resume_writing(self) -> None:
-        """Stop timing: little is left."""
+        """Stop the timer: the client has read most of what was buffered."""
         super().resume_writing()
         if self._send_timer is not None:
             self._send_timer.cancel()
             self._send_timer = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, even if the last response was not taken by now."""
+        """Close an idle connection, even if the client has not read all of the last response."""
         self._close_now()
 
     def _is_idle(self) -> bool:

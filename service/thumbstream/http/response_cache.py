@@ -29,7 +29,7 @@ Key = tuple[str, bytes]
 
 
 class CachedResponse(NamedTuple):
-    """A response, and the bytes of the stream that it omits."""
+    """A response, and how many bytes of the stream it leaves out."""
 
     response: RawResponse
     omitted_bytes: int

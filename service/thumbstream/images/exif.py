@@ -1,4 +1,4 @@
-"""The orientation in EXIF metadata, and nothing else of it.
+"""Reads the orientation from EXIF metadata, and nothing else.
 
 A general reader is not needed, and costs: a value may be an array of millions of fractions.
 Orientation in XMP is not followed, as in browsers.

@@ -159,7 +159,7 @@ def _decoder_errors() -> Iterator[None]:
 
 
 def _blocks_of(side: int) -> int:
-    """Pixels that the cheap reductions leave, at least, for ``side`` pixels of the grid."""
+    """The least pixels that the cheap reductions leave for ``side`` pixels of the grid."""
     return max(REDUCING_GAP * side, MIN_SIDE)
 
 

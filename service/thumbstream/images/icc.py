@@ -1,4 +1,4 @@
-"""What an ICC profile may hold before a color management system reads it.
+"""Checks and trims an ICC profile before a color management system reads it.
 
 A profile is a program: multi-process elements may be named thousands of times by a profile of 400
 bytes, and tables may claim far more entries than there are bytes. Only the tags that describe the

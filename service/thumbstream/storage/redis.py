@@ -227,7 +227,7 @@ class RedisStore:
 
 
 def reason_of(error: Exception) -> str:
-    """The text of ``error``; timeouts have none of their own."""
+    """The message of ``error``; a timeout has none, and gets one here."""
     return str(error) or "no response in time"
 
 
@@ -276,9 +276,9 @@ async def check_eviction(nodes: Mapping[str, Any]) -> None:
 
 
 def evicts(policy: str, max_bytes: int) -> bool:
-    """Whether a server with this ``maxmemory`` policy and limit (0: none) drops lasting keys.
+    """Whether a server with this policy and memory limit (0: none) drops keys without expiry.
 
-    Policies that are not known here may.
+    Unknown policies count as if they did.
     """
     return max_bytes > 0 and policy != "noeviction" and not policy.startswith("volatile-")
 

@@ -181,7 +181,7 @@ class Metrics(Collector):
         self._quality_requests[curve] += 1
 
     def declare_error_codes(self, codes: Iterable[str]) -> None:
-        """Exports a 0 for every error code: a counter that begins at 1 has never increased."""
+        """Exports a 0 for every error code, so that its first error is seen as an increase."""
         for code in codes:
             self._errors.labels(code)
 

@@ -191,7 +191,7 @@ class EmbeddedCodec:
         return self._optimizer.optimize_all_prefixes(source)
 
     def _encode_for_size(self, source: EncoderInput, size: int) -> bytes:
-        """The better of two payloads of ``size`` bytes: optimized for all prefixes, or for it."""
+        """The better of two payloads of ``size`` bytes: one for all prefixes, one for ``size``."""
         common = self._encode_symbols(source, self._states(source), size).data[: max(0, size)]
         decoded = self._decode_symbols(common, source)
         if self._optimizer is None or size < 1 or decoded.step is None:

@@ -51,7 +51,7 @@ def open_bmp(data: bytes, limits: ImageLimits) -> Source:
 
 
 def _masks(data: bytes, header: int, bits: int, compression: int) -> tuple[int, ...] | None:
-    """The masks of red, green, blue and alpha, if the file has masks that count."""
+    """The masks of red, green, blue and alpha; None if the file has none that apply."""
     stored = data[_FILE_HEADER + _INFO_HEADER :]
     if compression == _RGB and bits == 32 and header >= _V4_HEADER and len(stored) >= 16:
         return _ARGB if any(stored[12:16]) else None

@@ -28,14 +28,14 @@ def open_gif(data: bytes, limits: ImageLimits) -> Source:
 
 
 def frame_of(image: GifImagePlugin.GifImageFile, frame: Box | None) -> Source:
-    """``image``, of which the first frame has the extent ``frame``."""
+    """``image`` as a `Source`; its first frame covers the box ``frame`` of the picture."""
     if frame is None or frame == (0, 0, *image.size):
         return Source(image)
     return Source(image, crop=frame, canvas=Canvas(*image.size, *frame[:2]))
 
 
 def check_head(data: bytes) -> None:
-    """Raises ``InvalidImageError`` if too much stands before the first frame."""
+    """Raises ``InvalidImageError`` if there are too many blocks before the first frame."""
     flags = data[_FLAGS : _FLAGS + 1] or b"\0"
     position = _HEADER + (3 << (flags[0] & 7) + 1 if flags[0] & 0x80 else 0)
     in_extension = False

@@ -74,7 +74,7 @@ def check_embedded(data: bytes) -> None:
 
 
 def _check_scans(data: bytes, head: _Head) -> int | None:
-    """Where the scans of a file without an end marker stop to be complete; None: it has one."""
+    """The result of `read_scans`, without the number of scans, which is checked."""
     end, scans = read_scans(data, head.end)
     most = MAX_SCANS if head.progressive else MAX_SEQUENTIAL_SCANS
     if scans > most:
@@ -83,7 +83,7 @@ def _check_scans(data: bytes, head: _Head) -> int | None:
 
 
 class _Head(NamedTuple):
-    """What stands before the first scan."""
+    """What comes before the first scan."""
 
     segments: bytes
     """Those that are needed, from the start of the file."""
@@ -132,7 +132,7 @@ def _read_head(data: bytes) -> _Head:
 
 
 def read_scans(data: bytes, position: int) -> tuple[int | None, int]:
-    """Where the scans stop to be complete (None: there is an end marker), and their number."""
+    """Where a file is cut (None: it has an end marker), and how many scans begin before."""
     scans = 0
     for _ in range(MAX_SEGMENTS):
         found = _MARKER.search(data, position)

@@ -223,7 +223,7 @@ def _inflate_profile(content: bytes) -> bytes | None:
 
 
 def _with_deep_key(data: bytes, key: tuple[int, ...]) -> Image.Image:
-    """A picture of 16 bits, decoded, whose transparent color is compared in all of them.
+    """Decode 16-bit samples, and compare them with the transparent color in all 16 bits.
 
     Pillow keeps the high bytes of the samples; with another byte order it keeps the low ones.
     """

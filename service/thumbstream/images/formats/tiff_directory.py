@@ -167,7 +167,7 @@ def _read_value(
 
 
 def check_directory(directory: Directory, limits: ImageLimits) -> None:
-    """Raises ``IngestError`` for what would cost more than the size of the picture says.
+    """Raises ``IngestError`` if decoding could cost more than a picture of this size should.
 
     Leaves the tags of either strips or tiles, with as many values as there are parts.
     """
