@@ -7,6 +7,7 @@ import io
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from random import Random
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 from fakes import STREAM_LENGTH, photo
 from PIL import Image
 from service_harness import (
+    UNKNOWN,
     Launch,
     Launched,
     Running,
@@ -308,7 +310,7 @@ def test_closed_connections_are_forgotten(server: Launched) -> None:
 
 def test_interrupted_uploads_do_no_harm(server: Launched) -> None:
     picture = photo(400, 300)
-    head = b"POST /compress HTTP/1.1\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+    head = b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
     for length in range(0, len(picture), max(1, len(picture) // 50)):
         with open_connection(server) as connection:
             connection.sendall(head % len(picture) + picture[:length])
@@ -316,3 +318,88 @@ def test_interrupted_uploads_do_no_harm(server: Launched) -> None:
         last = head.replace(b" HTTP/1.1\r\n", b" HTTP/1.1\r\nConnection: close\r\n")
         connection.sendall(last % len(picture) + picture)
         assert b" 201 Created" in read_to_end(connection)
+
+
+# Bodies of real clients
+
+
+@pytest.mark.parametrize("boundary", ["*****", "-" * 30 + "7e9", "a'()+_,./:=?b", "{a}~|`^"])
+def test_boundaries_of_real_clients(http: httpx.Client, boundary: str) -> None:
+    body = (part(photo()) + b"--b--\r\n").replace(b"--b", b"--" + boundary.encode())
+    quoted = boundary if boundary == "*****" else f'"{boundary}"'
+    headers = {"Content-Type": f"multipart/form-data; boundary={quoted}"}
+    assert http.post("/compress", content=body, headers=headers).status_code in (200, 201)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        part(
+            photo(), b'Content-Disposition: form-data; name="file"\r\nContent-Type: image/png\r\n'
+        ),
+        part(photo(), b"content-disposition: form-data; name=file; filename*=UTF-8''a.png\r\n"),
+        b"This is a message in several parts.\r\n" + part(photo()),
+        part(b"", b'Content-Disposition: form-data; name="empty"\r\n') + part(photo()),
+        part(photo()) + part(b"x", b'Content-Disposition: form-data; name="later"\r\n'),
+        part(photo() + b"\0" * 70_000, b'Content-Disposition: form-data; name="file"\r\n'),
+    ],
+    ids=["no-file-name", "extended-file-name", "preamble", "empty-field", "later-field", "large"],
+)
+def test_forms_of_real_clients(http: httpx.Client, body: bytes) -> None:
+    body += b"--b--\r\nan epilogue"
+    assert http.post("/compress", content=body, headers=FORM).status_code in (200, 201)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"--b", b"--b\r\n", part(b"x"), part(photo()) * 2 + b"--b--", b"--c--", b"--b--\r\n"],
+)
+def test_incomplete_forms_are_rejected(http: httpx.Client, body: bytes) -> None:
+    assert_problem(http.post("/compress", content=body, headers=FORM), 400, "bad_request")
+
+
+@pytest.mark.parametrize("path", ["/compress", "/decode", "/budget"])
+def test_encoded_bodies_are_rejected(http: httpx.Client, path: str) -> None:
+    answer = http.post(path, content=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
+    assert "'gzip'" in assert_problem(answer, 415, "unsupported_media_type")["detail"]
+    assert answer.headers["accept-encoding"] == "identity"
+    answer = http.post(path, content=photo(), headers={"Content-Encoding": "identity"})
+    assert answer.json().get("code") != "unsupported_media_type" if path != "/decode" else True
+
+
+@pytest.mark.parametrize("path", ["/decode", "/budget"])
+def test_forms_are_rejected_where_a_raw_body_is_expected(http: httpx.Client, path: str) -> None:
+    answer = http.post(path, content=part(b"x") + b"--b--\r\n", headers=FORM)
+    assert_problem(answer, 415, "unsupported_media_type")
+
+
+def test_slow_bodies_starve_neither_other_routes_nor_other_clients(launch: Launch) -> None:
+    server = launch(THUMBSTREAM_FORWARDED_ALLOW_IPS="*")
+    head = "POST {} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {}\r\nContent-Length: 6000\r\n\r\nx"
+    paths = ("/decode", "/budget", "/compress")
+
+    stored = httpx.post(f"{server.url}/compress", content=photo()).json()
+    stream = httpx.get(f"{server.url}{stored['url']}").content
+
+    def statuses(address: str) -> list[int]:
+        headers = {"X-Forwarded-For": address}
+        with httpx.Client(base_url=server.url, timeout=30, headers=headers) as client:
+            return [
+                client.post("/decode", content=stream).status_code,
+                client.post("/budget", json={"ids": [UNKNOWN], "total_bytes": 9}).status_code,
+                client.post("/compress", content=photo()).status_code,
+            ]
+
+    with ExitStack() as stack:
+
+        def flood(path: str, address: str, count: int) -> None:
+            for _ in range(count):
+                connection = stack.enter_context(open_connection(server))
+                connection.sendall(head.format(path, address).encode())
+
+        for path in paths:
+            flood(path, "192.0.2.1", 32)
+        assert statuses("192.0.2.2") == [200, 200, 200]  # another client has its half
+        assert statuses("192.0.2.1") == [429, 429, 429]
+        flood("/decode", "192.0.2.3", 16)
+        assert statuses("192.0.2.2") == [429, 200, 200]  # all slots of that route are in use

@@ -124,7 +124,28 @@ async def test_model_that_is_not_enabled_still_decodes(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["scale=0", "scale=17", "scale=x", "format=gif", "bytes=0", "bytes=x"]
+    "query",
+    [
+        "scale=0",
+        "scale=17",
+        "scale=x",
+        "scale=+2",
+        "scale=02",
+        "scale=2.0",
+        "scale=%202",
+        "format=gif",
+        "bytes=0",
+        "bytes=x",
+        "bytes=+9",
+        "bytes=09",
+        "bytes=9.0",
+        "bytes=1_0",
+        "bytes=9%20",
+        "bytes=%EF%BC%99",
+        "bytes=9&bytes=9",
+        "scale=2&scale=3",
+        "byte=9",
+    ],
 )
 async def test_decode_rejects_invalid_parameters(
     stored: tuple[Running, str, bytes], query: str

@@ -417,3 +417,15 @@ def test_response_cache_of_zero_bytes_is_disabled() -> None:
     cache = ResponseCache(0)
     cache.put("/a", b"", cached(b"a"))
     assert not found(cache, "/a")
+
+
+async def test_cache_buster_is_ignored(running: Running) -> None:
+    key = (await running.upload())["id"]
+    for path in (f"/thumb/{key}?bytes=32", f"/t/{key}/32?", f"/thumbs?ids={key}:32"):
+        plain = await running.http.get(path)
+        for value in ("1", "", "a%20b"):
+            busted = await running.http.get(f"{path}&_={value}")
+            assert busted.status_code == 200
+            assert busted.content == plain.content
+            assert busted.headers["etag"] == plain.headers["etag"]
+    assert (await running.http.get(f"/thumb/{key}?w=1")).status_code == 400

@@ -328,7 +328,14 @@ async def test_errors_of_the_hot_path_have_the_request_id(
 
 async def test_cacheable_responses_have_no_request_id(running: Running) -> None:
     key = (await running.upload())["id"]
-    for path, status in ((f"/thumb/{key}", 200), (f"/thumb/{UNKNOWN}", 404)):
+    for path, status in (
+        (f"/thumb/{key}", 200),
+        (f"/thumb/{UNKNOWN}", 404),
+        (f"/decode/{key}", 200),
+        (f"/decode/{key}?scale=2&format=png&_=1", 200),
+        ("/models", 200),
+        ("/", 200),
+    ):
         answer = await running.http.get(path, headers={"X-Request-ID": "find-me"})
         assert answer.status_code == status
         assert "x-request-id" not in answer.headers

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbstream.http.request_headers import matches_any, parse_range, preferred_format
+from thumbstream.http.request_headers import (
+    accepts_gzip,
+    matches_any,
+    parse_range,
+    preferred_format,
+)
 
 WHOLE = None
 
@@ -95,3 +102,13 @@ def test_if_none_match(field: str, matches: bool) -> None:
 )
 def test_accept_field_selects_the_format(accept: str, form: str) -> None:
     assert preferred_format(accept) == form
+
+
+@pytest.mark.parametrize("accept", ["," * 32_000, "image/webp," * 3000, "a/b;q=0.5," * 3000])
+def test_long_fields_cost_little(accept: str) -> None:
+    started = time.process_time()
+    for _ in range(100):
+        preferred_format(accept)
+        matches_any(accept, '"etag"')
+        accepts_gzip(accept)
+    assert time.process_time() - started < 0.5  # 5 ms for each; one took 66 ms

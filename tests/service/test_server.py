@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -120,6 +121,8 @@ def test_client_disconnect_removes_job_from_queue(launch: Launch, tmp_path: Path
         with socket.create_connection(("127.0.0.1", server.port)) as leaving:
             leaving.sendall(head.encode() + picture)
             wait_for_metric(http, "thumbstream_jobs_waiting 1.0")
+            # A reset: after a plain close the client might still read.
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         wait_for_metric(http, "thumbstream_jobs_waiting 0.0")
         assert not first.done()
         gate.touch()

@@ -193,6 +193,14 @@ class RequestGuard:
             raise unauthorized
 
 
+def client_name(scope: Scope) -> str:
+    """The client of a request (ASGI): its token, or else the network of its address."""
+    token = scope.get(TOKEN)
+    if token:
+        return f"token:{token}"
+    return f"address:{_network((scope.get('client') or ('',))[0])}"
+
+
 def _named(position: int, token: str) -> tuple[str, str]:
     match = _NAMED.fullmatch(token)
     return (match[1], match[2]) if match else (f"token-{position}", token)

@@ -1,8 +1,10 @@
 """Limits of connections: how much a client may send before a request runs, and how slowly.
 
 uvicorn's HTTP/1.1 protocol with the limits that it lacks: length and number of header fields,
-length of the URL, time for the header fields to arrive, time for a response to be taken, pipelined
-requests, and connections. Where HTTP has an error for it, the client gets it as
+length of the URL, trailers of a chunked body, time for the header fields to arrive, time for a
+response to be taken, pipelined requests, and connections. Trailers are read and dropped: they never
+become header fields. A client that ends its side after a request (a half-closed connection) gets
+the response. Where HTTP has an error for it, the client gets it as
 ``application/problem+json``; then the connection closes. Each idle connection takes a place, and
 the one that has been idle longest is closed for a new one: a flood of idle or slow clients never
 locks out the others, or /healthz.
@@ -11,8 +13,10 @@ locks out the others, or /healthz.
 release promises to preserve. So pyproject.toml has an exact upper bound on uvicorn; before you
 raise it, read uvicorn/protocols/http/httptools_impl.py for changes in:
 
-- the callbacks of httptools that it overrides: ``on_message_begin``, ``on_headers_complete``;
-- methods: ``connection_made``, ``connection_lost``, ``data_received``, ``on_response_complete``,
+- the callbacks of httptools that it overrides: ``on_message_begin``, ``on_header``,
+  ``on_headers_complete``, ``on_body``;
+- methods: ``connection_made``, ``connection_lost``, ``data_received``, ``eof_received``,
+  ``on_response_complete``,
   ``pause_writing``, ``resume_writing``, ``timeout_keep_alive_handler``, ``_start_asgi_task``,
   ``_unset_keepalive_if_required``;
 - attributes: ``parser``, ``url``, ``headers``, ``scope``, ``cycle``, ``pipeline``, ``connections``,
@@ -25,6 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -58,6 +63,12 @@ DRAIN_BYTES = 4 * 1024 * 1024
 
 MIN_SEND_BYTES = 16 * 1024
 """Bytes of a long response that a client must take in each `ConnectionLimits.send_timeout`."""
+
+MAX_FRAMING_BYTES = 8192
+"""Bytes of a chunked body between two pieces of its data, or after the last: trailers."""
+
+_HOST = re.compile(rb"[^\x00-\x20\x7f-\xff,/?#@]*")
+"""A value of Host; empty is valid (RFC 9112, 3.2)."""
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -106,6 +117,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _head_bytes = 0  # of the head so far, without the data in which it began
     _data_bytes = 0  # length of the data that is being read
     _dropped_bytes = 0  # input after the end
+    _framing_bytes = 0  # of a body since its last piece of data
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
     _unsent_bytes = 0  # when the send timer started
@@ -154,6 +166,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._send_and_close(reason)
         else:
             self._check_head()
+            self._check_framing()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection open for the responses to complete requests."""
+        if self._is_idle() or self.cycle.more_body:
+            return False
+        self.cycle.keep_alive = False  # it is the last one
+        return True
 
     def _check_head(self) -> None:
         if self._in_head:
@@ -174,6 +194,26 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._in_head = self._new_head = True
         self._head_bytes = 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header field; drop a trailer."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Pass on a piece of the body."""
+        self._framing_bytes = -self._data_bytes  # what arrived with it does not count
+        super().on_body(body)
+
+    def _check_framing(self) -> None:
+        # The parser holds a trailer until it is complete, so its length is bounded here.
+        if self._in_head or self._is_idle() or not self.cycle.more_body:
+            return
+        self._framing_bytes += self._data_bytes
+        if self._framing_bytes > MAX_FRAMING_BYTES:
+            self._send_and_close(
+                HeadersTooLargeError(f"trailers have more than {MAX_FRAMING_BYTES} bytes")
+            )
+
     def on_headers_complete(self) -> None:
         """Check the head against the limits, then start the request."""
         self._in_head = False
@@ -190,12 +230,21 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             length = sum(len(name) + len(value) for name, value in self.headers)
             if length > limits.header_bytes:
                 raise self._headers_too_large()
+        self._check_host()
         if len(self.pipeline) >= MAX_PIPELINED:
             raise BusyError(f"too many pipelined requests (max {MAX_PIPELINED})")
         self.idle_connections.pop(self, None)
+        self._framing_bytes = -self._data_bytes
         super().on_headers_complete()
         if self.scope["method"] not in _WITHOUT_BODY:
             self.cycle.transport = _DrainingTransport(self)  # type: ignore[assignment]
+
+    def _check_host(self) -> None:
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise BadRequestError(f"expected one Host field, got {len(hosts)}")
+        if hosts and _HOST.fullmatch(hosts[0]) is None:
+            raise BadRequestError("the Host field is malformed")
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._responding = cycle

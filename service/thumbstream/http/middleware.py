@@ -191,17 +191,17 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        await self._send_with(message, [(HEADER, request_id(self.scope).encode())])
+        await self._send_with(message, {HEADER.decode(): request_id(self.scope)})
 
     async def send_error(self, message: Message) -> None:
-        await self._send_with(message, [])  # an error has its id already
+        await self._send_with(message, {})  # an error has its id already
 
-    async def _send_with(self, message: Message, fields: list[Header]) -> None:
+    async def _send_with(self, message: Message, fields: dict[str, str]) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ()), *fields]
+            headers = list(message.get("headers", ()))
             if not _is_cacheable(headers):  # or a cache would pass them on to other clients
-                headers += encode_headers(self.scope.get(RATE_LIMIT_HEADERS, {}))
+                headers += encode_headers({**fields, **self.scope.get(RATE_LIMIT_HEADERS, {})})
             if self._unread:
                 # The rest of the body is not read, so the connection cannot be reused.
                 headers.append((b"connection", b"close"))

@@ -33,10 +33,16 @@ SIGNATURE_PARAMETERS = frozenset({"exp", "sig"})
 """Known on every path of streams, also where reads are not signed: so signing can be switched off
 while signed URLs are in use."""
 
+CACHE_BUSTER = "_"
+"""A parameter that is ignored everywhere, with any value: another URL for caches."""
+
+IGNORED_PARAMETERS = SIGNATURE_PARAMETERS | {CACHE_BUSTER}
+
 CACHED_QUERY_CHARACTERS = 32
 """A page uses few different queries of up to this length: their results are cached."""
 
-_COUNT = re.compile(r"[1-9][0-9]{0,5}")
+COUNT = re.compile(r"[1-9][0-9]{0,5}")
+"""No sign, no zero in front: every number has one spelling."""
 _DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
 """No sign, no exponent: every number has few spellings, and caches distinguish spellings."""
 
@@ -92,7 +98,7 @@ def parse_batch_query(query: bytes) -> BatchQuery:
         key, colon, count = entry.partition(":")
         if not is_id(key):
             raise BadRequestError(f"ids: expected 22 base64url characters, got {key[:64]!r}")
-        if colon and _COUNT.fullmatch(count) is None:
+        if colon and COUNT.fullmatch(count) is None:
             raise BadRequestError(
                 f"ids: expected an integer from 1 to {MAX_BYTES} after {key}:, got {count[:16]!r}"
             )
@@ -104,13 +110,13 @@ def parse_batch_query(query: bytes) -> BatchQuery:
 
 
 def check_no_query(query: bytes) -> None:
-    """Raises `BadRequestError` for a query of anything but a signature."""
+    """Raises `BadRequestError` for a query of anything but `IGNORED_PARAMETERS`."""
     _parse(query, frozenset())
 
 
 def check_parameters(names: Set[str], known: Set[str]) -> None:
     """Raises `BadRequestError` for a parameter that is not ``known``."""
-    for name in sorted(names - known - SIGNATURE_PARAMETERS):
+    for name in sorted(names - known - IGNORED_PARAMETERS):
         expected = f"expected one of {', '.join(sorted(known))}" if known else "expected none"
         raise BadRequestError(f"unknown parameter {name[:64]!r}: {expected}")
 
@@ -133,7 +139,7 @@ def _prefix_query(parameters: Parameters) -> PrefixQuery:
 
 def _byte_count(parameters: Parameters) -> int:
     values = parameters["bytes"]
-    if len(values) > 1 or _COUNT.fullmatch(values[0]) is None:
+    if len(values) > 1 or COUNT.fullmatch(values[0]) is None:
         raise BadRequestError(f"bytes: expected one integer from 1 to {MAX_BYTES}")
     return int(values[0])
 

@@ -8,6 +8,12 @@ from typing import NamedTuple
 from thumbstream.images.write import MEDIA_TYPES, PictureFormat
 
 _ONE_RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
+MAX_LISTED = 64
+"""Members of a list that are compared; what follows them is ignored."""
+
+MAX_ACCEPT_BYTES = 2048
+"""A longer Accept field is ignored: no client needs one."""
+
 _ZERO_QUALITY = re.compile(r"q\s*=\s*0(\.0*)?\s*$")
 
 
@@ -41,7 +47,7 @@ def matches_any(field: str, etag: str) -> bool:
     if field.strip() == "*":
         return True
     opaque = etag.removeprefix("W/")
-    return any(given.strip().removeprefix("W/") == opaque for given in field.split(","))
+    return any(given.strip().removeprefix("W/") == opaque for given in field.split(",", MAX_LISTED))
 
 
 def preferred_format(accept: str) -> PictureFormat:
@@ -50,7 +56,8 @@ def preferred_format(accept: str) -> PictureFormat:
     Ties go to the format with the most specific range, then to the first of the table (PNG). A
     client that accepts none of them gets PNG too: a picture is more useful to it than an error.
     """
-    weights = {form: _weight(accept, MEDIA_TYPES[form].partition(";")[0]) for form in PictureFormat}
+    ranges = _accepted_ranges(accept) if len(accept) <= MAX_ACCEPT_BYTES else {}
+    weights = {form: _weight(ranges, MEDIA_TYPES[form].partition(";")[0]) for form in PictureFormat}
     return max(weights, key=weights.__getitem__)
 
 
@@ -58,21 +65,30 @@ def accepts_gzip(field: str) -> bool:
     """Whether an Accept-Encoding field permits gzip (12.5.3)."""
     allowed = {
         name.strip(): _ZERO_QUALITY.search(parameters) is None
-        for name, _, parameters in (item.partition(";") for item in field.lower().split(","))
+        for name, _, parameters in (
+            item.partition(";") for item in field.lower().split(",", MAX_LISTED)
+        )
     }
     return allowed.get("gzip", allowed.get("*", False))
 
 
-def _weight(accept: str, media_type: str) -> tuple[float, int]:
-    """Quality of a type, and how specific the range is that sets it; (0, 0) without one."""
-    main = media_type.partition("/")[0]
-    covering = {media_type: 3, f"{main}/*": 2, "*/*": 1}
-    specificity, quality = 0, 0.0
+def _accepted_ranges(accept: str) -> dict[str, float]:
+    """Quality by media range; of a range that is listed twice, the first counts."""
+    ranges: dict[str, float] = {}
     for item in accept.lower().split(","):
         name, *parameters = (part.strip() for part in item.split(";"))
-        if covering.get(name, 0) > specificity:
-            specificity, quality = covering[name], _quality(parameters)
-    return (quality, specificity) if quality else (0.0, 0)
+        if name not in ranges:
+            ranges[name] = _quality(parameters)
+    return ranges
+
+
+def _weight(ranges: dict[str, float], media_type: str) -> tuple[float, int]:
+    """Quality of a type, and how specific the range is that sets it; (0, 0) without one."""
+    main = media_type.partition("/")[0]
+    for specificity, name in ((3, media_type), (2, f"{main}/*"), (1, "*/*")):
+        if name in ranges:
+            return (ranges[name], specificity) if ranges[name] else (0.0, 0)
+    return (0.0, 0)
 
 
 def _quality(parameters: list[str]) -> float:

@@ -155,7 +155,11 @@ def known_parameters(*names: str) -> Guard:
     known = frozenset(names)
 
     async def check(request: Request) -> None:
-        check_parameters(request.query_params.keys(), known)
+        names = [name for name, _ in request.query_params.multi_items()]
+        check_parameters(set(names), known)
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise BadRequestError(f"{repeated[:64]}: expected one value")
 
     return check
 

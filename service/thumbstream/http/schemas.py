@@ -12,8 +12,8 @@ from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_MULTI
 from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.encoding import INLINE_PREFIX_BYTES
 from thumbstream.http.openapi import EXAMPLE_ID
-from thumbstream.http.query import MAX_BYTES, PREFIX_SIZES
-from thumbstream.http.uploads import FORM_FIELDS
+from thumbstream.http.query import COUNT, MAX_BYTES, PREFIX_SIZES
+from thumbstream.http.uploads import FORM_PARTS
 from thumbstream.ids import ID_PATTERN
 from thumbstream.images import Alpha
 from thumbstream.images.write import PictureFormat
@@ -30,8 +30,19 @@ TARGET_PATTERN = (
 )
 """Documentation only: `Target.parse` validates."""
 
+
+def _plain_digits(value: object) -> object:
+    # Pydantic would read "+8", " 8", "08" and "8.0" as well.
+    if isinstance(value, str) and COUNT.fullmatch(value) is None:
+        raise ValueError("expected an integer of plain digits")
+    return value
+
+
+_PlainDigits = BeforeValidator(_plain_digits)
+
 Size = Annotated[
     int | None,
+    _PlainDigits,
     Query(
         ge=MIN_LONG_SIDE,
         le=MAX_LONG_SIDE,
@@ -40,7 +51,7 @@ Size = Annotated[
     ),
 ]
 MaxBytes = Annotated[
-    int | None, Query(ge=1, le=MAX_BYTES, description="Limit of the stream's length.")
+    int | None, _PlainDigits, Query(ge=1, le=MAX_BYTES, description="Limit of the stream's length.")
 ]
 Model = Annotated[
     str | None, Query(min_length=1, max_length=64, description="A model of GET /models.")
@@ -64,14 +75,18 @@ Target = Annotated[
     ),
 ]
 Bytes = Annotated[
-    int, Query(alias="bytes", ge=1, le=MAX_BYTES, description="Decode only the first bytes.")
+    int,
+    _PlainDigits,
+    Query(alias="bytes", ge=1, le=MAX_BYTES, description="Decode only the first bytes."),
 ]
 Format = Annotated[
     PictureFormat | None,
     Query(alias="format", description="Default: by the Accept field, else PNG."),
 ]
 Scale = Annotated[
-    int, Query(ge=1, le=MAX_SCALE, description="Factor by which the sides are enlarged.")
+    int,
+    _PlainDigits,
+    Query(ge=1, le=MAX_SCALE, description="Factor by which the sides are enlarged."),
 ]
 Id = Annotated[
     str,
@@ -303,7 +318,7 @@ PICTURE_BODY = {
                     "type": "object",
                     "required": ["file"],
                     "properties": {"file": _BINARY["schema"]},
-                    "maxProperties": 1 + FORM_FIELDS,
+                    "maxProperties": FORM_PARTS - 1,
                 }
             },
         },

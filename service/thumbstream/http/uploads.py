@@ -1,24 +1,26 @@
 """Request bodies within limits, and clients that disconnect while they wait.
 
 The limit holds while the body arrives: a Content-Length above it is rejected before a byte is read,
-and a chunked body at the first byte above it. At most ``max_concurrent`` bodies are in memory at a
-time, so memory is bounded by their product.
+and a chunked body at the first byte above it. At most ``max_concurrent`` pictures arrive at a time,
+so memory is bounded by their product. Small bodies (streams, budgets) have slots of their own on
+each route, and one client has at most half of the slots of a route: slow bodies starve neither
+another route nor other clients.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections import Counter
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
+from thumbstream.http.auth import client_name
 from thumbstream.http.errors import (
     BadRequestError,
     BodyTooLargeError,
@@ -26,20 +28,53 @@ from thumbstream.http.errors import (
     UnsupportedMediaTypeError,
     UploadTimeoutError,
 )
-from thumbstream.workers import Slots
+from thumbstream.workers import OverloadedError
 
 T = TypeVar("T")
 
 FORM_OVERHEAD = 64 * 1024
 """Bytes that boundaries, part headers and small fields of a form may add to the picture."""
 FORM_FIELD = "file"
-FORM_FIELDS = 8
+FORM_PARTS = 10
+"""More parts than a form may have: the file and 8 other fields."""
+PART_HEAD_BYTES = 4096
+PREAMBLE_BYTES = 4096
 FORM_TYPE = "multipart/form-data"
 RAW_TYPES = ("image/", "application/octet-stream")
-_BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=? -]{1,70}", re.ASCII)
-"""Of a form (RFC 2046, 5.1.1)."""
+_BOUNDARY = re.compile(r"[ !#-\[\]-~]{0,69}[!#-\[\]-~]", re.ASCII)
+"""Of a form: RFC 2046, 5.1.1, and other printable characters that clients use, such as ``*``."""
+
+MAX_TYPE_BYTES = 512
+"""Of a Content-Type."""
+
+SMALL_BODY_SECONDS = 10.0
+"""Time for a stream or a budget to arrive: at most 64 KiB."""
 
 ACCEPTED = "image/*, application/octet-stream, multipart/form-data"
+
+
+class BodySlots:
+    """Bodies of one route that may arrive at a time, by client."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._client_limit = max(1, limit // 2)
+        self._used: Counter[str] = Counter()
+
+    @contextmanager
+    def slot(self, client: str) -> Iterator[None]:
+        """Holds a slot. Raises `OverloadedError`: none is free, or this client has its share."""
+        if self._used.total() >= self._limit:
+            raise OverloadedError(f"too many bodies at once ({self._limit})")
+        if self._used[client] >= self._client_limit:
+            raise OverloadedError(f"too many bodies of one client ({self._client_limit})")
+        self._used[client] += 1
+        try:
+            yield
+        finally:
+            self._used[client] -= 1
+            if not self._used[client]:
+                del self._used[client]
 
 
 class UploadReader:
@@ -47,7 +82,8 @@ class UploadReader:
 
     def __init__(self, *, max_bytes: int, max_concurrent: int, timeout: float) -> None:
         self._max_bytes = max_bytes
-        self._slots = Slots(max_concurrent)
+        self._max_concurrent = max_concurrent
+        self._slots: dict[str, BodySlots] = {}  # by path: of a few routes
         self._timeout = timeout
 
     async def read_picture(self, request: Request) -> bytes:
@@ -56,35 +92,59 @@ class UploadReader:
         Raises `UnsupportedMediaTypeError`, `BodyTooLargeError`, `UploadTimeoutError`,
         `BadRequestError`, `OverloadedError`, `ClientDisconnectedError`.
         """
-        media_type = request.headers.get("content-type", RAW_TYPES[-1]).lower()
-        if media_type.startswith(FORM_TYPE):
-            return await self._limit(lambda: _form_file(request, self._max_bytes))
-        if media_type.startswith(RAW_TYPES):
-            return await self._limit(lambda: _raw_body(request, self._max_bytes))
+        media_type = request.headers.get("content-type", RAW_TYPES[-1])
+        if media_type.lower().startswith(FORM_TYPE):
+            delimiter = _form_delimiter(media_type)
+            limit = self._max_bytes + FORM_OVERHEAD
+            form = await self._limit(request, limit, self._timeout)
+            picture = await asyncio.to_thread(read_form_file, form, delimiter)
+            if len(picture) > self._max_bytes:
+                raise BodyTooLargeError(f"the picture has more than {self._max_bytes} bytes")
+            return _not_empty(picture)
+        if media_type.lower().startswith(RAW_TYPES):
+            return await self._limit(request, self._max_bytes, self._timeout)
         raise UnsupportedMediaTypeError(
             f"expected a picture as one of {ACCEPTED}", headers={"Accept-Post": ACCEPTED}
         )
 
     async def read_raw(self, request: Request, max_bytes: int) -> bytes:
-        """The raw body, whatever its type. Raises what `read_picture` raises."""
-        return await self._limit(lambda: _raw_body(request, max_bytes))
+        """The raw body of any type but a form's. Raises what `read_picture` raises."""
+        if request.headers.get("content-type", "").lower().startswith("multipart/"):
+            raise UnsupportedMediaTypeError("expected a raw body, got a form")
+        return await self._limit(request, max_bytes, min(self._timeout, SMALL_BODY_SECONDS))
 
-    async def _limit(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
-        with self._slots:
+    async def _limit(self, request: Request, max_bytes: int, seconds: float) -> bytes:
+        _check_encoding(request)
+        path = request.scope["route"].path
+        slots = self._slots.setdefault(path, BodySlots(self._max_concurrent))
+        with slots.slot(client_name(request.scope)):
             try:
-                async with asyncio.timeout(self._timeout):
-                    body = await read()
+                async with asyncio.timeout(seconds):
+                    body = await _raw_body(request, max_bytes)
             except TimeoutError:
                 raise UploadTimeoutError(
-                    f"the body did not arrive in {self._timeout:g} seconds"
+                    f"the body did not arrive in {seconds:g} seconds"
                 ) from None
             except ClientDisconnect:
                 raise ClientDisconnectedError(
                     "the client disconnected while it sent the body"
                 ) from None
-        if not body:
-            raise BadRequestError("the body is empty")
-        return body
+        return _not_empty(body)
+
+
+def _not_empty(body: bytes) -> bytes:
+    if not body:
+        raise BadRequestError("the body is empty")
+    return body
+
+
+def _check_encoding(request: Request) -> None:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedMediaTypeError(
+            f"Content-Encoding {encoding[:64]!r} is not supported: send the body as it is",
+            headers={"Accept-Encoding": "identity"},
+        )
 
 
 async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
@@ -130,41 +190,56 @@ async def _raw_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _form_headers(content_type: str) -> Headers:
-    # The boundary only. The parser would decode fields by a charset as well, and Python has codecs
-    # that take quadratic time (punycode), here on the event loop. RFC 7578 knows no such parameter.
+def _form_delimiter(content_type: str) -> bytes:
+    """The line before each part: two hyphens and the boundary of a form's Content-Type.
+
+    The boundary only. RFC 7578 knows no charset, and Python has codecs that take quadratic time.
+    """
+    if len(content_type) > MAX_TYPE_BYTES:
+        raise BadRequestError("the form's Content-Type is too long")
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"").decode("latin-1")
     if not _BOUNDARY.fullmatch(boundary):
         raise BadRequestError("the form's Content-Type has no valid boundary")
-    return Headers({"content-type": f'{FORM_TYPE}; boundary="{boundary}"'})
+    return b"--" + boundary.encode()
 
 
-class _InMemoryParser(MultiPartParser):
-    # The limit is checked while the body arrives; a temporary file would only add a slow disk.
-    spool_max_size = sys.maxsize
+def read_form_file(form: bytes, delimiter: bytes) -> bytes:
+    """The content of the part called ``file`` of a form (RFC 2046, 5.1). `BadRequestError`.
+
+    A preamble before the first delimiter is ignored, and so are file names: some clients send none.
+    """
+    line = b"\r\n" + delimiter
+    first = 0 if form.startswith(delimiter) else form.find(line, 0, PREAMBLE_BYTES) + 2
+    if first == 1:
+        raise BadRequestError("the form cannot be read: it does not have its boundary")
+    start = first + len(delimiter)
+    file: bytes | None = None
+    for _ in range(FORM_PARTS):
+        if form.startswith(b"--", start):
+            break
+        head_end = form.find(b"\r\n\r\n", start, start + PART_HEAD_BYTES)
+        if head_end < 0:
+            raise BadRequestError("the form cannot be read: a part has no valid header fields")
+        end = form.find(line, head_end + 2)  # the empty line may belong to the delimiter
+        if end < 0:
+            raise BadRequestError("the form cannot be read: its end is missing")
+        if _part_name(form[start:head_end]) == FORM_FIELD:
+            if file is not None:
+                raise BadRequestError(f"the form has several fields called {FORM_FIELD!r}")
+            file = form[head_end + 4 : end]
+        start = end + len(line)
+    else:
+        raise BadRequestError(f"the form has {FORM_PARTS} parts or more")
+    if file is None:
+        raise BadRequestError(f"the form has no file in a field called {FORM_FIELD!r}")
+    return file
 
 
-async def _form_file(request: Request, limit: int) -> bytes:
-    chunks = _chunks(request, limit + FORM_OVERHEAD)
-    parser = _InMemoryParser(
-        _form_headers(request.headers["content-type"]),
-        chunks,
-        max_files=1,
-        max_fields=FORM_FIELDS,
-        max_part_size=FORM_OVERHEAD,
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise BadRequestError(f"the form cannot be read: {error.message}") from None
-    try:
-        file = form.get(FORM_FIELD)
-        if not isinstance(file, UploadFile):
-            raise BadRequestError(f"the form has no file in a field called {FORM_FIELD!r}")
-        picture = await file.read()
-    finally:
-        await form.close()
-    if len(picture) > limit:
-        raise BodyTooLargeError(f"the picture has more than {limit} bytes")
-    return picture
+def _part_name(head: bytes) -> str | None:
+    for field in head.split(b"\r\n"):
+        name, _, value = field.partition(b":")
+        if name.strip().lower() == b"content-disposition":
+            _, options = parse_options_header(value)
+            return options.get(b"name", b"").decode("latin-1")
+    return None
