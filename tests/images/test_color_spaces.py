@@ -5,6 +5,7 @@ The expected values are what Chromium draws; `compare_chromium` compares many mo
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -79,16 +80,12 @@ def test_cicp_of_avif(centres: Centers, near: Near, primaries: int, transfer: in
 
 
 @pytest.mark.parametrize(("gamma", "chromaticities"), GAMMA)
-def test_gamma_of_png(
-    centres: Centers, near: Near, gamma: float, chromaticities: bytes, tmp_path: object
-) -> None:
+def test_gamma_of_png(centres: Centers, near: Near, gamma: float, chromaticities: bytes) -> None:
     data = files.png(QUARTERS, 8, 2, files.gama(gamma), chromaticities)
     assert near(centres(thumbnail(data, 32).pixels), GAMMA[gamma, chromaticities], 2)
 
 
 def test_gamma_of_an_opened_png(centres: Centers, near: Near) -> None:
-    import io
-
     data = files.png(QUARTERS, 8, 2, files.gama(1.0))
     with Image.open(io.BytesIO(data)) as image:
         assert near(centres(reduce_to_grid(image, 32).pixels), LINEAR, 2)

@@ -51,8 +51,15 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "depth", "key"), KEYS)
-@pytest.mark.parametrize("loaded", [None, False, True])
+@pytest.mark.parametrize(
+    ("kind", "depth", "key", "loaded"),
+    [
+        (*case, loaded)
+        for case in KEYS
+        for loaded in (None, False, True)
+        if not (loaded and case[1] == 4)  # once decoded, nothing says that it had 4 bits
+    ],
+)
 def test_transparent_color(
     kind: int, depth: int, key: int | tuple[int, ...], loaded: bool | None
 ) -> None:
@@ -61,8 +68,6 @@ def test_transparent_color(
     samples[:, :48] = key
     chunk = files.chunk(b"tRNS", np.atleast_1d(key).astype(">u2").tobytes())
     data = files.png(samples, depth, kind, chunk)
-    if loaded and depth == 4:
-        return  # nothing says any more that it had 4 bits
     if loaded is None:
         pixels = thumbnail(data, 32, alpha=True).pixels
     else:

@@ -198,8 +198,6 @@ PIXEL = {"rgb": [0, 1, 2], "rgba": [0, 1, 2, 3], "grey": [0], "grey-alpha": [0, 
 def test_planes_and_every_kind_of_alpha(
     kind: str, extra: int, compression: int, order: str, bits: int, form: int, near: Near
 ) -> None:
-    if bits == 4 and kind == "grey-alpha":
-        bits = 8
     top = 1 if form == 3 else 2**bits - 1
     channels = PIXEL[kind]
     pixel = np.array([220, 30, 60, 128])[channels] / 255
@@ -262,14 +260,11 @@ def test_color_map_of_8_and_16_bits(bits: int, scale: int, order: str) -> None:
     assert pixels[12, 24].tolist() == [10, 200, 250]
 
 
-@pytest.mark.parametrize("white_is_zero", [False, True])
-@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize(("bits", "white_is_zero"), [(12, False), (16, False), (16, True)])
 def test_opened_by_pillow(bits: int, white_is_zero: bool) -> None:
     samples = np.rint(HALVES * (2**bits - 1))
     stored = 2**bits - 1 - samples if white_is_zero else samples
     data = grey(stored, bits, white_is_zero=white_is_zero)
-    if bits == 12 and white_is_zero:
-        return  # Pillow has no mode for it
     with Image.open(io.BytesIO(data)) as image:
         pixels = reduce_to_grid(image, 32).pixels
     assert np.array_equal(pixels, thumbnail(data, 32).pixels)
