@@ -84,7 +84,7 @@ def seeds() -> Iterator[tuple[str, bytes]]:
         "thumb": f'GET /thumb/{KEY}?bytes=32\nRange: bytes=8-\nIf-Range: "{KEY}.32"\n\n',
         "thumb-head": f'HEAD /thumb/{KEY}?ssim=0.5\nIf-None-Match: "x", W/"{KEY}.100"\n\n',
         "thumb-psnr": f"GET /thumb/{DAMAGED}?psnr=20.5&bytes=2\nIf-None-Match: *\n\n",
-        "tier": f"GET /t/{KEY}/64\nRange: bytes=-9\n\n",
+        "thumb-path": f"GET /t/{KEY}/64\nRange: bytes=-9\n\n",
         "batch": f"GET /thumbs?ids={KEY}:7,{DAMAGED}&bytes=9\n\n",
         "batch-json": f"GET /thumbs.json?ids={KEY},{KEY}&ssim=0.9\n\n",
         "options": f"OPTIONS /thumb/{KEY}\nOrigin: http://a.example\n\n",
