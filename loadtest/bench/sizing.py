@@ -93,18 +93,18 @@ def text(report: dict[str, Any]) -> str:
         ),
         ("processor time of a read of 64 bytes", f"{1e6 * service['read_cpu_seconds']:,.0f} us"),
         ("bytes on the wire of such a read", f"{service['read_wire_bytes']:,}"),
-        ("memory of a process, started", f"{service['memory_started'] / 1e6:,.0f} MB"),
+        ("memory of a process, at startup", f"{service['memory_started'] / 1e6:,.0f} MB"),
         ("the same, after the uploads", f"{service['memory_loaded'] / 1e6:,.0f} MB"),
     ]
     cpu = price["vcpu_hour"] / 3600
     costs = [
-        *((f"make, {kind}", MILLION * seconds * cpu) for kind, seconds in upload.items()),
+        *((f"encode, {kind}", MILLION * seconds * cpu) for kind, seconds in upload.items()),
         (
-            "keep for a month in SQLite",
+            "store for a month in SQLite",
             MILLION * stores["sqlite"] / GB * price["gb_month_disk"],
         ),
         (
-            "keep for a month in Redis",
+            "store for a month in Redis",
             MILLION
             / GB
             * (

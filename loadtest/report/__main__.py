@@ -1,13 +1,13 @@
 """The report of everything measured: docs/performance.md and its plots, from the JSON of the runs.
 
     python -m loadtest.report                    write them
-    python -m loadtest.report --check            status 1 when they are not what the JSON gives
-    python -m loadtest.report --html report.html the same as one page that needs no other file
+    python -m loadtest.report --check            status 1 if they differ from what the JSON gives
+    python -m loadtest.report --html report.html the same as one self-contained page
 
-Documents hold blocks, ``<!-- NAME:begin -->`` to ``<!-- NAME:end -->`` (``report_tables.BLOCKS``);
-what is between is written, the prose around them is not touched. Any page of the documentation may
-have such a block, so that a figure quoted there cannot grow old. Results that are missing leave a
-line that says how to get them.
+Documents have blocks from ``<!-- NAME:begin -->`` to ``<!-- NAME:end -->`` (`tables.BLOCKS`). Their
+content is generated; the prose around them is not changed. Any page of the documentation may have
+such a block, so figures quoted there stay current. A block without results names the command that
+measures them.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def read(folder: Path) -> Results:
-    """Every JSON file of a folder."""
+    """Every JSON file of a folder, by its name."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
 def filled(document: str, results: Results) -> str:
-    """A document with its blocks written anew."""
+    """The document with all blocks regenerated."""
 
     def block(found: re.Match[str]) -> str:
         name = found[1]
@@ -78,7 +78,7 @@ def filled(document: str, results: Results) -> str:
 
 
 def html(root: Path, results: Results) -> str:
-    """The page of the report in one piece."""
+    """The report as one self-contained page."""
     drawn = {plot.name: plot.svg() for plot in plots(results)}
 
     def embedded(found: re.Match[str]) -> str:
@@ -135,10 +135,10 @@ def _unknown(folder: Path, made: list[Plot]) -> list[Path]:
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m loadtest.report", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--check", action="store_true", help="write nothing, tell what is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing, list what is stale")
     parser.add_argument("--html", type=Path, help="write this page, and nothing else")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="a folder of JSON files")
-    parser.add_argument("--root", type=Path, default=ROOT, help="of the README and docs/")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of JSON files")
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder of README.md and docs/")
     return parser
 
 

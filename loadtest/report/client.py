@@ -20,7 +20,7 @@ TARGETS: dict[str, float] = {
     "longest task of the page": 50,
     "layout shift of the gallery": 0,
 }
-"""The most that is good enough: bytes, then milliseconds, and last a sum of layout shifts."""
+"""Upper limits: bytes, then milliseconds, and last a sum of layout shifts."""
 
 ROWS = (
     ("code, gzipped, KB", "bytes", "code"),
@@ -36,7 +36,7 @@ Report = dict[str, Any]
 
 
 def judged(report: Report) -> dict[str, dict[str, Any]]:
-    """Of every target what was measured, the most that is good enough, and whether it is met."""
+    """By target: the measured value, the limit, and whether it is met."""
     sizes, times = report["bytes"], report["milliseconds"]
     measured = (
         sizes[WASM]["code"],
@@ -55,7 +55,7 @@ def judged(report: Report) -> dict[str, dict[str, Any]]:
 
 
 def table(report: Report) -> str:
-    """The contenders' figures in Markdown; in brackets the ratio to thumbstream in WebAssembly."""
+    """The contenders' figures in Markdown, with the ratio to thumbstream in WebAssembly."""
     names = list(report["milliseconds"])
     lines = [_row(["", *names]), _row(["---", *["---:"] * len(names)])]
     for title, part, key in ROWS:
@@ -67,7 +67,7 @@ def table(report: Report) -> str:
 
 
 def targets(report: Report) -> str:
-    """Line by line: what was measured, the target, whether it is met."""
+    """One line per target: measured value, limit, and whether it is met."""
     return "\n".join(
         f"{name:38} {target['measured']:9} of at most {target['most']:6}: "
         f"{'met' if target['met'] else 'MISSED'}"

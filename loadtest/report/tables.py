@@ -1,7 +1,7 @@
 """Results as Markdown: one function for each block of the report.
 
-Everything comes from the JSON of a run, also the sentences that hold a figure; what needs judgement
-is written by hand around the blocks.
+Everything comes from the JSON of a run, including the sentences with figures. Interpretation is
+written by hand around the blocks.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from loadtest.report import client as client_report
 from loadtest.report.goals import Goal, Report, Results, goals, number
 
 PLOTS = "performance"
-"""The folder of plots beside the document that shows them."""
+"""The folder of plots next to the document that shows them."""
 ENVIRONMENT = {
     "cpus": "{} processors",
     "machine": "{}",
     "python": "Python {}",
-    "load": "a load of {} by others when it began",
+    "load": "a load average of {} at the start",
     "scale": "scale {}",
     "load_generator": "load from {}",
     "connections": "{} connections",
@@ -30,7 +30,7 @@ ENVIRONMENT = {
     "encode_threads": "{} encoding threads",
     "chromium": "Chromium {}",
 }
-"""How a fact of a run's environment is written; other facts are left out."""
+"""Phrases for the facts of a run's environment; other facts are omitted."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Block:
     text: Callable[[Report], str]
 
     def render(self, results: Results) -> str:
-        """Markdown; without results, how to get them."""
+        """Markdown; without results, the command that measures them."""
         if self.file in results:
             return self.text(results[self.file])
         command = f"python -m loadtest.{self.script} --out loadtest/results/{self.file}.json"
@@ -55,7 +55,7 @@ def render(name: str, results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """How many targets are met, and which are not."""
+    """How many targets are met, and a table of the others."""
     found = goals(results)
     missed = [goal for goal in found if not goal.met]
     lines = [f"{len(found) - len(missed)} of {len(found)} targets and limits are met."]
@@ -66,13 +66,13 @@ def summary(results: Results) -> str:
 
 
 def service(report: Report) -> str:
-    """Reads, beside the bare application and the FastAPI route."""
+    """Reads, compared with the bare application and the FastAPI route."""
     thumb, fastapi, batch = report["thumb"], report["fastapi"], report["batch"]
     rows = [
         ["`GET /thumb/{id}?bytes=64`", *_answers(thumb["measured"])],
-        ["in turns with it: a bare ASGI application", *_answers(thumb["yardstick"])],
+        ["alternated with it: a bare ASGI application", *_answers(thumb["yardstick"])],
         ["`GET /thumb/{id}?bytes=64`", *_answers(fastapi["measured"])],
-        ["in turns with it: a FastAPI route", *_answers(fastapi["yardstick"])],
+        ["alternated with it: a FastAPI route", *_answers(fastapi["yardstick"])],
         [f"`GET /thumbs`, {batch['ids']} ids", *_answers(batch["measured"])],
     ]
     head = ["medians of the rounds", "requests/s", "p50, ms", "p99, ms", "processor time, us"]
@@ -85,15 +85,15 @@ def service(report: Report) -> str:
     bare, route = (_cpu(one["yardstick"]) for one in (thumb, fastapi))
     if bare and route and route / bare < targets.FASTAPI_LEAST:
         lines.append(
-            f"An answer of the FastAPI route takes {number(route / bare)} times the processor time "
-            "of the bare application's: nothing on this server can be "
+            f"For a response, the FastAPI route takes {number(route / bare)} times the processor "
+            "time of the bare application, so nothing on this server can be "
             f"{targets.FASTAPI_LEAST:g} times as fast as that route."
         )
-    return "\n\n".join([*lines, image("service", "Reads: how far from their targets")])
+    return "\n\n".join([*lines, image("service", "Reads compared with their targets")])
 
 
 def uploads(report: Report) -> str:
-    """Uploads, beside decoding and reducing alone and beside other servers."""
+    """Uploads, compared with decoding and reducing alone and with other servers."""
     rows = []
     for kind, measured in report["compress"].items():
         plain = report["compress_without_curves"][kind]
@@ -112,11 +112,11 @@ def uploads(report: Report) -> str:
         theirs = _cpu(peer["yardstick"])
         if alone and theirs and theirs / alone < targets.PEER_LEAST:
             lines.append(
-                f"{name} takes {number(theirs)} ms of a core for a whole thumbnail, decoding and "
-                f"reducing alone {number(alone)} ms here: if encoding and HTTP took no time at "
-                f"all, uploads would be {number(theirs / alone)} times as fast."
+                f"{name} takes {number(theirs)} ms of a core for a complete thumbnail; decoding "
+                f"and reducing alone take {number(alone)} ms here. If encoding and HTTP took no "
+                f"time, uploads would be {number(theirs / alone)} times as fast as {name}."
             )
-    return "\n\n".join([*lines, image("uploads", "Uploads: how far from their targets")])
+    return "\n\n".join([*lines, image("uploads", "Uploads compared with their targets")])
 
 
 def codec(report: Report) -> str:
@@ -137,19 +137,22 @@ def codec(report: Report) -> str:
 
 
 def client(report: Report) -> str:
-    """The browser client beside its peers."""
+    """The browser client, compared with its peers."""
     return "\n\n".join([machine(report), client_report.table(report)])
 
 
 def client_targets(report: Report) -> str:
     """The browser client's targets."""
     return "\n\n".join(
-        [_judged({"client": report}, "client"), image("client", "Client: its targets")]
+        [
+            _judged({"client": report}, "client"),
+            image("client", "The client compared with its targets"),
+        ]
     )
 
 
 def bulk(report: Report) -> str:
-    """``compress-all`` beside decoding and reducing the same files."""
+    """``compress-all``, compared with decoding and reducing the same files."""
     rows = []
     for kind, measured in report["kinds"].items():
         for name, rate in measured["rates"].items():
@@ -165,17 +168,18 @@ def bulk(report: Report) -> str:
         ("in SQLite", loop["store_bytes_per_picture"]),
         ("the journal", loop["journal_bytes_per_picture"]),
     )
-    head = ["of the speed of decoding and reducing in as many processes", "ratio", "rounds"]
+    head = ["speed relative to decoding and reducing in as many processes", "ratio", "rounds"]
     return "\n\n".join(
         [
             f"`{report['model']}`, long side {report['size']}. {machine(report)}".rstrip(),
             table(head, rows),
             table(
-                ["for a million pictures", "MB"], [[what, f"{size:,}"] for what, size in million]
+                ["size of a million pictures", "MB"],
+                [[what, f"{size:,}"] for what, size in million],
             ),
-            "The process that writes to the store and to the journal did "
-            f"{number(loop['pictures_per_second'])} pictures a second into SQLite, with work that "
-            "takes no time.",
+            "The process that writes to the store and to the journal stored "
+            f"{number(loop['pictures_per_second'])} pictures a second in SQLite when encoding took "
+            "no time.",
         ]
     )
 
@@ -184,7 +188,8 @@ def memory(report: Report) -> str:
     """Resident memory over many uploads."""
     lines = [
         f"{machine(report)} {report['uploads']:,} uploads of different pictures, "
-        f"{number(report['per_second'])} a second: at most {number(report['peak_mib'])} MiB.",
+        f"{number(report['per_second'])} a second. Memory was at most "
+        f"{number(report['peak_mib'])} MiB.",
         _judged({"memory": report}, "memory"),
         image("memory", "Resident memory over the uploads"),
     ]
@@ -232,30 +237,30 @@ def machine(report: Report) -> str:
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """In Markdown; all but the first column are right-aligned."""
+    """A Markdown table; all columns but the first are right-aligned."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
 def image(name: str, about: str) -> str:
-    """A plot of `loadtest.report.plots`."""
+    """A reference to a plot of `loadtest.report.plots`."""
     return f"![{about}]({PLOTS}/{name}.svg)"
 
 
 def plot_name(scenario: str) -> str:
-    """Of the plot of a scenario."""
+    """Name of the plot of a scenario."""
     return f"scenario-{scenario.replace(' ', '-')}"
 
 
 def verdict(met: bool) -> str:
-    """So that what is missed is seen."""
+    """Missed targets stand out."""
     return "met" if met else "**MISSED**"
 
 
 def _judged(results: Results, block: str) -> str:
-    """The targets of a block."""
+    """The table of a block's targets."""
     found = [goal for goal in goals(results) if goal.of == block]
-    head = ["target", "measured", "rounds", "by processor time", "to be", ""]
+    head = ["target", "measured", "rounds", "by processor time", "required", ""]
     rows = [[g.name, number(g.measured), *_rounds(g), g.target, verdict(g.met)] for g in found]
     if not any(g.lowest is not None or g.by_cpu is not None for g in found):
         head = [*head[:2], *head[4:]]
@@ -280,7 +285,7 @@ def _pictures(rounds: list[Report]) -> list[str]:
 
 
 def _cpu(rounds: list[Report]) -> float | None:
-    """Median milliseconds of processor time for each answer, where the kernel result."""
+    """Median milliseconds of processor time for each response, where the kernel reports it."""
     known = [one["cpu_ms"] for one in rounds if one.get("cpu_ms")]
     return statistics.median(known) if known else None
 

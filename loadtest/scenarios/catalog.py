@@ -74,22 +74,22 @@ def failures(*allowed: int, names: tuple[str, ...] = ("read", "upload")) -> Chec
         ]
         return sum(numbers)
 
-    but = f" but {', '.join(map(str, allowed))}" if allowed else ""
-    return Check(f"failed requests{but}", value, 0)
+    other = f" other than {', '.join(map(str, allowed))}" if allowed else ""
+    return Check(f"failed requests{other}", value, 0)
 
 
 def ratio(what: str, later: str, earlier: str, limit: float, name: str = "read") -> Check:
-    """``what`` (``p50_ms`` or ``p99_ms``) of one stage beside that of another."""
+    """``what`` (``p50_ms`` or ``p99_ms``) of one stage, relative to that of another."""
 
     def value(result: Result) -> float:
         stages = {stage["name"]: stage["names"] for stage in result["stages"]}
         return float(stages[later][name][what] / stages[earlier][name][what])
 
-    return Check(f"{what.removesuffix('_ms')} of {name}s, {later} beside {earlier}", value, limit)
+    return Check(f"{what.removesuffix('_ms')} of {name}s, {later} vs. {earlier}", value, limit)
 
 
 def growth(limit: float) -> Check:
-    """Resident memory in the last tenth of the run beside that in its second tenth."""
+    """Resident memory in the last tenth of the run, relative to that in its second tenth."""
 
     def value(result: Result) -> float:
         rss = result["rss_mb"]
@@ -97,13 +97,13 @@ def growth(limit: float) -> Check:
         early, late = rss[tenth : 2 * tenth], rss[-tenth:]
         return float((sum(late) / len(late)) / (sum(early) / len(early)))
 
-    return Check("memory at the end beside the beginning", value, limit)
+    return Check("memory at the end vs. the beginning", value, limit)
 
 
 SCENARIOS = (
     Scenario(
         "steady",
-        "Popular thumbnails, a constant rate.",
+        "Reads of popular thumbnails at a constant rate.",
         (Stage("first half", 30, 20), Stage("second half", 30, 20)),
         (failures(), ratio("p99_ms", "second half", "first half", 2), growth(1.1)),
     ),
@@ -125,7 +125,7 @@ SCENARIOS = (
     ),
     Scenario(
         "cold cache",
-        "Nothing is kept in memory: every read is one of the store, beside writers.",
+        "Nothing is cached: every read is a read of the store, first alone, then during uploads.",
         (Stage("alone", 15, 10, "each"), Stage("beside uploads", 15, 12, "each")),
         (failures(429), ratio("p50_ms", "beside uploads", "alone", 8)),
         readers=10,
@@ -134,7 +134,7 @@ SCENARIOS = (
     ),
     Scenario(
         "mixed",
-        "Uploads of one megapixel as fast as they are taken, while others read.",
+        "Uploads of one megapixel, as fast as the service accepts them, during reads.",
         (Stage("reads", 15, 10), Stage("with uploads", 25, 14)),
         (failures(429), ratio("p50_ms", "with uploads", "reads", 8)),
         readers=10,
@@ -142,11 +142,11 @@ SCENARIOS = (
     ),
     Scenario(
         "faults",
-        "Redis is killed and comes back, while others read and upload.",
+        "Redis is killed and restarted during reads and uploads.",
         (Stage("all", 30, 12),),
         (
             failures(503),
-            Check("acknowledged streams that are lost", lambda r: len(r["lost"]), 0),
+            Check("acknowledged streams lost", lambda r: len(r["lost"]), 0),
             Check("seconds until uploads succeed again", lambda r: r["recovered_s"], 5),
         ),
         readers=10,
