@@ -2,8 +2,9 @@
 
     locust -f loadtest/scenarios/users.py --headless --plan plan.json --report report.json --host http://...
 
-The plan is what `loadtest.scenarios.__main__.run` writes as JSON. The same seed gives the same order
-of ids, prefix sizes and pictures to the same user; when each request is sent depends on the machine.
+The plan is what `loadtest.scenarios.__main__.run` writes as JSON. The same seed gives the same
+order of ids, prefix sizes and pictures to the same user; when a request is sent depends on the
+machine.
 """
 
 from __future__ import annotations
