@@ -1,4 +1,4 @@
-# All commands of a checkout; `make help` lists them. Needs make and Python 3.11 or newer.
+# All commands of a checkout; `make help` lists them. Needs make and Python 3.11 to 3.14.
 #
 # Stamp files in the virtual environment say what is installed, so a second `make run` calls no pip.
 # They are remade when pyproject.toml or constraints.txt change.
