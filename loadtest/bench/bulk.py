@@ -26,7 +26,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from loadtest.lib import uploads
-from thumbstream.bulk.jobs import Job, Outcome, encode_files
+from thumbstream.bulk.encode_files import Job, Outcome, encode_files
 from thumbstream.bulk.journal import FileResult, Journal
 from thumbstream.bulk.pool import LocalPool, WorkerPool
 from thumbstream.bulk.runner import Runner

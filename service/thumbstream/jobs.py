@@ -19,7 +19,7 @@ from thumbstream.images.write import PictureFormat, write_picture
 from thumbstream.models import ModelRegistry, installed_models
 from thumbstream.process_pool import ProcessPool
 from thumbstream.telemetry.tracing import span
-from thumbstream.workers import Workers
+from thumbstream.thread_pool import ThreadPool
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class Stopwatch:
 class ProcessJobs:
     """Jobs in worker processes, on the CPU; only `run` uses threads."""
 
-    def __init__(self, pool: ProcessPool, threads: Workers) -> None:
+    def __init__(self, pool: ProcessPool, threads: ThreadPool) -> None:
         self._pool, self._threads = pool, threads
 
     @property
@@ -132,7 +132,7 @@ class ThreadJobs:
     """
 
     def __init__(
-        self, models: ModelRegistry, threads: Workers, pool: ProcessPool | None = None
+        self, models: ModelRegistry, threads: ThreadPool, pool: ProcessPool | None = None
     ) -> None:
         self._models, self._threads, self._pool = models, threads, pool
 

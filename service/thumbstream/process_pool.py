@@ -41,7 +41,7 @@ from thumbstream.errors import (
     JobTimeoutError,
     ThumbstreamError,
 )
-from thumbstream.workers import Slots
+from thumbstream.thread_pool import Slots
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -13,7 +13,7 @@ import pytest
 from bulk_harness import make_pictures, worker_processes
 from launch import wait_until
 
-from thumbstream.bulk.jobs import Job, VersionError
+from thumbstream.bulk.encode_files import Job, VersionError
 from thumbstream.bulk.pool import LocalPool
 from thumbstream.bulk.scan import stat_file
 from thumbstream.encoding import EncodeOptions

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from thumbstream.bulk import writer as writer_module
-from thumbstream.bulk.jobs import Job, Outcome, VersionError, encode_files
+from thumbstream.bulk.encode_files import Job, Outcome, VersionError, encode_files
 from thumbstream.bulk.journal import EncodedFile, FileResult, Journal
 from thumbstream.bulk.runner import (
     LOOKUP_CHUNK,

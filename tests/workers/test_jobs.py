@@ -18,7 +18,7 @@ from thumbstream.images.write import PictureFormat
 from thumbstream.jobs import Jobs, ProcessJobs, ThreadJobs, open_default_model
 from thumbstream.models import ModelRegistry
 from thumbstream.process_pool import JobLimits, ProcessPool
-from thumbstream.workers import Workers
+from thumbstream.thread_pool import ThreadPool
 
 OPTIONS = EncodeOptions(size=32, max_bytes=100)
 
@@ -35,10 +35,10 @@ def picture_file(form: str = "PNG", mode: str = "RGB") -> bytes:
 async def jobs(request: pytest.FixtureRequest) -> AsyncIterator[Jobs]:
     made: Jobs
     if request.param == "processes":
-        made = ProcessJobs(ProcessPool(1, 4, JobLimits(), open_default_model), Workers(1, 4))
+        made = ProcessJobs(ProcessPool(1, 4, JobLimits(), open_default_model), ThreadPool(1, 4))
     else:
         pool = ProcessPool(1, 4, JobLimits()) if "processes" in request.param else None
-        made = ThreadJobs(ModelRegistry(device="cpu"), Workers(1, 4), pool)
+        made = ThreadJobs(ModelRegistry(device="cpu"), ThreadPool(1, 4), pool)
     await asyncio.to_thread(made.start)
     yield made
     await made.close()

@@ -23,7 +23,7 @@ from thumbstream.errors import (
     JobTimeoutError,
 )
 from thumbstream.process_pool import JobLimits, ProcessPool
-from thumbstream.workers import OverloadedError
+from thumbstream.thread_pool import OverloadedError
 
 MEBIBYTE = 1 << 20
 LIMITS = JobLimits(memory_bytes=128 * MEBIBYTE)

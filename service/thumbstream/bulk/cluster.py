@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import thumbstream
-from thumbstream.bulk.jobs import Job, Outcome, encode_files
+from thumbstream.bulk.encode_files import Job, Outcome, encode_files
 from thumbstream.bulk.scan import FileInfo
 from thumbstream.errors import ThumbstreamError
 

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
-from thumbstream.bulk.jobs import Job, Outcome, encode_files, open_model
+from thumbstream.bulk.encode_files import Job, Outcome, encode_files, open_model
 from thumbstream.bulk.journal import FileResult
 from thumbstream.bulk.scan import FileInfo
 from thumbstream.errors import (

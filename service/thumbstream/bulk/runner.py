@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from thumbstream.bulk.jobs import Job, Outcome, reason_of
+from thumbstream.bulk.encode_files import Job, Outcome, reason_of
 from thumbstream.bulk.journal import FileResult, Journal
 from thumbstream.bulk.pool import WorkerPool
 from thumbstream.bulk.scan import FileInfo, stat_file

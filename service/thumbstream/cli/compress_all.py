@@ -19,7 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from thumbstream.bulk.cluster import DaskCluster
-from thumbstream.bulk.jobs import Job, reason_of
+from thumbstream.bulk.encode_files import Job, reason_of
 from thumbstream.bulk.journal import Journal
 from thumbstream.bulk.pool import LocalPool, WorkerPool
 from thumbstream.bulk.runner import Runner

@@ -21,7 +21,7 @@ from thumbstream.http.responses import CORS, NEGATIVE_CACHE_CONTROL, RawResponse
 from thumbstream.pipeline import PreviewTooLargeError
 from thumbstream.telemetry.metrics import Metrics
 from thumbstream.telemetry.request_ids import HEADER, request_id
-from thumbstream.workers import OverloadedError
+from thumbstream.thread_pool import OverloadedError
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from thumbstream.http.errors import (
     UnsupportedMediaTypeError,
     UploadTimeoutError,
 )
-from thumbstream.workers import OverloadedError
+from thumbstream.thread_pool import OverloadedError
 
 T = TypeVar("T")
 

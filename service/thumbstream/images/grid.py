@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
 
 from thumbstream.errors import IngestError, InvalidImageError, TooManyPixelsError
-from thumbstream.images.colour import bands, in_8_bits, levels_of, to_srgb
 from thumbstream.images.exif import SIDEWAYS, UPRIGHT, opened_orientation
 from thumbstream.images.formats import gif, jpeg, png, webp
 from thumbstream.images.levels import Levels
@@ -29,6 +28,7 @@ from thumbstream.images.limits import ImageLimits
 from thumbstream.images.open import open_picture, read_source
 from thumbstream.images.resize import FloatBox, drop_opaque_alpha, resize
 from thumbstream.images.source import Canvas, Color, Source
+from thumbstream.images.to_srgb import bands, in_8_bits, levels_of, to_srgb
 
 REDUCING_GAP = 4
 """Cheap reductions stop at this many times the grid."""

@@ -25,7 +25,7 @@ from thumbstream.storage.reader import StreamCache, StreamReader
 from thumbstream.telemetry import tracing
 from thumbstream.telemetry.logging import configure_logging
 from thumbstream.telemetry.metrics import Metrics
-from thumbstream.workers import Workers
+from thumbstream.thread_pool import ThreadPool
 
 
 def create_app(
@@ -92,7 +92,7 @@ def create_services(
 def _create_jobs(settings: Settings, models: ModelRegistry, *, isolated: bool) -> Jobs:
     """Jobs in worker processes if ``isolated``; on a GPU, the networks run in threads."""
     workers, queue = settings.workers, settings.encode_queue
-    threads = Workers(workers, queue)
+    threads = ThreadPool(workers, queue)
     if not isolated:
         return ThreadJobs(models, threads)
     limits = JobLimits(

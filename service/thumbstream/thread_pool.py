@@ -1,9 +1,9 @@
 """A bounded pool of threads for jobs that keep a core busy.
 
-`Workers.run` takes a slot or rejects the job at once: never more than ``threads + queue`` jobs run
-or wait. A job whose caller is cancelled (the client disconnected, the time is up) leaves the queue
-without running; one that already runs keeps its slot until it ends. Threads are enough, because
-ONNX Runtime and Pillow release the interpreter lock while they work.
+`ThreadPool.run` takes a slot or rejects the job at once: never more than ``threads + queue`` jobs
+run or wait. A job whose caller is cancelled (the client disconnected, the time is up) leaves the
+queue without running; one that already runs keeps its slot until it ends. Threads are enough for
+networks on a GPU and for planning budgets; other jobs run in worker processes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Slots:
             self._used -= 1
 
 
-class Workers:
+class ThreadPool:
     """``threads`` threads, and a queue for ``queue`` jobs."""
 
     def __init__(self, threads: int, queue: int) -> None:

@@ -7,11 +7,11 @@ import time
 import pytest
 from service_harness import until
 
-from thumbstream.workers import OverloadedError, Workers
+from thumbstream.thread_pool import OverloadedError, ThreadPool
 
 
 async def test_jobs_run_off_the_event_loop_and_return_their_result() -> None:
-    workers = Workers(1, 0)
+    workers = ThreadPool(1, 0)
     assert await workers.run(lambda: threading.current_thread().name) != "MainThread"
     with pytest.raises(ZeroDivisionError):
         await workers.run(lambda: 1 // 0)
@@ -20,7 +20,7 @@ async def test_jobs_run_off_the_event_loop_and_return_their_result() -> None:
 
 
 async def test_full_queue_rejects_at_once_and_recovers() -> None:
-    workers, gate = Workers(2, 1), threading.Event()
+    workers, gate = ThreadPool(2, 1), threading.Event()
     jobs = [asyncio.create_task(workers.run(lambda: gate.wait(10))) for _ in range(3)]
     await until(lambda: workers.running == 2 and workers.waiting == 1)
     started = time.monotonic()
@@ -34,7 +34,7 @@ async def test_full_queue_rejects_at_once_and_recovers() -> None:
 
 
 async def test_cancelled_job_in_the_queue_never_runs() -> None:
-    workers, gate, ran = Workers(1, 5), threading.Event(), []
+    workers, gate, ran = ThreadPool(1, 5), threading.Event(), []
     first = asyncio.create_task(workers.run(lambda: gate.wait(10)))
     await until(lambda: workers.running == 1)
     second = asyncio.create_task(workers.run(lambda: ran.append("second")))
@@ -49,7 +49,7 @@ async def test_cancelled_job_in_the_queue_never_runs() -> None:
 
 
 async def test_running_job_keeps_its_slot_when_cancelled() -> None:
-    workers, gate = Workers(1, 0), threading.Event()
+    workers, gate = ThreadPool(1, 0), threading.Event()
     job = asyncio.create_task(workers.run(lambda: gate.wait(10)))
     await until(lambda: workers.running == 1)
     job.cancel()
@@ -63,7 +63,7 @@ async def test_running_job_keeps_its_slot_when_cancelled() -> None:
 
 
 async def test_close_drops_queued_jobs_and_waits_for_running_ones() -> None:
-    workers, gate, ended = Workers(1, 5), threading.Event(), []
+    workers, gate, ended = ThreadPool(1, 5), threading.Event(), []
     running = asyncio.create_task(workers.run(lambda: ended.append(gate.wait(10))))
     await until(lambda: workers.running == 1)
     waiting = asyncio.create_task(workers.run(lambda: ended.append("waiting")))
