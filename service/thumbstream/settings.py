@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from thumbstream.errors import ThumbstreamError
@@ -27,6 +27,9 @@ MIB = 1024 * 1024
 
 MIN_KEY_BYTES = 16
 """A shorter read key could be guessed."""
+
+
+AMBIGUOUS_ROOTS = ("client", "decode", "t", "thumb", "web")
 
 
 class SettingsError(ThumbstreamError):
@@ -46,6 +49,7 @@ class Settings(BaseSettings):
     cache_bytes: int = Field(64 * MIB, ge=0)
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     cors_origin: str = Field("*", pattern=r"^(\*|https?://[^\s/,]+)?$")
 
     # Authentication
@@ -57,7 +61,6 @@ class Settings(BaseSettings):
 
     # Connection limits
     max_connections: int = Field(4096, ge=2)
-    max_concurrent_requests: int = Field(1024, ge=1)
     keep_alive_seconds: int = Field(75, ge=1)
 
     # Upload limits
@@ -112,14 +115,18 @@ class Settings(BaseSettings):
             raise ValueError("expected redis://host:port/db, rediss://... or nothing")
         return url
 
-    @model_validator(mode="after")
-    def _reserve_connections(self) -> Self:
-        # Or a flood of requests would hold every connection, and /healthz would get none.
-        if self.max_concurrent_requests >= self.max_connections:
-            raise ValueError(
-                f"{variable('max_concurrent_requests')} must be below {variable('max_connections')}"
-            )
-        return self
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, path: str) -> str:
+        # Below these are routes: whether a proxy stripped the prefix could not be seen.
+        if path and path.split("/")[1] in AMBIGUOUS_ROOTS:
+            raise ValueError(f"expected another first segment than {', '.join(AMBIGUOUS_ROOTS)}")
+        return path
+
+    @property
+    def max_concurrent_requests(self) -> int:
+        """Requests in flight: a quarter of the connections, so that /healthz always gets one."""
+        return max(1, self.max_connections // 4)
 
     @property
     def image_limits(self) -> ImageLimits:

@@ -55,10 +55,10 @@ class Nginx(Program):
 
     def _configuration(self) -> Path:
         text = DEPLOYED.read_text()
-        # The name that Compose resolves to its replicas; an older nginx knows no `resolve`.
+        # The name that Compose resolves to its replicas.
         replicas = "\n".join(f"server 127.0.0.1:{s.port} max_fails=0;" for s in self._services)
         for deployed, here in (
-            ("server thumbstream:8000 resolve max_fails=0;", replicas),
+            ("server thumbstream:8000 max_fails=0;", replicas),
             ("listen 8080;", f"listen 127.0.0.1:{self.port};"),
             ("/tmp/", f"{self.folder}/"),
         ):

@@ -37,7 +37,6 @@ def test_flood_of_reads_is_limited_and_health_is_served(
     assert sum(answers.values()) == 12 * (EACH + 1)
     assert answers[b"200"] >= BURST
     assert cdn.get("/healthz").status_code == 200
-    assert cdn.get("/readyz").status_code == 200
 
 
 def test_proxy_errors_have_the_form_of_the_service(cdn: httpx.Client) -> None:
@@ -53,9 +52,57 @@ def test_proxy_errors_have_the_form_of_the_service(cdn: httpx.Client) -> None:
             assert time.monotonic() < deadline
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["retry-after"] == "1"
+        assert answer.headers["access-control-allow-origin"] == "*"
         assert answer.headers["cache-control"] == "no-store"
         assert answer.json()["code"] == "rate_limited"
     finally:
         for link in links:
             link.close()
     assert cdn.get("/healthz").status_code == 200
+
+
+def test_visitors_of_a_trusted_proxy_are_limited_by_their_own_address(cdn: httpx.Client) -> None:
+    # The tests are on loopback, which the configuration trusts as it would a CDN.
+    links = []
+    try:
+        for _ in range(101):
+            link = socket.create_connection((cdn.base_url.host, cdn.base_url.port or 80), 30)
+            links.append(link)
+            link.sendall(
+                b"POST /compress HTTP/1.1\r\nHost: x\r\n"
+                b"X-Forwarded-For: 198.51.100.7, 192.0.2.1\r\nContent-Length: 9\r\n\r\n"
+            )
+
+        def read(address: str) -> int:
+            return cdn.get("/thumb/x", headers={"X-Forwarded-For": address}).status_code
+
+        deadline = time.monotonic() + 30
+        while read("192.0.2.1") != 429:
+            assert time.monotonic() < deadline
+        assert read("203.0.113.5, 192.0.2.1") == 429  # what the visitor wrote does not count
+        assert read("192.0.2.2") == 404
+    finally:
+        for link in links:
+            link.close()
+
+
+def test_only_public_paths_are_routed(cdn: httpx.Client) -> None:
+    for path in ("/", "/gallery", "/models", "/healthz", "/web/demo.js", "/client/element.min.js"):
+        assert cdn.get(path, follow_redirects=True).status_code == 200
+    for path in (
+        "/metrics", "/readyz", "/docs", "/openapi.json", "/metrics/", "/%6detrics",
+        "/web/../metrics", "/client/..%2fmetrics", "/unknown",
+    ):  # fmt: skip
+        answer = cdn.get(path)
+        assert answer.status_code in (400, 404), path
+        assert b"thumbstream_requests_total" not in answer.content
+    answer = cdn.get("/metrics")
+    assert answer.json()["code"] == "not_found"
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_proxy_rejects_too_large_bodies_readably(cdn: httpx.Client) -> None:
+    answer = cdn.post("/compress", headers={"Content-Length": str(30 << 20)}, content=b"")
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "body_too_large"
+    assert answer.headers["access-control-allow-origin"] == "*"

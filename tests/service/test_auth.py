@@ -204,7 +204,7 @@ async def test_without_rate_limit_there_are_no_fields(running: Running) -> None:
 
 
 async def test_concurrency_limit_is_503(start: Start) -> None:
-    running = await start(max_concurrent_requests=3, max_connections=4, store_timeout_seconds=20)
+    running = await start(max_connections=12, store_timeout_seconds=20)
     key = (await running.upload())["id"]
     running.app.services.reader._cache._values.clear()
     running.store.delay = 0.5

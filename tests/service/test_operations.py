@@ -194,7 +194,7 @@ def assert_public_error(answer: httpx.Response, status: int, code: str) -> None:
 
 
 async def test_errors_of_every_layer_have_id_and_cors_and_are_counted(start: Start) -> None:
-    running = await start(read_keys="a-key-of-16-bytes-or-more", max_concurrent_requests=1)
+    running = await start(read_keys="a-key-of-16-bytes-or-more", max_connections=4)
     http = running.http
     http.headers["X-Request-ID"] = "find-me"
     limit = running.app._app

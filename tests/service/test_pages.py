@@ -24,7 +24,7 @@ def pages(tmp_path: Path) -> StaticPages:
     (web / "deep" / "icon.svg").write_text("<svg/>")
     (web / "package.json").write_text("{}")
     (tmp_path / "secret.js").write_text("secret")
-    return StaticPages(web)
+    return StaticPages(root=web)
 
 
 async def test_page_and_assets(pages: StaticPages) -> None:

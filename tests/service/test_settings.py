@@ -70,3 +70,14 @@ def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("path", ["thumbs", "/", "/a/", "//a", "/a b", "/t", "/web/x", "https://a"])
+def test_rejects_invalid_root_paths(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setenv("THUMBSTREAM_ROOT_PATH", path)
+    with pytest.raises(SettingsError, match="THUMBSTREAM_ROOT_PATH"):
+        load_settings()
+
+
+def test_settings_are_few() -> None:
+    assert len(Settings.model_fields) <= 32

@@ -48,13 +48,16 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _sign(args: argparse.Namespace) -> int:
+    from thumbstream.http.app import strip_root_path
     from thumbstream.http.signing import SigningKeys
 
-    keys = [key.get_secret_value() for key in read_settings().read_keys]
+    settings = read_settings()
+    keys = [key.get_secret_value() for key in settings.read_keys]
     if not keys:
         raise ValueError("THUMBSTREAM_READ_KEYS has no key to sign with")
     expires = -(-(int(time.time()) + args.expires) // args.round) * args.round
-    print(SigningKeys(keys).sign(args.url, expires))
+    signed = SigningKeys(keys).sign(strip_root_path(args.url, settings.root_path), expires)
+    print(settings.root_path + signed if signed.startswith("/") else signed)
     return 0
 
 

@@ -35,6 +35,7 @@ from thumbstream.http.openapi import complete_document
 from thumbstream.http.response_cache import MAX_CACHE_BYTES, ResponseCache
 from thumbstream.http.routes import create_router
 from thumbstream.http.services import Services
+from thumbstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Application:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self._root_path = services.settings.root_path
         settings, metrics, errors = services.settings, services.metrics, services.errors
         cache = ResponseCache(MAX_CACHE_BYTES if settings.cache_bytes else 0)
         self._hot_path = HotPath(services.reader, metrics, errors, services.cors, cache)
@@ -63,6 +65,9 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry point: http or lifespan."""
+        if self._root_path and scope["type"] == "http":
+            # In place: tracing reads the same scope afterwards. A proxy may have stripped it.
+            scope["path"] = strip_root_path(scope["path"], self._root_path)
         await self._app(scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,6 +81,13 @@ class Application:
     def route(self, scope: Scope) -> str:
         """The template of the route that served a request."""
         return stream_route(scope["path"]) or route_template(scope)
+
+
+def strip_root_path(path: str, root: str) -> str:
+    """``path`` below ``root``; one that does not begin with it is unchanged."""
+    if path == root or path.startswith(f"{root}/"):
+        return path[len(root) :] or "/"
+    return path
 
 
 def create_fastapi_app(services: Services) -> FastAPI:
@@ -104,11 +116,12 @@ def create_fastapi_app(services: Services) -> FastAPI:
             RequestValidationError: _raise_validation_error,
             HTTPException: _raise_routing_error,
         },
+        docs_url=None,  # a page of this package: `StaticPages`
         redoc_url=None,
         redirect_slashes=False,
     )
     app.include_router(create_router(services))
-    _document(app, tokens=bool(services.settings.tokens))
+    _document(app, services.settings)
     return app
 
 
@@ -154,7 +167,7 @@ def _error_location(location: tuple[str | int, ...]) -> str:
     return ".".join(map(str, location[1:])) or str(location[0])
 
 
-def _document(app: FastAPI, *, tokens: bool) -> None:
+def _document(app: FastAPI, settings: Settings) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = get_openapi(
@@ -163,7 +176,8 @@ def _document(app: FastAPI, *, tokens: bool) -> None:
                 description=app.description,
                 routes=app.routes,
             )
-            app.openapi_schema = complete_document(schema, tokens=tokens)
+            schema["servers"] = [{"url": settings.root_path or "/"}]
+            app.openapi_schema = complete_document(schema, tokens=bool(settings.tokens))
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

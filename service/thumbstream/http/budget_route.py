@@ -55,6 +55,7 @@ class BudgetEndpoint:
         budget = await self._services.pipeline.run(lambda: _plan_page(query, page, known, stored))
         if grant is not None:  # the same client may fetch the streams of the plan
             budget.urls = [grant.sign(url) for url in budget.urls]
+        budget.urls = [self._services.settings.root_path + url for url in budget.urls]
         return JSONResponse(budget.model_dump(), headers={"Cache-Control": "no-store"})
 
     def _authorize(self, request: Request, query: BudgetRequest) -> Grant | None:

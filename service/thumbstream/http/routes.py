@@ -60,7 +60,7 @@ def create_router(services: Services) -> APIRouter:
     """Every route with its guards, which run in the order given before the endpoint."""
     router = APIRouter()
     endpoints, budget = Endpoints(services), BudgetEndpoint(services)
-    pages, client = StaticPages(), ClientAssets()
+    pages, client = StaticPages(services.settings.root_path), ClientAssets()
     uploads, work = services.guard.limit_uploads, services.guard.limit_work
 
     def add(method: str, path: str, endpoint: Any, *guards: Guard, **options: Any) -> None:
@@ -142,6 +142,7 @@ def create_router(services: Services) -> APIRouter:
     for path, endpoint in (
         ("/", pages.index),
         ("/gallery", pages.gallery),
+        ("/docs", pages.docs),
         ("/web/{path:path}", pages.asset),
         ("/client/{name}", client.latest),
         ("/client/{version}/{name}", client.file),
@@ -194,7 +195,7 @@ class Endpoints:
         picture = await services.uploads.read_picture(request)
         work = services.pipeline.compress(picture, options)
         result = await cancel_on_disconnect(request.receive, work)
-        response = compress_response(result)
+        response = compress_response(result, services.settings.root_path)
         return JSONResponse(
             response.model_dump(),
             status_code=201 if result.new else 200,

@@ -277,8 +277,8 @@ class ProblemDocument(BaseModel):
     )
 
 
-def compress_response(result: CompressResult) -> CompressResponse:
-    """The response to an upload."""
+def compress_response(result: CompressResult, root_path: str) -> CompressResponse:
+    """The response to an upload; its addresses begin with ``root_path``."""
     key, encoded = result.id, result.encoded
     length = len(encoded.stream)
     complete = next((size for size in PREFIX_SIZES if size >= length), None)
@@ -294,8 +294,8 @@ def compress_response(result: CompressResult) -> CompressResponse:
         truncated=encoded.truncated,
         aspect_ratio=parse_header(encoded.stream).aspect,
         model=result.model,
-        url=f"/thumb/{key}",
-        prefix_urls={str(size): f"/t/{key}/{size}" for size in sizes},
+        url=f"{root_path}/thumb/{key}",
+        prefix_urls={str(size): f"{root_path}/t/{key}/{size}" for size in sizes},
         prefix_base64=base64.b64encode(encoded.stream[:INLINE_PREFIX_BYTES]).decode("ascii"),
         curve=None if encoded.curve is None else _rows(encoded.curve),
     )

@@ -1,6 +1,6 @@
 """The files of ``thumbstream/web``, read at the start: pages with their assets, and the client.
 
-    GET /, /gallery, /web/{path}              cacheable for a minute
+    GET /, /gallery, /docs, /web/{path}              cacheable for a minute
     GET /client/{version}/{name}              immutable; ``version`` is the hash of all client files
     GET /client/{name}                        307 to the same under the current version
 
@@ -85,9 +85,9 @@ class Page:
 class StaticPages:
     """Files by path below ``/web/``; ``index.html`` also at ``/``, the others at their own."""
 
-    def __init__(self, root: Traversable | None = None) -> None:
+    def __init__(self, root_path: str = "", root: Traversable | None = None) -> None:
         folder = files("thumbstream") / "web" if root is None else root
-        self._pages = dict(_read_pages(folder)) if folder.is_dir() else {}
+        self._pages = dict(_read_pages(folder, root_path)) if folder.is_dir() else {}
 
     async def index(self, request: Request) -> Response:
         """The page at ``/``."""
@@ -96,6 +96,10 @@ class StaticPages:
     async def gallery(self, request: Request) -> Response:
         """The page at ``/gallery``."""
         return self._respond(request, "gallery.html")
+
+    async def docs(self, request: Request) -> Response:
+        """The page at ``/docs``."""
+        return self._respond(request, "docs.html")
 
     async def asset(self, request: Request) -> Response:
         """A file below ``/web/``. Raises `NotFoundError`."""
@@ -176,14 +180,18 @@ class ClientAssets:
         return file
 
 
-def _read_pages(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Page]]:
+def _read_pages(
+    folder: Traversable, root_path: str, prefix: str = ""
+) -> Iterator[tuple[str, Page]]:
     for entry in folder.iterdir():
         if entry.is_dir():
-            yield from _read_pages(entry, f"{prefix}{entry.name}/")
+            yield from _read_pages(entry, root_path, f"{prefix}{entry.name}/")
             continue
         media_type = MEDIA_TYPES.get("." + entry.name.rpartition(".")[2])
         if media_type is not None:
             body = entry.read_bytes()
+            if media_type.startswith("text/html"):
+                body = body.replace(b'="/', f'="{root_path}/'.encode())
             etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
             yield prefix + entry.name, Page(body, media_type, etag)
 

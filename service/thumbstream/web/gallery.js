@@ -5,7 +5,7 @@
  * errors.
  */
 
-import { decodeInBackground, fetchThumbs } from "/client/element.min.js";
+import { decodeInBackground, fetchThumbs } from "../client/element.min.js";
 
 import * as alert from "./gallery_alert.js";
 import { failureLines, writer } from "./gallery_figures.js";

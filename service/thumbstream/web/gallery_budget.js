@@ -1,5 +1,7 @@
 /** Distributes the bytes of the page between its pictures. */
 
+import { ROOT } from "./service.js";
+
 /**
  * The same number of bytes for each stream.
  * @param {{id: string, length: number}[]} streams length: bytes of the complete stream
@@ -24,7 +26,7 @@ export async function distribute(streams, total, signal) {
   const shares = { bytes: equalShares(streams, total), planned: false };
   try {
     const body = JSON.stringify({ ids, total_bytes: total });
-    const response = await fetch("/budget", { method: "POST", body, signal });
+    const response = await fetch(`${ROOT}/budget`, { method: "POST", body, signal });
     if (!response.ok) return shares;
     const { thumbs } = await response.json();
     if (!ids.every((id) => thumbs[id])) return shares;

@@ -1,9 +1,10 @@
 /** One picture on the page: its `<thumb-stream>`, and three views to compare it with. */
 
 import { paint } from "./pictures.js";
+import { ROOT } from "./service.js";
 
 /** Address of the service's decoder, for streams of models without weights for browsers. */
-export const DECODER = "/decode";
+export const DECODER = `${ROOT}/decode`;
 
 function make(name, properties = {}, ...children) {
   const element = Object.assign(document.createElement(name), properties);

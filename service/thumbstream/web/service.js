@@ -1,5 +1,10 @@
 /** The requests of the pages, and the errors of the service. */
 
+/** Path below which the service is served, without a slash at its end: usually empty. */
+export const ROOT = import.meta.url.startsWith("http")
+  ? new URL("..", import.meta.url).pathname.slice(0, -1)
+  : "";
+
 const MAX_WAIT = 10; // seconds; a longer Retry-After is reported as an error
 
 const TYPES_BY_SUFFIX = {
@@ -92,7 +97,7 @@ export async function compress(file, size, signal, { onBusy, token } = {}) {
   const headers = { "Content-Type": mediaType(file) };
   if (token) headers.Authorization = `Bearer ${token}`;
   const response = await request(
-    `/compress?size=${size}`,
+    `${ROOT}/compress?size=${size}`,
     { method: "POST", body: file, headers, signal },
     onBusy,
   );
@@ -102,7 +107,7 @@ export async function compress(file, size, signal, { onBusy, token } = {}) {
 /** The path of the first `bytes` bytes of a stream as a PNG. */
 export function decodePath(id, bytes, scale = 1) {
   const enlarge = scale > 1 ? `&scale=${scale}` : "";
-  return `/decode/${id}?bytes=${bytes}&format=png${enlarge}`;
+  return `${ROOT}/decode/${id}?bytes=${bytes}&format=png${enlarge}`;
 }
 
 /** The first `bytes` bytes of a stream, decoded by the service: a PNG blob. */

@@ -4,9 +4,9 @@
  */
 
 import { read } from "./pictures.js";
-import { decode } from "./service.js";
+import { ROOT, decode } from "./service.js";
 
-const CLIENT = "/client/";
+const CLIENT = `${ROOT}/client/`;
 
 /**
  * @param {string} id @param {number} length bytes of the complete stream
@@ -16,7 +16,7 @@ export function previewsOf(id, length) {
   const open = async () => {
     const client = await import(`${CLIENT}element.min.js`);
     const { averageColor, decodeInBackground, fetchThumb } = client;
-    const stream = await fetchThumb(`/thumb/${id}`);
+    const stream = await fetchThumb(`${ROOT}/thumb/${id}`);
     if (stream.length < length) return null; // the response was interrupted
     averageColor(stream); // throws for other models before the weights are fetched
     await decodeInBackground(stream);
