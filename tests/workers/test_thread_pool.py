@@ -3,11 +3,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
-from service_harness import until
+from launch import wait_until
 
 from thumbstream.thread_pool import OverloadedError, ThreadPool
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    await asyncio.to_thread(wait_until, condition, "the jobs of the pool")
 
 
 async def test_jobs_run_off_the_event_loop_and_return_their_result() -> None:
