@@ -56,12 +56,14 @@ ENV PATH=/opt/thumbstream/bin:$PATH \
     THUMBSTREAM_HOST=0.0.0.0 \
     THUMBSTREAM_PORT=8000 \
     THUMBSTREAM_STORE=sqlite:////data/thumbstream.db
+COPY --chmod=0755 deploy/backup_sqlite.py /usr/local/bin/backup_sqlite.py
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000
 USER 10001:10001
 STOPSIGNAL SIGTERM
-# /healthz asks nothing of the store: a slow store must not restart a healthy process.
+# /healthz asks nothing of the store: a slow store must not restart a healthy process. Images in the
+# OCI format have no HEALTHCHECK: docker-compose.yml has it as well, and Kubernetes its probes.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"THUMBSTREAM_PORT\"]}/healthz', timeout=2)"]
 CMD ["thumbstream", "serve"]

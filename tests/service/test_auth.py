@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 
 import httpx
 import pytest
@@ -65,7 +66,9 @@ async def test_token_name_is_logged_and_counted_without_the_secret(
     [record] = [r for r in caplog.records if getattr(r, "status", 0) == 201]
     assert record.token == "web"
     metrics = (await running.http.get("/metrics")).text
-    assert 'thumbstream_token_requests_total{token="web"} 1.0' in metrics
+    label = sha256(b"web").hexdigest()[:8]
+    assert f'thumbstream_token_requests_total{{token="{label}"}} 1.0' in metrics
+    assert '"web"' not in metrics
     assert "hush" not in metrics + caplog.text
 
 
@@ -221,3 +224,46 @@ async def test_concurrency_limit_is_503(start: Start) -> None:
     assert (await running.http.get(f"/thumb/{key}")).status_code == 200
     text = (await running.http.get("/metrics")).text
     assert 'thumbstream_requests_total{route="rejected",status="503"} 4.0' in text
+
+
+# Uploads of other sites
+
+CROSS_SITE = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://test"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "http://test.evil.example"},
+    {"Origin": "http://test:8080"},
+    {"Origin": "null"},
+]
+SAME_SITE = [
+    {},
+    {"Origin": "http://test"},
+    {"Origin": "https://test"},  # TLS ends at a proxy
+    {"Sec-Fetch-Site": "same-origin", "Origin": "http://elsewhere"},  # a proxy changed Host
+    {"Sec-Fetch-Site": "none"},
+]
+
+
+@pytest.mark.parametrize("headers", CROSS_SITE)
+async def test_rejects_uploads_of_other_sites_without_a_token(
+    start: Start, headers: dict[str, str]
+) -> None:
+    running = await start()
+    answer = await running.http.post("/compress", content=photo(), headers=headers)
+    assert_problem(answer, 403, "cross_site")
+    assert not running.store.streams
+
+
+@pytest.mark.parametrize("headers", SAME_SITE)
+async def test_accepts_uploads_of_its_own_pages(start: Start, headers: dict[str, str]) -> None:
+    running = await start()
+    answer = await running.http.post("/compress", content=photo(), headers=headers)
+    assert answer.status_code == 201
+
+
+async def test_accepts_uploads_of_other_sites_with_a_token(start: Start) -> None:
+    running = await start(tokens="web:hush-hush")
+    headers = {**CROSS_SITE[0], "Authorization": "Bearer hush-hush"}
+    answer = await running.http.post("/compress", content=photo(), headers=headers)
+    assert answer.status_code == 201

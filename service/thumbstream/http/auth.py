@@ -21,11 +21,12 @@ import time
 from collections.abc import Iterable
 from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.types import Scope
 
-from thumbstream.http.errors import RateLimitedError, UnauthorizedError
+from thumbstream.http.errors import CrossSiteError, RateLimitedError, UnauthorizedError
 from thumbstream.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -191,6 +192,20 @@ class RequestGuard:
             request.scope[RATE_LIMIT_HEADERS] = await self._rate_limit.check(name, address)
         if token_required and unauthorized is not None:
             raise unauthorized
+        if token_required and name is None and is_cross_site(request):
+            raise CrossSiteError("pages of other sites cannot upload without a token")
+
+
+def is_cross_site(request: Request) -> bool:
+    """Whether a page of another site sends a request, as far as the browser says.
+
+    Sec-Fetch-Site where there is one, or else Origin against Host. Other clients send neither.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "cross-site"
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
 
 
 def client_name(scope: Scope) -> str:

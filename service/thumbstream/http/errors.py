@@ -62,6 +62,10 @@ class SignatureExpiredError(HTTPError):
     """A valid signature whose time is over."""
 
 
+class CrossSiteError(HTTPError):
+    """An upload without a token that a page of another site sends."""
+
+
 class NotFoundError(HTTPError):
     """No such stream, prefix size or page."""
 
@@ -132,6 +136,7 @@ PROBLEMS: dict[type[Exception], ProblemSpec] = {
     UnauthorizedError: ProblemSpec(401, "unauthorized"),
     BadSignatureError: ProblemSpec(403, "bad_signature"),
     SignatureExpiredError: ProblemSpec(403, "signature_expired"),
+    CrossSiteError: ProblemSpec(403, "cross_site"),
     NotFoundError: ProblemSpec(404, "not_found"),
     MethodNotAllowedError: ProblemSpec(405, "method_not_allowed"),
     HeaderTimeoutError: ProblemSpec(408, "header_timeout"),

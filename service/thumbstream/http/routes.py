@@ -82,7 +82,7 @@ def create_router(services: Services) -> APIRouter:
         openapi_extra=PICTURE_BODY,
         responses={
             200: {"model": CompressResponse, "description": "The stream was stored already."},
-            **_errors(400, 401, 408, 413, 415, 422, 429, 503, 507),
+            **_errors(400, 401, 403, 408, 413, 415, 422, 429, 503, 507),
         },
     )
     add(
@@ -287,7 +287,8 @@ def _picture_response(body: bytes, form: PictureFormat, headers: dict[str, str])
 _DESCRIPTIONS = {
     400: "A parameter, the body or the stream is malformed.",
     401: "A bearer token is required.",
-    403: "Reads are signed here, and this one is not, or its signature has expired.",
+    403: "Reads are signed here, and this one is not, or its signature has expired; or a page of "
+    "another site uploads without a token.",
     404: "No such stream.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
