@@ -1,13 +1,14 @@
-"""Limits of connections: how much a client may send before a request runs, and how slowly.
+"""uvicorn's HTTP/1.1 protocol with limits on what a client may send, and on how slowly.
 
-uvicorn's HTTP/1.1 protocol with the limits that it lacks: length and number of header fields,
-length of the URL, trailers of a chunked body, time for the header fields to arrive, time for a
-response to be taken, pipelined requests, and connections. Trailers are read and dropped: they never
-become header fields. A client that ends its side after a request (a half-closed connection) gets
-the response. Where HTTP has an error for it, the client gets it as
-``application/problem+json``; then the connection closes. Each idle connection takes a place, and
-the one that has been idle longest is closed for a new one: a flood of idle or slow clients never
-locks out the others, or /healthz.
+The limits that uvicorn lacks: length and number of header fields, length of the URL, length of
+the trailers of a chunked body, time until the header fields have arrived, time until the client has
+received the response, pipelined requests, and connections. Where HTTP has a status for an exceeded
+limit, the client gets an ``application/problem+json`` error; in every case the connection closes.
+
+Trailers are read and dropped: they never become header fields. A client that ends its side after a
+request (a half-closed connection) still gets the response. Idle connections count towards the limit
+of connections. Above the limit, the connection that has been idle longest is closed, so a flood of
+idle or slow clients locks out neither other clients nor /healthz.
 
 `LimitedHttpProtocol` overrides and uses internals of uvicorn's `HttpToolsProtocol`, which no
 release promises to preserve. So pyproject.toml has an exact upper bound on uvicorn; before you
@@ -52,47 +53,48 @@ from thumbstream.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 MAX_PIPELINED = 16
-"""Requests that may wait for the response to an earlier one; more are not served."""
+"""Requests on one connection that may wait for an earlier response; further ones are not served."""
 
 DRAIN_SECONDS = 2.0
-"""After an error: how long input is read and dropped before the connection closes (a lingering
+"""How long input is read and dropped after an error before the connection closes (a lingering
 close). Closing at once would reset the connection, and the client might never read the error."""
 
 DRAIN_BYTES = 4 * 1024 * 1024
-"""And how much of it."""
+"""Limit of the input that is dropped in `DRAIN_SECONDS`; above it the connection closes at once."""
 
 MIN_SEND_BYTES = 16 * 1024
-"""Bytes of a long response that a client must take in each `ConnectionLimits.send_timeout`."""
+"""Bytes of a long response that a client must receive in each `ConnectionLimits.send_timeout`."""
 
 MAX_FRAMING_BYTES = 8192
-"""Bytes of a chunked body between two pieces of its data, or after the last: trailers."""
+"""Limit of the bytes of a chunked body between two pieces of data (chunk sizes), or after the last
+piece (trailers)."""
 
 _HOST = re.compile(rb"[^\x00-\x20\x7f-\xff,/?#@]*")
-"""A value of Host; empty is valid (RFC 9112, 3.2)."""
+"""A valid value of the Host field, which may be empty (RFC 9112, 3.2)."""
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Limits of one connection, and the number of connections."""
+    """Limits of each connection, and of the number of connections."""
 
     connections: int = 4096
     url_bytes: int = 8192
-    """Query included: enough for `query.MAX_IDS` ids with byte counts."""
+    """Limit of the URL with its query: enough for `query.MAX_IDS` ids with byte counts."""
     header_bytes: int = 32_768
-    """Of all names and values together."""
+    """Limit of the names and values of all header fields together."""
     header_fields: int = 100
     header_timeout: float = 10.0
-    """Seconds from the start of the connection or request to the end of its header fields."""
+    """Seconds from the start of a connection, or of a later request, to the end of its head."""
     send_timeout: float = 30.0
-    """Seconds in which a client must take `MIN_SEND_BYTES`, or all that is left."""
+    """Seconds in which a client must receive `MIN_SEND_BYTES`, or the rest of a response."""
 
 
 def limited_protocol(
     limits: ConnectionLimits, metrics: Metrics, errors: ErrorResponder
 ) -> type[HttpToolsProtocol]:
-    """A protocol class for ``uvicorn.Config(http=...)`` whose connections share these limits."""
+    """Create a subclass of `LimitedHttpProtocol` for ``uvicorn.Config(http=...)``."""
     namespace: dict[str, Any] = {
         "limits": limits,
         "metrics": metrics,
@@ -103,13 +105,13 @@ def limited_protocol(
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """One connection. `limited_protocol` makes the class that is used."""
+    """One HTTP/1.1 connection within ``limits``. Use a subclass from `limited_protocol`."""
 
     limits: ClassVar[ConnectionLimits]
     metrics: ClassVar[Metrics]
     errors: ClassVar[ErrorResponder]
     idle_connections: ClassVar[dict[LimitedHttpProtocol, None]]
-    """Connections without a request in flight, the longest idle first."""
+    """Connections that wait for a request, receive its head, or drain; the longest idle first."""
 
     ended = False  # input is dropped, and no request begins
     _in_head = False
@@ -124,7 +126,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _responding: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count the connection; above the limit, close the one that has been idle longest."""
+        """Count the connection; above the limit, close the longest idle one, or else this one."""
         super().connection_made(transport)
         self.metrics.connections += 1
         self._start_head_timer()
@@ -133,7 +135,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.idle_connections[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop counting the connection, cancel its timers, and mark its request as disconnected."""
         self.metrics.connections -= 1
         self.idle_connections.pop(self, None)
         for timer in (self._head_timer, self._send_timer):
@@ -144,7 +146,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived, as far as the limits allow."""
+        """Parse ``data``; once the connection has ended, drop up to `DRAIN_BYTES` of input."""
         if self.ended:
             self._dropped_bytes += len(data)
             if self._dropped_bytes > DRAIN_BYTES:
@@ -156,7 +158,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.cycle.keep_alive = False  # served as plain HTTP/1.1; what follows is not
+            self.cycle.keep_alive = False  # this request is served as HTTP/1.1; later bytes are not
             self.ended = not self.cycle.more_body
         except httptools.HttpParserError as error:
             # The parser wraps what a callback raised.
@@ -169,10 +171,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._check_framing()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the connection open for the responses to complete requests."""
+        """Whether to keep the connection open: a complete request still lacks its response."""
         if self._is_idle() or self.cycle.more_body:
             return False
-        self.cycle.keep_alive = False  # it is the last one
+        self.cycle.keep_alive = False  # no request can follow
         return True
 
     def _check_head(self) -> None:
@@ -189,19 +191,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._start_head_timer()  # bytes that began no request, such as an empty line
 
     def on_message_begin(self) -> None:
-        """Note that a head begins."""
+        """Start counting the bytes of a new request head."""
         super().on_message_begin()
         self._in_head = self._new_head = True
         self._head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header field; drop a trailer."""
+        """Collect a header field of the request head; drop a trailer field."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        """Pass on a piece of the body."""
-        self._framing_bytes = -self._data_bytes  # what arrived with it does not count
+        """Pass a piece of the body to the request, and restart the count of framing bytes."""
+        self._framing_bytes = -self._data_bytes  # other bytes of this data do not count
         super().on_body(body)
 
     def _check_framing(self) -> None:
@@ -215,7 +217,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             )
 
     def on_headers_complete(self) -> None:
-        """Check the head against the limits, then start the request."""
+        """Check the request head against the limits, then start the request."""
         self._in_head = False
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -259,7 +261,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             cycle.message_event.set()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or wait for one."""
+        """Start the next pipelined request; without one, wait for a request or close."""
         super().on_response_complete()
         if self.transport.is_closing():
             if self.transport.get_write_buffer_size():
@@ -271,7 +273,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self.idle_connections[self] = None
 
     def drain_then_close(self) -> None:
-        """Announce the end, and close when the client did so, or after a while."""
+        """End the output, drop input; close when the client ends too, or after `DRAIN_SECONDS`."""
         self.ended = True
         self._unset_keepalive_if_required()
         if self.transport.is_closing():
@@ -284,23 +286,23 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(DRAIN_SECONDS, self._close_now)
 
     def pause_writing(self) -> None:
-        """Start the timer for a client that reads its response more slowly than it is produced."""
+        """Start the send timer: the client reads the response more slowly than it is produced."""
         super().pause_writing()
         self._start_send_timer()
 
     def resume_writing(self) -> None:
-        """Stop the timer: the client has read most of what was buffered."""
+        """Stop the send timer: the client has read most of the buffered bytes."""
         super().resume_writing()
         if self._send_timer is not None:
             self._send_timer.cancel()
             self._send_timer = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, even if the client has not read all of the last response."""
+        """Close the idle connection, even if the client has not read all of the last response."""
         self._close_now()
 
     def _is_idle(self) -> bool:
-        """Whether every request so far has its response."""
+        """Whether every request of this connection so far has its complete response."""
         cycle: RequestResponseCycle | None = self.cycle  # None until the first one
         return cycle is None or cycle.response_complete
 
@@ -344,7 +346,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._start_send_timer()
 
     def _close_now(self) -> None:
-        # close() would wait for what the client does not take.
+        # close() would wait until the client has read the buffered bytes.
         if self.transport.get_write_buffer_size():
             self._abort()
         else:
@@ -364,7 +366,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         )
 
     def _send_and_close(self, error: HTTPError, *, drain: bool = True) -> None:
-        """Send an error to the request that is arriving, and close."""
+        """Send ``error`` as the response to the arriving request, then close the connection.
+
+        An earlier request that is in flight gets its own response, and ``error`` is not sent.
+        """
         self.ended = True
         self.metrics.count_connection_closed(problem_spec(error).code)
         log.debug("connection closed: %s", error)
@@ -395,9 +400,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
 
 class _DrainingTransport:
-    """The part of a transport that a response needs; drains before closing if more may arrive.
+    """The methods of a transport that a response needs; ``close`` drains unread input first.
 
-    So an error that is sent before the body was read can still be read by the client.
+    So the client can still read an error that is sent before its whole body has arrived.
     """
 
     def __init__(self, protocol: LimitedHttpProtocol) -> None:

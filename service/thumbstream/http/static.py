@@ -1,13 +1,14 @@
-"""The files of ``thumbstream/web``, read at the start: pages with their assets, and the client.
+"""Serves the files of ``thumbstream/web``: HTML pages, their assets, the browser client library.
 
     GET /, /gallery, /docs, /web/{path}              cacheable for a minute
     GET /client/{version}/{name}              immutable; ``version`` is the hash of all client files
-    GET /client/{name}                        307 to the same under the current version
+    GET /client/{name}                        307 to this file under the current version
 
-Only files that exist at the start, of a known type, have a path: nothing that a client sends
-becomes a file name. Modules of the client find each other and the weights by relative URLs, so a
-page gets all files from one version. An unknown version is redirected too: pages that name an old
-one work on after an upgrade, and so do requests to another replica during one.
+All files are read once, at the start, and only files of known types: no part of a request becomes a
+file name. The modules of the client library refer to each other and to the weights by relative
+URLs, so a page gets all of them from one version. A request for an unknown version is redirected to
+the current version: pages that name an old version keep working after an upgrade, and during an
+upgrade each replica serves pages that name the version of another replica.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ MEDIA_TYPES = {
     ".wasm": "application/wasm",
     ".bin": "application/octet-stream",
 }
-"""By suffix. Listed here, because the system's table differs between machines."""
+"""Media type by file suffix. The system's own table differs between machines."""
 
 PAGE_CACHE_CONTROL = "public, max-age=60, must-revalidate"
-"""A page and its scripts change together with an upgrade: a minute, then a 304."""
+"""Cache-Control of pages and assets: an upgrade changes them, so caches revalidate each minute."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -55,27 +56,28 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""No inline scripts or styles, nothing from other hosts; pictures may come from memory."""
+"""Pages may use no inline scripts or styles and no other hosts; ``blob:`` and ``data:`` pictures
+are allowed."""
 
 
 CLIENT_SUFFIXES = (".js", ".wasm", ".bin")
-"""Files that a browser loads; sources, types and package metadata are for npm."""
+"""Suffixes of the client library's files that a browser loads; npm has the other files."""
 
 COMPRESSED_SUFFIX = ".js"
-"""Sent gzipped to clients that accept it; the weights are compressed already."""
+"""Suffix of files that are sent with gzip if the client accepts it; weights compress no further."""
 
 LATEST_CACHE_CONTROL = "public, max-age=60"
-"""Of the redirect to the current version, which an upgrade changes."""
+"""Cache-Control of a redirect from /client/{name}: an upgrade changes its target."""
 
 REDIRECT_CACHE_CONTROL = "no-store"
-"""Of the redirect from an unknown version: during an upgrade each replica knows its own alone."""
+"""Cache-Control of a redirect from an unknown version, which another replica may know."""
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One file."""
+    """An HTML page or asset of ``thumbstream/web`` in memory, with its media type and ETag."""
 
     body: bytes
     media_type: str
@@ -83,26 +85,29 @@ class Page:
 
 
 class StaticPages:
-    """Files by path below ``/web/``; ``index.html`` also at ``/``, the others at their own."""
+    """Endpoints for HTML pages and their assets below ``/web/``.
+
+    ``root_path`` is put before absolute URLs in HTML; ``root`` replaces ``thumbstream/web``.
+    """
 
     def __init__(self, root_path: str = "", root: Traversable | None = None) -> None:
         folder = files("thumbstream") / "web" if root is None else root
         self._pages = dict(_read_pages(folder, root_path)) if folder.is_dir() else {}
 
     async def index(self, request: Request) -> Response:
-        """The page at ``/``."""
+        """Serves ``index.html`` at ``/``."""
         return self._respond(request, "index.html")
 
     async def gallery(self, request: Request) -> Response:
-        """The page at ``/gallery``."""
+        """Serves ``gallery.html`` at ``/gallery``."""
         return self._respond(request, "gallery.html")
 
     async def docs(self, request: Request) -> Response:
-        """The page at ``/docs``."""
+        """Serves ``docs.html`` at ``/docs``."""
         return self._respond(request, "docs.html")
 
     async def asset(self, request: Request) -> Response:
-        """A file below ``/web/``. Raises `NotFoundError`."""
+        """Serves a file below ``/web/``. Raises `NotFoundError` for an unknown path."""
         return self._respond(request, request.path_params["path"])
 
     def _respond(self, request: Request, path: str) -> Response:
@@ -123,7 +128,7 @@ class StaticPages:
 
 @dataclass(frozen=True, slots=True)
 class ClientFile:
-    """One file, and its gzipped form if it has one."""
+    """A file of the browser client library in memory, with its gzipped form or None."""
 
     media_type: str
     etag: str
@@ -132,7 +137,10 @@ class ClientFile:
 
 
 class ClientAssets:
-    """The files of the client by name."""
+    """Endpoints for the files of the browser client library, below ``/client/``.
+
+    ``root`` replaces the folder ``thumbstream/web/client``.
+    """
 
     def __init__(self, root: Traversable | None = None) -> None:
         folder = files("thumbstream") / "web" / "client" if root is None else root
@@ -141,10 +149,13 @@ class ClientAssets:
         for name, file in sorted(self._files.items()):
             digest.update(f"{name} {file.etag}\n".encode())
         self.version = digest.hexdigest()
-        """16 hexadecimal digits: the hash of all files."""
+        """16 hexadecimal digits: a hash of the names and contents of all files."""
 
     async def file(self, request: Request) -> Response:
-        """A file under its version. Raises `NotFoundError`."""
+        """Serves /client/{version}/{name}; redirects from another version to the current one.
+
+        Raises `NotFoundError` for an unknown name or a malformed version.
+        """
         version, name = request.path_params["version"], request.path_params["name"]
         file = self._find(name)
         if version != self.version:
@@ -168,7 +179,7 @@ class ClientAssets:
         return Response(gzipped, headers={**headers, "Content-Encoding": "gzip"})
 
     async def latest(self, request: Request) -> Response:
-        """A redirect to a file of the current version. Raises `NotFoundError`."""
+        """Redirects /client/{name} to the file of the current version. Raises `NotFoundError`."""
         name = request.path_params["name"]
         self._find(name)
         return _redirect(f"{self.version}/{name}", LATEST_CACHE_CONTROL)
@@ -208,5 +219,5 @@ def _read_client(folder: Traversable) -> Iterator[tuple[str, ClientFile]]:
 
 
 def _redirect(location: str, caching: str) -> Response:
-    # Relative, so that it also works with a proxy that serves all this below a path.
+    # Relative, so that it also works with a proxy that serves the service below a path.
     return Response(status_code=307, headers={"Location": location, "Cache-Control": caching})
