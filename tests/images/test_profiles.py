@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from thumbstream.images import colour, icc, reduce_to_grid, thumbnail
+from thumbstream.images import icc, reduce_to_grid, thumbnail, to_srgb
 
 Save = Callable[..., bytes]
 
@@ -116,8 +116,8 @@ def test_srgb_changes_nothing(photo_like: Callable[..., np.ndarray], save: Save)
     picture = Image.fromarray(photo_like(200, 150))
     marked = thumbnail(save(picture, "PNG", icc_profile=SRGB), 64).pixels
     assert np.array_equal(marked, thumbnail(save(picture, "PNG"), 64).pixels)
-    assert colour._transform(SRGB, "RGB") is None
-    assert colour._transform(SWAPPED, "RGB") is not None
+    assert to_srgb._transform(SRGB, "RGB") is None
+    assert to_srgb._transform(SWAPPED, "RGB") is not None
 
 
 @pytest.mark.parametrize(

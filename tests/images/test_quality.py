@@ -49,12 +49,12 @@ def test_png_reduced_in_steps_matches_one_step(
 
 
 def test_bands_leave_no_seams(photo_like: Photo, monkeypatch: pytest.MonkeyPatch) -> None:
-    from thumbstream.images import colour
+    from thumbstream.images import to_srgb
 
     image = Image.fromarray(photo_like(640, 480)).convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize(image.size))
     whole = reduce_to_grid(image, 16).pixels
-    monkeypatch.setattr(colour, "BAND_PIXELS", 1)
+    monkeypatch.setattr(to_srgb, "BAND_PIXELS", 1)
     assert np.array_equal(reduce_to_grid(image, 16).pixels, whole)
 
 
