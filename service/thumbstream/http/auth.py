@@ -1,11 +1,11 @@
-"""Bearer tokens and rate limits: the guards of routes that cost work.
+"""Bearer tokens and rate limits, which guard the routes that upload or compute.
 
-A token is ``name:secret``, or a bare secret, which is called by its position: ``token-1``. Clients
-send the secret; logs, metrics and rate limits use the name. Secrets appear nowhere.
+A token is configured as ``name:secret``, or as a secret alone, which is named by its position:
+``token-1``. Clients send the secret; logs, metrics and rate limits use the name, never the secret.
 
-Requests are counted by the ``limits`` package in a sliding window: in this process's memory, or in
-a Redis that replicas share. The limit is a courtesy among clients, not a lock: while Redis does not
-answer, requests pass uncounted.
+The ``limits`` package counts requests in a sliding window, in this process's memory or in a Redis
+that replicas share. A rate limit is for fairness among clients, not for security: while Redis does
+not answer, requests pass uncounted.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TOKEN = "thumbstream.token"  # noqa: S105 (the name of a field)
-"""Member of an ASGI scope: the name of the request's token."""
+"""Key in an ASGI scope; the value is the name (str) of the request's token."""
 
 RATE_LIMIT_HEADERS = "thumbstream.rate_limit"
-"""Member of an ASGI scope: header fields (str to str) for the response."""
+"""Key in an ASGI scope; the value is a dict of header fields (str to str) for the response."""
 
 CHALLENGE = 'Bearer realm="thumbstream"'
 
 _NAMED = re.compile(r"([A-Za-z0-9_.-]{1,32}):(.+)", re.DOTALL)
-"""A bearer token cannot contain a colon (RFC 6750, 2.1), so a colon ends the name."""
+"""A token with a name. A secret has no colon (RFC 6750, 2.1), so the first colon ends the name."""
 
 MAX_ADDRESS_BUCKETS = 4096
-"""Counters for addresses in memory. Two addresses rarely share one, and clients cannot choose which
-(the hash is salted): a flood of addresses (anyone has 2^64 of IPv6) fills no memory."""
+"""Number of counters for addresses in memory: a flood of addresses cannot fill the memory. The
+counter is chosen by a salted hash: two addresses rarely share one, and no client can cause it."""
 
 STORE_TIMEOUT_SECONDS = 0.25
-"""Of a count in Redis: uploads must not wait for a store that only counts them."""
+"""Timeout of one count in Redis: a slow Redis must not delay uploads."""
 
 STORE_RETRY_SECONDS = 5.0
-"""After a failed count: requests pass uncounted for this long, then one tries again."""
+"""How long requests pass uncounted after Redis failed; then one request tries Redis again."""
 
 KEY_PREFIX = "thumbstream-rate"
-"""Of keys in Redis, which may be the store of the streams: no id looks like this."""
+"""Prefix of the counters' keys in Redis. No stream id has it, so both may share one Redis."""
 
 
 class BearerAuth:
-    """The holders of ``tokens``; without tokens every request is allowed."""
+    """Authenticates requests by the configured ``tokens``; without tokens, allows every request."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         named = [_named(position, token) for position, token in enumerate(tokens, 1)]
@@ -70,11 +70,11 @@ class BearerAuth:
 
     @property
     def names(self) -> list[str]:
-        """The names of the tokens."""
+        """The names of the configured tokens."""
         return [name for name, _ in self._tokens]
 
     def authenticate(self, authorization: str | None) -> str | None:
-        """The name of the token in an Authorization field; None where no token is configured.
+        """The name of the token in an Authorization field; None if no token is configured.
 
         Raises `UnauthorizedError` for a missing or invalid token.
         """
@@ -96,14 +96,17 @@ class BearerAuth:
         return matches[0]
 
     def has_token(self, scope: Scope) -> bool:
-        """Whether a request (ASGI) has a token; raises `UnauthorizedError` for an invalid one."""
+        """Whether an ASGI request has a token. Raises `UnauthorizedError` for an invalid token."""
         fields = (v.decode("latin-1") for n, v in scope["headers"] if n == b"authorization")
         given = next(fields, None)
         return given is not None and self.authenticate(given) is not None
 
 
 class RateLimit:
-    """``limit`` such as ``60/minute``; ``store``: a Redis URL, or empty for this process alone."""
+    """Limits the rate of requests of each token, or of each address without a token.
+
+    ``limit``: such as ``60/minute``. ``store``: a Redis URL, or empty to count in this process.
+    """
 
     def __init__(self, limit: str, *, store: str) -> None:
         # Imported here because it is slow to import and seldom configured.
@@ -118,15 +121,16 @@ class RateLimit:
         self._retry_at = 0.0  # time.monotonic() before which a failed store is not used
 
     async def check(self, name: str | None, address: str | None) -> dict[str, str]:
-        """Counts a request of the token ``name``, or else of ``address`` (IP).
+        """Counts a request of the token called ``name``, or without a name of the IP ``address``.
 
-        Returns header fields for the response. Raises `RateLimitedError`.
+        Returns RateLimit header fields for the response; none while Redis does not answer. Raises
+        `RateLimitedError` above the limit.
         """
         now = time.monotonic()
         if now < self._retry_at:
             return {}
         if self._retry_at:
-            self._retry_at = now + STORE_RETRY_SECONDS  # this request tries, the others pass
+            self._retry_at = now + STORE_RETRY_SECONDS  # this request tries Redis, the others pass
         client = f"token:{name}" if name else f"address:{self._address_key(address or '')}"
         try:
             async with asyncio.timeout(STORE_TIMEOUT_SECONDS):
@@ -162,7 +166,7 @@ class RateLimit:
 
 
 class RequestGuard:
-    """FastAPI dependencies that authenticate and count a request; both raise `HTTPError`."""
+    """FastAPI dependencies that authenticate and rate-limit a request; both raise `HTTPError`."""
 
     def __init__(self, auth: BearerAuth, rate_limit: RateLimit | None, metrics: Metrics) -> None:
         self._auth = auth
@@ -170,11 +174,14 @@ class RequestGuard:
         self._metrics = metrics
 
     async def limit_uploads(self, request: Request) -> None:
-        """Requires a token, where tokens are configured, and applies the rate limit."""
+        """Applies the rate limit and requires a token if tokens are configured.
+
+        Without tokens, rejects uploads from pages of other sites.
+        """
         await self._check(request, token_required=True)
 
     async def limit_work(self, request: Request) -> None:
-        """Applies the rate limit; a token is optional."""
+        """Applies the rate limit; a token is optional, and an invalid one is ignored."""
         await self._check(request, token_required=False)
 
     async def _check(self, request: Request, *, token_required: bool) -> None:
@@ -197,9 +204,10 @@ class RequestGuard:
 
 
 def is_cross_site(request: Request) -> bool:
-    """Whether a page of another site sends a request, as far as the browser says.
+    """Whether the header fields say that a page of another site sent the request.
 
-    Sec-Fetch-Site where there is one, or else Origin against Host. Other clients send neither.
+    Sec-Fetch-Site decides if present, else Origin compared with Host. False without both: only
+    browsers send them.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -209,7 +217,7 @@ def is_cross_site(request: Request) -> bool:
 
 
 def client_name(scope: Scope) -> str:
-    """The client of a request (ASGI): its token, or else the network of its address."""
+    """Identifies the client of an ASGI request: ``token:NAME``, or else ``address:NETWORK``."""
     token = scope.get(TOKEN)
     if token:
         return f"token:{token}"
@@ -245,7 +253,7 @@ def _storage(store: str, pool: ConnectionPool | None) -> Storage:
 
 
 def _network(address: str) -> str:
-    """The network of one subscriber: an IPv4 address, or the first 64 bits of an IPv6 one."""
+    """The network of one subscriber: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

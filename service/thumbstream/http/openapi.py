@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that FastAPI cannot derive: the hot path and bearer tokens."""
+"""The parts of the OpenAPI document that FastAPI cannot derive: `hot_path` and bearer tokens."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ EXAMPLE_ID = "q0Zr2vYx3m1Ck7Ht5sNwAQ"
 
 
 def problem_response(description: str) -> dict[str, Any]:
-    """An error in a route's list of responses."""
+    """Describes an error response, as a member of ``responses`` of an OpenAPI operation."""
     schema = {"$ref": "#/components/schemas/ProblemDocument"}
     return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 def complete_document(document: dict[str, Any], *, tokens: bool) -> dict[str, Any]:
-    """``document`` of the FastAPI routes with the rest; ``tokens``: uploads require one."""
+    """Adds the `hot_paths` to ``document``, and bearer tokens if ``tokens`` are configured."""
     document["paths"] |= hot_paths()
     if tokens:
         schemes = document["components"].setdefault("securitySchemes", {})
@@ -29,7 +29,7 @@ def complete_document(document: dict[str, Any], *, tokens: bool) -> dict[str, An
 
 
 def hot_paths() -> dict[str, Any]:
-    """``paths`` members of the four routes."""
+    """OpenAPI ``paths`` of /thumb/{id}, /t/{id}/{bytes}, /thumbs and /thumbs.json."""
     return {
         "/thumb/{id}": _get(
             "A stream, or its first bytes",
