@@ -1,4 +1,4 @@
-"""Responses as plain ASGI values, and the header fields that many of them share."""
+"""Responses as plain ASGI values, and header fields that many responses share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import NamedTuple
 from starlette.types import Send
 
 IMMUTABLE_CACHE_CONTROL = "public, max-age=31536000, immutable"
-"""For what can never change: a prefix of the stream with a given content id."""
+"""Cache-Control of a response that never changes, such as a prefix of a stream."""
 
 NEGATIVE_CACHE_CONTROL = "public, max-age=10"
-"""Protects the store from a popular broken link, and expires soon."""
+"""Cache-Control of a 404, or of a response that may change soon. It saves the store from repeated
+reads for a popular broken link."""
 
 PREFLIGHT_HEADERS = {
     # Browsers differ on whether Range needs permission.
@@ -22,28 +23,28 @@ Header = tuple[bytes, bytes]
 
 
 class RawResponse(NamedTuple):
-    """A complete response; ``body`` is sent for every method but HEAD."""
+    """A complete response; ``body`` is sent in response to every method but HEAD."""
 
     status: int
     headers: list[Header]
     body: bytes = b""
 
     async def send(self, send: Send, method: str) -> None:
-        """Send it as the response to ``method``."""
+        """Send the response; ``method`` is the method of the request."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         body = b"" if method == "HEAD" else self.body
         await send({"type": "http.response.body", "body": body})
 
 
 def encode_headers(headers: dict[str, str]) -> list[Header]:
-    """Header fields as ASGI expects them."""
+    """Encode header fields for ASGI: pairs of bytes, with names in lower case."""
     return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
 class CORS:
-    """Header fields that let pages of another origin read responses (``*``: all, empty: none).
+    """CORS header fields of public paths, for pages of ``origin`` (``*``: all, empty: none).
 
-    Uploads are not among the public paths: other sites must not store pictures here.
+    Upload paths are not public: pages of other sites must not store pictures in the service.
     """
 
     def __init__(self, origin: str) -> None:
@@ -52,7 +53,7 @@ class CORS:
 
     @staticmethod
     def methods(path: str) -> str | None:
-        """The methods that pages of other origins may use on ``path``; None: it is not public."""
+        """The methods that pages of other origins may use on ``path``; None if it is not public."""
         if path in ("/decode", "/budget"):
             return "POST, OPTIONS"
         if path in ("/thumbs", "/thumbs.json", "/models") or path.startswith(
@@ -62,11 +63,11 @@ class CORS:
         return None
 
     def error_headers(self, path: str) -> list[Header]:
-        """The fields of an error on ``path``."""
+        """The CORS fields of an error response on ``path``; empty if ``path`` is not public."""
         return self._error_headers if self.methods(path) else []
 
     def preflight(self, methods: str) -> RawResponse:
-        """The response to OPTIONS on a path with these ``methods``."""
+        """The response to a CORS preflight (OPTIONS) on a path that allows ``methods``."""
         fields = {"Allow": methods, "Access-Control-Allow-Methods": methods, **PREFLIGHT_HEADERS}
         return RawResponse(204, self.headers + encode_headers(fields))
 

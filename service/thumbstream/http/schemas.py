@@ -1,4 +1,4 @@
-"""Query parameters, bodies and JSON documents of the FastAPI routes, as OpenAPI shows them."""
+"""Query parameters, request bodies and JSON responses of the FastAPI routes, with OpenAPI texts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from thumbstream.pipeline import CompressResult
 MAX_SCALE = 16
 
 MAX_TOTAL_BYTES = 999_999_999
-"""Of a page's budget: far above the needs of any page."""
+"""Highest budget of one page, in bytes: far above the needs of any page."""
 
 TARGET_PATTERN = (
     r"^(ssim:(0\.[0-9]*[1-9][0-9]*|1)|psnr:([1-9][0-9]?(\.[0-9]+)?|100)|bytes:[1-9][0-9]{0,5})$"
 )
-"""Documentation only: `Target.parse` validates."""
+"""Pattern of the parameter ``target`` in OpenAPI only: `Target.parse` validates the value."""
 
 
 def _plain_digits(value: object) -> object:
@@ -155,12 +155,12 @@ class CompressResponse(BaseModel):
 
 
 def _integral(value: object) -> object:
-    """JSON has one kind of number: 128.0 is 128."""
+    """Converts 128.0 to the int 128: JSON does not distinguish integers from floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class BudgetRequest(BaseModel):
-    """A page and the bytes of its thumbnails together."""
+    """Request of POST /budget: the thumbnails of a page, and a limit on their total bytes."""
 
     ids: list[Annotated[str, Field(pattern=f"^{ID_PATTERN.pattern}$")]] = Field(
         min_length=1, description="The streams that the page shows, repeats included."
@@ -180,14 +180,14 @@ class BudgetRequest(BaseModel):
 
 
 class BudgetShare(BaseModel):
-    """The bytes of one picture."""
+    """How many bytes one picture gets, and the quality expected of that prefix."""
 
     bytes: int
     quality: float = Field(description="Expected quality of this prefix; 0 for 0 bytes.")
 
 
 class UniformAllocation(BaseModel):
-    """The baseline: one `bytes=` for all pictures."""
+    """The baseline of a budget: the same limit `bytes=` for every picture."""
 
     bytes_each: int = Field(description="The highest `bytes=` within the budget.")
     mean: float = Field(description="Expected mean quality of the page.")
@@ -254,7 +254,7 @@ class ReadyResponse(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """An error (RFC 9457). Programs branch on ``code``."""
+    """JSON body of an error response (RFC 9457). Programs branch on ``code``."""
 
     type: str
     title: str
@@ -278,7 +278,7 @@ class ProblemDocument(BaseModel):
 
 
 def compress_response(result: CompressResult, root_path: str) -> CompressResponse:
-    """The response to an upload; its addresses begin with ``root_path``."""
+    """Builds the response to an upload; its URL paths begin with ``root_path``."""
     key, encoded = result.id, result.encoded
     length = len(encoded.stream)
     complete = next((size for size in PREFIX_SIZES if size >= length), None)
