@@ -1,7 +1,7 @@
 """thumbstream: one stored byte stream per picture, any prefix of which is a preview.
 
->>> stream = thumbstream.encode("photo.jpg")        # about 500 bytes, most important first
->>> thumbstream.decode(stream[:64]).shape           # any prefix is a picture
+>>> stream = thumbstream.encode("photo.jpg")        # about 500 bytes, coarse to fine
+>>> thumbstream.decode(stream[:64]).shape           # any prefix can be decoded
 (21, 32, 3)
 """
 

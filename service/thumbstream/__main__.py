@@ -1,4 +1,4 @@
-"""``python -m thumbstream``."""
+"""Runs the command line for ``python -m thumbstream``."""
 
 import sys
 

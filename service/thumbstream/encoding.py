@@ -1,9 +1,9 @@
-"""A picture to its stream and rate-distortion curve.
+"""Encodes a picture to its stream and rate-distortion curve.
 
     thumbnail -> encode -> measure the curve
 
-Library, command line, uploads and bulk runs all call `encode_picture`, so the same picture with the
-same options has the same stream, and so the same id, everywhere.
+The library, the command line, the HTTP service and bulk runs all call `encode_picture`, so that the
+same picture with the same options always has the same stream and the same id.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from thumbstream.images import Alpha, ImageLimits, Thumbnail, reduce_to_grid, th
 from thumbstream.telemetry.tracing import span
 
 DEFAULT_SIZE = 32
-"""Pixels of the long side."""
+"""Default long side of a thumbnail in pixels."""
 
 INLINE_PREFIX_BYTES = 32
-"""The prefix that is returned together with an id, to be inlined where the picture is listed."""
+"""Length of the prefix that is returned together with an id, for embedding in a page."""
 
 Picture: TypeAlias = Image.Image | NDArray[np.uint8] | str | os.PathLike[str] | bytes | BinaryIO
-"""An open picture, an array, a path, a picture file's bytes or a binary file object."""
+"""A PIL image, a pixel array, or a picture file: its path, its content, or a binary file object."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """How a picture is encoded. Raises `ValueError` or `TypeError` for options out of range."""
+    """Options for encoding a picture. Raises `ValueError` or `TypeError` for invalid options."""
 
     size: int = DEFAULT_SIZE
     """Long side of the thumbnail in pixels: a multiple of 8 from 8 to 256."""
     max_bytes: int | None = None
-    """Limit of the stream's length; excludes ``target``."""
+    """Limit of the stream's length in bytes; cannot be combined with ``target``."""
     target: Target | None = None
     model: str | None = None
-    """Model id; None is the default model."""
+    """Id of the model; None selects the default model."""
     alpha: Alpha = Alpha.KEEP
 
     def __post_init__(self) -> None:
@@ -57,29 +57,29 @@ class EncodeOptions:
         check_limits(self.max_bytes, self.target)
 
     def keeps_alpha(self, codec: Codec) -> bool:
-        """Whether the stream of a transparent picture has transparency."""
+        """Return whether ``codec`` encodes the transparency of a picture with these options."""
         return self.alpha is Alpha.KEEP and codec.alpha
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedThumbnail:
-    """A stream, its curve, and what it was made of."""
+    """An encoded picture: its stream, its curve, and facts about the picture and its thumbnail."""
 
     stream: bytes
     curve: RateCurve | None
-    """None: not measured, or the stream is too short for one."""
+    """Rate-distortion curve; None if it was not measured or the stream is too short for a curve."""
     width: int
-    """Of the upright original, pixels."""
+    """Width of the original picture in pixels, after its EXIF orientation was applied."""
     height: int
     thumb_width: int
-    """Of the thumbnail, pixels."""
+    """Width of the thumbnail in pixels."""
     thumb_height: int
     alpha: bool
     """Whether the stream has transparency."""
     truncated: bool
-    """Whether the end of the picture file was missing; a part of the picture may be grey."""
+    """Whether the end of the picture file is missing, so that a part of the picture may be grey."""
     target_reached: bool
-    """False: even the whole stream is below the target."""
+    """False if even the full stream is below the target; True also without a target."""
 
     @property
     def id(self) -> str:
@@ -87,7 +87,7 @@ class EncodedThumbnail:
         return identify(self.stream)
 
     def stored_values(self) -> dict[str, bytes]:
-        """What a store keeps, by key: the stream first, then its curve if it has one."""
+        """Return the values to store by key: first the stream, then its curve if there is one."""
         key = self.id
         values = {key: self.stream}
         if self.curve is not None:
@@ -106,9 +106,10 @@ def encode_picture(
 ) -> EncodedThumbnail:
     """Encode ``picture`` with the ``codec`` of ``options.model``.
 
-    ``limits`` are those of picture files; an open picture or a thumbnail is taken as it is.
-    ``curve``: measure the stream's curve, within ``curve_timer``. Raises `IngestError`, `TypeError`
-    for something that is not a picture, and `OSError` for a file that cannot be read.
+    ``limits``: limits for picture files; other kinds of pictures and thumbnails are not limited.
+    ``curve``: whether to measure the stream's rate-distortion curve. ``curve_timer``: a context
+    manager that is entered while the curve is measured. Raises `IngestError` for an invalid
+    picture, `TypeError` for a ``picture`` of another type, and `OSError` for an unreadable file.
     """
     alpha = options.keeps_alpha(codec)
     with span("ingest"):
@@ -140,7 +141,10 @@ def encode_picture(
 
 
 def supports_curve(length: int) -> bool:
-    """Whether a stream of ``length`` bytes can have a curve: in a shorter one the header is cut."""
+    """Return whether a stream of ``length`` bytes can have a curve.
+
+    A curve needs more bytes than a header alone.
+    """
     return length >= MIN_CANDIDATE
 
 

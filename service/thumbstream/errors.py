@@ -1,6 +1,6 @@
-"""All exceptions of thumbstream, in one tree.
+"""The exceptions that callers in several packages handle, and their common base class.
 
-``thumbstream.http.errors`` maps them to HTTP status codes.
+``thumbstream.http.errors`` maps the exceptions to HTTP status codes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class ThumbstreamError(Exception):
 
 
 class BitstreamError(ThumbstreamError):
-    """The bytes are not a thumbstream stream, or one of a format that is not supported."""
+    """The bytes are not a thumbstream stream, or are a stream of an unsupported format."""
 
 
 class CurveError(ThumbstreamError):
@@ -25,7 +25,7 @@ class ArtifactError(ThumbstreamError):
 
 
 class UnknownModelError(ThumbstreamError):
-    """The model is not installed."""
+    """The requested model is not installed, or not enabled for encoding."""
 
 
 class DeviceError(ThumbstreamError):
@@ -37,7 +37,7 @@ class IngestError(ThumbstreamError):
 
 
 class UnsupportedFormatError(IngestError):
-    """The bytes do not begin like any supported image format."""
+    """The first bytes of the picture file do not match any supported image format."""
 
 
 class InvalidImageError(IngestError):
@@ -49,7 +49,7 @@ class TooManyPixelsError(IngestError):
 
 
 class TooManyBytesError(IngestError):
-    """The picture file is longer than the limits allow."""
+    """The picture file has more bytes than the limits allow."""
 
 
 class StoreError(ThumbstreamError):
@@ -61,13 +61,14 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreFullError(StoreError):
-    """The store has no space for another stream."""
+    """The store has no space left to write to."""
 
 
 class PartialReadError(StoreUnavailableError):
-    """Some keys of one ``get_many`` could not be read; ``found`` has the values of the others.
+    """A ``get_many`` could read only a part of its keys; ``found`` has the values of that part.
 
-    For example, a Redis Cluster without one of its primaries still serves the other keys.
+    This happens in a Redis Cluster when one primary is down: the keys of the other primaries can
+    still be read.
     """
 
     def __init__(self, reason: str, found: Mapping[str, bytes | None]) -> None:
@@ -76,20 +77,20 @@ class PartialReadError(StoreUnavailableError):
 
 
 class JobError(ThumbstreamError):
-    """A job in a worker process exceeded a limit; the worker was replaced."""
+    """Base class: a job exceeded one of its limits, or its worker process failed."""
 
 
 class JobTimeoutError(JobError):
-    """The job took longer than a request may take."""
+    """The job did not end within its time limit (elapsed time)."""
 
 
 class JobProcessorTimeError(JobError):
-    """The job used more processor time than one picture or stream may use."""
+    """The job used more processor time than its limit allows."""
 
 
 class JobMemoryError(JobError):
-    """The job needed more memory than a worker may use, or than is available."""
+    """The job needed more memory than its limit allows, or than the machine had available."""
 
 
 class JobCrashedError(JobError):
-    """The worker process ended during the job."""
+    """The worker process did not start, or ended during the job."""

@@ -1,12 +1,12 @@
 """Content ids of streams.
 
 An id is the base64url form (no padding) of a 128-bit BLAKE2b hash of the full stream: equal streams
-have equal ids, and an id never comes to mean other bytes. 22 characters hold 132 bits, so the last
-one has only four possible values; `ID_PATTERN` says so, and ids that `identify` cannot return are
-rejected without reading a store.
+have equal ids, and an id always stands for the same bytes. An id has 22 characters, which hold 132
+bits, so its last character has only four possible values. `ID_PATTERN` checks this: a text that
+`identify` cannot return is rejected without reading the store.
 
-The rate-distortion curve of a stream is in the same store under `curve_key` of its id, which is not
-an id: no route that reads ids can return a curve.
+The store holds the rate-distortion curve of a stream under the key ``curve_key(id)``. This key is
+not a valid id, so an HTTP route that accepts ids cannot return a curve.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import re
 from hashlib import blake2b
 
 DIGEST_BYTES = 16
-"""128 bits: two of 2^50 streams share an id with a probability below 2^-28."""
+"""Hash length, 128 bits: among 2^50 streams, the probability of any collision is below 2^-28."""
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
-"""Use with ``fullmatch``."""
+"""The pattern of a valid id; use ``fullmatch``."""
 
 CURVE_MARK = "~"
-"""Prefix of an id in the key of its curve. Not base64url, so no id begins with it."""
+"""First character of a curve's key. Base64url does not contain it, so no id begins with it."""
 
 
 def identify(stream: bytes) -> str:
-    """The 22-character id of a full stream."""
+    """Return the 22-character id of a full stream."""
     digest = blake2b(stream, digest_size=DIGEST_BYTES).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
 def is_id(text: str) -> bool:
-    """Whether `identify` could have returned ``text``."""
+    """Return whether ``text`` is a valid id, that is, one that `identify` can return."""
     return ID_PATTERN.fullmatch(text) is not None
 
 
 def curve_key(key: str) -> str:
-    """The store's key of the curve of the stream with the id ``key``."""
+    """Return the key under which the store holds the curve of the stream with the id ``key``."""
     return CURVE_MARK + key

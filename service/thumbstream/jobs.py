@@ -1,8 +1,8 @@
-"""The work that keeps a core busy: encoding an upload, decoding a preview.
+"""Jobs that keep a core busy: encoding an uploaded picture, and decoding a stream for a preview.
 
-`ProcessJobs` runs it in worker processes, which hostile input cannot hurt. `ThreadJobs` runs the
-networks in threads of this process, for a GPU, which belongs to one process; picture files are
-decoded in worker processes all the same if there are any.
+`ProcessJobs` runs these jobs in sandboxed worker processes on the CPU. `ThreadJobs` runs the
+networks in threads of this process, because a GPU should be used by one process only; it still
+decodes picture files in worker processes if it has a `ProcessPool`.
 """
 
 from __future__ import annotations
@@ -26,48 +26,51 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An encoded upload, and the time that it took."""
+    """An encoded thumbnail, and the time that the job took."""
 
     thumbnail: EncodedThumbnail
     seconds: float
     curve_seconds: float
-    """Part of ``seconds`` in which the rate-distortion curve was measured."""
+    """The part of ``seconds`` that measuring the rate-distortion curve took; 0 without a curve."""
 
 
 class Jobs(Protocol):
-    """Where jobs run. Every coroutine may raise `OverloadedError` and `JobError`."""
+    """Runs jobs in processes or threads. Every job may raise `OverloadedError` and `JobError`."""
 
     @property
     def running(self) -> int:
-        """Jobs being worked on."""
+        """Number of jobs that run."""
 
     @property
     def waiting(self) -> int:
-        """Jobs in the queue."""
+        """Number of jobs in the queue."""
 
     def start(self) -> None:
-        """Get ready for jobs. Slow: call it from a thread."""
+        """Start the worker processes. Slow: call this method from a thread."""
 
     async def encode(
         self, picture: bytes, options: EncodeOptions, limits: ImageLimits, *, curve: bool
     ) -> Encoded:
-        """Encode a picture file; raises what `encode_picture` raises."""
+        """Encode the content of a picture file. Raises also the errors of `encode_picture`."""
 
     async def decode(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
-        """A stream to a picture file; raises `BitstreamError`."""
+        """Decode a stream to a picture file with sides enlarged ``scale`` times.
+
+        Raises also `BitstreamError`.
+        """
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Call a function in a thread: one whose cost no input can make large."""
+        """Call ``function`` in a thread. Only for functions whose cost no input can make large."""
 
     def is_alive(self) -> bool:
-        """False when jobs do not make progress."""
+        """Return False if a worker process hangs."""
 
     async def close(self) -> None:
-        """Stop, also while jobs run."""
+        """Stop the workers, also while jobs run, and drop the waiting jobs."""
 
 
 class Stopwatch:
-    """Adds up the seconds in which it is entered."""
+    """A context manager that adds up the time spent inside all its ``with`` blocks, in seconds."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -81,19 +84,19 @@ class Stopwatch:
 
 
 class ProcessJobs:
-    """Jobs in worker processes, on the CPU; only `run` uses threads."""
+    """Runs jobs in worker processes on the CPU, and the functions given to `run` in threads."""
 
     def __init__(self, pool: ProcessPool, threads: ThreadPool) -> None:
         self._pool, self._threads = pool, threads
 
     @property
     def running(self) -> int:
-        """Jobs being worked on."""
+        """Number of jobs that run in processes or threads."""
         return self._pool.running + self._threads.running
 
     @property
     def waiting(self) -> int:
-        """Jobs in the queue."""
+        """Number of jobs in both queues."""
         return self._pool.waiting + self._threads.waiting
 
     def start(self) -> None:
@@ -103,12 +106,12 @@ class ProcessJobs:
     async def encode(
         self, picture: bytes, options: EncodeOptions, limits: ImageLimits, *, curve: bool
     ) -> Encoded:
-        """Encode a picture file."""
+        """Encode the content of a picture file in a worker process."""
         with span("encode"):
             return await self._pool.run(_encode_here, picture, options, limits, curve=curve)
 
     async def decode(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
-        """A stream to a picture file."""
+        """Decode a stream to a picture file in a worker process."""
         with span("decode"):
             return await self._pool.run(_decode_here, stream, form, scale)
 
@@ -117,18 +120,19 @@ class ProcessJobs:
         return await self._threads.run(function)
 
     def is_alive(self) -> bool:
-        """False when a worker process does not answer."""
+        """Return False if a worker process hangs or the pool is closed."""
         return self._pool.is_alive()
 
     async def close(self) -> None:
-        """Kill the worker processes."""
+        """Kill the worker processes, and wait for the jobs that run in threads."""
         await asyncio.gather(self._pool.close(), self._threads.close())
 
 
 class ThreadJobs:
-    """Jobs in threads of this process, with its own models.
+    """Runs jobs in threads of this process, with the models of ``models``.
 
-    ``pool``: worker processes that reduce picture files to thumbnails; None: threads do.
+    ``pool``: worker processes that reduce picture files to thumbnails. Without ``pool``, the
+    threads reduce the picture files.
     """
 
     def __init__(
@@ -138,23 +142,23 @@ class ThreadJobs:
 
     @property
     def running(self) -> int:
-        """Jobs being worked on."""
+        """Number of jobs that run in threads or processes."""
         return self._threads.running + (self._pool.running if self._pool else 0)
 
     @property
     def waiting(self) -> int:
-        """Jobs in the queue."""
+        """Number of jobs in both queues."""
         return self._threads.waiting + (self._pool.waiting if self._pool else 0)
 
     def start(self) -> None:
-        """Start the worker processes, if there are any."""
+        """Start the worker processes if there is a ``pool``."""
         if self._pool:
             self._pool.start()
 
     async def encode(
         self, picture: bytes, options: EncodeOptions, limits: ImageLimits, *, curve: bool
     ) -> Encoded:
-        """Encode a picture file."""
+        """Encode the content of a picture file: reduce it in ``pool``, then encode in a thread."""
         source: Picture | Thumbnail = picture
         if self._pool:
             alpha = options.keeps_alpha(self._models.load(options.model))
@@ -164,7 +168,7 @@ class ThreadJobs:
         )
 
     async def decode(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
-        """A stream to a picture file."""
+        """Decode a stream to a picture file in a thread."""
         return await self._threads.run(lambda: decode(self._models, stream, form, scale))
 
     async def run(self, function: Callable[[], T]) -> T:
@@ -172,11 +176,11 @@ class ThreadJobs:
         return await self._threads.run(function)
 
     def is_alive(self) -> bool:
-        """False when a worker process does not answer."""
+        """Return False if a worker process hangs or ``pool`` is closed."""
         return self._pool is None or self._pool.is_alive()
 
     async def close(self) -> None:
-        """End the jobs that run, and drop those that wait."""
+        """Drop the waiting jobs, kill the worker processes, and wait for the jobs in threads."""
         closing: list[Any] = [self._threads.close()]
         if self._pool:
             closing.append(self._pool.close())
@@ -191,7 +195,7 @@ def encode_timed(
     *,
     curve: bool,
 ) -> Encoded:
-    """`encode_picture` with the model of ``options``, timed."""
+    """Call `encode_picture` with the model of ``options`` and measure the time."""
     all_of_it, measuring = Stopwatch(), Stopwatch()
     with all_of_it:
         codec = models.load(options.model)
@@ -202,14 +206,14 @@ def encode_timed(
 
 
 def decode(models: ModelRegistry, stream: bytes, form: PictureFormat, scale: int) -> bytes:
-    """A stream, or any prefix of one, to a picture file with its sides enlarged ``scale`` times."""
+    """Decode a stream, or any prefix, to a picture file with sides enlarged ``scale`` times."""
     with span("decode"):
         pixels = models.codec_for_stream(stream).decode(stream)
     return write_picture(pixels, form, scale)
 
 
 def open_default_model() -> None:
-    """Prepare a worker process: open the default model."""
+    """Open the default model, to prepare a worker process for jobs."""
     installed_models("cpu").load()
 
 

@@ -1,6 +1,6 @@
-"""The library in three functions: `encode`, `decode`, `inspect`.
+"""The three functions of the Python library: `encode`, `decode` and `inspect`.
 
-Slicing shortens a stream: ``stream[:64]`` is its preview in 64 bytes.
+A slice such as ``stream[:64]`` is a valid shorter stream: a preview in 64 bytes.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ def encode(
     alpha: str = Alpha.KEEP,
     limits: ImageLimits | None = None,
 ) -> bytes:
-    """The progressive stream of a picture.
+    """Encode a picture as a progressive stream.
 
-    ``image``: a PIL image, a uint8 array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)``, a path, a
-    picture file's bytes or a file object open for binary reading.
+    ``image``: a PIL image, a uint8 array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)``, the path of a
+    picture file, its content as bytes, or a file object open for binary reading.
 
     ``size``: long side in pixels, a multiple of 8 from 8 to 256; the aspect ratio is kept.
-    ``max_bytes``: limit of the stream's length.
-    ``target``: ``"ssim:0.85"`` or ``"psnr:28"``, the fewest bytes that reach this quality against
-    the picture at its reduced size, or the whole stream if none do; ``"bytes:64"``, the best
-    stream of at most 64 bytes. It takes many decodings, and excludes ``max_bytes``.
+    ``max_bytes``: limit of the stream's length in bytes.
+    ``target``: ``"ssim:0.85"`` or ``"psnr:28"`` returns the shortest prefix that reaches this
+    quality, compared with the picture at its reduced size, or the full stream if no prefix does;
+    ``"bytes:64"`` returns the prefix of at most 64 bytes with the best quality. The search decodes
+    many prefixes, so it is slow. ``target`` and ``max_bytes`` exclude each other.
     ``model``: id of an installed model (default: the default model).
-    ``alpha``: ``"keep"`` encodes transparency if the picture has some and the model supports it;
-    ``"flatten"``, and a model that does not, composites it over white.
-    ``limits``: `thumbstream.ImageLimits` of picture files. An image or array that is open already
-    has none.
+    ``alpha``: ``"keep"`` encodes the transparency of a picture if the model supports transparency,
+    and otherwise composites the picture over white; ``"flatten"`` always composites it over white.
+    ``limits``: `thumbstream.ImageLimits` for picture files; PIL images and arrays are not limited.
 
-    Raises `ValueError` for arguments out of range, `TypeError` for something that is not a picture,
+    Raises `ValueError` for arguments out of range, `TypeError` if ``image`` has another type,
     `thumbstream.IngestError` for a file that cannot be read as a picture, and
     `thumbstream.UnknownModelError` for a model that is not installed.
     """
@@ -52,12 +52,12 @@ def encode(
 
 
 def decode(stream: bytes, *, model: str | None = None) -> NDArray[np.uint8]:
-    """The picture of a stream or of any prefix of one: ``(H, W, 3)`` uint8 RGB.
+    """Decode a stream, or any prefix of a stream, to a uint8 array ``(H, W, 3)`` in RGB.
 
-    ``(H, W, 4)`` with straight alpha if the stream has transparency. A stream names its model;
-    ``model`` makes any other an error. Raises `thumbstream.BitstreamError` for bytes that are not a
-    stream, or not one of ``model``, and `thumbstream.UnknownModelError` for a model that is not
-    installed.
+    If the stream has transparency, the array is ``(H, W, 4)``: RGB and straight alpha. The header
+    of the stream identifies its model; with ``model``, a stream of another model is an error.
+    Raises `thumbstream.BitstreamError` for bytes that are not a stream or not a stream of
+    ``model``, and `thumbstream.UnknownModelError` for a model that is not installed.
     """
     data = _to_bytes(stream)
     models = installed_models()
@@ -66,18 +66,20 @@ def decode(stream: bytes, *, model: str | None = None) -> NDArray[np.uint8]:
 
 
 def inspect(stream: bytes) -> dict[str, Any]:
-    """What a stream or a prefix of one says about itself.
+    """Return the properties of a stream, or of a prefix of a stream, by name.
 
-    ``model`` and ``bitstream_id`` (None if the header is cut before it), ``width`` and ``height``
-    in pixels, ``alpha`` (whether it has transparency), ``aspect_ratio`` (width to height of the
-    original: exact if the header names a ratio, else that of the pixels), ``length`` and
-    ``header_length`` in bytes, ``bits_per_pixel``, ``cells``.
+    ``model`` and ``bitstream_id`` (None if the prefix ends before the id), ``width`` and ``height``
+    in pixels, ``alpha`` (whether the stream has transparency), ``aspect_ratio`` (width to height of
+    the original: exact if the header contains a ratio, else computed from ``width`` and
+    ``height``), ``length`` and ``header_length`` in bytes, ``bits_per_pixel``, ``cells`` (number of
+    latent cells).
 
-    Models of the paper add ``codes`` (how many the bytes determine), ``codes_per_iteration`` (of
-    all cells), ``iterations`` (begun), ``stopped_cells`` (which get no further iterations), and
-    ``raw_length``: the bytes that the same codes would take without entropy coding. Embedded models
-    add ``symbols`` (how many the bytes determine), ``planes`` (complete) and ``step``: where the
-    bytes end.
+    Models of the paper add ``codes`` (number of codes that the bytes determine),
+    ``codes_per_iteration`` (over all cells), ``iterations`` (number of iterations begun),
+    ``stopped_cells`` (number of cells without further iterations), and ``raw_length`` (bytes of the
+    same codes without entropy coding). Embedded models add ``symbols`` (number of symbols that the
+    bytes determine), ``planes`` (number of complete ternary planes) and ``step`` (plane and channel
+    group in which the bytes end, None for a complete stream).
 
     Raises `thumbstream.BitstreamError` or `thumbstream.UnknownModelError`.
     """

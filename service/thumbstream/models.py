@@ -1,10 +1,12 @@
-"""The models installed here: found by id or by a stream's header, opened on first use.
+"""The registry of installed models, which finds a model by its id or by a stream's header.
 
-The package holds the default model, a source checkout all of them. Other distributions add theirs
-through the entry point group `ENTRY_POINTS`: each entry names a package whose subfolders are model
-folders (docs/model-folder.md), as ``thumbstream-paper-models`` does.
+The installed package contains the default model; a source checkout contains all models. Other
+distributions, such as ``thumbstream-paper-models``, add models through the entry point group
+`ENTRY_POINTS`: each entry names a package whose subfolders are model folders
+(docs/model-folder.md). A model is opened on first use.
 
-A bitstream id never changes its meaning, so old streams stay readable whatever the default becomes.
+A bitstream id always stands for the same model, so old streams stay readable after the default
+model changes.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 DEFAULT_MODEL = "thumbstream-1"
 
 ENTRY_POINTS = "thumbstream.models"
-"""The entry point group of distributions that bring models."""
+"""The entry point group in which other distributions register their models."""
 
 PAPER_MODELS = {
     0: "conv-lstm-1",
@@ -41,23 +43,23 @@ PAPER_MODELS = {
     5: "conv-residual-1",
     6: "conv-residual-shared-1",
 }
-"""Bitstream id -> model of the distribution `PAPER_DISTRIBUTION`, for errors that ask for it."""
+"""Bitstream id -> model of `PAPER_DISTRIBUTION`; errors about these models name it."""
 PAPER_DISTRIBUTION = "thumbstream-paper-models"
 
 _PACKAGE = Path(__file__).resolve().parent
 _OWN_FOLDERS = (_PACKAGE / "_models", _PACKAGE.parents[1] / "models" / "zoo")
-"""Where the package's own models are: in an installed wheel, else in the source checkout."""
+"""Folders of the package's own models: in an installed wheel, and in a source checkout."""
 
 
 class ModelRegistry:
-    """Models by id and by bitstream id, each opened once. Thread-safe.
+    """Finds installed models by id or by bitstream id and opens each model once. Thread-safe.
 
-    `load` and `codec_for_stream` may have to open a model, which takes up to a second: call them
-    from a thread, not from an event loop.
+    `load` and `codec_for_stream` may have to open a model, which takes up to a second: call both
+    methods from a thread, not from an event loop.
     """
 
     def __init__(self, *, device: str = "auto") -> None:
-        """``device``: ``auto``, ``cpu`` or ``cuda``."""
+        """``device``: execution device of the models, ``auto``, ``cpu`` or ``cuda``."""
         self._device = device
         self._open: dict[str, Codec] = {}
         self._open_lock = threading.Lock()
@@ -65,23 +67,27 @@ class ModelRegistry:
 
     @property
     def installed(self) -> tuple[str, ...]:
-        """Ids of the installed models, the default first. Raises `ArtifactError` if none are."""
+        """Ids of the installed models, the default first. Raises `ArtifactError` if none is."""
         return tuple(self._folders)
 
     @property
     def enabled(self) -> tuple[str, ...]:
-        """Ids of the models that encode, the default first: all, unless `enable` named some.
+        """Ids of the models that may encode, the default first.
 
-        Streams of every installed model can be decoded, enabled or not.
+        These are all installed models, unless `enable` was called with a selection. Streams of
+        every installed model can be decoded.
         """
         return self._enabled or self.installed
 
     def manifest(self, model_id: str) -> dict[str, Any]:
-        """The manifest of an installed model; raises `UnknownModelError`."""
+        """Return the manifest of an installed model. Raises `UnknownModelError`."""
         return read_manifest(self._folder(model_id))
 
     def resolve(self, model_id: str | None = None) -> str:
-        """The id of an enabled model (None: the default); raises `UnknownModelError`."""
+        """Check that a model is enabled and return its id; None selects the default model.
+
+        Raises `UnknownModelError` for a model that is not installed or not enabled.
+        """
         name = self.enabled[0] if model_id is None else model_id
         if name in self.enabled:
             return name
@@ -92,12 +98,12 @@ class ModelRegistry:
         raise _unknown(name, self.installed)
 
     def load(self, model_id: str | None = None) -> Codec:
-        """The codec of an installed model (None: the default), enabled or not.
+        """Return the codec of any installed model; None selects the default model.
 
         Raises `UnknownModelError`, `ArtifactError` or `DeviceError`.
         """
         name = self.enabled[0] if model_id is None else model_id
-        codec = self._open.get(name)  # without the lock: an open model never waits for another
+        codec = self._open.get(name)  # without the lock: no wait while another model opens
         if codec is None:
             with self._open_lock:
                 codec = self._open.get(name) or self._open_codec(name)
@@ -105,11 +111,11 @@ class ModelRegistry:
         return codec
 
     def codec_for_stream(self, stream: bytes) -> Codec:
-        """The codec that reads ``stream``, by the bitstream id in its header.
+        """Return the codec for the bitstream id in the header of ``stream``.
 
-        A stream cut before its id is read by the default model, as neutral grey. Raises
-        `BitstreamError` for bytes that are not a stream, `UnknownModelError` if no installed model
-        reads it.
+        For a prefix that ends before the id, this is the codec of the default model, which decodes
+        such a prefix as neutral grey. Raises `BitstreamError` for bytes that are not a stream, and
+        `UnknownModelError` if no installed model has the bitstream id.
         """
         bitstream_id = parse_header(stream).bitstream_id
         if bitstream_id is None:
@@ -121,10 +127,11 @@ class ModelRegistry:
         raise UnknownModelError(f"no installed model reads bitstream id {bitstream_id}")
 
     def enable(self, model_ids: Sequence[str] = (), *, size: int = 32) -> None:
-        """Choose the models that encode (none: all), and open and warm up what is needed first.
+        """Allow only ``model_ids`` to encode (empty: all installed models), and warm up models.
 
-        Opened are the default and every model of ``model_ids``, and warmed up for pictures with a
-        long side of ``size`` pixels. Slow: call it from a thread. Raises what `load` raises.
+        The first of ``model_ids`` becomes the default. All of ``model_ids``, or the default model
+        if it is empty, are opened and run once on a square picture with sides of ``size`` pixels.
+        Slow: call this method from a thread. Raises the errors of `load`.
         """
         for name in model_ids or self.installed[:1]:
             codec = self.load(name)
@@ -133,7 +140,10 @@ class ModelRegistry:
         self._enabled = tuple(model_ids)
 
     def describe(self) -> list[dict[str, Any]]:
-        """The manifest of every enabled model, with its id and, once open, execution providers."""
+        """Return the manifests of the enabled models, each with ``id`` and ``providers`` added.
+
+        ``providers``: execution providers of an open model; empty until the model is opened.
+        """
         return [
             {
                 **self.manifest(name),
@@ -162,19 +172,19 @@ class ModelRegistry:
 
 
 def installed_models(device: str = "auto") -> ModelRegistry:
-    """The registry that library, command line and bulk workers of this process share."""
+    """Return the registry for ``device``; all callers in this process share one per device."""
     return _shared_registry(device)
 
 
-@cache  # here, since it tells `f()` from `f("auto")`
+@cache  # not on installed_models: the cache would treat `f()` and `f("auto")` as two calls
 def _shared_registry(device: str) -> ModelRegistry:
     return ModelRegistry(device=device)
 
 
 def find_models() -> dict[str, Path]:
-    """Model id -> folder of every installed model, the default first.
+    """Return the folder of every installed model by model id, the default model first.
 
-    Raises `ArtifactError` if there are none.
+    Raises `ArtifactError` if no model is installed.
     """
     found: dict[str, Path] = {}
     for place in _search_paths():

@@ -1,14 +1,15 @@
-"""A page's bytes, allocated to its images so that their summed quality is highest.
+"""Allocates the bytes of a page to its images so that the sum of their qualities is maximal.
 
 Each measured prefix of an image is a point (bytes, quality); leaving the image out is the point
-(0, 0). Only points on the upper concave hull are used: along it, the marginal gain of a byte never
-rises. The steps between neighbours on all hulls are taken in the order of quality per byte; if a
-step no longer fits, its image gets no further steps, and the others go on.
+(0, 0). Only points on the upper concave hull are used, because along the hull the quality gained
+per byte never rises. The steps between neighboring points of all hulls are taken in descending
+order of quality per byte. If a step does not fit into the remaining bytes, its image gets no
+further steps, while the other images continue.
 
-Distance from the optimum: if steps could be taken in part, this order would be optimal, and no
-choice of measured points can do better than that. `allocate` misses less of it than the first step
-that did not fit: less than one step of one image in the sum over the page. More bytes never lower
-the sum.
+The result is close to the optimum: if the first step that does not fit could be taken in part, the
+sum of qualities would reach an upper bound for every choice of measured points. The sum that
+`allocate` reaches is below this bound by less than the gain of this one step. A larger budget never
+lowers the sum.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 
 class Point(NamedTuple):
-    """A prefix of an image's stream."""
+    """Length of a prefix of an image's stream, and the quality of the prefix."""
 
     bytes: int
     quality: float
@@ -28,17 +29,20 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PageImage:
-    """An image of the page."""
+    """The rate-distortion points of one image of the page."""
 
     lengths: tuple[int, ...]
-    """Measured prefixes in bytes: increasing, the first above 0, the last the full stream."""
+    """Lengths of the measured prefixes in bytes: ascending from above 0 to the full stream."""
     qualities: tuple[float, ...]
-    """Of the measured prefixes, each at least 0."""
+    """Qualities of the measured prefixes, each at least 0."""
     uses: int = 1
-    """How often the page shows it. Its bytes are sent once, its quality counts each time."""
+    """How often the page shows the image: its bytes are sent once, its quality counts each time."""
 
     def at(self, length: int) -> Point:
-        """The longest prefix of at most ``length`` bytes; interpolated between measured ones."""
+        """Return the point of the longest prefix of at most ``length`` bytes.
+
+        The quality is interpolated linearly between measured prefixes.
+        """
         after = bisect_left(self.lengths, length)
         if after == len(self.lengths):
             return Point(self.lengths[-1], self.qualities[-1])
@@ -48,7 +52,7 @@ class PageImage:
 
 
 class Allocation(NamedTuple):
-    """A point for each image, in their order."""
+    """One point for each image of the page, in the order of the images."""
 
     points: tuple[Point, ...]
     mean: float
@@ -56,24 +60,25 @@ class Allocation(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Bytes of the page."""
+        """Sum of the prefix lengths in bytes."""
         return sum(point.bytes for point in self.points)
 
 
 class BudgetPlan(NamedTuple):
-    """How to spend a budget, compared with a uniform limit."""
+    """The best allocation of a page's bytes, and the allocation by a uniform limit."""
 
     best: Allocation
     uniform: Allocation
-    """The same limit for every image."""
+    """The allocation in which every image has the same limit."""
     uniform_limit: int
-    """That limit, bytes."""
+    """The limit of ``uniform`` in bytes."""
 
 
 def plan_budget(images: Sequence[PageImage], total: int) -> BudgetPlan:
-    """The better of `allocate` and a uniform limit, with ``total`` bytes.
+    """Plan a page of at most ``total`` bytes: the better of `allocate` and a uniform limit.
 
-    The uniform limit can only be better by what `allocate` left unspent: less than one step.
+    The uniform limit can be better, because it also uses bytes that `allocate` leaves unspent, but
+    only by less than the gain of one step.
     """
     limit = uniform_limit([image.lengths[-1] for image in images], total)
     uniform = _allocation(images, [image.at(limit) for image in images])
@@ -82,7 +87,7 @@ def plan_budget(images: Sequence[PageImage], total: int) -> BudgetPlan:
 
 
 def allocate(images: Sequence[PageImage], total: int) -> Allocation:
-    """At most ``total`` bytes, step by step along the hulls of ``images``."""
+    """Allocate at most ``total`` bytes, step by step along the hulls of ``images``."""
     points = [Point(0, 0.0)] * len(images)
     steps = [
         (gain * image.uses, index, point)
@@ -104,9 +109,10 @@ def allocate(images: Sequence[PageImage], total: int) -> Allocation:
 
 
 def hull(image: PageImage) -> list[tuple[float, Point]]:
-    """The upper concave hull from (0, 0): each point with the marginal gain of the step to it.
+    """Return the upper concave hull of an image's points, starting at, but without, (0, 0).
 
-    The marginal gain is quality per byte; it falls from step to step.
+    Each point comes with its marginal gain: the quality per byte of the step that ends at the
+    point. The marginal gains are descending.
     """
     corners = [(0.0, Point(0, 0.0))]
     for point in map(Point, image.lengths, image.qualities):
@@ -121,7 +127,10 @@ def hull(image: PageImage) -> list[tuple[float, Point]]:
 
 
 def uniform_limit(lengths: Sequence[int], total: int) -> int:
-    """The highest limit with which streams of ``lengths`` bytes have at most ``total`` in sum."""
+    """Return the highest uniform limit for which all prefixes have at most ``total`` bytes in sum.
+
+    ``lengths``: lengths of the full streams in bytes.
+    """
     left = total
     for done, length in enumerate(sorted(lengths)):
         share = left // (len(lengths) - done)

@@ -1,10 +1,10 @@
-"""The two use cases that need a network, as lists of steps.
+"""The two operations of the service that run a neural network, `compress` and `preview`.
 
     compress   thumbnail -> encode -> measure the curve -> store stream and curve
     preview    check the size -> decode -> enlarge and write
 
-The steps that keep a core busy are jobs (`thumbstream.jobs`); the event loop only waits. A
-`CompressResult` is returned only after the store has confirmed that stream and curve are durable.
+Steps that keep a core busy run as jobs (`thumbstream.jobs`), so the event loop is never blocked.
+`Pipeline.compress` returns only after the store has confirmed that stream and curve are durable.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from thumbstream.telemetry.metrics import Metrics
 T = TypeVar("T")
 
 MAX_PREVIEW_PIXELS = 4 * 1024 * 1024
-"""Of an enlarged preview: bounds the time and memory of writing it."""
+"""Limit of pixels of an enlarged preview, to bound the time and memory of writing the file."""
 
 
 class PreviewTooLargeError(ThumbstreamError):
@@ -46,17 +46,17 @@ class PipelineConfig:
 
 @dataclass(frozen=True, slots=True)
 class CompressResult:
-    """A durable stream."""
+    """A stream that the store holds durably, and how the stream was made."""
 
     id: str
     encoded: EncodedThumbnail
     model: str
     new: bool
-    """False: the store already had the same stream."""
+    """Whether the stream is new to the store; False if the store already held the same stream."""
 
 
 class Pipeline:
-    """Runs the steps with the models, jobs and store of a service."""
+    """Runs `compress` and `preview` with the models, jobs and store of one application."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Pipeline:
         self._config = config
 
     async def compress(self, picture: bytes, options: EncodeOptions) -> CompressResult:
-        """Encodes a picture file and stores its stream.
+        """Encode the content of a picture file, and store the stream and its curve.
 
         Raises `IngestError`, `UnknownModelError`, `OverloadedError`, `JobError` and `StoreError`.
         """
@@ -94,7 +94,7 @@ class Pipeline:
         return CompressResult(thumbnail.id, thumbnail, model, new)
 
     async def preview(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
-        """A picture file of a stream or any prefix of one, its sides enlarged ``scale`` times.
+        """Decode a stream, or any prefix, to a picture file with sides enlarged ``scale`` times.
 
         Raises `BitstreamError`, `UnknownModelError`, `PreviewTooLargeError`, `OverloadedError` and
         `JobError`.
@@ -110,9 +110,9 @@ class Pipeline:
             return await self._in_time(self._jobs.decode(stream, form, scale))
 
     async def run(self, function: Callable[[], T]) -> T:
-        """The result of ``function``, called in a thread.
+        """Call ``function`` in a thread and return its result.
 
-        Raises `OverloadedError`, `JobTimeoutError`, and what the function raises.
+        Raises `OverloadedError`, `JobTimeoutError`, and any exception of ``function``.
         """
         return await self._in_time(self._jobs.run(function))
 
@@ -124,8 +124,8 @@ class Pipeline:
             raise JobTimeoutError(f"no result in {self._config.job_timeout:g} seconds") from None
 
     async def _store_values(self, values: Mapping[str, bytes]) -> bool:
-        # Put concurrently, so that a store that shares commits needs one for both. If only one of
-        # them is stored, the upload is not acknowledged, and repeating it stores the other.
+        # Concurrent puts of stream and curve can share one commit of the store. If only one of the
+        # two values is stored, the upload fails, and repeating the upload stores the other value.
         puts = [self._store.put(key, value) for key, value in values.items()]
         try:
             async with asyncio.timeout(self._config.store_timeout):

@@ -1,18 +1,20 @@
-"""Worker processes for untrusted bytes: bounded in memory, processor time and time, and killable.
+"""A pool of worker processes for untrusted bytes, with limits of memory and time for each job.
 
 ::
 
     run(function, ...) -> slot -> thread i <--pipe--> worker i: drop privileges, then job after job
 
-A thread per worker sends it one job at a time and waits for the answer. A worker that passes a
-limit, crashes or does not answer is killed and replaced; its job fails with one of the errors of
-`JobError`, and no other job notices. Functions and arguments are pickled, so functions are
-importable; a worker opens a model when a job first needs it and keeps it.
+For each running job, one thread sends the job to a worker and waits for the answer. A worker that
+exceeds a limit, crashes or does not answer is killed and replaced; its job fails with a subclass of
+`JobError`, and other jobs are not affected. Functions and arguments are pickled, so a function must
+be importable by its name. A worker opens a model when a job first needs the model, and keeps it
+open.
 
-The workers are forked from a server process of `multiprocessing` that has imported everything and
-was started without the service's settings, so a new one is ready within milliseconds.
+The workers are forked from the fork server of `multiprocessing`, which has already imported the
+package, so a new worker is ready within milliseconds. The fork server is started without the
+service's settings, which contain secrets.
 
-Ready-made pools were tried: see docs/adr/0021.
+docs/adr/0021 explains why no existing pool is used.
 """
 
 from __future__ import annotations
@@ -47,35 +49,36 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PRELOADED = ("thumbstream.jobs",)
-"""Imported once, before workers are forked."""
+"""Modules that the fork server imports once, before it forks workers."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Environment variables that are set to 1: there is a worker for each core already."""
+"""Variables set to 1, so that libraries use one thread: the pool has one worker for each core."""
 START_SECONDS = 30.0
 MARGIN_SECONDS = 5.0
-"""`ProcessPool.is_alive` waits so much longer for a job than its limit."""
+"""Time over the limit of a job after which `ProcessPool.is_alive` reports a hanging worker."""
 _OUT_OF_MEMORY = 77
-"""Exit status of a worker that ran out of memory: its heap may be in pieces, so it ends."""
+"""Exit status of a worker after a `MemoryError`, since its heap may be too fragmented to go on."""
 
 
 def _nothing() -> None:
-    """Prepare nothing."""
+    """Do nothing: the default of ``prepare``."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """What one job may use."""
+    """Limits of one job."""
 
     memory_bytes: int = 1 << 30
-    """Address space on top of what a worker has before its first job."""
+    """Address space in addition to what the worker process uses when it starts."""
     processor_seconds: float = 3.0
     seconds: float = 30.0
-    """Time on the clock, from when a worker takes the job."""
+    """Elapsed time since a worker has received the job."""
 
 
 class ProcessPool:
-    """``workers`` processes, and room for ``queue`` jobs to wait. Start it before use.
+    """A pool of ``workers`` processes with a queue for at most ``queue`` waiting jobs.
 
-    ``prepare`` is called once in every worker before its first job, outside the limits of jobs.
+    Call `start` before the first job. ``prepare`` is called once in every worker process before its
+    first job; the time limits of ``limits`` do not apply to this call.
     """
 
     def __init__(
@@ -97,16 +100,16 @@ class ProcessPool:
 
     @property
     def running(self) -> int:
-        """Jobs in workers."""
+        """Number of jobs that run in workers."""
         return min(self._slots.used, self.workers)
 
     @property
     def waiting(self) -> int:
-        """Jobs that no worker has taken yet."""
+        """Number of jobs in the queue."""
         return max(0, self._slots.used - self.workers)
 
     def start(self) -> None:
-        """Start the server process and the workers. Slow: call it from a thread."""
+        """Start the fork server and the workers. Slow: call this method from a thread."""
         _start_server(self._context)
         self._idle = [
             _Worker(self._context, self._limits, self._prepare) for _ in range(self.workers)
@@ -115,10 +118,11 @@ class ProcessPool:
             worker.wait_until_ready()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The result of ``function(*args, **kwargs)``, called in a worker.
+        """Call ``function(*args, **kwargs)`` in a worker and return the result.
 
-        Raises `OverloadedError`, `JobError` and what the function raises. A job whose caller is
-        cancelled is dropped while it waits; one that runs goes on, within its limits.
+        Raises `OverloadedError`, `JobError` and the exceptions of ``function``; an exception that
+        is neither a `ThumbstreamError` nor an `OSError` becomes a `RuntimeError`. If the caller is
+        cancelled, a waiting job is dropped, and a running job continues within its limits.
         """
         self._slots.acquire()
         try:
@@ -130,12 +134,12 @@ class ProcessPool:
         return await asyncio.wrap_future(future)
 
     def is_alive(self) -> bool:
-        """False when it is closed, or a job has run for longer than its limit allows."""
+        """Return False if the pool is closed, or a job still runs long after its time limit."""
         overdue = time.monotonic() - self._limits.seconds - MARGIN_SECONDS
         return not self._closed and all(worker.since > overdue for worker in tuple(self._busy))
 
     async def close(self) -> None:
-        """Kill all workers, also those in the middle of a job, and drop the jobs that wait."""
+        """Kill all workers, including those that run a job, and drop the waiting jobs."""
         self._closed = True
         for worker in (*self._busy, *self._idle):
             worker.kill()
@@ -162,7 +166,7 @@ class ProcessPool:
             worker = self._idle.pop()
             if worker.is_usable():
                 return worker
-            worker.kill()  # it died while it was idle
+            worker.kill()  # the worker died while it was idle
         return self._new_worker()
 
     def _new_worker(self) -> _Worker:
@@ -170,7 +174,7 @@ class ProcessPool:
 
 
 class _Worker:
-    """One worker process, and this side of its pipe."""
+    """One worker process, and the parent's end of the pipe to this process."""
 
     def __init__(
         self, context: ForkServerContext, limits: JobLimits, prepare: Callable[[], object]
@@ -186,7 +190,7 @@ class _Worker:
         self.since = time.monotonic()
 
     def wait_until_ready(self) -> None:
-        """Return when it takes jobs. Raises `JobCrashedError` if it does not start."""
+        """Wait until the worker accepts jobs. Raises `JobCrashedError` if it does not start."""
         if not self._ready:
             with contextlib.suppress(EOFError, OSError):
                 self._ready = self._pipe.poll(START_SECONDS) and bool(self._pipe.recv())
@@ -195,7 +199,7 @@ class _Worker:
                 raise JobCrashedError("a worker process did not start")
 
     def call(self, function: Callable[..., T], args: Any, kwargs: Any) -> T:
-        """The result of a job. Raises what it raises, or a `JobError`."""
+        """Run a job and return its result. Raises the exception of the job, or a `JobError`."""
         self.wait_until_ready()
         try:
             self._pipe.send((function, args, kwargs))
@@ -211,11 +215,11 @@ class _Worker:
         return answer
 
     def is_usable(self) -> bool:
-        """Whether it can take another job."""
+        """Return whether the worker can accept another job."""
         return not self._pipe.closed and self._process.is_alive()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process at once and close the pipe."""
         self._killed = True
         self._process.kill()
         self._process.join()
@@ -236,13 +240,14 @@ class _Worker:
 
 
 def _start_server(context: ForkServerContext) -> None:
-    """Start the process that workers are forked from, without this one's settings."""
+    """Start the fork server with an environment that lacks the settings of this process."""
     context.set_forkserver_preload(list(PRELOADED))
     environment = dict(os.environ)
     try:
         sandbox.forget_settings()
         os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # it imports before it is given ours
+        # The fork server imports modules before it receives the sys.path of this process.
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
         forkserver.ensure_running()
     finally:
         os.environ.clear()
@@ -250,7 +255,7 @@ def _start_server(context: ForkServerContext) -> None:
 
 
 def _serve(pipe: Connection, limits: JobLimits, prepare: Callable[[], object]) -> None:
-    """A worker's life: job after job until its parent ends."""
+    """Run in a worker process: drop privileges, then run one job after another until EOF."""
     # A signal to the whole group (Ctrl-C, a service manager) is for the parent to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -260,7 +265,7 @@ def _serve(pipe: Connection, limits: JobLimits, prepare: Callable[[], object]) -
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             function, args, kwargs = pipe.recv()
-            # Ends the process by SIGPROF when the time is used up, whatever it does.
+            # SIGPROF ends the process when its processor time is used up.
             signal.setitimer(signal.ITIMER_PROF, limits.processor_seconds)
             answer = _answer(function, args, kwargs)
             signal.setitimer(signal.ITIMER_PROF, 0)
@@ -274,5 +279,5 @@ def _answer(function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[bool,
         os._exit(_OUT_OF_MEMORY)
     except (ThumbstreamError, OSError) as error:
         return False, error
-    except Exception as error:  # a fault of ours; the traceback would be lost on the way
+    except Exception as error:  # a bug; pickling would lose its traceback
         return False, RuntimeError("".join(traceback.format_exception(error)))

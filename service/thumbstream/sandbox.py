@@ -1,15 +1,15 @@
-"""What a worker process gives up before it touches untrusted bytes.
+"""The sandbox of a worker process, entered before the process reads untrusted bytes.
 
-`drop_privileges` cannot be undone. On any POSIX system it lowers the priority, forgets the
-settings (they hold secrets), and limits memory, files and core dumps. On Linux it also gives up,
-where the kernel has it,
+`drop_privileges` cannot be undone. On any POSIX system, it lowers the process's priority, removes
+the settings (which contain secrets) from the environment, and limits memory, open files and core
+dumps. On Linux, it also forbids, as far as the kernel supports it,
 
-- the network, new programs and other processes, by a seccomp filter: these system calls fail with
-  EPERM;
+- network connections, new programs and access to other processes, by a seccomp filter: these
+  system calls fail with EPERM;
 - writing to the file system, by Landlock.
 
-A separate user would also hide files that the service's user may read; that is left to the
-container or the service manager, since only root can change users.
+A worker still reads the files that the user of the service may read. Running the service as a
+separate user is left to the container or the service manager, since only root can change users.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 
 SETTINGS_PREFIX = "THUMBSTREAM_"
 NICENESS = 19
-"""The lowest priority: reads are served first."""
+"""The lowest priority, so that the service answers reads before workers encode."""
 MAX_OPEN_FILES = 64
-"""A worker needs its pipe, and a model's files for a moment."""
+"""Limit of open files: a worker needs its pipe and, while a model is loaded, the model's files."""
 
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
@@ -39,7 +39,7 @@ _SECCOMP_ALLOW = 0x7FFF0000
 _SECCOMP_EPERM = 0x00050000 | errno.EPERM
 _BPF_LOAD, _BPF_JUMP_EQUAL, _BPF_JUMP_GREATER_EQUAL, _BPF_RETURN = 0x20, 0x15, 0x35, 0x06
 _X32_CALLS = 0x40000000
-"""Numbers from here on are those of the x32 ABI, which would pass the filter by other numbers."""
+"""First number of a system call of the x32 ABI, whose numbers differ: all of them are denied."""
 
 _DENIED = {
     # machine: (AUDIT_ARCH_*, socket, connect, bind, execve, execveat, ptrace, kill,
@@ -55,7 +55,10 @@ _LANDLOCK_EXECUTE = 0x1
 
 
 def drop_privileges(memory_bytes: int) -> None:
-    """Give up what a worker does not need; ``memory_bytes``: address space on top of today's."""
+    """Drop all privileges that a worker does not need, for the rest of the process's life.
+
+    ``memory_bytes``: limit of additional address space, on top of the current size.
+    """
     forget_settings()
     os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     _limit(resource.RLIMIT_CORE, 0)
@@ -67,13 +70,13 @@ def drop_privileges(memory_bytes: int) -> None:
 
 
 def forget_settings() -> None:
-    """Remove the service's settings from the environment."""
+    """Remove the service's settings from the environment of this process."""
     for name in [name for name in os.environ if name.startswith(SETTINGS_PREFIX)]:
         del os.environ[name]
 
 
 def address_space() -> int | None:
-    """Bytes of address space that this process has; None where the system does not say."""
+    """Return this process's address space in bytes; None if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except OSError:
@@ -97,7 +100,7 @@ def _restrict_kernel_calls() -> None:
 
 
 def _deny_calls(libc: ctypes.CDLL) -> None:
-    """Install the seccomp filter of this machine's architecture, if it has one."""
+    """Install the seccomp filter, if `_DENIED` has an entry for this machine's architecture."""
     if platform.machine() not in _DENIED:
         return
     architecture, denied = _DENIED[platform.machine()]
@@ -119,7 +122,7 @@ def _deny_calls(libc: ctypes.CDLL) -> None:
 
 
 def _deny_writes(libc: ctypes.CDLL) -> None:
-    """Give up writing to and executing from the file system, where the kernel has Landlock."""
+    """Forbid writing files and executing programs, if the kernel supports Landlock."""
     if libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION) < 1:
         log.debug("no Landlock: %s", os.strerror(ctypes.get_errno()))
         return

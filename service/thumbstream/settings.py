@@ -1,8 +1,8 @@
-"""Settings: the environment, read once, as one frozen object.
+"""Settings of the service, read from environment variables into one frozen object.
 
-Every field is a variable ``THUMBSTREAM_<FIELD>``; docs/configuration.md lists them all. An unknown
-variable with the prefix stops the start: a misspelt limit must not be ignored silently. Nothing
-else in the package reads the environment.
+Every field of `Settings` is set by the variable ``THUMBSTREAM_<FIELD>``; docs/configuration.md
+lists all fields. An unknown variable with this prefix is an error at startup, so that a misspelt
+limit is not ignored silently. No other module reads variables with this prefix.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from thumbstream.images.limits import ImageLimits
 PREFIX = "THUMBSTREAM_"
 
 NOT_SETTINGS = frozenset({"THUMBSTREAM_PICTURES"})
-"""Variables with the prefix that belong to the benchmarks and tests, not to the service."""
+"""Variables that have the prefix but are read by benchmarks and tests, not by the service."""
 
 MIB = 1024 * 1024
 
 MIN_KEY_BYTES = 16
-"""A shorter read key could be guessed."""
+"""Minimum length of a read key: a shorter key could be guessed."""
 
 
 AMBIGUOUS_ROOTS = ("client", "decode", "t", "thumb", "web")
 
 
 class SettingsError(ThumbstreamError):
-    """Invalid environment variable; the text names it and its valid values."""
+    """A setting is unknown or invalid; the message names the variable and the reason."""
 
 
 class Settings(BaseSettings):
-    """The configuration of a service."""
+    """The settings of the service; docs/configuration.md describes every field."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
@@ -118,44 +118,48 @@ class Settings(BaseSettings):
     @field_validator("root_path")
     @classmethod
     def _check_root_path(cls, path: str) -> str:
-        # Below these are routes: whether a proxy stripped the prefix could not be seen.
+        # Routes of the service begin with these segments, so a path would not show whether a proxy
+        # has stripped the prefix.
         if path and path.split("/")[1] in AMBIGUOUS_ROOTS:
             raise ValueError(f"expected another first segment than {', '.join(AMBIGUOUS_ROOTS)}")
         return path
 
     @property
     def max_concurrent_requests(self) -> int:
-        """Requests in flight: a quarter of the connections, so that /healthz always gets one."""
+        """Limit of requests in flight: a quarter of `max_connections`.
+
+        The rest of the connections stays available for /healthz.
+        """
         return max(1, self.max_connections // 4)
 
     @property
     def image_limits(self) -> ImageLimits:
-        """Limits of one uploaded picture."""
+        """Limits of bytes and pixels of one uploaded picture."""
         return ImageLimits(max_bytes=self.max_upload_bytes, max_pixels=self.max_pixels)
 
     @property
     def workers(self) -> int:
-        """Worker processes: ``encode_workers``, or one for each core."""
+        """Number of worker processes: ``encode_workers``, or the number of cores if that is 0."""
         return self.encode_workers or available_cores()
 
 
 def available_cores() -> int:
-    """Cores that this process may run on, at least 1."""
+    """Return the number of cores that this process may use, at least 1."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def variable(field: str) -> str:
-    """The environment variable of a field."""
+    """Return the name of the environment variable that sets a field of `Settings`."""
     return PREFIX + field.upper()
 
 
 def load_settings(**chosen: Any) -> Settings:
-    """The settings of this process's environment.
+    """Read the settings from the environment of this process.
 
-    ``chosen`` are fields that override the environment, as options of a command line do. Raises
-    `SettingsError` for an unknown variable and for a value out of range.
+    ``chosen``: values of fields, such as command line options, which override the environment.
+    Raises `SettingsError` for an unknown variable or an invalid value.
     """
     _reject_unknown(os.environ)
     try:
@@ -176,7 +180,7 @@ def _reject_unknown(names: Iterable[str]) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    # Never the input itself: it may be a secret.
+    # Without the rejected values: a value may be a secret.
     return "; ".join(
         f"{variable(str(item['loc'][0])) if item['loc'] else 'settings'}: {item['msg']}"
         for item in error.errors(include_input=False, include_url=False, include_context=False)

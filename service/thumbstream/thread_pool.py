@@ -1,9 +1,9 @@
 """A bounded pool of threads for jobs that keep a core busy.
 
-`ThreadPool.run` takes a slot or rejects the job at once: never more than ``threads + queue`` jobs
-run or wait. A job whose caller is cancelled (the client disconnected, the time is up) leaves the
-queue without running; one that already runs keeps its slot until it ends. Threads are enough for
-networks on a GPU and for planning budgets; other jobs run in worker processes.
+At most ``threads + queue`` jobs run or wait; `ThreadPool.run` rejects any further job at once. If
+the caller is cancelled (a client disconnects, a timeout expires) while its job waits, the job never
+runs; a job that already runs continues and keeps its slot until it ends. Threads are used for
+networks on a GPU and for planning page budgets; all other jobs run in worker processes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 
 class OverloadedError(ThumbstreamError):
-    """No slot is free; trying later may help."""
+    """All slots are in use; a later retry may succeed."""
 
 
 class Slots:
-    """A counting semaphore that rejects instead of waiting. Thread-safe."""
+    """A counting semaphore that raises `OverloadedError` instead of waiting. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -34,7 +34,7 @@ class Slots:
 
     @property
     def used(self) -> int:
-        """Slots in use."""
+        """Number of slots in use."""
         return self._used
 
     def __enter__(self) -> None:
@@ -44,48 +44,51 @@ class Slots:
         self.release()
 
     def acquire(self) -> None:
-        """Raises `OverloadedError` when no slot is free."""
+        """Take one slot. Raises `OverloadedError` if no slot is free."""
         with self._lock:
             if self._used >= self.limit:
                 raise OverloadedError(f"the queue is full ({self.limit})")
             self._used += 1
 
     def release(self) -> None:
-        """Frees one slot."""
+        """Free one slot."""
         with self._lock:
             self._used -= 1
 
 
 class ThreadPool:
-    """``threads`` threads, and a queue for ``queue`` jobs."""
+    """A pool of ``threads`` threads with a queue for at most ``queue`` waiting jobs."""
 
     def __init__(self, threads: int, queue: int) -> None:
         self.threads = threads
-        """Jobs that run at a time."""
+        """Number of threads, and so of jobs that can run at the same time."""
         self._slots = Slots(threads + queue)
-        # Starts a thread when there is a job for it, and so costs nothing before the first.
+        # The executor starts its threads on demand, so an unused pool costs nothing.
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="thumbstream-worker")
 
     @property
     def running(self) -> int:
-        """Jobs in threads."""
+        """Number of jobs that run in threads."""
         return min(self._slots.used, self.threads)
 
     @property
     def waiting(self) -> int:
-        """Jobs in the queue."""
+        """Number of jobs in the queue."""
         return max(0, self._slots.used - self.threads)
 
     async def run(self, job: Callable[[], T]) -> T:
-        """The result of ``job``, run in a thread. Raises `OverloadedError`, and what it raises."""
+        """Run ``job`` in a thread and return its result.
+
+        Raises `OverloadedError` if the queue is full, and any exception of ``job``.
+        """
         self._slots.acquire()
         try:
-            # In a copy of the context: what the job logs and traces belongs to the request.
+            # The copied context assigns log lines and spans of the job to the request.
             future = self._executor.submit(copy_context().run, job)
         except BaseException:
             self._slots.release()
             raise
-        # Called when the job has ended, and at once when it is cancelled while it waits.
+        # The callback runs when the job ends, or at once if the job is cancelled while it waits.
         future.add_done_callback(self._done)
         return await asyncio.wrap_future(future)
 
@@ -93,5 +96,5 @@ class ThreadPool:
         self._slots.release()
 
     async def close(self) -> None:
-        """Drops the jobs in the queue, and returns when those that run have ended."""
+        """Cancel the jobs in the queue, and wait until the running jobs have ended."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
