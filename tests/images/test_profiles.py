@@ -106,10 +106,10 @@ def test_cmyk_follows_its_profile(
     quarters: Image.Image, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A CMYK profile is too long to write by hand: check that the transform would be used.
-    asked: list[tuple[bytes | None, str]] = []
-    monkeypatch.setattr(colour, "_transform", lambda icc, mode: asked.append((icc, mode)))
+    calls: list[tuple[bytes | None, str]] = []
+    monkeypatch.setattr(to_srgb, "_transform", lambda icc, mode: calls.append((icc, mode)))
     thumbnail(save(quarters.convert("CMYK"), "TIFF", icc_profile=b"press"), 32)
-    assert asked[0] == (b"press", "CMYK")
+    assert calls[0] == (b"press", "CMYK")
 
 
 def test_srgb_changes_nothing(photo_like: Callable[..., np.ndarray], save: Save) -> None:
