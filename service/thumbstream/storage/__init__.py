@@ -1,7 +1,8 @@
 """Storage of streams: the `Store` protocol and its implementations.
 
-``sqlite`` is the embedded default, ``redis`` one server, ``redis_cluster`` a Cluster; `open_store`
-chooses by URL. ``reader`` reads through a cache in memory.
+The implementations are ``sqlite`` (the default, an embedded database), ``redis`` (one server) and
+``redis_cluster``. `open_store` selects one by the scheme of a URL. ``reader`` reads from a store
+through a cache in memory.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ URL_FORMS = (
 
 
 def open_store(url: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Store:
-    """The store that ``url`` names, not opened yet: call ``await store.open()`` next.
+    """Return the store at ``url`` without opening it: call ``await store.open()`` next.
 
-    ``timeout`` limits one operation, seconds. ValueError if ``url`` has none of the `URL_FORMS`;
-    the message does not repeat the URL, which may contain a password.
+    ``timeout`` is the longest duration of one operation in seconds; for SQLite, it is the longest
+    wait for a lock of another process. Raises ValueError if ``url`` has none of the `URL_FORMS`.
+    The error message does not contain ``url``, because there may be a password in it.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite":

@@ -1,7 +1,8 @@
-"""The `Store` protocol: small immutable values under short keys.
+"""The `Store` protocol: a key-value store for streams and their rate-distortion curves.
 
-The value under a 22-character id is the stream alone, so a prefix of the value is a prefix of the
-stream; the value under ``~`` and the id is its rate-distortion curve.
+The key of a stream is its 22-character id, and the value is the stream without any framing, so a
+prefix of the value is a prefix of the stream. The key of its rate-distortion curve is ``~``
+followed by the id. Values are small and immutable.
 """
 
 from __future__ import annotations
@@ -16,46 +17,49 @@ from thumbstream.telemetry.tracing import span
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT_S = 5.0
-"""Longest duration of one operation, seconds. Long on purpose: a store that is slow for a moment
-should delay a request rather than fail it."""
+"""Longest duration of one operation, in seconds. Long on purpose: while the store is slow for a
+moment, a request should be delayed rather than fail."""
 
 
 class Store(Protocol):
-    """Storage of streams. An object belongs to one event loop; processes may share a store.
+    """A key-value store for streams and their rate-distortion curves.
 
-    Every coroutine may raise `StoreUnavailableError`; ``put`` may also raise `StoreFullError`.
+    A `Store` object belongs to one event loop. Several processes may use the same database, each
+    with its own `Store` object. Every coroutine may raise `StoreUnavailableError`; ``put`` and
+    ``put_many`` may also raise `StoreFullError`.
     """
 
     name: str
-    """``sqlite``, ``redis`` or ``redis+cluster``."""
+    """The kind of store: ``sqlite``, ``redis`` or ``redis+cluster``."""
 
     async def open(self) -> None:
-        """Acquire what the other methods need. Call once, before them."""
+        """Open the database or the connections. Call this once, before the other methods."""
 
     async def close(self) -> None:
-        """Finish the operations in flight and release everything. May be called again."""
+        """Close the database or the connections. Further calls do nothing."""
 
     async def get(self, key: str) -> bytes | None:
-        """The stream under ``key``, or None."""
+        """Return the value under ``key``, or None if there is none."""
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The streams under ``keys``, None for unknown keys: one result a key, in their order.
+        """Return one value, or None if there is none, for each of ``keys``, in their order.
 
-        May raise `PartialReadError`.
+        May raise `PartialReadError`, which has the values that could be read.
         """
 
     async def put(self, key: str, value: bytes) -> bool:
-        """Store ``value`` under ``key`` unless there is one: True if it is new.
+        """Store ``value`` unless ``key`` already has a value; return whether it was written.
 
-        Returns once the value under ``key``, this or the older one, is as durable as the store can
-        make it. A second put does not change a value, unless the key is an id that matches the new
-        value and not the old one: a damaged stream is repaired.
+        Returns once the value under ``key``, new or old, is as durable as the store can make it.
+        An existing value is overwritten only if it is damaged: if ``key`` is the id of ``value``
+        but not of the existing value.
         """
 
     async def put_many(self, values: Mapping[str, bytes]) -> None:
-        """`put` of each, in few round trips and commits; returns when all are durable.
+        """Store ``values`` (key -> value) as `put` does, with few round trips and commits.
 
-        After an error some may be stored and some not; calling it again is safe.
+        Returns once all values are durable. If an error is raised, any part of ``values`` may have
+        been stored; it is safe to repeat the call.
         """
 
     async def ping(self) -> None:
@@ -63,16 +67,17 @@ class Store(Protocol):
 
 
 def matches_id(key: str, value: bytes) -> bool:
-    """Whether ``key`` is the id of the stream ``value``."""
+    """Return whether ``key`` is the id of the stream ``value``."""
     return is_id(key) and identify(value) == key
 
 
 OnOperation = Callable[[str, float, BaseException | None], None]
-"""Called with the operation (``get``, ``put``, ``ping``), its seconds, and its error or None."""
+"""A callback after each operation of a store, with three arguments: the name of the operation
+(``get``, ``put`` or ``ping``), its duration in seconds, and the exception it raised, or None."""
 
 
 class InstrumentedStore:
-    """A `Store` that reports every operation of another one to ``on_operation``."""
+    """A `Store` that wraps ``store`` and reports each of its operations to ``on_operation``."""
 
     def __init__(self, store: Store, on_operation: OnOperation) -> None:
         self._store = store
@@ -88,19 +93,19 @@ class InstrumentedStore:
         await self._store.close()
 
     async def get(self, key: str) -> bytes | None:
-        """The stream under ``key``, or None."""
+        """Return the value under ``key``, or None if there is none."""
         return await self._timed("get", self._store.get(key))
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The streams under ``keys``; reported as one operation."""
+        """Return the values under ``keys``; this is reported as one ``get``."""
         return await self._timed("get", self._store.get_many(keys))
 
     async def put(self, key: str, value: bytes) -> bool:
-        """Store ``value`` under ``key`` unless there is one: True if it is new."""
+        """Store ``value`` unless ``key`` already has a value; return whether it was written."""
         return await self._timed("put", self._store.put(key, value))
 
     async def put_many(self, values: Mapping[str, bytes]) -> None:
-        """Store all ``values``; reported as one operation."""
+        """Store ``values`` (key -> value); this is reported as one ``put``."""
         await self._timed("put", self._store.put_many(values))
 
     async def ping(self) -> None:

@@ -1,19 +1,19 @@
-"""Cached and coalesced reads of streams and their curves (the DataLoader pattern).
+"""Cached and coalesced reads of streams and rate-distortion curves (the DataLoader pattern).
 
-Reads that arrive in the same iteration of the event loop become one `Store.get_many`: fast under
-load, and free at rest. Values that were found are cached in a `StreamCache`; missing ones are not,
-since they may be stored later.
+Keys that are requested in the same iteration of the event loop are read by one `Store.get_many`.
+This is fast under load and delays nothing when the service is idle. A `StreamCache` keeps the
+values that were found. The absence of a value is not cached, since a put may follow.
 
-A slow store is not flooded: at most `MAX_READS` reads are in flight and a key is in at most one of
-them; keys that arrive meanwhile wait for the next read, and beyond `MAX_PENDING` of them reads are
-rejected at once.
+The reader does not flood a slow store: at most `MAX_READS` reads are in flight, and each key is in
+at most one of these reads. Further keys wait for the next read. While `MAX_PENDING` keys wait,
+requests for other keys fail at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from asyncio import shield  # a cancelled caller must not cancel the read for the others
+from asyncio import shield  # a cancelled caller must not cancel the read for other callers
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -26,28 +26,29 @@ from thumbstream.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 READ_SIZE = 256
-"""Keys in one read: bounds the time of a single store command."""
+"""Most keys in one read. This bounds the duration of a single store command."""
 
 MAX_READS = 16
-"""Reads in flight; a healthy store answers each before there is a second."""
+"""Most reads in flight. A healthy store usually answers a read before the next one starts."""
 
 MAX_PENDING = MAX_READS * READ_SIZE
-"""Keys that wait for a read to start: as many as all reads can take."""
+"""Most keys that wait for their read to start: as many as `MAX_READS` reads can hold."""
 
 ENTRY_OVERHEAD = 200
-"""Memory of a cache entry besides its value: two object headers, the key, the dict slot; bytes."""
+"""Bytes of memory of a cache entry without its value: two object headers, the key, a dict slot."""
 
 Result = asyncio.Future[bytes | None]
 PendingReads = dict[str, Result]
 Lookup = bytes | Result
-"""The value, if it is in memory, or the result of a read."""
+"""The cached value of a key, or else the future result of its read."""
 
 
 class StreamCache:
-    """LRU cache of streams and curves, bounded by ``limit`` bytes with overhead; 0 disables it.
+    """An LRU cache of streams and rate-distortion curves in memory.
 
-    Values never change under their key, so nothing is ever invalidated. For the event loop only:
-    there is no lock.
+    ``limit`` is its largest size in bytes, including `ENTRY_OVERHEAD` for each entry; 0 disables
+    the cache. Entries need no invalidation, because the value of a key never changes. Not
+    thread-safe: use it only on the event loop.
     """
 
     def __init__(self, limit: int) -> None:
@@ -56,14 +57,17 @@ class StreamCache:
         self.size = 0  # sum of _cost over _values; at most _limit between calls
 
     def get(self, key: str) -> bytes | None:
-        """The value, which becomes the most recently used; None if it is not cached."""
+        """Return the cached value of ``key`` and mark it as most recently used, or return None."""
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
         return value
 
     def put(self, key: str, value: bytes) -> None:
-        """Add a value and evict the least recently used ones that no longer fit."""
+        """Add a value; evict the least recently used values if the cache is over its limit.
+
+        Does nothing if ``key`` is already cached or ``value`` alone is over the limit.
+        """
         if key in self._values or _cost(value) > self._limit:
             return
         self._values[key] = value
@@ -78,7 +82,10 @@ def _cost(value: bytes) -> int:
 
 
 class StreamReader:
-    """Read side of a store. ``timeout`` limits one read of the store, seconds."""
+    """Reads values from ``store`` through ``cache``, and coalesces concurrent reads.
+
+    ``timeout`` is the longest duration of one `Store.get_many`, in seconds.
+    """
 
     def __init__(
         self, store: Store, cache: StreamCache, metrics: Metrics, *, timeout: float
@@ -94,21 +101,28 @@ class StreamReader:
         self._reads: set[asyncio.Task[None]] = set()  # the loop keeps only weak references
 
     async def get(self, key: str) -> bytes | None:
-        """The stream, or None if the store has none. Raises `StoreError`."""
+        """Return the value under ``key``, or None if it is missing or damaged.
+
+        Raises `StoreError` if the value cannot be read.
+        """
         lookup = self._lookup(key)
         return lookup if isinstance(lookup, bytes) else await shield(lookup)
 
     async def get_many(self, keys: Iterable[str]) -> list[bytes | None]:
-        """Streams in the order of ``keys``. Raises `StoreError`."""
+        """Return the result of `get` for each of ``keys``, in their order.
+
+        Raises `StoreError` if any of the values cannot be read.
+        """
         lookups = [self._lookup(key) for key in keys]  # before the first await: one read for all
         return [item if isinstance(item, bytes) else await shield(item) for item in lookups]
 
     async def get_with_curves(
         self, keys: Sequence[str]
     ) -> tuple[list[bytes | None], list[bytes | None]]:
-        """Streams, and their curves as stored, both in the order of ``keys``.
+        """Return two lists in the order of ``keys``: the streams, and their encoded curves.
 
-        Raises `StoreError`.
+        ``keys`` are ids of streams. A list has None where the stream or the curve is missing.
+        Raises `StoreError` if any of the values cannot be read.
         """
         found = await self.get_many([*keys, *map(curve_key, keys)])
         return found[: len(keys)], found[len(keys) :]
@@ -184,10 +198,13 @@ class StreamReader:
                 result.set_result(value)
 
     def _fail_all(self, keys: list[str], error: Exception) -> None:
-        """Fail a read, and the pending ones if every slot was taken by a slow read like it."""
+        """Fail the read of ``keys`` with ``error``, and pending keys if all reads are in use.
+
+        All reads are in use if `MAX_READS` are in flight.
+        """
         pending: PendingReads = {}
         if len(self._reads) >= MAX_READS:
-            # They have waited as long already, and would most likely fail the same way.
+            # The pending keys have waited too, and their reads would most likely fail as well.
             pending, self._pending = self._pending, {}
         self._in_flight |= pending
         self._fail([*keys, *pending], error)

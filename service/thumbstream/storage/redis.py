@@ -1,15 +1,17 @@
-"""Streams in Redis, Valkey or any other server of their protocol; ``redis_cluster``: a Cluster.
+"""Stores streams in Redis, Valkey or another server that speaks the Redis protocol.
 
-``put`` is ``SET key value NX``, ``get_many`` is MGET.
+``put`` is ``SET key value NX``, ``get_many`` is MGET. `RedisClusterStore` is for a Redis Cluster.
 
-The server decides how durable an acknowledged stream is: with ``appendonly yes`` and
-``appendfsync always`` it is on disk; with ``everysec`` a crash may lose the last second; without
-AOF, everything since the last snapshot. Replication is asynchronous: a failover may lose what the
-old primary had acknowledged and not yet replicated.
+The settings of the server decide how durable an acknowledged stream is. With ``appendonly yes``
+and ``appendfsync always`` the stream is on disk; with ``appendfsync everysec`` a crash may lose
+the writes of the last second; without an append-only file a crash loses all writes since the last
+snapshot. Replication is asynchronous: a failover may lose writes that the old primary had
+acknowledged but not yet replicated.
 
-A server with ``maxmemory`` and an ``allkeys-*`` policy is a cache, not a store: it drops streams
-that it acknowledged. It is rejected. ``noeviction`` refuses writes when it is full, and so do the
-``volatile-*`` policies here, since they drop only keys that expire and streams never do.
+A server with ``maxmemory`` and an ``allkeys-*`` policy evicts streams that it has acknowledged,
+so this store rejects such a server. With ``noeviction`` a full server refuses writes. So does a
+full server with a ``volatile-*`` policy: that policy evicts only keys with an expiry, and streams
+have none.
 
 Every operation ends within `Timeouts.deadline`, including retries and waiting for a connection.
 """
@@ -37,55 +39,58 @@ from thumbstream.storage.base import DEFAULT_TIMEOUT_S, matches_id
 log = logging.getLogger(__name__)
 
 KEY_PREFIX = "thumb:"
-"""Prefix of every key, so that the store can share a server."""
+"""Prefix of every key, so that other programs can use the same Redis database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait for a server, in seconds, and how often to retry."""
+    """Timeouts of the Redis client, in seconds, and its number of retries."""
 
     deadline: float
-    """For one operation, including its retries."""
+    """Longest duration of one operation, including its retries."""
     connect: float
-    """For a connection to be accepted."""
+    """Longest wait for the server to accept a connection."""
     response: float
-    """For one response. Shorter than ``deadline``: nothing else detects a half-open connection,
-    and there must be time left for a new one."""
+    """Longest wait for one response. Shorter than ``deadline``, because only this timeout detects
+    a half-open connection, and a new connection needs the remaining time."""
     retries: int = 2
-    """Attempts after the first; SET NX is safe to repeat because values are immutable."""
+    """Attempts after the first one. SET NX is safe to repeat because values are immutable."""
 
     @classmethod
     def within(cls, deadline: float) -> Timeouts:
-        """Timeouts of an operation that may take ``deadline`` seconds."""
+        """Return timeouts for operations that may take ``deadline`` seconds each."""
         return cls(deadline, connect=0.4 * deadline, response=0.6 * deadline)
 
 
 HEALTH_CHECK_S = 30.0
-"""A connection that was idle for longer is checked with PING before it is used, seconds."""
+"""Idle time, in seconds, after which a connection is checked with PING before its next use."""
 
 NODE_TIMEOUT_S = 1.0
-"""For one node of several to answer INFO or PING, seconds, so that a dead one delays nothing."""
+"""Longest wait, in seconds, for the answer of one node to INFO or PING. Short, so that one dead
+node hardly delays an operation that needs the answers of several nodes."""
 
 MAX_CONNECTIONS = 32
-"""Connections to a server; further operations wait. Redis runs one command at a time anyway."""
+"""Most connections to one server, and most operations of one store at a time; further operations
+wait. More connections would not help, because Redis runs one command at a time."""
 
 PIPELINE_SIZE = 256
-"""Puts in one round trip: some 150 KB, which takes a fraction of the deadline even if each put is
-synced to disk."""
+"""Most values that `put_many` writes in one round trip: about 150 KB. A round trip takes a
+fraction of the deadline even if the server syncs each value to disk."""
 
 BACKOFF_BASE_S = 0.02
 BACKOFF_CAP_S = 0.2
 
 
 class EvictingStoreError(StoreUnavailableError):
-    """A server that would drop acknowledged streams to make room."""
+    """The Redis server's eviction policy would drop acknowledged streams to free memory."""
 
 
 class RedisStore:
-    """A `Store` on the server that ``url`` names: ``redis://`` or ``rediss://`` (TLS).
+    """A `Store` on the Redis server at ``url`` (``redis://``, or ``rediss://`` for TLS).
 
-    `open`, or the first ``put`` or ``ping`` that reaches the server, raises `EvictingStoreError`
-    if it would drop streams. ValueError if ``url`` cannot be parsed.
+    If the server's eviction policy would drop streams, `open` raises `EvictingStoreError`; if the
+    server was not reachable then, the first ``put`` or ``ping`` that reaches the server raises it.
+    The constructor raises ValueError if ``url`` cannot be parsed.
     """
 
     name = "redis"
@@ -99,9 +104,10 @@ class RedisStore:
         self._eviction_checked = False
 
     async def open(self) -> None:
-        """Create the client, which connects on first use and reconnects when needed.
+        """Create the Redis client and check the server's eviction policy.
 
-        A server that is not reachable yet is no error. Raises `EvictingStoreError`.
+        Raises `EvictingStoreError` if the policy would drop streams. If the server is not
+        reachable, `open` only logs a warning: the client connects on the next operation.
         """
         if self._client is not None:
             return
@@ -121,22 +127,23 @@ class RedisStore:
             await client.aclose()
 
     async def get(self, key: str) -> bytes | None:
-        """The stream under ``key``, or None."""
+        """Return the value under ``key``, or None if there is none."""
         async with self._operation() as client:
             value: bytes | None = await client.get(KEY_PREFIX + key)
         return value
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The streams under ``keys``, in their order, by MGET."""
+        """Return one value, or None if there is none, for each of ``keys``, in their order."""
         if not keys:
             return []
         async with self._operation() as client:
             return await self._mget(client, keys)
 
     async def put(self, key: str, value: bytes) -> bool:
-        """Store ``value`` under ``key`` unless there is one; returns once it is acknowledged.
+        """Store ``value`` unless ``key`` has a value; return once the server has acknowledged it.
 
-        A put that was retried because its response was lost may return False for a new value.
+        Returns whether ``value`` was written. May return False for a written value if its first
+        response was lost and the command was retried.
         """
         await self._check_eviction()
         async with self._operation() as client:
@@ -144,7 +151,10 @@ class RedisStore:
             return bool(new) or await self._repair(client, {key: value})
 
     async def put_many(self, values: Mapping[str, bytes]) -> None:
-        """`put` of each, `PIPELINE_SIZE` of them a round trip (in a Cluster one a node)."""
+        """Store ``values`` as `put` does, `PIPELINE_SIZE` of them in one round trip.
+
+        In a Redis Cluster, it is one round trip to each node concerned, all at the same time.
+        """
         await self._check_eviction()
         remaining = iter(values.items())
         while batch := dict(islice(remaining, PIPELINE_SIZE)):
@@ -153,13 +163,20 @@ class RedisStore:
                 await self._repair(client, {k: v for k, v in batch.items() if not new[k]})
 
     async def ping(self) -> None:
-        """Read something; raises if the server does not answer (as while it loads its data)."""
+        """Raise `StoreUnavailableError` unless the server answers a read.
+
+        A server that is still loading its data counts as unavailable.
+        """
         await self._check_eviction()
         async with self._operation() as client:
             await self._ping(client)
 
     async def _repair(self, client: Any, values: Mapping[str, bytes]) -> bool:
-        """Replace stored values that differ from ``values`` although these match their ids."""
+        """Overwrite damaged stored values with the correct ``values`` (key -> value).
+
+        A stored value is damaged if it differs from ``values[key]`` and ``key`` is the id of
+        ``values[key]``. Returns whether at least one stored value was overwritten.
+        """
         values = {key: value for key, value in values.items() if matches_id(key, value)}
         if not values:
             return False
@@ -171,7 +188,10 @@ class RedisStore:
         return bool(damaged)
 
     async def _check_eviction(self) -> None:
-        """Check the eviction policy once the server is reachable, before the first write."""
+        """Raise `EvictingStoreError` if the server's eviction policy would drop streams.
+
+        Once a check has succeeded, further calls do nothing.
+        """
         if self._eviction_checked:
             return
         async with self._operation() as client:
@@ -180,7 +200,7 @@ class RedisStore:
 
     @staticmethod
     async def _nodes(client: Any) -> dict[str, Any]:
-        """Clients of every server, by their names in messages."""
+        """Return every server: its name for error messages -> the client connected to it."""
         return {"the server": client}
 
     @staticmethod
@@ -195,7 +215,7 @@ class RedisStore:
 
     @staticmethod
     async def _set_many(client: Any, values: Mapping[str, bytes]) -> dict[str, bool]:
-        """SET NX of each; True for each new value."""
+        """Send SET NX for each of ``values``; return for each key whether its value was written."""
         pipeline = client.pipeline(transaction=False)
         for key, value in values.items():
             pipeline.set(KEY_PREFIX + key, value, nx=True)
@@ -207,7 +227,10 @@ class RedisStore:
 
     @asynccontextmanager
     async def _operation(self) -> AsyncIterator[Any]:
-        """The client, once a connection is free; every error becomes a `StoreError`."""
+        """Wait for a free connection, yield the Redis client, and limit the block to the deadline.
+
+        Every exception in the block is raised as a `StoreError`.
+        """
         if self._client is None:
             raise StoreUnavailableError("the store is not open")
         try:
@@ -227,12 +250,15 @@ class RedisStore:
 
 
 def reason_of(error: Exception) -> str:
-    """The message of ``error``; a timeout has none, and gets one here."""
+    """Return the message of ``error``, or "no response in time" if it is empty, as for timeouts."""
     return str(error) or "no response in time"
 
 
 def connection_options(timeouts: Timeouts) -> dict[str, Any]:
-    """Options of both kinds of client. The query of the URL may override any of them."""
+    """Return redis-py options for a single server or a Cluster.
+
+    Options in the query string of the store's URL take precedence.
+    """
     backoff = ExponentialWithJitterBackoff(base=BACKOFF_BASE_S, cap=BACKOFF_CAP_S)
     return {
         "decode_responses": False,
@@ -253,7 +279,8 @@ def connection_options(timeouts: Timeouts) -> dict[str, Any]:
 async def check_eviction(nodes: Mapping[str, Any]) -> None:
     """Raise `EvictingStoreError` if one of ``nodes`` (name -> client) would drop streams.
 
-    Logs nodes whose policy cannot be read. Raises what redis-py raises if no node answers.
+    Logs a warning for nodes whose eviction policy cannot be read. If no node answers, raises the
+    exception of the first node.
     """
     replies = await asyncio.gather(*map(_memory_info, nodes.values()), return_exceptions=True)
     errors = [reply for reply in replies if isinstance(reply, BaseException)]
@@ -276,15 +303,19 @@ async def check_eviction(nodes: Mapping[str, Any]) -> None:
 
 
 def evicts(policy: str, max_bytes: int) -> bool:
-    """Whether a server with this policy and memory limit (0: none) drops keys without expiry.
+    """Return whether a server may drop keys that have no expiry.
 
-    Unknown policies count as if they did.
+    ``policy`` is its ``maxmemory-policy``; unknown policies give True. ``max_bytes`` is its
+    ``maxmemory``; 0 means no limit.
     """
     return max_bytes > 0 and policy != "noeviction" and not policy.startswith("volatile-")
 
 
 async def _memory_info(node: Any) -> dict[str, Any] | None:
-    """``INFO memory`` (managed servers forbid CONFIG GET); None if that is forbidden, too."""
+    """Return the fields of ``INFO memory``, or None if the server rejects the command.
+
+    INFO rather than CONFIG GET, because managed servers forbid CONFIG GET.
+    """
     try:
         async with asyncio.timeout(NODE_TIMEOUT_S):
             info: dict[str, Any] = await node.execute_command("INFO", "memory")

@@ -1,9 +1,10 @@
-"""Streams in a Redis Cluster, whose nodes come, go and replace each other.
+"""Stores streams in a Redis Cluster, and stays available while single nodes fail.
 
-While a primary is down, reads and writes of the others continue. Many keys at once are pipelined to
-each node here: redis-py's own cluster pipeline fails as a whole when one node does, and then closes
-every connection, including those to healthy nodes. redis-py learns which node serves which slots
-when a single command fails or is redirected.
+While a primary is down, keys on the other primaries can still be read and written. This module
+sends commands for many keys through one pipeline for each node. redis-py's own cluster pipeline is
+not used: if one node fails, it fails for all nodes and closes every connection, including those to
+healthy nodes. redis-py updates its map of slots to nodes when a single command fails or is
+redirected.
 """
 
 from __future__ import annotations
@@ -27,17 +28,19 @@ from thumbstream.storage.redis import (
 )
 
 Command = tuple[str | bytes, ...]
-"""Name, key and further arguments."""
+"""A Redis command: its name, its key and further arguments."""
 
 REDIRECT_TIMEOUT_S = 1.0
-"""For one key to find the node that serves it now, seconds. With `Timeouts.response` less than
-`Timeouts.deadline`, so that a read returns what it found on the other nodes."""
+"""Longest time, in seconds, to find the node that now serves a key and run the command there.
+This plus `Timeouts.response` is less than the default `Timeouts.deadline`, so that a read still
+returns the values that the other nodes have sent."""
 
 
 class RedisClusterStore(RedisStore):
-    """A `Store` on a Redis Cluster; ``url`` names one of its nodes.
+    """A `Store` on a Redis Cluster; ``url`` is the address of any one of its nodes.
 
-    ``redis+cluster://`` or ``rediss+cluster://`` (TLS). ValueError if ``url`` cannot be parsed.
+    The scheme is ``redis+cluster://``, or ``rediss+cluster://`` for TLS. The constructor raises
+    ValueError if ``url`` cannot be parsed.
     """
 
     name = "redis+cluster"
@@ -78,7 +81,10 @@ class RedisClusterStore(RedisStore):
 
 
 async def _execute(client: Any, commands: Mapping[str, Command]) -> dict[str, Any]:
-    """The reply to every command, under the key of the command. Raises `PartialReadError`."""
+    """Run ``commands`` (key -> command) and return key -> reply.
+
+    Raises `PartialReadError` with the replies received so far if a command fails.
+    """
     await client.initialize()
     replies: dict[str, Any] = {}
     missing = dict(commands)
@@ -102,9 +108,10 @@ async def _execute(client: Any, commands: Mapping[str, Command]) -> dict[str, An
 
 
 async def _pipeline_by_node(client: Any, commands: Mapping[str, Command]) -> dict[str, Any]:
-    """Replies of the nodes that are thought to serve each key, by one pipeline a node.
+    """Run ``commands`` in one pipeline for each node, and return key -> reply.
 
-    Commands that fail are left out.
+    redis-py's map of slots, which may be outdated, selects the node. The result has no entry for a
+    command that failed.
     """
     pipelines: defaultdict[Any, dict[str, PipelineCommand]] = defaultdict(dict)
     for position, (key, command) in enumerate(commands.items()):

@@ -1,14 +1,15 @@
-"""Streams in one SQLite file: the embedded default, nothing to install or to run.
+"""Stores streams in one SQLite file. This is the default store; it needs no server.
 
-* Durable: WAL with ``synchronous=FULL`` syncs the log at every commit, and ``put`` returns after
-  that. Syncs are shared: puts that arrive during a commit form the next transaction (group commit).
-* Writes run on a thread of their own, since a commit waits for the disk.
-* Reads run on the event loop. Under WAL a reader waits for no writer and no checkpoint, so a get is
-  a B-tree lookup in memory, several times cheaper than handing it to a thread. Two things could
-  block the loop: a page that is not in the page cache, which costs one disk read, and a lock, which
-  is not waited for: that read moves to the writer's thread.
-* Several processes may share the file (on one machine: WAL needs shared memory).
-* A file that is deleted or replaced while it is open takes no more puts: they would be lost.
+* Durability: WAL mode with ``synchronous=FULL`` syncs the log to disk at every commit, and ``put``
+  returns after the commit. Puts that arrive during a commit share the next one (group commit).
+* Writes run on a separate thread, since a commit waits for the disk.
+* Reads run on the event loop. In WAL mode a reader does not wait for writers or checkpoints, so a
+  read is a B-tree lookup in memory, several times cheaper than a switch to a thread. A page that is
+  not in the page cache blocks the event loop for one disk read. A locked database does not block
+  it: the read then moves to the writer's thread.
+* Several processes on one machine may share the file. WAL mode needs their shared memory.
+* If the file is deleted or replaced while it is open, puts fail, because their values would be
+  lost.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from thumbstream.storage.base import DEFAULT_TIMEOUT_S, matches_id
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-"""In ``PRAGMA user_version``; 0 in a new file."""
+"""Version of the table's schema, stored as ``PRAGMA user_version``, which is 0 in a new file."""
 
 RETRY_S = 0.01
-"""Between attempts to enter WAL mode, for which SQLite itself does not wait, seconds."""
+"""Delay between attempts to enter WAL mode, in seconds. SQLite's busy timeout does not apply."""
 
 PAGE_BYTES = 4096
 
 MAX_BATCH = 1024
-"""Puts in one transaction: about 250 KB of log, some milliseconds of inserts."""
+"""Most puts in one transaction: about 250 KB of log, and a few milliseconds of inserts."""
 
 _CREATE = "CREATE TABLE thumb (id TEXT PRIMARY KEY, stream BLOB NOT NULL) STRICT, WITHOUT ROWID"
 _INSERT = "INSERT OR IGNORE INTO thumb (id, stream) VALUES (?, ?)"
@@ -56,10 +57,11 @@ class _Put(NamedTuple):
 
 
 class SQLiteStore:
-    """A `Store` in the SQLite file at ``path``; missing parent folders are created.
+    """A `Store` in the SQLite file at ``path``; `open` creates missing parent folders.
 
-    ``max_bytes`` limits the size of the file (a put beyond it raises `StoreFullError`);
-    ``busy_timeout`` is how long a put waits for another process that is writing, seconds.
+    ``max_bytes`` is the largest size of the file; a put that would exceed it raises
+    `StoreFullError`. ``busy_timeout`` is the longest wait, in seconds, for a lock that another
+    process holds while it writes.
     """
 
     name = "sqlite"
@@ -82,7 +84,7 @@ class SQLiteStore:
         self._file: tuple[int, int] | None = None
 
     async def open(self) -> None:
-        """Open the file, and create the table if it is new."""
+        """Open the file. If it does not exist, create the file and its table."""
         try:
             await self._on_thread(self._connect)
         except sqlite3.Error as error:
@@ -97,22 +99,25 @@ class SQLiteStore:
             await self._committing
         if reader is not None:
             reader.close()
-            # Last, since the last connection moves the log into the file.
+            # The writer closes last, since the last connection moves the log into the file.
             await self._on_thread(self._disconnect)
         self._thread.shutdown(wait=False)
 
     async def get(self, key: str) -> bytes | None:
-        """The stream under ``key``, or None."""
+        """Return the value under ``key``, or None if there is none."""
         rows = await self._read(_SELECT_ONE, key)
         return rows[0][0] if rows else None
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The streams under ``keys``, in their order, by one query."""
+        """Return one value, or None if there is none, for each of ``keys``, with one query."""
         found = dict(await self._read(_SELECT, json.dumps(list(keys))))
         return [found.get(key) for key in keys]
 
     async def put(self, key: str, value: bytes) -> bool:
-        """Store ``value`` under ``key`` unless there is one; returns after the commit."""
+        """Store ``value`` unless ``key`` has a value; return whether it was written.
+
+        Returns after the commit. A damaged value is overwritten (see `Store.put`).
+        """
         if self._reader is None:
             raise StoreUnavailableError("the store is not open")
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -122,11 +127,11 @@ class SQLiteStore:
         return await done
 
     async def put_many(self, values: Mapping[str, bytes]) -> None:
-        """`put` of each, up to `MAX_BATCH` in one commit."""
+        """Store ``values`` as `put` does, with up to `MAX_BATCH` of them in one commit."""
         await asyncio.gather(*(self.put(key, value) for key, value in values.items()))
 
     async def ping(self) -> None:
-        """Raise an error unless the table can be read and the file is the one that was opened."""
+        """Raise `StoreError` if the table cannot be read or the file was deleted or replaced."""
         self._check_file()
         await self._read(_SELECT_ONE, "")
 
@@ -152,7 +157,10 @@ class SQLiteStore:
     # Writing: a list on the event loop, one transaction at a time on the thread.
 
     async def _commit_pending(self) -> None:
-        """Commit until nothing is pending; puts that arrive during a commit share the next."""
+        """Commit pending puts in batches until none is left.
+
+        Puts that arrive during a commit are part of the next batch.
+        """
         while self._pending:
             batch, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
             try:
@@ -171,7 +179,10 @@ class SQLiteStore:
         self._committing = None
 
     def _insert(self, batch: Sequence[_Put]) -> list[bool]:
-        """Insert ``batch`` in one transaction, all or nothing; True for each new value."""
+        """Insert ``batch`` in one transaction; return for each put whether its value was written.
+
+        A database error rolls back the whole batch.
+        """
         writer = self._writer
         assert writer is not None
         self._check_file()  # the log may already belong to the file's successor
@@ -219,7 +230,7 @@ def _insert_or_repair(writer: sqlite3.Connection, key: str, value: bytes) -> boo
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of a file, None if there is none."""
+    """Return the device and inode number of the file at ``path``, or None if there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -228,7 +239,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def open_writer(path: Path, max_bytes: int | None, busy_timeout: float) -> sqlite3.Connection:
-    """A connection with durable commits; creates the folders, the file and the table."""
+    """Open a connection with durable commits; create missing folders, the file and its table.
+
+    ``max_bytes`` is the largest size of the file; ``busy_timeout`` is the longest wait for a lock,
+    in seconds.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
     try:
@@ -246,16 +261,16 @@ def open_writer(path: Path, max_bytes: int | None, busy_timeout: float) -> sqlit
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """A read-only connection that waits for no lock and may be used on any thread."""
+    """Open a read-only connection for any thread; a locked database is an error at once."""
     reader = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
     reader.execute("PRAGMA query_only = ON")
     return reader
 
 
 def _enter_wal(writer: sqlite3.Connection, timeout: float) -> None:
-    """Switch the file to WAL mode permanently.
+    """Switch the file to WAL mode permanently; repeat for up to ``timeout`` seconds.
 
-    If other processes do the same, SQLite reports "busy" without waiting.
+    If another process does the same, SQLite reports "busy" at once instead of waiting.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -274,8 +289,8 @@ def _enter_wal(writer: sqlite3.Connection, timeout: float) -> None:
 
 
 def _create_table(writer: sqlite3.Connection) -> None:
-    """Create the table in a new file; reject a file with another schema."""
-    # Of several processes one creates the table; the others wait here and find it.
+    """Create the table in a new file; reject a file with another version of the schema."""
+    # The first of several processes creates the table; the other processes wait here for its lock.
     writer.execute("BEGIN IMMEDIATE")
     (version,) = writer.execute("PRAGMA user_version").fetchone()
     (tables,) = writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -290,12 +305,12 @@ def _create_table(writer: sqlite3.Connection) -> None:
 
 
 def is_locked(error: sqlite3.Error) -> bool:
-    """Whether another connection holds a lock, so that waiting may help."""
+    """Return whether ``error`` means that another connection holds a lock: a retry may succeed."""
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def store_error(error: Exception) -> StoreError:
-    """The `StoreError` that callers get for ``error``."""
+    """Convert ``error`` to the `StoreError` that the methods of the store raise."""
     if isinstance(error, StoreError):
         return error
     if isinstance(error, sqlite3.Error) and _code(error) == sqlite3.SQLITE_FULL:
@@ -304,5 +319,5 @@ def store_error(error: Exception) -> StoreError:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """The primary result code (the low byte); 0 for errors raised by Python's sqlite3 itself."""
+    """Return SQLite's primary result code (the low byte), or 0 if ``error`` has no code."""
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
