@@ -1,19 +1,21 @@
-"""Pixels to progressive streams and back. No HTTP, no environment, no clock.
+"""Encodes pixels to progressive streams and decodes streams and their prefixes to pixels.
 
-Two families of models share everything except the transform and the order of their symbols::
+This package uses no HTTP, no environment variables and no clock. Two families of models share all
+modules outside ``embedded/`` and ``iterative/``::
 
-    base            Codec protocol, open_codec: model folder -> EmbeddedCodec | IterativeCodec
-    embedded/       the default: one transform, embedded quantizer, rate-distortion optimization
-    iterative/      the systems of arXiv 1511.06085: binary codes, one iteration after another
+    base            Codec protocol; open_codec opens a model folder as an EmbeddedCodec or an
+                    IterativeCodec
+    embedded/       default family: one transform, embedded quantizer, rate-distortion optimization
+    iterative/      the five families of arXiv 1511.06085: binary codes in several iterations
 
-    model_folder    verified files of a published model
-    runtime         ONNX sessions, reproducible matrix products
+    model_folder    reads and verifies the files of a published model
+    runtime         ONNX sessions, single-threaded matrix products
     tensors, alpha  pixels <-> network inputs; transparency as a second layer
-    bitstream       the header
+    bitstream       header of a stream
     range_coder     binary decisions <-> bytes
     quality         SSIM and PSNR
-    prefix_search   targets, and the shortest prefix that reaches one
-    rate_curve      measured quality of prefixes, as stored beside a stream
+    prefix_search   targets (a quality or a length) and the shortest prefix that reaches a target
+    rate_curve      measured quality of a stream's prefixes, stored next to the stream
 
-docs/bitstream.md is the normative text for everything between symbols and bytes.
+docs/bitstream.md is the normative text for the conversion between symbols and bytes.
 """

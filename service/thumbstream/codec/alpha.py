@@ -1,8 +1,8 @@
-"""Transparency as a second layer next to the colours: a grey picture of the alpha values.
+"""Codes transparency as a second layer next to the colours: a grey picture of the alpha values.
 
-The colour of a fully transparent pixel is invisible. Before coding, it is replaced by a blend of
-the visible colours around it: that costs few bits, and keeps edges clean where the decoded alpha
-differs from the original.
+The colour of a fully transparent pixel is invisible. Before coding, this colour is replaced by a
+blend of the visible colours around the pixel. The blend costs few bits, and it keeps edges clean
+where the decoded alpha differs from the original.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FILL_RADIUS = 4.0
 
 
 def split_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(H, W, 3)`` or ``(H, W, 4)`` uint8 to layers ``(1 or 2, H, W, 3)``."""
+    """Split ``(H, W, 3 or 4)`` uint8 pixels into layers ``(1 or 2, H, W, 3)``: colours, alpha."""
     if pixels.shape[2] == 3:
         return pixels[None]
     alpha = np.broadcast_to(pixels[..., 3:], (*pixels.shape[:2], 3))
@@ -26,7 +26,10 @@ def split_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def fill_transparent(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(H, W, 4)`` with new colours where alpha is 0: a blur of the visible ones."""
+    """Replace the colour of each pixel with alpha 0 by a blur of the visible colours.
+
+    Takes and returns ``(H, W, 4)`` uint8.
+    """
     hidden = pixels[..., 3] == 0
     if not hidden.any() or hidden.all():
         return pixels
@@ -41,7 +44,10 @@ def fill_transparent(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def merge_alpha(x_hat: Float) -> Float:
-    """Decoded layers ``(layers, 3, H, W)`` to ``(3, H, W)``, or with alpha to ``(4, H, W)``."""
+    """Merge decoded layers ``(1 or 2, 3, H, W)`` into channels ``(3, H, W)`` or ``(4, H, W)``.
+
+    Alpha is the mean of the three channels of the second layer.
+    """
     if len(x_hat) == 1:
         colours: Float = x_hat[0]
         return colours
@@ -49,7 +55,7 @@ def merge_alpha(x_hat: Float) -> Float:
 
 
 def _falloff(n: int) -> NDArray[np.float64]:
-    """``(n, n)``: weight of one position for another; never exactly 0."""
+    """Weight of every position in the blur at every other position: ``(n, n)``, all above 0."""
     positions = np.arange(n)
     weights: NDArray[np.float64] = np.exp(-np.abs(positions[:, None] - positions) / _FILL_RADIUS)
     return weights

@@ -1,4 +1,4 @@
-"""The interface of every codec, and the class that runs each family of models."""
+"""The `Codec` interface, the codec class of each model family, and `open_codec`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from thumbstream.errors import ArtifactError
 
 
 class Codec(Protocol):
-    """Pixels on the thumbnail grid to a progressive stream, and any prefix of it back.
+    """Encodes pixels to a progressive stream and decodes any prefix of a stream to pixels.
 
-    Codecs are synchronous, thread-safe and CPU-bound.
+    Codecs are synchronous and thread-safe. Their work is CPU-bound unless the networks run on CUDA.
     """
 
     model_id: str
     bitstream_id: int
     providers: tuple[str, ...]
-    """Execution providers that ONNX Runtime uses."""
+    """ONNX Runtime execution providers of the codec's networks, in order of preference."""
     manifest: dict[str, Any]
+    """Complete manifest of the model folder."""
     alpha: bool
     """Whether the codec supports transparency."""
 
@@ -38,13 +39,16 @@ class Codec(Protocol):
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
     ) -> bytes:
-        """``(H, W, 3)`` or, with transparency, ``(H, W, 4)`` uint8 to a stream.
+        """Encode ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA uint8 pixels to a stream.
 
-        The long side of ``pixels`` must be a multiple of 8 from 8 to 256. With ``max_bytes`` the
-        result is the stream cut to that length; with ``target`` the shortest prefix that reaches
-        it, or the complete stream if none does. ``aspect``: width and height of the original, for
-        formats whose header can express them. Raises `ValueError`, also for ``max_bytes`` and
-        ``target`` together and for 4 channels without ``alpha``.
+        The long side of ``pixels`` must be a multiple of 8 from 8 to 256. ``max_bytes`` cuts the
+        stream to that length. With a quality ``target`` the result is the shortest prefix found
+        that reaches the target, or the complete stream if no prefix does; with a target in bytes
+        it is a stream of at most that length. ``aspect`` is the width and height of the original;
+        headers of some formats can store this ratio.
+
+        Raises `ValueError` for invalid arguments, for ``max_bytes`` together with ``target``, and
+        for 4 channels if `alpha` is false.
         """
 
     def encode_with_decoder(
@@ -55,29 +59,30 @@ class Codec(Protocol):
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
     ) -> tuple[bytes, PrefixDecoder]:
-        """The result of `encode`, and a decoder for prefixes of this one stream.
+        """Encode as `encode` does; return the stream and a decoder for prefixes of this stream.
 
-        The decoder may reuse what the encoder knows instead of reading the stream again.
+        The decoder may reuse symbols that the encoder computed, so it must not decode any other
+        stream.
         """
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
-        """The picture of a stream or of a prefix of one; raises `BitstreamError`.
+        """Decode a stream or a prefix of a stream; raises `BitstreamError`.
 
-        ``(H, W, 4)`` uint8 if the stream has alpha, else ``(H, W, 3)``.
+        Returns ``(H, W, 4)`` uint8 pixels if the stream has alpha, else ``(H, W, 3)``.
         """
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """``decode(stream[:n])`` for every ``n`` of ``lengths``, in one pass.
+        """Yield ``decode(stream[:n])`` for every ``n`` of ``lengths``, in one pass over the stream.
 
-        Raises `ValueError` for lengths that decrease, and `BitstreamError`.
+        Raises `ValueError` if ``lengths`` decrease, and `BitstreamError` as `decode` does.
         """
 
     def inspect(self, stream: bytes) -> dict[str, Any]:
-        """Facts about a stream or a prefix of one; raises `BitstreamError`.
+        """Describe a stream or a prefix of a stream; raises `BitstreamError`.
 
-        ``model``, ``bitstream_id`` (None if the header is cut before it), ``width``, ``height``,
-        ``alpha``, ``aspect_ratio``, ``length``, ``header_length``, ``cells``, ``bits_per_pixel``,
-        and keys of the family.
+        Keys: ``model`` and ``bitstream_id`` (both None if the header is cut before the bitstream
+        id), ``width``, ``height``, ``alpha``, ``aspect_ratio``, ``length`` and ``header_length``
+        in bytes, ``cells``, ``bits_per_pixel``, and the keys of the model family.
         """
 
 
@@ -87,11 +92,14 @@ FAMILIES: dict[str, Callable[..., Codec]] = {
     ),
     "embedded": EmbeddedCodec,
 }
-"""Family in the manifest to the codec that runs it: ``(artifact, *, device) -> Codec``."""
+"""Codec class by the family name of a manifest; called as ``(artifact, *, device)``."""
 
 
 def open_codec(folder: Path, *, device: str = "auto") -> Codec:
-    """The codec of a published model folder; raises `ArtifactError` or `DeviceError`."""
+    """Open the codec of the model in ``folder``; raises `ArtifactError` or `DeviceError`.
+
+    ``device``: ``auto`` (CUDA if available), ``cpu`` or ``cuda``.
+    """
     artifact: Artifact = open_artifact(folder)
     if artifact.family not in FAMILIES:
         raise ArtifactError(f"{artifact.model_id}: unknown family {artifact.family!r}")

@@ -1,16 +1,18 @@
-"""The header of a stream: one to three bytes, followed by range-coded decisions to the end.
+"""Writes and parses the header of a stream.
 
-There are no length fields and no terminator, so truncation is slicing: ``stream[:n]`` is a stream
-for every ``n >= 1``. Normative text: docs/bitstream.md.
+A stream is a header of one to three bytes, followed by range-coded decisions up to the last byte.
+A stream has neither length fields nor a terminator, so ``stream[:n]`` is a valid stream for every
+``n >= 1``. Normative text: docs/bitstream.md. Forms of the header::
 
     first byte      0x00..0x3e  format 0, long side 32: the value is the shape
                     0x3f..0x7d  format 7, long side 32: the value - 0x3f is the shape
-                    0x7e..0x95  format 7, long side 32: the value - 0x7e is an aspect ratio
+                    0x7e..0x95  format 7, long side 32: the value - 0x7e is an aspect code
                     0x96..0x9f  reserved
                     0xa0..0xbf  format 7, not portrait: low five bits = long side / 8 - 1;
                                 byte 1: short side - 1
-                    0xc0..0xdf  extended header, with alpha
-                    0xe0..0xff  extended header: low five bits = long side / 8 - 1;
+                    0xc0..0xdf  extended header with alpha
+                    0xe0..0xff  extended header without alpha
+                                both: low five bits = long side / 8 - 1;
                                 byte 1: portrait (1 bit), bitstream id (7); byte 2: short side - 1
 """
 
@@ -35,16 +37,16 @@ ASPECT_RATIOS: Final = (
     *((3, 2), (5, 4), (7, 5), (5, 3), (6, 5), (21, 9)),
     *((9, 5), (11, 9), (10, 7), (11, 8), (13, 9), (185, 100)),
 )
-"""Aspect ratios, width to height, that a header can name exactly, also rotated by 90 degrees."""
+"""Aspect ratios (width, height) that have an aspect code; the swapped ratios have one as well."""
 ASPECT_TOLERANCE: Final = Fraction(4, 1000)
-"""Largest relative difference between a true ratio and the ratio that a header names."""
+"""Limit of the relative difference between an original's ratio and the ratio in its header."""
 
 _SHORT_FORM_SIDE = 32
 _SHORT_FORM_SHAPES = 63
 _SHORT_FORMS = {0: 0x00, 7: 0x3F}
-"""Bitstream id to the first byte of its one-byte forms."""
+"""Value of the one-byte header with shape 0, by bitstream id."""
 _COMPACT_BITSTREAM = 7
-"""The format that also has aspect codes and the two-byte form."""
+"""Bitstream id of the only format that has aspect codes and two-byte headers."""
 _ASPECTS = 0x7E
 _RESERVED = 0x96
 _COMPACT = 0xA0
@@ -56,29 +58,29 @@ _PORTRAIT = 0x80
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Fields of a header. Fields that a cut header does not reach have defaults (a square)."""
+    """Fields of a header. If the header is cut before the short side, the picture is square."""
 
     bitstream_id: int | None
-    """Which model reads the rest; None if the stream ends before this field."""
+    """Identifies the model that decodes the stream; None if the header is cut before this field."""
     width: int
-    """Pixels."""
+    """Width in pixels."""
     height: int
-    """Pixels."""
+    """Height in pixels."""
     length: int
-    """Bytes of the header that are present."""
+    """Number of header bytes that the stream contains."""
     alpha: bool = False
     """Whether the stream has an alpha layer next to the colours."""
     exact_aspect: tuple[int, int] | None = None
-    """Width and height of the ratio that the header names, if it names one of `ASPECT_RATIOS`."""
+    """Aspect ratio (width, height) of the header's aspect code; None if it has no aspect code."""
 
     @property
     def aspect(self) -> tuple[int, int]:
-        """Width and height to display: the exact ratio if the header names one, else the pixels."""
+        """Aspect ratio for display: `exact_aspect` if known, else (`width`, `height`)."""
         return self.exact_aspect or (self.width, self.height)
 
 
 def check_size(size: int) -> int:
-    """Return ``size`` if it is a valid long side of a thumbnail; raises `ValueError`."""
+    """Return ``size`` if it is a valid long side of a thumbnail, else raise `ValueError`."""
     if not MIN_LONG_SIDE <= size <= MAX_LONG_SIDE or size % SIDE_MULTIPLE:
         raise ValueError(
             f"size must be a multiple of {SIDE_MULTIPLE} from {MIN_LONG_SIDE} to {MAX_LONG_SIDE}, "
@@ -95,10 +97,11 @@ def write_header(
     alpha: bool = False,
     aspect: tuple[int, int] | None = None,
 ) -> bytes:
-    """The shortest header for a picture of ``width`` x ``height`` pixels; raises `ValueError`.
+    """Return the shortest header for ``width`` x ``height`` pixels; raises `ValueError`.
 
-    ``aspect`` is the width and height of the original, in any unit. The header names the nearest
-    ratio that it can express without becoming longer.
+    ``aspect`` is the width and height of the original, in any unit. A one-byte header of format 7
+    contains the aspect code nearest to that ratio, if a code describes the ratio better than the
+    pixels do. All other headers ignore ``aspect``.
     """
     long, short = max(width, height), min(width, height)
     check_size(long)
@@ -124,7 +127,7 @@ def write_header(
 
 
 def parse_header(stream: bytes) -> Header:
-    """Read the header of a stream or of any prefix of one; raises `BitstreamError`."""
+    """Parse the header of a stream or of a prefix of a stream; raises `BitstreamError`."""
     if not stream:
         raise BitstreamError("the stream is empty")
     first = stream[0]
@@ -190,13 +193,14 @@ _ASPECT_HEADERS: Final = tuple(
     _aspect_header(aspect)
     for aspect in (*ASPECT_RATIOS, *((short, long) for long, short in ASPECT_RATIOS))
 )
-"""Header of each aspect code."""
+"""Headers with an aspect code, indexed by the code."""
 
 
 def _aspect_code(width: int, height: int, true: Fraction) -> int | None:
-    """Code of the ratio nearest to ``true`` among those with this width and height.
+    """Return the code of the ratio nearest to ``true``, among codes for ``width`` x ``height``.
 
-    None if none is within `ASPECT_TOLERANCE`, or if the ratio of the pixels is at least as near.
+    Returns None if no such ratio differs from ``true`` by less than `ASPECT_TOLERANCE`, or if
+    ``width / height`` is at least as near to ``true``.
     """
     best, least = None, min(ASPECT_TOLERANCE, abs(true / Fraction(width, height) - 1))
     for code, header in enumerate(_ASPECT_HEADERS):
@@ -208,11 +212,14 @@ def _aspect_code(width: int, height: int, true: Fraction) -> int | None:
 
 
 PLACEHOLDER_SAMPLE = 128
-"""Every sample of a stream that ends before its bitstream id."""
+"""Value of every sample of the picture if the stream ends before its bitstream id."""
 
 
 def describe_header(model_id: str, header: Header, length: int) -> dict[str, Any]:
-    """The keys of `Codec.inspect` that all families share, for a stream of ``length`` bytes."""
+    """Return the keys of `Codec.inspect` that follow from the header and the stream's length.
+
+    ``length``: bytes of the stream.
+    """
     return {
         "model": model_id if header.bitstream_id is not None else None,
         "bitstream_id": header.bitstream_id,
@@ -227,6 +234,10 @@ def describe_header(model_id: str, header: Header, length: int) -> dict[str, Any
 
 
 def placeholder_image(header: Header) -> NDArray[np.uint8]:
-    """``(H, W, 3)`` or ``(H, W, 4)`` uint8, all samples grey, alpha included."""
+    """Return the picture of a stream without a bitstream id: `PLACEHOLDER_SAMPLE` everywhere.
+
+    ``(H, W, 4)`` uint8 if the header has alpha (alpha is `PLACEHOLDER_SAMPLE` as well), else
+    ``(H, W, 3)``.
+    """
     channels = 4 if header.alpha else 3
     return np.full((header.height, header.width, channels), PLACEHOLDER_SAMPLE, np.uint8)

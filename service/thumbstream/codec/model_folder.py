@@ -1,9 +1,9 @@
-"""Reads a published model folder and verifies everything in it.
+"""Reads a published model folder and verifies its files.
 
-A folder holds ``manifest.json``, the files that the manifest lists with their SHA-256, and a model
-card for people. This is the only module of the codec that reads files. It has three parts: the
-folder itself, strict readers for manifest values (`require_type` and its like), and the checks that
-the entropy tables of every family must pass. See docs/model-folder.md.
+A model folder contains ``manifest.json``, the files that the manifest lists with length and
+SHA-256, and a model card, which is not read. This is the only module of the codec that reads files.
+Its three parts are the readers of the folder, strict readers of manifest values (``require_*``),
+and the checks that the entropy tables of every family must pass. See docs/model-folder.md.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from thumbstream.codec.range_coder import PROBABILITY_BITS
 from thumbstream.errors import ArtifactError
 
 FORMAT = 1
-"""Version of the folder layout."""
+"""Supported version of the folder layout, the manifest's ``format``."""
 MANIFEST = "manifest.json"
 MAX_FILE_BYTES = 64 << 20
 
 MAX_EXACT_INTEGER = 1 << 24
-"""float32 represents every integer up to this one; sums of a context model must stay below it."""
+"""float32 represents every integer up to this limit; sums of a context model must stay below it."""
 HIDDEN_MAX = 255
-"""Hidden units of a context model are clipped to 0 .. 255."""
+"""Hidden units of a context model are clipped to 0 .. this value."""
 LOGIT_SHIFT = 3
-"""A logit of the tables is 8 times an index into the probability table."""
+"""Right shift from a logit of the iterative context model to an index into the probability table,
+relative to the table's middle."""
 TABLE_SIZE = 2048
-"""Entries of the probability table; the middle entry stands for even odds."""
+"""Number of entries of the probability table; the middle entry is for a logit of 0."""
 
 T = TypeVar("T")
 
@@ -49,12 +50,12 @@ class StateTensor:
     name: str
     channels: int
     scale: int
-    """Its height and width, in multiples of the grid of cells."""
+    """Rows and columns of the tensor per row and column of the grid of cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A published model, read and verified."""
+    """Manifest and files of a published model, already verified."""
 
     model_id: str
     family: str
@@ -62,17 +63,18 @@ class Artifact:
     stride: int
     """Pixels per side of a cell."""
     files: dict[str, bytes]
+    """Content of every file that the manifest lists, by name."""
     manifest: dict[str, Any]
-    """The complete manifest: keys of the family, training and measurements included."""
+    """The complete manifest, including keys of the family, training and measurements."""
 
     def file(self, name: str) -> bytes:
-        """Content of a file of the folder; raises `ArtifactError`."""
+        """Return the content of the file ``name``; raises `ArtifactError` if it is not listed."""
         if name not in self.files:
             raise ArtifactError(f"{self.model_id}: the manifest lists no {name}")
         return self.files[name]
 
     def arrays(self, name: str) -> dict[str, NDArray[np.generic]]:
-        """Arrays of an ``.npz`` file of the folder; raises `ArtifactError`."""
+        """Return the arrays of the ``.npz`` file ``name``, by key; raises `ArtifactError`."""
         data = io.BytesIO(self.file(name))
         try:
             with np.load(data, allow_pickle=False) as archive:
@@ -85,7 +87,7 @@ class Artifact:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest only; raises `ArtifactError`."""
+    """Read the manifest of ``folder`` without verifying other files; raises `ArtifactError`."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -96,7 +98,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def open_artifact(folder: Path) -> Artifact:
-    """Read all files of ``folder`` and check every hash; raises `ArtifactError`."""
+    """Read every file that the manifest of ``folder`` lists and verify its length and SHA-256.
+
+    Raises `ArtifactError`.
+    """
     manifest = read_manifest(folder)
     with manifest_errors(folder.name):
         files = {
@@ -141,12 +146,15 @@ def _read_verified(path: Path, sha256: str, size: int) -> bytes:
     return data
 
 
-# Values of a manifest. Strict: nothing is converted from strings, floats or booleans.
+# Readers of manifest values. They are strict: strings, floats and booleans are never converted.
 
 
 @contextmanager
 def manifest_errors(name: str) -> Iterator[None]:
-    """Turn what the readers below raise for an invalid manifest into an `ArtifactError`."""
+    """Convert exceptions that an invalid manifest causes in the body to `ArtifactError`.
+
+    ``name``: the model or folder that the error message names.
+    """
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -154,26 +162,29 @@ def manifest_errors(name: str) -> Iterator[None]:
 
 
 def require_type(kind: type[T], value: object) -> T:
-    """``value`` if its type is exactly ``kind``; raises `TypeError`."""
+    """Return ``value`` if its type is exactly ``kind``, else raise `TypeError`."""
     if type(value) is not kind:
         raise TypeError(f"expected {kind.__name__}, got {value!r}")
     return value
 
 
 def require_at_least(least: int, value: object) -> int:
-    """An integer of at least ``least``; raises `TypeError` or `ValueError`."""
+    """Return ``value`` if it is an integer >= ``least``, else raise `TypeError` or `ValueError`."""
     if (number := require_type(int, value)) < least:
         raise ValueError(f"expected an integer of at least {least}, got {number}")
     return number
 
 
 def require_positive(value: object) -> int:
-    """An integer of at least 1; raises `TypeError` or `ValueError`."""
+    """Return ``value`` if it is an integer >= 1, else raise `TypeError` or `ValueError`."""
     return require_at_least(1, value)
 
 
 def require_positive_float(value: object) -> float:
-    """A finite number above 0; raises `TypeError`, `ValueError` or `OverflowError`."""
+    """Return an int or float ``value`` as a float if it is finite and above 0.
+
+    Raises `TypeError`, `ValueError` or `OverflowError` for other values.
+    """
     number = float(value) if type(value) is int else require_type(float, value)
     if not math.isfinite(number) or number <= 0:
         raise ValueError(f"expected a finite number above 0, got {number}")
@@ -181,26 +192,31 @@ def require_positive_float(value: object) -> float:
 
 
 def require_choice(choices: tuple[str, ...], value: object) -> str:
-    """One of ``choices``; raises `TypeError` or `ValueError`."""
+    """Return ``value`` if it is one of ``choices``, else raise `TypeError` or `ValueError`."""
     if (name := require_type(str, value)) not in choices:
         raise ValueError(f"expected one of {', '.join(choices)}, got {name!r}")
     return name
 
 
 def require_list(read: Callable[[object], T], value: object) -> tuple[T, ...]:
-    """``read`` of every element of a list; raises `TypeError` and what ``read`` raises."""
+    """Apply ``read`` to every element of the list ``value``.
+
+    Raises `TypeError` if ``value`` is not a list, and the exceptions of ``read``.
+    """
     return tuple(read(element) for element in require_type(list, value))
 
 
-# Entropy tables. Both context models rely on these properties for exact float32 arithmetic.
+# Checks of entropy tables. The context models of both families rely on them for exact float32
+# arithmetic.
 
 
 def validate_tables(
     tables: Mapping[str, NDArray[np.generic]], types: Mapping[str, np.dtype[Any]]
 ) -> list[NDArray[np.int64]]:
-    """The tables named in ``types``, as int64; raises `ArtifactError` for any other type.
+    """Return the tables named in ``types``, in this order, converted to int64.
 
-    One of them, ``probability``, is also checked for its shape and range.
+    Raises `ArtifactError` if a table is missing, if its type differs from ``types``, or if the
+    table ``probability`` has a wrong shape or a value outside 1 .. 2^16 - 1.
     """
     for name, dtype in types.items():
         if name not in tables:
@@ -216,11 +232,14 @@ def validate_tables(
 
 
 def shape_error() -> ArtifactError:
-    """The error for tables whose shapes contradict each other."""
+    """Return the error to raise for tables whose shapes contradict each other."""
     return ArtifactError("the shapes of the entropy tables do not match")
 
 
 def check_accumulator_range(*largest: int) -> None:
-    """Raise `ArtifactError` if a sum of one of these magnitudes is not exact in float32."""
+    """Raise `ArtifactError` if a sum may not be exact in float32.
+
+    ``largest``: the largest possible magnitudes of the sums.
+    """
     if max(largest) >= MAX_EXACT_INTEGER:
         raise ArtifactError("the entropy tables allow sums that are not exact in float32")

@@ -1,12 +1,13 @@
-"""Targets, and the shortest prefix of a stream that reaches one.
+"""Defines targets, and finds the shortest prefix of a stream that reaches a target.
 
-Quality is measured by decoding prefixes. The search first tries lengths that grow by a fifth from
-one to the next, and then the lengths between the last that failed and the first that succeeded.
-Quality is almost monotonic in the number of bytes, so this rarely misses a shorter prefix.
+Quality is measured by decoding prefixes. The search first tries candidate lengths that grow by
+about a fifth from one to the next. Then it tries the lengths between the last candidate that missed
+the target and the first that reached it. Quality is almost monotonic in the number of bytes, so the
+search rarely misses a shorter prefix.
 
-The work is bounded: pictures above 96 x 96 pixels are decoded at fewer lengths, further apart, and
-the last step is a bisection. The bounds count decoded pixels, not seconds, so the same picture has
-the same stream on every machine.
+The work is bounded: pictures above 96 x 96 pixels have fewer candidates, further apart, and the
+lengths between two candidates are bisected. The limits count decoded pixels, not seconds, so the
+same picture has the same stream on every machine.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ BYTES = "bytes"
 _MAX_VALUE = {"ssim": 1.0, "psnr": 100.0, BYTES: math.inf}
 
 MIN_CANDIDATE = 4
-"""Bytes of the first candidate: a header and at least one byte of symbols."""
+"""Length of the first candidate in bytes: a header and at least one byte of symbols."""
 GROWTH = 2**0.25
-"""Ratio of one candidate length to the previous one."""
+"""Least ratio of one candidate length to the previous candidate length."""
 MAX_REFINEMENTS = 64
-"""Lengths tried between two candidates; evenly spaced if there are more."""
+"""Limit of the lengths tried between two candidates; evenly spaced if more lengths exist."""
 MAX_DECODED_PIXELS = 600_000
-"""Pixels that all candidates together may have: about a second of processor time."""
+"""Limit of the pixels decoded for all candidates together: about a second of processor time."""
 MIN_CANDIDATES = 9
-"""Candidates of the largest pictures."""
+"""Approximate number of candidates for the largest pictures."""
 BISECTIONS = 4
-"""Lengths tried between two candidates of a picture for which the candidates are reduced."""
+"""Limit of the lengths tried between two candidates of a picture that has fewer candidates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a stream should reach: a quality, or a number of bytes."""
+    """The quality or the number of bytes that a stream should reach."""
 
     measure: str
     """``ssim``, ``psnr`` or ``bytes``."""
@@ -62,7 +63,7 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """``ssim:0.85``, ``psnr:28`` or ``bytes:64``; raises `ValueError`."""
+        """Parse a target: ``ssim:0.85``, ``psnr:28`` or ``bytes:64``; raises `ValueError`."""
         measure, colon, number = text.partition(":")
         try:
             value = float(number) if measure != BYTES else int(number)
@@ -75,12 +76,15 @@ class Target:
         return cls(measure, value)
 
     def reached(self, pixels: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> bool:
-        """Whether ``x_hat`` reproduces ``pixels`` well enough; always true for a bytes target."""
+        """Return whether the decoded picture ``x_hat`` of the original ``pixels`` has the quality.
+
+        Always true for a target in bytes.
+        """
         return self.measure == BYTES or float(MEASURES[self.measure](pixels, x_hat)) >= self.value
 
 
 def check_limits(max_bytes: int | None, target: Target | None) -> None:
-    """Raise `ValueError` unless these two options of an encoder can be combined."""
+    """Raise `ValueError` if both options are given, or if ``max_bytes`` is below 1."""
     if max_bytes is not None and target is not None:
         raise ValueError("max_bytes and target exclude each other; bytes:N is a target")
     if max_bytes is not None and max_bytes < 1:
@@ -88,16 +92,21 @@ def check_limits(max_bytes: int | None, target: Target | None) -> None:
 
 
 class PrefixDecoder(Protocol):
-    """The part of a codec that a search needs."""
+    """Decoder of a stream's prefixes: the part of a codec that the search needs."""
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """``decode(stream[:n])`` for every ``n`` of ``lengths``, which must not decrease."""
+        """Yield the picture of ``stream[:n]`` for every ``n`` of ``lengths``.
+
+        The lengths must not decrease.
+        """
 
 
 def candidate_lengths(length: int, pixels: int) -> list[int]:
-    """Lengths in bytes from `MIN_CANDIDATE` to ``length``, for a picture of ``pixels`` pixels.
+    """Return increasing lengths in bytes to try for a stream of ``length`` bytes.
 
-    They grow by `GROWTH`, or by more if there would be too many to decode.
+    The first is `MIN_CANDIDATE` (unless the stream is shorter), the last is ``length``. The ratio
+    of successive lengths is `GROWTH`, or larger if decoding all of them would exceed
+    `MAX_DECODED_PIXELS`. ``pixels``: number of pixels of the picture.
     """
     growth = max(GROWTH, (length / MIN_CANDIDATE) ** (1 / _max_candidates(pixels)))
     candidates, n = [], MIN_CANDIDATE
@@ -114,7 +123,10 @@ def _max_candidates(pixels: int) -> int:
 def shortest_prefix(
     codec: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes, target: Target
 ) -> bytes | None:
-    """The first prefix, header included, that reaches ``target``; None if none does."""
+    """Return the shortest prefix found that reaches ``target``; None if no candidate does.
+
+    ``pixels``: the original picture. ``stream`` and the result include the header.
+    """
     count = pixels.shape[0] * pixels.shape[1]
     candidates = candidate_lengths(len(stream), count)
     reached = _first_reaching(codec, pixels, stream, candidates, target)
@@ -138,7 +150,10 @@ def _bisect(
     reached: int,
     target: Target,
 ) -> int:
-    """A length near the shortest that reaches ``target``: over ``below``, at most ``reached``."""
+    """Bisect for the shortest length that reaches ``target``, given that ``reached`` does.
+
+    The result is greater than ``below`` and at most ``reached``.
+    """
     for _ in range(BISECTIONS):
         middle = round(math.sqrt(below * reached))
         if not below < middle < reached:
@@ -157,7 +172,7 @@ def _first_reaching(
     lengths: Sequence[int],
     target: Target,
 ) -> int | None:
-    """The first of ``lengths`` that reaches ``target``."""
+    """Return the first of ``lengths`` that reaches ``target``; None if no length does."""
     if not lengths:
         return None
     pictures = codec.decode_prefixes(stream, lengths)

@@ -1,11 +1,13 @@
-"""SSIM and PSNR between two pictures, as used in all published results.
+"""Computes SSIM and PSNR between two pictures, as used in all published results.
 
-SSIM: Wang et al. 2004, Gaussian window of 11 x 11 and sigma 1.5, K1 = 0.01, K2 = 0.03, only windows
-that lie inside the picture, mean over the three RGB channels. PSNR: over all RGB samples.
+SSIM follows Wang et al. 2004: Gaussian window of 11 x 11 with sigma 1.5, K1 = 0.01, K2 = 0.03,
+windows inside the picture only, mean over the three RGB channels. PSNR is computed from the mean
+squared error of all RGB samples.
 
-Pictures with alpha are composed over black and over white. SSIM is the mean of the two
-comparisons, PSNR is computed from the mean of the two squared errors. A wrong alpha is visible on
-at least one of the backgrounds, and an invisible colour has no influence.
+Pictures with alpha are composed over a black and over a white background. SSIM is the mean of the
+values for the two backgrounds; PSNR is computed from the mean of the two mean squared errors. An
+error in alpha is visible on at least one background, and the colour of a fully transparent pixel
+has no influence.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ SIGMA = 1.5
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
 _MAX_PSNR = 100.0
-"""dB reported for identical pictures, whose PSNR is infinite."""
+"""Upper limit of the reported PSNR in dB; identical pictures have this value."""
 
 
 def _gaussian() -> NDArray[np.float64]:
@@ -32,7 +34,11 @@ def _gaussian() -> NDArray[np.float64]:
 def _blur(
     window: NDArray[np.float64], height: int, width: int
 ) -> Callable[..., NDArray[np.float64]]:
-    """Separable filter of ``(..., height, width)`` without padding; shrinks for tiny pictures."""
+    """Return a function that filters ``(..., height, width)`` with ``window`` along both axes.
+
+    The filter does not pad: its result is smaller than the picture. A window that is longer than
+    a side of the picture is shortened at both ends.
+    """
 
     def matrix(n: int) -> NDArray[np.float64]:
         taps = window
@@ -49,7 +55,11 @@ def _blur(
 
 
 def _composed(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """``(..., backgrounds, H, W, 3)``: as is if opaque, else over black and over white."""
+    """Compose uint8 ``(..., H, W, 3 or 4)`` pictures to float64 ``(..., backgrounds, H, W, 3)``.
+
+    Pictures with 4 channels have two backgrounds, black and white. Pictures with 3 channels have
+    one, and their samples do not change.
+    """
     samples = pictures.astype(np.float64)
     if samples.shape[-1] == 3:
         return samples[..., None, :, :, :]
@@ -59,14 +69,15 @@ def _composed(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _planes(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """`_composed` as ``(..., backgrounds, 3, H, W)``, contiguous, so that matmul uses BLAS."""
+    """Return `_composed` as contiguous ``(..., backgrounds, 3, H, W)``, for products in BLAS."""
     return np.ascontiguousarray(np.moveaxis(_composed(pictures), -1, -3))
 
 
 def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Structural similarity of uint8 pictures; shape ``(...)``, 1.0 if identical.
+    """Return the structural similarity (SSIM) of uint8 pictures, 1.0 for identical pictures.
 
-    Both ``(..., H, W, 3)``, or both ``(..., H, W, 4)`` with straight alpha.
+    ``a`` and ``b`` are both ``(..., H, W, 3)``, or both ``(..., H, W, 4)`` with straight alpha.
+    The result has the shape ``(...)`` of their broadcast leading axes.
     """
     x, y = _planes(a), _planes(b)
     blur = _blur(_gaussian(), x.shape[-2], x.shape[-1])
@@ -80,7 +91,10 @@ def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Peak signal-to-noise ratio in dB, at most 100; takes the same pictures as `ssim`."""
+    """Return the peak signal-to-noise ratio (PSNR) in dB, at most 100.
+
+    Arguments and shape of the result are those of `ssim`.
+    """
     mse = np.square(_composed(a) - _composed(b)).mean(axis=(-4, -3, -2, -1))
     with np.errstate(divide="ignore"):
         decibels = 20 * np.log10(255) - 10 * np.log10(mse)
@@ -91,4 +105,4 @@ MEASURES: dict[str, Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.
     "ssim": ssim,
     "psnr": psnr,
 }
-"""Quality measures by name; higher is better."""
+"""Functions that measure quality, by name; higher values are better."""

@@ -1,16 +1,16 @@
-"""Byte-wise binary range coder, integers only.
+"""Implements a byte-wise binary range coder in integer arithmetic.
 
 How to read this file:
 
 1. `RangeEncoder.encode` narrows an interval ``[low, low + range)`` by one binary decision and
-   writes the leading byte once ``range`` is below 2^24. All values stay below 2^49, so the
-   arithmetic is exact in Python integers, 64-bit integers and JavaScript numbers.
-2. `RangeDecoder.decode` mirrors it. After the last byte it continues as long as every possible
-   continuation of the stream gives the same decision, and then returns None: a truncated stream is
-   a normal state. The invariants are next to the fields.
-3. `encode_ternary` and `decode_ternary` do the same for digits -1, 0 and +1, in one loop.
-4. How many decisions does each prefix determine? `count_decodable` answers with one pass over the
-   bytes, `PrefixDigitCounter` for an encoder's own bytes, from the checkpoints that it left.
+   writes leading bytes of ``low`` while ``range`` is below 2^24. All values stay below 2^49, so
+   the arithmetic is exact in Python integers, 64-bit integers and JavaScript numbers.
+2. `RangeDecoder.decode` reads one decision. After the last byte of the data it continues as long as
+   all possible continuations of the data give the same decision. Then it returns None, which is no
+   error: a truncated stream is valid. Comments next to the fields state their invariants.
+3. `encode_ternary` and `decode_ternary` code sequences of digits -1, 0 and +1 in one loop.
+4. Two functions count the decisions or digits that each prefix determines: `count_decodable` in one
+   pass over the bytes, `PrefixDigitCounter` from checkpoints that the encoder recorded.
 
 Normative text: docs/bitstream.md, "Range coder".
 """
@@ -28,14 +28,15 @@ _BOTTOM = 1 << 24
 _LOW_MASK = _BOTTOM - 1
 _CODE_BYTES = 4
 _DECISION_BYTES = 2
-"""Most bytes of one decision: it leaves a range of at least 2^8, which grows to 2^24."""
+"""Largest number of bytes that a decoder reads for one decision, because a decision leaves a range
+of at least 2^8, and each byte multiplies the range by 2^8 until it is at least 2^24."""
 
 Checkpoint = tuple[int, int, int, int]
-"""State of an encoder: digits coded, bytes written, low, range."""
+"""State of an encoder: number of coded digits, number of written bytes, low, range."""
 
 
 class RangeEncoder:
-    """Binary decisions in, bytes out."""
+    """Encodes binary decisions to bytes."""
 
     def __init__(self) -> None:
         self._out = bytearray()
@@ -46,7 +47,7 @@ class RangeEncoder:
         """The initial state, and the state after every digit that wrote bytes."""
 
     def encode(self, bit: bool, probability: int) -> None:
-        """Code ``bit``, which is true with probability ``probability / 2^16``."""
+        """Encode ``bit``, given the probability ``probability / 2^16`` that it is true."""
         split = (self._range * probability) >> PROBABILITY_BITS
         if bit:
             self._range = split
@@ -62,10 +63,10 @@ class RangeEncoder:
     def encode_ternary(
         self, digits: Sequence[int], nonzero: Sequence[int], positive: Sequence[int]
     ) -> None:
-        """Code digits -1, 0 and +1: for each whether it is nonzero, and if so whether it is +1.
+        """Encode ``digits`` (-1, 0 or +1): whether a digit is nonzero, and if so whether it is +1.
 
-        ``nonzero`` and ``positive`` are the probabilities of these decisions. Equivalent to calls
-        of `encode`, but faster; also appends to `checkpoints`.
+        ``nonzero`` and ``positive``: probabilities times 2^16 of the two decisions, one of each
+        per digit. Gives the same bytes as calls of `encode`, but is faster and adds `checkpoints`.
         """
         out, low, width, checkpoints = self._out, self._low, self._range, self.checkpoints
         coded = self._digits + 1
@@ -99,11 +100,15 @@ class RangeEncoder:
         self._low, self._range = low, width
 
     def stable_length(self) -> int:
-        """Number of leading bytes that no later decision can change (a lower bound)."""
+        """Return a lower bound of the number of leading bytes that no later decision can change."""
         return len(self._out) if self._low + self._range <= _TOP else 0
 
     def finish(self) -> bytes:
-        """All bytes, ending with the fewest that determine every decision whatever follows."""
+        """Return all bytes.
+
+        The end is as short as possible such that the bytes determine every decision, even if
+        other bytes follow them.
+        """
         for missing in range(_CODE_BYTES - 1, -1, -1):
             unit = 1 << (8 * missing)
             value = -(-self._low // unit) * unit
@@ -130,7 +135,7 @@ class RangeEncoder:
 
 
 class RangeDecoder:
-    """Bytes in, binary decisions out, until the bytes no longer determine them."""
+    """Decodes binary decisions from bytes, up to the last decision that the bytes determine."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -145,10 +150,10 @@ class RangeDecoder:
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, data: bytes) -> RangeDecoder | None:
-        """A decoder of ``data`` that continues after the digits of ``checkpoint``.
+        """Return a decoder of ``data`` that continues after the digits coded at ``checkpoint``.
 
-        ``data`` is a prefix of the bytes of the encoder that made the checkpoint; None if it does
-        not determine those digits.
+        ``data`` must be a prefix of the bytes of the encoder that recorded the checkpoint. Returns
+        None if ``data`` does not determine all digits coded at the checkpoint.
         """
         _, written, low, width = checkpoint
         coder = cls(data[written : written + _CODE_BYTES])
@@ -160,7 +165,11 @@ class RangeDecoder:
         return coder if within else None
 
     def decode(self, probability: int) -> bool | None:
-        """The next decision, or None (from then on always) if the data do not determine it."""
+        """Decode the next decision; return None if the data do not determine it.
+
+        ``probability``: probability times 2^16 that the decision is true. After the first None,
+        every call returns None.
+        """
         split = (self._range * probability) >> PROBABILITY_BITS
         if self._code >= split:
             self._code -= split
@@ -180,10 +189,11 @@ class RangeDecoder:
     def decode_ternary(
         self, nonzero: Sequence[int], positive: Sequence[int]
     ) -> tuple[int, list[int], list[int]]:
-        """The next digits -1, 0 and +1, as `RangeEncoder.encode_ternary` codes them.
+        """Decode the next digits, which `RangeEncoder.encode_ternary` encoded.
 
-        Returns how many the data determine, the indices of those that are nonzero, and the values
-        of these. A digit counts only if its sign is determined as well.
+        Returns the number of digits that the data determine, the indices of the nonzero digits,
+        and the values (-1 or +1) of the nonzero digits. A nonzero digit whose sign is not
+        determined does not count. ``nonzero`` and ``positive``: probabilities as for the encoder.
         """
         indices: list[int] = []
         signs: list[int] = []
@@ -208,14 +218,14 @@ class RangeDecoder:
         return len(nonzero), indices, signs
 
     def can_decode(self, length: int) -> bool:
-        """Whether the next decision certainly needs no byte past the first ``length``."""
+        """Return whether the next decision certainly reads none but the first ``length`` bytes."""
         return self._position + _DECISION_BYTES <= length
 
     def fork(self, length: int) -> RangeDecoder:
-        """A decoder of the first ``length`` bytes, after the same decisions.
+        """Return a decoder of the first ``length`` bytes that continues after the same decisions.
 
-        Correct if no byte past them has been consumed, which `can_decode` ensures; a new decoder
-        consumes four bytes.
+        The caller must have checked every decision so far with `can_decode` for this ``length``:
+        then this decoder has read no later byte, except that a new decoder reads four bytes.
         """
         if self._position > length:
             return RangeDecoder(self._data[:length])
@@ -243,11 +253,12 @@ class RangeDecoder:
 def count_decodable(
     data: bytes, probabilities: Sequence[int], lengths: Sequence[int]
 ) -> Iterator[int]:
-    """Number of decisions that ``data[:n]`` determines, for every ``n`` of increasing ``lengths``.
+    """Yield the number of decisions that ``data[:n]`` determines, for every ``n`` of ``lengths``.
 
-    ``probabilities`` are those of all decisions that ``data`` determine. A decoder of ``data[:n]``
-    behaves like one of ``data`` until its bytes run out, so one pass serves all lengths: only the
-    last few decisions of each prefix are decoded twice.
+    ``lengths`` must not decrease. ``probabilities``: those (times 2^16) of all decisions that
+    ``data`` determines. A decoder of ``data[:n]`` makes the same decisions as a decoder of ``data``
+    until its bytes end. One pass over ``data`` therefore serves all lengths, and only the last few
+    decisions of each prefix are decoded twice.
     """
     coder, count = RangeDecoder(data), 0
     for n in lengths:
@@ -262,7 +273,7 @@ def count_decodable(
 
 
 class PrefixDigitCounter:
-    """Counts the digits that prefixes of an encoder's bytes determine, without decoding all."""
+    """Counts the digits that a prefix of an encoder's bytes determines, decoding few digits."""
 
     def __init__(
         self,
@@ -271,16 +282,20 @@ class PrefixDigitCounter:
         nonzero: Sequence[int],
         positive: Sequence[int],
     ) -> None:
-        """``data`` and ``checkpoints`` of an encoder, and the probabilities of all its digits."""
+        """``data``: all bytes of a `RangeEncoder`; ``checkpoints``: its checkpoints.
+
+        ``nonzero`` and ``positive``: the probabilities of all digits, as given to
+        `RangeEncoder.encode_ternary`.
+        """
         self._data, self._checkpoints = data, checkpoints
         self._written = [written for _, written, _, _ in checkpoints]
         self._nonzero, self._positive = nonzero, positive
 
     def count(self, length: int) -> int:
-        """Number of digits that the first ``length`` bytes determine.
+        """Return the number of digits that the first ``length`` bytes determine.
 
-        Decodes only from the last checkpoint that these bytes determine to the first that needs
-        more bytes: a few digits of thousands.
+        Decodes only the digits between two checkpoints: from the last whose digits these bytes
+        determine, to the first that was recorded after more than ``length`` bytes.
         """
         data = self._data[: max(0, length)]
         index = bisect_right(self._written, len(data))

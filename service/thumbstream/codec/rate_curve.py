@@ -1,10 +1,11 @@
-"""Rate-distortion curve of one stream: the measured quality of its prefixes.
+"""Measures and stores the rate-distortion curve of a stream: the quality of its prefixes.
 
-A curve is stored beside its stream, six big-endian bytes per point::
+A curve is stored next to its stream. Each point is six bytes, big-endian::
 
     u16 length in bytes | u16 SSIM x 65535, at least 0 | u16 PSNR in dB x 512
 
-Qualities are rounded down, so a stored curve never promises more than a prefix has.
+Qualities are rounded down, so a stored quality never exceeds the measured quality (except an SSIM
+below 0, which is stored as 0).
 """
 
 from __future__ import annotations
@@ -26,29 +27,35 @@ log = logging.getLogger(__name__)
 
 _POINT = struct.Struct(">HHH")
 MAX_LENGTH = 0xFFFF
-"""Largest length that a point can hold; the last point of a longer stream."""
+"""Largest length that a point can store. The curve of a longer stream ends at this length."""
 _SSIM_STEPS = 65535
 _PSNR_STEPS = 512
 _ROUNDING = 1e-9
-"""Added before rounding down, so that reading and writing a curve again changes nothing."""
+"""Added before rounding down, so that a curve that is read and written again does not change."""
 _CACHED_CURVES = 1024
-"""Parsed curves in memory, about 2 KB each: parsing one takes longer than the rest of a reply."""
+"""Limit of the parsed curves in memory, about 2 KB each. Parsing a curve takes longer than the rest
+of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateCurve:
-    """Quality of some prefixes of a stream, the shortest first, the complete stream last."""
+    """Measured quality of prefixes of a stream, by increasing length.
+
+    The last prefix is the complete stream, or `MAX_LENGTH` bytes of a longer one.
+    """
 
     lengths: tuple[int, ...]
-    """Bytes, increasing."""
+    """Lengths of the prefixes in bytes, increasing."""
     ssim: tuple[float, ...]
+    """SSIM of each prefix."""
     psnr: tuple[float, ...]
-    """Decibels."""
+    """PSNR of each prefix in dB."""
 
     def shortest(self, measure: str, value: float) -> int | None:
-        """Shortest measured length whose quality is at least ``value``; None if none is.
+        """Return the shortest measured length in bytes whose quality is at least ``value``.
 
-        ``measure`` is ``ssim`` or ``psnr``; raises `ValueError` for others.
+        Returns None if no prefix reaches ``value``. ``measure`` is ``ssim`` or ``psnr``; raises
+        `ValueError` for other measures.
         """
         if measure not in ("ssim", "psnr"):
             raise ValueError(f"unknown measure {measure!r}; use ssim or psnr")
@@ -57,7 +64,7 @@ class RateCurve:
         return next(reached, None)
 
     def to_bytes(self) -> bytes:
-        """Six bytes per point."""
+        """Serialize the curve, six bytes per point."""
         points = zip(
             self.lengths,
             (_steps(value, _SSIM_STEPS) for value in self.ssim),
@@ -68,7 +75,7 @@ class RateCurve:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RateCurve:
-        """The curve that `to_bytes` wrote; raises `CurveError`."""
+        """Parse a curve that `to_bytes` serialized; raises `CurveError`."""
         if not data or len(data) % _POINT.size:
             raise CurveError(
                 f"a curve has {_POINT.size} bytes per point and at least one point, "
@@ -85,17 +92,18 @@ class RateCurve:
 
     @classmethod
     def from_stored(cls, stored: bytes | None) -> RateCurve | None:
-        """The curve in a value of the store; None for no value and for a damaged one.
+        """Parse a curve as read from the store; return None if it is missing or damaged.
 
-        A damaged curve is logged; its stream is served without it.
+        A damaged curve is logged and raises no error, so its stream can be served without a curve.
         """
         return None if stored is None else _from_stored(stored)
 
 
 def measure_curve(decoder: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes) -> RateCurve:
-    """The curve of ``stream``, which was encoded from ``pixels`` ``(H, W, 3 or 4)``.
+    """Measure the curve of ``stream``, which was encoded from ``pixels`` ``(H, W, 3 or 4)``.
 
-    Raises `ValueError` if the stream has another shape, and `BitstreamError`.
+    Raises `ValueError` if the stream decodes to another shape than that of ``pixels``, and
+    `BitstreamError` if the stream is invalid.
     """
     lengths = tuple(
         candidate_lengths(min(len(stream), MAX_LENGTH), pixels.shape[0] * pixels.shape[1])

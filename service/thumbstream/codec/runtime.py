@@ -1,8 +1,8 @@
-"""ONNX Runtime sessions, and matrix products that stay in the calling thread.
+"""Runs ONNX networks, and computes matrix products in the calling thread.
 
-The only module that imports ONNX Runtime. Each network has one session that uses one thread:
-requests run in parallel in a pool with one thread per core, and more threads per picture would
-only compete with each other.
+This is the only module that imports ONNX Runtime. Each network has one session that uses one
+thread: requests run in parallel in a pool with one thread per core, and more threads per picture
+would only compete for the cores.
 """
 
 from __future__ import annotations
@@ -30,24 +30,29 @@ _PROVIDERS: dict[str, list[str | tuple[str, dict[str, str]]]] = {
 DEVICES = ("auto", *_PROVIDERS)
 
 MAX_SINGLE_THREADED_SIZE = 1 << 18
-"""Multiplications up to which OpenBLAS, the BLAS of NumPy's wheels, uses a single thread."""
+"""OpenBLAS, the BLAS of NumPy's wheels, computes products up to this size (m * k * n) in the
+calling thread."""
 
 
 def uses_cuda(device: str) -> bool:
-    """Whether networks opened for ``device`` (``auto``, ``cpu`` or ``cuda``) run on CUDA."""
+    """Return whether networks that are opened for ``device`` will run on CUDA.
+
+    ``device``: ``auto``, ``cpu`` or ``cuda``.
+    """
     return device == "cuda" or (
         device == "auto" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     )
 
 
 class OnnxNetwork:
-    """One network in memory; `run` may be called from several threads at once."""
+    """An ONNX network in memory; `run` may be called from several threads at once."""
 
     def __init__(self, model: bytes, device: str) -> None:
-        """``model``: an ONNX file. ``device``: ``auto`` (CUDA if it works), ``cpu`` or ``cuda``.
+        """Open a network. ``model``: content of an ONNX file.
 
-        Raises `DeviceError` if the device is not available (ONNX Runtime itself would fall back to
-        the CPU silently), and `ArtifactError` if ``model`` is not a valid ONNX file.
+        ``device``: ``auto`` (CUDA if available), ``cpu`` or ``cuda``. Raises `DeviceError` if the
+        device is not available (ONNX Runtime alone would use the CPU without an error), and
+        `ArtifactError` if ``model`` is not a valid ONNX file.
         """
         available = onnxruntime.get_available_providers()
         has_cuda = "CUDAExecutionProvider" in available
@@ -75,17 +80,20 @@ class OnnxNetwork:
         }
 
     def run(self, inputs: Mapping[str, Float], outputs: Sequence[str] | None = None) -> list[Float]:
-        """Run once: float32 arrays by input name to float32 arrays in the order of ``outputs``."""
+        """Run the network on float32 arrays by input name; returns float32 arrays.
+
+        ``outputs``: names of the results, in the order to return (None: all, in file order).
+        """
         result: list[Float] = self._session.run(outputs, dict(inputs))
         return result
 
 
 def matmul_single_threaded(a: Float, b: Float, out: Float | None = None) -> Float:
-    """``a @ b`` of ``(m, k)`` and ``(..., k, n)``, into ``out`` if given.
+    """Return ``a @ b`` for ``(m, k)`` and ``(..., k, n)``; written to ``out`` if given.
 
-    BLAS gives a large product to one thread per core, and these spin while they wait for each
-    other: with a single busy core, a product of microseconds took tens of milliseconds. So a large
-    product is computed in slices that are small enough for BLAS to stay in the calling thread.
+    BLAS splits a large product over one thread per core, and the threads spin while they wait for
+    each other: with a single busy core, a product of microseconds took tens of milliseconds. A
+    large product is therefore computed in slices that are small enough for a single thread.
     """
     rows, inner = a.shape
     columns = b.shape[-1]

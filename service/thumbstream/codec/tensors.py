@@ -1,4 +1,8 @@
-"""Pixels to network tensors and back: samples in [-1, 1], channels first, complete cells."""
+"""Converts pixels to network tensors and back.
+
+Tensors have samples in [-1, 1], channels first, and a height and width that are multiples of a
+cell's side.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +17,30 @@ Float: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The cells of a picture; a cell is a block of ``stride`` x ``stride`` pixels."""
+    """Number of rows and columns of cells; a cell is a block of ``stride`` x ``stride`` pixels."""
 
     rows: int
     columns: int
 
     @property
     def cells(self) -> int:
-        """Number of cells."""
+        """Total number of cells."""
         return self.rows * self.columns
 
 
 def cell_grid(height: int, width: int, stride: int) -> Grid:
-    """Grid that covers ``height`` x ``width`` pixels; the last cells may extend beyond them."""
+    """Return the smallest grid that covers ``height`` x ``width`` pixels.
+
+    The last row and column of cells may extend beyond the picture.
+    """
     return Grid(-(-height // stride), -(-width // stride))
 
 
 def normalize(pictures: NDArray[np.uint8], grid: Grid, stride: int) -> Float:
-    """``(N, H, W, 3)`` to ``(N, 3, H', W')`` float32 in [-1, 1].
+    """Convert uint8 ``(N, H, W, 3)`` to float32 ``(N, 3, H', W')`` in [-1, 1].
 
-    Edge pixels are repeated to fill the last cells: ``H' = grid.rows * stride``.
+    ``H' = grid.rows * stride`` and ``W' = grid.columns * stride``: edge pixels are repeated to
+    fill the last row and column of cells.
     """
     _, height, width, _ = pictures.shape
     below, right = grid.rows * stride - height, grid.columns * stride - width
@@ -42,6 +50,6 @@ def normalize(pictures: NDArray[np.uint8], grid: Grid, stride: int) -> Float:
 
 
 def denormalize(x_hat: Float, height: int, width: int) -> NDArray[np.uint8]:
-    """``(C, H', W')`` in [-1, 1], clipped and cropped, to ``(height, width, C)`` uint8."""
+    """Convert ``(C, H', W')`` to uint8 ``(height, width, C)``; clip to [-1, 1] and crop first."""
     pixels = np.clip(np.rint((x_hat + 1) * 127.5), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(pixels.transpose(1, 2, 0)[:height, :width])
