@@ -1,7 +1,7 @@
-"""Untrusted bytes -> uint8 RGB or RGBA on the thumbnail grid. Limits come first.
+"""Decodes untrusted picture files and reduces them to thumbnails of uint8 RGB or RGBA.
 
-`thumbnail` takes a picture file, `reduce_to_grid` an open picture. Any bytes give a `Thumbnail` or
-one of the errors here.
+`thumbnail` reads a picture file, and checks its limits before it decodes pixels; it returns a
+`Thumbnail` or raises an `IngestError`. `reduce_to_grid` takes a picture that Pillow has opened.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""RGB color spaces without an ICC profile: CICP code points, or gamma and chromaticities.
+"""Converts RGB color spaces that are declared without an ICC profile to sRGB.
 
-Code points are those of ITU-T H.273, which AVIF, HEIC and PNG (``cICP``) use. Pictures with an HDR
-transfer function are tone-mapped to SDR as Chromium does it, by the reference white tone mapping
-operator of SMPTE ST 2094-50: diffuse white (203 cd/m2) becomes half of the linear range, and what
-is brighter is compressed, up to the peak that the file declares, or else 1000 cd/m2.
+A file declares such a space by CICP code points (ITU-T H.273; used by AVIF, HEIC and the PNG chunk
+``cICP``), or by gamma and chromaticities. Pictures with an HDR transfer function are tone-mapped to
+SDR as in Chromium, with the reference white tone mapping operator of SMPTE ST 2094-50: diffuse
+white (203 cd/m2) becomes 0.5 in linear SDR, and brighter colors are compressed into the range above
+0.5. The brightest color is the peak luminance that the file declares, or else 1000 cd/m2.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Chromaticities = tuple[tuple[float, float], ...]
-"""(x, y) of red, green, blue and white."""
+"""CIE xy coordinates of red, green, blue and white, in this order."""
 
 D65 = (0.3127, 0.3290)
 ILLUMINANT_C = (0.310, 0.316)
@@ -42,7 +43,7 @@ PRIMARIES: dict[int, Chromaticities] = {
 SRGB, PQ, HLG = "srgb", "pq", "hlg"
 
 VIDEO = frozenset({1, 6, 11, 14, 15})
-"""Transfer functions of video cameras. A display shows them with a gamma of 2.4."""
+"""H.273 code points of video camera transfer functions. Displays show such video with gamma 2.4."""
 VIDEO_GAMMA = 2.4
 
 TRANSFERS: dict[int, str | float] = {
@@ -62,44 +63,46 @@ UNSPECIFIED = 2
 REFERENCE_WHITE = 203.0
 """Luminance of diffuse white in HDR, cd/m2 (ITU-R BT.2408)."""
 DEFAULT_PEAK = 1000.0
-"""Luminance of the brightest color, cd/m2, where the file does not declare it."""
+"""Luminance of the brightest color, cd/m2, of a file that does not declare one."""
 MIN_PEAK = 1.01 * REFERENCE_WHITE
 KNEE = 0.5
-"""Linear SDR value of diffuse white for this peak or a higher one; more for a lower one."""
+"""Linear SDR value of diffuse white if the peak is `DEFAULT_PEAK` or more; larger for lower
+peaks."""
 
 BAND_PIXELS = 1 << 18
-"""Pixels converted at a time: in floating point they take 12 bytes each, several times over."""
+"""Pixels converted at a time, to limit memory: each takes 12 bytes in each of several copies."""
 
 
 @dataclass(frozen=True, slots=True)
 class RgbSpace:
-    """An RGB color space: primaries and white, and the transfer function of its samples."""
+    """An RGB color space: its primaries and white point, and its transfer function."""
 
     chromaticities: Chromaticities = BT709
     transfer: str | float = SRGB
-    """A name, or the exponent that makes samples linear."""
+    """The name of the function, or an exponent: linear light is the sample to this power."""
     peak: float = DEFAULT_PEAK
     """Luminance of the brightest color of an HDR picture, cd/m2."""
 
     @property
     def is_srgb(self) -> bool:
-        """Whether samples need no conversion."""
+        """Whether this is sRGB, so that pixels need no conversion."""
         return self.chromaticities == BT709 and self.transfer == SRGB
 
     @property
     def is_hdr(self) -> bool:
-        """Whether it has colors that are brighter than diffuse white."""
+        """Whether the transfer function is PQ or HLG, for colors brighter than diffuse white."""
         return self.transfer in (PQ, HLG)
 
 
 def from_cicp(
     primaries: int, transfer: int, *, video_is_srgb: bool, peak: float = 0.0
 ) -> RgbSpace | None:
-    """The space of H.273 code points; None if they are unspecified or unknown.
+    """Return the color space of H.273 code points.
 
-    ``peak``: luminance of the brightest color of the picture, cd/m2; 0 if it is not declared.
-    ``video_is_srgb``: samples with a transfer function of `VIDEO` are shown like sRGB, which is
-    what cameras and encoders of AVIF and HEIC mean by it.
+    Returns None if both code points are unspecified or either is unknown. ``peak`` is the luminance
+    of the brightest color of the picture in cd/m2; 0 if the file does not declare it. With
+    ``video_is_srgb``, a transfer function in `VIDEO` is replaced by that of sRGB, because cameras
+    and encoders of AVIF and HEIC write these code points for sRGB pictures.
     """
     if primaries == transfer == UNSPECIFIED:
         return None
@@ -113,7 +116,7 @@ def from_cicp(
 
 
 def to_srgb(pixels: NDArray[np.uint8], space: RgbSpace) -> NDArray[np.uint8]:
-    """``pixels`` (H, W, 3) of ``space`` as sRGB."""
+    """Convert ``pixels`` (H, W, 3) from ``space`` to sRGB."""
     out = np.empty_like(pixels)
     rows = max(1, BAND_PIXELS // pixels.shape[1])
     for top in range(0, len(pixels), rows):
@@ -141,7 +144,11 @@ def _multiply(linear: Floats, source: Chromaticities, target: Chromaticities) ->
 
 
 def _tone_mapped(linear: Floats, peak: float, *, hlg: bool) -> Floats:
-    """Linear BT.2020 light, 1 for diffuse white (``hlg``: scene light), with 1 for SDR white."""
+    """Tone-map linear BT.2020 light from HDR (1 is diffuse white) to SDR (1 is SDR white).
+
+    ``peak`` is the luminance of the brightest color, with 1 for diffuse white. With ``hlg``,
+    ``linear`` is scene light in 0..1, which is converted to display light first.
+    """
     headroom = DEFAULT_PEAK / REFERENCE_WHITE
     if hlg:
         luminance = linear @ _xyz_matrix(BT2020)[1].astype(np.float32)
@@ -160,7 +167,10 @@ def _tone_mapped(linear: Floats, peak: float, *, hlg: bool) -> Floats:
 
 @lru_cache(maxsize=64)
 def _linear_table(transfer: str | float) -> Floats:
-    """Linear light of the 256 samples."""
+    """Return the linear light of each 8-bit sample value, shape (256,).
+
+    1 is SDR white, diffuse white for PQ, and the brightest scene light for HLG.
+    """
     e = np.arange(256) / 255
     if isinstance(transfer, float | int):
         light = e**transfer
@@ -184,7 +194,7 @@ def _linear_table(transfer: str | float) -> Floats:
 
 @lru_cache(maxsize=1)
 def _encoding_table() -> NDArray[np.uint8]:
-    """Samples of sRGB for linear light in 65,535 steps."""
+    """Return the 8-bit sRGB sample for linear light i / 65535, for i in 0..65535."""
     light = np.arange(65536) / 65535
     samples = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     table: NDArray[np.uint8] = np.rint(255 * samples).astype(np.uint8)
@@ -193,7 +203,11 @@ def _encoding_table() -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=64)
 def _matrix(source: Chromaticities, target: Chromaticities) -> Floats:
-    """From linear RGB of ``source`` to that of ``target``, adapted to its white (Bradford)."""
+    """Return the 3 x 3 matrix from linear RGB of ``source`` to linear RGB of ``target``.
+
+    Includes the Bradford adaptation from the white point of ``source`` to that of ``target``.
+    Raises LinAlgError if the primaries of a space are on one line.
+    """
     bradford = np.array(
         [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
     )
@@ -205,7 +219,10 @@ def _matrix(source: Chromaticities, target: Chromaticities) -> Floats:
 
 
 def _xyz_matrix(space: Chromaticities) -> NDArray[np.float64]:
-    """From linear RGB to XYZ. LinAlgError if the primaries are on one line."""
+    """Return the 3 x 3 matrix from linear RGB of ``space`` to CIE XYZ.
+
+    Raises LinAlgError if the primaries are on one line.
+    """
     primaries = np.stack([_xyz(*point) for point in space[:3]], axis=1)
     return primaries * np.linalg.solve(primaries, _xyz(*space[3]))
 

@@ -1,7 +1,7 @@
-"""Reads the orientation from EXIF metadata, and nothing else.
+"""Reads the orientation from EXIF metadata, and no other tag.
 
-A general reader is not needed, and costs: a value may be an array of millions of fractions.
-Orientation in XMP is not followed, as in browsers.
+A general EXIF reader would be slow on hostile files: one value may be an array of millions of
+fractions. Like browsers, this module ignores an orientation in XMP metadata.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import struct
 from PIL import Image
 
 MAX_ENTRIES = 512
-"""Entries of the first directory that are looked at; cameras write about 20."""
+"""Most entries of the first EXIF directory that are read; cameras write about 20."""
 
 _ORIENTATION = 0x0112
 _SHORT = 3
@@ -25,25 +25,31 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""Orientation -> what turns the stored picture upright."""
+"""EXIF orientation -> the Pillow transposition that turns the stored picture upright."""
 
 SIDEWAYS = frozenset({5, 6, 7, 8})
-"""Orientations that exchange width and height."""
+"""EXIF orientations of pictures whose width and height are exchanged when they are upright."""
 
 
 def opened_orientation(image: Image.Image) -> int:
-    """Orientation, 1 to 8, of an image that Pillow opened; it may have been changed since."""
-    if image.info.keys() & {"xmp", "XML:com.adobe.xmp"}:  # Pillow would fall back on that
+    """Return the EXIF orientation, 1 to 8, of a Pillow image; 1 if there is none.
+
+    The orientation may have been changed in the image's EXIF data since the file was opened.
+    """
+    if image.info.keys() & {"xmp", "XML:com.adobe.xmp"}:  # getexif() would fall back on XMP
         return read_orientation(image.info.get("exif"))
     try:
         value = int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # broken metadata does not cost the picture
+    except Exception:  # with broken metadata, the picture can still be shown
         return 1
     return value if value in range(1, 9) else 1
 
 
 def read_orientation(exif: object) -> int:
-    """Orientation, 1 to 8, of EXIF data with or without its ``Exif`` header; 1 if there is none."""
+    """Return the orientation, 1 to 8, in EXIF data with or without the ``Exif`` header.
+
+    Returns 1 if ``exif`` is not bytes, is damaged, or has no valid orientation.
+    """
     if not isinstance(exif, bytes):
         return 1
     tiff = exif.removeprefix(b"Exif\0\0")

@@ -1,8 +1,8 @@
-"""Checks and trims an ICC profile before a color management system reads it.
+"""Checks and trims an ICC profile before Pillow's color management library reads the profile.
 
-A profile is a program: multi-process elements may be named thousands of times by a profile of 400
-bytes, and tables may claim far more entries than there are bytes. Only the tags that describe the
-way from device colors are kept, and only in the forms that nearly every profile has.
+A hostile profile can be very slow: 400 bytes may refer thousands of times to a multi-process
+element, and a table may declare far more entries than its bytes can hold. This module keeps only
+the tags that define the color conversion, and only in the data types that nearly all profiles use.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import struct
 from thumbstream.images.color_space import RgbSpace, from_cicp
 
 MAX_PROFILE_BYTES = 4 << 20
-"""Longer profiles are ignored; press profiles have 0.5 to 2.5 MB."""
+"""Length of the longest profile that is used; profiles for printing presses have 0.5 to 2.5 MB."""
 
 MAX_TAGS = 100
-"""Profiles have 9 to 40."""
+"""Most tags in a profile that is used; ordinary profiles have 9 to 40."""
 
 _HEADER = 128
 _ENTRY = 12
@@ -27,9 +27,10 @@ _TYPES = frozenset([b"XYZ ", b"curv", b"para", b"sf32", b"mft1", b"mft2", b"mAB 
 
 
 def cicp_space(profile: bytes) -> RgbSpace | None:
-    """The space of the code points in the ``cicp`` tag of a profile.
+    """Return the RGB space of the ``cicp`` tag of a profile, or None if there is no valid tag.
 
-    The rest of such a profile is for programs that do not know them, and cannot describe HDR.
+    The tag has priority over the other tags of the profile, which cannot describe HDR: they are for
+    programs that do not support ``cicp``.
     """
     if not _HEADER + 4 <= len(profile) <= MAX_PROFILE_BYTES:
         return None
@@ -43,7 +44,10 @@ def cicp_space(profile: bytes) -> RgbSpace | None:
 
 
 def trim_profile(profile: bytes) -> bytes | None:
-    """``profile`` without the tags that are not needed; None if it should not be used at all."""
+    """Return ``profile`` without the tags that are not needed, or None if a check fails.
+
+    The checks cover the length, the number of tags, and the type, size and overlap of needed tags.
+    """
     if not _HEADER + 4 <= len(profile) <= MAX_PROFILE_BYTES:
         return None
     (count,) = struct.unpack_from(">I", profile, _HEADER)
@@ -70,7 +74,10 @@ def trim_profile(profile: bytes) -> bytes | None:
 
 
 def _overlap(tags: list[tuple[bytes, int, int]]) -> bool:
-    """Whether tags share a part of their bytes. They may share all: three equal curves."""
+    """Return whether two tags (name, offset, size) overlap without being identical.
+
+    Identical extents are allowed: profiles often have one curve for all three colors.
+    """
     end = 0
     for offset, size in sorted({(offset, size) for _, offset, size in tags}):
         if offset < end:
@@ -80,7 +87,7 @@ def _overlap(tags: list[tuple[bytes, int, int]]) -> bool:
 
 
 def _fits(data: bytes) -> bool:
-    """Whether the tables that a tag declares are in its data."""
+    """Return whether ``data``, the content of a tag, is long enough for the tables it declares."""
     if len(data) < 12:
         return False
     if data[:4] == b"curv":
@@ -100,7 +107,10 @@ def _fits(data: bytes) -> bool:
 
 
 def _lut_fits(data: bytes) -> bool:
-    """The same for ``mAB`` and ``mBA``, whose color table stands anywhere in the tag."""
+    """Return whether the color table of an ``mAB`` or ``mBA`` tag is within ``data``.
+
+    ``data`` is the content of the tag; the color table may be anywhere in it.
+    """
     if len(data) < 32:
         return False
     inputs, outputs = data[8], data[9]

@@ -1,4 +1,4 @@
-"""From samples of more than 8 bits to 8 bits: which sample is black, and which is white."""
+"""Converts samples of more than 8 bits, which have various ranges, to 8 bits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 
 class Levels(NamedTuple):
-    """The samples that are black and white; white may be the smaller one."""
+    """The sample values that mean black and white; ``white`` may be less than ``black``."""
 
     black: float
     white: float
 
     def in_8_bits(self, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
-        """``samples`` as uint8; those that are not a number are 0."""
+        """Scale ``samples`` to uint8: black becomes 0 and white 255; NaN becomes 0."""
         if samples.dtype.kind == "u" and samples.dtype.itemsize <= 2 < samples.size >> 15:
             table = self._scaled(np.arange(1 << 16))
             return table[samples.astype(np.uint16, copy=False)]
@@ -30,10 +30,12 @@ class Levels(NamedTuple):
 def levels_of_range(
     low: float, high: float, *, floating: bool, white: float | None = None
 ) -> Levels:
-    """Levels of samples from ``low`` to ``high`` (``inf``, ``-inf``: there are none).
+    """Return the levels of a picture whose least sample is ``low`` and whose greatest is ``high``.
 
-    Floating-point samples in [0, 1], and integers that fit 8 or 16 bits, have that range. Others
-    have ``white``, or else are stretched to their own range.
+    Floating-point samples in [0, 1] get the levels (0, 1). Integers in 0..255 get (0, 255), and
+    other integers in 0..65535 get (0, 65535). Any other samples get (0, ``white``) if ``white`` is
+    given, and (``low``, ``high``) otherwise. For a picture without finite samples, pass ``inf`` and
+    ``-inf``.
     """
     for top in (1.0,) if floating else (255.0, 65535.0):
         if low >= 0.0 and high <= top:

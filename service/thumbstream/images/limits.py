@@ -1,4 +1,4 @@
-"""What an untrusted picture may cost."""
+"""Limits on the size of an untrusted picture file and of its picture."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What an untrusted picture may cost. Checked before pixels are decoded.
+    """Limits on an untrusted picture. All but ``max_missing`` are checked before decoding.
 
-    ``max_pixels`` limits memory. Measured at the peak, in bytes a pixel: JPEG 0.2 (but progressive
-    3 to 6), PNG and TIFF 5, AVIF 9, WebP 16; GIF 1.5.
+    ``max_pixels`` limits memory. Measured peak memory, in bytes for each pixel of the picture:
+    baseline JPEG 0.2, GIF 1.5, progressive JPEG 3 to 6, PNG and TIFF 5, AVIF 9, WebP 16.
     """
 
     max_bytes: int = 20 * MEBIBYTE
-    """Length of the file, bytes."""
+    """Greatest length of the file in bytes."""
     max_pixels: int = 50_000_000
-    """Width times height."""
+    """Greatest product of width and height, in pixels."""
     max_side: int = 30_000
-    """The longer side, pixels."""
+    """Greatest length of the longer side, in pixels."""
     max_missing: float = 0.25
-    """Part of the rows of a JPEG that may be missing because the end of the file is."""
+    """Greatest fraction of the rows that may be missing from a JPEG file without its end."""
 
     def check_bytes(self, length: int) -> None:
-        """Raises ``TooManyBytesError`` for a file of ``length`` bytes that is too long."""
+        """Raise ``TooManyBytesError`` if a file of ``length`` bytes is too long."""
         if length > self.max_bytes:
             raise TooManyBytesError(f"the picture file is longer than {self.max_bytes} bytes")
 
     def check_size(self, width: int, height: int) -> None:
-        """Raises ``TooManyPixelsError`` for a picture of ``width`` x ``height`` that is too big."""
+        """Raise ``TooManyPixelsError`` if a picture of ``width`` x ``height`` pixels is too big."""
         if max(width, height) > self.max_side:
             raise TooManyPixelsError(
                 f"a side of the picture is longer than {self.max_side} pixels: {width} x {height}"

@@ -1,12 +1,14 @@
-"""Untrusted bytes -> an opened picture whose header was checked against the limits.
+"""Opens an untrusted picture file after checking it against the limits.
 
-1. Bytes: never more than ``max_bytes`` are read.
-2. Format: the first bytes must match a format on the allow-list; no other decoder is tried.
-3. Structure: what could be costly is counted, and metadata that is not needed is removed.
-4. Size: width, height and pixels are compared with the limits.
+The checks, in order:
 
-The decoders are called directly because ``PIL.Image.open`` compares sizes with a limit of its own
-for the whole process: a warning above it, an error above twice as much.
+1. Length: at most ``ImageLimits.max_bytes`` are accepted.
+2. Format: the first bytes must match a format on the allow-list; only its decoder is used.
+3. Structure: parts that are slow to decode are counted, and metadata that is not needed is removed.
+4. Size: width, height and number of pixels must be within the limits.
+
+The decoders are not called through ``PIL.Image.open``, because that function applies a second,
+process-wide limit on pixels: it warns above the limit and raises an error above twice the limit.
 """
 
 from __future__ import annotations
@@ -40,21 +42,28 @@ _OPEN: dict[str, Callable[[bytes, ImageLimits], Source]] = {
 }
 
 FORMATS = tuple(_OPEN)
-"""The allow-list, by Pillow's names. HEIC is read as well where its package is installed."""
+"""Pillow's names of the allowed formats. HEIC is also read if ``pillow-heif`` is installed."""
 
 PREFIX_BYTES = 16
-"""Bytes by which Pillow's decoders recognize their format."""
+"""Length of the prefix of a file by which Pillow's decoders recognize their format."""
 
 
 def read_source(source: bytes | BinaryIO, limits: ImageLimits) -> bytes:
-    """All bytes of ``source``; ``TooManyBytesError`` as soon as there are more than allowed."""
+    """Return the content of ``source``, which is the content itself or a binary file.
+
+    Raises ``TooManyBytesError`` if it is longer than ``limits.max_bytes``; a file is read only up
+    to one byte more than the limit.
+    """
     data = source if isinstance(source, bytes) else _read(source, limits.max_bytes + 1)
     limits.check_bytes(len(data))
     return data
 
 
 def _read(file: BinaryIO, size: int) -> bytes:
-    """Up to ``size`` bytes: a read of a raw pipe or socket may return fewer than requested."""
+    """Read ``size`` bytes, or fewer if the file ends before.
+
+    Reads repeatedly, because one read of a pipe or socket may return fewer bytes than requested.
+    """
     parts = []
     while size > 0 and (part := file.read(size)):
         parts.append(part)
@@ -63,9 +72,10 @@ def _read(file: BinaryIO, size: int) -> bytes:
 
 
 def open_picture(data: bytes, limits: ImageLimits) -> Source:
-    """The picture in ``data``, opened and not decoded, with its size within ``limits``.
+    """Open the picture file in ``data`` and check it against ``limits``.
 
-    Raises ``IngestError`` for what is refused, and whatever Pillow raises for what is broken.
+    The pixels are decoded at once only if Pillow does not decode them correctly. Raises
+    ``IngestError`` if a check fails; a damaged file may raise any exception of Pillow's decoders.
     """
     return _opener(data)(data, limits)
 

@@ -1,8 +1,8 @@
-"""Lanczos to the grid. With alpha, premultiplied and in floating point.
+"""Resizes RGB and RGBA pictures with the Lanczos filter; RGBA premultiplied, in floating point.
 
-Pillow resizes RGBA premultiplied as well, but in 8 bits: where alpha is low its colors are noise,
-and where the filter overshoots an edge, alpha is clipped and the colors are not, which leaves a
-light line around opaque parts. Here both are divided before anything is clipped.
+Pillow also resizes RGBA premultiplied, but in 8 bits. Where alpha is low, this makes noisy colors.
+Where the filter overshoots at an edge, Pillow clips alpha before it divides the colors by alpha,
+which leaves a light line around opaque parts. This module clips only after the division.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 OPAQUE = 250
-"""Alpha that looks opaque: lossy formats leave such values where nothing is transparent."""
+"""Least alpha that counts as opaque: lossy formats change the alpha of opaque pixels slightly."""
 
 FloatBox = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels."""
+"""A rectangle: left, top, right, bottom in pixels, which may be fractions."""
 
 
 def resize(image: Image.Image, size: tuple[int, int], box: FloatBox) -> Image.Image:
-    """The part ``box`` of ``image`` (mode RGB or RGBA) in ``size`` pixels, in the same mode."""
+    """Resize the part ``box`` of ``image`` to ``size`` (width, height), in pixels.
+
+    The mode of ``image`` is RGB or RGBA; the result has the same mode.
+    """
     if image.mode == "RGB":
         return image.resize(size, Image.Resampling.LANCZOS, box)
     samples = np.asarray(image, np.float32)
@@ -38,7 +41,10 @@ def _plane(
 
 
 def drop_opaque_alpha(image: Image.Image) -> Image.Image:
-    """``image`` without its alpha channel (mode LA or RGBA) if that is opaque everywhere."""
+    """Remove the alpha channel of ``image`` (mode LA or RGBA) if the whole channel is opaque.
+
+    Returns ``image`` unchanged otherwise. Opaque means at least `OPAQUE`.
+    """
     if image.mode not in ("LA", "RGBA"):
         return image
     opaque = np.asarray(image.getchannel("A")).min() >= OPAQUE

@@ -1,4 +1,4 @@
-"""An opened picture, with everything that says how its samples are to be shown."""
+"""`Source`: an opened picture with its color space, orientation and visible part."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from PIL import Image
 from thumbstream.images.color_space import RgbSpace
 
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels."""
+"""A rectangle: left, top, right, bottom in pixels."""
 
 Color = bytes | RgbSpace | None
 """Color space of a picture: an ICC profile, an RGB space, or None for sRGB."""
 
 
 class Canvas(NamedTuple):
-    """The picture that a smaller frame is a part of; it is transparent around the frame."""
+    """The size of a picture of which only a smaller frame is stored, and the frame's position.
+
+    ``left`` and ``top`` are the position of the frame. The picture is transparent around the frame.
+    """
 
     width: int
     height: int
@@ -27,19 +30,19 @@ class Canvas(NamedTuple):
 
 @dataclass(slots=True)
 class Source:
-    """A picture whose header was checked against the limits and whose pixels are not decoded."""
+    """An opened picture within the limits; its pixels are usually not decoded yet."""
 
     image: Image.Image
     color: Color = None
     orientation: int = 1
-    """As in EXIF, 1 to 8."""
+    """The EXIF orientation, 1 to 8."""
     levels: tuple[float, float] | None = None
     """The samples that are black and white, of grey deeper than 8 bits; None: see `levels_of`."""
     unsigned: bool = False
     """Whether samples of 32 bits have no sign; Pillow has only signed ones."""
     crop: Box | None = None
-    """The part of the decoded picture that is shown."""
+    """The visible part of the decoded picture; None for the whole picture."""
     canvas: Canvas | None = None
-    """The picture that the decoded and cropped one is a frame of."""
+    """The larger picture of which ``image``, once cropped, is a frame; None if there is none."""
     truncated: bool = False
     """Whether the end of the file is missing."""

@@ -1,13 +1,14 @@
-"""Every way in which a file stores color -> 8-bit sRGB, opaque or with straight alpha.
+"""Converts decoded pictures of any Pillow mode to 8-bit sRGB, opaque or with straight alpha.
 
-Samples deeper than 8 bits are scaled, palettes looked up, color spaces converted. Alpha that is not
-to be kept is composited over white, in the color space of the file, where white is white, and
-before any averaging, so that the hidden color of transparent pixels does not bleed. Alpha that is
-kept takes part in the averaging: Pillow averages blocks of LA and RGBA premultiplied.
+`in_8_bits` runs before the picture is reduced. It scales samples of more than 8 bits and looks up
+palettes. If alpha is not kept, it composites the picture over white; before the reduction, so that
+the hidden colors of transparent pixels do not bleed into their neighbors, and in the color space of
+the file, since white is the same color in all of them. If alpha is kept, Pillow's ``reduce``
+averages blocks of LA and RGBA pixels premultiplied.
 
-Averaging commutes with a change between RGB spaces, near enough for a thumbnail, and a profile
-costs as much as decoding: RGB and grey are converted after the reduction. CMYK does not commute
-(ink multiplies), and is converted before.
+`to_srgb` converts grey and RGB pictures after the reduction: applying an ICC profile to all pixels
+would take as long as decoding, and the result is nearly the same. CMYK pictures are converted
+before the reduction, because their conversion is too far from linear.
 """
 
 from __future__ import annotations
@@ -25,26 +26,29 @@ from thumbstream.images.levels import Levels, levels_of_range
 from thumbstream.images.source import Color
 
 BAND_PIXELS = 1 << 20
-"""Pixels converted at a time: full-size copies of the picture never exist."""
+"""Pixels converted at a time, so that no full-size copy of the picture is in memory."""
 
 DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 
 PROFILE_MODES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
-"""Pillow's mode -> the color space that a matching profile declares."""
+"""Pillow's mode -> the color space that an ICC profile must declare for pictures of this mode."""
 
 CACHED_PROFILES = 16
-"""Transforms in the cache: building one costs milliseconds, and most pictures share a handful."""
+"""Most transforms in the cache. Building one takes milliseconds, and few profiles are common."""
 
 _SRGB = ImageCms.createProfile("sRGB")
 _WHITE = 255
 _COLORS = {"LA": "L", "RGBA": "RGB"}
-"""Mode with straight alpha -> the mode of its colors alone."""
+"""Mode with straight alpha -> the same mode without alpha."""
 
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
 def bands(image: Image.Image, step: int) -> Iterator[tuple[int, Image.Image]]:
-    """(top, band) for every horizontal band of ``image``; tops are multiples of ``step``."""
+    """Split ``image`` into horizontal bands, and yield (top, band) for each.
+
+    ``top`` is the first row of the band, a multiple of ``step``.
+    """
     width, height = image.size
     rows = max(1, BAND_PIXELS // (width * step)) * step
     for top in range(0, height, rows):
@@ -52,11 +56,11 @@ def bands(image: Image.Image, step: int) -> Iterator[tuple[int, Image.Image]]:
 
 
 def levels_of(image: Image.Image) -> Levels:
-    """The sample values of ``image`` that mean black and white.
+    """Return the sample values of ``image`` that mean black and white.
 
-    16-bit samples use their range. Floating-point samples in [0, 1] and 32-bit integers that fit
-    8 or 16 bits use that range; anything else is stretched from its least to its greatest finite
-    sample. Modes of 8 bits and fewer have (0, 255).
+    These are (0, 255) for modes of 8 bits or fewer, and (0, 65535) for 16-bit modes. For 32-bit
+    integers and floating-point samples, see `levels_of_range`. In a TIFF file that Pillow opened,
+    12-bit samples have (0, 4095), and black and white are exchanged if 0 is white.
     """
     if image.mode not in DEEP_MODES:
         return Levels(0.0, 255.0)
@@ -71,7 +75,7 @@ def levels_of(image: Image.Image) -> Levels:
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
         levels = levels_of_range(low, high, floating=image.mode == "F")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        # Opened by Pillow, which keeps the samples as they are stored.
+        # Pillow leaves the samples as they are stored.
         if image.tag_v2.get(_BITS) == (12,):
             levels = Levels(0.0, 4095.0)
         if image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
@@ -82,9 +86,11 @@ def levels_of(image: Image.Image) -> Levels:
 def in_8_bits(
     band: Image.Image, levels: Levels, color: Color, *, alpha: bool = False
 ) -> Image.Image:
-    """``band`` in the color space of the file: mode L, RGB or LAB, opaque.
+    """Convert ``band`` to 8 bits: mode L, RGB or LAB; LA or RGBA if transparency is kept.
 
-    With ``alpha`` transparency is kept, in mode LA or RGBA. CMYK comes out as sRGB already.
+    With ``alpha``, transparency is kept; otherwise the band is composited over white. The result
+    stays in ``color``, the color space of the file; only a CMYK band is converted to sRGB.
+    ``levels`` are the black and white of samples of more than 8 bits.
     """
     if band.mode in DEEP_MODES:
         band = _to_8_bits(band, levels)
@@ -115,10 +121,11 @@ def _over_white(layered: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, color: Color) -> Image.Image:
-    """``image`` (mode L, LA, RGB, RGBA, CMYK or LAB) as sRGB: mode RGB, or RGBA.
+    """Convert ``image`` from the color space ``color`` to sRGB.
 
-    A profile that is broken, oversized or meant for another kind of picture is ignored. An RGB
-    profile on a grey picture, as many cameras write, is followed.
+    The mode of ``image`` is L, LA, RGB, RGBA, CMYK or LAB. The mode of the result is RGBA for LA
+    and RGBA, else RGB. An ICC profile that is broken, too long or for another kind of picture is
+    ignored. An RGB profile is applied to a grey picture, since many cameras write such files.
     """
     if image.mode in _COLORS:
         opaque = to_srgb(image.convert(_COLORS[image.mode]), color)
@@ -150,7 +157,11 @@ def _from_rgb_space(image: Image.Image, space: color_space.RgbSpace) -> Image.Im
 
 @lru_cache(maxsize=CACHED_PROFILES)
 def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The transform from ``mode`` with the profile ``icc`` to sRGB; None if there is none."""
+    """Return the transform from ``mode`` with the ICC profile ``icc`` to sRGB mode RGB.
+
+    Returns None if there is no usable profile, or if its transform changes nothing. ``LAB`` needs
+    no profile.
+    """
     try:
         if mode == "LAB":
             return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _SRGB, mode, "RGB")
@@ -167,7 +178,7 @@ def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | Non
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether an RGB transform moves no color of a 9 x 9 x 9 cube by more than one step: sRGB."""
+    """Return whether an RGB transform changes samples by at most 1 in a 9 x 9 x 9 color cube."""
     steps = np.linspace(0, 255, 9).astype(np.uint8)
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(27, 27, 3)
     moved = ImageCms.applyTransform(Image.fromarray(cube), transform)

@@ -1,4 +1,4 @@
-"""Decoded pixels to a picture that everything can show: PNG, WebP, or a ``data:`` URL."""
+"""Writes decoded pixels as a PNG file, a WebP file, or a ``data:`` URL."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 WEBP_QUALITY = 90
-"""Lossy, because an enlarged preview is smooth; what the preview lacks is far above this loss."""
+"""Quality of lossy WebP. Its loss is far smaller than the difference of preview and original."""
 WEBP_METHOD = 4
-"""Pillow's default trade of time for size, named so that an upgrade does not change it."""
+"""Effort of WebP compression: Pillow's default, set here so that an upgrade cannot change it."""
 
 
 class PictureFormat(StrEnum):
-    """How a preview can be written."""
+    """Output formats of a preview; ``DATA`` is a ``data:`` URL."""
 
     PNG = "png"
     WEBP = "webp"
@@ -32,11 +32,11 @@ MEDIA_TYPES = {
 
 
 def write_picture(pixels: NDArray[np.uint8], form: PictureFormat, scale: int = 1) -> bytes:
-    """``pixels`` (H, W, 3) or (H, W, 4) uint8 as a file of ``scale`` times its sides.
+    """Encode ``pixels``, uint8 (H, W, 3) or (H, W, 4), in the format ``form``.
 
-    Enlarged with Lanczos-3: smooth, as a preview that stands in for a large picture should be, and
-    premultiplied where there is alpha. Every format keeps alpha. The ``data:`` URL holds a PNG,
-    which every mail program shows.
+    ``scale`` multiplies both sides of the picture. The picture is enlarged with Lanczos-3, which
+    gives a smooth preview; alpha is premultiplied meanwhile. Every format keeps alpha. The
+    ``data:`` URL contains a PNG file, since every mail program can show PNG.
     """
     image = Image.fromarray(pixels)
     if scale != 1:
