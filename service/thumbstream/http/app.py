@@ -1,8 +1,8 @@
 """The ASGI application: FastAPI with its middleware, and the hot path.
 
-every request   concurrency limit -> signed URLs (where reads are signed)
+every request   concurrency limit -> signed URLs (if read keys are configured)
 stream reads    -> hot path                      /thumb /t /thumbs /thumbs.json
-the rest        -> proxy headers -> request (metrics, errors, id, log) -> CORS -> FastAPI
+other requests  -> proxy headers -> request (metrics, errors, id, log) -> CORS -> FastAPI
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ DESCRIPTION = (
 
 
 class Application:
-    """The ASGI application of ``services``, which it opens and closes with the lifespan."""
+    """The ASGI application of a service. Its lifespan opens and closes ``services``."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -64,9 +64,9 @@ class Application:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI entry point: http or lifespan."""
+        """Handles an ASGI connection of type ``http`` or ``lifespan``."""
         if self._root_path and scope["type"] == "http":
-            # In place: tracing reads the same scope afterwards. A proxy may have stripped it.
+            # In place: tracing reads this scope afterwards. A proxy may have stripped the root.
             scope["path"] = strip_root_path(scope["path"], self._root_path)
         await self._app(scope, receive, send)
 
@@ -79,19 +79,19 @@ class Application:
         await self._fastapi(scope, receive, send)
 
     def route(self, scope: Scope) -> str:
-        """The template of the route that served a request."""
+        """The path template of the route that served a request, such as ``/thumb/{id}``."""
         return stream_route(scope["path"]) or route_template(scope)
 
 
 def strip_root_path(path: str, root: str) -> str:
-    """``path`` below ``root``; one that does not begin with it is unchanged."""
+    """``path`` without the prefix ``root``; unchanged if ``path`` does not begin with ``root``."""
     if path == root or path.startswith(f"{root}/"):
         return path[len(root) :] or "/"
     return path
 
 
 def create_fastapi_app(services: Services) -> FastAPI:
-    """FastAPI with every route but those of the hot path."""
+    """Creates the FastAPI application with all routes except those of `HotPath`."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
@@ -126,7 +126,7 @@ def create_fastapi_app(services: Services) -> FastAPI:
 
 
 def _middleware(services: Services) -> list[Middleware]:
-    """From the outermost to the innermost."""
+    """The middleware of the FastAPI application, from the outermost to the innermost."""
     settings = services.settings
     middleware = [
         Middleware(
@@ -163,7 +163,7 @@ async def _raise_routing_error(_request: Request, error: Exception) -> NoReturn:
 
 
 def _error_location(location: tuple[str | int, ...]) -> str:
-    """``("query", "size")`` becomes size, ``("body", "ids", 3)`` ids.3."""
+    """Joins a location: ``("query", "size")`` gives size, ``("body", "ids", 3)`` gives ids.3."""
     return ".".join(map(str, location[1:])) or str(location[0])
 
 
