@@ -1,9 +1,9 @@
-"""``POST /budget``: the stored curves of a page's pictures in, bytes for each of them out.
+"""``POST /budget``: splits a limit of bytes over the pictures of a page, by their stored curves.
 
     read body -> streams and curves from the reader -> plan -> respond
 
-Nothing is stored and no network runs. The streams are read along with the curves: a curve without
-its stream is worthless, and their prefixes will be requested next.
+The route stores nothing and runs no network. It reads the streams as well as the curves: a curve
+is of no use without its stream, and the client will request prefixes of these streams next.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from thumbstream.http.signing import Grant, split_query
 from thumbstream.page_budget import PageImage, plan_budget
 
 MAX_BUDGET_IDS = 512
-"""In one body: more pictures than any page shows at once."""
+"""Limit of the ids in one request: more pictures than any page shows at once."""
 
 MAX_BODY_BYTES = 1024 + 64 * MAX_BUDGET_IDS
-"""64 for an id of 22 characters, its quotation marks, comma and indentation; 1024 for the rest."""
+"""Limit of a request body: 64 bytes for each id with its JSON syntax and indentation, and 1024 for
+the other members."""
 
 DECIMALS = 4
-"""Of a quality: an SSIM is stored in steps of 1/65535, a PSNR in steps of 1/512 dB."""
+"""Decimals of a quality in the response. Stored steps: 1/65535 for SSIM, 1/512 dB for PSNR."""
 
 
 class BudgetEndpoint:
-    """Splits budgets over the streams of ``services``."""
+    """The endpoint of ``POST /budget``."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -59,7 +60,7 @@ class BudgetEndpoint:
         return JSONResponse(budget.model_dump(), headers={"Cache-Control": "no-store"})
 
     def _authorize(self, request: Request, query: BudgetRequest) -> Grant | None:
-        """Checks the signature of the ids where reads are signed, unless there is a token."""
+        """Checks the signature of the ids if reads require one and the request has no token."""
         keys = self._services.signing_keys
         if keys is None or self._services.auth.has_token(request.scope):
             return None

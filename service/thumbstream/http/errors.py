@@ -1,9 +1,9 @@
-"""Errors as ``application/problem+json`` (RFC 9457): one table, and one way to send them.
+"""Error responses as ``application/problem+json`` (RFC 9457), from one table, `PROBLEMS`.
 
-Code below raises; `ErrorResponder` counts the error, adds the request id and CORS fields, and sends
-the document. Clients branch on ``code``, which is stable; people read ``detail``. Where the service
-itself is at fault ``detail`` is a fixed sentence: the text of an internal error may hold a path, a
-host or a secret.
+Other modules raise errors. `ErrorResponder` counts an error, adds the request id and CORS fields,
+and sends the JSON document. Clients branch on its member ``code``, which is stable; ``detail`` is
+for people. Where the service itself is at fault, ``detail`` is a fixed sentence: the text of an
+internal error may contain a path, a host name or a secret.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class HTTPError(errors.ThumbstreamError):
-    """Base class of the errors of the request itself.
+    """Base class of errors that the HTTP layer itself raises.
 
-    ``headers`` are added to the response, ``members`` to its JSON document.
+    ``headers`` are added to the response, ``members`` to the JSON document in its body.
     """
 
     def __init__(
@@ -51,27 +51,27 @@ class BadRequestError(HTTPError):
 
 
 class UnauthorizedError(HTTPError):
-    """No bearer token, or one that is not configured."""
+    """The request requires a bearer token, but has none, or one that is not configured."""
 
 
 class BadSignatureError(HTTPError):
-    """A read without a valid signature or bearer token, where one is required."""
+    """The read requires a valid signature or bearer token, but has neither."""
 
 
 class SignatureExpiredError(HTTPError):
-    """A valid signature whose time is over."""
+    """The signature is valid, but its expiry time has passed."""
 
 
 class CrossSiteError(HTTPError):
-    """An upload without a token that a page of another site sends."""
+    """A page of another site sent an upload without a token."""
 
 
 class NotFoundError(HTTPError):
-    """No such stream, prefix size or page."""
+    """The stream, prefix size or page does not exist."""
 
 
 class MethodNotAllowedError(HTTPError):
-    """The path exists, but not for this method."""
+    """The path exists, but does not support this method."""
 
 
 class HeaderTimeoutError(HTTPError):
@@ -91,23 +91,23 @@ class UrlTooLongError(HTTPError):
 
 
 class HeadersTooLargeError(HTTPError):
-    """More header fields, or longer ones, than the service reads."""
+    """The request has more header fields, or longer ones, than the service reads."""
 
 
 class UnsupportedMediaTypeError(HTTPError):
-    """A Content-Type that carries no picture."""
+    """The Content-Type or Content-Encoding of the body is not supported."""
 
 
 class RangeNotSatisfiableError(HTTPError):
-    """A range that begins after the last byte."""
+    """The requested range begins after the last byte."""
 
 
 class RateLimitedError(HTTPError):
-    """More requests in a period than one client may send."""
+    """The client sent more requests in a period than its rate limit permits."""
 
 
 class BusyError(HTTPError):
-    """More connections or concurrent requests than the service accepts."""
+    """There are more connections or concurrent requests than the service accepts."""
 
 
 class NotReadyError(HTTPError):
@@ -119,7 +119,7 @@ class ClientDisconnectedError(HTTPError):
 
 
 class ProblemSpec(NamedTuple):
-    """Status and code of an error class; ``detail`` None: the error's own text."""
+    """Status, code and ``detail`` of an error class. ``detail`` None: the text of the error."""
 
     status: int
     code: str
@@ -167,19 +167,19 @@ PROBLEMS: dict[type[Exception], ProblemSpec] = {
     errors.StoreFullError: ProblemSpec(507, "store_full", "The store has no room left."),
     errors.StoreError: ProblemSpec(503, "store_unavailable", "The store does not answer."),
 }
-"""Error class -> status and code. A subclass that is not listed counts as its nearest base."""
+"""Response of each error class. A class that is not listed has the response of its nearest base."""
 
 RETRY_AFTER_SECONDS = 1
-"""With 429 and 503: jobs take milliseconds, so a place is free soon."""
+"""Retry-After of 429 and 503 by default: jobs take milliseconds, so the queue has room soon."""
 
 
 def problem_spec(error: Exception) -> ProblemSpec:
-    """The row of `PROBLEMS` for an error; `INTERNAL` for an unexpected one."""
+    """The entry of `PROBLEMS` for ``error``; `INTERNAL` for an unexpected error."""
     return next((PROBLEMS[c] for c in type(error).__mro__ if c in PROBLEMS), INTERNAL)
 
 
 class ErrorResponder:
-    """The one way from an error to a response."""
+    """Turns every error into its response, and counts it in the metrics."""
 
     def __init__(self, metrics: Metrics, cors: CORS) -> None:
         self._metrics = metrics
@@ -187,13 +187,13 @@ class ErrorResponder:
         metrics.declare_error_codes(spec.code for spec in [*PROBLEMS.values(), INTERNAL])
 
     async def send_problem(self, error: Exception, scope: Scope, send: Send) -> RawResponse:
-        """Counts an error and sends its response, which is returned."""
+        """Counts ``error``, sends its response, and returns that response."""
         response = self.response(error, scope)
         await response.send(send, scope["method"])
         return response
 
     def response(self, error: Exception, scope: Scope) -> RawResponse:
-        """Counts an error and returns the response to it. Logs an unexpected one."""
+        """Counts ``error`` and returns its response. Logs ``error`` if it is unexpected."""
         spec = problem_spec(error)
         self._metrics.count_error(spec.code)
         if spec is INTERNAL:
@@ -202,7 +202,7 @@ class ErrorResponder:
         headers, body = _document(spec, detail, error)
         fields = encode_headers(headers) + self._cors.error_headers(scope["path"])
         if spec.status != HTTPStatus.NOT_FOUND:
-            # A 404 may come from a cache, to another client than the one with this id.
+            # A cache may send a 404 to other clients, whose requests have other ids.
             fields.append((HEADER, request_id(scope).encode()))
         return RawResponse(spec.status, fields, body)
 
