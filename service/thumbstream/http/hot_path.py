@@ -1,15 +1,15 @@
 """Reads of stored streams as raw ASGI, dispatched before FastAPI.
 
     GET /thumb/{id}?bytes=N       the first N bytes of one stream
-    GET /thumb/{id}?ssim=0.8      its shortest prefix of a quality (or psnr=28)
-    GET /t/{id}/{bytes}           the first bytes under a path without a query, for CDNs
-    GET /thumbs?ids=a,b:48,..     up to 64 of them, [u16 big-endian length][bytes] each
-    GET /thumbs.json?ids=..       the same as JSON and base64
+    GET /thumb/{id}?ssim=0.8      the shortest prefix that reaches this quality (or psnr=28)
+    GET /t/{id}/{bytes}           a prefix under a path without a query, for CDNs
+    GET /thumbs?ids=a,b:48,..     prefixes of up to 64 streams, [u16 big-endian length][bytes] each
+    GET /thumbs.json?ids=..       the same prefixes as JSON and base64
 
     request -> response cache -> parse the query -> stream (and curve) from the reader -> slice
 
-No network runs here and nothing is encoded: a response is a slice of a stored value. Streams and
-their curves never change, so every response that depends on nothing else is cacheable for a year.
+No network runs here and nothing is encoded: a response is a slice of a stored stream. A stream
+never changes, so a response is cacheable for a year, unless an id or a required curve is missing.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from thumbstream.telemetry.request_ids import current
 STREAM_TYPE = "application/vnd.thumbstream"
 BATCH_TYPE = "application/vnd.thumbstream.batch"
 MAX_BATCH_ENTRY = 0xFFFF
-"""The longest prefix that a batch's 16-bit length can describe."""
+"""Longest prefix in a binary batch, in bytes: its length field has 16 bits."""
 
 METHODS = "GET, HEAD, OPTIONS"
 
@@ -65,7 +65,7 @@ _QUERY_BY_SIZE = {str(size): PrefixQuery(size) for size in PREFIX_SIZES}
 
 
 class Request(NamedTuple):
-    """The parts of a request that a response can depend on; missing header fields are empty."""
+    """The parts of a request that a response depends on; a missing header field is empty."""
 
     method: str
     path: str
@@ -80,9 +80,9 @@ class Prefix(NamedTuple):
 
     key: str
     body: bytes
-    """Empty: no such stream."""
+    """The bytes of the prefix; empty if no stream has the id ``key``."""
     omitted_bytes: int
-    """Bytes of the stream after ``body``."""
+    """Number of bytes of the stream after ``body``."""
     immutable: bool
     """Whether the same request will always have this response."""
 
@@ -91,7 +91,7 @@ Handler = Callable[[Request], Awaitable[RawResponse]]
 
 
 def stream_route(path: str) -> str | None:
-    """The template of the route that a path belongs to; None: not one of `HotPath`."""
+    """The path template of the `HotPath` route that serves ``path``; None if there is none."""
     if path.startswith("/thumb/"):
         return _THUMB
     if path.startswith("/t/"):
@@ -100,7 +100,7 @@ def stream_route(path: str) -> str | None:
 
 
 class HotPath:
-    """The four routes."""
+    """Serves the routes /thumb/{id}, /t/{id}/{bytes}, /thumbs and /thumbs.json."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class HotPath:
         }
 
     async def __call__(self, route: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request (ASGI) of a ``route`` from `stream_route`."""
+        """Serve one ASGI request; ``route`` is its template from `stream_route`."""
         started = perf_counter()
         current.set(scope)
         self._metrics.in_flight += 1
@@ -169,7 +169,7 @@ class HotPath:
         if not is_id(key):
             raise NotFoundError("no stream has this id")
         if request.if_none_match not in ("", "*") and query.target is None:
-            # A client that has this many bytes of a stream is up to date: no read of the store.
+            # A client with this prefix is up to date: the store is not read.
             exact = f'"{key}.{query.limit}"'
             if matches_any(request.if_none_match, exact):
                 return RawResponse(304, self._cache_headers(exact, immutable=True))
@@ -183,7 +183,7 @@ class HotPath:
         headers += [(b"content-type", STREAM_TYPE.encode()), (b"accept-ranges", b"bytes")]
         response = _select_range(request, key, prefix.body, headers)
         if request.method == "GET":
-            # A client that requests a range usually has the rest.
+            # A client that requests a range usually has the other bytes.
             self._count_bytes(response, prefix.omitted_bytes if response.status == 200 else 0)
             plain = not request.if_none_match and not request.range
             if plain and prefix.immutable and query.target is None:
@@ -224,9 +224,9 @@ class HotPath:
     async def _prefixes(
         self, keys: list[str], limits: list[int], target: Target | None
     ) -> list[Prefix]:
-        """Prefixes in the order of ``keys``, empty ones for unknown ids. Raises `StoreError`.
+        """Prefixes in the order of ``keys``, empty for unknown ids. Raises `StoreError`.
 
-        A target is looked up in the stored curve: the first measured prefix that reaches it.
+        With a target, a prefix is the shortest in the stored curve that reaches the target.
         """
         if target is None:
             streams = await self._reader.get_many(keys)
@@ -243,7 +243,7 @@ class HotPath:
         if stream is not None:
             self._metrics.count_quality_request(curve=curve is not None)
         if curve is None:
-            # The full stream for now: a later upload of the picture may add the curve.
+            # Not immutable: a later upload of the picture may add the curve.
             return _cut(key, stream, limit)._replace(immutable=False)
         reached = curve.shortest(target.measure, target.value)
         return _cut(key, stream, min(reached or limit, limit))
@@ -253,13 +253,13 @@ class HotPath:
         self._metrics.stream_bytes_saved.inc(omitted_bytes)
 
     def _cache_headers(self, etag: str, immutable: bool) -> list[Header]:
-        """The fields that 200 and 304 share."""
+        """The header fields that a 200 and a 304 response share."""
         caching = IMMUTABLE_CACHE_CONTROL if immutable else NEGATIVE_CACHE_CONTROL
         return self._shared + encode_headers({"ETag": etag, "Cache-Control": caching})
 
 
 def read_request(scope: Scope) -> Request:
-    """The parts of an ASGI request. Repeated fields are joined (RFC 9110, 5.3)."""
+    """Reads a `Request` from an ASGI scope. Joins repeated header fields (RFC 9110, 5.3)."""
     found = {b"if-none-match": "", b"range": "", b"if-range": ""}
     for name, value in scope["headers"]:
         if name in found:
@@ -276,7 +276,10 @@ def _cut(key: str, stream: bytes | None, limit: int) -> Prefix:
 
 
 def _select_range(request: Request, key: str, body: bytes, headers: list[Header]) -> RawResponse:
-    """200 with ``body``, or 206 with the part that a Range field selects."""
+    """The response 200 with ``body``, or 206 with the part of ``body`` that Range selects.
+
+    Raises `RangeNotSatisfiableError`.
+    """
     status, length = 200, len(body)
     if request.range and request.method == "GET" and _is_same_stream(request.if_range, key):
         span = parse_range(request.range, length)
@@ -294,6 +297,6 @@ def _select_range(request: Request, key: str, body: bytes, headers: list[Header]
 
 
 def _is_same_stream(if_range: str, key: str) -> bool:
-    # Every ETag of an id is of a prefix of the same bytes, so parts of them fit together: a client
-    # that has "id.32" may request the rest. A date never matches: none was ever sent.
+    # Every ETag of an id names a prefix of the same stream, so parts of them fit together: a client
+    # that has "id.32" may request the rest. A date never matches: no response has one.
     return not if_range or (if_range.startswith(f'"{key}.') and if_range.endswith('"'))

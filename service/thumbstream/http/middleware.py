@@ -1,6 +1,6 @@
-"""ASGI middleware. `thumbstream.http.app` puts the pieces together.
+"""The ASGI middleware that `thumbstream.http.app` applies.
 
-Raw ASGI, because Starlette's base class would read bodies through a queue.
+The classes are raw ASGI, because Starlette's `BaseHTTPMiddleware` passes bodies through a queue.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from thumbstream.telemetry.request_ids import HEADER, current, request_id
 log = logging.getLogger(__name__)
 
 ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics"})
-"""However many requests are in flight: an overloaded service must not look like a dead one."""
+"""Paths without a concurrency limit: an overloaded service must not look like a dead one."""
 
 MAX_PARAMETERS = 100
-"""In a query: many more than any route has, few enough to be parsed in no time."""
+"""Limit of the parameters in a query: many more than any route has, yet quick to parse."""
 
 REJECTED = "rejected"
-"""Route label in metrics of requests that the concurrency limit rejected."""
+"""Route label in metrics of requests that `ConcurrencyLimitMiddleware` rejects."""
 
 UNMATCHED = "unmatched"
-"""Route label of a path without a route: one label, whatever clients invent."""
+"""Route label in metrics of all paths without a route: clients cannot create new labels."""
 
 _MAX_AGE = re.compile(rb"public, max-age=(\d+)")
 _PREVIEW = "/decode/{id}"
 
 
 class ConcurrencyLimitMiddleware:
-    """Serves at most ``limit`` requests at a time, with queries of bounded size."""
+    """Rejects requests above ``limit`` in flight, and queries above `MAX_PARAMETERS` parameters."""
 
     def __init__(
         self, app: ASGIApp, metrics: Metrics, errors: ErrorResponder, *, limit: int
@@ -51,7 +51,7 @@ class ConcurrencyLimitMiddleware:
         self._requests = 0  # in flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI)."""
+        """Handle one ASGI connection; other types than ``http`` pass unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -77,8 +77,9 @@ class ConcurrencyLimitMiddleware:
 class SignedUrlMiddleware:
     """Requires a signature or a bearer token for every read of streams.
 
-    The parameters ``exp`` and ``sig`` end here: the routes see an unsigned request. A response may
-    be cached until the signature expires, and privately if a token was used.
+    Removes the query parameters ``exp`` and ``sig`` from the request that the routes see. Shared
+    caches may store the response to a signed request until the signature expires; only private
+    caches may store the response to a request with a token.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class SignedUrlMiddleware:
         self._errors = errors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI)."""
+        """Handle one ASGI connection; other types than ``http`` pass unchanged."""
         route = _signed_route(scope)
         if route is None or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
@@ -119,9 +120,9 @@ class SignedUrlMiddleware:
 
 
 class RequestMiddleware:
-    """Everything around a request to the FastAPI routes: metrics, errors, request id, access log.
+    """Adds metrics, error responses, the request id and the access log to the FastAPI routes.
 
-    ``access_log``: a line for every request, not only for failures.
+    ``access_log``: whether to log a line for every request.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class RequestMiddleware:
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI)."""
+        """Handle one ASGI connection; other types than ``http`` pass unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -175,7 +176,7 @@ class RequestMiddleware:
 
 
 class _Exchange:
-    """One request and its response, as they pass by."""
+    """Observes the ASGI messages of one request, and adds header fields to its response."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -194,13 +195,13 @@ class _Exchange:
         await self._send_with(message, {HEADER.decode(): request_id(self.scope)})
 
     async def send_error(self, message: Message) -> None:
-        await self._send_with(message, {})  # an error has its id already
+        await self._send_with(message, {})  # an error response has the request id already
 
     async def _send_with(self, message: Message, fields: dict[str, str]) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message.get("headers", ()))
-            if not _is_cacheable(headers):  # or a cache would pass them on to other clients
+            if not _is_cacheable(headers):  # a cache would send these fields to other clients
                 headers += encode_headers({**fields, **self.scope.get(RATE_LIMIT_HEADERS, {})})
             if self._unread:
                 # The rest of the body is not read, so the connection cannot be reused.
@@ -210,14 +211,14 @@ class _Exchange:
 
 
 class PublicReadCORSMiddleware:
-    """Adds the CORS fields on public paths (`CORS.methods`) and answers preflights."""
+    """Adds CORS fields to responses on public paths (`CORS.methods`), and answers preflights."""
 
     def __init__(self, app: ASGIApp, cors: CORS) -> None:
         self._app = app
         self._cors = cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI)."""
+        """Handle one ASGI connection; other types than ``http`` pass unchanged."""
         methods = self._cors.methods(scope["path"]) if scope["type"] == "http" else None
         if methods is None:
             await self._app(scope, receive, send)
@@ -237,7 +238,7 @@ class PublicReadCORSMiddleware:
 
 
 def route_template(scope: Scope) -> str:
-    """The template of the route that served a request, or `UNMATCHED`."""
+    """The path template of the FastAPI route that served a request, or `UNMATCHED`."""
     return getattr(scope.get("route"), "path", UNMATCHED)
 
 
@@ -268,7 +269,7 @@ def _cap_max_age(caching: bytes, grant: Grant | None) -> bytes:
     if grant is None:
         return caching.replace(b"public", b"private")
     remaining = max(0, grant.expires - int(time.time()) - 1)
-    # must-revalidate: no stale use afterwards, not even while the service is down.
+    # must-revalidate: caches must not use an expired response, even while the service is down.
     return b"public, max-age=%d, must-revalidate" % min(int(age[1]), remaining)
 
 
