@@ -1,9 +1,9 @@
 """Query strings of stream reads: ``bytes=N``, ``ssim=0.8``, ``psnr=28``, ``ids=a,b:48,c``.
 
-Every byte count is an upper limit. A target selects the shortest prefix that reaches it, within the
-limit; only one target at a time, because two would mostly select two different prefixes. An unknown
-parameter is an error: a misspelt ``byte=64`` would otherwise get the full stream, cacheable for a
-year.
+Every byte count is an upper limit. A target (``ssim`` or ``psnr``) selects the shortest prefix that
+reaches this quality, within the limit. A query has at most one target, because two targets mostly
+select different prefixes. An unknown parameter is an error: a misspelt ``byte=64`` would otherwise
+get the full stream, cacheable for a year.
 """
 
 from __future__ import annotations
@@ -20,31 +20,30 @@ from thumbstream.http.errors import BadRequestError
 from thumbstream.ids import is_id
 
 PREFIX_SIZES = (16, 32, 64, 128, 256, 512)
-"""Byte counts with a path of their own, ``/t/{id}/{bytes}``: few, so that a CDN stores few
-copies."""
+"""Byte counts that ``/t/{id}/{bytes}`` accepts: only a few, so that a CDN stores few copies."""
 
 MAX_BYTES = 999_999
-"""Far above the length of every stream; bounds the digits that become a number."""
+"""Highest byte count in a query, far above the length of every stream."""
 
 MAX_IDS = 64
-"""Streams in one response of ``/thumbs``."""
+"""Limit of the ids in one request of ``/thumbs`` or ``/thumbs.json``."""
 
 SIGNATURE_PARAMETERS = frozenset({"exp", "sig"})
-"""Known on every path of streams, also where reads are not signed: so signing can be switched off
-while signed URLs are in use."""
+"""Parameters of signed URLs. Routes ignore them if reads are not signed, so that signing can be
+switched off while signed URLs are in use."""
 
 CACHE_BUSTER = "_"
-"""A parameter that is ignored everywhere, with any value: another URL for caches."""
+"""A parameter that every route ignores: another value makes another URL, to bypass caches."""
 
 IGNORED_PARAMETERS = SIGNATURE_PARAMETERS | {CACHE_BUSTER}
 
 CACHED_QUERY_CHARACTERS = 32
-"""A page uses few different queries of up to this length: their results are cached."""
+"""Parsed queries of up to this length are cached: few different ones occur."""
 
 COUNT = re.compile(r"[1-9][0-9]{0,5}")
-"""No sign, no zero in front: every number has one spelling."""
+"""A byte count, without sign or leading zero: every number has one spelling."""
 _DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
-"""No sign, no exponent: every number has few spellings, and caches distinguish spellings."""
+"""The value of a target, without sign or exponent: fewer spellings make fewer entries in caches."""
 
 _PREFIX_PARAMETERS = frozenset({"bytes", *MEASURES})
 
@@ -52,23 +51,23 @@ Parameters = dict[str, list[str]]
 
 
 class PrefixQuery(NamedTuple):
-    """A prefix: at most ``limit`` bytes, and the fewest of them that reach ``target``."""
+    """Selects the shortest prefix that reaches ``target``, or ``limit`` bytes if none does."""
 
     limit: int = MAX_BYTES
     target: Target | None = None
 
 
 class BatchQuery(NamedTuple):
-    """Many prefixes, in order, repeats included."""
+    """Selects a prefix of each of ``ids``, which may contain an id more than once."""
 
     ids: list[str]
     limits: list[int]
-    """For each id the lower of its own byte count and ``bytes``."""
+    """For each id, the lower of its own byte count and the parameter ``bytes``."""
     target: Target | None
 
 
 def parse_prefix_query(query: bytes) -> PrefixQuery:
-    """The prefix that ``bytes``, ``ssim`` and ``psnr`` select; without them the full stream.
+    """Parses ``bytes`` and ``ssim`` or ``psnr``; without parameters, selects the full stream.
 
     Raises `BadRequestError`.
     """
@@ -83,9 +82,9 @@ def _cached_prefix_query(query: bytes) -> PrefixQuery:
 
 
 def parse_batch_query(query: bytes) -> BatchQuery:
-    """The prefixes that ``ids=a,b:48,c`` selects, with the parameters of `parse_prefix_query`.
+    """Parses ``ids=a,b:48,c`` together with the parameters of `parse_prefix_query`.
 
-    ``b:48``: at most 48 bytes of b. Raises `BadRequestError`.
+    ``b:48`` means at most 48 bytes of the stream b. Raises `BadRequestError`.
     """
     parameters = _parse(query, _PREFIX_PARAMETERS | {"ids"})
     entries = [entry for value in parameters.get("ids", []) for entry in value.split(",") if entry]
@@ -110,12 +109,12 @@ def parse_batch_query(query: bytes) -> BatchQuery:
 
 
 def check_no_query(query: bytes) -> None:
-    """Raises `BadRequestError` for a query of anything but `IGNORED_PARAMETERS`."""
+    """Raises `BadRequestError` for any query parameter that is not in `IGNORED_PARAMETERS`."""
     _parse(query, frozenset())
 
 
 def check_parameters(names: Set[str], known: Set[str]) -> None:
-    """Raises `BadRequestError` for a parameter that is not ``known``."""
+    """Raises `BadRequestError` for a name that is in neither ``known`` nor `IGNORED_PARAMETERS`."""
     for name in sorted(names - known - IGNORED_PARAMETERS):
         expected = f"expected one of {', '.join(sorted(known))}" if known else "expected none"
         raise BadRequestError(f"unknown parameter {name[:64]!r}: {expected}")

@@ -1,4 +1,4 @@
-"""Request header fields as pure functions (RFC 9110): ranges, conditions, negotiation."""
+"""Parses request header fields (RFC 9110): Range, If-None-Match, Accept, Accept-Encoding."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from thumbstream.images.write import MEDIA_TYPES, PictureFormat
 
 _ONE_RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
 MAX_LISTED = 64
-"""Members of a list that are compared; what follows them is ignored."""
+"""List members of a header field that are read; further members are ignored."""
 
 MAX_ACCEPT_BYTES = 2048
-"""A longer Accept field is ignored: no client needs one."""
+"""Limit of an Accept field; a longer field is ignored, as no client needs one."""
 
 _ZERO_QUALITY = re.compile(r"q\s*=\s*0(\.0*)?\s*$")
 
 
 class Span(NamedTuple):
-    """A part of a representation: ``start`` <= index < ``stop``; empty: not satisfiable."""
+    """A range of bytes, ``start`` <= index < ``stop``. An empty range is not satisfiable."""
 
     start: int
     stop: int
 
 
 def parse_range(field: str, length: int) -> Span | None:
-    """The part that a Range field selects of a representation of ``length`` >= 1 bytes (14.2).
+    """The bytes that a Range field selects from ``length`` >= 1 bytes (RFC 9110, 14.2).
 
-    None: send the full representation (another unit, a malformed field, or several ranges, which a
-    server may ignore). An empty `Span`: 416.
+    None means: send all bytes, because the field has another unit, is malformed, or has several
+    ranges, which a server may ignore. An empty `Span` means: respond 416.
     """
     match = _ONE_RANGE.fullmatch(field.strip())
     if match is None or not (match[1] or match[2]):
@@ -43,7 +43,7 @@ def parse_range(field: str, length: int) -> Span | None:
 
 
 def matches_any(field: str, etag: str) -> bool:
-    """Whether If-None-Match names ``etag``, by the weak comparison of this field (13.1.2)."""
+    """Whether an If-None-Match field names ``etag``, by weak comparison (RFC 9110, 13.1.2)."""
     if field.strip() == "*":
         return True
     opaque = etag.removeprefix("W/")
@@ -51,10 +51,10 @@ def matches_any(field: str, etag: str) -> bool:
 
 
 def preferred_format(accept: str) -> PictureFormat:
-    """The picture format with the highest quality value in an Accept field (12.5.1).
+    """The picture format with the highest quality value in an Accept field (RFC 9110, 12.5.1).
 
-    Ties go to the format with the most specific range, then to the first of the table (PNG). A
-    client that accepts none of them gets PNG too: a picture is more useful to it than an error.
+    Among equal values, the format with the most specific media range wins, then the first of
+    `PictureFormat`. A client that accepts no format gets PNG: a picture helps more than an error.
     """
     ranges = _accepted_ranges(accept) if len(accept) <= MAX_ACCEPT_BYTES else {}
     weights = {form: _weight(ranges, MEDIA_TYPES[form].partition(";")[0]) for form in PictureFormat}
@@ -62,7 +62,7 @@ def preferred_format(accept: str) -> PictureFormat:
 
 
 def accepts_gzip(field: str) -> bool:
-    """Whether an Accept-Encoding field permits gzip (12.5.3)."""
+    """Whether an Accept-Encoding field permits gzip (RFC 9110, 12.5.3)."""
     allowed = {
         name.strip(): _ZERO_QUALITY.search(parameters) is None
         for name, _, parameters in (
@@ -73,7 +73,7 @@ def accepts_gzip(field: str) -> bool:
 
 
 def _accepted_ranges(accept: str) -> dict[str, float]:
-    """Quality by media range; of a range that is listed twice, the first counts."""
+    """Quality value by media range; the first counts where a range is listed twice."""
     ranges: dict[str, float] = {}
     for item in accept.lower().split(","):
         name, *parameters = (part.strip() for part in item.split(";"))
@@ -83,7 +83,7 @@ def _accepted_ranges(accept: str) -> dict[str, float]:
 
 
 def _weight(ranges: dict[str, float], media_type: str) -> tuple[float, int]:
-    """Quality of a type, and how specific the range is that sets it; (0, 0) without one."""
+    """Quality value of ``media_type``, and specificity of the range that sets it; else (0, 0)."""
     main = media_type.partition("/")[0]
     for specificity, name in ((3, media_type), (2, f"{main}/*"), (1, "*/*")):
         if name in ranges:
