@@ -1,7 +1,7 @@
-"""Cached responses that never change, ready to be sent again.
+"""A cache of complete responses that never change.
 
-Most requests are a plain GET of a prefix that was requested before. Its header fields and body are
-the same every time, so they are built once and found by path and query.
+Most requests are a plain GET of a prefix that was requested before. The header fields and body of
+its response are the same every time, so the response is built once and found by path and query.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from starlette.types import Scope
 from thumbstream.http.responses import RawResponse
 
 MAX_CACHE_BYTES = 8 * 1024 * 1024
-"""Of all entries, with `ENTRY_OVERHEAD` for each."""
+"""Limit of the memory of all entries, each with `ENTRY_OVERHEAD`."""
 
 MAX_CACHED_BODY_BYTES = 1024
-"""Longer than nearly every stream."""
+"""Limit of the body of a cached response; nearly every stream is shorter."""
 
 ENTRY_OVERHEAD = 1200
-"""Memory of an entry besides body, path and query, bytes: header fields, tuples, the dict slot."""
+"""Bytes of an entry other than body, path and query: header fields, tuples, the dict slot."""
 
 _CONDITIONAL = frozenset({b"if-none-match", b"range"})
-"""Header fields that make a request more than a plain GET."""
+"""Request header fields with which a GET is not plain: its response may differ."""
 
 Key = tuple[str, bytes]
 
 
 class CachedResponse(NamedTuple):
-    """A response, and how many bytes of the stream it leaves out."""
+    """A response, and the number of bytes of the stream after its body."""
 
     response: RawResponse
     omitted_bytes: int
 
 
 class ResponseCache:
-    """LRU cache of 200 responses to plain GETs, by path and query; bounded by ``limit`` bytes.
+    """LRU cache of 200 responses to plain GETs, by path and query.
 
-    0 disables it.
+    ``limit``: bytes of memory; 0 disables the cache.
     """
 
     def __init__(self, limit: int) -> None:
@@ -47,7 +47,7 @@ class ResponseCache:
         self.size = 0  # sum of _cost over _entries; at most _limit between calls
 
     def find(self, scope: Scope) -> CachedResponse | None:
-        """The response to a request (ASGI), if it is a plain GET and was sent before."""
+        """The cached response to an ASGI request; None if there is none or the GET is not plain."""
         if scope["method"] != "GET":
             return None
         key = scope["path"], scope["query_string"]
@@ -61,7 +61,7 @@ class ResponseCache:
         return cached
 
     def put(self, path: str, query: bytes, cached: CachedResponse) -> None:
-        """Add an immutable response, unless its body is too long, and evict what no longer fits."""
+        """Add an immutable response, unless its body is too long; evict the least recently used."""
         key = path, query
         cost = _cost(key, cached)
         if len(cached.response.body) > MAX_CACHED_BODY_BYTES or cost > self._limit:

@@ -1,4 +1,4 @@
-"""The parts of a running service, as `thumbstream.server.app` builds them, and its life cycle."""
+"""The parts of one service, which `thumbstream.server.app` creates, and their life cycle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Services:
-    """What the routes share. `open` before the first request, `close` after the last."""
+    """The objects that all routes share. Call `open` before the first request, then `close`."""
 
     settings: Settings
     metrics: Metrics
@@ -40,15 +40,15 @@ class Services:
     rate_limit: RateLimit | None
     guard: RequestGuard
     signing_keys: SigningKeys | None
-    """None: reads are public."""
+    """Keys of signed URLs; None if reads are public."""
     cors: CORS
     errors: ErrorResponder
     draining: bool = False
-    """The process will stop: it still serves, but is not ready for new clients."""
+    """Whether the process is about to stop: it still serves requests, but /readyz answers 503."""
     is_open: bool = False
 
     async def open(self) -> None:
-        """Opens the store, the models and the workers. Raises what they raise."""
+        """Opens the store and the models, and starts the workers. Raises their errors."""
         await self.store.open()
         try:
             await asyncio.to_thread(
@@ -66,11 +66,11 @@ class Services:
         log.info("ready: store=%s models=%s", self.store.name, ",".join(self.models.enabled))
 
     def drain(self) -> None:
-        """Not ready from now on. Safe to call from a signal handler."""
+        """Makes /readyz answer 503 from now on. Safe to call from a signal handler."""
         self.draining = True
 
     async def close(self) -> None:
-        """Ends the jobs, then closes the store."""
+        """Ends the jobs, then closes the rate limit and the store."""
         self.drain()
         self.is_open = False
         await self.jobs.close()
