@@ -1,8 +1,8 @@
-"""Signed URLs: their holders may read certain streams until a certain time.
+"""Signed URLs, which permit a client to read certain streams until an expiry time.
 
-The signature covers the streams and the expiry, not the path: one signature of a stream is valid
-for every prefix and preview of it, by Range or by ``bytes``, so a client may choose its bytes and a
-CDN needs one object for all of them. docs/http.md has the format, byte by byte.
+A signature covers the stream ids and the expiry, not the path. So one signature is valid for every
+prefix and preview of a stream, selected by ``bytes`` or Range: the client chooses the length, and a
+CDN can serve all ranges from one object. docs/http.md specifies the format byte by byte.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from thumbstream.http.errors import BadSignatureError, SignatureExpiredError
 
 VERSION = "thumbstream-read-1"
-"""The first line of what is signed; another format would have another one."""
+"""Version of the signature format: the first line of the signed text."""
 
 ALL_STREAMS = "*"
-"""In the place of ids: every stream whose id the client knows."""
+"""Signed in place of ids, this grants reads of every stream whose id the client knows."""
 
 SIGNATURE_BYTES = 16
-"""Of the HMAC's 32: 2^128 guesses are enough, and each byte is sent with every thumbnail."""
+"""Length of a signature, truncated from 32 bytes: 128 bits are secure, and URLs stay short."""
 
 _EXPIRY = re.compile(r"[1-9][0-9]{0,10}", re.ASCII)
 _ONE_STREAM = re.compile(r"/(?:thumb|decode)/([^/]+)|/t/([^/]+)/[^/]+")
@@ -32,34 +32,37 @@ _BATCHES = frozenset({"/thumbs", "/thumbs.json"})
 
 
 class Grant(NamedTuple):
-    """A valid signature."""
+    """A signature that was verified: its key and its expiry."""
 
     expires: int
-    """Unix time, seconds."""
+    """Expiry as Unix time in seconds."""
     key: bytes
 
     def sign(self, url: str) -> str:
-        """``url`` (a path of streams) with a signature of the same key and expiry."""
+        """Returns ``url`` (a path that reads streams) signed with the same key and expiry."""
         return sign_url(self.key, url, self.expires)
 
 
 class SigningKeys:
-    """The secrets that signatures are made with; the first one signs."""
+    """The secret keys of signed URLs. The first key signs; all keys verify."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = [key.encode() for key in keys]
 
     def sign(self, url: str, expires: int) -> str:
-        """``url`` with ``exp`` and ``sig``. Raises `ValueError` for a path without streams."""
+        """Returns ``url`` with the parameters ``exp`` and ``sig``. Errors: see `sign_url`."""
         return sign_url(self._keys[0], url, expires)
 
     def check(self, streams: str, exp: str, sig: str) -> Grant:
-        """Verifies a signature. Raises `BadSignatureError` and `SignatureExpiredError`."""
+        """Verifies ``sig`` for ``streams``, written as for `signature`, until ``exp``.
+
+        Raises `BadSignatureError` or `SignatureExpiredError`.
+        """
         if not exp or not sig:
             raise BadSignatureError("reads require a signed URL (exp, sig) or a bearer token")
         if _EXPIRY.fullmatch(exp) and sig.isascii():
             expires = int(exp)
-            # The time may reveal that a signature was right, but not that one was nearly right.
+            # The duration may reveal a correct signature, but not how much of one is correct.
             for signed in (streams, ALL_STREAMS):
                 for key in self._keys:
                     if hmac.compare_digest(signature(key, signed, expires), sig):
@@ -70,14 +73,17 @@ class SigningKeys:
 
 
 def signature(key: bytes, streams: str, expires: int) -> str:
-    """``sig`` for ``streams`` (an id, ids joined by commas, or ``*``) until ``expires``."""
+    """Signs ``streams`` (an id, ids joined by commas, or ``*``) until ``expires`` (Unix time)."""
     text = f"{VERSION}\n{streams}\n{expires}\n".encode()
     digest = hmac.digest(key, text, "sha256")[:SIGNATURE_BYTES]
     return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def sign_url(key: bytes, url: str, expires: int) -> str:
-    """``url`` with ``exp`` and ``sig``; for ``*`` the two parameters alone."""
+    """Returns ``url`` with the parameters ``exp`` and ``sig``; for ``*``, only the parameters.
+
+    Raises `ValueError` for a path that reads no streams.
+    """
     if url == ALL_STREAMS:
         return f"exp={expires}&sig={signature(key, ALL_STREAMS, expires)}"
     parts = urlsplit(url)
@@ -91,7 +97,7 @@ def sign_url(key: bytes, url: str, expires: int) -> str:
 
 
 def streams_of(path: str, query: str) -> str | None:
-    """The streams that a request reads, as they are signed; None: the path has none."""
+    """The ids that a request reads, joined by commas; None if ``path`` reads no streams."""
     if path in _BATCHES:
         return ",".join(ids_of(query))
     match = _ONE_STREAM.fullmatch(path)
@@ -99,13 +105,16 @@ def streams_of(path: str, query: str) -> str | None:
 
 
 def ids_of(query: str) -> list[str]:
-    """The ids in ``ids=a,b:48``, in order, without byte counts."""
+    """The ids in a query such as ``ids=a,b:48``, in order, without byte counts."""
     values = parse_qs(query).get("ids", [])
     return [name.partition(":")[0] for value in values for name in value.split(",") if name]
 
 
 def split_query(query: bytes) -> tuple[bytes, str, str]:
-    """(the rest, ``exp``, ``sig``); one that is missing or repeated is empty."""
+    """Splits ``query`` into (other parameters, ``exp``, ``sig``).
+
+    ``exp`` or ``sig`` is empty if it is missing or repeated.
+    """
     rest: list[bytes] = []
     found: dict[bytes, list[bytes]] = {b"exp": [], b"sig": []}
     for part in query.split(b"&"):

@@ -1,10 +1,9 @@
-"""Request bodies within limits, and clients that disconnect while they wait.
+"""Reads request bodies within limits, and cancels work when its client disconnects.
 
-The limit holds while the body arrives: a Content-Length above it is rejected before a byte is read,
-and a chunked body at the first byte above it. At most ``max_concurrent`` pictures arrive at a time,
-so memory is bounded by their product. Small bodies (streams, budgets) have slots of their own on
-each route, and one client has at most half of the slots of a route: slow bodies starve neither
-another route nor other clients.
+A body with a Content-Length above ``max_bytes`` is rejected before any of it is read, and a chunked
+body at the first byte above ``max_bytes``. Each route has ``max_concurrent`` slots, one for each
+body that is arriving, so memory is bounded by the product of both limits. One client has at most
+half of the slots of a route. So slow bodies block neither other routes nor other clients.
 """
 
 from __future__ import annotations
@@ -36,25 +35,25 @@ FORM_OVERHEAD = 64 * 1024
 """Bytes that boundaries, part headers and small fields of a form may add to the picture."""
 FORM_FIELD = "file"
 FORM_PARTS = 10
-"""More parts than a form may have: the file and 8 other fields."""
+"""Number of parts at which a form is rejected: it may have the file and 8 other fields."""
 PART_HEAD_BYTES = 4096
 PREAMBLE_BYTES = 4096
 FORM_TYPE = "multipart/form-data"
 RAW_TYPES = ("image/", "application/octet-stream")
 _BOUNDARY = re.compile(r"[ !#-\[\]-~]{0,69}[!#-\[\]-~]", re.ASCII)
-"""Of a form: RFC 2046, 5.1.1, and other printable characters that clients use, such as ``*``."""
+"""Boundary of a form: RFC 2046, 5.1.1, and other printable characters, which some clients use."""
 
 MAX_TYPE_BYTES = 512
-"""Of a Content-Type."""
+"""Limit of the Content-Type field of a form."""
 
 SMALL_BODY_SECONDS = 10.0
-"""Time for a stream or a budget to arrive: at most 64 KiB."""
+"""Timeout for the body of /decode or /budget, which has at most 64 KiB."""
 
 ACCEPTED = "image/*, application/octet-stream, multipart/form-data"
 
 
 class BodySlots:
-    """Bodies of one route that may arrive at a time, by client."""
+    """Limits the bodies of one route that arrive at the same time, in total and for each client."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -63,7 +62,7 @@ class BodySlots:
 
     @contextmanager
     def slot(self, client: str) -> Iterator[None]:
-        """Holds a slot. Raises `OverloadedError`: none is free, or this client has its share."""
+        """Holds a slot. Raises `OverloadedError` if none is free or ``client`` has half of them."""
         if self._used.total() >= self._limit:
             raise OverloadedError(f"too many bodies at once ({self._limit})")
         if self._used[client] >= self._client_limit:
@@ -78,16 +77,20 @@ class BodySlots:
 
 
 class UploadReader:
-    """Reads bodies: pictures of at most ``max_bytes``, each body within ``timeout`` seconds."""
+    """Reads request bodies within limits.
+
+    ``max_bytes``: of a picture. ``max_concurrent``: bodies that arrive at a time on each route.
+    ``timeout``: seconds for a body to arrive.
+    """
 
     def __init__(self, *, max_bytes: int, max_concurrent: int, timeout: float) -> None:
         self._max_bytes = max_bytes
         self._max_concurrent = max_concurrent
-        self._slots: dict[str, BodySlots] = {}  # by path: of a few routes
+        self._slots: dict[str, BodySlots] = {}  # by path of the route
         self._timeout = timeout
 
     async def read_picture(self, request: Request) -> bytes:
-        """The picture file, from a raw body or from the field ``file`` of a form.
+        """Reads a picture file from a raw body, or from the field ``file`` of a form.
 
         Raises `UnsupportedMediaTypeError`, `BodyTooLargeError`, `UploadTimeoutError`,
         `BadRequestError`, `OverloadedError`, `ClientDisconnectedError`.
@@ -108,7 +111,7 @@ class UploadReader:
         )
 
     async def read_raw(self, request: Request, max_bytes: int) -> bytes:
-        """The raw body of any type but a form's. Raises what `read_picture` raises."""
+        """Reads a raw body, not a form, of at most ``max_bytes``. Errors: see `read_picture`."""
         if request.headers.get("content-type", "").lower().startswith("multipart/"):
             raise UnsupportedMediaTypeError("expected a raw body, got a form")
         return await self._limit(request, max_bytes, min(self._timeout, SMALL_BODY_SECONDS))
@@ -148,9 +151,10 @@ def _check_encoding(request: Request) -> None:
 
 
 async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``; cancels it if the client disconnects (`ClientDisconnectedError`).
+    """Returns the result of ``work``; cancels ``work`` if the client disconnects.
 
-    Call it after the body was read: until then ``receive`` returns the body.
+    Call this after the body was read: until then ``receive`` returns the body. Raises
+    `ClientDisconnectedError`, or the errors of ``work``.
     """
     working = asyncio.ensure_future(work)
     disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
@@ -191,9 +195,10 @@ async def _raw_body(request: Request, limit: int) -> bytes:
 
 
 def _form_delimiter(content_type: str) -> bytes:
-    """The line before each part: two hyphens and the boundary of a form's Content-Type.
+    """The delimiter before each part: two hyphens and the boundary in a form's Content-Type.
 
-    The boundary only. RFC 7578 knows no charset, and Python has codecs that take quadratic time.
+    Ignores a charset in Content-Type: RFC 7578 has none, and some Python codecs take quadratic
+    time.
     """
     if len(content_type) > MAX_TYPE_BYTES:
         raise BadRequestError("the form's Content-Type is too long")
@@ -205,9 +210,10 @@ def _form_delimiter(content_type: str) -> bytes:
 
 
 def read_form_file(form: bytes, delimiter: bytes) -> bytes:
-    """The content of the part called ``file`` of a form (RFC 2046, 5.1). `BadRequestError`.
+    """The content of the part of a form that is called ``file`` (RFC 2046, 5.1).
 
-    A preamble before the first delimiter is ignored, and so are file names: some clients send none.
+    Ignores a preamble before the first delimiter, and file names, which some clients do not send.
+    Raises `BadRequestError` for a malformed form, and for one without this part.
     """
     line = b"\r\n" + delimiter
     first = 0 if form.startswith(delimiter) else form.find(line, 0, PREAMBLE_BYTES) + 2
