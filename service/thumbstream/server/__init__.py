@@ -1,1 +1,1 @@
-"""The composition root and the process that serves: uvicorn, signals, a stop in steps."""
+"""The composition root, and the server process: uvicorn, signals, shutdown in three steps."""

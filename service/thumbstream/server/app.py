@@ -31,9 +31,10 @@ from thumbstream.thread_pool import ThreadPool
 def create_app(
     settings: Settings, *, models: ModelRegistry | None = None, store: Store | None = None
 ) -> Application:
-    """A service as an ASGI application; it opens its store and models with the lifespan.
+    """Creates the ASGI application of a service; its lifespan opens the store and the models.
 
-    ``models`` and ``store`` replace the installed models and ``settings.store``.
+    ``models`` replaces the installed models, ``store`` the one that ``settings.store`` names.
+    Raises `ValueError` for an invalid store URL.
     """
     return Application(create_services(settings, models=models, store=store))
 
@@ -41,14 +42,14 @@ def create_app(
 def create_services(
     settings: Settings, *, models: ModelRegistry | None = None, store: Store | None = None
 ) -> Services:
-    """The parts of a service, not opened yet. Raises `ValueError` for an invalid store URL."""
+    """Creates the parts of a service without opening them. Parameters, errors: see `create_app`."""
     timeout = settings.store_timeout_seconds
     metrics = Metrics()
     store = InstrumentedStore(
         store or open_store(settings.store, timeout=timeout), metrics.observe_store
     )
     cache = StreamCache(settings.cache_bytes)
-    isolated = models is None  # given models cannot be sent to other processes
+    isolated = models is None  # a caller's models cannot be sent to other processes
     models = models or ModelRegistry(device=settings.device)
     jobs = _create_jobs(settings, models, isolated=isolated)
     for name, text, read in (
@@ -90,7 +91,7 @@ def create_services(
 
 
 def _create_jobs(settings: Settings, models: ModelRegistry, *, isolated: bool) -> Jobs:
-    """Jobs in worker processes if ``isolated``; on a GPU, the networks run in threads."""
+    """Creates jobs in processes if ``isolated``, else in threads; GPU networks run in threads."""
     workers, queue = settings.workers, settings.encode_queue
     threads = ThreadPool(workers, queue)
     if not isolated:
@@ -118,11 +119,11 @@ def serve(
     store: Store | None = None,
     limits: ConnectionLimits | None = None,
 ) -> bool:
-    """Serves on ``settings.host`` and ``settings.port`` until a signal ends it, then returns True.
+    """Serves on ``settings.host`` and ``settings.port`` until a signal, then returns True.
 
-    False: it could not start; the log says why. ``models`` and ``store`` as for `create_app`;
-    ``limits`` replaces the default limits of connections but for their number.
-    Raises `ValueError` for an invalid store URL.
+    Returns False if the service cannot start; the log has the reason. ``models`` and ``store``: see
+    `create_app`. ``limits`` replaces the default limits of connections, except ``connections``,
+    which is always ``settings.max_connections``. Raises `ValueError` for an invalid store URL.
     """
     configure_logging(settings.log_level, settings.log_format)
     tracing.start()
