@@ -1,10 +1,10 @@
-"""uvicorn, and a shutdown in three steps.
+"""Runs uvicorn and shuts it down in three steps.
 
-SIGTERM: (1) /readyz answers 503 at once while everything is still served, for ``drain_seconds``, so
-that a load balancer has time to notice; (2) the port closes and requests in flight finish, for at
-most ``shutdown_seconds``; (3) workers and store close. SIGINT (Ctrl-C) skips the first step, and so
-does a second SIGTERM; a second SIGINT drops the requests in flight. Either way the exit status is
-0.
+After SIGTERM: (1) for ``drain_seconds`` /readyz answers 503 while all requests are still served, so
+that a load balancer can stop sending new ones; (2) the port closes, and requests in flight have
+``shutdown_seconds`` to finish; (3) the workers and the store close. SIGINT (Ctrl-C) and a second
+SIGTERM skip step 1; a second SIGINT drops the requests in flight. The exit status is 0 in all these
+cases.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from thumbstream.settings import Settings
 log = logging.getLogger(__name__)
 
 RESERVED_FDS = 512
-"""File descriptors besides those of clients: of the store, the models, uvicorn."""
+"""File descriptors for other uses than client connections: the store, the models, uvicorn."""
 
 
 def run(
@@ -36,23 +36,23 @@ def run(
     on_drain: Callable[[], None],
     protocol: type[asyncio.Protocol] | None = None,
 ) -> bool:
-    """Serves ``app`` until a signal stops it; False when it could not start.
+    """Serves ``app`` until a signal stops the server, then returns True; False if it cannot start.
 
-    ``on_drain`` is called from a signal handler when the first step begins. ``protocol`` speaks
-    HTTP on each connection; without one, uvicorn's own does, which has few limits.
+    ``on_drain`` is called from the signal handler at each signal that stops the server.
+    ``protocol`` is the class that handles each connection; None: uvicorn's own, with few limits.
     """
     _raise_fd_limit(settings.max_connections + RESERVED_FDS)
     server = DrainingServer(_config(app, settings, protocol), settings.drain_seconds, on_drain)
     try:
         server.run()
-    except SystemExit:  # uvicorn leaves like this when the lifespan or the port fails
+    except SystemExit:  # raised by uvicorn when the lifespan or the port fails
         return False
     return server.started
 
 
 def _raise_fd_limit(needed: int) -> None:
-    """Raise the limit of open files to ``needed``, as far as the system permits."""
-    if sys.platform == "win32":  # has no such limit
+    """Raise the process's limit of open files to ``needed``, or to the highest permitted."""
+    if sys.platform == "win32":  # Windows has no such limit
         return
     import resource
 
@@ -83,14 +83,14 @@ def _config(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # the application does it for the routes that need it
+        proxy_headers=False,  # the application reads proxy headers on the routes that need them
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
 
 
 class DrainingServer(uvicorn.Server):
-    """A uvicorn server that announces its stop, then drains, then stops."""
+    """A uvicorn server that calls ``on_drain``, serves for ``drain_seconds``, then stops."""
 
     def __init__(
         self, config: uvicorn.Config, drain_seconds: float, on_drain: Callable[[], None]
@@ -101,16 +101,16 @@ class DrainingServer(uvicorn.Server):
         self._stop_at: float | None = None  # time.monotonic() at which step 2 begins
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and log the address."""
+        """Open the port, and log its address."""
         await super().startup(sockets)
         if self.started:
-            # As the socket reports it: port 0 has become a number.
+            # The address of the socket: port 0 has become the actual port.
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             name = f"[{host}]" if ":" in host else host
             log.info("serving: demo page http://%s:%d/ and API documentation /docs", name, port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Handle a signal: set the time of the stop instead of stopping."""
+        """Handle SIGTERM or SIGINT: call ``on_drain``, and set the time at which to stop."""
         repeated = self._stop_at is not None
         drain = sig == signal.SIGTERM and not repeated
         self._stop_at = time.monotonic() + (self._drain_seconds if drain else 0.0)
@@ -119,7 +119,7 @@ class DrainingServer(uvicorn.Server):
             self.force_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to stop; uvicorn calls this ten times a second."""
+        """Return whether the server must stop now; uvicorn calls this ten times a second."""
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)
