@@ -1,8 +1,9 @@
-"""Encodes the pictures of a folder or a list into a store: millions in one run.
+"""Encodes the pictures of a folder or a list into a store; one run can encode millions.
 
-    scan -> (journal: done?) -> jobs, on all cores or a cluster -> writer -> journal
+    scan -> (journal: done?) -> encode_files, on all cores or a cluster -> writer -> journal
 
-``scan`` yields paths one by one, ``journal`` records what is done, ``jobs`` encodes some files, a
-worker pool runs it (``pool``: processes of this machine, ``cluster``: Dask), ``writer`` writes to
-the store, and ``runner`` is the loop around them. Memory does not grow with the number of pictures.
+``scan`` yields paths one by one, ``journal`` records the result of each file, ``encode_files``
+encodes a batch of files, a worker pool runs `encode_files` (``pool``: processes of this machine,
+``cluster``: Dask), ``writer`` writes to the store, and ``runner`` contains the main loop. Memory
+does not grow with the number of pictures.
 """

@@ -1,9 +1,9 @@
-"""Many machines: the batches run on an existing Dask cluster.
+"""A worker pool on many machines: batches of files run on an existing Dask cluster.
 
-Only paths are sent and only streams come back (some hundred bytes a picture). So the workers must
-see the files under the same paths, and need no access to the store; they and the scheduler have the
-same version of the package. Dask repeats the work of a lost worker on others. Why Dask:
-docs/adr/0017.
+Workers receive paths and return streams and curves (some hundred bytes a picture). So every worker
+must be able to read the files under the same paths, but needs no access to the store. The workers
+and the scheduler must have the same version of the package as this process. If a worker is lost,
+Dask repeats its batches on other workers. docs/adr/0017 explains the choice of Dask.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from thumbstream.bulk.scan import FileInfo
 from thumbstream.errors import ThumbstreamError
 
 CONNECT_SECONDS = 30.0
-"""Timeout of the connection to the scheduler."""
+"""Timeout for connecting to the scheduler."""
 
 COUNT_INTERVAL_SECONDS = 2.0
-"""How often workers are counted: they may come and go."""
+"""Minimum time between two counts of the workers, whose number may change during a run."""
 
 
 class ClusterError(ThumbstreamError):
-    """The Dask cluster cannot be reached, or the packages for it are not installed."""
+    """The Dask cluster cannot be used: not reachable, or Dask or the right version is missing."""
 
 
 class DaskCluster:
-    """A `WorkerPool` on the cluster of the scheduler at ``address``, such as ``tcp://host:8786``.
+    """A `WorkerPool` on the Dask cluster of one scheduler.
 
-    Raises `ClusterError`.
+    ``address``: address of the scheduler, such as ``tcp://host:8786``. Raises `ClusterError`.
     """
 
     batch_size = 16
-    """Some tenths of a second of work, since a job takes a round trip."""
+    """Number of files in one batch, enough work to outweigh the round trip of a job."""
     crash_errors: tuple[type[BaseException], ...]
     isolated = False
 
@@ -58,13 +58,13 @@ class DaskCluster:
             self._client.close()
             raise
         self.crash_errors = (dask.KilledWorker, MemoryError)
-        # The interface of concurrent.futures: one loop drives processes and clusters.
+        # Returns futures of concurrent.futures, so `Runner` handles both kinds of pools alike.
         self._executor = self._client.get_executor(pure=False)
         self._max_in_flight = 0
         self._counted = float("-inf")
 
     def max_in_flight(self) -> int:
-        """Two for each thread of the cluster, at least two."""
+        """Two batches for each worker thread of the cluster, at least two."""
         now = time.monotonic()
         if now - self._counted > COUNT_INTERVAL_SECONDS:
             self._max_in_flight = 2 * max(1, sum(self._client.nthreads().values()))
@@ -72,18 +72,18 @@ class DaskCluster:
         return self._max_in_flight
 
     def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
-        """Send ``batch`` to the cluster."""
+        """Send ``batch`` to the cluster to encode its files."""
         future: Future[list[Outcome]] = self._executor.submit(encode_files, job, batch)
         return future
 
     def close(self) -> None:
-        """Cancel what is in flight, and leave the cluster running."""
+        """Cancel the batches in flight and disconnect; the cluster keeps running."""
         self._executor.shutdown(wait=False)
         self._client.close()
 
 
 def _check_scheduler(client: Any, address: str) -> None:
-    """Raise `ClusterError` for a scheduler that cannot read the jobs: it unpickles them."""
+    """Raise `ClusterError` unless the scheduler, which unpickles the jobs, has the same version."""
 
     def scheduler_version() -> str:  # nested, so that it is sent by value
         import thumbstream

@@ -1,8 +1,9 @@
-"""Encoding of some files, as it is sent to other processes and machines.
+"""`encode_files`, the function that worker processes and other machines run on a batch of files.
 
-`encode_files` reads the files and returns what belongs into the store. It writes nothing, and the
-store's password never leaves the process that was started with it. A file that cannot be encoded is
-a result; a fault of the installation (a missing model, another version) is raised.
+`encode_files` reads picture files and returns their streams and curves. It never writes to the
+store, so workers do not need the password of the store. For a file that cannot be encoded,
+`encode_files` returns a failed result; for a fault of the installation (a missing model, a
+different version), it raises an error.
 """
 
 from __future__ import annotations
@@ -22,23 +23,26 @@ from thumbstream.models import installed_models
 
 
 class VersionError(ThumbstreamError):
-    """A worker with another version of the package than the process that sends it files."""
+    """A worker and the process that submits its jobs have different versions of the package."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """How the files of a run are encoded."""
+    """Encoding parameters that all files of a run share."""
 
     options: EncodeOptions
-    """Names the model: the default of a worker may be another."""
+    """Options for every file. ``model`` must be set: the default may differ on a worker."""
     curves: bool = True
-    """Whether curves are measured."""
+    """Whether to measure rate-distortion curves."""
     device: str = "auto"
     limits: ImageLimits = field(default_factory=ImageLimits)
     version: str = thumbstream.__version__
 
     def fingerprint(self) -> dict[str, object]:
-        """What decides about the stored bytes: runs that share a journal agree in it."""
+        """Return the parameters that determine the stored bytes.
+
+        All runs with the same journal must have the same fingerprint.
+        """
         options, target = self.options, self.options.target
         return {
             "model": options.model,
@@ -51,16 +55,16 @@ class Job:
 
 
 class Outcome(NamedTuple):
-    """A row of the journal, and what the store must hold before it is written."""
+    """The result of one file, and the values to store before the journal records the result."""
 
     result: FileResult
     values: Mapping[str, bytes] = {}
 
 
 def encode_files(job: Job, files: Sequence[FileInfo]) -> list[Outcome]:
-    """Encode some files.
+    """Encode a batch of files; returns one outcome for each file, in the same order.
 
-    Raises `ThumbstreamError` if the installation cannot encode any, and `MemoryError`.
+    Raises `ThumbstreamError` if this installation cannot run ``job`` at all, and `MemoryError`.
     """
     if job.version != thumbstream.__version__:
         raise VersionError(
@@ -71,7 +75,7 @@ def encode_files(job: Job, files: Sequence[FileInfo]) -> list[Outcome]:
 
 
 def open_model(job: Job) -> Codec:
-    """The codec of ``job``, opened once in a process."""
+    """Return the codec for the model of ``job``; each process opens a model only once."""
     return installed_models(job.device).load(job.options.model)
 
 
@@ -80,7 +84,7 @@ def _encode_file(job: Job, codec: Codec, file: FileInfo) -> Outcome:
         thumb = encode_picture(file.path, job.options, codec, limits=job.limits, curve=job.curves)
     except (ThumbstreamError, OSError) as error:
         return Outcome(FileResult(file, reason=reason_of(error)))
-    except MemoryError:  # for the pool: the process may be of no further use
+    except MemoryError:  # the pool handles this error: the process may be unusable
         raise
     except Exception as error:  # one file of a million must not end the run
         return Outcome(FileResult(file, reason=f"{type(error).__name__}: {error}"))
@@ -91,7 +95,7 @@ def _encode_file(job: Job, codec: Codec, file: FileInfo) -> Outcome:
 
 
 def reason_of(error: Exception) -> str:
-    """The message of ``error``, without the name of the file."""
+    """Return the message of ``error``, without the file name that an `OSError` adds."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error)

@@ -1,14 +1,14 @@
-"""The journal: the result of every file, in one SQLite file.
+"""The journal of a bulk run: the result of every file, in one SQLite file.
 
-* A row says ``done`` only after the store confirmed that the stream is durable. So a run may be
-  killed at any moment: the next one repeats nothing that is done and misses nothing that is not.
-* Rows are looked up by path, some at a time; memory does not grow with the journal. It also is the
-  result of the run: which path has which id (`Journal.encoded_files`).
-* It belongs to one job (how files are encoded, and into which store) and to one run at a time.
+* A row is ``done`` only after the store has confirmed that the stream is durable. So a run may be
+  killed at any moment: the next run skips the files that are done and encodes all other files.
+* Rows are looked up by path, so memory does not grow with the journal.
+* The journal also maps each path to the id of its stream (`Journal.encoded_files`).
+* A journal belongs to one job (encoding parameters and store), and only one run at a time uses it.
 
-SQLite rather than lines of JSON, because a million lines would have to be read into memory to know
-what is done. Commits are not synced one by one: after a power failure the last rows may be missing,
-and those files are encoded again.
+The journal is not a file of JSON lines, because all lines would have to be read into memory to find
+the files that are done. Commits are not synced one by one: after a power failure, the last rows may
+be missing, and the next run encodes the files of these rows again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from thumbstream.bulk.scan import FileInfo
 from thumbstream.errors import ThumbstreamError
 
 SCHEMA_VERSION = 1
-"""Stored in ``PRAGMA user_version``."""
+"""Version of the tables, stored in ``PRAGMA user_version``."""
 
 STORE = "store"
-"""The row of the job that names the store."""
+"""Name of the row in the table ``job`` that contains the identity of the store."""
 
 _CREATE = """
 CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -47,24 +47,24 @@ _ENCODED = "SELECT path, id, length, width, height, prefix FROM picture WHERE st
 
 
 class JournalError(ThumbstreamError):
-    """A journal that cannot be used, or not for this job."""
+    """The journal cannot be read or written, is in use, or belongs to another job."""
 
 
 class EncodedFile(NamedTuple):
-    """A stream that is durable in the store."""
+    """Description of a stream that was made from one file."""
 
     id: str
     length: int
-    """Bytes."""
+    """Length of the stream in bytes."""
     width: int
-    """Of the upright original, pixels."""
+    """Width of the original picture in pixels, after its EXIF orientation was applied."""
     height: int
     prefix: bytes
     """The first bytes of the stream."""
 
 
 class FileResult(NamedTuple):
-    """The result of one file: ``encoded``, or the ``reason`` why it failed."""
+    """The result of one file: either ``encoded``, or the ``reason`` why encoding failed."""
 
     file: FileInfo
     encoded: EncodedFile | None = None
@@ -72,7 +72,7 @@ class FileResult(NamedTuple):
 
 
 class JournalRow(NamedTuple):
-    """What the journal says of a file that is done."""
+    """The row of a file that is done: size and time of the file, id and length of its stream."""
 
     size: int
     mtime_ns: int
@@ -85,11 +85,11 @@ class JournalRow(NamedTuple):
 
 
 class Journal:
-    """The journal in the file at ``path``, created if it does not exist.
+    """The journal in the SQLite file at ``path``, which is created if it does not exist.
 
-    ``job``: what decides about the stored bytes. ``store``: identity of the store; another one than
-    before is an error unless ``any_store``. Raises `JournalError` for a file that is not a journal,
-    is in use, or belongs to another job.
+    ``job``: the fingerprint of the run's `Job`. ``store``: the identity of the store. Raises
+    `JournalError` if the file is not a journal, is in use, belongs to another job, or, unless
+    ``any_store`` is True, belongs to another store.
     """
 
     def __init__(
@@ -112,13 +112,13 @@ class Journal:
                 raise
 
     def find(self, path: str) -> JournalRow | None:
-        """The row of a file that is done; None for any other. Raises `JournalError`."""
+        """Return the row of a file, or None if the file is not done. Raises `JournalError`."""
         with self._errors():
             row = self._db.execute(_FIND, (_path_value(path),)).fetchone()
         return None if row is None else JournalRow(*row)
 
     def record(self, results: Sequence[FileResult]) -> None:
-        """Record the results of some files, all or none. Raises `JournalError`."""
+        """Record results in one transaction. Raises `JournalError`."""
         rows = [
             (_path_value(path), size, mtime_ns, "failed", reason, *[None] * 5)
             if encoded is None
@@ -136,25 +136,28 @@ class Journal:
                 raise
 
     def encoded_files(self) -> Iterator[tuple[str, EncodedFile]]:
-        """Path and stream of every file that is done, ordered by path. Raises `JournalError`."""
+        """Iterate over the files that are done, ordered by path. Raises `JournalError`."""
         with self._errors():
             for path, *encoded in self._db.execute(f"{_ENCODED} ORDER BY path"):
                 name = path if isinstance(path, str) else os.fsdecode(path)
                 yield name, EncodedFile(*encoded)
 
     def adopt_store(self) -> None:
-        """Record the store of this run as the journal's, once it has every stream that is done."""
+        """Record the store of this run as the store of the journal.
+
+        Call this method only when the store holds the streams of all files that are done.
+        """
         with self._errors():
             self._db.execute(
                 "UPDATE job SET value = ? WHERE name = ?", (json.dumps(self._store), STORE)
             )
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the SQLite file and release its lock."""
         self._db.close()
 
     def _open(self) -> None:
-        # Locked against a second run: both would encode the same files.
+        # The lock excludes a second run, which would encode the same files.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -175,7 +178,7 @@ class Journal:
         return bool(tables == 2)
 
     def _check_job(self, job: Mapping[str, object], *, any_store: bool) -> None:
-        """Write the job into a new journal; compare it with that of an old one."""
+        """Write ``job`` into a new journal, or compare ``job`` with that of an existing journal."""
         values = {name: json.dumps(value) for name, value in job.items()}
         recorded = dict(self._db.execute("SELECT name, value FROM job"))
         if not recorded:

@@ -1,8 +1,9 @@
-"""Worker pools: what the loop expects of one, and all cores of this machine.
+"""The interface of worker pools, and `LocalPool`, which uses the cores of this machine.
 
-Processes rather than threads, since encoding and measuring curves are many short array operations
-under the interpreter lock: ``loadtest/bench/bulk.py`` measures both. They are those of the service,
-with the same limits: a picture that passes one fails alone.
+`LocalPool` uses processes and not threads, because encoding consists of many short array operations
+that hold the interpreter lock; ``loadtest/bench/bulk.py`` measures both. The processes are a
+`ProcessPool`, as in the service, with the same limits: a picture that exceeds a limit fails without
+affecting other pictures.
 """
 
 from __future__ import annotations
@@ -32,24 +33,24 @@ class WorkerPool(Protocol):
     """Runs `encode_files` on batches of files: `LocalPool` or `DaskCluster`."""
 
     batch_size: int
-    """Files of one job."""
+    """Number of files in one batch."""
     crash_errors: tuple[type[BaseException], ...]
-    """Raised by a future whose worker died."""
+    """Exceptions that a future raises if its worker died."""
     isolated: bool
-    """A worker that dies fails its own batch only."""
+    """Whether a worker that dies affects only its own batch, which must then be the cause."""
 
     def max_in_flight(self) -> int:
-        """Batches to submit at a time: no more than keep every worker busy."""
+        """Return the number of batches in flight that keeps every worker busy."""
 
     def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
-        """Start on ``batch``; a worker that died is replaced."""
+        """Start to encode ``batch``. The pool replaces workers that have died."""
 
     def close(self) -> None:
-        """Release the workers. Batches in flight are dropped."""
+        """Release the workers, and drop the batches in flight."""
 
 
 class LocalPool:
-    """A `WorkerPool` of ``workers`` processes, which start with the first batch."""
+    """A `WorkerPool` of ``workers`` local processes, which are started for the first batch."""
 
     batch_size = 1
     crash_errors: tuple[type[BaseException], ...] = (JobCrashedError,)
@@ -64,11 +65,11 @@ class LocalPool:
         self._thread.start()
 
     def max_in_flight(self) -> int:
-        """Two for each process: one that runs and one that waits."""
+        """Two batches for each process: one runs and one waits."""
         return 2 * self._workers
 
     def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
-        """Start on ``batch``. Raises `JobCrashedError` if the workers do not start."""
+        """Start to encode ``batch``. Raises `JobCrashedError` if the workers do not start."""
         if self._pool is None:
             prepare = partial(open_model, job)
             self._pool = ProcessPool(self._workers, self._workers, self._limits, prepare)
@@ -76,7 +77,7 @@ class LocalPool:
         return asyncio.run_coroutine_threadsafe(_encode(self._pool, job, batch), self._loop)
 
     def close(self) -> None:
-        """End the workers."""
+        """Kill the worker processes."""
         if self._pool is not None:
             asyncio.run_coroutine_threadsafe(self._pool.close(), self._loop).result()
             self._pool = None
@@ -86,7 +87,7 @@ class LocalPool:
 
 
 async def _encode(pool: ProcessPool, job: Job, batch: Sequence[FileInfo]) -> list[Outcome]:
-    """Encode; a batch whose worker was killed is tried twice: its files may not be the cause."""
+    """Encode a batch; try again once if the worker died, since its files may not be the cause."""
     with contextlib.suppress(JobMemoryError, JobCrashedError):
         return await _encode_once(pool, job, batch)
     try:

@@ -1,9 +1,10 @@
-"""The loop of a bulk run.
+"""The main loop of a bulk run.
 
-    paths -> files that are not done, in batches -> worker pool -> store -> journal -> report
+    paths -> batches of files that are not done -> worker pool -> store -> journal -> report
 
-A few batches are in flight at a time. All that have returned go to the store together, so that many
-streams share a commit or a round trip, and only then into the journal.
+A few batches are in flight at a time. The results of all batches that have returned are written to
+the store together, so that many streams share a commit or a round trip. After that, the results are
+recorded in the journal.
 """
 
 from __future__ import annotations
@@ -23,31 +24,31 @@ from thumbstream.bulk.writer import StoreWriter
 from thumbstream.errors import ThumbstreamError
 
 LOOKUP_CHUNK = 256
-"""Paths looked up in the journal, and to verify in the store, at a time."""
+"""Number of paths that are looked up together in the journal and, to verify, in the store."""
 
 MAX_CONSECUTIVE_CRASHES = 16
-"""Workers that die in a row with no file encoded in between: the files are not the cause."""
+"""Worker crashes without a returned batch in between after which the run ends with an error."""
 
 CRASHED = "the worker process died of it"
 
 
 class CrashingError(ThumbstreamError):
-    """Workers die whatever they encode."""
+    """Too many workers died in a row, so the cause is not a single file."""
 
 
 class Report(Protocol):
-    """Shows the progress of a run."""
+    """An object that shows the progress of a run."""
 
     def add_done(self, count: int) -> None:
-        """Count files that an earlier run encoded."""
+        """Add the number of files that an earlier run has encoded."""
 
     def add_results(self, results: Sequence[FileResult]) -> None:
-        """Show results that were just recorded in the journal."""
+        """Add results that the journal has just recorded."""
 
 
 @dataclass
 class Counts:
-    """Files of a run, by what became of them."""
+    """Numbers of files of a run, by their result."""
 
     encoded: int = 0
     done_before: int = 0
@@ -57,11 +58,15 @@ class Counts:
 class _Batch(NamedTuple):
     files: Sequence[FileInfo]
     alone: bool = False
-    """If the worker dies, this batch is the cause: nothing else could be."""
+    """Whether this batch must be the cause if its worker dies."""
 
 
 class Runner:
-    """One run: call `run` once. ``verify``: look up every stream of the journal in the store."""
+    """One bulk run; call `run` once.
+
+    ``verify``: for each path that the journal calls done, look up stream and curve in the store,
+    and encode the file again if either is missing.
+    """
 
     def __init__(
         self,
@@ -81,14 +86,15 @@ class Runner:
         self._verify = verify
         self.counts = Counts()
         self.stopping = False
-        """Set it, also from a signal handler, to finish what is in flight and start nothing."""
-        self._suspects: deque[FileInfo] = deque()  # one of them may have killed its worker
+        """Set to True (also from a signal handler) to end the run after the batches in flight."""
+        self._suspects: deque[FileInfo] = deque()  # files of batches whose worker died
         self._crashes = 0  # since a batch returned
 
     def run(self, paths: Iterable[str]) -> None:
-        """Work until ``paths`` end or `stopping` is set, and record every batch that returned.
+        """Encode the files at ``paths`` until the paths end or `stopping` is set.
 
-        Raises `StoreError`, `JournalError`, `CrashingError`, and what `encode_files` raises.
+        Batches that have returned are stored and recorded also if another batch fails. Raises
+        `StoreError`, `JournalError`, `CrashingError`, and the exceptions of `encode_files`.
         """
         batches = self._pending_batches(iter(paths))
         in_flight: dict[Future[list[Outcome]], _Batch] = {}
@@ -101,7 +107,10 @@ class Runner:
             self._finish([(future, in_flight.pop(future)) for future in returned])
 
     def _next(self, batches: Iterator[Sequence[FileInfo]], in_flight: int) -> _Batch | None:
-        """The batch to submit now; suspects one by one, while nothing else is in flight."""
+        """Return the next batch to submit, or None.
+
+        Suspects are submitted one by one, each while no other batch is in flight.
+        """
         if self._suspects:
             return None if in_flight else _Batch([self._suspects.popleft()], alone=True)
         if in_flight < self._pool.max_in_flight() and (files := next(batches, None)):
@@ -120,7 +129,7 @@ class Runner:
             yield pending
 
     def _pending_files(self, paths: Sequence[str]) -> list[FileInfo]:
-        """Files that are not done yet; records those that cannot be read."""
+        """Return the files that must be encoded; record unreadable files as failed."""
         unreadable, pending, done = [], [], []
         for path in paths:
             try:
@@ -143,7 +152,7 @@ class Runner:
         return pending
 
     def _finish(self, returned: Sequence[tuple[Future[list[Outcome]], _Batch]]) -> None:
-        """Store and record what was encoded; then raise the first error that is not a crash."""
+        """Store and record the returned batches; then raise the first error that is not a crash."""
         outcomes: list[Outcome] = []
         failure: BaseException | None = None
         for future, batch in returned:

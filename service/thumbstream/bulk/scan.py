@@ -1,7 +1,8 @@
-"""Paths of pictures, one after the other: from a folder with all its subfolders, or from a list.
+"""Iterates over the paths of pictures in a folder with all its subfolders, or in a list.
 
-Nothing is collected or sorted: the first path comes at once, and ten million take no more memory
-than ten. In a folder, file names decide which files are pictures; a list is taken as it is.
+Paths are neither collected nor sorted, so that the first path is available at once and memory does
+not grow with the number of paths. In a folder, only files with the suffix of a supported format are
+pictures; a list may contain any paths.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".avif"),
     *(".bmp", ".dib", ".tif", ".tiff"),
 )
-"""Endings, in any case, of the formats that `thumbstream.images` reads."""
+"""File name suffixes, in upper or lower case, of the formats that `thumbstream.images` reads."""
 
 HEIC_SUFFIXES = (".heic", ".heif")
-"""Endings of HEIC, which is read where the extra ``heif`` is installed."""
+"""File name suffixes of HEIC, which needs the extra ``heif``."""
 
 APPLE_DOUBLE = "._"
-"""Begins the names of files in which macOS keeps what other file systems cannot."""
+"""Prefix of the names of files in which macOS stores its metadata on foreign file systems."""
 
 MAX_PATH_BYTES = 65536
-"""Far beyond what any system takes: a longer line means that the file is not a list of paths."""
+"""Longest line of a list. Paths are much shorter: a longer line shows that it is not a list."""
 
 MAX_KINDS = 20
-"""Kinds of skipped files that are counted one by one; the rest are counted together."""
+"""Number of kinds of skipped files that are counted separately; further kinds are ``other``."""
 
 STANDARD_INPUT = "-"
 
@@ -41,23 +42,23 @@ _CHUNK_BYTES = 1 << 20
 _INT64_MAX = (1 << 63) - 1
 
 OnError = Callable[[str, OSError], None]
-"""Called with a folder that cannot be read."""
+"""Function that is called with the path of a folder that cannot be read, and the error."""
 OnSkip = Callable[[str], None]
-"""Called with the path of a file that is not a picture by its name."""
+"""Function that is called with the path of a file without the suffix of a picture."""
 
 
 class FileInfo(NamedTuple):
-    """A file before it was read. If it changes afterwards, the next run encodes it again."""
+    """The state of a file before it is read; if it changes, the next run encodes it again."""
 
     path: str
     size: int
-    """Bytes."""
+    """Size of the file in bytes."""
     mtime_ns: int
-    """Nanoseconds since 1970, at most what a database column holds (the year 2262)."""
+    """Time of modification in nanoseconds since 1970, clipped to 64 bits (the year 2262)."""
 
 
 def stat_file(path: str) -> FileInfo:
-    """The file at ``path``. Raises `OSError`, also if it is not a regular file."""
+    """Return the state of the file at ``path``. Raises `OSError` if it is not a regular file."""
     try:
         status = Path(path).stat()
     except ValueError as error:  # a NUL in the path
@@ -71,16 +72,23 @@ def stat_file(path: str) -> FileInfo:
 
 
 class Source:
-    """The paths of a run. ``name``: a folder, a file with a list, or ``-`` for standard input."""
+    """The source of a run's paths: a folder, or a list of paths.
+
+    ``name``: the folder, the file of the list, or ``-`` for a list on standard input.
+    ``separator``: the byte that ends each path of a list.
+    """
 
     def __init__(self, name: str, separator: bytes = b"\n") -> None:
         self._name = name
         self._separator = separator
         self.countable = name != STANDARD_INPUT
-        """Whether `paths` can be called twice, to count them first."""
+        """Whether `paths` can be called twice, so that one call can count the paths."""
 
     def paths(self, on_error: OnError, on_skip: OnSkip) -> Iterator[str]:
-        """Iterate over the paths. Raises `OSError`, and `ValueError` for an invalid list."""
+        """Iterate over the paths; for a folder as `walk_images` does.
+
+        Raises `OSError`, and `ValueError` for an invalid list.
+        """
         if self._name == STANDARD_INPUT:
             yield from read_path_list(sys.stdin.buffer, self._separator)
         elif Path(self._name).is_dir():
@@ -91,10 +99,10 @@ class Source:
 
 
 def walk_images(folder: str, on_error: OnError, on_skip: OnSkip) -> Iterator[str]:
-    """Paths of the pictures in ``folder`` and all its subfolders, in no order.
+    """Iterate over the paths of the pictures in ``folder`` and all its subfolders, in any order.
 
-    Links to files are followed, links to folders are not. ``on_error`` gets a folder that cannot be
-    read, ``on_skip`` a file that is not a picture by its name.
+    Links to files are followed, links to folders are not. ``on_error`` is called for each folder
+    that cannot be read, ``on_skip`` for each file without the suffix of a picture.
     """
     folders = [folder]
     while folders:
@@ -113,9 +121,10 @@ def walk_images(folder: str, on_error: OnError, on_skip: OnSkip) -> Iterator[str
 
 
 def read_path_list(file: BinaryIO, separator: bytes = b"\n") -> Iterator[str]:
-    """The paths in a list, without empty ones. Raises `ValueError` for an invalid list.
+    """Iterate over the paths in a list, except empty lines. Raises `ValueError` if it is invalid.
 
-    Lines may end in LF or CRLF, and the list may begin with a byte order mark of UTF-8.
+    With the default separator, lines may end in LF or CRLF. The list may begin with a UTF-8 byte
+    order mark.
     """
     rest, first = b"", True
     while chunk := file.read(_CHUNK_BYTES):
@@ -130,14 +139,14 @@ def read_path_list(file: BinaryIO, separator: bytes = b"\n") -> Iterator[str]:
 
 
 class SkippedFiles:
-    """Counts the files that a walk skipped, by kind."""
+    """Counts the files that `walk_images` skipped, by their suffix."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
 
     def add(self, path: str) -> None:
-        """Count one file."""
+        """Count one skipped file."""
         kind = _kind(path)
         if kind not in self._counts and len(self._counts) >= MAX_KINDS:
             kind = "other"
@@ -145,7 +154,7 @@ class SkippedFiles:
         self._examples.setdefault(kind, path)
 
     def lines(self) -> list[str]:
-        """One line for each kind: how many, and the first one."""
+        """Return one line of text for each kind: the number of files, and the first path."""
         return [
             f"skipped {count} {kind} file{'s' * (count > 1)}, such as {self._examples[kind]}"
             for kind, count in self._counts.most_common()

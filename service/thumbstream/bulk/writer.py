@@ -1,7 +1,8 @@
-"""Where results are written: the store, and the results file.
+"""Writes the results of a bulk run: streams and curves to the store, and the results file.
 
-A store that cannot be reached is tried again for `RETRY_SECONDS`, because a failover takes seconds
-and a run takes hours. Then, or if the store is full, the run ends; the next one continues it.
+If the store cannot be reached, operations are retried for `RETRY_SECONDS`, because a failover takes
+seconds and a run may take hours. If the store stays unreachable or is full, the run ends with an
+error; another run with the same journal continues from there.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from thumbstream.ids import curve_key, identify
 from thumbstream.storage import Store
 
 RETRY_SECONDS = 60.0
-"""How long a store may be unreachable."""
+"""Time for which an operation is retried while the store is unreachable."""
 
 RESULT_COLUMNS = ("path", "id", "length", "width", "height", "prefix_base64")
-"""Lengths in bytes, sides of the original in pixels; and the first bytes of the stream."""
+"""Columns of the results file. ``length``: of the stream in bytes; ``width`` and ``height``: of the
+original in pixels; ``prefix_base64``: the first bytes of the stream.
+"""
 
 _FIRST_PAUSE_SECONDS = 0.1
 _MAX_PAUSE_SECONDS = 5.0
@@ -37,7 +40,10 @@ _Rows = Iterable[tuple[Any, ...]]
 
 
 class StoreWriter:
-    """A store for synchronous code. ``is_stopping``: whether to give up instead of trying again."""
+    """Gives synchronous code access to a store, with retries.
+
+    ``is_stopping``: called before each retry; if it returns True, the error is raised instead.
+    """
 
     def __init__(self, store: Store, is_stopping: Callable[[], bool]) -> None:
         self._store = store
@@ -45,18 +51,18 @@ class StoreWriter:
         self._loop = asyncio.Runner()
 
     def open(self) -> None:
-        """Open the store and check that it answers. Raises `StoreError`."""
+        """Open the store and check that the store answers. Raises `StoreError`."""
         self._loop.run(self._store.open())
         self._loop.run(self._store.ping())
 
     def put_many(self, values: Mapping[str, bytes]) -> None:
-        """Return when all values are durable. Raises `StoreError`."""
+        """Store ``values`` by key; returns when all are durable. Raises `StoreError`."""
         self._with_retries(lambda: self._store.put_many(values))
 
     def missing(self, rows: Sequence[JournalRow], *, curves: bool) -> set[str]:
-        """Ids of ``rows`` whose stream, or with ``curves`` whose curve, the store lacks.
+        """Return the ids of ``rows`` whose stream is missing or damaged in the store.
 
-        Raises `StoreError`.
+        With ``curves``, also those whose curve is missing. Raises `StoreError`.
         """
         with_curve = {row.id for row in rows if curves and supports_curve(row.length)}
         keys = [*(row.id for row in rows), *map(curve_key, with_curve)]
@@ -84,9 +90,9 @@ class StoreWriter:
 
 
 def store_identity(url: str) -> str:
-    """The identity of a store: without its password, and the same from every working folder.
+    """Return a text that identifies a store, without the password of the store.
 
-    ``url`` is one that `open_store` accepts.
+    ``url``: a URL that `open_store` accepts. The path of an SQLite file is made absolute.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
@@ -97,7 +103,7 @@ def store_identity(url: str) -> str:
 
 
 def check_results_name(name: str) -> Path:
-    """The path of a results file; `ValueError` if its ending names no format."""
+    """Return ``name`` as a path. Raises `ValueError` unless it ends in ``.jsonl`` or ``.csv``."""
     path = Path(name)
     if path.suffix.lower() not in _FORMATS:
         raise ValueError(f"a results file ends in {' or '.join(_FORMATS)}, got {path.name}")
@@ -105,16 +111,16 @@ def check_results_name(name: str) -> Path:
 
 
 def write_results(path: Path, files: Iterable[tuple[str, EncodedFile]]) -> None:
-    """Write the results file: JSON lines or CSV, by the ending of ``path``. Raises `OSError`.
+    """Write the results file as JSON lines or CSV, by the suffix of ``path``. Raises `OSError`.
 
-    It replaces an older one when it is complete.
+    An existing file is replaced only after the new file is complete.
     """
     unfinished = path.with_name(path.name + ".part")
     rows = (
         (name, file.id, file.length, file.width, file.height, _base64(file.prefix))
         for name, file in files
     )
-    # Names that are not UTF-8 are written as their bytes; JSON escapes them.
+    # CSV contains the raw bytes of file names that are not UTF-8; JSON escapes such names.
     with unfinished.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
         _FORMATS[path.suffix.lower()](out, rows)
     unfinished.replace(path)
@@ -126,7 +132,7 @@ def _write_jsonl(file: TextIO, rows: _Rows) -> None:
 
 
 def _write_csv(file: TextIO, rows: _Rows) -> None:
-    # Every text is quoted: before 3.11.9 and 3.12.3, Python did not quote one for a CR in it.
+    # Quote every text: before 3.11.9 and 3.12.3, Python did not quote a text that contains a CR.
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(RESULT_COLUMNS)
     writer.writerows(rows)
