@@ -1,11 +1,11 @@
-"""The command line: ``thumbstream COMMAND``.
+"""The command line program: ``thumbstream COMMAND``.
 
-``encode`` writes streams of pictures to files, ``compress-all`` into a store; ``decode``,
-``inspect`` and ``truncate`` read streams; ``models`` lists what is installed; ``serve`` starts the
-service, and ``sign`` makes URLs for it.
+``encode`` writes the streams of pictures to files, ``compress-all`` to a store; ``decode``,
+``inspect`` and ``truncate`` read streams; ``models`` lists the installed models; ``serve`` starts
+the HTTP service, and ``sign`` signs URLs of the service.
 
-``-`` stands for standard input or output. Exit status: 0 success, 1 an input could not be used (the
-message names it), 2 invalid command line, 130 interrupted.
+A file name ``-`` stands for standard input or output. Exit status: 0 success, 1 error (the message
+names the cause), 2 invalid command line, 130 interrupted; ``compress-all`` defines further ones.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ from thumbstream.errors import ThumbstreamError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command and return the exit status.
+
+    ``arguments``: the command line arguments; None means those of this process.
+    """
     args = _parser().parse_args(arguments)
     command: Command = args.command
     try:
         status = command(args)
-        sys.stdout.flush()  # a broken pipe is noticed here, not at the interpreter's exit
+        sys.stdout.flush()  # raises BrokenPipeError here and not at the exit
         return status
     except KeyboardInterrupt:
         return 130

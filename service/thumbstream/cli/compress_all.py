@@ -1,10 +1,12 @@
-"""``thumbstream compress-all``: the pictures of a folder or a list into a store.
+"""``thumbstream compress-all``, which encodes the pictures of a folder or a list into a store.
 
-Settings that no option replaces come from the environment (``THUMBSTREAM_STORE``, ``_MODELS``,
-limits and so on), so a picture gets the same stream here as by an upload to the service.
+Settings without a command line option come from the environment (``THUMBSTREAM_STORE``,
+``THUMBSTREAM_MODELS``, limits and so on), as in the service, so that the command and an upload
+encode a picture to the same stream.
 
-Exit status: 0 every picture is in the store, 1 some are not (the lines before say why) or the run
-could not continue, 128 and the signal's number if it was stopped; the same command continues it.
+Exit status: 0 if every picture is in the store; 1 if pictures failed (the output lists them) or the
+run ended with an error; 128 plus the signal number if a signal stopped the run. The same command
+continues a run that was stopped.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ _STOP_TEXT = b"\nthumbstream: finishing what is in flight; a second signal ends 
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
+    """Add the command to the parser."""
     text = "encode the pictures of a folder or a list into a store; continues where it stopped"
     parser = add_command(commands, "compress-all", run, text)
     parser.add_argument(
@@ -97,7 +99,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(args: argparse.Namespace) -> int:
-    """The command; returns the exit status."""
+    """Run the command; returns the exit status."""
     settings = read_settings(
         store=args.store, measure_curves=args.curves, encode_workers=args.workers
     )
@@ -130,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _work(runner: Runner, writer: StoreWriter, progress: Progress, source: Source) -> int:
-    """Run to the end (returns 0) or to a signal (returns its number)."""
+    """Run until all paths are processed (returns 0) or a signal arrives (returns its number)."""
     skipped = SkippedFiles()
 
     def stop() -> None:
@@ -180,9 +182,10 @@ def _results_name(name: str) -> Path:
 
 @contextmanager
 def graceful_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """Within, the first SIGINT or SIGTERM calls ``stop`` and is added to the list yielded.
+    """Handle the first SIGINT or SIGTERM inside the ``with`` block by a call of ``stop``.
 
-    The next one acts as before. For the main thread.
+    The number of this signal is appended to the list that the context manager yields. Later signals
+    have their previous handlers. Must be used in the main thread.
     """
     caught: list[int] = []
     before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -195,7 +198,7 @@ def graceful_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
         caught.append(number)
         restore()
         stop()
-        os.write(2, _STOP_TEXT)  # print() might be in the middle of a line of its own
+        os.write(2, _STOP_TEXT)  # not print(), which the signal may have interrupted
 
     for number in _SIGNALS:
         signal.signal(number, handle)

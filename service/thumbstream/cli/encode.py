@@ -1,4 +1,4 @@
-"""``thumbstream encode``: pictures to stream files."""
+"""``thumbstream encode``, which writes the streams of pictures to files."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from thumbstream.settings import Settings
 
 SUFFIX = ".ths"
-"""Added to the name of a picture, it is the name of its stream: ``photo.jpg.ths``."""
+"""Suffix of stream files, appended to the name of the picture file: ``photo.jpg.ths``."""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
+    """Add the command to the parser."""
     parser = add_command(commands, "encode", run, "write the streams of pictures to files")
     parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture file, or -")
     parser.add_argument(
@@ -46,7 +46,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(args: argparse.Namespace) -> int:
-    """Encode every picture; one that fails does not stop the others."""
+    """Encode every picture, also after a failure; returns the exit status."""
     settings = read_settings()
     options = encode_options(args, settings)
     many = len(args.pictures) > 1
@@ -94,7 +94,7 @@ def _output_name(picture: str, output: str | None, *, many: bool) -> str:
 
 
 def _check_output(picture: str, output: str) -> None:
-    """Refuse what ``--force`` must not overwrite, and folders as pictures."""
+    """Raise `OSError` if ``picture`` is a folder, or if ``output`` is the file of the picture."""
     if picture == STANDARD:
         return
     if Path(picture).is_dir():

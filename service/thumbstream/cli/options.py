@@ -1,4 +1,4 @@
-"""Options that several commands share, and the files that they read and write."""
+"""Functions that several commands share: options, settings, and input and output files."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from thumbstream.settings import Settings
 
 STANDARD = "-"
-"""Standard input or output."""
+"""File name that stands for standard input or output."""
 
 STORE_HELP = "sqlite:///path, redis://..., rediss://..., redis+cluster://..."
 
 Command = Callable[[argparse.Namespace], int]
-"""Runs with the parsed arguments; returns the exit status."""
+"""Function that runs a command with the parsed arguments and returns the exit status."""
 
 
 def add_command(
@@ -32,7 +32,7 @@ def add_command(
     run: Command,
     text: str,
 ) -> argparse.ArgumentParser:
-    """The parser of a new command."""
+    """Add a command with the help text ``text``, and return its parser."""
     parser = commands.add_parser(name, help=text, description=text)
     parser.set_defaults(command=run)
     return parser
@@ -65,19 +65,21 @@ def add_encode_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_force_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--force``, for `write_output`."""
+    """Add the option ``--force``, an argument of `write_output`."""
     parser.add_argument("-f", "--force", action="store_true", help="overwrite an existing file")
 
 
 def read_settings(**options: object) -> Settings:
-    """The settings of the environment; ``options`` that are not None replace theirs."""
-    from thumbstream.settings import load_settings  # pydantic: only commands that need it
+    """Read the settings from the environment; ``options`` that are not None override them."""
+    from thumbstream.settings import load_settings  # imports pydantic; not every command needs it
 
     return load_settings(**{name: value for name, value in options.items() if value is not None})
 
 
 def encode_options(args: argparse.Namespace, settings: Settings) -> EncodeOptions:
-    """The options of `add_encode_options`, completed from the settings as the service does.
+    """Return the values of the options that `add_encode_options` adds.
+
+    As in the service, the settings determine options that are not given.
 
     Raises `UnknownModelError` for a model that is not installed.
     """
@@ -89,17 +91,20 @@ def encode_options(args: argparse.Namespace, settings: Settings) -> EncodeOption
 
 
 def registry(settings: Settings) -> ModelRegistry:
-    """The installed models on the device of the settings."""
+    """Return the registry of installed models for the device of ``settings``."""
     return installed_models(settings.device)
 
 
 def read_input(name: str) -> bytes:
-    """The bytes of a file or of standard input."""
+    """Read the file ``name``, or standard input for ``-``."""
     return sys.stdin.buffer.read() if name == STANDARD else Path(name).read_bytes()
 
 
 def write_output(name: str, data: bytes, *, force: bool) -> None:
-    """Write a file or to standard output; without ``force`` an existing file is an error."""
+    """Write ``data`` to the file ``name``, or to standard output for ``-``.
+
+    Raises `FileExistsError` if the file exists, unless ``force`` is True.
+    """
     if name == STANDARD:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -114,7 +119,7 @@ def write_output(name: str, data: bytes, *, force: bool) -> None:
 
 
 def positive(text: str) -> int:
-    """An integer of 1 or more."""
+    """Parse an integer of at least 1, as the ``type`` of an option."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")

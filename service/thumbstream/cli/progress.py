@@ -1,7 +1,8 @@
-"""Progress on standard error: a bar with the time left, a line for each file that failed.
+"""Shows progress on standard error: a bar with the remaining time, and a line per failed file.
 
-Files are counted in a thread while the work goes on, so that the first one does not wait for a walk
-through millions. Without a terminal, a line every `LOG_INTERVAL_SECONDS` replaces the bar.
+A thread counts the files while files are already encoded, so that the run does not wait until
+millions of files are counted. If standard error is not a terminal, one line every
+`LOG_INTERVAL_SECONDS` replaces the bar.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from tqdm import tqdm
 from thumbstream.bulk.journal import FileResult
 
 LOG_INTERVAL_SECONDS = 30.0
-"""Between two lines where there is no bar."""
+"""Minimum time between two lines of progress if there is no bar."""
 
 REDRAW_SECONDS = 0.2
-"""Between two updates of the bar."""
+"""Minimum time between two updates of the bar."""
 
 
 class Progress:
-    """A `thumbstream.bulk.runner.Report` on standard error."""
+    """A `thumbstream.bulk.runner.Report` that writes to standard error."""
 
     def __init__(self) -> None:
         self._bar = tqdm(
@@ -35,19 +36,19 @@ class Progress:
         self._started = self._logged = time.monotonic()
         self._done_before = self._finished = 0
         self.total: int | None = None
-        """Number of files, once they are counted."""
+        """Number of all files; None until all files are counted."""
 
     def count(self, paths: Callable[[], Iterable[str]]) -> None:
-        """Count the files in the background."""
+        """Start a thread that counts ``paths()`` to set `total`."""
         threading.Thread(target=self._count, args=(paths,), daemon=True).start()
 
     def add_done(self, count: int) -> None:
-        """Count files that an earlier run encoded."""
+        """Add the number of files that an earlier run has encoded."""
         self._done_before += count
         self._update()
 
     def add_results(self, results: Sequence[FileResult]) -> None:
-        """Count results, and print the failed ones."""
+        """Add results, and print a line for each failed file."""
         for result in results:
             if result.reason is not None:
                 self.log(f"{result.file.path}: {result.reason}")
@@ -59,7 +60,7 @@ class Progress:
         log(text)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """End the bar, which stays visible."""
         self._bar.close()
 
     def _count(self, paths: Callable[[], Iterable[str]]) -> None:
@@ -71,7 +72,7 @@ class Progress:
 
     def _update(self) -> None:
         if not self._bar.disable:
-            # Files that were done before took no time: they must not raise the rate.
+            # Files of an earlier run took no time, so the rate must not include them.
             self._bar.initial = self._bar.n = self._done_before
             self._bar.update(self._finished)
             return
@@ -99,5 +100,5 @@ def log(text: str) -> None:
 
 
 def _printable(text: str) -> str:
-    """Escapes control characters and undecodable bytes, which file names may contain."""
+    """Escape control characters and undecodable bytes, which file names may contain."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

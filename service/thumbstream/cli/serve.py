@@ -1,6 +1,6 @@
-"""``thumbstream serve`` and ``sign``: the service, and URLs for it.
+"""``thumbstream serve``, which starts the HTTP service, and ``sign``, which signs its URLs.
 
-The web half of the package is imported only when one of them runs.
+The modules of the HTTP service are imported only when one of the two commands runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands."""
+    """Add the commands ``serve`` and ``sign`` to the parser."""
     serve = add_command(commands, "serve", _serve, "start the HTTP service and its demo page")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", type=int, help="port (default: 8000)")

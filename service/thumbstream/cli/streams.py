@@ -1,4 +1,4 @@
-"""``thumbstream decode``, ``inspect``, ``truncate`` and ``models``."""
+"""The commands ``thumbstream decode``, ``inspect``, ``truncate`` and ``models``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FORMATS = {".png": PictureFormat.PNG, ".webp": PictureFormat.WEBP}
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands."""
+    """Add the commands to the parser."""
     decode = add_command(commands, "decode", _decode, "decode a stream, or a prefix of one")
     _add_stream(decode)
     decode.add_argument("-o", "--output", required=True, help="PNG or WebP file, or - (then PNG)")

@@ -1,1 +1,1 @@
-"""Metrics, logs with request ids, and traces, for operators."""
+"""Telemetry for operators: Prometheus metrics, logs with request ids, OpenTelemetry traces."""

@@ -1,7 +1,7 @@
-"""Logs on standard error: text for people, or one JSON object a line for machines.
+"""Configures logging to standard error, as text or as one JSON object per line.
 
-Every line has the process id. Lines written for a request, in whatever module, have its id, and the
-ids of its trace if tracing is on: a filter of the handler adds them.
+Every line contains the process id. Lines that any module logs during a request also contain the
+request id, and the trace id and span id if tracing is on. A filter of the handler adds these ids.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from thumbstream.telemetry import tracing
 from thumbstream.telemetry.request_ids import current_id
 
 FIELDS = ("request_id", "trace_id", "span_id", "method", "route", "status", "milliseconds", "token")
-"""Members of a record (``extra=``) that both formats show."""
+"""Extra attributes of a log record (``extra=``) that both formats contain."""
 
 
 class TextFormatter(logging.Formatter):
-    """``2026-01-31T12:00:00 INFO thumbstream.server.app[4711]: text key=value``."""
+    """Formats as ``2026-01-31T12:00:00 INFO thumbstream.server.app[4711]: text key=value``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and a traceback below it where there is one."""
+        """Return one line of text, followed by the traceback if the record has an exception."""
         origin = f"{record.name}[{record.process}]"
         line = f"{_time(record)[:19]} {record.levelname} {origin}: {record.getMessage()}"
         line += "".join(f" {key}={value}" for key, value in _fields(record).items())
@@ -32,10 +32,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """``{"time": .., "level": .., "logger": .., "pid": .., "message": .., ..}``."""
+    """Formats as ``{"time": .., "level": .., "logger": .., "pid": .., "message": .., ..}``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One JSON object."""
+        """Return one JSON object; ``exception`` contains the traceback if there is one."""
         entry = {
             "time": _time(record),
             "level": record.levelname.lower(),
@@ -50,7 +50,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def add_request_context(record: logging.LogRecord) -> bool:
-    """A filter that passes every record and adds the ids of its request and trace."""
+    """Add the ids of the current request and trace to ``record``; a filter that never rejects."""
     if not hasattr(record, "request_id"):
         found = current_id()
         if found is not None:
@@ -61,12 +61,12 @@ def add_request_context(record: logging.LogRecord) -> bool:
 
 
 def configure_logging(level: str, form: Literal["text", "json"]) -> None:
-    """Sends the log of the process, uvicorn's included, to standard error in one format."""
+    """Send all logs of the process, including those of uvicorn, to standard error in one format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(add_request_context)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # About damaged uploads; the response to the client says what is wrong with them.
+    # Pillow warns about damaged uploads, whose faults the response to the client describes.
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
 

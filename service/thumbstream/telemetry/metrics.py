@@ -1,12 +1,12 @@
 """Prometheus metrics of one application.
 
-One registry per application object, so that two of them in one process (tests) do not share
-numbers. Label values come from fixed sets only (route templates, statuses, codes): a request cannot
-create a time series.
+Every application object has its own registry, so that two applications in one process (as in tests)
+do not share metrics. Label values come from fixed sets (route templates, statuses, error codes), so
+that clients cannot create any number of time series.
 
-What the event loop alone counts, several times for each of ten thousands of requests a second, is a
-plain number that `Metrics.collect` exports: a prometheus_client counter takes a lock. What threads
-count is an object of prometheus_client.
+Metrics that only the event loop updates are plain numbers, which `Metrics.collect` exports: these
+are updated several times per request, and a counter of prometheus_client would take a lock each
+time. Metrics that threads update are objects of prometheus_client.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ from prometheus_client.registry import Collector
 from thumbstream.errors import StoreError, StoreFullError
 
 REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Seconds: from a slice out of memory to an encode at the end of a long queue."""
+"""Buckets for requests, in seconds: from a read from memory to an upload that waits in a queue."""
 
 JOB_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Seconds of one job in a worker thread."""
+"""Buckets for the time of one job in a worker, in seconds."""
 
 STORE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
-"""Seconds: from a page in memory to the longest that a request waits for a store."""
+"""Buckets for store operations, in seconds: from a read from memory to the default timeout."""
 
 OPERATIONS = ("get", "put", "ping")
-"""Operations of a store."""
+"""Values of the label ``operation``: operations of the store."""
 REASONS = ("unavailable", "full", "timeout", "other")
-"""Why one failed."""
+"""Values of the label ``reason``: why an operation of the store failed."""
 
 
 class LoopCounter:
-    """A counter for the event loop alone: a plain addition, without a lock."""
+    """A counter without a lock, to be used only in the event loop."""
 
     __slots__ = ("value",)
 
@@ -67,12 +67,12 @@ class LoopCounter:
 
 
 class LoopHistogram:
-    """A histogram for the event loop alone, over `REQUEST_BUCKETS`."""
+    """A histogram over `REQUEST_BUCKETS` without a lock, to be used only in the event loop."""
 
     __slots__ = ("counts", "sum")
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(REQUEST_BUCKETS) + 1)  # of each bucket alone; the last is +Inf
+        self.counts = [0] * (len(REQUEST_BUCKETS) + 1)  # not cumulative; the last is +Inf
         self.sum = 0.0
 
     def observe(self, seconds: float) -> None:
@@ -81,19 +81,19 @@ class LoopHistogram:
         self.sum += seconds
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """(upper bound, observations up to it) as Prometheus expects them."""
+        """Return a pair (upper bound, number of observations up to the bound) for each bucket."""
         bounds = [*map(str, map(float, REQUEST_BUCKETS)), "+Inf"]
         return list(zip(bounds, accumulate(self.counts), strict=True))
 
 
 class Metrics(Collector):
-    """The metrics of one application."""
+    """The metrics of one application; ``registry`` contains all of them."""
 
     def __init__(self) -> None:
         self.in_flight = 0
-        """Requests in flight."""
+        """Number of requests in flight."""
         self.connections = 0
-        """Open connections."""
+        """Number of open connections."""
         self.cache_hits = LoopCounter()
         self.cache_misses = LoopCounter()
         self.stream_bytes_served = LoopCounter()
@@ -161,56 +161,60 @@ class Metrics(Collector):
         )
 
     def callback_gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Adds the gauge ``thumbstream_<name>``, whose value is ``read()``."""
+        """Add the gauge ``thumbstream_<name>``, whose value is ``read()`` at each export."""
         Gauge(f"thumbstream_{name}", text, registry=self.registry).set_function(read)
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
-        """Counts one request. ``route`` is a template, never a path that a client sent."""
+        """Count one request and its time; ``route`` must be a route template, not a URL path."""
         self._requests[route, status] += 1
         self._request_seconds[route].observe(seconds)
 
     def count_token(self, name: str) -> None:
-        """Counts a request of a token; ``name`` is one of those configured.
+        """Count a request that carried the valid token with the configured name ``name``.
 
-        The label is a hash: names may be those of customers, and /metrics needs no token.
+        The label is a hash of the name, because a name may identify a customer and /metrics needs
+        no token.
         """
         self._token_requests.labels(sha256(name.encode()).hexdigest()[:8]).inc()
 
     def count_connection_closed(self, reason: str) -> None:
-        """Counts a connection closed by a limit; ``reason`` is one of a fixed few."""
+        """Count a connection that a limit closed; ``reason`` must come from a fixed set."""
         self._connections_closed.labels(reason).inc()
 
     def count_quality_request(self, *, curve: bool) -> None:
-        """Counts one prefix requested by quality; ``curve``: whether its stream has a curve."""
+        """Count one prefix requested by quality; ``curve``: whether the stream has a curve."""
         self._quality_requests[curve] += 1
 
     def declare_error_codes(self, codes: Iterable[str]) -> None:
-        """Exports a 0 for every error code, so that its first error is seen as an increase."""
+        """Export 0 for every error code, so that its first error is seen as an increase."""
         for code in codes:
             self._errors.labels(code)
 
     def count_error(self, code: str) -> None:
-        """Counts one error response. ``code`` is one of the documented ones."""
+        """Count one error response; ``code`` must be a documented error code."""
         self._errors.labels(code).inc()
 
     def observe_store(
         self, operation: str, seconds: float, error: BaseException | None = None
     ) -> None:
-        """Counts one ``get``, ``put`` or ``ping`` of the store, and the error it failed with."""
+        """Count one operation of the store and its time, and ``error`` if the operation failed.
+
+        ``operation``: one of `OPERATIONS`.
+        """
         self._store_seconds.labels(operation).observe(seconds)
         if error is not None:
             self._store_errors.labels(operation, _reason(error)).inc()
 
     def set_build_info(self, *, version: str, model: str, provider: str) -> None:
-        """Sets ``thumbstream_build_info``."""
+        """Set the labels of ``thumbstream_build_info``."""
         self._build_info.labels(version, model, provider).set(1)
 
     def render(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
-        """The plain numbers, as prometheus_client wants them."""
+        """Yield the metrics that are plain numbers; prometheus_client calls this method."""
         yield GaugeMetricFamily(
             "thumbstream_requests_in_flight", "Requests in flight.", self.in_flight
         )

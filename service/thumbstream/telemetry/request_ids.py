@@ -1,8 +1,9 @@
-"""The id of a request, for its response and for every log line written for it.
+"""Request ids, which responses and log lines contain.
 
-The current request is a context variable, so tasks and worker threads that are started for it
-inherit it. It holds the ASGI scope and not the id: an id is read from the header fields, or
-generated, only when a log line or a response needs it, and requests on the hot path need none.
+The context variable `current` identifies the current request; tasks and worker threads that are
+started during a request inherit the variable. Its value is the ASGI scope and not the request id,
+because an id is generated, or read from the header fields, only when a response or a log line needs
+an id: most requests need none.
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ from typing import Any
 from uuid import uuid4
 
 _VALID = re.compile(r"[\x21-\x7e]{1,128}")
-"""An id that a client or a proxy may choose: printable, short, no line breaks."""
+"""Ids that are accepted from a client or proxy: 1 to 128 printable ASCII characters, no spaces."""
 
 HEADER = b"x-request-id"
 _MEMBER = "thumbstream.request_id"
 
 current: ContextVar[MutableMapping[str, Any] | None] = ContextVar("request", default=None)
-"""The ASGI scope of the current request."""
+"""The ASGI scope of the current request; None outside of requests."""
 
 
 def request_id(scope: MutableMapping[str, Any]) -> str:
-    """The id of a request: the client's own if it is valid, else a new one, stored in the scope."""
+    """Return the id of the request with the ASGI scope ``scope``, and store the id in the scope.
+
+    This is the value of the header field X-Request-ID if that is valid, else a new random id.
+    """
     found = scope.get(_MEMBER)
     if found is None:
         given = next((v.decode("latin-1") for n, v in scope["headers"] if n == HEADER), "")
@@ -33,6 +37,6 @@ def request_id(scope: MutableMapping[str, Any]) -> str:
 
 
 def current_id() -> str | None:
-    """The id of the current request; None outside of requests."""
+    """Return the id of the current request; None outside of requests."""
     scope = current.get()
     return None if scope is None else request_id(scope)

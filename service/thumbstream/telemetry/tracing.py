@@ -1,12 +1,13 @@
-"""OpenTelemetry traces: one span a request, and a child span for each step of the pipeline.
+"""OpenTelemetry traces: one span for each request, and a child span for each step of the pipeline.
 
-Off unless ``OTEL_EXPORTER_OTLP_ENDPOINT`` (or its ``_TRACES_`` form) is set and the extra
-``thumbstream[otel]`` is installed; the SDK reads the other variables of OpenTelemetry's
-specification (``OTEL_SERVICE_NAME``, ``OTEL_TRACES_SAMPLER``, ...). While it is off the SDK is not
-imported, `span` returns one shared object that does nothing, and no middleware is added.
+Tracing is off unless ``OTEL_EXPORTER_OTLP_ENDPOINT`` or ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` is
+set and the extra ``thumbstream[otel]`` is installed. The OpenTelemetry SDK reads the other
+variables of its specification (``OTEL_SERVICE_NAME``, ``OTEL_TRACES_SAMPLER``, ...). While tracing
+is off, the SDK is not imported, the service adds no middleware, and `span` returns one shared
+object that does nothing.
 
-The middleware is our own and not opentelemetry-instrumentation-asgi: that one names spans by the
-raw path, makes spans of single ASGI messages, and is in beta.
+The package has its own middleware because opentelemetry-instrumentation-asgi names spans by the raw
+path, creates spans for single ASGI messages, and is in beta.
 """
 
 from __future__ import annotations
@@ -35,17 +36,20 @@ _provider: TracerProvider | None = None
 
 
 def span(name: str) -> AbstractContextManager[object]:
-    """A child span of the current one, for ``with``; it records an exception that leaves it."""
+    """Return a context manager that records a child span of the current span.
+
+    The span also records an exception that leaves the ``with`` block.
+    """
     return _NOOP_SPAN if _tracer is None else _tracer.start_as_current_span(name)
 
 
 def enabled() -> bool:
-    """Whether spans are recorded."""
+    """Return whether tracing is on."""
     return _tracer is not None
 
 
 def ids() -> Mapping[str, str]:
-    """``trace_id`` and ``span_id`` of the current span in hex; empty where there is none."""
+    """Return ``trace_id`` and ``span_id`` of the current span in hex; empty if there is no span."""
     if _tracer is None:
         return {}
     from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
@@ -60,7 +64,7 @@ def ids() -> Mapping[str, str]:
 
 
 def start() -> None:
-    """Turns tracing on if the environment names an endpoint and the extra is installed."""
+    """Turn tracing on if the environment sets an endpoint and the extra is installed."""
     endpoint = next((name for name in ENDPOINTS if os.environ.get(name)), None)
     if endpoint is None:
         return
@@ -70,10 +74,10 @@ def start() -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        # Not fatal: some platforms set the variable in every container.
+        # Not an error, since some platforms set the variable in every container.
         log.warning("%s is set, but thumbstream[otel] is not installed: no traces", endpoint)
         return
-    # The environment overrides the name given here.
+    # A service name in the environment overrides the default name.
     named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     )
@@ -85,14 +89,14 @@ def start() -> None:
 
 
 def use(provider: TracerProvider) -> None:
-    """Record spans with ``provider`` from now on."""
+    """Turn tracing on, with spans recorded by ``provider``."""
     global _tracer, _provider
     _provider = provider
     _tracer = provider.get_tracer("thumbstream")
 
 
 def stop() -> None:
-    """Send the remaining spans and turn tracing off. Harmless when it is off."""
+    """Send the remaining spans and turn tracing off. Does nothing if tracing is off."""
     global _tracer, _provider
     provider, _provider, _tracer = _provider, None, None
     if provider is not None:
@@ -100,10 +104,10 @@ def stop() -> None:
 
 
 class TracingMiddleware:
-    """A server span for each request, continued from ``traceparent``.
+    """ASGI middleware that records a server span for each request.
 
-    ``route_of`` returns the route's template once the request was served: spans are called
-    ``GET /thumb/{id}``, not by raw paths.
+    The span continues the trace of the header field ``traceparent``. ``route_of`` returns the route
+    template after the request was served, for span names such as ``GET /thumb/{id}``.
     """
 
     def __init__(self, app: ASGIApp, route_of: Callable[[Scope], str]) -> None:
@@ -111,7 +115,7 @@ class TracingMiddleware:
         self._route_of = route_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI)."""
+        """Serve one ASGI connection."""
         if scope["type"] != "http" or _tracer is None:
             await self._app(scope, receive, send)
             return
