@@ -57,7 +57,7 @@ STORE_RETRY_SECONDS = 5.0
 """How long requests pass uncounted after Redis failed; then one request tries Redis again."""
 
 KEY_PREFIX = "thumbstream-rate"
-"""Prefix of the counters' keys in Redis. No stream id has it, so both may share one Redis."""
+"""Prefix of the counters' keys in Redis, where streams may be stored too: no stream id has it."""
 
 
 class BearerAuth:
@@ -174,9 +174,9 @@ class RequestGuard:
         self._metrics = metrics
 
     async def limit_uploads(self, request: Request) -> None:
-        """Applies the rate limit and requires a token if tokens are configured.
+        """Applies the rate limit, and requires a token if tokens are configured.
 
-        Without tokens, rejects uploads from pages of other sites.
+        If no tokens are configured, rejects requests from pages of other sites.
         """
         await self._check(request, token_required=True)
 
@@ -204,10 +204,10 @@ class RequestGuard:
 
 
 def is_cross_site(request: Request) -> bool:
-    """Whether the header fields say that a page of another site sent the request.
+    """Whether a page of another site sent the request, according to its header fields.
 
-    Sec-Fetch-Site decides if present, else Origin compared with Host. False without both: only
-    browsers send them.
+    Sec-Fetch-Site decides if present, else whether Origin differs from Host. False without
+    Sec-Fetch-Site and Origin, as clients other than browsers send neither.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:

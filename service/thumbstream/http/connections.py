@@ -1,9 +1,10 @@
 """uvicorn's HTTP/1.1 protocol with limits on what a client may send, and on how slowly.
 
-The limits that uvicorn lacks: length and number of header fields, length of the URL, length of
-the trailers of a chunked body, time until the header fields have arrived, time until the client has
-received the response, pipelined requests, and connections. Where HTTP has a status for an exceeded
-limit, the client gets an ``application/problem+json`` error; in every case the connection closes.
+The protocol adds limits that uvicorn lacks: length and number of header fields, length of the URL,
+length of the trailers of a chunked body, time until the header fields have arrived, time until the
+client has received the response, pipelined requests, and connections. Where HTTP has a status for
+an exceeded limit, the client gets an ``application/problem+json`` error; in every case the
+connection closes.
 
 Trailers are read and dropped: they never become header fields. A client that ends its side after a
 request (a half-closed connection) still gets the response. Idle connections count towards the limit
@@ -12,17 +13,16 @@ idle or slow clients locks out neither other clients nor /healthz.
 
 `LimitedHttpProtocol` overrides and uses internals of uvicorn's `HttpToolsProtocol`, which no
 release promises to preserve. So pyproject.toml has an exact upper bound on uvicorn; before you
-raise it, read uvicorn/protocols/http/httptools_impl.py for changes in:
+raise this bound, read uvicorn/protocols/http/httptools_impl.py for changes in:
 
-- the callbacks of httptools that it overrides: ``on_message_begin``, ``on_header``,
+- overridden callbacks of httptools: ``on_message_begin``, ``on_header``,
   ``on_headers_complete``, ``on_body``;
 - methods: ``connection_made``, ``connection_lost``, ``data_received``, ``eof_received``,
-  ``on_response_complete``,
-  ``pause_writing``, ``resume_writing``, ``timeout_keep_alive_handler``, ``_start_asgi_task``,
-  ``_unset_keepalive_if_required``;
-- attributes: ``parser``, ``url``, ``headers``, ``scope``, ``cycle``, ``pipeline``, ``connections``,
-  ``transport``, ``flow``, ``loop``;
-- of a `RequestResponseCycle`: ``response_started``, ``response_complete``, ``more_body``,
+  ``on_response_complete``, ``pause_writing``, ``resume_writing``, ``timeout_keep_alive_handler``,
+  ``_start_asgi_task``, ``_unset_keepalive_if_required``;
+- attributes of `HttpToolsProtocol`: ``parser``, ``url``, ``headers``, ``scope``, ``cycle``,
+  ``pipeline``, ``connections``, ``transport``, ``flow``, ``loop``;
+- attributes of `RequestResponseCycle`: ``response_started``, ``response_complete``, ``more_body``,
   ``keep_alive``, ``disconnected``, ``message_event``, ``transport``.
 """
 
@@ -86,7 +86,7 @@ class ConnectionLimits:
     """Limit of the names and values of all header fields together."""
     header_fields: int = 100
     header_timeout: float = 10.0
-    """Seconds from the start of a connection, or of a later request, to the end of its head."""
+    """Seconds from the start of a connection, or of a later request, to the end of its header."""
     send_timeout: float = 30.0
     """Seconds in which a client must receive `MIN_SEND_BYTES`, or the rest of a response."""
 
@@ -202,7 +202,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        """Pass a piece of the body to the request, and restart the count of framing bytes."""
+        """Pass a piece of the body to the request; restart the count for `MAX_FRAMING_BYTES`."""
         self._framing_bytes = -self._data_bytes  # other bytes of this data do not count
         super().on_body(body)
 
