@@ -179,7 +179,7 @@ def problem_spec(error: Exception) -> ProblemSpec:
 
 
 class ErrorResponder:
-    """Turns every error into its response, and counts it in the metrics."""
+    """Converts errors to responses, and counts the errors in the metrics."""
 
     def __init__(self, metrics: Metrics, cors: CORS) -> None:
         self._metrics = metrics

@@ -56,7 +56,7 @@ from thumbstream.telemetry.request_ids import current
 STREAM_TYPE = "application/vnd.thumbstream"
 BATCH_TYPE = "application/vnd.thumbstream.batch"
 MAX_BATCH_ENTRY = 0xFFFF
-"""Longest prefix in a binary batch, in bytes: its length field has 16 bits."""
+"""Longest prefix in a binary batch, in bytes: the length field of a prefix has 16 bits."""
 
 METHODS = "GET, HEAD, OPTIONS"
 
@@ -124,7 +124,7 @@ class HotPath:
         }
 
     async def __call__(self, route: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI request; ``route`` is its template from `stream_route`."""
+        """Serve one ASGI request; ``route`` is the path template from `stream_route`."""
         started = perf_counter()
         current.set(scope)
         self._metrics.in_flight += 1
@@ -226,7 +226,8 @@ class HotPath:
     ) -> list[Prefix]:
         """Prefixes in the order of ``keys``, empty for unknown ids. Raises `StoreError`.
 
-        With a target, a prefix is the shortest in the stored curve that reaches the target.
+        With a target, each is the shortest prefix in its stored curve that reaches the target, or
+        ``limit`` bytes.
         """
         if target is None:
             streams = await self._reader.get_many(keys)
