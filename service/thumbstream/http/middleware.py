@@ -23,7 +23,7 @@ from thumbstream.telemetry.request_ids import HEADER, current, request_id
 log = logging.getLogger(__name__)
 
 ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Paths without a concurrency limit: an overloaded service must not look like a dead one."""
+"""Paths exempt from the concurrency limit: an overloaded service must not look like a dead one."""
 
 MAX_PARAMETERS = 100
 """Limit of the parameters in a query: many more than any route has, yet quick to parse."""

@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that FastAPI cannot derive: `hot_path` and bearer tokens."""
+"""The parts of the OpenAPI document that FastAPI cannot derive: `HotPath` and bearer tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def problem_response(description: str) -> dict[str, Any]:
 
 
 def complete_document(document: dict[str, Any], *, tokens: bool) -> dict[str, Any]:
-    """Adds the `hot_paths` to ``document``, and bearer tokens if ``tokens`` are configured."""
+    """Adds `hot_paths` to ``document`` in place. ``tokens``: whether uploads need bearer tokens."""
     document["paths"] |= hot_paths()
     if tokens:
         schemes = document["components"].setdefault("securitySchemes", {})
