@@ -1,7 +1,7 @@
 """Query strings of stream reads: ``bytes=N``, ``ssim=0.8``, ``psnr=28``, ``ids=a,b:48,c``.
 
 Every byte count is an upper limit. A target (``ssim`` or ``psnr``) selects the shortest prefix that
-reaches this quality, within the limit. A query has at most one target, because two targets mostly
+reaches the target, within the limit. A query has at most one target, because two targets mostly
 select different prefixes. An unknown parameter is an error: a misspelt ``byte=64`` would otherwise
 get the full stream, cacheable for a year.
 """
@@ -29,11 +29,11 @@ MAX_IDS = 64
 """Limit of the ids in one request of ``/thumbs`` or ``/thumbs.json``."""
 
 SIGNATURE_PARAMETERS = frozenset({"exp", "sig"})
-"""Parameters of signed URLs. Routes ignore them if reads are not signed, so that signing can be
+"""Parameters of signed URLs. Routes ignore both if reads are not signed, so that signing can be
 switched off while signed URLs are in use."""
 
 CACHE_BUSTER = "_"
-"""A parameter that every route ignores: another value makes another URL, to bypass caches."""
+"""A parameter that every route ignores: a new value bypasses caches, as it makes a new URL."""
 
 IGNORED_PARAMETERS = SIGNATURE_PARAMETERS | {CACHE_BUSTER}
 

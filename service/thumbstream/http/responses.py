@@ -10,8 +10,8 @@ IMMUTABLE_CACHE_CONTROL = "public, max-age=31536000, immutable"
 """Cache-Control of a response that never changes, such as a prefix of a stream."""
 
 NEGATIVE_CACHE_CONTROL = "public, max-age=10"
-"""Cache-Control of a 404, or of a response that may change soon. It saves the store from repeated
-reads for a popular broken link."""
+"""Cache-Control of a 404, and of other responses that may change soon. The short age saves the
+store from repeated reads for a popular broken link."""
 
 PREFLIGHT_HEADERS = {
     # Browsers differ on whether Range needs permission.
