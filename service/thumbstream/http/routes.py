@@ -1,7 +1,7 @@
-"""The FastAPI routes, each with its guards; `create_router` lists them all.
+"""The FastAPI routes with their guards; `create_router` lists all of them.
 
-Endpoints read the request, call one service, and write the response. Errors are raised: the
-middleware around the routes sends them.
+An endpoint reads the request, calls one of the `Services`, and returns the response. Endpoints and
+guards raise errors, and `RequestMiddleware` sends the error responses.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ from thumbstream.images import Alpha
 from thumbstream.images.write import MEDIA_TYPES, PictureFormat
 
 MAX_DECODE_BYTES = 65_535
-"""Of a stream that ``POST /decode`` takes: far above the length of every stream."""
+"""Limit of the body of ``POST /decode``: far above the length of every stream."""
 
 Guard = Callable[[Request], Awaitable[None]]
 
 
 def create_router(services: Services) -> APIRouter:
-    """Every route with its guards, which run in the order given before the endpoint."""
+    """Creates the router of all FastAPI routes. Guards run before the endpoint, in given order."""
     router = APIRouter()
     endpoints, budget = Endpoints(services), BudgetEndpoint(services)
     pages, client = StaticPages(services.settings.root_path), ClientAssets()
@@ -152,7 +152,7 @@ def create_router(services: Services) -> APIRouter:
 
 
 def known_parameters(*names: str) -> Guard:
-    """A guard that rejects query parameters other than ``names``."""
+    """Creates a guard that rejects repeated query parameters, and any that are not in ``names``."""
     known = frozenset(names)
 
     async def check(request: Request) -> None:
@@ -166,7 +166,7 @@ def known_parameters(*names: str) -> Guard:
 
 
 class Endpoints:
-    """The endpoints of ``services``."""
+    """The endpoints of all FastAPI routes except /budget and the static files."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

@@ -26,7 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Services:
-    """The objects that all routes share. Call `open` before the first request, then `close`."""
+    """The objects that all routes share.
+
+    Call `open` before the first request and `close` after the last one.
+    """
 
     settings: Settings
     metrics: Metrics
@@ -48,7 +51,10 @@ class Services:
     is_open: bool = False
 
     async def open(self) -> None:
-        """Opens the store and the models, and starts the workers. Raises their errors."""
+        """Opens the store and the models, and starts the workers.
+
+        Raises the error of the step that fails, and closes the store.
+        """
         await self.store.open()
         try:
             await asyncio.to_thread(
@@ -70,7 +76,7 @@ class Services:
         self.draining = True
 
     async def close(self) -> None:
-        """Ends the jobs, then closes the rate limit and the store."""
+        """Ends the jobs, then closes the connections of the rate limit and the store."""
         self.drain()
         self.is_open = False
         await self.jobs.close()
@@ -79,7 +85,7 @@ class Services:
         await self.store.close()
 
     async def check_ready(self) -> None:
-        """Raises `NotReadyError` when new clients should use another replica."""
+        """Raises `NotReadyError` if the service starts or stops, or its workers or store fail."""
         if self.draining:
             raise NotReadyError("the service is stopping")
         if not self.is_open:
