@@ -24,7 +24,7 @@ ALL_STREAMS = "*"
 """Signed in place of ids, this grants reads of every stream whose id the client knows."""
 
 SIGNATURE_BYTES = 16
-"""Length of a signature, truncated from 32 bytes: 128 bits are secure, and URLs stay short."""
+"""Length of a signature in bytes, cut from 32: 128 bits are secure, and URLs stay short."""
 
 _EXPIRY = re.compile(r"[1-9][0-9]{0,10}", re.ASCII)
 _ONE_STREAM = re.compile(r"/(?:thumb|decode)/([^/]+)|/t/([^/]+)/[^/]+")
@@ -54,7 +54,7 @@ class SigningKeys:
         return sign_url(self._keys[0], url, expires)
 
     def check(self, streams: str, exp: str, sig: str) -> Grant:
-        """Verifies ``sig`` for ``streams``, written as for `signature`, until ``exp``.
+        """Verifies the signature ``sig`` of ``streams`` (see `signature`) and the expiry ``exp``.
 
         Raises `BadSignatureError` or `SignatureExpiredError`.
         """
@@ -73,7 +73,10 @@ class SigningKeys:
 
 
 def signature(key: bytes, streams: str, expires: int) -> str:
-    """Signs ``streams`` (an id, ids joined by commas, or ``*``) until ``expires`` (Unix time)."""
+    """The parameter ``sig`` for ``streams`` and ``expires`` (Unix time).
+
+    ``streams``: an id, ids joined by commas, or ``*``.
+    """
     text = f"{VERSION}\n{streams}\n{expires}\n".encode()
     digest = hmac.digest(key, text, "sha256")[:SIGNATURE_BYTES]
     return urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""Serves the files of ``thumbstream/web``: HTML pages, their assets, the browser client library.
+"""Serves ``thumbstream/web``: HTML pages, their assets, and the browser client library.
 
     GET /, /gallery, /docs, /web/{path}              cacheable for a minute
     GET /client/{version}/{name}              immutable; ``version`` is the hash of all client files
@@ -8,7 +8,7 @@ All files are read once, at the start, and only files of known types: no part of
 file name. The modules of the client library refer to each other and to the weights by relative
 URLs, so a page gets all of them from one version. A request for an unknown version is redirected to
 the current version: pages that name an old version keep working after an upgrade, and during an
-upgrade each replica serves pages that name the version of another replica.
+upgrade a replica can serve a page that names the version of another replica.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ are allowed."""
 
 
 CLIENT_SUFFIXES = (".js", ".wasm", ".bin")
-"""Suffixes of the client library's files that a browser loads; npm has the other files."""
+"""Suffixes of the client library's files that a browser loads; other files are only for npm."""
 
 COMPRESSED_SUFFIX = ".js"
 """Suffix of files that are sent with gzip if the client accepts it; weights compress no further."""
