@@ -62,7 +62,10 @@ class BodySlots:
 
     @contextmanager
     def slot(self, client: str) -> Iterator[None]:
-        """Holds a slot. Raises `OverloadedError` if none is free or ``client`` has half of them."""
+        """Holds a slot for the duration of a ``with`` block.
+
+        Raises `OverloadedError` if no slot is free, or ``client`` has half of the slots.
+        """
         if self._used.total() >= self._limit:
             raise OverloadedError(f"too many bodies at once ({self._limit})")
         if self._used[client] >= self._client_limit:

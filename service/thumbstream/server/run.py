@@ -3,8 +3,8 @@
 After SIGTERM: (1) for ``drain_seconds`` /readyz answers 503 while all requests are still served, so
 that a load balancer can stop sending new ones; (2) the port closes, and requests in flight have
 ``shutdown_seconds`` to finish; (3) the workers and the store close. SIGINT (Ctrl-C) and a second
-SIGTERM skip step 1; a second SIGINT drops the requests in flight. The exit status is 0 in all these
-cases.
+SIGTERM skip step 1; SIGINT after an earlier signal drops the requests in flight. The exit status is
+0 in all these cases.
 """
 
 from __future__ import annotations
