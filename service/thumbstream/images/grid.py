@@ -1,10 +1,10 @@
-"""A picture -> the thumbnail grid: upright uint8 RGB or RGBA, long side ``size`` or less.
+"""Reduces a picture to the thumbnail grid: upright uint8 RGB or RGBA, long side at most ``size``.
 
-The steps, in order: let the JPEG decoder drop to 1/2, 1/4 or 1/8 while it decodes; average blocks
-of pixels down to a few times the grid; convert to sRGB; Lanczos to the grid; turn upright. The
-steps before Lanczos leave `REDUCING_GAP` times the grid or more. Compared with Lanczos alone, 60
-photographs on a grid of 32 stay within 51 dB (JPEG: 55 dB) in the mean, 43 dB at worst: no stream
-is as near.
+The steps, in order: the JPEG decoder scales to 1/2, 1/4 or 1/8 while it decodes; blocks of pixels
+are averaged, down to a few times the size of the grid; the pixels are converted to sRGB, resized to
+the grid with Lanczos, and turned upright. The steps before Lanczos leave at least `REDUCING_GAP`
+times the sides of the grid. Compared with Lanczos alone, the PSNR of 60 photographs on a grid of 32
+is 51 dB in the mean (JPEG files: 55 dB) and 43 dB at worst. Compression loses far more.
 """
 
 from __future__ import annotations
@@ -31,53 +31,56 @@ from thumbstream.images.source import Canvas, Color, Source
 from thumbstream.images.to_srgb import bands, in_8_bits, levels_of, to_srgb
 
 REDUCING_GAP = 4
-"""Cheap reductions stop at this many times the grid."""
+"""The reductions before Lanczos leave at least this many times the sides of the grid."""
 
 MIN_SIDE = 64
-"""And at this many pixels: among few blocks, one that the picture covers in part would show."""
+"""The reductions before Lanczos leave at least this many pixels on a side: with fewer blocks, a
+last block that is only partly within the picture would be visible."""
 
 SIZES = range(8, 257, 8)
-"""Long sides of a grid, pixels."""
+"""Allowed long sides of the grid, in pixels."""
 
 SIZE_STEP = 8
 
 
 class Alpha(StrEnum):
-    """What to do with transparency."""
+    """How transparency is treated."""
 
     KEEP = "keep"
-    """Encoded if the picture has some and the model can; otherwise as `FLATTEN`."""
+    """Encode the alpha channel if there is one and the model supports it; else as `FLATTEN`."""
     FLATTEN = "flatten"
-    """Composited over white."""
+    """Composite the picture over white."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A picture on the thumbnail grid, and the size that it had."""
+    """The pixels of a thumbnail, and the size of the original picture."""
 
     pixels: NDArray[np.uint8]
-    """(h, w, 3) sRGB, upright, contiguous; or (h, w, 4) with straight alpha."""
+    """Upright, contiguous sRGB, shape (h, w, 3); or (h, w, 4) with straight alpha."""
     width: int
-    """Of the original, upright, pixels."""
+    """Width of the upright original, in pixels."""
     height: int
+    """Height of the upright original, in pixels."""
     truncated: bool = False
-    """Whether the end of the file was missing; a part of the picture may be grey."""
+    """Whether the end of the file was missing, so that a part of the picture may be grey."""
 
 
 class _StoredSize(NamedTuple):
-    """Size of the picture as stored, before it is turned upright."""
+    """The size of the full picture in the file, before it is turned upright."""
 
     width: int
     height: int
     scale: float = 1.0
-    """How many times smaller than that it was decoded."""
+    """``width`` and ``height`` divided by the width and height that were decoded."""
 
 
 def grid_shape(width: int, height: int, size: int) -> tuple[int, int]:
-    """(width, height) of the grid for a picture: long side ``size``, short side in proportion.
+    """Return (width, height) of the grid for a picture of ``width`` x ``height`` pixels.
 
-    A smaller picture is not enlarged: its long side is rounded up to a multiple of 8. ValueError if
-    ``size`` is not a multiple of 8 in 8..256.
+    The long side of the grid is ``size``, or the picture's long side rounded up to a multiple of 8
+    if that is less. The short side is in proportion, at least 1. Raises ValueError if ``size`` is
+    not a multiple of 8 in 8..256.
     """
     _check_size(size)
     longest = max(width, height)
@@ -89,12 +92,12 @@ def grid_shape(width: int, height: int, size: int) -> tuple[int, int]:
 def thumbnail(
     source: bytes | BinaryIO, size: int, limits: ImageLimits | None = None, *, alpha: bool = False
 ) -> Thumbnail:
-    """Decode the picture file in ``source`` and reduce it to a grid with long side ``size``.
+    """Decode the picture file in ``source`` and reduce the picture to `grid_shape`.
 
-    Any bytes give a Thumbnail or an `IngestError`; of an animation the first frame is used. A
-    picture smaller than the grid is not enlarged (`grid_shape`). With ``alpha`` transparency is
-    kept; otherwise it is composited over white. ValueError if ``size`` is not a multiple of 8 in
-    8..256.
+    ``size`` is the greatest long side of the thumbnail. Of an animation, the first frame is used.
+    With ``alpha``, transparency is kept; otherwise the picture is composited over white. Raises
+    `IngestError` if the file is rejected or damaged, and ValueError if ``size`` is not a multiple
+    of 8 in 8..256.
     """
     _check_size(size)
     limits = limits or ImageLimits()
@@ -109,11 +112,12 @@ def thumbnail(
 
 
 def reduce_to_grid(image: Image.Image, size: int, *, alpha: bool = False) -> Thumbnail:
-    """Reduce an opened picture of any mode to a grid with long side ``size``; it is not changed.
+    """Reduce a Pillow image of any mode to `grid_shape`; ``image`` is not changed.
 
-    Its EXIF orientation and its color space are followed. With ``alpha`` transparency is kept;
-    otherwise it is composited over white. ``InvalidImageError`` if it cannot be decoded; ValueError
-    if ``size`` is not a multiple of 8 in 8..256.
+    ``size`` is the greatest long side of the thumbnail. The EXIF orientation and the color space of
+    ``image`` are applied. With ``alpha``, transparency is kept; otherwise the picture is composited
+    over white. Raises ``InvalidImageError`` if ``image`` cannot be decoded, and ValueError if
+    ``size`` is not a multiple of 8 in 8..256.
     """
     _check_size(size)
     with _decoder_errors():
@@ -122,7 +126,7 @@ def reduce_to_grid(image: Image.Image, size: int, *, alpha: bool = False) -> Thu
 
 
 def _source_of(image: Image.Image) -> Source:
-    """An image that Pillow opened, as a `Source`; its pixels are decoded."""
+    """Decode ``image``, which Pillow opened, and return it as a `Source`."""
     frame = getattr(image, "dispose_extent", None)  # of a GIF
     key = png.transparency_key(image)
     image.load()
@@ -147,7 +151,7 @@ def _check_size(size: int) -> None:
 
 @contextmanager
 def _decoder_errors() -> Iterator[None]:
-    """Every error of a decoder becomes an `IngestError`; a shortage of memory does not."""
+    """Convert every exception in the block to an `IngestError`, except MemoryError."""
     try:
         yield
     except (IngestError, MemoryError):
@@ -159,12 +163,15 @@ def _decoder_errors() -> Iterator[None]:
 
 
 def _blocks_of(side: int) -> int:
-    """The least pixels that the cheap reductions leave for ``side`` pixels of the grid."""
+    """Return how many pixels the reductions before Lanczos must leave for ``side`` grid pixels."""
     return max(REDUCING_GAP * side, MIN_SIDE)
 
 
 def _decode(picture: Source, size: int) -> _StoredSize:
-    """Decode: a JPEG at the smallest scale that leaves `REDUCING_GAP` times the grid."""
+    """Decode ``picture`` in place, and return its size in the file.
+
+    A JPEG is decoded at the smallest scale that leaves `REDUCING_GAP` times the sides of the grid.
+    """
     image = picture.image
     width, height = image.size
     drafted = None
@@ -202,7 +209,7 @@ def _to_grid(picture: Source, stored: _StoredSize, size: int, *, alpha: bool) ->
 
 
 def _on_canvas(frame: Image.Image, canvas: Canvas) -> Image.Image:
-    """``frame`` in its place on a transparent picture, mode RGBA."""
+    """Paste ``frame`` at its position into a transparent picture of mode RGBA."""
     picture = Image.new("RGBA", (canvas.width, canvas.height))
     picture.paste(frame.convert("RGBA"), (canvas.left, canvas.top))
     return picture
@@ -217,7 +224,11 @@ def _reduce(
     *,
     alpha: bool,
 ) -> tuple[Image.Image, FloatBox]:
-    """8-bit pixels, averaged in blocks, and the box of them that the picture covers."""
+    """Convert ``image`` to 8 bits and average its pixels in blocks.
+
+    Returns the reduced picture, and the part of it that the original covers: the last column and
+    row of blocks may be partly outside the original.
+    """
     width, height = image.size
     step_x = max(1, width // _blocks_of(grid[0]))
     step_y = max(1, height // _blocks_of(grid[1]))

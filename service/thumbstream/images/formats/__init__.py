@@ -1,7 +1,8 @@
-"""One module per file format: checks the file, and opens it with Pillow.
+"""Modules for the file formats: each checks a picture file and opens it with Pillow.
 
-Pillow does not limit everything that a file may cost, reads metadata that is never needed here, and
-does not report everything that says how its samples are to be shown. So each module reads the
-structure of its format itself: it counts what could be costly, hands Pillow the parts that hold
-pixels, and returns the rest as a `Source`.
+Pillow alone is not enough: it does not limit the time that every hostile file takes, it parses
+metadata that is not needed here, and it does not report every color space, orientation and crop.
+So each module parses the structure of its format. It limits the number of parts that are slow to
+read, passes the parts with pixels to Pillow, and returns the image with its color space,
+orientation and crop as a `Source`.
 """

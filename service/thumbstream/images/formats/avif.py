@@ -1,4 +1,4 @@
-"""AVIF: its description is bounded; code points and the clean aperture are read."""
+"""Opens AVIF files: limits the length of their metadata, and reads color space and crop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thumbstream.images.source import Source
 
 
 def open_avif(data: bytes, limits: ImageLimits) -> Source:
-    """Open an AVIF file; the pixels are not decoded. Raises ``IngestError``."""
+    """Open an AVIF file without decoding its pixels. Raises ``IngestError`` if a check fails."""
     if isobmff.description_bytes(data) > isobmff.MAX_DESCRIPTION:
         raise InvalidImageError(
             f"the AVIF file is described in more than {isobmff.MAX_DESCRIPTION} bytes"
@@ -24,12 +24,12 @@ def open_avif(data: bytes, limits: ImageLimits) -> Source:
     limits.check_size(*image.size)
     try:
         properties = isobmff.primary_properties(data)
-    except (struct.error, IndexError):  # damage that the decoder does not mind
+    except (struct.error, IndexError):  # the decoder may accept the file in spite of this damage
         properties = []
     return Source(
         image,
         color=image.info.get("icc_profile") or isobmff.color(properties),
-        # Pillow makes EXIF of the rotation and the mirroring that the file describes.
+        # Pillow converts the file's rotation and mirroring boxes to an EXIF orientation.
         orientation=read_orientation(image.info.get("exif")),
         crop=isobmff.clean_aperture(properties, *image.size),
     )

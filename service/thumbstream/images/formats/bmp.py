@@ -1,4 +1,4 @@
-"""BMP: bit fields of any layout; run-length coding, which is bounded and may skip pixels."""
+"""Opens BMP files; decodes bit fields of any layout, and run-length coding, without Pillow."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from thumbstream.images.limits import ImageLimits
 from thumbstream.images.source import Source
 
 MAX_RLE_BYTES = 1 << 20
-"""Longest run-length coded file: it is decoded in Python, half a second for as much."""
+"""Length of the longest run-length coded file: decoding it in Python takes half a second."""
 
 BAND_PIXELS = 1 << 18
-"""Pixels converted at a time."""
+"""Pixels converted at a time, to limit memory."""
 
 _RGB, _RLE8, _RLE4, _BITFIELDS, _ALPHABITFIELDS = 0, 1, 2, 3, 6
 _END_OF_LINE, _END_OF_BITMAP, _DELTA = 0, 1, 2
 _INFO_HEADER = 40
 _V3_HEADER = 56
-"""The first header with a mask for alpha."""
+"""Length of the oldest header that contains a mask for alpha."""
 _V4_HEADER = 108
-"""The first one whose mask for alpha counts without bit fields."""
+"""Length of the oldest header whose mask for alpha is used even without bit field compression."""
 _FILE_HEADER = 14
 _ARGB = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 
 ONE_COLOR = [bytes([value]) * 255 for value in range(256)]
 TWO_COLORS = [bytes([value >> 4, value & 15]) * 128 for value in range(256)]
-"""The longest run of each value, of 8 and of 4 bits a pixel."""
+"""Palette indices of the longest run of each value byte. A value byte is one index at 8 bits a
+pixel (`ONE_COLOR`), and two alternating indices at 4 bits a pixel (`TWO_COLORS`)."""
 
 
 def open_bmp(data: bytes, limits: ImageLimits) -> Source:
-    """Open a BMP file; some are decoded at once. Raises ``IngestError``."""
+    """Open a BMP file. Raises ``IngestError`` if a check fails.
+
+    Files with bit fields or run-length coding are decoded at once.
+    """
     if len(data) >= _FILE_HEADER + _INFO_HEADER:
         (header,) = struct.unpack_from("<I", data, _FILE_HEADER)
         bits, compression = struct.unpack_from("<HI", data, _FILE_HEADER + 14)
@@ -51,13 +55,16 @@ def open_bmp(data: bytes, limits: ImageLimits) -> Source:
 
 
 def _masks(data: bytes, header: int, bits: int, compression: int) -> tuple[int, ...] | None:
-    """The masks of red, green, blue and alpha; None if the file has none that apply."""
+    """Return the bit masks of red, green, blue and alpha (0: no alpha).
+
+    Returns None if the file does not use bit masks, so that Pillow decodes it.
+    """
     stored = data[_FILE_HEADER + _INFO_HEADER :]
     if compression == _RGB and bits == 32 and header >= _V4_HEADER and len(stored) >= 16:
         return _ARGB if any(stored[12:16]) else None
     if bits not in (16, 32) or compression not in (_BITFIELDS, _ALPHABITFIELDS):
         return None
-    # They are a part of the later headers, and follow the first one.
+    # The masks are a part of the later headers; in a file with the first header they follow it.
     count = 4 if header >= _V3_HEADER or compression == _ALPHABITFIELDS else 3
     if len(stored) < 4 * count:
         return None
@@ -65,7 +72,10 @@ def _masks(data: bytes, header: int, bits: int, compression: int) -> tuple[int, 
 
 
 def _size(data: bytes, limits: ImageLimits) -> tuple[int, int, bool]:
-    """Width, height, and whether the last row is stored first."""
+    """Return width, height, and whether the rows are stored from the bottom up.
+
+    Raises ``InvalidImageError`` if there are no pixels, ``TooManyPixelsError`` if too many.
+    """
     width, height = struct.unpack_from("<ii", data, _FILE_HEADER + 4)
     if width <= 0 or height == 0:
         raise InvalidImageError("the picture has no pixels")
@@ -94,7 +104,10 @@ def _read_bit_fields(
 
 
 def _channel(samples: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint8]:
-    """The bits of ``mask``, scaled to 8 bits; zeros without a mask."""
+    """Return the bits of ``samples`` that ``mask`` selects, scaled to 8 bits.
+
+    Returns zeros if ``mask`` is 0. Raises ``InvalidImageError`` if the mask has gaps.
+    """
     shift = (mask & -mask).bit_length() - 1 if mask else 0
     top = mask >> shift
     if not mask or top & (top + 1):
@@ -107,7 +120,7 @@ def _channel(samples: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint
 
 
 def _read_runs(data: bytes, bits: int, header: int, limits: ImageLimits) -> Image.Image:
-    """A run-length coded picture; pixels that it skips are black."""
+    """Decode a run-length coded file; pixels that the file skips are black."""
     if len(data) > MAX_RLE_BYTES:
         raise InvalidImageError(
             f"a run-length coded BMP file may have {MAX_RLE_BYTES} bytes, and this has {len(data)}"
@@ -135,7 +148,10 @@ def _read_runs(data: bytes, bits: int, header: int, limits: ImageLimits) -> Imag
 def _decode_runs(
     data: bytes, position: int, bits: int, width: int, height: int
 ) -> tuple[bytearray, bytearray]:
-    """Palette indices, and 1 for each pixel that has one; row by row in the order of the file."""
+    """Return one palette index for each pixel, and 1 for each pixel that the file does not skip.
+
+    Both have ``width * height`` bytes, row by row, in the order in which the file stores the rows.
+    """
     indices, covered = bytearray(width * height), bytearray(width * height)
     ones = b"\1" * 255
     x = y = 0

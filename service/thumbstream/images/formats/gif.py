@@ -1,4 +1,4 @@
-"""GIF: blocks are counted; a first frame smaller than the picture is transparent around it."""
+"""Opens GIF files: limits the number of blocks, and supports a first frame of a smaller size."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from thumbstream.images.limits import ImageLimits
 from thumbstream.images.source import Box, Canvas, Source
 
 MAX_BLOCKS = 20_000
-"""Before the first frame, sub-blocks and stray bytes counted as well: 5 MB of comments. Pillow
-reads them in Python, one at a time."""
+"""Most blocks, sub-blocks and stray bytes before the first frame: as many as 5 MB of comments have.
+They are limited because Pillow reads each of them in Python."""
 
 _HEADER = 13
 _FLAGS = 10
-"""Where the header says whether, and how long, a palette follows it."""
+"""Offset of the flags in the header: whether a palette follows the header, and its length."""
 
 
 def open_gif(data: bytes, limits: ImageLimits) -> Source:
-    """Open a GIF file; the pixels are not decoded. Raises ``IngestError``."""
+    """Open a GIF file without decoding its pixels. Raises ``IngestError`` if a check fails."""
     check_head(data)
     image = GifImagePlugin.GifImageFile(io.BytesIO(data))
     limits.check_size(*image.size)
@@ -28,14 +28,17 @@ def open_gif(data: bytes, limits: ImageLimits) -> Source:
 
 
 def frame_of(image: GifImagePlugin.GifImageFile, frame: Box | None) -> Source:
-    """``image`` as a `Source`; its first frame covers the box ``frame`` of the picture."""
+    """Return ``image`` as a `Source` whose first frame covers only the box ``frame``.
+
+    The picture is transparent around the frame. None: the frame covers the full picture.
+    """
     if frame is None or frame == (0, 0, *image.size):
         return Source(image)
     return Source(image, crop=frame, canvas=Canvas(*image.size, *frame[:2]))
 
 
 def check_head(data: bytes) -> None:
-    """Raises ``InvalidImageError`` if there are too many blocks before the first frame."""
+    """Raise ``InvalidImageError`` if more than `MAX_BLOCKS` blocks precede the first frame."""
     flags = data[_FLAGS : _FLAGS + 1] or b"\0"
     position = _HEADER + (3 << (flags[0] & 7) + 1 if flags[0] & 0x80 else 0)
     in_extension = False

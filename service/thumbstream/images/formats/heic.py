@@ -1,4 +1,4 @@
-"""HEIC, where the package ``pillow-heif`` is installed (``pip install thumbstream[heif]``)."""
+"""Opens HEIC files if the package ``pillow-heif`` is installed (extra ``thumbstream[heif]``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from thumbstream.images.source import Source
 
 
 def open_heic(data: bytes, limits: ImageLimits) -> Source:
-    """Open a HEIC file; the pixels are not decoded. Raises ``IngestError``."""
+    """Open a HEIC file without decoding its pixels.
+
+    Raises ``UnsupportedFormatError`` if ``pillow-heif`` is not installed, and another
+    ``IngestError`` if a check fails.
+    """
     try:
         pillow_heif = import_module("pillow_heif")
     except ImportError:
@@ -28,7 +32,7 @@ def open_heic(data: bytes, limits: ImageLimits) -> Source:
     limits.check_size(*image.size)
     try:
         properties = isobmff.primary_properties(data)
-    except (struct.error, IndexError):  # damage that the decoder does not mind
+    except (struct.error, IndexError):  # the decoder may accept the file in spite of this damage
         properties = []
     # Rotation, mirroring and the clean aperture are applied by the decoder.
     return Source(image, color=image.info.get("icc_profile") or isobmff.color(properties))

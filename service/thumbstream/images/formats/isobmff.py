@@ -1,4 +1,4 @@
-"""The boxes of an ISO base media file (AVIF, HEIC) that describe its primary picture."""
+"""Reads the metadata boxes of an ISO base media file (AVIF or HEIC) about its primary picture."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from thumbstream.images.color_space import RgbSpace, from_cicp
 from thumbstream.images.source import Box
 
 MAX_DESCRIPTION = 256 << 10
-"""Longest description of a picture, bytes: 4,096 tiles take 180 KB, one picture 300 bytes. The
-boxes may name 65,535 parts and more, and the decoder looks each of them up among all: three
-megabytes keep it busy for ten seconds."""
+"""Greatest total length, in bytes, of the metadata boxes of a file (see `description_bytes`). A
+picture of 4,096 tiles needs 180 KB, a single picture 300 bytes. The limit is needed because the
+decoder's time is quadratic in the number of items: 3 MB of metadata take ten seconds."""
 
 MAX_BOXES = 10_000
-"""On one level; files have about 10."""
+"""Most boxes on one level of nesting; ordinary files have about 10."""
 
 _DESCRIPTIONS = frozenset({b"meta", b"moov"})
 
@@ -26,7 +26,10 @@ _AVIF_BRANDS = frozenset([b"avif", b"avis"])
 
 
 def is_heic(data: bytes) -> bool:
-    """Whether a file begins like HEIC. Its major brand may be a common one of HEIC and AVIF."""
+    """Return whether the file type box of ``data`` lists a brand of HEIC and none of AVIF.
+
+    All listed brands count, because HEIC and AVIF files may have the same major brand.
+    """
     if data[4:8] != b"ftyp":
         return False
     end = min(int.from_bytes(data[:4], "big"), 256, len(data))
@@ -35,7 +38,10 @@ def is_heic(data: bytes) -> bool:
 
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start of the content, end) of the boxes in ``data[start:end]``."""
+    """Yield (type, start of the content, end of the box) for each box in ``data[start:end]``.
+
+    The positions are offsets in ``data``. Raises ``InvalidImageError`` after `MAX_BOXES` boxes.
+    """
     for number in itertools.count():
         if start + 8 > end:
             return
@@ -53,17 +59,20 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]
 
 
 def description_bytes(data: bytes) -> int:
-    """Length of the contents of the boxes that describe the file; they are not read."""
+    """Return the total content length of the top-level ``meta`` and ``moov`` boxes, in bytes.
+
+    These two types of boxes contain all metadata. Their contents are not parsed.
+    """
     return sum(
         end - start for kind, start, end in boxes(data, 0, len(data)) if kind in _DESCRIPTIONS
     )
 
 
 def hide_exif(data: bytes) -> bytes:
-    """The file with its EXIF item renamed.
+    """Return the file with its EXIF item renamed, so that Pillow does not parse the EXIF data.
 
-    Pillow would parse all of it, and its orientation does not count: ISO 23008-12 has ``irot`` and
-    ``imir`` for that.
+    The EXIF data are not needed: orientation is defined by the boxes ``irot`` and ``imir`` (ISO
+    23008-12), not by EXIF.
     """
     for kind, start, end in _meta(data):
         if kind == b"iinf" and b"Exif" in data[start:end]:
@@ -72,7 +81,11 @@ def hide_exif(data: bytes) -> bytes:
 
 
 def primary_properties(data: bytes) -> list[tuple[bytes, bytes]]:
-    """(type, content) of the properties of the primary item; empty if they cannot be read."""
+    """Return (type, content) for each property box of the primary item.
+
+    Returns an empty list if the boxes that define them are missing. Raises struct.error or
+    IndexError if these boxes are damaged.
+    """
     found = {kind: (start, end) for kind, start, end in _meta(data)}
     if b"pitm" not in found or b"iprp" not in found:
         return []
@@ -96,7 +109,10 @@ def _meta(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _associations(content: bytes, item: int) -> list[int]:
-    """Indices, from 1, of the properties that an ``ipma`` box associates with ``item``."""
+    """Return the property indices, from 1, that an ``ipma`` box associates with ``item``.
+
+    ``content`` is the content of the box, ``item`` the id of an item.
+    """
     id_format = ">H" if content[0] == 0 else ">I"
     wide = bool(content[3] & 1)
     (entries,) = struct.unpack_from(">I", content, 4)
@@ -119,7 +135,10 @@ def _associations(content: bytes, item: int) -> list[int]:
 
 
 def color(properties: list[tuple[bytes, bytes]]) -> RgbSpace | None:
-    """The color space of the first ``colr`` box with code points."""
+    """Return the color space of the first ``colr`` box with CICP code points.
+
+    Returns None if there is no such box, or if its code points are unspecified or unknown.
+    """
     for kind, content in properties:
         if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 10:
             primaries, transfer = struct.unpack_from(">HH", content, 4)
@@ -128,16 +147,19 @@ def color(properties: list[tuple[bytes, bytes]]) -> RgbSpace | None:
 
 
 def _peak(properties: list[tuple[bytes, bytes]]) -> float:
-    """Luminance of the brightest color, cd/m2; browsers do not read that of the display here."""
+    """Return the luminance of the brightest color from the ``clli`` box, in cd/m2, or 0.
+
+    Like browsers, this ignores the luminance of the mastering display in these formats.
+    """
     content = next((content for kind, content in properties if kind == b"clli"), b"")
     return float(int.from_bytes(content[:2], "big"))
 
 
 def clean_aperture(properties: list[tuple[bytes, bytes]], width: int, height: int) -> Box | None:
-    """The part of a picture of ``width`` x ``height`` that its ``clap`` box says to show.
+    """Return the part of a ``width`` x ``height`` picture that the ``clap`` box declares visible.
 
-    None for a box that is invalid, or does not begin at the top left: as in browsers, so that
-    nothing is cut off that another program would show.
+    Returns None if there is no ``clap`` box, if it is invalid, or if the visible part does not
+    begin at the top left corner. Browsers ignore such boxes as well and show the full picture.
     """
     content = next((content for kind, content in properties if kind == b"clap"), b"")
     if len(content) < 32:

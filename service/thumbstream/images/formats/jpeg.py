@@ -1,7 +1,8 @@
-"""JPEG: only segments that decoding needs reach Pillow; scans are counted; the end may be missing.
+"""Opens JPEG files: removes metadata segments, limits the scans, and accepts a missing end.
 
-Pillow reads segments in Python, one at a time, and parses EXIF for a resolution. Every scan, even
-an empty one, costs a pass over the picture. Neither has a limit.
+Pillow has no limit on segments, which it reads in Python, one at a time, and it parses EXIF to find
+a resolution. It has no limit on scans either: each one, even an empty one, takes a pass over the
+full picture.
 """
 
 from __future__ import annotations
@@ -19,41 +20,43 @@ from thumbstream.images.limits import ImageLimits
 from thumbstream.images.source import Source
 
 MAX_SCANS = 100
-"""Of a progressive JPEG. Encoders write about 10."""
+"""Most scans of a progressive JPEG. Encoders write about 10."""
 
 MAX_SEQUENTIAL_SCANS = 4
-"""Of a sequential JPEG: one for each component."""
+"""Most scans of a sequential JPEG: one for each component."""
 
 MAX_SEGMENTS = 2000
-"""Before the first scan, and again after it. Profiles, extended XMP and previews take hundreds."""
+"""Most segments before the first scan, and most markers from there on. Ordinary files have up to
+hundreds of segments, for ICC profiles, extended XMP and previews."""
 
 MAX_FILL = 64 * 1024
-"""Bytes between these segments, in total: padding, and damage."""
+"""Most bytes, in total, between the segments before the first scan: padding or damaged data."""
 
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
-"""A marker that is not a stuffed byte and not a restart: the end of entropy-coded data. Of several
-0xFF bytes before it, only the last is matched: ``+`` would take quadratic time."""
+"""Matches a marker that ends entropy-coded data: neither a stuffed byte nor a restart marker. Of
+several 0xFF bytes in a row it matches only the last, since ``\\xff+`` would take quadratic time."""
 
 _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _TABLES = frozenset({0xC4, 0xDB, 0xDD})
-"""Huffman tables, quantization tables, restart interval."""
+"""Markers of Huffman tables, quantization tables, and the restart interval."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SUPPORTED_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
-"""Huffman coding; browsers do not read arithmetic coding, which costs ten times more."""
+"""Frame markers of Huffman-coded files. Arithmetic coding, which browsers do not support and which
+takes ten times longer to decode, is rejected."""
 _PROGRESSIVE = 0xC2
 _APPLICATION = {_APP0: b"JFIF\0", _APP2: b"ICC_PROFILE\0", _APP14: b"Adobe"}
-"""Application segments that say how the pixels are to be shown, and how they begin."""
+"""Marker -> first bytes of the application segments that define the colors of the picture."""
 
 _EXIF = b"Exif\0\0"
 _END = b"\xff\xd9"
 
 GREY = (127, 128)
-"""What the decoder fills missing blocks with; 127 where Pillow inverts CMYK."""
+"""Sample values with which the decoder fills missing blocks; 127 in CMYK, which Pillow inverts."""
 
 
 def open_jpeg(data: bytes, limits: ImageLimits) -> Source:
-    """Open a JPEG file; the pixels are not decoded. Raises ``InvalidImageError``."""
+    """Open a JPEG file without decoding its pixels. Raises ``IngestError`` if a check fails."""
     head = _read_head(data)
     end = _check_scans(data, head)
     truncated = end is not None
@@ -69,12 +72,18 @@ def open_jpeg(data: bytes, limits: ImageLimits) -> Source:
 
 
 def check_embedded(data: bytes) -> None:
-    """Check a JPEG within another file. Raises ``InvalidImageError``."""
+    """Check the segments and scans of a JPEG stream inside another file, such as a TIFF file.
+
+    Raises ``InvalidImageError`` if a check fails.
+    """
     _check_scans(data, _read_head(data))
 
 
 def _check_scans(data: bytes, head: _Head) -> int | None:
-    """The result of `read_scans`, without the number of scans, which is checked."""
+    """Return the first result of `read_scans`, where the file is cut off.
+
+    Raises ``InvalidImageError`` if there are too many scans.
+    """
     end, scans = read_scans(data, head.end)
     most = MAX_SCANS if head.progressive else MAX_SEQUENTIAL_SCANS
     if scans > most:
@@ -83,13 +92,16 @@ def _check_scans(data: bytes, head: _Head) -> int | None:
 
 
 class _Head(NamedTuple):
-    """What comes before the first scan."""
+    """The part of a JPEG file before its first scan."""
 
     segments: bytes
-    """Those that are needed, from the start of the file."""
+    """The start of image and the segments that decoding needs."""
     end: int
+    """Offset of the first scan in the file."""
     exif: bytes | None
+    """Content of the first EXIF segment, or None."""
     progressive: bool
+    """Whether the file is a progressive JPEG."""
 
 
 def _read_head(data: bytes) -> _Head:
@@ -132,7 +144,12 @@ def _read_head(data: bytes) -> _Head:
 
 
 def read_scans(data: bytes, position: int) -> tuple[int | None, int]:
-    """Where a file is cut (None: it has an end marker), and how many scans begin before."""
+    """Return where a file is cut off, and how many scans begin before that offset.
+
+    The first result is the offset at which the usable data end, or None if the file has its end
+    marker. The search for markers begins at offset ``position``. Raises ``InvalidImageError`` after
+    `MAX_SEGMENTS` markers.
+    """
     scans = 0
     for _ in range(MAX_SEGMENTS):
         found = _MARKER.search(data, position)
@@ -152,7 +169,11 @@ def read_scans(data: bytes, position: int) -> tuple[int | None, int]:
 
 
 def check_missing(image: Image.Image, limits: ImageLimits) -> None:
-    """Raises ``InvalidImageError`` if too many rows of a decoded, truncated JPEG are missing."""
+    """Raise ``InvalidImageError`` if too many rows of a truncated JPEG are missing.
+
+    ``image`` is decoded. Its last rows count as missing if they have only the values in `GREY`;
+    ``limits.max_missing`` is the greatest fraction of missing rows.
+    """
     width, height = image.size
     rows = height
     while rows > 0:

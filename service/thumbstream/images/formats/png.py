@@ -1,8 +1,8 @@
-"""PNG: only the chunks that hold pixels reach Pillow; of an animation the first frame does.
+"""Opens PNG files: passes only pixel data to Pillow, and of an animation only its first frame.
 
-Text and profiles are compressed, so that a few kilobytes may inflate to megabytes, and Pillow reads
-chunks in Python, one at a time. Chunks whose checksum is wrong are ignored where the picture can be
-shown without them.
+Other chunks are removed because Pillow reads chunks in Python, one at a time, and because a few
+kilobytes of compressed text or ICC profile may inflate to megabytes. A chunk with a wrong checksum
+is ignored if the picture can be shown without it.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from thumbstream.images.source import Canvas, Color, Source
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 CHUNK_OVERHEAD = 12
-"""Length, type and CRC of a chunk, bytes."""
+"""Bytes of a chunk's length, type and CRC fields together."""
 
 MAX_CHUNKS = 20_000
-"""Encoders write 8 KiB and more into each."""
+"""Most chunks of a file. Encoders write at least 8 KiB of pixel data into each chunk."""
 
 MAX_ICC_BYTES = 1 << 20
-"""Longest inflated profile, bytes."""
+"""Greatest length of an inflated ICC profile, in bytes."""
 
 _USED = frozenset(
     [b"acTL", b"fcTL", b"cICP", b"cLLI", b"mDCV", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"]
 )
-"""Ancillary chunks that are read here, at most one of each before the pixels."""
+"""Ancillary chunks that this module reads: the first intact one of each type before the pixels."""
 
 _GREY_KEY_SCALE = {"L;2": 255 // 3, "L;4": 255 // 15}
-"""Factor that brings a grey sample of 2 or 4 bits to 8 bits."""
+"""Pillow's raw mode -> the factor that scales a grey sample of 2 or 4 bits to 8 bits."""
 
 SRGB_GAMMA = 1 / 2.2
 GAMMA_TOLERANCE = 0.01
 
 
 class Chunk(NamedTuple):
-    """Type and extent of a chunk, with its overhead."""
+    """The type of a chunk and its extent in the file, including length, type and CRC."""
 
     kind: bytes
     start: int
@@ -53,12 +53,15 @@ class Chunk(NamedTuple):
 
     @property
     def is_critical(self) -> bool:
-        """Whether the picture cannot be shown without it."""
+        """Whether the chunk is needed to show the picture: its type begins in upper case."""
         return self.kind[:1].isupper()
 
 
 def open_png(data: bytes, limits: ImageLimits) -> Source:
-    """Open a PNG file; the pixels are not decoded. Raises ``IngestError``."""
+    """Open a PNG file. Raises ``IngestError`` if a check fails.
+
+    Only a 16-bit RGB file with a transparent color is decoded at once.
+    """
     chunks = list(read_chunks(data))
     first_pixels = next((i for i, chunk in enumerate(chunks) if chunk.kind == b"IDAT"), len(chunks))
     used: dict[bytes, bytes] = {}
@@ -88,7 +91,10 @@ def open_png(data: bytes, limits: ImageLimits) -> Source:
 
 
 def read_chunks(data: bytes) -> Iterator[Chunk]:
-    """The chunks of a PNG file; the last one may be cut. Raises ``InvalidImageError``."""
+    """Yield the chunks of a PNG file up to ``IEND``; the last one may extend beyond ``data``.
+
+    Raises ``InvalidImageError`` after `MAX_CHUNKS` chunks.
+    """
     position = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
         if position + CHUNK_OVERHEAD > len(data):
@@ -110,7 +116,7 @@ def _is_intact(data: bytes, chunk: Chunk) -> bool:
 
 
 def strip_metadata(data: bytes, chunks: list[Chunk]) -> bytes:
-    """The file without the ancillary chunks that Pillow does not need; ``data`` if it has none."""
+    """Return the file ``data`` with only its critical ``chunks`` and an intact ``tRNS`` chunk."""
     needed = [
         chunk
         for chunk in chunks
@@ -123,7 +129,11 @@ def strip_metadata(data: bytes, chunks: list[Chunk]) -> bytes:
 
 
 def _first_frame(data: bytes, chunks: list[Chunk], pixels: int) -> tuple[bytes, Canvas] | None:
-    """A PNG file of the first animation frame, if that comes after the default picture."""
+    """Return the first animation frame as a PNG file, and its position in the full picture.
+
+    ``pixels`` is the index of the first ``IDAT`` chunk. Returns None if no valid frame follows the
+    default picture, as when the default picture is the first frame.
+    """
     control = next((i for i, c in enumerate(chunks) if i > pixels and c.kind == b"fcTL"), None)
     header = data[chunks[0].start + 8 : chunks[0].end - 4] if chunks else b""
     if control is None or len(header) != 13 or not _is_intact(data, chunks[control]):
@@ -159,7 +169,10 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _color(chunks: dict[bytes, bytes]) -> Color:
-    """By the first of ``cICP``, ``iCCP``, ``sRGB`` and ``gAMA`` that can be used."""
+    """Return the color space of a file with these ``chunks`` (type -> content).
+
+    The first usable one of ``cICP``, ``iCCP``, ``sRGB`` and ``gAMA`` defines it.
+    """
     cicp = chunks.get(b"cICP", b"")
     if len(cicp) == 4 and cicp[2] == 0:
         space = from_cicp(cicp[0], cicp[1], video_is_srgb=False, peak=_peak(chunks))
@@ -177,7 +190,10 @@ def _color(chunks: dict[bytes, bytes]) -> Color:
 
 
 def _peak(chunks: dict[bytes, bytes]) -> float:
-    """Luminance of the brightest color, cd/m2: of the content, or of the mastering display."""
+    """Return the luminance of the brightest color, in cd/m2, or 0 if the file declares none.
+
+    This is the maximum of the content (``cLLI``), or else of the mastering display (``mDCV``).
+    """
     if len(chunks.get(b"cLLI", b"")) == 8:
         return int.from_bytes(chunks[b"cLLI"][:4], "big") / 10_000
     if len(chunks.get(b"mDCV", b"")) == 24:
@@ -186,7 +202,10 @@ def _peak(chunks: dict[bytes, bytes]) -> float:
 
 
 def color_of(info: dict[str | tuple[int, int], Any]) -> RgbSpace | None:
-    """The color space of a PNG that Pillow opened, without its profile; sRGB for other files."""
+    """Return the color space that Pillow's ``info`` of a PNG file declares by gamma; None: sRGB.
+
+    This ignores an ICC profile. The ``info`` of any other format gives None.
+    """
     gamma, points = info.get("gamma"), info.get("chromaticity")
     if "srgb" in info or not isinstance(gamma, float):
         return None
@@ -194,9 +213,10 @@ def color_of(info: dict[str | tuple[int, int], Any]) -> RgbSpace | None:
 
 
 def gamma_space(gamma: float, chromaticities: list[float] | None) -> RgbSpace | None:
-    """The color space of the chunks ``gAMA`` and ``cHRM`` (white, red, green, blue); None: sRGB.
+    """Return the color space of the chunks ``gAMA`` and ``cHRM``; None means sRGB.
 
-    As in browsers, a gamma close to that of sRGB, without chromaticities, means sRGB.
+    ``chromaticities`` has x and y of white, red, green and blue. As in browsers, a gamma close to
+    that of sRGB means sRGB if there are no chromaticities.
     """
     if not 0 < gamma < 1000:
         return None
@@ -210,7 +230,10 @@ def gamma_space(gamma: float, chromaticities: list[float] | None) -> RgbSpace | 
 
 
 def _inflate_profile(content: bytes) -> bytes | None:
-    """The profile in an ``iCCP`` chunk (name, 0, method, zlib stream); None if it is too long."""
+    """Return the ICC profile of an ``iCCP`` chunk, or None if it is damaged or too long.
+
+    ``content`` has a name, a zero byte, the compression method (0), and a zlib stream.
+    """
     _, _, rest = content.partition(b"\0")
     inflater = zlib.decompressobj()
     try:
@@ -223,9 +246,10 @@ def _inflate_profile(content: bytes) -> bytes | None:
 
 
 def _with_deep_key(data: bytes, key: tuple[int, ...]) -> Image.Image:
-    """Decode 16-bit samples, and compare them with the transparent color in all 16 bits.
+    """Decode a 16-bit RGB file; pixels of the transparent color ``key`` get alpha 0.
 
-    Pillow keeps the high bytes of the samples; with another byte order it keeps the low ones.
+    Pillow reduces samples to their high bytes, but colors must be compared in all 16 bits. So the
+    file is decoded a second time, with the other byte order, to get the low bytes.
     """
     same = None
     for order, shift in (("L", 0), ("B", 8)):
@@ -247,10 +271,10 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def transparency_key(image: Image.Image) -> object:
-    """The transparency of an opened PNG, with a color given in the depth of the file in 8 bits.
+    """Return the transparency of an opened PNG; a transparent color is scaled to 8 bits.
 
-    Pillow reduces the samples, and not the key. Once it has decoded them, only the value of the key
-    says that it has 16 bits.
+    Pillow reduces samples to 8 bits, but leaves the transparent color in the depth of the file.
+    After decoding, the depth is unknown, so a color with a value above 255 counts as 16 bits.
     """
     key = image.info.get("transparency")
     if not isinstance(image, PngImagePlugin.PngImageFile):

@@ -1,4 +1,4 @@
-"""TIFF: the directory is checked and rewritten; libtiff is kept from printing."""
+"""Opens TIFF files: checks and rewrites their directory, and prevents libtiff from printing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from thumbstream.images.source import Source
 
 
 def open_tiff(data: bytes, limits: ImageLimits) -> Source:
-    """Open a TIFF file; some are decoded at once. Raises ``IngestError``."""
+    """Open a TIFF file. Raises ``IngestError`` if a check fails.
+
+    Files whose samples Pillow cannot represent (see `tiff_samples`) are decoded at once.
+    """
     _silence_libtiff()
     directory = read_directory(data)
     check_directory(directory, limits)
@@ -35,17 +38,17 @@ def open_tiff(data: bytes, limits: ImageLimits) -> Source:
         return Source(tiff_samples.decode(directory, layout, limits), color, orientation)
     image = TiffImagePlugin.TiffImageFile(io.BytesIO(rewritten(directory)))
     limits.check_size(*image.size)
-    # Otherwise Pillow compares the size with its own limit for the whole process.
+    # Without this, Pillow would compare the size with its process-wide limit on pixels.
     image.im = Image.core.new(image.mode, image.size)  # type: ignore[attr-defined]
     return Source(image, color, orientation)
 
 
 @lru_cache(maxsize=1)
 def _silence_libtiff() -> None:
-    """Stop libtiff from printing; its messages are about single files.
+    """Stop libtiff from printing errors and warnings about the files that it decodes.
 
-    It prints to the standard error of the process, between the lines of a log. Pillow offers no way
-    to stop that; its wheels have the library in a folder of their own.
+    libtiff would print them to standard error, between the lines of the log. Pillow has no option
+    against this, so libtiff is searched for in the folders where Pillow's wheels contain it.
     """
     site = Path(PIL.__file__).parent
     for folder, pattern in (

@@ -1,8 +1,9 @@
-"""The directory of a TIFF file: reading, checking and writing the tags that pixels need.
+"""Reads, checks and rewrites the directory of a TIFF file: the list of its tags.
 
-Pillow reads every tag in Python, however many values it has, and libtiff reads strips and tiles as
-often as they are named. So the directory is read here, its values are counted and compared with the
-file, and a new directory takes its place.
+A hostile directory can be very slow: Pillow reads every value of every tag in Python, and libtiff
+decodes a strip or tile as often as the directory refers to it. So this module reads the directory,
+limits the number of values, checks that strips and tiles fit the length of the file, and writes a
+new directory with only the tags that decoding needs.
 """
 
 from __future__ import annotations
@@ -17,19 +18,20 @@ from thumbstream.images.formats.jpeg import check_embedded
 from thumbstream.images.limits import ImageLimits
 
 MAX_ENTRIES = 1000
-"""Tags of a directory."""
+"""Most tags in a directory."""
 
 MAX_PARTS = 1 << 16
-"""Strips or tiles: a strip for each row of the highest picture is less than half of that."""
+"""Most strips or tiles: more than twice the rows of the highest picture that is allowed."""
 
 MAX_PADDING = 2
-"""Pixels of all tiles, in relation to the limit on pixels of the picture."""
+"""Most pixels of all tiles together, divided by the greatest number of pixels of a picture."""
 
 MAX_SAMPLES = 6
-"""Of a pixel."""
+"""Most samples of a pixel."""
 
 MAX_VALUES = 3 << 16
-"""Values of any other tag: the longest color map."""
+"""Most values of a tag with numbers, except offsets and lengths of strips or tiles: the length of
+the longest color map."""
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
 STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES = 273, 274, 277, 278, 279
@@ -53,7 +55,7 @@ COMPRESSIONS = LOSSLESS | _FAX | {_OLD_JPEG, JPEG}
 _PARTS = frozenset({STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES})
 _BYTES = frozenset({JPEG_TABLES, ICC_PROFILE})
 _RATIONALS = frozenset({529, 532})
-"""YCbCr coefficients, reference black and white."""
+"""Tags for YCbCr coefficients (529), and for reference black and white (532)."""
 _COMPRESSION_OPTIONS = frozenset({292, 293, 512, 513, 514, 515, 519, 520, 521})
 _NEEDED = (
     frozenset({WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES, ROWS_PER_STRIP})
@@ -65,23 +67,28 @@ _NEEDED = (
 _SHORT, _LONG, _RATIONAL, _UNDEFINED = 3, 4, 5, 7
 _FORMATS = {1: "B", 2: "B", _SHORT: "H", _LONG: "I", _RATIONAL: "II", 6: "b", _UNDEFINED: "B"}
 _FORMATS |= {8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
-"""Types that are read, by their codes, in the notation of `struct`."""
+"""Code of each supported type of values -> its format in the notation of `struct`."""
 
 Tags = dict[int, tuple[int, ...] | bytes]
 
 
 class Parts(NamedTuple):
-    """Strips or tiles."""
+    """The layout of the parts of a picture, which are either strips or tiles."""
 
     offsets_tag: int
+    """The tag with the offset of each part: `STRIP_OFFSETS` or `TILE_OFFSETS`."""
     bytes_tag: int
+    """The tag with the length of each part: `STRIP_BYTES` or `TILE_BYTES`."""
     width: int
     height: int
     number: int
-    """Of all planes together."""
+    """The number of parts in all planes together."""
 
     def rows_of(self, index: int, height: int) -> int:
-        """Rows of a part, in a picture of ``height``; the last strip may be shorter."""
+        """Return the rows of part ``index`` in a picture of ``height`` rows.
+
+        Only the last strip of a plane may have fewer rows than the other parts.
+        """
         if self.offsets_tag == TILE_OFFSETS:
             return self.height
         rows = math.ceil(height / self.height)
@@ -90,20 +97,21 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The needed tags of the first directory of a file, and its orientation."""
+    """The first directory of a TIFF file: its orientation, and the tags that decoding needs."""
 
     data: bytes
+    """The content of the file."""
     order: str
-    """``<`` or ``>``."""
+    """Byte order as in `struct`: ``<`` is little-endian, ``>`` big-endian."""
     tags: Tags
 
     def integer(self, tag: int, default: int) -> int:
-        """The first value of a tag."""
+        """Return the first value of ``tag``, or ``default`` if it is missing."""
         values = self.tags.get(tag)
         return int(values[0]) if values else default
 
     def integers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """All values of a tag."""
+        """Return all values of ``tag``, or ``default`` if it is missing."""
         values = self.tags.get(tag)
         return tuple(values) if values else default
 
@@ -124,7 +132,10 @@ class Directory:
 
 
 def read_directory(data: bytes) -> Directory:
-    """Read the first directory. Raises ``InvalidImageError``."""
+    """Read the first directory of the TIFF file ``data``.
+
+    Raises ``InvalidImageError`` if the file is cut off, or has too many tags or values.
+    """
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     try:
@@ -167,9 +178,10 @@ def _read_value(
 
 
 def check_directory(directory: Directory, limits: ImageLimits) -> None:
-    """Raises ``IngestError`` if decoding could cost more than a picture of this size should.
+    """Raise ``IngestError`` if the picture is too big, not supported, or too slow to decode.
 
-    Leaves the tags of either strips or tiles, with as many values as there are parts.
+    Also removes the tags of tiles from a directory with strips, or the tags of strips otherwise,
+    and shortens the remaining offsets and lengths to the number of strips or tiles.
     """
     width, height = directory.size
     if width <= 0 or height <= 0:
@@ -229,15 +241,21 @@ def _check_data(directory: Directory, parts: Parts, compression: int) -> None:
 
 
 def _stored_bytes(directory: Directory, width: int, height: int) -> int:
-    """Bytes of an uncompressed strip or tile."""
+    """Return the bytes of an uncompressed strip or tile of ``width`` x ``height`` pixels.
+
+    Returns 1 for YCbCr, whose colors may be subsampled.
+    """
     if directory.integer(PHOTOMETRIC, WHITE_IS_ZERO) == YCBCR:
-        return 1  # colors may be subsampled
+        return 1
     samples = 1 if directory.is_separate else directory.integer(SAMPLES, 1)
     return math.ceil(width * samples * directory.integer(BITS, 1) / 8) * height
 
 
 def rewritten(directory: Directory) -> bytes:
-    """The file with ``directory``, without profile and orientation, in place of its own."""
+    """Return the file ``directory.data`` with ``directory`` as its only directory.
+
+    The new directory has no ICC profile and no orientation.
+    """
     data, order, tags = directory.data, directory.order, directory.tags
     entries = []
     values = b""
@@ -259,7 +277,7 @@ def rewritten(directory: Directory) -> bytes:
 
 
 def _encoded(tag: int, values: tuple[int, ...] | bytes, order: str) -> tuple[int, int, bytes]:
-    """Type, count and bytes of a tag."""
+    """Return the type, the number of values and the encoded values of a tag."""
     if isinstance(values, bytes):
         return _UNDEFINED, len(values), values
     if tag == COLOR_MAP and max(values) < 256:

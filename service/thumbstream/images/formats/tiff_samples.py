@@ -1,7 +1,9 @@
-"""Samples of TIFF files that Pillow has no mode for, decoded as bytes and put together here.
+"""Decodes TIFF files whose samples Pillow cannot represent in any of its modes.
 
-That is every depth but 1, 2, 4, 8 and 16 bits, signed and floating-point samples, deep samples of
-which 0 is white or that have alpha, and all that are stored in a plane for each color.
+These files have samples of other depths than 1, 2, 4, 8 and 16 bits; several samples of less than
+8 bits in a pixel; signed or floating-point samples; grey samples of more than 8 bits with alpha or
+with 0 as white; or a separate plane for each color. Pillow decompresses such samples as if each
+byte were a pixel, and this module converts the bytes to samples.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from thumbstream.images.levels import Levels, levels_of_range
 from thumbstream.images.limits import ImageLimits
 
 MAX_BYTES = 8
-"""Bytes of all samples, for each pixel that the limits allow."""
+"""Most bytes of all samples of a picture, divided by ``ImageLimits.max_pixels``."""
 
 BAND_PIXELS = 1 << 18
-"""Pixels converted at a time."""
+"""Pixels converted at a time, to limit memory."""
 
 MAX_PACKED_BITS = 24
 
@@ -37,25 +39,33 @@ Samples = NDArray[np.generic]
 
 
 class Layout(NamedTuple):
-    """How samples are stored."""
+    """The format in which a TIFF file stores its samples."""
 
     samples: int
-    """Of a pixel, alpha included."""
+    """Samples of a pixel, including alpha."""
     colors: int
-    """1 or 3."""
+    """Samples of a pixel without alpha: 1 for grey, 3 for RGB."""
     bits: int
+    """Bits of a sample."""
     format: int
+    """Kind of numbers, as in the tag `tiff.FORMAT`: unsigned, signed or floating-point."""
     dtype: np.dtype[np.generic] | None
-    """None: the samples are packed, most significant bit first."""
+    """Data type of a sample; None if samples are packed bits, most significant bit first."""
     alpha: int
-    """0 without; else as in `tiff.EXTRA_SAMPLES`."""
+    """0 without alpha, 1 if colors are premultiplied by alpha, 2 if alpha is straight."""
     white_is_zero: bool
+    """Whether the sample 0 is white instead of black."""
     predictor: int
+    """As in the tag `tiff.PREDICTOR`: 1 none, 2 integer differences, 3 floating-point."""
     separate: bool
+    """Whether each sample of a pixel is in a plane of its own."""
 
 
 def layout_of(directory: Directory) -> Layout | None:
-    """The layout of what is decoded here; None for what Pillow decodes, or refuses."""
+    """Return the layout of samples that this module decodes.
+
+    Returns None for a file that Pillow can decode itself, and for one that is not supported.
+    """
     photometric = directory.integer(tiff.PHOTOMETRIC, tiff.WHITE_IS_ZERO)
     if photometric not in (tiff.WHITE_IS_ZERO, tiff.BLACK_IS_ZERO, tiff.RGB):
         return None
@@ -86,7 +96,7 @@ def layout_of(directory: Directory) -> Layout | None:
 
 
 def _is_native(layout: Layout) -> bool:
-    """Whether Pillow decodes the samples."""
+    """Return whether Pillow itself can decode samples of this layout."""
     if layout.separate:
         return False
     if layout.bits in (1, 2, 4):
@@ -113,12 +123,15 @@ def _is_supported(layout: Layout, directory: Directory) -> bool:
 
 
 def _row_bits(layout: Layout, width: int) -> int:
-    """Bits of a row of ``width`` pixels, in one plane."""
+    """Return the number of bits of a row of ``width`` pixels in one plane."""
     return width * layout.bits * (1 if layout.separate else layout.samples)
 
 
 def decode(directory: Directory, layout: Layout, limits: ImageLimits) -> Image.Image:
-    """The picture in 8 bits: mode L, LA, RGB or RGBA. Raises ``TooManyPixelsError``."""
+    """Decode the picture to 8 bits a sample: mode L, LA, RGB or RGBA.
+
+    Raises ``TooManyPixelsError`` if its samples have too many bytes (see `MAX_BYTES`).
+    """
     width, height = directory.size
     if width * height * layout.samples * layout.bits > 8 * MAX_BYTES * limits.max_pixels:
         raise TooManyPixelsError("the picture has too many pixels for the depth of its samples")
@@ -141,7 +154,10 @@ def decode(directory: Directory, layout: Layout, limits: ImageLimits) -> Image.I
 
 
 def _planes_of(directory: Directory, layout: Layout) -> Iterator[Directory]:
-    """A directory for each plane."""
+    """Yield one directory for each plane, which refers only to the strips or tiles of that plane.
+
+    Yields ``directory`` itself if there is only one plane.
+    """
     if not layout.separate:
         yield directory
         return
@@ -155,7 +171,7 @@ def _planes_of(directory: Directory, layout: Layout) -> Iterator[Directory]:
 
 
 def _decode_bytes(directory: Directory, layout: Layout) -> Image.Image:
-    """The bytes of the rows, as a grey picture."""
+    """Decompress one plane to a grey picture in which each pixel is one byte of a stored row."""
     tags = directory.tags | {
         tiff.WIDTH: (math.ceil(_row_bits(layout, directory.size[0]) / 8),),
         tiff.BITS: (8,),
@@ -175,7 +191,10 @@ def _decode_bytes(directory: Directory, layout: Layout) -> Image.Image:
 
 
 def _samples(stored: NDArray[np.uint8], layout: Layout, width: int, span: int) -> Samples:
-    """(rows, width, samples) from rows of bytes. Predictors begin again every ``span`` pixels."""
+    """Convert the bytes of rows to an array of samples of shape (rows, width, samples).
+
+    Also reverses the predictor, which begins anew every ``span`` pixels.
+    """
     rows, channels = len(stored), 1 if layout.separate else layout.samples
     if layout.dtype is None:
         return _unpacked(stored, layout.bits)[:, : width * channels].reshape(rows, width, channels)
@@ -201,7 +220,10 @@ def _samples(stored: NDArray[np.uint8], layout: Layout, width: int, span: int) -
 
 
 def _unpacked(stored: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
-    """Samples of up to 24 bits, most significant bit first, from rows of bytes."""
+    """Unpack rows of bytes to samples of ``bits`` bits each, 1 to `MAX_PACKED_BITS`.
+
+    The most significant bit comes first. Returns shape (rows, samples), including padding.
+    """
     period = 8 // math.gcd(bits, 8)  # samples until one begins with a byte again
     block = period * bits // 8
     padded = np.pad(stored, ((0, 0), (0, -stored.shape[1] % block)))
@@ -219,7 +241,11 @@ def _unpacked(stored: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
 
 
 def _levels(layout: Layout, bands: Iterable[Samples]) -> Levels:
-    """The samples that are black and white."""
+    """Return the sample values that mean black and white.
+
+    Unsigned samples of up to `MAX_PACKED_BITS` bits use their full range. For other samples, see
+    `levels_of_range`; ``bands`` are the samples of the picture in horizontal bands.
+    """
     if layout.format == tiff.UNSIGNED and layout.bits <= MAX_PACKED_BITS:
         levels = Levels(0.0, 2.0**layout.bits - 1)
     else:

@@ -1,4 +1,4 @@
-"""WebP: a first frame smaller than the picture is transparent around it."""
+"""Opens WebP files; restores the alpha that Pillow drops around a smaller first frame."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from thumbstream.images.limits import ImageLimits
 from thumbstream.images.source import Source
 
 _ANIMATION = 2
-"""Flag of the extended header."""
+"""Flag in the extended header (``VP8X``) of an animated file."""
 
 
 def open_webp(data: bytes, limits: ImageLimits) -> Source:
-    """Open a WebP file; the pixels are not decoded. Raises ``IngestError``."""
+    """Open a WebP file without decoding its pixels. Raises ``IngestError`` if a check fails."""
     image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
     limits.check_size(*image.size)
     if data[12:16] == b"VP8X" and data[20] & _ANIMATION and image.rawmode == "RGBX":
-        # The decoder makes alpha, which Pillow drops if the file does not announce transparency.
-        # It need not do so for opaque frames that are smaller than the picture.
+        # The decoder returns alpha, but Pillow drops it if the file declares no transparency. A
+        # file with opaque frames smaller than the picture need not declare transparency.
         image.rawmode = image._mode = "RGBA"
     return Source(
         image,
@@ -30,9 +30,10 @@ def open_webp(data: bytes, limits: ImageLimits) -> Source:
 
 
 def with_canvas(image: WebPImagePlugin.WebPImageFile) -> Image.Image:
-    """The decoded first frame of an animation with its alpha; any other picture as it is.
+    """Return the decoded first frame of an animation with its alpha, in mode RGBA.
 
-    Pillow calls such a frame RGB, and keeps its alpha in the unused fourth byte of each pixel.
+    Pillow gives such a frame mode RGB, and has its alpha in the unused fourth byte of each pixel.
+    Any other picture is returned unchanged.
     """
     if not (image.is_animated and image.mode == "RGB" and image.tell() == 0):
         return image
