@@ -154,7 +154,7 @@ class RateLimit:
         return fields
 
     async def close(self) -> None:
-        """Closes the connections to Redis."""
+        """Closes the connections to Redis, if Redis is used."""
         if self._pool is not None:
             await self._pool.aclose()
 

@@ -86,7 +86,7 @@ class ConnectionLimits:
     """Limit of the names and values of all header fields together."""
     header_fields: int = 100
     header_timeout: float = 10.0
-    """Seconds from the start of a connection, or of a later request, to the end of its header."""
+    """Seconds until the header fields are complete, from the start of a connection or request."""
     send_timeout: float = 30.0
     """Seconds in which a client must receive `MIN_SEND_BYTES`, or the rest of a response."""
 
@@ -113,16 +113,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     idle_connections: ClassVar[dict[LimitedHttpProtocol, None]]
     """Connections that wait for a request, receive its head, or drain; the longest idle first."""
 
-    ended = False  # input is dropped, and no request begins
+    ended = False  # if true, input is dropped and no request begins
     _in_head = False
     _new_head = False  # the head began in the data that is being read
-    _head_bytes = 0  # of the head so far, without the data in which it began
+    _head_bytes = 0  # of the head so far, without the data in which the head began
     _data_bytes = 0  # length of the data that is being read
     _dropped_bytes = 0  # input after the end
-    _framing_bytes = 0  # of a body since its last piece of data
+    _framing_bytes = 0  # of a chunked body, since its last piece of data
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
-    _unsent_bytes = 0  # when the send timer started
+    _unsent_bytes = 0  # length of the write buffer when the send timer started
     _responding: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -379,7 +379,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 cycle.keep_alive = False
                 cycle.transport = _DrainingTransport(self)  # type: ignore[assignment]
                 return
-            self._abandon_response()  # its body is what is malformed
+            self._abandon_response()  # the body of this request is malformed
             if cycle.response_started:
                 self.transport.close()
                 return
@@ -390,7 +390,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _error_bytes(self, error: HTTPError) -> bytes:
-        # The head may be incomplete: the error is for the path, as far as it is known.
+        # The head, and so the path, may be incomplete.
         path = bytes(self.url or b"").partition(b"?")[0].decode("latin-1")
         scope = {"type": "http", "method": "GET", "path": path, "headers": []}
         status, headers, body = self.errors.response(error, scope)
