@@ -9,7 +9,7 @@ from thumbstream.images.write import MEDIA_TYPES, PictureFormat
 
 _ONE_RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
 MAX_LISTED = 64
-"""List members of a header field that are read; further members are ignored."""
+"""Limit of the list members that are read in If-None-Match and Accept-Encoding."""
 
 MAX_ACCEPT_BYTES = 2048
 """Limit of an Accept field; a longer field is ignored, as no client needs one."""
