@@ -1,4 +1,4 @@
-"""thumbstream: one stored byte stream per picture, any prefix of which is a preview.
+"""thumbstream encodes a picture as one byte stream, any prefix of which decodes to a preview.
 
 >>> stream = thumbstream.encode("photo.jpg")        # about 500 bytes, coarse to fine
 >>> thumbstream.decode(stream[:64]).shape           # any prefix can be decoded

@@ -63,7 +63,7 @@ class Jobs(Protocol):
         """Call ``function`` in a thread. Only for functions whose cost no input can make large."""
 
     def is_alive(self) -> bool:
-        """Return False if a worker process hangs."""
+        """Return False if a worker process hangs or the workers are stopped."""
 
     async def close(self) -> None:
         """Stop the workers, also while jobs run, and drop the waiting jobs."""

@@ -1,4 +1,4 @@
-"""Allocates the bytes of a page to its images so that the sum of their qualities is maximal.
+"""Allocates the bytes of a page to its images so that the sum of qualities is near its maximum.
 
 Each measured prefix of an image is a point (bytes, quality); leaving the image out is the point
 (0, 0). Only points on the upper concave hull are used, because along the hull the quality gained
@@ -6,7 +6,7 @@ per byte never rises. The steps between neighboring points of all hulls are take
 order of quality per byte. If a step does not fit into the remaining bytes, its image gets no
 further steps, while the other images continue.
 
-The result is close to the optimum: if the first step that does not fit could be taken in part, the
+The result is near the maximum: if the first step that does not fit could be taken in part, the
 sum of qualities would reach an upper bound for every choice of measured points. The sum that
 `allocate` reaches is below this bound by less than the gain of this one step. A larger budget never
 lowers the sum.
@@ -32,7 +32,10 @@ class PageImage:
     """The rate-distortion points of one image of the page."""
 
     lengths: tuple[int, ...]
-    """Lengths of the measured prefixes in bytes: ascending from above 0 to the full stream."""
+    """Lengths of the measured prefixes in bytes, positive and ascending.
+
+    The last is the length of the full stream.
+    """
     qualities: tuple[float, ...]
     """Qualities of the measured prefixes, each at least 0."""
     uses: int = 1
@@ -109,7 +112,7 @@ def allocate(images: Sequence[PageImage], total: int) -> Allocation:
 
 
 def hull(image: PageImage) -> list[tuple[float, Point]]:
-    """Return the upper concave hull of an image's points, starting at, but without, (0, 0).
+    """Return the points after (0, 0) on the upper concave hull of an image's points.
 
     Each point comes with its marginal gain: the quality per byte of the step that ends at the
     point. The marginal gains are descending.

@@ -39,7 +39,7 @@ _SECCOMP_ALLOW = 0x7FFF0000
 _SECCOMP_EPERM = 0x00050000 | errno.EPERM
 _BPF_LOAD, _BPF_JUMP_EQUAL, _BPF_JUMP_GREATER_EQUAL, _BPF_RETURN = 0x20, 0x15, 0x35, 0x06
 _X32_CALLS = 0x40000000
-"""First number of a system call of the x32 ABI, whose numbers differ: all of them are denied."""
+"""First system call number of the x32 ABI; the filter denies this and all higher numbers."""
 
 _DENIED = {
     # machine: (AUDIT_ARCH_*, socket, connect, bind, execve, execveat, ptrace, kill,

@@ -26,7 +26,7 @@ COUNT_INTERVAL_SECONDS = 2.0
 
 
 class ClusterError(ThumbstreamError):
-    """The Dask cluster cannot be used: not reachable, or Dask or the right version is missing."""
+    """The scheduler is not reachable or has another version, or Dask is not installed here."""
 
 
 class DaskCluster:
@@ -64,7 +64,7 @@ class DaskCluster:
         self._counted = float("-inf")
 
     def max_in_flight(self) -> int:
-        """Two batches for each worker thread of the cluster, at least two."""
+        """Return two batches for each worker thread of the cluster, at least two in total."""
         now = time.monotonic()
         if now - self._counted > COUNT_INTERVAL_SECONDS:
             self._max_in_flight = 2 * max(1, sum(self._client.nthreads().values()))

@@ -80,7 +80,7 @@ class JournalRow(NamedTuple):
     length: int
 
     def matches(self, file: FileInfo) -> bool:
-        """Whether ``file`` still has the size and time of modification recorded in this row."""
+        """Return whether ``file`` has the size and time of modification recorded in this row."""
         return (self.size, self.mtime_ns) == (file.size, file.mtime_ns)
 
 

@@ -65,7 +65,7 @@ class LocalPool:
         self._thread.start()
 
     def max_in_flight(self) -> int:
-        """Two batches for each process: one runs and one waits."""
+        """Return two batches for each process: one that runs and one that waits."""
         return 2 * self._workers
 
     def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:

@@ -27,7 +27,7 @@ LOOKUP_CHUNK = 256
 """Number of paths that are looked up together in the journal and, to verify, in the store."""
 
 MAX_CONSECUTIVE_CRASHES = 16
-"""Worker crashes without a returned batch in between after which the run ends with an error."""
+"""Number of consecutive worker crashes that ends the run with `CrashingError`."""
 
 CRASHED = "the worker process died of it"
 

@@ -31,7 +31,7 @@ APPLE_DOUBLE = "._"
 """Prefix of the names of files in which macOS stores its metadata on foreign file systems."""
 
 MAX_PATH_BYTES = 65536
-"""Longest line of a list. Paths are much shorter: a longer line shows that it is not a list."""
+"""Limit of a line's length in bytes; a file with a longer line is not a list of paths."""
 
 MAX_KINDS = 20
 """Number of kinds of skipped files that are counted separately; further kinds are ``other``."""
@@ -48,7 +48,7 @@ OnSkip = Callable[[str], None]
 
 
 class FileInfo(NamedTuple):
-    """The state of a file before it is read; if it changes, the next run encodes it again."""
+    """The state of a file before it is read, by which the next run detects a changed file."""
 
     path: str
     size: int
@@ -58,7 +58,7 @@ class FileInfo(NamedTuple):
 
 
 def stat_file(path: str) -> FileInfo:
-    """Return the state of the file at ``path``. Raises `OSError` if it is not a regular file."""
+    """Return the state of the file at ``path``. Raises `OSError` unless this is a regular file."""
     try:
         status = Path(path).stat()
     except ValueError as error:  # a NUL in the path

@@ -5,7 +5,8 @@
 the HTTP service, and ``sign`` signs URLs of the service.
 
 A file name ``-`` stands for standard input or output. Exit status: 0 success, 1 error (the message
-names the cause), 2 invalid command line, 130 interrupted; ``compress-all`` defines further ones.
+names the cause), 2 invalid command line, 130 interrupted. ``compress-all`` returns 128 plus the
+signal number if a signal stopped the run.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class LoopHistogram:
         self.sum = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Add one observation."""
+        """Add one observation in seconds."""
         self.counts[bisect_left(REQUEST_BUCKETS, seconds)] += 1
         self.sum += seconds
 
