@@ -87,7 +87,7 @@ class EncodedThumbnail:
         return identify(self.stream)
 
     def stored_values(self) -> dict[str, bytes]:
-        """Return the values to store by key: first the stream, then its curve if there is one."""
+        """Return the values to store, by key: first the stream, then its curve if not None."""
         key = self.id
         values = {key: self.stream}
         if self.curve is not None:

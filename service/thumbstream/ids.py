@@ -22,7 +22,7 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
 """The pattern of a valid id; use ``fullmatch``."""
 
 CURVE_MARK = "~"
-"""First character of a curve's key. Base64url does not contain it, so no id begins with it."""
+"""First character of a curve's key: not a base64url character, so ids never begin with ``~``."""
 
 
 def identify(stream: bytes) -> str:

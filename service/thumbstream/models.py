@@ -43,7 +43,7 @@ PAPER_MODELS = {
     5: "conv-residual-1",
     6: "conv-residual-shared-1",
 }
-"""Bitstream id -> model of `PAPER_DISTRIBUTION`; errors about these models name it."""
+"""Bitstream id -> model id; errors about a missing one of these models name the distribution."""
 PAPER_DISTRIBUTION = "thumbstream-paper-models"
 
 _PACKAGE = Path(__file__).resolve().parent
