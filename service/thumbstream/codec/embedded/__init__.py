@@ -1,1 +1,1 @@
-"""The default family: one transform, embedded ternary quantizer, integer context model."""
+"""Default family: one transform, an embedded ternary quantizer and an integer context model."""

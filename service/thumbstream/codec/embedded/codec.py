@@ -1,4 +1,4 @@
-"""Codec of the embedded family: one transform, and every prefix of a stream is a picture.
+"""Codec of the embedded family: one transform, and every prefix of a stream decodes to a picture.
 
 ::
 
@@ -8,9 +8,9 @@
     decode:  bytes --range decoder, context model--> digits --> values and levels
              --synthesis--> x_hat --denormalize, crop--> pixels
 
-The synthesis network receives the level to which each latent is known, so it reconstructs any state
-of decoding in one run: a prefix costs as much as the complete stream. Transparency is a second
-layer that is coded in lockstep with the colours (`thumbstream.codec.alpha`).
+The inputs of the synthesis network are the values of the latents and the level to which each is
+known. One run of the network reconstructs any prefix or the complete stream. Transparency is a
+second layer that is coded in lockstep with the colours (`thumbstream.codec.alpha`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from thumbstream.errors import ArtifactError, BitstreamError
 
 COLOURS = 3
 BATCH_PIXELS = 1 << 14
-"""Pixels of the pictures in one run of the synthesis network: 16 pictures of 32 x 32."""
+"""Limit of the pixels in one run of the synthesis network: 16 opaque pictures of 32 x 32."""
 
 
 class EmbeddedCodec:
@@ -60,10 +60,10 @@ class EmbeddedCodec:
     """This family supports transparency."""
 
     def __init__(self, artifact: Artifact, *, device: str = "auto") -> None:
-        """Open the networks and tables of ``artifact``.
+        """Open the networks and tables of ``artifact``; ``device``: ``auto``, ``cpu`` or ``cuda``.
 
-        Raises `ArtifactError` if they contradict each other, and `DeviceError` if ``device`` is
-        not available.
+        Raises `ArtifactError` if networks, tables and manifest contradict each other, and
+        `DeviceError` if ``device`` is not available.
         """
         self.model_id = artifact.model_id
         self.bitstream_id = artifact.bitstream_id
@@ -89,15 +89,16 @@ class EmbeddedCodec:
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
     ) -> bytes:
-        """Stream of a picture, most important bytes first.
+        """Encode a picture to a stream, most important bytes first.
 
-        ``pixels``: ``(H, W, 3)`` uint8 RGB or ``(H, W, 4)`` with straight alpha; the long side is a
-        multiple of 8 from 8 to 256. With ``max_bytes`` the result is the stream cut to that length.
-        With a quality ``target`` it is the shortest prefix that reaches it, measured by decoding,
-        or the complete stream if none does; with a target in bytes it is a stream optimized for
-        exactly that length. ``aspect``: width and height of the original, for the header.
+        ``pixels``: uint8 ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA with straight alpha; the long side
+        is a multiple of 8 from 8 to 256. ``max_bytes`` cuts the stream to that length. With a
+        quality ``target`` the result is the shortest prefix found that reaches the target, measured
+        by decoding, or the complete stream if no prefix does. With a target in bytes the result is
+        at most that long, and optimized for that length. ``aspect``: width and height of the
+        original, for the header (see `write_header`).
 
-        Raises `ValueError`, also for ``max_bytes`` and ``target`` together.
+        Raises `ValueError` for invalid arguments, and for ``max_bytes`` together with ``target``.
         """
         stream, _ = self.encode_with_decoder(
             pixels, max_bytes=max_bytes, target=target, aspect=aspect
@@ -112,7 +113,11 @@ class EmbeddedCodec:
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
     ) -> tuple[bytes, PrefixDecoder]:
-        """The result of `encode`, and a decoder of its prefixes that need not read it again."""
+        """Encode as `encode` does; return the stream and a decoder for prefixes of this stream.
+
+        Without a target in bytes, the decoder uses the encoder's symbols instead of decoding the
+        stream's bytes.
+        """
         _check_pixels(pixels)
         check_limits(max_bytes, target)
         height, width, channels = pixels.shape
@@ -131,9 +136,10 @@ class EmbeddedCodec:
         return stream, prefixes
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
-        """Picture of a stream or of any prefix of one: ``(H, W, 3)`` or with alpha ``(H, W, 4)``.
+        """Decode a stream or a prefix of a stream to ``(H, W, 3)`` or, with alpha, ``(H, W, 4)``.
 
-        uint8. Bytes past the end of the stream are ignored. Raises `BitstreamError`.
+        The pixels are uint8. Bytes after the end of a complete stream are ignored. Raises
+        `BitstreamError`.
         """
         header = parse_header(stream)
         if header.bitstream_id is None:
@@ -141,19 +147,19 @@ class EmbeddedCodec:
         return next(self._reconstruct(header, [self._symbol_decoder(header, stream).decode_all()]))
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """``decode(stream[:n])``, exactly, for every ``n`` of ``lengths``, which must not decrease.
+        """Yield a picture equal to ``decode(stream[:n])`` for every ``n`` of ``lengths``.
 
-        One pass over the stream; prefixes that determine the same symbols share one run of the
-        synthesis network. Raises `ValueError` for lengths that decrease, and `BitstreamError`.
+        Reads the stream in one pass; prefixes that determine the same symbols share one run of the
+        synthesis network. Raises `ValueError` if ``lengths`` decrease, and `BitstreamError`.
         """
         return self._decode_prefixes(stream, lengths, self._symbol_decoder)
 
     def inspect(self, stream: bytes) -> dict[str, Any]:
-        """Facts about ``stream``; raises `BitstreamError`.
+        """Describe ``stream`` or a prefix of a stream; raises `BitstreamError`.
 
-        Besides the keys of every family: ``symbols`` (number that the bytes determine), ``planes``
-        (number that are complete) and ``step``, the plane and group in which the bytes end (None if
-        they determine everything).
+        Adds to the keys of every family (`Codec.inspect`): ``symbols``, the number of symbols that
+        the bytes determine; ``planes``, the number of complete planes; and ``step``, the plane and
+        group in which the bytes end (None if the bytes determine every symbol).
         """
         header = parse_header(stream)
         found = self._symbol_decoder(header, stream).decode_all()
@@ -167,7 +173,7 @@ class EmbeddedCodec:
         }
 
     def _check_networks(self) -> None:
-        """Raise `ArtifactError` unless inputs and outputs of both networks have their shapes."""
+        """Raise `ArtifactError` unless inputs and outputs of both networks fit the manifest."""
         channels, stride = self._quantizer.params.channels, self._stride
         inputs = self._analysis.channels, self._synthesis.channels
         if inputs == ({"pixels": COLOURS}, {"values": channels, "levels": channels}):
@@ -185,13 +191,16 @@ class EmbeddedCodec:
         return EncoderInput(x, latents.reshape(*latents.shape[:2], grid.cells), grid)
 
     def _states(self, source: EncoderInput) -> States:
-        """Final states of a stream that may be cut anywhere."""
+        """Return the final states to encode for a stream that may be cut at any byte."""
         if self._optimizer is None:
             return self._quantizer.quantize(source.latents)
         return self._optimizer.optimize_all_prefixes(source)
 
     def _encode_for_size(self, source: EncoderInput, size: int) -> bytes:
-        """The better of two payloads of ``size`` bytes: one for all prefixes, one for ``size``."""
+        """Return the payload of at most ``size`` bytes with the lower distortion, of two payloads.
+
+        One is the cut payload of the stream for all prefixes, the other is optimized for ``size``.
+        """
         common = self._encode_symbols(source, self._states(source), size).data[: max(0, size)]
         decoded = self._decode_symbols(common, source)
         if self._optimizer is None or size < 1 or decoded.step is None:
@@ -244,7 +253,10 @@ class EmbeddedCodec:
     def _reconstruct(
         self, header: Header, prefixes: Iterable[DecodedSymbols]
     ) -> Iterator[NDArray[np.uint8]]:
-        """The picture of each of ``prefixes``, in batches; equal prefixes share one result."""
+        """Yield the picture of each of ``prefixes``; runs the synthesis network on batches.
+
+        Consecutive prefixes with equal `decoded_count` share one reconstruction.
+        """
         groups = (list(group) for _, group in groupby(prefixes, lambda p: p.decoded_count))
         samples = (1 + header.alpha) * header.width * header.height
         while batch := list(islice(groups, max(1, BATCH_PIXELS // samples))):
@@ -254,7 +266,10 @@ class EmbeddedCodec:
                 yield from (picture.copy() for _ in group)
 
     def _synthesize(self, batch: list[DecodedSymbols]) -> Float:
-        """``(len(batch), layers, 3, H', W')`` in [-1, 1] or slightly outside, complete cells."""
+        """Run the synthesis network; return ``(len(batch), layers, 3, H', W')``.
+
+        Samples are in [-1, 1] or slightly outside; ``H'`` and ``W'`` cover complete cells.
+        """
         values = np.concatenate([symbols.values for symbols in batch])
         levels = np.concatenate([symbols.levels for symbols in batch])
         x_hat = self._synthesis.run({"values": values, "levels": levels})[0]
@@ -262,20 +277,26 @@ class EmbeddedCodec:
 
 
 class _SymbolSource(Protocol):
-    """A `SymbolEncoder` or a `SymbolDecoder`."""
+    """Interface that `SymbolEncoder` and `SymbolDecoder` share."""
 
     def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedSymbols]:
-        """What the first ``n`` bytes determine, for every ``n`` of increasing ``lengths``."""
+        """Yield the symbols that the first ``n`` bytes determine, for every ``n`` of ``lengths``.
+
+        The lengths must not decrease.
+        """
 
 
 class _EncodedStream:
-    """Decodes prefixes of a stream from the symbols of its encoder."""
+    """Decodes prefixes of one encoded stream from its encoder's symbols, not from the bytes."""
 
     def __init__(self, codec: EmbeddedCodec, header_length: int, symbols: SymbolEncoder) -> None:
         self._codec, self._header_length, self._symbols = codec, header_length, symbols
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """The result of `EmbeddedCodec.decode_prefixes`, for this stream or a prefix of it."""
+        """Do what `EmbeddedCodec.decode_prefixes` does, but only for the encoded stream.
+
+        ``stream``: that stream or a prefix of it.
+        """
         return self._codec._decode_prefixes(stream, lengths, self._symbol_source)
 
     def _symbol_source(self, header: Header, stream: bytes) -> _SymbolSource:

@@ -1,26 +1,33 @@
-"""Integer context model of the embedded family: probabilities of a step's symbols.
+"""Integer context model of the embedded family: computes the probabilities of a step's symbols.
 
-A small network with integer weights reads the latents of a cell and of its four neighbours, each at
-the level to which it is known. Its first layer, shared by all steps, and a linear prediction of
-every latent are updated as groups are refined; each channel also reads its own state directly::
+A small network with integer weights reads the latents of a cell and of the four neighbouring cells,
+each at the level to which it is known. The sums of the first layer, which all steps share, and a
+linear prediction of every latent are updated after every step. The logit of a channel's digit also
+depends directly on the channel's own features::
 
-    v = state in units of the finest interval; per channel: v, and the sum of its neighbours
+    v = state in units of the finest interval
+        --> per channel two inputs: v, and the sum of v over the four neighbouring cells
         --> x predictor --> >> prediction_shifts[plane] --> clip to -127..127 = o, the residual
-    s = state clipped to -4 .. 4; per channel: |s|, s, and the sums of both over the neighbours
+    s = state clipped to -4 .. 4
+        --> per channel four features: |s|, s, and the sum of each over the four neighbouring cells
         --> x a, or x b if this plane has refined the group; + b1[plane, group]
         --> >> shifts[0] --> clip to 0..255  = h
     h   --> x m + bm[group] --> >> shifts[1] --> clip to 0..255  = k
-    logit = b2[plane] + w2 . h + w3 . k + own . (the channel's own five features)
-            + gain[plane] (|o|, or o for the sign)
+    logit = b2[plane] + w2 . h + w3 . k + own . (five features of the predicted channel)
+            + gain[plane] * |o| for the first decision, + gain[plane] * o for the second
         --> >> shifts[2] --> clip to -1024..1023
         --> table of 16-bit probabilities: that a digit is nonzero, and if so that it is +1
 
+The fifth feature is whether |s| > 0 (1 or 0); only ``own`` uses it. The integer weights predictor,
+a, b, b1, m, bm, w2, w3, own, b2 and gain, the shifts and the probability table are arrays of the
+model file ``entropy.npz``. b2, w2, w3, own and gain have separate weights for the two decisions.
+
 How to read this file: `EmbeddedContextModel` checks the tables and converts them to float32;
 `EmbeddedContext` is the state while one picture is coded. Per step, call `probabilities`, code the
-symbols, then call `update` with the new states. `context_batch` computes the same for all groups of
-several planes at once, for an encoder that knows all states in advance.
+symbols, then call `update` with the new states. `context_batch` computes the same probabilities for
+all groups of several planes at once, for an encoder that knows all states in advance.
 
-All sums stay below 2^24 (checked when the tables are opened), so float32 is exact; a shift is a
+All sums stay below 2^24 (checked when the tables are opened), so float32 is exact. A shift is a
 multiplication by a power of two, which is also exact in float32, followed by `floor`.
 Normative text: docs/bitstream.md, "Context model of format 7".
 """
@@ -48,16 +55,18 @@ from thumbstream.codec.tensors import Float, Grid
 from thumbstream.errors import ArtifactError
 
 CLIP = 4
-"""States are clipped to -4 .. 4 before they enter the network."""
+"""Largest magnitude of ``s``, a state clipped for the network."""
 FEATURES = 4
-"""Per channel: ``|s|``, ``s``, and the sums of both over the four neighbours."""
+"""First-layer inputs per channel: ``|s|``, ``s``, and the sum of each over the four neighbours."""
 VALUES = 2
-"""Per channel: its value in units of the finest interval, and the sum of its neighbours."""
+"""Predictor inputs per channel: the value in units of the finest interval, and the sum of the
+values of the four neighbours."""
 MAX_RESIDUAL = 127
-"""Residuals of the prediction are clipped to this magnitude."""
+"""Prediction residuals are clipped to this magnitude."""
 MAX_SHIFT = 16
+"""Largest valid shift."""
 DECISIONS = 2
-"""Per symbol: whether it is nonzero, and if so whether it is +1."""
+"""Decisions per symbol: whether it is nonzero, and if so whether it is +1."""
 _TYPES: dict[str, np.dtype[Any]] = {
     "a": np.dtype(np.int8),
     "b": np.dtype(np.int8),
@@ -77,12 +86,13 @@ _TYPES: dict[str, np.dtype[Any]] = {
 _FEATURE_MAX = np.array([CLIP, CLIP, 4 * CLIP, 4 * CLIP])
 """Largest magnitude of each feature."""
 _OWN_INPUTS = ((0, 4), (0, 0), (0, 2), (1, 1), (1, 3))
-"""Decision and feature of each row of ``own``; feature 4 is whether ``|s| > 0``."""
+"""Index of the decision and of the feature for each row of ``own``; feature 4 is ``|s| > 0``."""
 _OWN_MAX = np.array([1, CLIP, 4 * CLIP, CLIP, 4 * CLIP])
+"""Largest magnitude of the feature for each row of ``own``."""
 OWN_FEATURES = FEATURES + 1
-"""Per channel: `FEATURES`, and the one that only ``own`` uses."""
+"""Features per channel: `FEATURES`, and ``|s| > 0``, which only ``own`` uses."""
 _VALUE_CELLS = np.array([1, 4])
-"""Number of cells in each of `VALUES`."""
+"""Number of cells that each of the two predictor inputs adds up."""
 _TABLE_CENTRE = TABLE_SIZE // 2
 
 Probabilities: TypeAlias = NDArray[np.uint16]
@@ -97,15 +107,15 @@ class _StepWeights:
     bm: Float
     """``(second, 1)``"""
     w: Float
-    """``(2 width, hidden + second)``: rows of P(nonzero), then rows of P(+1)."""
+    """``(2 width, hidden + second)``: w2 and w3; rows for P(nonzero), then rows for P(+1)."""
     own: Float
-    """``(2 width, 5 channels of the group)``, sparse."""
+    """``(2 width, 5 * channels of the group)``; most entries are 0."""
     b2: Float
     """``(2 width, 1)``, with the middle of the probability table added."""
     gain: Float
     """``(2, width, 1)``"""
     prediction_scale: np.float32
-    """Scale of the prediction."""
+    """``2^-prediction_shifts[plane]``"""
 
 
 class EmbeddedContextModel:
@@ -114,15 +124,17 @@ class EmbeddedContextModel:
     def __init__(
         self, tables: Mapping[str, NDArray[np.generic]], quantizer: EmbeddedQuantizer
     ) -> None:
-        """Check ``tables``; raises `ArtifactError` if they contradict each other or ``quantizer``.
+        """Check and convert ``tables``; raises `ArtifactError` if they do not fit ``quantizer``.
 
-        ``a``, ``b`` int8 (4 channels, hidden): row ``4 c + f`` is feature ``f`` of channel ``c``;
-        ``b1`` int32 (planes, groups, hidden), ``m`` int8 (hidden, second), ``bm`` int32 (groups,
-        second), ``w2`` int8 (2, channels, hidden), ``w3`` int8 (2, channels, second), ``own`` int16
-        (5, channels), ``b2`` int32 (planes, 2, channels), ``predictor`` int8 (2 channels,
-        channels): row ``2 c`` is for channel ``c``, row ``2 c + 1`` for its neighbours, ``gain``
-        int16 (planes, 2, channels), ``probability`` uint16 (2048,), ``shifts`` uint8 (3,),
-        ``prediction_shifts`` uint8 (planes,).
+        ``hidden`` and ``second`` are the widths of the two hidden layers. The tables are:
+
+        ``a``, ``b`` int8 (4 * channels, hidden): row ``4 c + f`` is feature ``f`` of channel ``c``;
+        ``b1`` int32 (planes, groups, hidden); ``m`` int8 (hidden, second); ``bm`` int32 (groups,
+        second); ``w2`` int8 (2, channels, hidden); ``w3`` int8 (2, channels, second); ``own`` int16
+        (5, channels); ``b2`` int32 (planes, 2, channels); ``predictor`` int8 (2 * channels,
+        channels): row ``2 c`` is for channel ``c``, row ``2 c + 1`` for the neighbours' values of
+        channel ``c``; ``gain`` int16 (planes, 2, channels); ``probability`` uint16 (2048,);
+        ``shifts`` uint8 (3,); ``prediction_shifts`` uint8 (planes,).
         """
         (
             a,
@@ -180,10 +192,10 @@ class EmbeddedContextModel:
         self.probability: Probabilities = probability.astype(np.uint16)
         scales = np.exp2(-shifts).astype(np.float32)
         self.a, self.b = (_first_layer(table, channels) * scales[0] for table in (a, b))
-        """``(hidden, 5 channels)``, scaled; 0 for every fifth feature."""
+        """``(hidden, 5 * channels)``, scaled; every fifth column (feature ``|s| > 0``) is 0."""
         self.m = np.ascontiguousarray(m.T, np.float32) * scales[1]
         self.predictor = np.ascontiguousarray(predictor.T, np.float32)
-        """``(channels, 2 channels)``, not scaled."""
+        """``(channels, 2 * channels)``, not scaled."""
         heads = np.concatenate([w2, w3], -1)
         diagonal = _own_layer(own)
         self.steps = [
@@ -211,17 +223,17 @@ class EmbeddedContextModel:
         prediction_shifts: NDArray[np.int64],
         scales: Float,
     ) -> None:
-        """The same tables for all groups of a plane at once, for `context_batch`."""
+        """Prepare the tables of all groups of a plane together, for `context_batch`."""
         bounds = list(pairwise(accumulate(self.quantizer.params.groups, initial=0)))
         self.group_channels = [slice(first, end) for first, end in bounds]
-        """Channels of each group."""
+        """Channels of each group; `inputs` has the rows of their features."""
         self.inputs = [slice(OWN_FEATURES * first, OWN_FEATURES * end) for first, end in bounds]
         self.b1 = b1[..., None].astype(np.float32) * scales[0]
         """``(planes, groups, hidden, 1)``"""
         self.bm = bm[..., None].astype(np.float32) * scales[1]
         """``(groups, second, 1)``"""
         self.heads = [_by_decision(heads[:, group]) * scales[2] for group in self.group_channels]
-        """Per group: ``(2 channels, hidden + second)``, rows of P(nonzero) first."""
+        """Per group ``(2 * channels, hidden + second)``: w2 and w3, rows for P(nonzero) first."""
         diagonal = np.zeros((own.shape[1], DECISIONS, OWN_FEATURES), np.float32)
         for (decision, feature), weights in zip(_OWN_INPUTS, own, strict=True):
             diagonal[:, decision, feature] = weights
@@ -235,18 +247,22 @@ class EmbeddedContextModel:
         group_of = np.repeat(np.arange(len(bounds)), self.quantizer.params.groups)
         earlier = np.repeat(group_of, VALUES) < group_of[:, None]
         self.earlier_predictor = np.where(earlier, self.predictor, np.float32(0))
-        """`predictor`, restricted to groups before the predicted one."""
+        """`predictor`, with 0 for inputs that are not in a group before the predicted channel's."""
 
 
 def _first_layer(table: NDArray[np.int64], channels: int) -> Float:
-    """``(4 channels, hidden)`` to ``(hidden, 5 channels)``, with 0 for every fifth feature."""
+    """Transpose ``(4 * channels, hidden)`` to ``(hidden, 5 * channels)``; fifth features get 0."""
     wide = np.zeros((channels, OWN_FEATURES, table.shape[1]), np.float32)
     wide[:, :FEATURES] = table.reshape(channels, FEATURES, -1)
     return np.ascontiguousarray(wide.reshape(channels * OWN_FEATURES, -1).T)
 
 
 def _own_layer(own: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``(5, channels)`` to ``(2, channels, channels, 5)``, nonzero only on the diagonal."""
+    """Expand ``(5, channels)`` to ``(2, channels, channels, 5)``.
+
+    The axes are decision, predicted channel, input channel and feature. Entries whose channels
+    differ are 0.
+    """
     channels = own.shape[1]
     diagonal = np.zeros((DECISIONS, channels, channels, OWN_FEATURES), np.int64)
     every = np.arange(channels)
@@ -256,7 +272,7 @@ def _own_layer(own: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _by_decision(table: NDArray[np.int64]) -> Float:
-    """``(2, width, ...)`` to ``(2 width, n)``."""
+    """Flatten ``(2, width, ...)`` to float32 ``(2 * width, n)``; rows of P(nonzero) first."""
     rows = DECISIONS * table.shape[1]
     return np.ascontiguousarray(table.reshape(rows, -1), np.float32)
 
@@ -269,7 +285,11 @@ class EmbeddedContext:
     """State of the context model while one picture is coded, step by step."""
 
     def __init__(self, model: EmbeddedContextModel, layers: int, grid: Grid) -> None:
-        """``layers`` are coded in lockstep; each has its own contexts."""
+        """Create the state before the first step.
+
+        ``layers``: number of layers, which are coded in lockstep. No layer's probabilities depend
+        on another layer.
+        """
         channels, rows, columns = model.quantizer.params.channels, grid.rows, grid.columns
         self._model, self._layers, self._grid = model, layers, grid
         self._plane = 0
@@ -296,7 +316,7 @@ class EmbeddedContext:
         self._hidden = np.empty((layers, model.hidden + model.second, grid.cells), np.float32)
 
     def copy(self) -> EmbeddedContext:
-        """An independent copy."""
+        """Return an independent copy of this state."""
         other = EmbeddedContext(self._model, self._layers, self._grid)
         other._plane = self._plane
         other._padded_features[:] = self._padded_features
@@ -308,9 +328,11 @@ class EmbeddedContext:
         return other
 
     def probabilities(self, step: Step) -> tuple[Probabilities, Probabilities]:
-        """Probabilities times 2^16 that each digit is nonzero, and that it is +1 if nonzero.
+        """Return the probabilities of all digits of ``step``, times 2^16.
 
-        Both ``(layers, step.width * cells)``, ordered by channel and then by cell.
+        The first array is the probability that a digit is nonzero, the second the probability that
+        a nonzero digit is +1. Both are ``(layers, step.width * cells)``, ordered by channel and
+        then by cell.
         """
         self._start_plane(step.plane)
         model, weights = self._model, self._model.steps[step.index]
@@ -335,9 +357,9 @@ class EmbeddedContext:
         return probabilities[:, 0], probabilities[:, 1]
 
     def update(self, step: Step, states: Float) -> None:
-        """Update with the states ``(layers, channels, cells)`` after ``step``.
+        """Update the context with ``states`` ``(layers, channels, cells)`` after ``step``.
 
-        Steps must be in stream order; steps that change nothing may be omitted.
+        Call this method for every step, in stream order.
         """
         self._start_plane(step.plane)
         model, group, inputs = self._model, step.group_channels, _inputs_of(step)
@@ -357,7 +379,10 @@ class EmbeddedContext:
         self._update_prediction(step, states)
 
     def _update_prediction(self, step: Step, states: Float) -> None:
-        """Update the prediction with the values after ``step``; 0 before a channel's start."""
+        """Set the values of the step's group and add the change to the prediction.
+
+        ``states`` are those after ``step``. Channels that have not started have value 0.
+        """
         model, group = self._model, step.group_channels
         value = self._value[:, group]
         finest = np.float32(3 ** (model.quantizer.params.planes - step.plane - 1))
@@ -379,12 +404,12 @@ class EmbeddedContext:
 
 
 def _inputs_of(step: Step) -> slice:
-    """The rows of `EmbeddedContext._inputs` that hold the features of the step's channels."""
+    """Return the rows of `EmbeddedContext._inputs` with the features of the step's group."""
     return slice(OWN_FEATURES * step.group_channels.start, OWN_FEATURES * step.group_channels.stop)
 
 
 def clip_units(units: Float) -> None:
-    """Scaled sums to integer hidden units, in place."""
+    """Convert scaled sums to hidden units in place: integers from 0 to `HIDDEN_MAX`."""
     np.maximum(units, 0, out=units)
     np.minimum(units, HIDDEN_MAX, out=units)
     np.floor(units, out=units)

@@ -1,11 +1,11 @@
-"""Probabilities of many steps at once, for an encoder that knows all states in advance.
+"""Computes the probabilities of many steps at once, for an encoder that knows all states.
 
 A decoder alternates between `EmbeddedContext.probabilities` and `update`. An encoder can compute
-many steps together: the same integer sums in another order, exact in float32 (see `context`), with
-a tenth of the calls.
+many steps together, with a tenth of the NumPy calls. The results are the same: the same integers
+are added in another order, and float32 represents all sums exactly (see `context`).
 
-A cell of one layer at one level depends on others only through its four neighbours, so layers,
-levels and cells are the columns of every matrix.
+Once the sums over neighbouring cells are computed, no layer, level or cell depends on another.
+Layers, levels and cells are therefore the columns of every matrix.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from thumbstream.codec.runtime import matmul_single_threaded
 from thumbstream.codec.tensors import Float, Grid
 
 BATCH_CELLS = 128
-"""Cells, over all layers and planes, that are computed together (at least one plane): enough for
-fast matrix products, and a bound on memory."""
+"""Limit of layers x planes x cells computed together (but at least one plane): enough for fast
+matrix products, and it limits the memory."""
 
 
 def batch_probabilities(
     model: EmbeddedContextModel, by_level: States, grid: Grid
 ) -> Iterator[tuple[Step, Probabilities, Probabilities]]:
-    """Every step with the result of `EmbeddedContext.probabilities` for it.
+    """Yield every step, in stream order, with the two arrays of `EmbeddedContext.probabilities`.
 
-    ``by_level`` ``(planes + 1, layers, channels, cells)`` are the states at every level.
+    ``by_level`` ``(planes + 1, layers, channels, cells)``: the states at every level.
     """
     planes, layers = len(by_level) - 1, by_level.shape[1]
     batch = max(1, BATCH_CELLS // (layers * grid.cells))
@@ -58,7 +58,11 @@ def batch_probabilities(
 def _plane_probabilities(
     model: EmbeddedContextModel, by_level: States, first: int, grid: Grid
 ) -> Probabilities:
-    """``(2, channels, layers, planes, cells)`` of the planes that start at ``first``."""
+    """Compute the probabilities of consecutive planes: ``(2, channels, layers, planes, cells)``.
+
+    ``first``: index of the first of these planes. ``by_level``: the states at its start and after
+    each of the planes.
+    """
     levels, layers, channels, cells = by_level.shape
     planes = slice(first, first + levels - 1)
     states = np.ascontiguousarray(by_level.transpose(2, 1, 0, 3), np.float32)
@@ -86,12 +90,16 @@ def _plane_probabilities(
 
 
 def _broadcast_planes(table: Float) -> Float:
-    """``(planes, ..., 1)`` to ``(..., 1, planes, 1)``."""
+    """Transpose ``(planes, ..., 1)`` to ``(..., 1, planes, 1)``."""
     return np.moveaxis(table[..., 0], 0, -1)[..., None, :, None]
 
 
 def _hidden_units(model: EmbeddedContextModel, features: Float, planes: slice) -> Float:
-    """Hidden units before each group of each plane: ``(groups, units, columns)``."""
+    """Compute the hidden units for each group: ``(groups, hidden + second, columns)``.
+
+    The columns are all layers, ``planes`` and cells. The units of a group use the states before
+    that group is refined.
+    """
     _, _, layers, levels, cells = features.shape
     groups, hidden = len(model.group_channels), model.hidden
     partial = np.empty((groups, 2, hidden, layers, levels, cells), np.float32)
@@ -99,8 +107,8 @@ def _hidden_units(model: EmbeddedContextModel, features: Float, planes: slice) -
     for sums, inputs in zip(partial, model.inputs, strict=True):
         matmul_single_threaded(model.a[:, inputs], flat[inputs], sums[0].reshape(hidden, -1))
         matmul_single_threaded(model.b[:, inputs], flat[inputs], sums[1].reshape(hidden, -1))
-    # Groups that the plane has already refined contribute their new states, the others their old.
-    # Each of the partial sums stays within the checked bound.
+    # Groups that the plane has already refined contribute the states after the plane, all other
+    # groups the states before it. Every partial sum stays within the checked range.
     new, old = partial[:, 1, :, :, 1:], partial[:, 0, :, :, :-1]
     first = np.empty((groups, hidden, layers, levels - 1, cells), np.float32)
     first[-1] = old[-1]
@@ -123,7 +131,10 @@ def _hidden_units(model: EmbeddedContextModel, features: Float, planes: slice) -
 
 
 def _features(states: Float) -> Float:
-    """Features ``(channels, 5, ...)`` of states ``(channels, layers, levels, rows, columns)``."""
+    """Compute the features ``(channels, 5, layers, levels, rows, columns)`` of all states.
+
+    ``states``: ``(channels, layers, levels, rows, columns)``.
+    """
     channels, *shape = states.shape
     signed = np.minimum(np.maximum(states, -CLIP), CLIP)
     features = np.empty((channels, OWN_FEATURES, *shape), np.float32)
@@ -135,7 +146,11 @@ def _features(states: Float) -> Float:
 
 
 def _prediction_residual(model: EmbeddedContextModel, states: Float, planes: slice) -> Float:
-    """Prediction residual of each state, clipped to integers: ``(channels, columns)``."""
+    """Compute the prediction residuals of all states: ``(channels, columns)``.
+
+    Residuals are rounded down to integers and clipped to `MAX_RESIDUAL`. The columns are all
+    layers, ``planes`` and cells.
+    """
     channels, layers, levels, rows, columns = states.shape
     finest = 3.0 ** (model.quantizer.params.planes - np.arange(planes.start, planes.stop + 1))
     values = np.empty((channels, VALUES, *states.shape[1:]), np.float32)
@@ -155,7 +170,10 @@ def _prediction_residual(model: EmbeddedContextModel, states: Float, planes: sli
 
 
 def _sum_neighbours(table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Sum of the four neighbours ``(..., rows, columns)``; 0 outside the grid."""
+    """Write the sum of each cell's four neighbours in ``(..., rows, columns)`` to ``out``.
+
+    Neighbours outside the grid count as 0.
+    """
     out[:] = 0
     out[..., 1:, :] += table[..., :-1, :]
     out[..., :-1, :] += table[..., 1:, :]

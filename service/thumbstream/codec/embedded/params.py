@@ -1,4 +1,4 @@
-"""Manifest keys of the embedded family. See docs/model-folder.md."""
+"""Reads the manifest keys of the embedded family. See docs/model-folder.md."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from thumbstream.codec.model_folder import (
 from thumbstream.errors import ArtifactError
 
 MAX_TERNARY_PLANES = 15
-"""The finest values, up to (3^planes - 1) / 2, are exact in float32."""
+"""Limit of the planes: the largest state, (3^planes - 1) / 2, must be exact in float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedParams:
-    """Parameters of the embedded family: latents in ternary planes."""
+    """Manifest parameters of a model of the embedded family."""
 
     channels: int
-    """Latents per cell, the most important first."""
+    """Number of latents per cell, the most important latent first."""
     planes: int
-    """Refinement steps; each divides the interval of a latent by 3."""
+    """Number of planes (ternary digits per latent); each divides a latent's interval by 3."""
     groups: tuple[int, ...]
-    """Number of consecutive channels in each group; their sum is `channels`."""
+    """Number of consecutive channels in each group; the numbers add up to `channels`."""
     starts: tuple[int, ...]
-    """First plane of each channel."""
+    """Index of the first plane of each channel; earlier planes have no digits for the channel."""
     base_step: float
     """Width of a latent's interval at level 0; at level L it is ``base_step / 3^L``."""
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> EmbeddedParams:
-        """Raises `ArtifactError`."""
+        """Read the parameters from the manifest of ``artifact``; raises `ArtifactError`."""
         manifest = artifact.manifest
         with manifest_errors(artifact.model_id):
             params = cls(

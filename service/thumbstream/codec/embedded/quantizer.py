@@ -1,16 +1,17 @@
-"""Embedded ternary quantizer: a latent is an integer that every plane refines by one digit.
+"""Embedded ternary quantizer: every plane refines a latent by one ternary digit.
 
-A latent known to level ``p`` lies in an interval that plane ``p`` divides into three; its digit -1,
-0 or +1 selects one of them, and the latent is then known to level ``p + 1``::
+A latent known to level ``p`` lies in an interval. Plane ``p`` divides this interval into three, and
+the latent's digit -1, 0 or +1 selects one of the three. The latent is then known to level
+``p + 1``::
 
     q[p + 1] = 3 q[p] + digit        value = q[level] * base_step / 3^level
 
 The integer ``q`` is the latent's *state*. A channel has a first plane, before which its states are
-0. Channels are split into groups; a *step* of the stream is one plane of one group, and within a
-step every cell has one symbol, a digit, per channel. Normative text: docs/bitstream.md, "Latents".
+0. Channels are split into groups. A *step* of the stream is one plane of one group; it contains one
+symbol (a digit) per cell and started channel. Normative text: docs/bitstream.md, "Latents".
 
-`EmbeddedQuantizer` converts latents, states and digits. A decoder collects digits step by step in
-`DecodedLatents`; `PrefixReconstruction` has the values after any number of symbols at once.
+`EmbeddedQuantizer` converts between latents, states and digits. `DecodedLatents` collects digits
+step by step. `PrefixReconstruction` computes all values after any number of symbols directly.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from thumbstream.codec.tensors import Float
 States: TypeAlias = NDArray[np.int32]
 Digits: TypeAlias = NDArray[np.int8]
 _NEVER = np.iinfo(np.int32).max
-"""Position of symbols that are not decoded."""
+"""Position in coding order of a symbol that is not decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One plane of one group: symbols whose probabilities are known before the first is read."""
+    """One plane of one group. No symbol's probability depends on another symbol of the step."""
 
     index: int
     """Position among the steps of a stream."""
@@ -43,43 +44,50 @@ class Step:
     group_channels: slice
     """All channels of the group."""
     channels: slice | NDArray[np.intp]
-    """Channels of the group that have started, and so have symbols; a slice if contiguous."""
+    """Channels of the group that have symbols: those that have started. A slice if contiguous."""
     width: int
-    """Number of these channels."""
+    """Number of `channels`: the step's symbols per cell and layer."""
 
 
 class EmbeddedQuantizer:
-    """Planes, groups and interval widths of one published model."""
+    """Quantizer of one published model: its steps, interval widths and ranges of states."""
 
     def __init__(self, params: EmbeddedParams) -> None:
         powers = 3 ** np.arange(params.planes + 1)
         planes = params.planes - np.asarray(params.starts)
         self.params = params
         self.steps: tuple[Step, ...] = tuple(_steps(params))
-        """In stream order, without steps that have no symbols."""
+        """Steps that have symbols, in stream order."""
         self.max_states: States = ((powers[planes] - 1) // 2).astype(np.int32)[:, None]
         """``(channels, 1)``: largest magnitude of each channel's states after the last plane."""
         self.intervals: Float = (params.base_step / powers).astype(np.float32)
         """``(planes + 1,)``: width of a latent's interval at every level."""
 
     def quantize(self, latents: Float) -> States:
-        """Nearest final states (after the last plane) of latents ``(..., channels, cells)``."""
+        """Quantize ``latents`` ``(..., channels, cells)`` to the nearest final states.
+
+        Final states are the states after the last plane.
+        """
         states = np.rint(latents / self.intervals[-1]).clip(-self.max_states, self.max_states)
         nearest: States = states.astype(np.int32)
         return nearest
 
     def refinements(self, states: Float, latents: Float, plane: int) -> Float:
-        """Refine ``states`` by the digits of ``plane`` that come nearest to ``latents``."""
+        """Return the states after ``plane``, given ``states`` before it.
+
+        The digits are those that bring the states nearest to ``latents``. States of channels that
+        start after ``plane`` do not change.
+        """
         nearest = np.rint(latents / self.intervals[plane + 1])
         refined: Float = 3 * states + np.clip(nearest - 3 * states, -1, 1)
         started = np.asarray(self.params.starts)[:, None] <= plane
         return np.where(started, refined, states)
 
     def states_by_level(self, states: States) -> States:
-        """States at level 0, 1, ..., planes that lead to the final ``states``.
+        """Return the states at level 0, 1, ..., planes of latents with the given final ``states``.
 
-        ``(planes + 1, ..., channels, cells)``, 0 before a channel's first plane. Raises
-        `ValueError` for states out of the range of their channel.
+        Shape ``(planes + 1, ..., channels, cells)``; 0 before a channel's first plane. Raises
+        `ValueError` for states outside the range of their channel (`max_states`).
         """
         if (np.abs(states) > self.max_states).any():
             raise ValueError("latent out of range for its channel")
@@ -90,9 +98,9 @@ class EmbeddedQuantizer:
         return by_level
 
     def digits(self, states: States) -> Digits:
-        """``(planes, ..., channels, cells)``: digits of final states; 0 before the first plane.
+        """Return the digits of all planes for final ``states``: ``(planes, ..., channels, cells)``.
 
-        Raises `ValueError` as `states_by_level` does.
+        Digits before a channel's first plane are 0. Raises `ValueError` as `states_by_level` does.
         """
         by_level = self.states_by_level(states)
         digits: Digits = (by_level[1:] - 3 * by_level[:-1]).astype(np.int8)
@@ -100,35 +108,38 @@ class EmbeddedQuantizer:
 
 
 class DecodedLatents:
-    """Latents of a picture, each known to some level, refined step by step."""
+    """Decoded latents of a picture, each known to its own level; refined step by step."""
 
     def __init__(self, quantizer: EmbeddedQuantizer, shape: tuple[int, int, int]) -> None:
-        """Start without any symbol. ``shape``: layers, rows and columns of cells."""
+        """Create latents for which no symbol is decoded.
+
+        ``shape``: number of layers, and of rows and columns of cells.
+        """
         layers, rows, columns = shape
         params = quantizer.params
         self._intervals = quantizer.intervals
         self._grid = rows, columns
         self.states: Float = np.zeros((layers, params.channels, rows * columns), np.float32)
-        """``(layers, channels, cells)``, each at its own level."""
+        """``(layers, channels, cells)``: state of each latent at the level to which it is known."""
         self._levels = np.asarray(params.starts, np.intp)
 
     def refine(self, step: Step, digits: Float) -> None:
-        """Add the digits of all symbols of a step: ``(layers, step.width, cells)``."""
+        """Refine the latents by all ``digits`` ``(layers, step.width, cells)`` of ``step``."""
         self.states[:, step.channels] = self.states[:, step.channels] * 3 + digits
         self._levels[step.channels] += 1
 
     def reconstruct(self) -> tuple[Float, Float]:
-        """Values and levels, both ``(layers, channels, rows, columns)``."""
+        """Return values and levels of all latents, both ``(layers, channels, rows, columns)``."""
         levels = np.broadcast_to(self._levels[:, None], self.states.shape)
         return self._values(self.states, levels)
 
     def reconstruct_partial(
         self, step: Step, positions: NDArray[np.intp], digits: Float
     ) -> tuple[Float, Float]:
-        """Values and levels if of ``step`` only the symbols at ``positions`` are known.
+        """Return the result of `reconstruct` after some symbols of ``step``, the next step.
 
-        ``positions`` are flat indices into ``(layers, step.width, cells)``; ``digits`` are the
-        values of these symbols.
+        ``positions``: flat indices of these symbols in ``(layers, step.width, cells)``;
+        ``digits``: their values. The latents in this object do not change.
         """
         states, levels = self.states.copy(), np.empty(self.states.shape, np.intp)
         levels[:] = self._levels[:, None]
@@ -149,35 +160,35 @@ class DecodedLatents:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedSymbols:
-    """What a prefix of a stream determines."""
+    """Latents reconstructed from the symbols that a prefix of a stream determines."""
 
     values: Float
-    """``(layers, channels, rows, columns)``: each latent as far as it is known."""
+    """``(layers, channels, rows, columns)``: value of each latent at the level in `levels`."""
     levels: Float
-    """The level to which each latent is known; same shape."""
+    """Level to which each latent is known; the shape is that of `values`."""
     decoded_count: int
-    """Symbols that the prefix determines."""
+    """Number of symbols that the prefix determines."""
     step: Step | None
     """The step in which the prefix ends; None if it determines every symbol."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OrderedStep:
-    """The symbols of a step in coding order."""
+    """A step with the coding order and the known digits of its symbols."""
 
     step: Step
     order: NDArray[np.intp]
-    """Flat indices of its symbols into ``(layers, step.width, cells)``, in coding order."""
+    """Indices into flattened ``(layers, step.width, cells)`` of all symbols, in coding order."""
     digits: Float
-    """Values of the symbols that are known, in coding order."""
+    """Digits of the known symbols, in coding order; fewer than `order` if the data end here."""
 
 
 class PrefixReconstruction:
-    """Values of all latents after any number of symbols.
+    """Reconstructs all latents after any number of symbols, without decoding again.
 
-    A symbol has a position in coding order, and the positions of one latent increase from plane to
-    plane. So the number of its positions below ``n`` gives the level of a latent after ``n``
-    symbols, and the level gives its value.
+    Every symbol has a position in coding order. The positions of a latent's symbols increase from
+    plane to plane, so the number of these positions below ``n`` gives the latent's level after
+    ``n`` symbols. The value of each latent at each level is computed once, at construction.
     """
 
     def __init__(
@@ -186,7 +197,11 @@ class PrefixReconstruction:
         shape: tuple[int, int, int],
         steps: Sequence[OrderedStep],
     ) -> None:
-        """``shape``: layers, rows and columns of cells. ``steps``: the first steps of a stream."""
+        """Compute the values of all latents at all levels.
+
+        ``shape``: number of layers, and of rows and columns of cells. ``steps``: the first steps
+        of a stream, without gaps.
+        """
         layers, rows, columns = shape
         params = quantizer.params
         symbols = params.planes, layers, params.channels, rows * columns
@@ -218,7 +233,7 @@ class PrefixReconstruction:
             self._steps.append(None)
 
     def at(self, count: int) -> DecodedSymbols:
-        """The result of decoding the first ``count`` symbols."""
+        """Return the latents after the first ``count`` symbols of the stream."""
         levels = self._starts + np.add.reduce(self._positions < count, axis=0, dtype=np.intp)
         values = self._values.reshape(-1).take(levels * self._latents.size + self._latents)
         return DecodedSymbols(

@@ -1,24 +1,25 @@
-"""Rate-distortion optimization of the digits, plane by plane, in the encoder.
+"""Optimizes rate and distortion of the digits in the encoder, plane by plane.
 
-The nearest state of a latent is not always the best: a digit that costs many bits and changes
-little is better replaced by a neighbour. How to read this file:
+The nearest state of a latent is not always the best: a digit that costs many bits and changes the
+picture little is better replaced by an adjacent digit. How to read this file:
 
-1. A network that comes with the model gives the distortion of a state and its gradient with respect
-   to every value (`_measure`); the context model gives the bits of every digit (`_costs`).
-2. A *flip* changes a digit by one. Its expected gain, negative if it helps, is estimated as::
+1. A network of the model computes the distortion of all values and its gradient with respect to
+   every value (`_measure`). The context model gives the bits of every digit (`_costs`).
+2. A *flip* changes a digit by one, and so a value by ``delta``. The resulting change of the cost is
+   estimated as follows; it is negative if the flip helps::
 
        slope (gradient delta + curvature delta^2 / 2) + change of bits
 
    where ``slope`` is the number of bits that a unit of distortion is worth (`_flipped`).
-3. `_optimize_plane` repeats: make a fraction of the best flips at once, smaller each time, and keep
-   the best state by true cost.
-4. `_states` goes from coarse planes to fine ones. A plane that is done stays; the digits of finer
-   planes are the nearest to what is left.
+3. `_optimize_plane` runs several rounds. Each round makes a fraction of the helpful flips at once,
+   a smaller fraction than the round before. The states with the lowest measured cost are returned.
+4. `_states` goes from coarse to fine planes. Digits of earlier planes do not change any more. In a
+   plane that is not optimized, the digits are those that bring the states nearest to the latents.
 
-The end of a stream is known for some streams only (`optimize_for_end`). For all others
-(`optimize_all_prefixes`) only those planes are optimized where this also helps longer prefixes: a
-digit that is moved early leaves a larger remainder to later planes. All of this is free for the
-encoder: every decoder reads the result.
+If the step in which a stream will be cut is known, `optimize_for_end` also optimizes that step's
+plane. Otherwise `optimize_all_prefixes` optimizes only those planes where this helps longer
+prefixes as well: a digit that is not the nearest leaves a larger error to later planes. The
+optimization does not change the format, so every decoder can decode the result.
 """
 
 from __future__ import annotations
@@ -36,56 +37,57 @@ from thumbstream.codec.tensors import Float, Grid
 from thumbstream.errors import ArtifactError
 
 NETWORK, TABLES = "search.onnx", "search.npz"
-"""Files of a model that supports rate-distortion optimization."""
+"""Files that a model folder contains if the model supports rate-distortion optimization."""
 FLIP_FRACTIONS = (0.5, 0.3)
-"""Fraction of the helpful flips that each round makes, in a plane that is one of many."""
+"""Fraction of the helpful flips that each round makes, except as in `FINAL_FLIP_FRACTIONS`."""
 FINAL_FLIP_FRACTIONS = (0.5, 0.4, 0.3, 0.2)
-"""The same in the plane in which the stream will end."""
+"""Fractions for the plane in which the stream will be cut, if known; one fraction per round."""
 _ONE = 1 << 16
 _BITS = -np.log2(np.maximum(np.arange(_ONE + 1), 1) / _ONE).astype(np.float32)
-"""Cost in bits of a decision of probability ``i / 2^16``."""
+"""Cost in bits of a decision of probability ``i / 2^16``, indexed by ``i``."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderInput:
-    """The picture that is encoded."""
+    """Network input and latents of the picture that is encoded."""
 
     x: Float
-    """``(layers, 3, H', W')`` in [-1, 1], complete cells."""
+    """``(layers, 3, H', W')`` in [-1, 1]; ``H'`` and ``W'`` cover complete cells."""
     latents: Float
-    """``(layers, channels, cells)``"""
+    """``(layers, channels, cells)``: output of the analysis network."""
     grid: Grid
 
 
 @dataclass(frozen=True, slots=True)
 class _Plane:
-    """Steps of a plane whose digits are optimized together; earlier steps are fixed."""
+    """The first steps of a plane, whose digits are optimized together; earlier planes are fixed."""
 
     steps: tuple[Step, ...]
     context: EmbeddedContext
-    """At the beginning of the plane."""
+    """State of the context model before the plane."""
     parents: Float
-    """``(layers, channels, cells)``: states at the beginning of the plane."""
+    """``(layers, channels, cells)``: states of the latents before the plane."""
     channels: NDArray[np.intp]
-    """Channels with free digits, in the order of the steps."""
+    """Channels with digits in `steps`, in the order of the steps: the free channels."""
     levels: Float
-    """``(layers, channels, cells)``: levels after the steps."""
+    """``(layers, channels, cells)``: levels of the latents after `steps`."""
     width: float
-    """Change of a value by one flip."""
+    """Magnitude of the change of a value by one flip."""
     slope: float
     """Bits that a unit of distortion is worth."""
 
 
 class RateDistortionOptimizer:
-    """Optimizer of one published model. Thread-safe: nothing changes after construction."""
+    """Optimizer for one published model. Thread-safe: nothing changes after construction."""
 
     def __init__(self, artifact: Artifact, model: EmbeddedContextModel, device: str) -> None:
-        """Open the network and tables; raises `ArtifactError` or `DeviceError`.
+        """Open the files `NETWORK` and `TABLES`; raises `ArtifactError` or `DeviceError`.
 
-        The network maps ``values``, ``levels`` and the original ``pixels`` to ``distortion``, one
-        number per row, and ``gradient``, of the shape of ``values``. The tables are ``curvature``
-        float32 (channels,), ``slopes`` float32 (planes,), bits per unit of distortion after each
-        plane, and ``everywhere`` bool (planes,), the planes to optimize for every stream.
+        The network maps ``values``, ``levels`` and the original ``pixels`` to ``distortion`` (one
+        number per picture of the batch) and ``gradient`` (of the shape of ``values``). The tables
+        are ``curvature`` float32 (channels,): second derivative of the distortion by a value;
+        ``slopes`` float32 (planes,): bits that a unit of distortion is worth at the end of each
+        plane; ``everywhere`` bool (planes,): whether a plane is optimized for every stream.
         """
         params = model.quantizer.params
         self._model, self._quantizer = model, model.quantizer
@@ -111,15 +113,18 @@ class RateDistortionOptimizer:
         self._common_planes = frozenset(np.flatnonzero(tables["everywhere"]).tolist())
 
     def optimize_all_prefixes(self, source: EncoderInput) -> States:
-        """Final states for a stream that may be cut anywhere."""
+        """Return optimized final states for a stream that may be cut at any byte."""
         return self._states(source, self._quantizer.steps[-1], self._common_planes, FLIP_FRACTIONS)
 
     def optimize_for_end(self, source: EncoderInput, end: Step) -> States:
-        """Final states for a stream that will be cut in or near the step ``end``."""
+        """Return optimized final states for a stream that will be cut in or near step ``end``."""
         return self._states(source, end, self._common_planes | {end.plane}, FINAL_FLIP_FRACTIONS)
 
     def distortion(self, source: EncoderInput, values: Float, levels: Float) -> float:
-        """Distortion of decoded ``values`` and ``levels`` ``(layers, channels, rows, columns)``."""
+        """Return the distortion of a picture with these decoded latents, summed over layers.
+
+        ``values`` and ``levels``: ``(layers, channels, rows, columns)``.
+        """
         return self._measure(source, values, levels)[0]
 
     def _states(
@@ -129,10 +134,11 @@ class RateDistortionOptimizer:
         planes: frozenset[int],
         final_fractions: tuple[float, ...],
     ) -> States:
-        """The states after all planes.
+        """Return the states after all planes.
 
-        The digits of ``planes`` up to the step ``end`` are optimized; every other digit is the one
-        nearest to the latent.
+        Digits of ``planes`` up to and including the step ``end`` are optimized. Every other digit
+        is the one that brings the state nearest to the latent. ``final_fractions``: fraction of
+        the flips per round in the plane of ``end``.
         """
         layers, quantizer = len(source.latents), self._quantizer
         last = max(planes, default=-1)  # the context is not used after this plane
@@ -156,7 +162,10 @@ class RateDistortionOptimizer:
     def _plane(
         self, context: EmbeddedContext, parents: Float, steps: tuple[Step, ...], fraction: float
     ) -> _Plane:
-        """``fraction``: these steps as a part of all steps of the plane."""
+        """Return the `_Plane` of ``steps``, the first steps of a plane.
+
+        ``fraction``: number of these steps, divided by the number of all steps of the plane.
+        """
         plane, channels = steps[0].plane, np.arange(self._quantizer.params.channels)
         free = np.concatenate([channels[step.channels] for step in steps])
         levels = np.maximum(np.asarray(self._quantizer.params.starts), plane)
@@ -176,9 +185,10 @@ class RateDistortionOptimizer:
     def _optimize_plane(
         self, source: EncoderInput, part: _Plane, refined: Float, fractions: tuple[float, ...]
     ) -> Float:
-        """States after the steps of ``part``: those of ``refined``, or better ones.
+        """Return the states with the lowest cost found after the steps of ``part``.
 
-        Channels that are not free keep the states of ``part.parents``.
+        The search starts at the states ``refined``. Channels that are not free keep the states of
+        ``part.parents``. ``fractions``: fraction of the helpful flips to make in each round.
         """
         states = part.parents.copy()
         states[:, part.channels] = refined[:, part.channels]
@@ -199,7 +209,11 @@ class RateDistortionOptimizer:
     def _flipped(
         self, part: _Plane, states: Float, costs: Float, gradient: Float, fraction: float
     ) -> Float:
-        """``states`` after the given fraction of the helpful flips, the most helpful first."""
+        """Return ``states`` changed by the most helpful flips.
+
+        ``fraction``: number of flips to make, divided by the number of all helpful flips.
+        ``costs`` and ``gradient``: as returned by `_costs` and `_measure`, for free channels.
+        """
         digits = (states - 3 * part.parents)[:, part.channels].astype(np.intp)
         curvature = self._curvature[part.channels] * part.width / 2
         current = _digit_costs(costs, digits)
@@ -218,7 +232,10 @@ class RateDistortionOptimizer:
         return flipped
 
     def _costs(self, part: _Plane, states: Float) -> tuple[Float, float]:
-        """Bits of the digits -1, 0 and +1, ``(3, layers, free channels, cells)``, and in total."""
+        """Return the bits of each possible digit, and the total bits of the digits of ``states``.
+
+        The first result is ``(3, layers, free channels, cells)``, for the digits -1, 0 and +1.
+        """
         context, by_step = part.context.copy(), []
         for step in part.steps:
             nonzero, positive = (p.astype(np.intp) for p in context.probabilities(step))
@@ -237,7 +254,7 @@ class RateDistortionOptimizer:
         return costs, float(_digit_costs(costs, digits).sum())
 
     def _measure(self, source: EncoderInput, values: Float, levels: Float) -> tuple[float, Float]:
-        """Distortion, summed over layers, and its gradient with respect to ``values``."""
+        """Return the distortion, summed over layers, and its gradient by ``values``."""
         runs = [
             self._network.run(
                 {"values": values[i, None], "levels": levels[i, None], "pixels": source.x[i, None]}
@@ -252,11 +269,14 @@ class RateDistortionOptimizer:
 
 
 def _to_grid(source: EncoderInput, table: Float) -> Float:
-    """``(layers, channels, cells)`` to ``(layers, channels, rows, columns)``."""
+    """Reshape ``(layers, channels, cells)`` to ``(layers, channels, rows, columns)``."""
     return table.reshape(*table.shape[:2], source.grid.rows, source.grid.columns)
 
 
 def _digit_costs(costs: Float, digits: NDArray[np.intp]) -> Float:
-    """Bits of each of ``digits``; infinite for values outside -1 .. 1."""
+    """Return the bits of each of ``digits``; infinite for digits outside -1 .. 1.
+
+    ``costs``: bits of the digits -1, 0 and +1 along the first axis.
+    """
     bits: Float = np.take_along_axis(costs, (digits.clip(-1, 1) + 1)[None], 0)[0]
     return np.where(np.abs(digits) <= 1, bits, np.float32(np.inf))

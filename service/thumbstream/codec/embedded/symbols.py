@@ -1,14 +1,16 @@
-"""Symbols of a picture to bytes, and the symbols that each prefix of the bytes determines.
+"""Codes the symbols of a picture, and reconstructs the latents that each prefix determines.
 
-A step's symbols are coded by decreasing probability of being nonzero, the most informative first;
-with two layers (colours and alpha), those of the first layer precede those of the second::
+A step's symbols are coded by decreasing probability of being nonzero, so the most informative
+symbols come first. If there are two layers (colours and alpha), the step's symbols of the first
+layer precede its symbols of the second layer::
 
     states -> digits of a step -> sort by P(nonzero) -> range coder -> bytes    SymbolEncoder
     bytes -> range decoder -> digits -> put in place -> refine latents          SymbolDecoder
 
-Decoding passes over the bytes once and records the probability of every decision. The number of
-decisions that a prefix determines then gives everything about it; an encoder can count them
-without decoding. Normative text: docs/bitstream.md, "Format 7".
+`SymbolDecoder` decodes the data once and records the probability of every decision. To reconstruct
+a prefix, it then only counts the symbols that the prefix determines. `SymbolEncoder` knows all
+symbols, so it counts them with the checkpoints of the range coder and decodes only the last few.
+Normative text: docs/bitstream.md, "Format 7".
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from thumbstream.codec.tensors import Grid
 
 
 class SymbolEncoder:
-    """Bytes of a picture's symbols, and the symbols that any prefix of them determines."""
+    """Encodes a picture's symbols to `data`, and reconstructs latents for prefixes of `data`."""
 
     def __init__(
         self,
@@ -49,10 +51,10 @@ class SymbolEncoder:
         grid: Grid,
         max_bytes: int | None = None,
     ) -> None:
-        """Encode final states ``(layers, channels, cells)`` to ``data``.
+        """Encode the final ``states`` ``(layers, channels, cells)``; the bytes are in `data`.
 
-        With ``max_bytes``, steps that cannot change the first ``max_bytes`` bytes are omitted.
-        Raises `ValueError` for states out of range.
+        With ``max_bytes``, steps that cannot change the first ``max_bytes`` bytes are not encoded.
+        Raises `ValueError` for states outside the range of their channel.
         """
         self._quantizer, self._shape = model.quantizer, (len(states), grid.rows, grid.columns)
         self._steps: list[OrderedStep] = []
@@ -68,10 +70,10 @@ class SymbolEncoder:
         self._checkpoints = coder.checkpoints
 
     def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedSymbols]:
-        """What the first ``n`` bytes determine, for every ``n`` of increasing ``lengths``.
+        """Yield the latents that the first ``n`` bytes determine, for every ``n`` of ``lengths``.
 
-        Yields the same object for prefixes that determine the same symbols. If ``max_bytes`` was
-        given, no length may exceed it.
+        The lengths must not decrease, nor exceed ``max_bytes`` if it was given. Yields the same
+        object for consecutive prefixes that determine the same symbols.
         """
         counter = PrefixDigitCounter(self.data, self._checkpoints, self._nonzero, self._positive)
         return _reconstruct(self._quantizer, self._shape, self._steps, map(counter.count, lengths))
@@ -97,24 +99,28 @@ class SymbolEncoder:
 def encode_symbols(
     model: EmbeddedContextModel, states: States, grid: Grid, max_bytes: int | None = None
 ) -> bytes:
-    """The bytes of `SymbolEncoder`."""
+    """Return the bytes to which `SymbolEncoder` encodes ``states``."""
     return SymbolEncoder(model, states, grid, max_bytes).data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _DecodedStep(OrderedStep):
-    """A step, decoded completely or to the end of the data."""
+    """A step that is decoded completely, or up to the last symbol that the data determine."""
 
     nonzero: Probabilities
-    """Of all symbols of the step, in coding order."""
+    """P(nonzero) times 2^16 of all symbols of the step, in coding order."""
     positive: Probabilities
+    """P(+1 if nonzero) times 2^16 of all symbols of the step, in coding order."""
 
 
 class SymbolDecoder:
-    """Symbols that a range-coded stream, and any prefix of it, determines."""
+    """Decodes the symbols of a payload, and reconstructs latents for prefixes of the payload."""
 
     def __init__(self, data: bytes, model: EmbeddedContextModel, layers: int, grid: Grid) -> None:
-        """Decode ``data`` to the last symbol that they determine."""
+        """Decode the payload ``data`` up to the last symbol that its bytes determine.
+
+        ``layers``: 1, or 2 with alpha.
+        """
         self._data = data
         self._quantizer = model.quantizer
         self._shape = layers, grid.rows, grid.columns
@@ -135,7 +141,10 @@ class SymbolDecoder:
         return sum(len(step.digits) for step in self._steps)
 
     def probabilities(self) -> list[list[int]]:
-        """P(nonzero) and P(+1) times 2^16 of every symbol of the steps that were started."""
+        """Return ``[P(nonzero), P(+1 if nonzero)]``, times 2^16, of every symbol in coding order.
+
+        Includes all symbols of the step in which the data end, but no later step.
+        """
         return [
             list(pair)
             for step in self._steps
@@ -143,7 +152,7 @@ class SymbolDecoder:
         ]
 
     def decode_all(self) -> DecodedSymbols:
-        """What all the data determine."""
+        """Return the latents that the complete data determine."""
         last = self._steps[-1]
         if len(last.digits) == len(last.order):
             return DecodedSymbols(*self._latents.reconstruct(), self.decoded_count, None)
@@ -152,9 +161,10 @@ class SymbolDecoder:
         return DecodedSymbols(*partial, self.decoded_count, last.step)
 
     def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedSymbols]:
-        """What the first ``n`` bytes determine, for every ``n`` of increasing ``lengths``.
+        """Yield the latents that the first ``n`` bytes determine, for every ``n`` of ``lengths``.
 
-        Yields the same object for prefixes that determine the same symbols.
+        The lengths must not decrease. Yields the same object for consecutive prefixes that
+        determine the same symbols.
         """
         probabilities, ends = self._decisions()
         decisions = count_decodable(self._data, probabilities.tolist(), lengths)
@@ -169,9 +179,9 @@ class SymbolDecoder:
         self._latents.refine(decoded.step, digits.reshape(shape))
 
     def _decisions(self) -> tuple[Probabilities, NDArray[np.intp]]:
-        """Probabilities of all decisions of the decoded symbols, and their number per symbol.
+        """Return the probabilities of all decisions of the decoded symbols, in coding order.
 
-        The second array is cumulative: decisions up to and including each symbol.
+        The second array is the number of decisions up to and including each symbol.
         """
         nonzero = np.concatenate([step.nonzero[: len(step.digits)] for step in self._steps])
         positive = np.concatenate([step.positive[: len(step.digits)] for step in self._steps])
@@ -194,7 +204,10 @@ def _decode_step(step: Step, context: EmbeddedContext, coder: RangeDecoder) -> _
 
 
 def _coding_order(nonzero: Probabilities) -> NDArray[np.intp]:
-    """Flat indices of symbols ``(layers, symbols)``, by decreasing probability in each layer."""
+    """Return the flat indices of symbols ``(layers, symbols)`` in coding order.
+
+    Layer by layer; within a layer by decreasing P(nonzero), equal values by increasing index.
+    """
     order = (~nonzero).argsort(axis=-1, kind="stable")
     if len(order) > 1:
         order += np.arange(0, nonzero.size, nonzero.shape[1])[:, None]
@@ -207,7 +220,10 @@ def _reconstruct(
     steps: Sequence[OrderedStep],
     counts: Iterable[int],
 ) -> Iterator[DecodedSymbols]:
-    """The result of decoding each of increasing ``counts`` of symbols; reused for equal counts."""
+    """Yield the latents after each number of symbols in ``counts``, which must not decrease.
+
+    Equal consecutive counts yield the same object.
+    """
     reconstruction = PrefixReconstruction(quantizer, shape, steps)
     decoded: DecodedSymbols | None = None
     for count in counts:
