@@ -79,7 +79,7 @@ class RgbSpace:
 
     chromaticities: Chromaticities = BT709
     transfer: str | float = SRGB
-    """The name of the function, or an exponent: linear light is the sample to this power."""
+    """The function's name, or an exponent: linear light is the sample raised to this power."""
     peak: float = DEFAULT_PEAK
     """Luminance of the brightest color of an HDR picture, cd/m2."""
 
@@ -90,7 +90,7 @@ class RgbSpace:
 
     @property
     def is_hdr(self) -> bool:
-        """Whether the transfer function is PQ or HLG, for colors brighter than diffuse white."""
+        """Whether the space has colors brighter than diffuse white (transfer PQ or HLG)."""
         return self.transfer in (PQ, HLG)
 
 

@@ -34,7 +34,7 @@ SIDEWAYS = frozenset({5, 6, 7, 8})
 def opened_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8, of a Pillow image; 1 if there is none.
 
-    The orientation may have been changed in the image's EXIF data since the file was opened.
+    Uses the current EXIF data of ``image``, which may have changed since the file was opened.
     """
     if image.info.keys() & {"xmp", "XML:com.adobe.xmp"}:  # getexif() would fall back on XMP
         return read_orientation(image.info.get("exif"))

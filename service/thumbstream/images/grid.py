@@ -78,9 +78,9 @@ class _StoredSize(NamedTuple):
 def grid_shape(width: int, height: int, size: int) -> tuple[int, int]:
     """Return (width, height) of the grid for a picture of ``width`` x ``height`` pixels.
 
-    The long side of the grid is ``size``, or the picture's long side rounded up to a multiple of 8
-    if that is less. The short side is in proportion, at least 1. Raises ValueError if ``size`` is
-    not a multiple of 8 in 8..256.
+    The long side of the grid is ``size``, or the picture's long side rounded up to a multiple of 8,
+    whichever is less. The short side is in proportion, and at least 1. Raises ValueError if
+    ``size`` is not a multiple of 8 in 8..256.
     """
     _check_size(size)
     longest = max(width, height)

@@ -34,8 +34,8 @@ def levels_of_range(
 
     Floating-point samples in [0, 1] get the levels (0, 1). Integers in 0..255 get (0, 255), and
     other integers in 0..65535 get (0, 65535). Any other samples get (0, ``white``) if ``white`` is
-    given, and (``low``, ``high``) otherwise. For a picture without finite samples, pass ``inf`` and
-    ``-inf``.
+    given, and (``low``, ``high``) otherwise, or (0, 1) if both are equal. For a picture without
+    finite samples, pass ``inf`` and ``-inf``.
     """
     for top in (1.0,) if floating else (255.0, 65535.0):
         if low >= 0.0 and high <= top:

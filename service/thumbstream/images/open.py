@@ -51,8 +51,8 @@ PREFIX_BYTES = 16
 def read_source(source: bytes | BinaryIO, limits: ImageLimits) -> bytes:
     """Return the content of ``source``, which is the content itself or a binary file.
 
-    Raises ``TooManyBytesError`` if it is longer than ``limits.max_bytes``; a file is read only up
-    to one byte more than the limit.
+    Raises ``TooManyBytesError`` if the content is longer than ``limits.max_bytes``; of a longer
+    file, only one byte beyond the limit is read.
     """
     data = source if isinstance(source, bytes) else _read(source, limits.max_bytes + 1)
     limits.check_bytes(len(data))

@@ -43,7 +43,7 @@ def _plane(
 def drop_opaque_alpha(image: Image.Image) -> Image.Image:
     """Remove the alpha channel of ``image`` (mode LA or RGBA) if the whole channel is opaque.
 
-    Returns ``image`` unchanged otherwise. Opaque means at least `OPAQUE`.
+    Returns ``image`` unchanged otherwise. Alpha of `OPAQUE` or more counts as opaque.
     """
     if image.mode not in ("LA", "RGBA"):
         return image

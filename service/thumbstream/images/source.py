@@ -37,9 +37,9 @@ class Source:
     orientation: int = 1
     """The EXIF orientation, 1 to 8."""
     levels: tuple[float, float] | None = None
-    """The samples that are black and white, of grey deeper than 8 bits; None: see `levels_of`."""
+    """Sample values that mean black and white in grey of more than 8 bits; None if not known."""
     unsigned: bool = False
-    """Whether samples of 32 bits have no sign; Pillow has only signed ones."""
+    """Whether 32-bit samples are unsigned numbers; those of Pillow's mode ``I`` are signed."""
     crop: Box | None = None
     """The visible part of the decoded picture; None for the whole picture."""
     canvas: Canvas | None = None

@@ -34,7 +34,7 @@ PROFILE_MODES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 """Pillow's mode -> the color space that an ICC profile must declare for pictures of this mode."""
 
 CACHED_PROFILES = 16
-"""Most transforms in the cache. Building one takes milliseconds, and few profiles are common."""
+"""Most transforms in the cache. Building one takes milliseconds; most files share few profiles."""
 
 _SRGB = ImageCms.createProfile("sRGB")
 _WHITE = 255

@@ -63,7 +63,7 @@ class Store(Protocol):
         """
 
     async def ping(self) -> None:
-        """Raise an error unless the store can be used."""
+        """Raise `StoreError` if the store cannot be used at present."""
 
 
 def matches_id(key: str, value: bytes) -> bool:
@@ -77,7 +77,7 @@ OnOperation = Callable[[str, float, BaseException | None], None]
 
 
 class InstrumentedStore:
-    """A `Store` that wraps ``store`` and reports each of its operations to ``on_operation``."""
+    """A `Store` that wraps ``store`` and reports each get, put and ping to ``on_operation``."""
 
     def __init__(self, store: Store, on_operation: OnOperation) -> None:
         self._store = store
@@ -85,11 +85,11 @@ class InstrumentedStore:
         self.name = store.name
 
     async def open(self) -> None:
-        """Open the store."""
+        """Open the wrapped store; this is not reported."""
         await self._store.open()
 
     async def close(self) -> None:
-        """Close the store."""
+        """Close the wrapped store; this is not reported."""
         await self._store.close()
 
     async def get(self, key: str) -> bytes | None:
@@ -109,7 +109,7 @@ class InstrumentedStore:
         await self._timed("put", self._store.put_many(values))
 
     async def ping(self) -> None:
-        """Raise an error unless the store can be used."""
+        """Raise `StoreError` if the store cannot be used at present."""
         await self._timed("ping", self._store.ping())
 
     async def _timed(self, operation: str, result: Awaitable[T]) -> T:

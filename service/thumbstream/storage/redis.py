@@ -121,7 +121,7 @@ class RedisStore:
             log.warning("Redis not reachable at startup: %s", error)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections to the server; further calls do nothing."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
@@ -153,7 +153,7 @@ class RedisStore:
     async def put_many(self, values: Mapping[str, bytes]) -> None:
         """Store ``values`` as `put` does, `PIPELINE_SIZE` of them in one round trip.
 
-        In a Redis Cluster, it is one round trip to each node concerned, all at the same time.
+        In a Redis Cluster, such a round trip goes to all nodes concerned at the same time.
         """
         await self._check_eviction()
         remaining = iter(values.items())

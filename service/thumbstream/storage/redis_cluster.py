@@ -1,8 +1,8 @@
 """Stores streams in a Redis Cluster, and stays available while single nodes fail.
 
 While a primary is down, keys on the other primaries can still be read and written. This module
-sends commands for many keys through one pipeline for each node. redis-py's own cluster pipeline is
-not used: if one node fails, it fails for all nodes and closes every connection, including those to
+sends commands for many keys through one pipeline for each node. It does not use redis-py's cluster
+pipeline: if one node fails, that pipeline fails for all nodes and closes every connection, even to
 healthy nodes. redis-py updates its map of slots to nodes when a single command fails or is
 redirected.
 """
@@ -32,8 +32,8 @@ Command = tuple[str | bytes, ...]
 
 REDIRECT_TIMEOUT_S = 1.0
 """Longest time, in seconds, to find the node that now serves a key and run the command there.
-This plus `Timeouts.response` is less than the default `Timeouts.deadline`, so that a read still
-returns the values that the other nodes have sent."""
+The sum of this and `Timeouts.response` is less than the default `Timeouts.deadline`, so that a
+failed read can still return the values from the other nodes (in `PartialReadError`)."""
 
 
 class RedisClusterStore(RedisStore):

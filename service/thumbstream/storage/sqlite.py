@@ -6,8 +6,8 @@
 * Reads run on the event loop. In WAL mode a reader does not wait for writers or checkpoints, so a
   read is a B-tree lookup in memory, several times cheaper than a switch to a thread. A page that is
   not in the page cache blocks the event loop for one disk read. A locked database does not block
-  it: the read then moves to the writer's thread.
-* Several processes on one machine may share the file. WAL mode needs their shared memory.
+  the event loop: the read then moves to the writer's thread.
+* Several processes may share the file if they run on one machine: WAL mode needs shared memory.
 * If the file is deleted or replaced while it is open, puts fail, because their values would be
   lost.
 """

@@ -30,7 +30,7 @@ def open_gif(data: bytes, limits: ImageLimits) -> Source:
 def frame_of(image: GifImagePlugin.GifImageFile, frame: Box | None) -> Source:
     """Return ``image`` as a `Source` whose first frame covers only the box ``frame``.
 
-    The picture is transparent around the frame. None: the frame covers the full picture.
+    The picture is transparent around the frame. ``frame`` is None for a frame of full size.
     """
     if frame is None or frame == (0, 0, *image.size):
         return Source(image)

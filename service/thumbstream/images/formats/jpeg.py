@@ -80,7 +80,7 @@ def check_embedded(data: bytes) -> None:
 
 
 def _check_scans(data: bytes, head: _Head) -> int | None:
-    """Return the first result of `read_scans`, where the file is cut off.
+    """Return the offset at which the file is cut off, or None if it has its end marker.
 
     Raises ``InvalidImageError`` if there are too many scans.
     """

@@ -202,9 +202,9 @@ def _peak(chunks: dict[bytes, bytes]) -> float:
 
 
 def color_of(info: dict[str | tuple[int, int], Any]) -> RgbSpace | None:
-    """Return the color space that Pillow's ``info`` of a PNG file declares by gamma; None: sRGB.
+    """Return the color space of a PNG file from the gamma and chromaticities in Pillow's ``info``.
 
-    This ignores an ICC profile. The ``info`` of any other format gives None.
+    Returns None for sRGB, and for any other file format. Ignores an ICC profile.
     """
     gamma, points = info.get("gamma"), info.get("chromaticity")
     if "srgb" in info or not isinstance(gamma, float):

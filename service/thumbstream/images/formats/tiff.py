@@ -48,7 +48,7 @@ def _silence_libtiff() -> None:
     """Stop libtiff from printing errors and warnings about the files that it decodes.
 
     libtiff would print them to standard error, between the lines of the log. Pillow has no option
-    against this, so libtiff is searched for in the folders where Pillow's wheels contain it.
+    to disable this output, so this function finds and calls the libtiff library in Pillow's wheel.
     """
     site = Path(PIL.__file__).parent
     for folder, pattern in (

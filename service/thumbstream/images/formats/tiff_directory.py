@@ -21,7 +21,7 @@ MAX_ENTRIES = 1000
 """Most tags in a directory."""
 
 MAX_PARTS = 1 << 16
-"""Most strips or tiles: more than twice the rows of the highest picture that is allowed."""
+"""Most strips or tiles: more than twice the rows of the tallest picture that is allowed."""
 
 MAX_PADDING = 2
 """Most pixels of all tiles together, divided by the greatest number of pixels of a picture."""
@@ -40,11 +40,11 @@ TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 322, 323, 324, 325
 JPEG_TABLES, ICC_PROFILE = 347, 34675
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
-"""Values of `PHOTOMETRIC`."""
+"""Values of the tag `PHOTOMETRIC`."""
 UNSIGNED, SIGNED, FLOATING = 1, 2, 3
-"""Values of `FORMAT`."""
+"""Values of the tag `FORMAT`."""
 SEPARATE = 2
-"""Value of `PLANES`: each sample of a pixel in a plane of its own."""
+"""Value of the tag `PLANES` if each sample of a pixel is in a separate plane."""
 
 NONE, LZW, JPEG, DEFLATE, PACKBITS, OLD_DEFLATE, LZMA, ZSTD = 1, 5, 7, 8, 32773, 32946, 34925, 50000
 LOSSLESS = frozenset({NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS, LZMA, ZSTD})
@@ -117,7 +117,7 @@ class Directory:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """Width and height of the picture in pixels, as the tags declare them; 0 if missing."""
         return self.integer(WIDTH, 0), self.integer(LENGTH, 0)
 
     @property
@@ -127,7 +127,7 @@ class Directory:
 
     @property
     def is_separate(self) -> bool:
-        """Whether each sample of a pixel is in a plane of its own."""
+        """Whether each sample of a pixel is in a separate plane."""
         return self.integer(PLANES, 1) == SEPARATE and self.integer(SAMPLES, 1) > 1
 
 

@@ -58,7 +58,7 @@ class Layout(NamedTuple):
     predictor: int
     """As in the tag `tiff.PREDICTOR`: 1 none, 2 integer differences, 3 floating-point."""
     separate: bool
-    """Whether each sample of a pixel is in a plane of its own."""
+    """Whether each sample of a pixel is in a separate plane."""
 
 
 def layout_of(directory: Directory) -> Layout | None:
