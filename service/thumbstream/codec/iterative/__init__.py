@@ -1,1 +1,1 @@
-"""The systems of arXiv 1511.06085: binary codes, one iteration after another."""
+"""The five families of arXiv 1511.06085: every iteration codes the residual of the previous one."""

@@ -1,9 +1,10 @@
-"""Allocation of iterations to cells, by rate and distortion, for formats with early stops.
+"""Allocates iterations to cells by rate and distortion, for formats with early stops.
 
-For a slope (the squared error that one bit must save) every cell has a best number of iterations, a
-point on the convex hull of its rate-distortion trace. Coding a stop costs bits as well, so cells
-stop together in few iterations, which are chosen greedily. Steeper slopes give shorter streams. The
-slope for a target is found by bisection; then some streams around it are decoded and measured.
+For a given slope (the squared error that one bit must save), every cell has a best number of
+iterations: a point on the convex hull of the cell's rate-distortion trace. Coding a stop costs bits
+as well. Cells therefore stop together before few iterations, which are chosen greedily. Steeper
+slopes give shorter streams. The slope for a target is found by bisection; then streams for slopes
+near the one found are decoded and measured.
 """
 
 from __future__ import annotations
@@ -20,50 +21,57 @@ from thumbstream.codec.prefix_search import BYTES, PrefixDecoder, Target, shorte
 from thumbstream.codec.quality import psnr
 
 ANY_STOP_BITS = 4.0
-"""Cost of the decision that any cell stops."""
+"""Cost in bits of the decision whether any cell stops, if a cell does stop."""
 CELL_STOP_BITS = 1.0
-"""Approximate cost of the decision whether one cell stops."""
+"""Approximate cost in bits of the decision whether one cell stops."""
 MIN_LOG_SLOPE, MAX_LOG_SLOPE = -4.0, 20.0
-"""Range of log2 slopes: from all iterations for every cell to a single one."""
+"""Range of log2 slopes: from all iterations for every cell to one iteration for every cell."""
 BISECTIONS = 9
-"""Bisection steps; they find a log2 slope to within 0.05."""
+"""Number of bisection steps; they find a log2 slope to within 0.05."""
 QUALITY_OFFSETS = (0.0, -0.5, -1.0)
+"""Offsets to the log2 slope found for a quality target. Negative offsets give longer streams, whose
+shortest sufficient prefix may be shorter."""
 BYTES_OFFSETS = (1.0, 0.5, 0.0, -0.5, -1.0, -2.0)
-"""Offsets to the log2 slope found: a longer stream that is cut may be the better one."""
+"""Offsets to the log2 slope found for a target in bytes. A longer stream, cut to the target, may be
+better than a stream of that length."""
 
 Iterations: TypeAlias = NDArray[np.intp]
-"""``(rows, columns)``: number of iterations of each cell, at least one."""
+"""``(rows, columns)``: number of iterations of each cell, at least 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateDistortionTraces:
-    """The picture after every iteration, and a function that writes a stream."""
+    """Decoded pictures after every iteration, and a function that writes streams."""
 
     pixels: NDArray[np.uint8]
+    """``(H, W, 3)``: the original picture."""
     x_hats: NDArray[np.uint8]
-    """``(iterations, H, W, 3)``: the picture after each iteration if no cell stops."""
+    """``(iterations, H, W, 3)``: the decoded picture after each iteration if no cell stops."""
     stride: int
     """Pixels per side of a cell."""
     planes: int
-    """Codes per cell and iteration, which is about their cost in bits."""
+    """Number of codes per cell and iteration, which is about the cost of these codes in bits."""
     write: Callable[[Iterations], bytes]
-    """The complete stream for given numbers of iterations."""
+    """Function that returns the complete stream for an allocation."""
 
     def all_iterations(self) -> Iterations:
-        """All iterations for every cell."""
+        """Return the allocation in which no cell stops early."""
         height, width, _ = self.pixels.shape
         shape = -(-height // self.stride), -(-width // self.stride)
         return np.full(shape, len(self.x_hats), np.intp)
 
     def picture(self, iterations: Iterations) -> NDArray[np.uint8]:
-        """The picture that the complete stream for ``iterations`` decodes to."""
+        """Return the picture to which the complete stream for ``iterations`` decodes."""
         height, width, _ = self.pixels.shape
         last = iterations.repeat(self.stride, 0).repeat(self.stride, 1)[:height, :width] - 1
         picture: NDArray[np.uint8] = np.take_along_axis(self.x_hats, last[None, ..., None], 0)[0]
         return picture
 
     def errors(self) -> NDArray[np.float64]:
-        """``(iterations, rows, columns)``: squared error of each cell after each iteration."""
+        """Return the squared error of each cell after each iteration.
+
+        Shape ``(iterations, rows, columns)``; summed over the samples of a cell.
+        """
         squares = np.square(self.x_hats.astype(np.float64) - self.pixels).sum(-1)
         height, width = squares.shape[1:]
         rows, columns = range(0, height, self.stride), range(0, width, self.stride)
@@ -71,7 +79,11 @@ class RateDistortionTraces:
 
 
 def encode_with_stops(codec: PrefixDecoder, traces: RateDistortionTraces, target: Target) -> bytes:
-    """The best stream for ``target``, with or without early stops."""
+    """Return the best stream found for ``target``, with or without early stops.
+
+    For a quality, the shortest stream that reaches it, or the complete stream without stops if no
+    stream does. For a number of bytes, the stream of at most that length with the highest PSNR.
+    """
     without_stops = traces.write(traces.all_iterations())
     if target.measure == BYTES:
         return _best_for_size(codec, traces, without_stops, int(target.value))
@@ -85,16 +97,20 @@ def encode_with_stops(codec: PrefixDecoder, traces: RateDistortionTraces, target
 
 
 def allocate(errors: NDArray[np.float64], planes: int, slope: float) -> Iterations:
-    """Iterations per cell that minimize error + slope x bits, including the bits of the stops.
+    """Return the iterations per cell that minimize error + slope x bits, by a greedy search.
 
-    ``errors``: squared errors ``(iterations, rows, columns)``.
+    ``errors``: squared errors ``(iterations, rows, columns)``. ``planes``: codes per cell and
+    iteration. ``slope``: squared error per bit. The bits include those of the stops.
     """
     count, *shape = errors.shape
     bits = planes * np.arange(1, count + 1)
     costs = errors.reshape(count, -1) + slope * bits[:, None]
 
     def best(levels: list[int]) -> tuple[float, NDArray[np.intp]]:
-        """Least cost if every cell ends at one of ``levels``, and the level of each cell."""
+        """Return the least cost if every cell ends after one of the iterations ``levels``.
+
+        Also returns that iteration (index from 0) of each cell.
+        """
         chosen = np.asarray(levels)[costs[levels].argmin(0)]
         active, stops = chosen.size, 0.0
         for ended in np.unique(chosen, return_counts=True)[1][:-1]:
@@ -115,7 +131,10 @@ def allocate(errors: NDArray[np.float64], planes: int, slope: float) -> Iteratio
 
 
 def _candidates(traces: RateDistortionTraces, target: Target) -> Iterator[bytes]:
-    """Streams that reach ``target``, steepest slope first."""
+    """Yield streams for slopes at which the allocation reaches the quality ``target``.
+
+    The steepest such slope comes first. Yields no stream if no slope reaches ``target``.
+    """
     errors = traces.errors()
 
     def reaches(slope: float) -> bool:
@@ -130,7 +149,10 @@ def _candidates(traces: RateDistortionTraces, target: Target) -> Iterator[bytes]
 def _best_for_size(
     codec: PrefixDecoder, traces: RateDistortionTraces, without_stops: bytes, size: int
 ) -> bytes:
-    """The stream of ``size`` bytes with the highest PSNR, with or without early stops."""
+    """Return the stream of at most ``size`` bytes with the highest PSNR.
+
+    ``without_stops``: the complete stream without early stops, one of the candidates.
+    """
     errors = traces.errors()
 
     def fills(slope: float) -> bool:
@@ -151,10 +173,11 @@ def _best_for_size(
 def _streams(
     traces: RateDistortionTraces, errors: NDArray[np.float64], slopes: list[float]
 ) -> Iterator[bytes]:
-    """A stream for each log2 slope that gives another allocation.
+    """Yield one stream per log2 slope.
 
-    The cells with most iterations continue to the last one: the stream will be cut, and its last
-    bytes then contain useful codes.
+    Skips allocations that were already written or that stop no cell early. Cells with the highest
+    iteration count are extended to the final iteration, so that a stream that is later cut has
+    useful codes up to the cut.
     """
     seen = {traces.all_iterations().tobytes()}
     for slope in slopes:
@@ -166,7 +189,10 @@ def _streams(
 
 
 def _bisect_slope(holds: Callable[[float], bool]) -> float:
-    """Largest log2 slope at which ``holds``, assuming that it holds up to some slope only."""
+    """Return the largest log2 slope at which ``holds`` returns True.
+
+    ``holds`` must return True up to a certain slope, and False above that slope.
+    """
     low, high = MIN_LOG_SLOPE, MAX_LOG_SLOPE
     for _ in range(BISECTIONS):
         middle = (low + high) / 2

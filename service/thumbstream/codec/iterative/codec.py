@@ -1,4 +1,6 @@
-"""Codec of the paper's systems: an encoder E, a binarizer B and a decoder D in T iterations.
+"""Codec of the five families of arXiv 1511.06085.
+
+The codec runs an encoder E, a binarizer B and a decoder D in T iterations.
 
 ::
 
@@ -13,7 +15,8 @@
     decode:  bytes --range decoder, context model--> codes
              --D in each iteration that the prefix reaches--> x_hat --denormalize, crop--> pixels
 
-The manifest says which networks these are and whether they carry state.
+The manifest says which reconstruction a model uses, and whether its networks pass state from one
+iteration to the next.
 """
 
 from __future__ import annotations
@@ -54,16 +57,17 @@ from thumbstream.codec.tensors import Float, Grid, cell_grid, denormalize, norma
 from thumbstream.errors import ArtifactError, BitstreamError
 
 Cells: TypeAlias = NDArray[np.bool_]
-"""``(rows, columns)``: a set of cells."""
+"""``(rows, columns)``: True for the cells of a set."""
 
 
 @dataclass(frozen=True, slots=True)
 class _DecodeState:
-    """Result of some iterations."""
+    """State of decoding after an iteration."""
 
     x_hat: Float
-    """``(1, 3, H', W')`` in [-1, 1] or slightly outside, complete cells."""
+    """``(1, 3, H', W')`` in [-1, 1] or slightly outside; ``H'`` and ``W'`` cover complete cells."""
     state: State
+    """State tensors of the synthesis network."""
 
 
 class IterativeCodec:
@@ -73,10 +77,10 @@ class IterativeCodec:
     """These families have no transparency."""
 
     def __init__(self, artifact: Artifact, *, device: str = "auto") -> None:
-        """Open the networks and tables of ``artifact``.
+        """Open the networks and tables of ``artifact``; ``device``: ``auto``, ``cpu`` or ``cuda``.
 
-        Raises `ArtifactError` if they contradict each other, and `DeviceError` if ``device`` is
-        not available.
+        Raises `ArtifactError` if networks, tables and manifest contradict each other, and
+        `DeviceError` if ``device`` is not available.
         """
         self.model_id = artifact.model_id
         self.bitstream_id = artifact.bitstream_id
@@ -103,16 +107,16 @@ class IterativeCodec:
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
     ) -> bytes:
-        """Stream of a picture, most important bytes first.
+        """Encode a picture to a stream, most important bytes first.
 
-        ``pixels``: ``(H, W, 3)`` uint8 RGB; the long side is a multiple of 8 from 8 to 256. With
-        ``max_bytes`` the result is the stream cut to that length; iterations past it are not run.
-        With a quality ``target`` it is the shortest prefix that reaches it, measured by decoding,
-        or the complete stream if none does; with a target in bytes it is a stream for exactly that
-        length. If cells may stop early, their iterations are allocated for the target. ``aspect``
-        has no effect: the headers of these formats express only the pixels.
+        ``pixels``: ``(H, W, 3)`` uint8 RGB; the long side is a multiple of 8 from 8 to 256.
+        ``max_bytes`` cuts the stream to that length; later iterations are not run. With a quality
+        ``target`` the result is the shortest prefix found that reaches the target, measured by
+        decoding, or the complete stream if no prefix does. With a target in bytes the result is at
+        most that long. If the format has early stops, the iterations of the cells are allocated for
+        the target. ``aspect`` has no effect: the headers of these formats have no aspect codes.
 
-        Raises `ValueError`, also for ``max_bytes`` and ``target`` together.
+        Raises `ValueError` for invalid arguments, and for ``max_bytes`` together with ``target``.
         """
         if pixels.ndim != 3 or pixels.shape[2] != COLOURS or pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
@@ -134,14 +138,14 @@ class IterativeCodec:
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
     ) -> tuple[bytes, PrefixDecoder]:
-        """The result of `encode`, and this codec as the decoder of its prefixes."""
+        """Encode as `encode` does; return the stream and this codec, which decodes its prefixes."""
         return self.encode(pixels, max_bytes=max_bytes, target=target, aspect=aspect), self
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
-        """Picture of a stream or of any prefix of one: ``(H, W, 3)`` uint8 RGB.
+        """Decode a stream or a prefix of a stream to ``(H, W, 3)`` uint8 RGB.
 
-        Codes that the prefix does not determine have their expected value; bytes past the end of
-        the stream are ignored. Raises `BitstreamError`.
+        Codes that the prefix does not determine are estimated (see `DecodedCodes.codes`). Bytes
+        after the end of a complete stream are ignored. Raises `BitstreamError`.
         """
         header = parse_header(stream)
         if header.bitstream_id is None:
@@ -150,10 +154,11 @@ class IterativeCodec:
         return next(self._reconstruct(header, iter([codes])))
 
     def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """``decode(stream[:n])``, exactly, for every ``n`` of ``lengths``, which must not decrease.
+        """Yield a picture equal to ``decode(stream[:n])`` for every ``n`` of ``lengths``.
 
-        One pass over the stream, and one run of the synthesis network per length. Raises
-        `ValueError` for lengths that decrease, and `BitstreamError`.
+        Reads the stream in one pass. The synthesis network runs once per complete iteration, and
+        once more per prefix that determines more codes than the previous prefix. Raises
+        `ValueError` if ``lengths`` decrease, and `BitstreamError`.
         """
         if any(a > b for a, b in pairwise(lengths)):
             raise ValueError("the lengths of prefixes must not decrease")
@@ -168,15 +173,17 @@ class IterativeCodec:
                 yield from self._reconstruct(header, prefixes)
 
     def decode_codes(self, stream: bytes) -> DecodedCodes:
-        """The codes that ``stream`` determines; raises `BitstreamError`."""
+        """Return the codes that a stream or a prefix determines; raises `BitstreamError`."""
         return self._code_decoder(parse_header(stream), stream).decode_all()
 
     def inspect(self, stream: bytes) -> dict[str, Any]:
-        """Facts about ``stream``; raises `BitstreamError`.
+        """Describe ``stream`` or a prefix of a stream; raises `BitstreamError`.
 
-        Besides the keys of every family: ``codes`` (number that the bytes determine),
-        ``codes_per_iteration`` (of all cells), ``iterations`` (started), ``stopped_cells`` and
-        ``raw_length``, the bytes that the same codes would take without entropy coding.
+        Adds to the keys of every family (`Codec.inspect`): ``codes``, the number of codes that the
+        bytes determine; ``codes_per_iteration``, the number of codes of an iteration without
+        stopped cells; ``iterations``, the number of iterations that the bytes reach;
+        ``stopped_cells``, the number of cells that have stopped; and ``raw_length``, the length in
+        bytes that the header and these codes would have without entropy coding.
         """
         header, found = parse_header(stream), self.decode_codes(stream)
         return {
@@ -204,7 +211,10 @@ class IterativeCodec:
     def _reconstruct(
         self, header: Header, prefixes: Iterator[DecodedCodes]
     ) -> Iterator[NDArray[np.uint8]]:
-        """The picture of each of increasing ``prefixes``; complete iterations are run once."""
+        """Yield the picture of each of ``prefixes``, which are sorted by length.
+
+        Complete iterations run once. Prefixes that determine the same codes share one picture.
+        """
         state, done = self._initial_state(cell_grid(header.height, header.width, self._stride)), 0
         pixels, decoded_count = placeholder_image(header), -1
         for found in prefixes:
@@ -218,7 +228,7 @@ class IterativeCodec:
             yield pixels
 
     def _encode_without_stops(self, pixels: NDArray[np.uint8], max_bytes: int | None) -> bytes:
-        """The stream in which no cell stops early, or its first ``max_bytes`` bytes."""
+        """Return the stream in which no cell stops early, cut to ``max_bytes`` bytes if given."""
         height, width, _ = pixels.shape
         header = write_header(self.bitstream_id, width, height)
         grid = cell_grid(height, width, self._stride)
@@ -230,7 +240,10 @@ class IterativeCodec:
         return (header + encoder.finish())[:max_bytes]
 
     def _iterate(self, x: Float, grid: Grid) -> Iterator[tuple[Float, _DecodeState]]:
-        """The codes of every iteration, and the decoder's state before it."""
+        """Yield the codes of every iteration, each with the state of decoding before the iteration.
+
+        ``x``: the original, ``(1, 3, H', W')`` in [-1, 1].
+        """
         decoded, state = self._initial_state(grid), self._analysis.initial_state(grid)
         for t, gain in enumerate(self._gains):
             residual = x - decoded.x_hat
@@ -245,7 +258,10 @@ class IterativeCodec:
     def _decode_step(
         self, before: _DecodeState, iteration: int, codes: Float, active: Cells | None = None
     ) -> _DecodeState:
-        """Run one iteration. Cells that are not ``active`` (None: all are) keep their pixels."""
+        """Decode one iteration and return the new state of decoding.
+
+        Cells that are not ``active`` keep their pixels (None: all cells are active).
+        """
         x_hat, state = self._synthesis(iteration, codes, before.state)
         if self._additive:
             x_hat = before.x_hat + x_hat / self._gains[iteration]
@@ -254,7 +270,7 @@ class IterativeCodec:
         return _DecodeState(x_hat, state)
 
     def _collect_traces(self, pixels: NDArray[np.uint8]) -> RateDistortionTraces:
-        """The picture after every iteration, from which to allocate iterations to cells."""
+        """Encode without early stops and return the traces that the allocation needs."""
         height, width, _ = pixels.shape
         grid = cell_grid(height, width, self._stride)
         steps = list(self._iterate(normalize(pixels[None], grid, self._stride), grid))
@@ -273,5 +289,5 @@ class IterativeCodec:
 
 
 def _upsample(cells: NDArray[np.generic], stride: int) -> NDArray[Any]:
-    """``(rows, columns)`` to pixels: every cell repeated ``stride`` times in both directions."""
+    """Repeat each of ``(rows, columns)`` cells over its ``stride`` x ``stride`` pixels."""
     return cells.repeat(stride, 0).repeat(stride, 1)

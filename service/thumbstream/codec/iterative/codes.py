@@ -1,15 +1,15 @@
-"""Binary codes and early stops of a picture to bytes, and what each prefix of them determines.
+"""Codes the binary codes and early stops of a picture, and decodes any prefix of the bytes.
 
 Order: iteration by iteration; within an iteration first the early stops, then the codes plane by
-plane; within a plane the even squares of a checkerboard, then the odd ones; within such a
-half-plane in raster order (`thumbstream.codec.iterative.context.half_planes`)::
+plane; within a plane the even cells of a checkerboard, then the odd cells; within such a half-plane
+row by row (`thumbstream.codec.iterative.context.half_planes`)::
 
     codes (planes, rows, columns) -> P(+1) per half-plane -> range coder -> bytes   CodeEncoder
     bytes -> range decoder -> codes -> update of the context model                  CodeDecoder
 
-Decoding passes over the bytes once and records the probability of every decision. A decoder of a
-prefix makes the same decisions until its bytes run out, so the number of decisions that a prefix
-determines gives everything about it, without running the context model again.
+`CodeDecoder` decodes the data once and records the probability of every decision. The decoder of a
+prefix makes the same decisions until the prefix ends. The codes of a prefix therefore follow from
+the number of decisions that the prefix determines, and the context model does not run again.
 
 Early stops exist only in formats whose cells are independent. Before every iteration but the first,
 one decision says whether any cell stops, and if so one decision per active cell says whether it
@@ -38,21 +38,24 @@ from thumbstream.codec.range_coder import (
 from thumbstream.codec.tensors import Float, Grid
 
 ANY_STOP_PROBABILITY = 1 << 12
-"""Probability times 2^16 that any cell stops before an iteration; costs 0.09 bits if none does."""
+"""Probability times 2^16 that any cell stops before an iteration. If no cell stops, the decision
+costs 0.09 bits."""
 CELL_STOP_PROBABILITY = 1 << 14
-"""Probability times 2^16 that a cell stops, per stopped neighbour plus one."""
+"""Probability times 2^16 that a cell without stopped neighbours stops. A cell with ``n`` stopped
+neighbours has ``n + 1`` times this probability."""
 
 Active: TypeAlias = NDArray[np.bool_]
-"""``(cells,)``: cells that still get codes."""
+"""``(cells,)``: whether each cell has codes, that is, has not stopped."""
 Decide: TypeAlias = Callable[[int, int | None], bool | None]
-"""Codes one decision, given its probability and its cell (None: any cell); None at the end."""
+"""Function that encodes or decodes one stop decision and returns it. Its arguments are the
+probability times 2^16 and the cell (None for the decision whether any cell stops). It returns None
+if the data of a decoder do not determine the decision."""
 
 
 def coding_rank(grid: Grid, planes: int) -> NDArray[np.int64]:
-    """Position in the stream of every code of one iteration.
+    """Return the position in coding order of every code of an iteration without stopped cells.
 
-    Returns an int64 array of shape ``(planes, rows, columns)`` that contains each of
-    ``0 .. planes * cells - 1`` once.
+    The array ``(planes, rows, columns)`` contains each integer ``0 .. planes * cells - 1`` once.
     """
     plane_rank = np.empty(grid.cells, np.int64)
     plane_rank[np.concatenate(half_planes(grid))] = np.arange(grid.cells)
@@ -61,10 +64,10 @@ def coding_rank(grid: Grid, planes: int) -> NDArray[np.int64]:
 
 
 class CodeEncoder:
-    """Codes of one picture to bytes, iteration by iteration."""
+    """Encodes the codes of one picture to bytes, iteration by iteration."""
 
     def __init__(self, model: ContextModel, grid: Grid, *, stops: bool = False) -> None:
-        """``stops``: whether the format has early stops."""
+        """Start a stream without iterations. ``stops``: whether the format has early stops."""
         self._context = Context(model, grid)
         self._grid = grid
         self._planes = model.planes
@@ -74,10 +77,11 @@ class CodeEncoder:
         self._started = False
 
     def write(self, codes: Float, active: NDArray[np.bool_] | None = None) -> None:
-        """Append one iteration: ``codes`` ``(planes, rows, columns)`` of -1 and +1.
+        """Encode the ``codes`` -1 and +1 of one iteration, ``(planes, rows, columns)``.
 
-        ``active`` ``(rows, columns)``: cells that have codes in this iteration; the others stop now
-        or stopped earlier (None: no cell stops). Without early stops every cell has codes.
+        ``active`` ``(rows, columns)``: whether each cell has codes in this iteration; all other
+        cells stop now or stopped earlier (None: no cell stops now). Ignored in the first iteration
+        and in formats without early stops, where every cell has codes.
         """
         context = self._context
         if self._stops and self._started:
@@ -96,11 +100,11 @@ class CodeEncoder:
                 context.update(plane, half, half_plane)
 
     def stable_length(self) -> int:
-        """Number of leading bytes that no later iteration can change."""
+        """Return a lower bound of the leading bytes that no later iteration can change."""
         return self._coder.stable_length()
 
     def finish(self) -> bytes:
-        """All bytes; call it once, at the end."""
+        """Return all bytes. Call this method once, after the last iteration."""
         return self._coder.finish()
 
     def _write_stops(self, stops: Active) -> None:
@@ -116,47 +120,51 @@ class CodeEncoder:
 
 @dataclass(frozen=True, slots=True)
 class DecodedCodes:
-    """What a prefix of a stream determines."""
+    """Codes and early stops that a prefix of a stream determines."""
 
     codes: Float
-    """``(iterations, planes, rows, columns)`` of -1 and +1. In the last iteration, codes that the
-    prefix does not determine have their expected value. 0 in stopped cells."""
+    """``(iterations, planes, rows, columns)``: -1 and +1, or 0 in stopped cells. In the last
+    iteration, codes that the prefix does not determine have their expected value in the half-plane
+    in which the prefix ends, and are 0 in later half-planes."""
     decoded_count: int
-    """Codes that the prefix determines."""
+    """Number of codes that the prefix determines."""
     active: NDArray[np.bool_]
-    """``(iterations, rows, columns)``: cells that have codes in the iteration."""
+    """``(iterations, rows, columns)``: whether each cell has codes in each iteration."""
     stopped: int
-    """Cells that have stopped according to the prefix."""
+    """Number of cells that the prefix determines to have stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class _HalfPlane:
-    """Codes whose probabilities are all known before the first of them is read."""
+    """The active cells of a half-plane; no code's probability depends on another of these codes."""
 
     iteration: int
     plane: int
     cells: NDArray[np.intp]
-    """Cells that have a code, in coding order."""
+    """Flat indices of the cells that have a code, in coding order."""
     probabilities: NDArray[np.int64]
-    """``P(+1) * 2^16`` of each code."""
+    """``P(+1) * 2^16`` of each code, in coding order."""
     decisions_before: int
-    """Decisions before the first code."""
+    """Number of decisions of the stream before the half-plane's first code."""
     codes_before: int
-    """Codes before the first code."""
+    """Number of codes of the stream before the half-plane's first code."""
 
     def expected(self, begin: int) -> Float:
-        """Expected value of each code from ``begin`` on."""
+        """Return the expected value of the code at index ``begin`` and of each later code."""
         mean = self.probabilities[begin:] * (2.0 ** (1 - PROBABILITY_BITS)) - 1
         return mean.astype(np.float32)
 
 
 class CodeDecoder:
-    """Codes that a range-coded stream, and any prefix of it, determines."""
+    """Decodes the codes and early stops of a payload and of its prefixes."""
 
     def __init__(
         self, data: bytes, model: ContextModel, grid: Grid, *, stops: bool = False
     ) -> None:
-        """Decode ``data`` to the last decision that they determine."""
+        """Decode the payload ``data`` up to the last decision that its bytes determine.
+
+        ``stops``: whether the format has early stops.
+        """
         self._data = data
         self._grid = grid
         self._planes = model.planes
@@ -181,17 +189,20 @@ class CodeDecoder:
                 break
 
     def decode_all(self) -> DecodedCodes:
-        """What all the data determine."""
+        """Return the codes that the complete data determine."""
         return self._after(self._decisions)
 
     def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedCodes]:
-        """What the first ``n`` bytes determine, for every ``n`` of increasing ``lengths``."""
+        """Yield the codes that the first ``n`` bytes determine, for every ``n`` of ``lengths``.
+
+        The lengths must not decrease.
+        """
         return map(self._after, count_decodable(self._data, self._probabilities, lengths))
 
     def _read_iteration(self, context: Context, active: Active) -> bool:
-        """Read the codes of one iteration; False if the data do not determine all of them.
+        """Read the codes of one iteration; return False if the data do not determine all codes.
 
-        Codes that are not determined stay 0.
+        Codes that the data do not determine are 0 in ``self._codes``.
         """
         codes = np.zeros((self._planes, self._grid.cells), np.float32)
         self._codes.append(codes)
@@ -221,7 +232,10 @@ class CodeDecoder:
         return True
 
     def _read_bits(self, probabilities: list[int]) -> list[bool]:
-        """Decisions until all are read or the data determine no more."""
+        """Read decisions with ``probabilities`` until all are read or the data determine no more.
+
+        ``probabilities``: times 2^16. Returns the decisions that the data determine.
+        """
         decode, bits = self._coder.decode, []
         for probability in probabilities:
             bit = decode(probability)
@@ -242,7 +256,7 @@ class CodeDecoder:
         return bit
 
     def _after(self, decisions: int) -> DecodedCodes:
-        """The result of the first ``decisions`` decisions."""
+        """Return the codes and early stops that the first ``decisions`` decisions determine."""
         codes, known = self._codes, self._known
         index = bisect_right(self._ends, decisions)  # the first half-plane that is incomplete
         if index < len(self._ends):
@@ -262,7 +276,11 @@ class CodeDecoder:
         )
 
     def _partial_iteration(self, index: int, found: int) -> Float:
-        """The iteration of half-plane ``index`` if only ``found`` of its codes are known."""
+        """Return the codes of one iteration, known up to the first ``found`` of a half-plane.
+
+        ``index``: index of this half-plane in ``self._half_planes``. The half-plane's unknown codes
+        have their expected value; codes of later half-planes are 0.
+        """
         half_plane = self._half_planes[index]
         codes = self._codes[half_plane.iteration].copy()
         codes[half_plane.plane, half_plane.cells[found:]] = half_plane.expected(found)
@@ -276,17 +294,18 @@ class CodeDecoder:
 def decode_codes(
     data: bytes, model: ContextModel, grid: Grid, *, stops: bool = False
 ) -> DecodedCodes:
-    """All codes that ``data``, a range-coded stream or any prefix of one, determines.
+    """Return the codes that ``data``, a payload or a prefix of a payload, determines.
 
-    Has at least one iteration: for an empty prefix, expected values.
+    The result has at least one iteration, also for empty ``data`` (see `DecodedCodes.codes`).
     """
     return CodeDecoder(data, model, grid, stops=stops).decode_all()
 
 
 def code_early_stops(active: Active, grid: Grid, decide: Decide) -> bool:
-    """Code the stops before an iteration, in encoder and decoder; changes ``active`` in place.
+    """Encode or decode the early stops before an iteration; updates ``active`` in place.
 
-    Returns False if the data ended before the last decision.
+    ``active`` is the state before these stops; ``decide`` codes each decision. Returns False if
+    the data of a decoder end before the last decision.
     """
     any_stop = decide(ANY_STOP_PROBABILITY, None)
     if not any_stop:
@@ -301,7 +320,7 @@ def code_early_stops(active: Active, grid: Grid, decide: Decide) -> bool:
 
 
 def _stopped_neighbours(active: Active, grid: Grid, cell: int) -> int:
-    """Number of stopped cells among the left and the upper neighbour inside the grid."""
+    """Return the number of stopped cells among the left and the upper neighbour of ``cell``."""
     left = cell % grid.columns > 0 and not active[cell - 1]
     above = cell >= grid.columns and not active[cell - grid.columns]
     return int(left) + int(above)

@@ -1,20 +1,22 @@
 """Integer context model of the iterative families: probability of each code given earlier codes.
 
-Each iteration has a small network with integer weights. Its inputs are the codes of the 3x3 cells
-around a cell, of this iteration (as far as they are known) and of the two before::
+Each iteration has a small network with integer weights. The inputs of the network are the codes of
+the 3x3 cells around a cell, from this iteration (codes that are already known) and from the two
+previous iterations::
 
     3x3 neighbours x planes x 3 iterations, each -1, 0 (unknown or outside) or +1
         --> x w1 + b1[plane, half] --> clip to 0..255 --> . w2[plane, half] + b2 --> >> 3
         --> clip to -1024..1023 --> table of 16-bit probabilities
 
 How to read this file: `ContextModel` checks the tables and converts them to float32; `Context` is
-the state while one picture is coded. For every iteration call `next_iteration`; for each of its
-half-planes `probabilities`, code the codes, then `update`. The first layer's sums are stored per
-cell, and each update adds only the contribution of the new codes.
+the state while one picture is coded. For every iteration call `next_iteration`. Then, for each
+half-plane of the iteration, call `probabilities`, code the half-plane's codes, and call `update`.
+The sums of the first layer are stored per cell, and `update` adds only the contribution of the new
+codes.
 
 All sums stay below 2^24 (checked when the tables are opened), so float32 is exact: matrix products
-run in BLAS and still give the same integers everywhere. Nothing else between symbols and bytes uses
-floating point. Normative text: docs/bitstream.md, "Context model".
+run in BLAS and give the same integers on every machine. No other computation between codes and
+bytes uses floating point. Normative text: docs/bitstream.md, "Context model".
 """
 
 from __future__ import annotations
@@ -38,11 +40,11 @@ from thumbstream.codec.model_folder import (
 from thumbstream.codec.tensors import Float, Grid
 
 HALVES_PER_PLANE = 2
-"""A plane is coded in two halves, the even and the odd squares of a checkerboard."""
+"""A plane is coded in two halves: the even and the odd cells of a checkerboard."""
 SOURCES = 3
-"""Iterations that a context reads: this one and the two before."""
+"""Number of iterations whose codes a context reads: the current and the two previous ones."""
 TAPS = 9
-"""Cells of a 3x3 neighbourhood, in raster order."""
+"""Number of cells of a 3x3 neighbourhood; the order is row by row."""
 _TYPES: dict[str, np.dtype[Any]] = {
     "w1": np.dtype(np.int8),
     "b1": np.dtype(np.int16),
@@ -54,9 +56,9 @@ _TYPES: dict[str, np.dtype[Any]] = {
 
 @lru_cache(maxsize=256)
 def half_planes(grid: Grid) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Flat cell indices of the even and of the odd squares, each in raster order.
+    """Return the flat indices of the even and of the odd cells of a checkerboard, row by row.
 
-    The even squares are coded first, so the context of an odd one has all four neighbours.
+    The even cells are coded first, so the four direct neighbours of an odd cell are then known.
     """
     row, column = np.divmod(np.arange(grid.cells), grid.columns)
     parity = (row + column) % HALVES_PER_PLANE
@@ -67,10 +69,11 @@ class ContextModel:
     """Integer tables of one published model, checked and converted to float32."""
 
     def __init__(self, tables: Mapping[str, NDArray[np.generic]]) -> None:
-        """Check ``tables``; raises `ArtifactError` if they contradict each other.
+        """Check and convert ``tables``; raises `ArtifactError` if they contradict each other.
 
-        ``w1`` int8 (T, 3, planes, 9, hidden), ``b1`` int16 (T, 2 planes, hidden), ``w2`` int8
-        (T, 2 planes, hidden), ``b2`` int32 (T, 2 planes), ``probability`` uint16 (2048,).
+        ``w1`` int8 (T, 3, planes, 9, hidden), ``b1`` int16 (T, 2 * planes, hidden), ``w2`` int8
+        (T, 2 * planes, hidden), ``b2`` int32 (T, 2 * planes), ``probability`` uint16 (2048,). ``T``
+        is the number of iterations.
         """
         w1, b1, w2, b2, probability = validate_tables(tables, _TYPES)
         iterations, sources, planes, taps, hidden = w1.shape if w1.ndim == 5 else (0,) * 5
@@ -98,14 +101,14 @@ class ContextModel:
 
 @dataclass(frozen=True, slots=True)
 class _Neighbourhoods:
-    """Indices of cells and their neighbours in a flattened plane with a border of zeros."""
+    """Indices of cells and their neighbours in a flattened plane with a border of one cell."""
 
     taps: NDArray[np.intp]
-    """``(cells, 9)``: the 3x3 cells around each cell."""
+    """``(cells, 9)``: indices of the 3x3 cells around each cell."""
     halves: tuple[NDArray[np.intp], NDArray[np.intp]]
-    """Cells of the two half-planes."""
+    """Indices of the cells of the two half-planes."""
     size: int
-    """Samples of a plane with its border."""
+    """Number of cells of a plane, including the border."""
 
 
 @lru_cache(maxsize=256)
@@ -126,7 +129,8 @@ class Context:
         self._model = model
         self._indices = _neighbourhoods(grid)
         self.halves = half_planes(grid)
-        """Cells of the two half-planes that have codes in this iteration, in coding order."""
+        """Flat indices of the cells of each half-plane that have codes in the current iteration, in
+        coding order."""
         self._centres = self._indices.halves
         self._iteration = -1
         # Codes with a border of zeros, (planes, size): this iteration's, then the earlier ones'.
@@ -136,7 +140,8 @@ class Context:
     def next_iteration(self, active: NDArray[np.bool_] | None = None) -> None:
         """Start the next iteration.
 
-        ``active`` ``(cells,)``: cells that have codes in it (None: the same as before).
+        ``active`` ``(cells,)``: whether each cell has codes in the iteration (None: the cells of
+        the previous iteration). A cell without codes cannot become active again.
         """
         model, indices = self._model, self._indices
         if active is not None:
@@ -153,7 +158,7 @@ class Context:
             self._sums += inputs @ weights.reshape(-1, weights.shape[-1])
 
     def probabilities(self, plane: int, half: int) -> NDArray[np.int64]:
-        """``P(+1) * 2^16`` of the codes of one half-plane, in coding order."""
+        """Return ``P(+1) * 2^16`` of the codes of one half-plane, in coding order."""
         model, step = self._model, (self._iteration, plane * HALVES_PER_PLANE + half)
         sums = self._sums[self.halves[half]] + model.b1[step]
         hidden = np.minimum(np.maximum(sums, 0), HIDDEN_MAX)
@@ -164,7 +169,7 @@ class Context:
         return probabilities
 
     def update(self, plane: int, half: int, codes: Float) -> None:
-        """Update with the codes (-1 or +1) of one half-plane."""
+        """Update the context with the codes (-1 or +1) of one half-plane, in coding order."""
         indices = self._indices
         new = np.zeros(indices.size, np.float32)
         new[self._centres[half]] = codes

@@ -1,4 +1,4 @@
-"""Manifest keys of the iterative families. See docs/model-folder.md."""
+"""Reads the manifest keys of the iterative families. See docs/model-folder.md."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from thumbstream.codec.model_folder import (
 from thumbstream.errors import ArtifactError
 
 NETWORKS = ("analysis", "synthesis")
-"""The two transforms of every model."""
+"""Names of the two transforms of every model."""
 RECONSTRUCTIONS = ("one_shot", "additive")
-"""The output of an iteration is the picture, or is added to the picture so far."""
+"""The output of the synthesis network is the picture (``one_shot``), or is added to the picture of
+the previous iteration (``additive``)."""
 WEIGHTS = ("shared", "per_stage")
-"""One network for all iterations, or one per iteration."""
+"""A transform has one network for all iterations (``shared``) or one per iteration."""
 
 
 @dataclass(frozen=True, slots=True)
 class IterativeParams:
-    """Parameters of the five families of the paper: binary codes in iterations."""
+    """Manifest parameters of a model of one of the five families of the paper."""
 
     planes: int
-    """Codes per cell and iteration."""
+    """Number of binary codes per cell and iteration."""
     iterations: int
     reconstruction: str
     """One of `RECONSTRUCTIONS`."""
@@ -38,14 +39,15 @@ class IterativeParams:
     cell_stops: bool
     """Whether cells are coded independently and may stop before the last iteration."""
     residual_gains: tuple[float, ...]
-    """Factor on the residual of each iteration at the input of the analysis network; an additive
-    reconstruction divides by it."""
+    """Factor of each iteration. The residual is multiplied by this factor before the analysis
+    network; an additive reconstruction divides the output of the synthesis network by it."""
     states: dict[str, tuple[StateTensor, ...]]
-    """State tensors of each network, in the order of its inputs; empty without recurrence."""
+    """State tensors of each of `NETWORKS`, in the order of the network's inputs; empty if the
+    network is not recurrent."""
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> IterativeParams:
-        """Raises `ArtifactError`."""
+        """Read the parameters from the manifest of ``artifact``; raises `ArtifactError`."""
         manifest = artifact.manifest
         with manifest_errors(artifact.model_id):
             params = cls(
@@ -67,7 +69,7 @@ class IterativeParams:
         return params
 
     def file_of(self, network: str, iteration: int) -> str:
-        """File of one of `NETWORKS` for an iteration."""
+        """Return the name of the ONNX file of ``network``, one of `NETWORKS`, for an iteration."""
         stage = f"-{iteration:02d}" if self.weights == "per_stage" else ""
         return f"{network}{stage}.onnx"
 

@@ -1,9 +1,9 @@
-"""Analysis and synthesis transform of an iterative codec, for any kind of weights.
+"""Analysis and synthesis transform of an iterative codec, with shared or separate weights.
 
-With shared weights one network runs in every iteration. Its code channels are divided into slots,
-``planes`` channels for each iteration, and an iteration uses its own slot. With weights per
-iteration every iteration has a network with ``planes`` code channels. Both kinds may carry state
-from one iteration to the next. See docs/model-folder.md.
+With shared weights, one network runs in every iteration. The network's code channels are divided
+into slots of ``planes`` channels, and each iteration uses a slot of its own. With separate weights,
+every iteration has a network with ``planes`` code channels. With both kinds of weights, networks
+may be recurrent and pass state from one iteration to the next. See docs/model-folder.md.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from thumbstream.errors import ArtifactError
 COLOURS = 3
 
 State: TypeAlias = tuple[Float, ...]
-"""Tensors that a network passes to the next iteration; empty without recurrence."""
+"""Tensors that a network passes to the next iteration; empty if the network is not recurrent."""
 
 
 class _Transform:
-    """The networks of all iterations, opened and checked against the manifest."""
+    """The networks of one transform for all iterations, opened and checked against the manifest."""
 
     def __init__(
         self, artifact: Artifact, params: IterativeParams, name: str, channels: int, device: str
     ) -> None:
-        """``channels``: those of the input that is not state."""
+        """Open the networks of the transform ``name``; raises `ArtifactError` or `DeviceError`.
+
+        ``channels``: expected channels of the first input, which is not a state tensor.
+        """
         self._states = params.states[name]
         expected = [(state.name, state.channels) for state in self._states]
         stages = params.iterations if params.weights == "per_stage" else 1
@@ -50,7 +53,7 @@ class _Transform:
         self.providers = self._stages[0].providers
 
     def initial_state(self, grid: Grid) -> State:
-        """The state before the first iteration."""
+        """Return the state before the first iteration: zeros."""
         return tuple(
             np.zeros((1, s.channels, s.scale * grid.rows, s.scale * grid.columns), np.float32)
             for s in self._states
@@ -64,12 +67,12 @@ class _Transform:
 
 
 def _slots(params: IterativeParams) -> int:
-    """Iterations that share the code channels of one network."""
+    """Return the number of iterations that share one network, so of slots in its code channels."""
     return params.iterations if params.weights == "shared" else 1
 
 
 class Analysis(_Transform):
-    """Encoder and binarizer: residual to codes."""
+    """Analysis transform: converts a residual to binary codes (encoder and binarizer)."""
 
     def __init__(self, artifact: Artifact, params: IterativeParams, device: str) -> None:
         """Raises `ArtifactError` or `DeviceError`."""
@@ -77,7 +80,10 @@ class Analysis(_Transform):
         self._planes, self._slots = params.planes, _slots(params)
 
     def __call__(self, iteration: int, residual: Float, state: State) -> tuple[Float, State]:
-        """``(1, 3, H, W)`` to ``(planes, rows, columns)`` of -1 and +1."""
+        """Convert a residual ``(1, 3, H, W)`` to codes -1 and +1 ``(planes, rows, columns)``.
+
+        Takes the state before and also returns the state after this iteration.
+        """
         activation, state = self._run(iteration, residual, state)
         begin = iteration % self._slots * self._planes
         slot = activation[0, begin : begin + self._planes]
@@ -85,7 +91,7 @@ class Analysis(_Transform):
 
 
 class Synthesis(_Transform):
-    """Decoder: codes to a picture, or to a correction that is added to one."""
+    """Synthesis transform: converts codes to a picture, or to a correction to add to a picture."""
 
     def __init__(self, artifact: Artifact, params: IterativeParams, device: str) -> None:
         """Raises `ArtifactError` or `DeviceError`."""
@@ -93,7 +99,10 @@ class Synthesis(_Transform):
         super().__init__(artifact, params, "synthesis", self._planes * self._slots, device)
 
     def __call__(self, iteration: int, codes: Float, state: State) -> tuple[Float, State]:
-        """``(planes, rows, columns)`` in [-1, 1] to ``(1, 3, H, W)``."""
+        """Convert codes ``(planes, rows, columns)`` in [-1, 1] to samples ``(1, 3, H, W)``.
+
+        Takes the state before and also returns the state after this iteration.
+        """
         slots = np.zeros((1, self._planes * self._slots, *codes.shape[1:]), np.float32)
         begin = iteration % self._slots * self._planes
         slots[0, begin : begin + self._planes] = codes
