@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 import redis
 from fakes import photo
 from launch import wait_until
@@ -22,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "backup_sqlite.py"
 HTTP = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
 """A connection for every request, without the certificates that httpx.get reads for each."""
+
+pytestmark = pytest.mark.slow
+"""Processes are started and stopped under load: several seconds each."""
 
 
 def upload(server: Launched, seed: int) -> tuple[str, bytes]:

@@ -76,6 +76,7 @@ async def test_concurrent_uploads_get_their_own_streams(tmp_path: Path) -> None:
             assert stream == thumbstream.encode(io.BytesIO(picture))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", installed_models().installed)
 async def test_every_model_serves_by_quality(tmp_path: Path, model: str) -> None:
     picture = photo(200, 120, seed=5)

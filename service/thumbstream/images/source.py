@@ -36,10 +36,6 @@ class Source:
     color: Color = None
     orientation: int = 1
     """The EXIF orientation, 1 to 8."""
-    levels: tuple[float, float] | None = None
-    """Sample values that mean black and white in grey of more than 8 bits; None if not known."""
-    unsigned: bool = False
-    """Whether 32-bit samples are unsigned numbers; those of Pillow's mode ``I`` are signed."""
     crop: Box | None = None
     """The visible part of the decoded picture; None for the whole picture."""
     canvas: Canvas | None = None
