@@ -55,7 +55,7 @@ def merge_alpha(x_hat: Float) -> Float:
 
 
 def _falloff(n: int) -> NDArray[np.float64]:
-    """Weight of every position in the blur at every other position: ``(n, n)``, all above 0."""
+    """Return the weight of each position in the blur at each position: ``(n, n)``, all above 0."""
     positions = np.arange(n)
     weights: NDArray[np.float64] = np.exp(-np.abs(positions[:, None] - positions) / _FILL_RADIUS)
     return weights

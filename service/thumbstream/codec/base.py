@@ -98,7 +98,7 @@ FAMILIES: dict[str, Callable[..., Codec]] = {
 def open_codec(folder: Path, *, device: str = "auto") -> Codec:
     """Open the codec of the model in ``folder``; raises `ArtifactError` or `DeviceError`.
 
-    ``device``: ``auto`` (CUDA if available), ``cpu`` or ``cuda``.
+    ``device``: ``auto`` (CUDA if it works, else the CPU), ``cpu`` or ``cuda``.
     """
     artifact: Artifact = open_artifact(folder)
     if artifact.family not in FAMILIES:

@@ -39,7 +39,7 @@ ASPECT_RATIOS: Final = (
 )
 """Aspect ratios (width, height) that have an aspect code; the swapped ratios have one as well."""
 ASPECT_TOLERANCE: Final = Fraction(4, 1000)
-"""Limit of the relative difference between an original's ratio and the ratio in its header."""
+"""Limit of the relative difference between an original's ratio and its aspect code's ratio."""
 
 _SHORT_FORM_SIDE = 32
 _SHORT_FORM_SHAPES = 63
@@ -75,7 +75,7 @@ class Header:
 
     @property
     def aspect(self) -> tuple[int, int]:
-        """Aspect ratio for display: `exact_aspect` if known, else (`width`, `height`)."""
+        """Aspect ratio for display: `exact_aspect` if it is not None, else (`width`, `height`)."""
         return self.exact_aspect or (self.width, self.height)
 
 

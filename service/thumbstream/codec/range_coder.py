@@ -44,7 +44,7 @@ class RangeEncoder:
         self._range = _TOP  # invariant between calls: 2^24 <= range <= 2^32
         self._digits = 0  # coded by encode_ternary
         self.checkpoints: list[Checkpoint] = [(0, 0, 0, _TOP)]
-        """The initial state, and the state after every digit that wrote bytes."""
+        """The initial state, and the state after every ternary digit whose last decision wrote bytes."""
 
     def encode(self, bit: bool, probability: int) -> None:
         """Encode ``bit``, given the probability ``probability / 2^16`` that it is true."""
@@ -218,7 +218,7 @@ class RangeDecoder:
         return len(nonzero), indices, signs
 
     def can_decode(self, length: int) -> bool:
-        """Return whether the next decision certainly reads none but the first ``length`` bytes."""
+        """Return whether the next decision certainly reads no byte after the first ``length``."""
         return self._position + _DECISION_BYTES <= length
 
     def fork(self, length: int) -> RangeDecoder:

@@ -35,9 +35,9 @@ calling thread."""
 
 
 def uses_cuda(device: str) -> bool:
-    """Return whether networks that are opened for ``device`` will run on CUDA.
+    """Return whether networks opened for ``device`` are meant to run on CUDA.
 
-    ``device``: ``auto``, ``cpu`` or ``cuda``.
+    ``device``: ``cpu``, ``cuda``, or ``auto`` (CUDA if ONNX Runtime was built with it).
     """
     return device == "cuda" or (
         device == "auto" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
@@ -50,9 +50,9 @@ class OnnxNetwork:
     def __init__(self, model: bytes, device: str) -> None:
         """Open a network. ``model``: content of an ONNX file.
 
-        ``device``: ``auto`` (CUDA if available), ``cpu`` or ``cuda``. Raises `DeviceError` if the
-        device is not available (ONNX Runtime alone would use the CPU without an error), and
-        `ArtifactError` if ``model`` is not a valid ONNX file.
+        ``device``: ``auto`` (CUDA if it works, else the CPU), ``cpu`` or ``cuda``. Raises
+        `DeviceError` if the device is not available (ONNX Runtime alone would use the CPU without
+        an error), and `ArtifactError` if ``model`` is not a valid ONNX file.
         """
         available = onnxruntime.get_available_providers()
         has_cuda = "CUDAExecutionProvider" in available

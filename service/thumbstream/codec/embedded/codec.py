@@ -280,7 +280,7 @@ class _SymbolSource(Protocol):
     """Interface that `SymbolEncoder` and `SymbolDecoder` share."""
 
     def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedSymbols]:
-        """Yield the symbols that the first ``n`` bytes determine, for every ``n`` of ``lengths``.
+        """Yield the latents that the first ``n`` bytes determine, for every ``n`` of ``lengths``.
 
         The lengths must not decrease.
         """

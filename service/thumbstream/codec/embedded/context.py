@@ -107,11 +107,11 @@ class _StepWeights:
     bm: Float
     """``(second, 1)``"""
     w: Float
-    """``(2 width, hidden + second)``: w2 and w3; rows for P(nonzero), then rows for P(+1)."""
+    """``(2 * width, hidden + second)``: w2 and w3; rows for P(nonzero), then rows for P(+1)."""
     own: Float
-    """``(2 width, 5 * channels of the group)``; most entries are 0."""
+    """``(2 * width, 5 * channels of the group)``; most entries are 0."""
     b2: Float
-    """``(2 width, 1)``, with the middle of the probability table added."""
+    """``(2 * width, 1)``, with the middle of the probability table added."""
     gain: Float
     """``(2, width, 1)``"""
     prediction_scale: np.float32
@@ -134,7 +134,8 @@ class EmbeddedContextModel:
         (5, channels); ``b2`` int32 (planes, 2, channels); ``predictor`` int8 (2 * channels,
         channels): row ``2 c`` is for channel ``c``, row ``2 c + 1`` for the neighbours' values of
         channel ``c``; ``gain`` int16 (planes, 2, channels); ``probability`` uint16 (2048,);
-        ``shifts`` uint8 (3,); ``prediction_shifts`` uint8 (planes,).
+        ``shifts`` uint8 (3,); ``prediction_shifts`` uint8 (planes,). Axes of length 2 are the two
+        decisions; `_OWN_INPUTS` explains the rows of ``own``.
         """
         (
             a,

@@ -169,7 +169,7 @@ class DecodedSymbols:
     decoded_count: int
     """Number of symbols that the prefix determines."""
     step: Step | None
-    """The step in which the prefix ends; None if it determines every symbol."""
+    """The step in which the prefix ends; None if the prefix determines every symbol."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -74,7 +74,7 @@ class _Plane:
     width: float
     """Magnitude of the change of a value by one flip."""
     slope: float
-    """Bits that a unit of distortion is worth."""
+    """Number of bits that a unit of distortion is worth."""
 
 
 class RateDistortionOptimizer:

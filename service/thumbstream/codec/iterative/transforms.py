@@ -67,7 +67,7 @@ class _Transform:
 
 
 def _slots(params: IterativeParams) -> int:
-    """Return the number of iterations that share one network, so of slots in its code channels."""
+    """Return the number of slots in a network's code channels, one per iteration that uses it."""
     return params.iterations if params.weights == "shared" else 1
 
 
@@ -75,7 +75,7 @@ class Analysis(_Transform):
     """Analysis transform: converts a residual to binary codes (encoder and binarizer)."""
 
     def __init__(self, artifact: Artifact, params: IterativeParams, device: str) -> None:
-        """Raises `ArtifactError` or `DeviceError`."""
+        """Open the analysis networks of ``artifact``; raises `ArtifactError` or `DeviceError`."""
         super().__init__(artifact, params, "analysis", COLOURS, device)
         self._planes, self._slots = params.planes, _slots(params)
 
@@ -94,7 +94,7 @@ class Synthesis(_Transform):
     """Synthesis transform: converts codes to a picture, or to a correction to add to a picture."""
 
     def __init__(self, artifact: Artifact, params: IterativeParams, device: str) -> None:
-        """Raises `ArtifactError` or `DeviceError`."""
+        """Open the synthesis networks of ``artifact``; raises `ArtifactError` or `DeviceError`."""
         self._planes, self._slots = params.planes, _slots(params)
         super().__init__(artifact, params, "synthesis", self._planes * self._slots, device)
 
