@@ -1,7 +1,7 @@
 """Encodes pixels to progressive streams and decodes streams and their prefixes to pixels.
 
-This package uses no HTTP, no environment variables and no clock. Two families of models share all
-modules outside ``embedded/`` and ``iterative/``::
+This package uses no HTTP, no clock and no settings of the environment. Two families of models share
+all modules outside ``embedded/`` and ``iterative/``::
 
     base            Codec protocol; open_codec opens a model folder as an EmbeddedCodec or an
                     IterativeCodec

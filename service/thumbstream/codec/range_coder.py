@@ -44,7 +44,8 @@ class RangeEncoder:
         self._range = _TOP  # invariant between calls: 2^24 <= range <= 2^32
         self._digits = 0  # coded by encode_ternary
         self.checkpoints: list[Checkpoint] = [(0, 0, 0, _TOP)]
-        """The initial state, and the state after every ternary digit whose last decision wrote bytes."""
+        """The initial state, and the state after every digit whose last decision wrote bytes; only
+        `encode_ternary` adds states."""
 
     def encode(self, bit: bool, probability: int) -> None:
         """Encode ``bit``, given the probability ``probability / 2^16`` that it is true."""

@@ -12,7 +12,7 @@ picture little is better replaced by an adjacent digit. How to read this file:
 
    where ``slope`` is the number of bits that a unit of distortion is worth (`_flipped`).
 3. `_optimize_plane` runs several rounds. Each round makes a fraction of the helpful flips at once,
-   a smaller fraction than the round before. The states with the lowest measured cost are returned.
+   a smaller fraction than the round before. The result is the states with the lowest actual cost.
 4. `_states` goes from coarse to fine planes. Digits of earlier planes do not change any more. In a
    plane that is not optimized, the digits are those that bring the states nearest to the latents.
 
