@@ -39,7 +39,7 @@ class Jobs(Protocol):
 
     @property
     def running(self) -> int:
-        """Number of jobs that run."""
+        """Number of jobs that are running now."""
 
     @property
     def waiting(self) -> int:
@@ -91,7 +91,7 @@ class ProcessJobs:
 
     @property
     def running(self) -> int:
-        """Number of jobs that run in processes or threads."""
+        """Number of jobs that are running now in processes or threads."""
         return self._pool.running + self._threads.running
 
     @property
@@ -142,7 +142,7 @@ class ThreadJobs:
 
     @property
     def running(self) -> int:
-        """Number of jobs that run in threads or processes."""
+        """Number of jobs that are running now in threads or processes."""
         return self._threads.running + (self._pool.running if self._pool else 0)
 
     @property

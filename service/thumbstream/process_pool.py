@@ -100,7 +100,7 @@ class ProcessPool:
 
     @property
     def running(self) -> int:
-        """Number of jobs that run in workers."""
+        """Number of jobs that are running now in workers."""
         return min(self._slots.used, self.workers)
 
     @property

@@ -68,7 +68,7 @@ class ThreadPool:
 
     @property
     def running(self) -> int:
-        """Number of jobs that run in threads."""
+        """Number of jobs that are running now in threads."""
         return min(self._slots.used, self.threads)
 
     @property

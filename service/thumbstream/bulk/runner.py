@@ -107,7 +107,7 @@ class Runner:
             self._finish([(future, in_flight.pop(future)) for future in returned])
 
     def _next(self, batches: Iterator[Sequence[FileInfo]], in_flight: int) -> _Batch | None:
-        """Return the next batch to submit, or None.
+        """Return the next batch to submit, or None if there is none to submit now.
 
         Suspects are submitted one by one, each while no other batch is in flight.
         """

@@ -90,7 +90,7 @@ class StoreWriter:
 
 
 def store_identity(url: str) -> str:
-    """Return a text that identifies a store, without the password of the store.
+    """Return a string that identifies a store but does not contain its password.
 
     ``url``: a URL that `open_store` accepts. The path of an SQLite file is made absolute.
     """

@@ -55,7 +55,11 @@ def merge_alpha(x_hat: Float) -> Float:
 
 
 def _falloff(n: int) -> NDArray[np.float64]:
-    """Return the weight of each position in the blur at each position: ``(n, n)``, all above 0."""
+    """Return the blur weights along one axis, ``(n, n)``.
+
+    Entry ``[i, j]`` is the weight of position ``j`` in the blur at ``i``: it falls exponentially
+    with their distance, and is never 0.
+    """
     positions = np.arange(n)
     weights: NDArray[np.float64] = np.exp(-np.abs(positions[:, None] - positions) / _FILL_RADIUS)
     return weights

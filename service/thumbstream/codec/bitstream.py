@@ -216,9 +216,9 @@ PLACEHOLDER_SAMPLE = 128
 
 
 def describe_header(model_id: str, header: Header, length: int) -> dict[str, Any]:
-    """Return the keys of `Codec.inspect` that follow from the header and the stream's length.
+    """Return the part of `Codec.inspect`'s result that needs only the header and ``length``.
 
-    ``length``: bytes of the stream.
+    ``length``: length of the stream in bytes.
     """
     return {
         "model": model_id if header.bitstream_id is not None else None,

@@ -150,9 +150,9 @@ def _bisect(
     reached: int,
     target: Target,
 ) -> int:
-    """Bisect for the shortest length that reaches ``target``, given that ``reached`` does.
+    """Narrow down, in at most `BISECTIONS` tries, the shortest length that reaches ``target``.
 
-    The result is greater than ``below`` and at most ``reached``.
+    ``reached`` is known to reach it, ``below`` not to. The result is between them.
     """
     for _ in range(BISECTIONS):
         middle = round(math.sqrt(below * reached))

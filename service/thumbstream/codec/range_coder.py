@@ -256,10 +256,10 @@ def count_decodable(
 ) -> Iterator[int]:
     """Yield the number of decisions that ``data[:n]`` determines, for every ``n`` of ``lengths``.
 
-    ``lengths`` must not decrease. ``probabilities``: those (times 2^16) of all decisions that
-    ``data`` determines. A decoder of ``data[:n]`` makes the same decisions as a decoder of ``data``
-    until its bytes end. One pass over ``data`` therefore serves all lengths, and only the last few
-    decisions of each prefix are decoded twice.
+    ``lengths`` must not decrease. ``probabilities``: for each decision that ``data`` determines,
+    the probability times 2^16 that the decision is true. Until ``data[:n]`` ends, its decoder makes
+    the same decisions as a decoder of ``data``. One pass over ``data`` therefore serves all
+    lengths, and only the last few decisions of each prefix are decoded twice.
     """
     coder, count = RangeDecoder(data), 0
     for n in lengths:
@@ -295,8 +295,8 @@ class PrefixDigitCounter:
     def count(self, length: int) -> int:
         """Return the number of digits that the first ``length`` bytes determine.
 
-        Decodes only the digits between two checkpoints: from the last whose digits these bytes
-        determine, to the first that was recorded after more than ``length`` bytes.
+        Decodes only between two checkpoints: from the last one that these bytes are enough to
+        reach, to the first one that was recorded after more than ``length`` bytes.
         """
         data = self._data[: max(0, length)]
         index = bisect_right(self._written, len(data))

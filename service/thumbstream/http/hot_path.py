@@ -226,8 +226,8 @@ class HotPath:
     ) -> list[Prefix]:
         """Prefixes in the order of ``keys``, empty for unknown ids. Raises `StoreError`.
 
-        With a target, each is the shortest prefix in its stored curve that reaches the target, or
-        ``limit`` bytes.
+        Each prefix has at most as many bytes as its entry in ``limits``. With a target, it ends at
+        the first point of the stored curve that reaches the target, if one does within the limit.
         """
         if target is None:
             streams = await self._reader.get_many(keys)

@@ -146,10 +146,10 @@ def _features(states: Float) -> Float:
 
 
 def _prediction_residual(model: EmbeddedContextModel, states: Float, planes: slice) -> Float:
-    """Compute the prediction residuals of all states: ``(channels, columns)``.
+    """Return the prediction residuals of all states, ``(channels, n)``.
 
-    Residuals are rounded down to integers and clipped to `MAX_RESIDUAL`. The columns are all
-    layers, ``planes`` and cells.
+    There is one column for each combination of layer, plane in ``planes`` and cell; cells vary
+    fastest. Residuals are rounded down to integers and clipped to `MAX_RESIDUAL`.
     """
     channels, layers, levels, rows, columns = states.shape
     finest = 3.0 ** (model.quantizer.params.planes - np.arange(planes.start, planes.stop + 1))

@@ -171,8 +171,8 @@ def read_scans(data: bytes, position: int) -> tuple[int | None, int]:
 def check_missing(image: Image.Image, limits: ImageLimits) -> None:
     """Raise ``InvalidImageError`` if too many rows of a truncated JPEG are missing.
 
-    ``image`` is decoded. Its last rows count as missing if they have only the values in `GREY`;
-    ``limits.max_missing`` is the greatest fraction of missing rows.
+    ``image`` must already be decoded. The rows at its end that contain only values in `GREY`, which
+    the decoder fills in, count as missing; ``limits.max_missing`` is the allowed fraction.
     """
     width, height = image.size
     rows = height
