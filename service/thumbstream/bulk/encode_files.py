@@ -55,7 +55,7 @@ class Job:
 
 
 class Outcome(NamedTuple):
-    """The result of encoding one file, and the values to store before the journal records the result."""
+    """The result of encoding one file, and the values to store before the result is journaled."""
 
     result: FileResult
     values: Mapping[str, bytes] = {}
