@@ -39,19 +39,20 @@ def _plain_digits(value: object) -> object:
 
 
 _PlainDigits = BeforeValidator(_plain_digits)
+"""Stands after the bounds: otherwise OpenAPI would not show them."""
 
 Size = Annotated[
     int | None,
-    _PlainDigits,
     Query(
         ge=MIN_LONG_SIDE,
         le=MAX_LONG_SIDE,
         multiple_of=SIDE_MULTIPLE,
         description="Long side of the thumbnail in pixels; default: the service's setting.",
     ),
+    _PlainDigits,
 ]
 MaxBytes = Annotated[
-    int | None, _PlainDigits, Query(ge=1, le=MAX_BYTES, description="Limit of the stream's length.")
+    int | None, Query(ge=1, le=MAX_BYTES, description="Limit of the stream's length."), _PlainDigits
 ]
 Model = Annotated[
     str | None, Query(min_length=1, max_length=64, description="A model of GET /models.")
@@ -76,8 +77,8 @@ Target = Annotated[
 ]
 Bytes = Annotated[
     int,
-    _PlainDigits,
     Query(alias="bytes", ge=1, le=MAX_BYTES, description="Decode only the first bytes."),
+    _PlainDigits,
 ]
 Format = Annotated[
     PictureFormat | None,
@@ -85,8 +86,8 @@ Format = Annotated[
 ]
 Scale = Annotated[
     int,
-    _PlainDigits,
     Query(ge=1, le=MAX_SCALE, description="Factor by which the sides are enlarged."),
+    _PlainDigits,
 ]
 Id = Annotated[
     str,
