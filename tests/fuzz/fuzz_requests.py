@@ -38,7 +38,7 @@ WORDS = (
     *(b"/budget", b"/decode", b"/compress", b"format=", b"scale=", b"Accept: ", b"q=0.5"),
     *(b"Content-Type: multipart/form-data; boundary=x", b"\r\n--x\r\n", b"total_bytes", b"%00"),
 )
-STATUSES = {200, 201, 204, 206, 304, 307, 400, 404, 405, 408, 413, 415, 416, 422, 429}
+STATUSES = {200, 201, 204, 206, 304, 307, 400, 403, 404, 405, 408, 413, 415, 416, 422, 429}
 """Whatever a client sends: a 5xx would be the service's own fault, and nothing here fails it."""
 
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
