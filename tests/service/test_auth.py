@@ -235,6 +235,7 @@ CROSS_SITE = [
     {"Origin": "http://test.evil.example"},
     {"Origin": "http://test:8080"},
     {"Origin": "null"},
+    {"Origin": "http://["},  # not a URL
 ]
 SAME_SITE = [
     {},

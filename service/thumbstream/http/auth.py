@@ -21,7 +21,6 @@ import time
 from collections.abc import Iterable
 from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -213,7 +212,8 @@ def is_cross_site(request: Request) -> bool:
     if site is not None:
         return site == "cross-site"
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    # Not parsed as a URL: an invalid one, such as "http://[", is an error there.
+    return origin is not None and origin.rpartition("//")[2] != request.headers.get("host")
 
 
 def client_name(scope: Scope) -> str:
