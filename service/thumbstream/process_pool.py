@@ -141,8 +141,10 @@ class ProcessPool:
     async def close(self) -> None:
         """Kill all workers, including those that run a job, and drop the waiting jobs."""
         self._closed = True
-        for worker in (*self._busy, *self._idle):
+        for worker in self._idle:
             worker.kill()
+        for worker in tuple(self._busy):
+            worker.end()  # the thread that reads from its pipe closes the pipe
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
 
     def _release(self, _future: Future[Any]) -> None:
@@ -218,10 +220,14 @@ class _Worker:
         """Return whether the worker can accept another job."""
         return not self._pipe.closed and self._process.is_alive()
 
-    def kill(self) -> None:
-        """Kill the process at once and close the pipe."""
+    def end(self) -> None:
+        """Kill the process at once."""
         self._killed = True
         self._process.kill()
+
+    def kill(self) -> None:
+        """Kill the process at once, wait for its end and close the pipe."""
+        self.end()
         self._process.join()
         self._pipe.close()
 
