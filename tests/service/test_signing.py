@@ -15,7 +15,8 @@ from fakes import photo
 from service_harness import IMMUTABLE, UNKNOWN, Running, Start, assert_problem
 
 from thumbstream.cli import main
-from thumbstream.http.signing import SigningKeys, sign_url, signature, streams_of
+from thumbstream.http.signing import SigningKeys
+from thumbstream.signed_urls import sign_url, signature, streams_of
 
 KEY = "an-example-key-of-32-bytes-or-more"
 OTHER = "another-key-that-is-long-enough"

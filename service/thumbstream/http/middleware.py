@@ -16,7 +16,8 @@ from thumbstream.http.auth import RATE_LIMIT_HEADERS, TOKEN, BearerAuth
 from thumbstream.http.errors import BadRequestError, BusyError, ErrorResponder, HTTPError
 from thumbstream.http.hot_path import stream_route
 from thumbstream.http.responses import CORS, Header, encode_headers
-from thumbstream.http.signing import Grant, SigningKeys, split_query, streams_of
+from thumbstream.http.signing import Grant, SigningKeys, split_query
+from thumbstream.signed_urls import streams_of
 from thumbstream.telemetry.metrics import Metrics
 from thumbstream.telemetry.request_ids import HEADER, current, request_id
 
