@@ -98,10 +98,11 @@ check: $(DEVELOPER) ## Lint, check formatting, types, import contracts and words
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python .ci/check_words.py
 
-check-client: $(DEVELOPER) ## Check the client's built files, types, package, the snippets of its guide, and bundlers
+check-client: $(DEVELOPER) ## Check the built files of client and codec, types, package, the snippets of its guide, and bundlers
 	@.ci/need clang-19 clang-19
 	@.ci/need lld-19 wasm-ld-19
 	sh service/thumbstream/web/client/build.sh --check
+	sh service/thumbstream/codec/native/build.sh --check
 	sh service/thumbstream/web/client/bundle.sh --check
 	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs tests/web/element-module.test.mjs \
 	  $(sort $(wildcard tests/npm/*.test.mjs))

@@ -218,7 +218,10 @@ def test_decisions_per_digit(digits: list[tuple[int, int, int]], cut: int) -> No
         if digit:
             plain.encode(digit > 0, positive)
     for part in (digits[:cut], digits[cut:]):
-        coder.encode_ternary(*([list(column) for column in zip(*part, strict=True)] or [[]] * 3))
+        columns = np.array(part, np.int32).reshape(-1, 3).T
+        coder.encode_ternary(
+            columns[0].astype(np.int8), *(column.astype(np.uint16) for column in columns[1:])
+        )
     assert coder.finish() == plain.finish()
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import codec_vectors
+import numpy as np
 import pytest
 import reference_codec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from thumbstream.codec import native
 from thumbstream.codec.range_coder import RangeDecoder, RangeEncoder, count_decodable
 
 VECTORS = codec_vectors.read("rangecoder")
@@ -25,6 +28,16 @@ probabilities = st.one_of(
 )
 decisions = st.lists(st.tuples(st.booleans(), probabilities), max_size=120)
 quick = settings(deadline=None, max_examples=150)
+
+
+@pytest.fixture(scope="module", params=["compiled", "python"], autouse=True)
+def loops(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "python":
+            patch.setattr(native, "LOOPS", None)
+        elif native.LOOPS is None:
+            pytest.skip("no compiled loops for this machine")
+        yield
 
 
 def encode(bits: list[bool], probabilities: list[int]) -> bytes:
@@ -255,7 +268,10 @@ def in_decisions(symbols: list[tuple[int, int, int]]) -> list[tuple[bool, int]]:
 def encode_ternary(*runs: list[tuple[int, int, int]]) -> bytes:
     coder = RangeEncoder()
     for run in runs:
-        coder.encode_ternary(*([symbol[i] for symbol in run] for i in range(3)))
+        digits, nonzero, positive = np.array(run, np.int32).reshape(-1, 3).T
+        coder.encode_ternary(
+            digits.astype(np.int8), nonzero.astype(np.uint16), positive.astype(np.uint16)
+        )
     return coder.finish()
 
 
@@ -301,12 +317,9 @@ def test_ternary_digits_of_any_bytes(
     cut = source.draw(st.integers(0, len(pairs)))
     coder, found = RangeDecoder(data), []
     for run in (pairs[:cut], pairs[cut:]):
-        known, places, signs = coder.decode_ternary(*([pair[i] for pair in run] for i in range(2)))
-        digits = [0] * known
-        for place, sign in zip(places, signs, strict=True):
-            digits[place] = sign
-        found += digits
-        if known < len(run):
-            assert coder.decode_ternary([1], [1]) == (0, [], [])
+        digits = coder.decode_ternary(*np.array(run, np.uint16).reshape(-1, 2).T)
+        found += digits.tolist()
+        if len(digits) < len(run):
+            assert not len(coder.decode_ternary(*np.ones((2, 1), np.uint16)))
             break
     assert found == expected

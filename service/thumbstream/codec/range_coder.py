@@ -8,7 +8,8 @@ How to read this file:
 2. `RangeDecoder.decode` reads one decision. After the last byte of the data it continues as long as
    all possible continuations of the data give the same decision. Then it returns None, which is no
    error: a truncated stream is valid. Comments next to the fields state their invariants.
-3. `encode_ternary` and `decode_ternary` code sequences of digits -1, 0 and +1 in one loop.
+3. `encode_ternary` and `decode_ternary` code sequences of digits -1, 0 and +1 in one loop, which is
+   compiled if possible (`thumbstream.codec.native`). The Python twins are the reference.
 4. Two functions count the decisions or digits that each prefix determines: `count_decodable` in one
    pass over the bytes, `PrefixDigitCounter` from checkpoints that the encoder recorded.
 
@@ -18,8 +19,15 @@ Normative text: docs/bitstream.md, "Range coder".
 from __future__ import annotations
 
 import copy
+import ctypes
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream.codec import native
 
 PROBABILITY_BITS = 16
 """Probabilities are integers ``p`` in 1 .. 2^16 - 1 and mean ``p / 2^16``."""
@@ -30,6 +38,13 @@ _CODE_BYTES = 4
 _DECISION_BYTES = 2
 """Largest number of bytes that a decoder reads for one decision, because a decision leaves a range
 of at least 2^8, and each byte multiplies the range by 2^8 until it is at least 2^24."""
+
+_DIGIT_BYTES = 2 * _DECISION_BYTES
+
+Digits: TypeAlias = NDArray[np.int8]
+"""Ternary digits -1, 0 and +1, shape ``(n,)``."""
+Probabilities: TypeAlias = NDArray[np.uint16]
+"""Probabilities times 2^16, shape ``(n,)``."""
 
 Checkpoint = tuple[int, int, int, int]
 """State of an encoder: number of coded digits, number of written bytes, low, range."""
@@ -62,13 +77,50 @@ class RangeEncoder:
             self._normalise()
 
     def encode_ternary(
+        self, digits: Digits, nonzero: Probabilities, positive: Probabilities
+    ) -> None:
+        """Encode ``digits``: whether a digit is nonzero, and if so whether it is +1.
+
+        ``nonzero`` and ``positive``: probabilities of the two decisions, one of each per digit.
+        Gives the same bytes as calls of `encode`, but is faster and adds `checkpoints`.
+        """
+        if native.LOOPS is None:
+            self._encode_in_python(digits.tolist(), nonzero.tolist(), positive.tolist())
+        else:
+            self._encode_compiled(native.LOOPS, digits, nonzero, positive)
+        self._digits += len(digits)
+
+    def _encode_compiled(
+        self,
+        loops: ctypes.CDLL,
+        digits: Digits,
+        nonzero: Probabilities,
+        positive: Probabilities,
+    ) -> None:
+        digits, nonzero = np.ascontiguousarray(digits), np.ascontiguousarray(nonzero)
+        positive = np.ascontiguousarray(positive)
+        state = native.EncoderState(self._low, self._range, len(self._out))
+        self._out += bytes(_DIGIT_BYTES * len(digits))
+        checkpoints = np.empty((len(digits), 4), np.int64)
+        out = ctypes.c_char.from_buffer(self._out) if len(digits) else ctypes.c_char()
+        count = loops.encode_ternary(
+            state,
+            ctypes.addressof(out),
+            native.address(digits),
+            native.address(nonzero),
+            native.address(positive),
+            len(digits),
+            self._digits,
+            native.address(checkpoints),
+        )
+        del out  # a bytearray cannot shrink while another object refers to its bytes
+        del self._out[state.written :]
+        self._low, self._range = state.low, state.range
+        self.checkpoints += map(tuple, checkpoints[:count].tolist())
+
+    def _encode_in_python(
         self, digits: Sequence[int], nonzero: Sequence[int], positive: Sequence[int]
     ) -> None:
-        """Encode ``digits`` (-1, 0 or +1): whether a digit is nonzero, and if so whether it is +1.
-
-        ``nonzero`` and ``positive``: probabilities times 2^16 of the two decisions, one of each
-        per digit. Gives the same bytes as calls of `encode`, but is faster and adds `checkpoints`.
-        """
         out, low, width, checkpoints = self._out, self._low, self._range, self.checkpoints
         coded = self._digits + 1
         for i, digit in enumerate(digits):
@@ -97,7 +149,6 @@ class RangeEncoder:
                     low = (low & _LOW_MASK) << 8
                     width <<= 8
                 checkpoints.append((coded + i, len(out), low, width))
-        self._digits += len(digits)
         self._low, self._range = low, width
 
     def stable_length(self) -> int:
@@ -187,17 +238,45 @@ class RangeDecoder:
             self._normalise()
         return bit
 
-    def decode_ternary(
-        self, nonzero: Sequence[int], positive: Sequence[int]
-    ) -> tuple[int, list[int], list[int]]:
+    def decode_ternary(self, nonzero: Probabilities, positive: Probabilities) -> Digits:
         """Decode the next digits, which `RangeEncoder.encode_ternary` encoded.
 
-        Returns the number of digits that the data determine, the indices of the nonzero digits,
-        and the values (-1 or +1) of the nonzero digits. A nonzero digit whose sign is not
-        determined does not count. ``nonzero`` and ``positive``: probabilities as for the encoder.
+        Returns the digits that the data determine, at most one per probability. A nonzero digit
+        whose sign is not determined is not one of them. ``nonzero`` and ``positive``: as for the
+        encoder.
         """
-        indices: list[int] = []
-        signs: list[int] = []
+        digits = np.zeros(len(nonzero), np.int8)
+        if native.LOOPS is None:
+            count = self._decode_in_python(nonzero.tolist(), positive.tolist(), digits)
+        else:
+            count = self._decode_compiled(native.LOOPS, nonzero, positive, digits)
+        return digits[:count]
+
+    def _decode_compiled(
+        self,
+        loops: ctypes.CDLL,
+        nonzero: Probabilities,
+        positive: Probabilities,
+        digits: Digits,
+    ) -> int:
+        nonzero, positive = np.ascontiguousarray(nonzero), np.ascontiguousarray(positive)
+        state = native.DecoderState(self._code, self._range, self._position, self._missing)
+        count: int = loops.decode_ternary(
+            state,
+            self._data,
+            len(self._data),
+            native.address(nonzero),
+            native.address(positive),
+            len(digits),
+            native.address(digits),
+        )
+        self._code, self._range = state.code, state.range
+        self._position, self._missing = state.position, state.missing
+        return count
+
+    def _decode_in_python(
+        self, nonzero: Sequence[int], positive: Sequence[int], digits: Digits
+    ) -> int:
         code, width = self._code, self._range
         for i, probability in enumerate(nonzero):
             split = (width * probability) >> PROBABILITY_BITS
@@ -211,12 +290,11 @@ class RangeDecoder:
                 continue
             self._code, self._range = code, width
             if self.decode(probability) is None or (sign := self.decode(positive[i])) is None:
-                return i, indices, signs
-            indices.append(i)
-            signs.append(1 if sign else -1)
+                return i
+            digits[i] = 1 if sign else -1
             code, width = self._code, self._range
         self._code, self._range = code, width
-        return len(nonzero), indices, signs
+        return len(nonzero)
 
     def can_decode(self, length: int) -> bool:
         """Return whether the next decision certainly reads no byte after the first ``length``."""
@@ -280,8 +358,8 @@ class PrefixDigitCounter:
         self,
         data: bytes,
         checkpoints: Sequence[Checkpoint],
-        nonzero: Sequence[int],
-        positive: Sequence[int],
+        nonzero: Probabilities,
+        positive: Probabilities,
     ) -> None:
         """``data``: all bytes of a `RangeEncoder`; ``checkpoints``: its checkpoints.
 
@@ -308,5 +386,5 @@ class PrefixDigitCounter:
             index -= 1
             coder = RangeDecoder.from_checkpoint(self._checkpoints[index], data)
         begin = self._checkpoints[index][0]
-        decoded, _, _ = coder.decode_ternary(self._nonzero[begin:end], self._positive[begin:end])
-        return begin + decoded
+        decoded = coder.decode_ternary(self._nonzero[begin:end], self._positive[begin:end])
+        return begin + len(decoded)

@@ -58,8 +58,8 @@ class SymbolEncoder:
         """
         self._quantizer, self._shape = model.quantizer, (len(states), grid.rows, grid.columns)
         self._steps: list[OrderedStep] = []
-        self._nonzero: list[int] = []
-        self._positive: list[int] = []
+        self._nonzero: list[Probabilities] = []
+        self._positive: list[Probabilities] = []
         coder, by_level = RangeEncoder(), self._quantizer.states_by_level(states)
         digits = by_level[1:] - 3 * by_level[:-1]
         for step, nonzero, positive in batch_probabilities(model, by_level, grid):
@@ -75,7 +75,8 @@ class SymbolEncoder:
         The lengths must not decrease, nor exceed ``max_bytes`` if it was given. Yields the same
         object for consecutive prefixes that determine the same symbols.
         """
-        counter = PrefixDigitCounter(self.data, self._checkpoints, self._nonzero, self._positive)
+        nonzero, positive = (np.concatenate(steps) for steps in (self._nonzero, self._positive))
+        counter = PrefixDigitCounter(self.data, self._checkpoints, nonzero, positive)
         return _reconstruct(self._quantizer, self._shape, self._steps, map(counter.count, lengths))
 
     def _encode_step(
@@ -88,12 +89,11 @@ class SymbolEncoder:
     ) -> None:
         order = _coding_order(nonzero)
         ordered = digits.take(order)
-        ordered_nonzero = nonzero.take(order).tolist()
-        ordered_positive = positive.take(order).tolist()
-        coder.encode_ternary(ordered.tolist(), ordered_nonzero, ordered_positive)
+        ordered_nonzero, ordered_positive = nonzero.take(order), positive.take(order)
+        coder.encode_ternary(ordered.astype(np.int8), ordered_nonzero, ordered_positive)
         self._steps.append(OrderedStep(step, order, ordered.astype(np.float32)))
-        self._nonzero += ordered_nonzero
-        self._positive += ordered_positive
+        self._nonzero.append(ordered_nonzero)
+        self._positive.append(ordered_positive)
 
 
 def encode_symbols(
@@ -197,9 +197,7 @@ def _decode_step(step: Step, context: EmbeddedContext, coder: RangeDecoder) -> _
     nonzero, positive = context.probabilities(step)
     order = _coding_order(nonzero)
     nonzero, positive = nonzero.take(order), positive.take(order)
-    count, indices, signs = coder.decode_ternary(nonzero.tolist(), positive.tolist())
-    digits = np.zeros(count, np.float32)
-    digits[indices] = signs
+    digits = coder.decode_ternary(nonzero, positive).astype(np.float32)
     return _DecodedStep(step, order, digits, nonzero, positive)
 
 
