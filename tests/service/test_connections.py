@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import select
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -13,8 +14,34 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from fakes import STREAM_LENGTH, photo
 from service_harness import Launch, Launched, open_connection, read_to_end
+from uvicorn.server import ServerState
+
+from thumbstream.http.connections import ConnectionLimits, limited_protocol
+from thumbstream.http.errors import ErrorResponder
+from thumbstream.http.responses import CORS
+from thumbstream.telemetry.metrics import Metrics
+
+
+class FakeTransport(asyncio.Transport):
+    """Records that it was closed; sends nothing."""
+
+    closed = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
 
 CONNECTIONS = 24
 LIMITS = {
@@ -193,18 +220,71 @@ def test_slow_headers_time_out(server: Launched) -> None:
         assert_raw_problem(received, 408, "header_timeout")
 
 
-def test_flood_of_slow_headers_does_not_lock_out_others(launch: Launch) -> None:
-    # No timeout may be faster than the flood, however busy the machine is.
-    server = launch(FAKE_LIMITS=json.dumps(LIMITS | {"header_timeout": 60.0}), **SETTINGS)
+@pytest.fixture(scope="module")
+def slow_timeouts(launch: Launch) -> Launched:
+    """A server without a timeout that a flood could reach on a busy machine."""
+    return launch(FAKE_LIMITS=json.dumps(LIMITS | {"header_timeout": 60.0}), **SETTINGS)
+
+
+@pytest.mark.parametrize("start", [HEAD, b"\r\n", b""])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_flood_of_slow_headers_does_not_lock_out_others(
+    slow_timeouts: Launched, start: bytes, stopped: bool
+) -> None:
+    server = slow_timeouts
+    before = closed_connections(server, "busy")
+    if stopped:  # so that it accepts all connections in one turn of its event loop
+        server.process.send_signal(signal.SIGSTOP)
     with many(server, 4 * CONNECTIONS) as connections:
         for connection in connections:
             with suppress(OSError):  # closed already for a later one
-                connection.sendall(HEAD)
+                connection.sendall(start)
+        server.process.send_signal(signal.SIGCONT)
         for path in ("/healthz", "/readyz", "/metrics", "/models"):
             assert httpx.get(server.url + path, timeout=30).status_code == 200
-        readable, _, _ = select.select(connections, [], [], 30)
-        assert readable
-    assert closed_connections(server, "busy") > 0
+        for connection in connections[: 3 * CONNECTIONS]:
+            assert_raw_problem(read_to_end(connection), 503, "busy")
+    assert closed_connections(server, "busy") >= before + 3 * CONNECTIONS
+    assert not any("Traceback" in line for line in server.lines), "".join(server.lines)
+
+
+def test_connections_that_drain_do_not_lock_out_others(server: Launched) -> None:
+    with many(server, CONNECTIONS) as connections:
+        for connection in connections:
+            connection.sendall(b"GET /thumb/" + b"a" * 2000)  # an error, then DRAIN_SECONDS
+            assert connection.recv(12) == b"HTTP/1.1 414"
+        with many(server, CONNECTIONS) as others:
+            for other in others:
+                other.sendall(HEAD + b"Connection: close\r\n\r\n")
+            assert [answers(read_to_end(other))[0][0] for other in others] == [200] * CONNECTIONS
+    assert not any("Traceback" in line for line in server.lines), "".join(server.lines)
+
+
+def test_connections_above_the_limit_are_closed_while_all_are_active() -> None:
+    async def never_answers(scope: object, receive: object, send: object) -> None:
+        await asyncio.Event().wait()
+
+    async def closed_ones() -> list[bool]:
+        metrics = Metrics()
+        protocol = limited_protocol(
+            ConnectionLimits(connections=4), metrics, ErrorResponder(metrics, CORS("*"))
+        )
+        config, state = (
+            uvicorn.Config(never_answers, interface="asgi3", lifespan="off"),
+            ServerState(),
+        )
+        transports = []
+        for number in range(10):  # in one turn of the event loop
+            connection = protocol(config, state, {})
+            transports.append(FakeTransport())
+            connection.connection_made(transports[-1])
+            if number < 4:
+                connection.data_received(HEAD + b"\r\n")
+        for task in state.tasks:
+            task.cancel()
+        return [transport.closed for transport in transports]
+
+    assert asyncio.run(closed_ones()) == [False] * 4 + [True] * 6
 
 
 def test_flood_of_slow_bodies_does_not_lock_out_others(server: Launched) -> None:

@@ -113,6 +113,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     idle_connections: ClassVar[dict[LimitedHttpProtocol, None]]
     """Connections that wait for a request, receive its head, or drain; the longest idle first."""
 
+    url = b""  # uvicorn sets it when the first head begins
     ended = False  # if true, input is dropped and no request begins
     _in_head = False
     _new_head = False  # the head began in the data that is being read
@@ -130,9 +131,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.metrics.connections += 1
         self._start_head_timer()
-        if len(self.connections) > self.limits.connections:
-            next(iter(self.idle_connections), self)._evict_idle()
         self.idle_connections[self] = None
+        if len(self.connections) > self.limits.connections:
+            next(iter(self.idle_connections))._evict_idle()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop counting the connection, cancel its timers, and mark its request as disconnected."""
@@ -324,8 +325,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._close_now()
 
     def _evict_idle(self) -> None:
+        # Must not raise: `connection_made` of another connection calls it, and without its end that
+        # connection is never read.
         self.idle_connections.pop(self, None)
-        if self._in_head or self.cycle is None:
+        if not self.ended and (self._in_head or self.cycle is None):
             self._send_and_close(BusyError("too many connections"), drain=False)
         else:
             self.metrics.count_connection_closed("idle")
@@ -387,7 +390,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if drain:
             self.drain_then_close()
         else:
-            self.transport.close()
+            self._close_now()
 
     def _error_bytes(self, error: HTTPError) -> bytes:
         # The head, and so the path, may be incomplete.
