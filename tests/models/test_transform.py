@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -16,8 +17,10 @@ from thumbstream_models import cli
 from thumbstream_models.embedded.transform import (
     colour,
     linear,
+    model,
     quantisation,
     rate,
+    rounding,
     training,
     transform_config,
 )
@@ -38,6 +41,7 @@ TINY = TransformConfig(
         analysis_blocks=1,
         synthesis_widths=(8, 6, 4, 4),
         synthesis_blocks=(1, 0, 1, 1),
+        synthesis_bits=4,
         rate_hidden=6,
         rate_middle=4,
     ),
@@ -60,7 +64,6 @@ TINY = TransformConfig(
         ema_decay=0.9,
         seed=3,
         validate_every=3,
-        truncated=True,
         qualities=(-0.9, 1.5),
     ),
 )
@@ -223,23 +226,52 @@ def test_context_knows_earlier_groups_and_even_cells_alone(net: Transform) -> No
 # Quantisation
 
 
+def cut_at(step: float) -> quantisation.Cut:
+    """All groups at one nominal step."""
+    return quantisation.Cut(torch.tensor([step]), torch.tensor([step]), torch.tensor([True]))
+
+
 def test_truncated_steps_are_near_the_nominal_one() -> None:
-    nominal = torch.exp(torch.linspace(-2, 1, 50))
+    nominal = torch.exp(torch.linspace(-2, 1, 50))[:, None].expand(50, 8)
     phase = quantisation.phases(2, torch.zeros(50, 8, 2, 2))
     assert phase.unique().tolist() == [0, 0.25, 0.5, 0.75]
-    ratio = quantisation.truncated_steps(nominal, phase) / nominal[:, None, None, None]
+    ratio = quantisation.truncated_steps(nominal, phase) / nominal[:, :, None, None]
     assert ratio.min() > 2**-0.5 - 1e-4
     assert ratio.max() < 2**0.5 + 1e-4
     mean = ratio.log2().mean((1, 2, 3))
     torch.testing.assert_close(mean, torch.zeros(50), atol=0.2, rtol=0)
 
 
+def test_streams_begin_with_the_first_group_and_grow_finer() -> None:
+    quality = torch.linspace(-1, 1.6, 261)
+    cut = quantisation.cuts(quality)
+    assert (cut.first.diff() <= 1e-6).all()
+    assert (cut.others.diff() <= 1e-6).all()
+    assert cut.first[-1] == cut.others[-1]
+    assert not cut.begun[quality < -0.56].any()
+    assert cut.begun[quality > -0.54].all()
+    joint = (quality - -0.4).abs().argmin()
+    steps = quantisation.truncated_steps(cut.first[:, None], torch.zeros(1, 1, 1)).flatten()
+    look = steps[(quality - -0.56).abs().argmin()]
+    assert steps[joint] == look, "the first group waits for the others"
+    assert cut.others[joint] == pytest.approx(float(cut.first[joint]), rel=1e-3)
+
+
+def test_first_looks_know_nothing_of_other_groups() -> None:
+    y = torch.randn(2, 4, 3, 3, requires_grad=True)
+    q = quantisation.truncated(y, quantisation.cuts(torch.tensor([-0.7, 0.5])), 1, noise=True)
+    assert q.value[0, 1:].abs().max() == 0
+    assert q.value[1, 1:].abs().max() > 0
+    q.value.sum().backward()
+    assert y.grad is not None
+    assert y.grad[0, 1:].abs().max() == 0
+    assert y.grad[0, :1].min() == 1
+
+
 def test_planes_are_nested() -> None:
     """What is known in a finer plane lies in the interval of every coarser one."""
     y = torch.linspace(-5, 5, 1001)[None, :, None, None]
-    coarse, fine = (
-        quantisation.truncated(y, torch.tensor([step]), 0, noise=False) for step in (1.0, 0.5)
-    )
+    coarse, fine = (quantisation.truncated(y, cut_at(step), 0, noise=False) for step in (1.0, 0.5))
     for q in (coarse, fine):
         assert ((y - q.centre).abs() <= q.interval / 2 + 1e-5).all()
         assert (q.interval == torch.where(q.value == 0, 2 * q.step, q.step)).all()
@@ -248,16 +280,10 @@ def test_planes_are_nested() -> None:
     assert (fine.centre + fine.interval / 2 <= high + 1e-5).all()
 
 
-@pytest.mark.parametrize("kind", ["uniform", "truncated"])
-def test_quantisation_lets_gradients_through(kind: str) -> None:
+def test_quantisation_lets_gradients_through() -> None:
     y = torch.tensor([0.2, 0.9, -1.4])[None, :, None, None].requires_grad_()
-    nominal = torch.ones(1)
-    if kind == "uniform":
-        q = quantisation.uniform(y, nominal, noise=False)
-        assert q.value.flatten().tolist() == [0.0, 1.0, -1.0]
-    else:
-        q = quantisation.truncated(y, nominal, 0, noise=False)
-        assert q.value[0, 0] == 0
+    q = quantisation.truncated(y, cut_at(1.0), 0, noise=False)
+    assert q.value[0, 0] == 0
     q.value.sum().backward()
     assert y.grad is not None
     assert y.grad.flatten().tolist() == [1.0, 1.0, 1.0]
@@ -265,7 +291,7 @@ def test_quantisation_lets_gradients_through(kind: str) -> None:
 
 def test_noise_has_the_width_of_the_interval() -> None:
     y = torch.full((1, 4, 50, 50), 0.3)
-    q = quantisation.truncated(y, torch.ones(1), 0, noise=True)
+    q = quantisation.truncated(y, cut_at(1.0), 0, noise=True)
     off = (q.centre - y).abs() / q.interval
     assert 0.45 < off.max() <= 0.5
     assert q.value.abs().max() == 0
@@ -275,25 +301,48 @@ def test_noise_has_the_width_of_the_interval() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 48)])
-@pytest.mark.parametrize("truncated", [False, True])
-def test_transform_codes_pictures_of_any_grid(
-    net: Transform, height: int, width: int, truncated: bool
-) -> None:
+def test_transform_codes_pictures_of_any_grid(net: Transform, height: int, width: int) -> None:
     x = torch.rand(2, 3, height, width) * 2 - 1
-    coded = net(x, torch.tensor([0.0, 1.0]), "float32", truncated=truncated, noise=True)
+    coded = net(x, torch.tensor([0.0, 1.0]), "float32", noise=True)
     assert coded.x_hat.shape == x.shape
     assert coded.bits.shape == (2,)
     assert (coded.bits > coded.first_bits).all()
-    first = net.first_look(x, 0.5, "float32")
+    first = net.first_look(x, -0.7, "float32")
     assert first.x_hat.shape == x.shape
     assert (first.bits > 0).all()
+
+
+def test_first_looks_are_drawn_by_the_linear_part_in_a_part_of_the_training(
+    net: Transform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, quality = torch.rand(2, 3, 32, 32) * 2 - 1, torch.tensor([-0.7, 0.5])
+    look = net.first_look(x, -0.7, "float32")
+    monkeypatch.setattr(model, "_PLAIN_SHARE", 1.0)
+    coded = net(x, quality, "float32", noise=True)
+    torch.testing.assert_close(coded.x_hat[0], look.x_hat[0])
+    assert coded.bits[0] == coded.first_bits[0]
+    plain = net(x, quality, "float32")
+    assert not plain.x_hat[0].equal(look.x_hat[0]), "otherwise by the networks"
+
+
+def test_synthesis_is_trained_with_the_integers_of_clients(net: Transform) -> None:
+    y, width = torch.randn(2, 8, 4, 4), torch.zeros(2, 8, 4, 4)
+    drawn = rounding.straight_through(net.synthesis, 4, y, width)
+    drawn.square().sum().backward()
+    weight = net.synthesis.net[0].pointwise.weight
+    assert weight.grad is not None
+    assert weight.grad.abs().max() > 0
+    rounded = copy.deepcopy(net.synthesis)
+    rounding.round_parameters(rounded, 4)
+    torch.testing.assert_close(rounded(y, width), drawn)
+    assert rounding.bits_of(torch.zeros(3, 64, 1, 1), 4) == 4
+    assert rounding.bits_of(torch.zeros(64, 1, 3, 3), 4) == 6
 
 
 def test_fine_steps_lose_nothing(crops: NDArray[np.uint8]) -> None:
     torch.manual_seed(0)
     groups = (8, 184)
-    model = dataclasses.replace(TINY.model, groups=groups)
-    net = Transform(model, linear.fit(crops, 192))
+    net = Transform(dataclasses.replace(TINY.model, groups=groups), linear.fit(crops, 192))
     net.analysis.net[-1].weight.data.zero_()
     net.synthesis.gain.data.fill_(30.0)
     x = torch.rand(1, 3, 32, 32) * 2 - 1

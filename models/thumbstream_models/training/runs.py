@@ -11,6 +11,7 @@ import json
 import math
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from tqdm import tqdm
 from thumbstream_models.training.config import Schedule
 
 CHECKPOINT_SECONDS = 300
+_LOG_SECONDS = 60
+"""Between two lines about the loss, where there is no terminal for a bar."""
 
 
 class RunConfig(Protocol):
@@ -239,8 +242,15 @@ def loop(
     Writes ``checkpoint.pt`` and ``curve.jsonl`` into ``out``.
     """
     started, seconds_before, saved_at = time.monotonic(), run.seconds, time.monotonic()
-    smooth = math.nan
-    bar = tqdm(batches, total=schedule.steps, initial=run.step, unit="step", mininterval=5)
+    smooth, logged_at = math.nan, started
+    bar = tqdm(
+        batches,
+        total=schedule.steps,
+        initial=run.step,
+        unit="step",
+        mininterval=5,
+        disable=not sys.stderr.isatty(),
+    )
     for batch in bar:
         loss = step(batch)
         if math.isfinite(loss):  # skipped steps do not enter the mean
@@ -248,6 +258,9 @@ def loop(
         elapsed = time.monotonic() - started
         run.seconds = seconds_before + elapsed
         bar.set_postfix_str(f"loss {smooth:.4f}", refresh=False)
+        if bar.disable and time.monotonic() - logged_at > _LOG_SECONDS:
+            logged_at = time.monotonic()
+            print(f"step {run.step} of {schedule.steps}, loss {smooth:.4f}", file=sys.stderr)
         finished = run.step >= schedule.steps
         out_of_time = max_minutes is not None and elapsed > 60 * max_minutes
         if run.step % schedule.validate_every == 0 or finished:

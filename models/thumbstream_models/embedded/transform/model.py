@@ -15,18 +15,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from thumbstream_models.embedded.transform import quantisation
+from thumbstream_models.embedded.transform import quantisation, rounding
 from thumbstream_models.embedded.transform.linear import (
     LinearTransform,
     from_frequencies,
     to_frequencies,
 )
 from thumbstream_models.embedded.transform.networks import Analysis, Synthesis, width_of
+from thumbstream_models.embedded.transform.quantisation import Cut, Quantised
 from thumbstream_models.embedded.transform.rate import ContextRate, FrequencyRate
 from thumbstream_models.embedded.transform.transform_config import ModelConfig
 from thumbstream_models.training.precision import autocast
 
 _LARGEST_LOG_SCALE = 1.5
+_PLAIN_SHARE = 0.3
+"""Of the first looks in training: drawn without a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,43 +49,44 @@ class Transform(nn.Module):
 
     def __init__(self, config: ModelConfig, linear: LinearTransform) -> None:
         super().__init__()
-        self.groups = config.groups
+        self.groups, self.synthesis_bits = config.groups, config.synthesis_bits
         self.linear = linear
         self.analysis, self.synthesis = Analysis(config), Synthesis(config)
         self.frequencies = FrequencyRate(config.groups[0])
         self.context = ContextRate(config)
         self.log_scale = nn.Parameter(torch.zeros(config.channels))
 
-    def forward(
-        self,
-        x: Tensor,
-        quality: Tensor,
-        precision: str,
-        *,
-        truncated: bool = False,
-        noise: bool = False,
-    ) -> Coded:
-        """Code pictures ``(B, 3, H, W)`` at qualities ``(B,)``.
+    def forward(self, x: Tensor, quality: Tensor, precision: str, *, noise: bool = False) -> Coded:
+        """Code pictures ``(B, 3, H, W)`` as streams that are cut at qualities ``(B,)``.
 
-        All latents of a picture are known to one step, or ``truncated`` at random. The rate is
-        that of rounded latents, or of latents with ``noise``. The networks compute in
-        ``precision``, one of `precision.PRECISIONS`; everything else in float32.
+        The rate is that of known latents or, in training, of latents with ``noise``. Then some of
+        the pictures that end in the first look are drawn as pages draw them, without a network.
+        The networks compute in ``precision``, one of `precision.PRECISIONS`; everything else in
+        float32.
         """
-        y = self.latents(x, precision)
-        first, nominal = self.groups[0], quantisation.nominal_steps(quality)
-        if truncated:
-            q = quantisation.truncated(y, nominal, first, noise=noise)
-        else:
-            q = quantisation.uniform(y, nominal, noise=noise)
+        y, first = self.latents(x, precision), self.groups[0]
+        cut = quantisation.cuts(quality)
+        q = quantisation.truncated(y, cut, first, noise=noise)
         y_hat = torch.cat([from_frequencies(q.value[:, :first]), q.value[:, first:]], 1)
-        width = width_of(nominal)[:, None]
+        first_bits, other_bits = self._bits(q, y_hat, cut)
+        plain = ~cut.begun
+        if noise:
+            plain = plain & (torch.rand(len(x)).to(x.device) < _PLAIN_SHARE)
+        else:
+            plain = torch.zeros_like(plain)
+        drawn = self.draw(y_hat, q.step, cut.others, plain, precision)
+        return Coded(first_bits, first_bits + other_bits, drawn)
+
+    def _bits(self, q: Quantised, y_hat: Tensor, cut: Cut) -> tuple[Tensor, Tensor]:
+        """Of the first group and of the others, ``(B,)`` each."""
+        first = self.groups[0]
+        width = width_of(cut.first)[:, None]
         first_bits = self.frequencies(
             q.centre[:, :first], q.interval[:, :first], q.value[:, :first], q.step[:, :first], width
         )
+        width = width_of(cut.others)[:, None]
         other_bits = self.context(q.centre[:, first:], q.interval[:, first:], y_hat, q.step, width)
-        first_bits, other_bits = first_bits.sum((1, 2, 3)), other_bits.sum((1, 2, 3))
-        drawn = self.draw(y_hat, q.step, nominal, precision)
-        return Coded(first_bits, first_bits + other_bits, drawn)
+        return first_bits.sum((1, 2, 3)), other_bits.sum((1, 2, 3)) * cut.begun
 
     def latents(self, x: Tensor, precision: str) -> Tensor:
         """Scaled latents ``(B, C, h, w)``; those of the first group are DCT coefficients."""
@@ -93,25 +97,33 @@ class Transform(nn.Module):
         first = self.groups[0]
         return torch.cat([to_frequencies(y[:, :first]), y[:, first:]], 1)
 
-    def draw(self, y_hat: Tensor, step: Tensor, nominal: Tensor, precision: str) -> Tensor:
-        """Scaled latents of cells, known to ``step``, to pictures ``(B, 3, 8 h, 8 w)``."""
-        scales = self.scales()
+    def draw(
+        self, y_hat: Tensor, step: Tensor, nominal: Tensor, plain: Tensor, precision: str
+    ) -> Tensor:
+        """Scaled latents of cells, known to ``step``, to pictures ``(B, 3, 8 h, 8 w)``.
+
+        Pictures that are ``plain`` ``(B,)`` are drawn by the linear part alone.
+        """
+        scales, first = self.scales(), self.groups[0]
         y_hat, width = y_hat / scales, width_of(step / scales)
-        picture = self.linear.inverse(y_hat * self.synthesis.gains(width))
+        # Frequencies have no cell: their steps enter as the mean of a channel.
+        whole = width[:, :first].mean((2, 3), keepdim=True).expand_as(width[:, :first])
+        width = torch.cat([whole, width[:, first:]], 1)
+        gate = (nominal.clamp(max=1) * ~plain)[:, None, None, None]
+        gains = torch.where(plain[:, None, None, None], 1.0, self.synthesis.gains(width))
+        picture = self.linear.inverse(y_hat * gains)
         with autocast(precision, y_hat.device):
-            added = self.synthesis(y_hat, width)
-        drawn: Tensor = picture + added.float() * nominal.clamp(max=1)[:, None, None, None]
+            added = rounding.straight_through(self.synthesis, self.synthesis_bits, y_hat, width)
+        drawn: Tensor = picture + added.float() * gate
         return drawn
 
-    def first_look(self, x: Tensor, step: float, precision: str) -> Coded:
+    def first_look(self, x: Tensor, quality: float, precision: str) -> Coded:
         """Code the first group alone, and draw it with the linear part alone."""
-        first = self.groups[0]
-        y = self.latents(x, precision)
-        nominal = y.new_full((len(x),), step)
-        q = quantisation.uniform(y[:, :first], nominal, noise=False)
-        width = width_of(nominal)[:, None]
-        bits = self.frequencies(q.centre, q.interval, q.value, q.step, width).sum((1, 2, 3))
-        cells = torch.cat([from_frequencies(q.value), torch.zeros_like(y[:, first:])], 1)
+        first, y = self.groups[0], self.latents(x, precision)
+        cut = quantisation.cuts(y.new_full((len(x),), quality))
+        q = quantisation.truncated(y, cut, first, noise=False)
+        cells = torch.cat([from_frequencies(q.value[:, :first]), torch.zeros_like(y[:, first:])], 1)
+        bits, _ = self._bits(q, cells, cut)
         return Coded(bits, bits, self.linear.inverse(cells / self.scales()))
 
     def scales(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""How finely latents are known in training: to one step, or as a truncated stream leaves them.
+"""How finely latents are known in training: as a truncated stream leaves them.
 
 An embedded stream refines latents plane by plane. A plane halves every interval; the one around 0
 is twice as wide as the others (a dead zone, as in JPEG 2000), so that it is cut in four, of which
@@ -10,21 +10,51 @@ the two in the middle stay together::
 Latents are in `CLASSES` classes, whose steps are offset by a fraction of a plane. Each class has
 strong and weak channels, low and high frequencies. So wherever a stream is cut, all steps are
 within a factor of ``sqrt(2)`` of the nominal one, and those of every kind are so on average.
+
+A stream begins with the planes of the first group alone, down to `FIRST_LOOK_DEPTH`: a page draws
+them without a network. The planes of the other groups follow until they are as fine, and then those
+of all groups together.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 STEP_SLOPE = 1.5
-"""Quality u stands for a nominal step of ``exp(-STEP_SLOPE u)``."""
+"""Where all groups are equally fine, quality u stands for a nominal step of
+``exp(-STEP_SLOPE u)``."""
 CLASSES = 4
+FIRST_LOOK_DEPTH = -0.5
+"""A latent of phase f has the steps ``2^-(n + f)``. Those of the first group with ``n + f`` up to
+this come before all others: some 18 bytes at 32 x 32."""
+_NOMINAL = 0.375
+"""From the mean depth of the latents whose passes have come up to a depth, to that depth."""
+_LOOK_QUALITY, _JOINT_QUALITY = -0.55, -0.4
+"""Between these the other groups follow. Before, the first group grows finer from
+`_SLOPE_ALONE`; bytes at a quality are about those of a stream without a first look."""
+_SLOPE_ALONE = 2.93
+"""Planes per quality."""
+_START_DEPTH = -2.5
+"""Mean depth at which nearly all latents of the other groups are 0."""
 _TOWARDS_ZERO = 0.06
 """In steps: small values are more probable, so that an interval's mean is nearer to 0 than its
 middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where streams are cut; of each picture, ``(B,)``."""
+
+    first: Tensor
+    """Nominal step of the first group."""
+    others: Tensor
+    """Nominal step of the other groups."""
+    begun: Tensor
+    """Whether the stream has anything of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,44 +70,46 @@ class Quantised:
     """Its width."""
 
 
-def nominal_steps(quality: Tensor) -> Tensor:
-    """Of pictures of qualities ``(B,)``: ``(B,)``."""
-    return torch.exp(-STEP_SLOPE * quality)
+def cuts(quality: Tensor) -> Cut:
+    """Of streams of pictures of qualities ``(B,)``."""
+    together = quality * (STEP_SLOPE / math.log(2))
+    look = FIRST_LOOK_DEPTH - _NOMINAL
+    past = quality - _LOOK_QUALITY
+    alone = look + _SLOPE_ALONE * past.clamp(max=0)
+    joint = _JOINT_QUALITY * STEP_SLOPE / math.log(2)
+    rise = (joint - _START_DEPTH) / (_JOINT_QUALITY - _LOOK_QUALITY)
+    following = _START_DEPTH + rise * past.clamp(min=0)
+    is_joint = quality >= _JOINT_QUALITY
+    first, others = (torch.where(is_joint, together, z) for z in (alone, following))
+    return Cut(torch.exp2(-first), torch.exp2(-others), past >= 0)
 
 
-def uniform(y: Tensor, nominal: Tensor, *, noise: bool) -> Quantised:
-    """All latents of a picture to whole steps ``nominal`` ``(B,)``.
+def truncated(y: Tensor, cut: Cut, first: int, *, noise: bool) -> Quantised:
+    """Latents as a decoder knows them that has the stream up to ``cut``.
 
-    With ``noise`` the intervals are around the latents plus uniform noise: that has the rate of
-    rounding, and a slope.
+    The ``first`` channels are coefficients of the DCT over cells. With ``noise`` the intervals are
+    around the latents plus uniform noise: that has the rate of rounding, and a slope.
     """
-    step = nominal[:, None, None, None].expand_as(y)
-    known = torch.round(y / step) * step
-    return Quantised(_straight_through(y, known), step, _centre(y, known, step, noise), step)
-
-
-def truncated(y: Tensor, nominal: Tensor, first: int, *, noise: bool) -> Quantised:
-    """In the state of an embedded stream whose steps are near ``nominal`` ``(B,)``.
-
-    The ``first`` channels are coefficients of the DCT over cells.
-    """
+    channel = torch.arange(y.shape[1], device=y.device)
+    nominal = torch.where(channel < first, cut.first[:, None], cut.others[:, None])
     step = truncated_steps(nominal, phases(first, y))
     count = torch.floor(y.abs() / step)
     zero = count == 0
     interval = torch.where(zero, 2 * step, step)
     middle = torch.where(zero, torch.zeros_like(y), torch.sign(y) * (count + 0.5) * step)
-    value = middle - torch.sign(middle) * _TOWARDS_ZERO * step
+    value = _straight_through(y, middle - torch.sign(middle) * _TOWARDS_ZERO * step)
+    known = (channel < first) | cut.begun[:, None]
     return Quantised(
-        _straight_through(y, value), step, _centre(y, middle, interval, noise), interval
+        value * known[:, :, None, None], step, _centre(y, middle, interval, noise), interval
     )
 
 
 def truncated_steps(nominal: Tensor, phase: Tensor) -> Tensor:
-    """Steps of latents of phases ``(C, h, w)``: ``(B, C, h, w)``.
+    """Steps of latents of phases ``(C, h, w)`` near ``nominal`` ones ``(B, C)``: ``(B, C, h, w)``.
 
     A latent of phase f has the nearest of the steps ``2^-(n + f)``, n integer.
     """
-    depth = -torch.log2(nominal)[:, None, None, None]
+    depth = -torch.log2(nominal)[:, :, None, None]
     return torch.pow(2.0, -(torch.floor(depth - phase + 0.5) + phase))
 
 

@@ -45,10 +45,10 @@ LINEAR_CROPS = 12_000
 """Crops of the first size that the linear transform is fitted to."""
 BUDGETS = {32: (16, 24, 32, 64, 128, 256, 384), 64: (64, 128, 256), 128: (128, 256, 512)}
 """Bytes at which held-out pictures of each size are looked at."""
-FIRST_LOOK_BYTES = (12, 16, 24)
+FIRST_LOOK_BYTES = (8, 12, 16)
 VALIDATION_PICTURES = {32: 256, 64: 64, 128: 16}
-_VALIDATION_QUALITIES = 16
-_FIRST_LOOK_STEPS = np.geomspace(6.0, 0.5, 12)
+_VALIDATION_QUALITIES = 20
+_LOOK_QUALITIES = np.linspace(-1.0, -0.55, 6)
 _BETAS = (0.9, 0.98)
 _SIZE_SEED = 7
 """The sizes of batches come from a random sequence of their own."""
@@ -121,7 +121,7 @@ def train_step(run: Run, pixels: NDArray[np.uint8]) -> float:
     x = runs.to_tensor(pixels, next(run.net.parameters()).device)
     low, high = training.qualities
     quality = (low + (high - low) * torch.rand(len(x))).to(x.device)
-    coded = run.net(x, quality, run.precision, truncated=training.truncated, noise=True)
+    coded = run.net(x, quality, run.precision, noise=True)
     bytes_per_cell = coded.bits / 8 / (x.shape[2] * x.shape[3] / STRIDE**2)
     weight = lagrangian(quality)
     cost = bytes_per_cell + weight * distortion(x, coded.x_hat, quality, run.config.distortion)
@@ -147,12 +147,12 @@ def validate(run: Run, held_out: Mapping[int, NDArray[np.uint8]]) -> dict[str, f
             rows = []
             for quality in np.linspace(low, high, _VALIDATION_QUALITIES):
                 each = torch.full((len(x),), float(quality), device=device)
-                coded = net(x, each, run.precision, truncated=training.truncated)
+                coded = net(x, each, run.precision)
                 rows.append(_measured(x, coded))
             point |= at_budgets(rows, BUDGETS[size], f"{{}}_{size}px_{{}}")
             if size == min(held_out):
-                steps = (float(step) for step in _FIRST_LOOK_STEPS)
-                rows = [_measured(x, net.first_look(x, step, run.precision)) for step in steps]
+                looks = (net.first_look(x, float(u), run.precision) for u in _LOOK_QUALITIES)
+                rows = [_measured(x, coded) for coded in looks]
                 point |= at_budgets(rows, FIRST_LOOK_BYTES, "first_look_{}_{}")
     return point
 

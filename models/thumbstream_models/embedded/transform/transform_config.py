@@ -26,6 +26,8 @@ class ModelConfig:
     synthesis_widths: tuple[int, int, int, int]
     """Channels at an eighth, a quarter, a half and the whole of the picture's side."""
     synthesis_blocks: tuple[int, int, int, int]
+    synthesis_bits: int
+    """Of most weights of the synthesis, in training as in a client."""
     rate_hidden: int
     """Units of the first layer of the rate model; a client's tables have as many."""
     rate_middle: int
@@ -34,6 +36,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.family != FAMILY:
             raise ConfigError(f"the family of this configuration is {FAMILY}, not {self.family!r}")
+        if not 2 <= self.synthesis_bits <= 8:
+            raise ConfigError("synthesis_bits is from 2 to 8")
         if not self.groups or min(self.groups) < 1:
             raise ConfigError("groups has one size or more, each at least 1")
 
@@ -83,12 +87,9 @@ class TrainingConfig(Schedule):
 
     decay_steps: int
     """Last steps in which the learning rate falls to its final value."""
-    truncated: bool
-    """Latents are known as random truncations of an embedded stream leave them; else all of a
-    picture are known to the same step."""
     qualities: tuple[float, float]
-    """Every picture of a batch has a quality u of its own, uniform between these: its quantisation
-    step is ``exp(-1.5 u)``."""
+    """Every picture of a batch is a stream cut at a quality of its own, uniform between these:
+    `quantisation.cuts`."""
 
     def __post_init__(self) -> None:
         if not self.qualities[0] < self.qualities[1]:
