@@ -1,4 +1,4 @@
-"""Runs ONNX networks, and computes matrix products in the calling thread.
+"""Runs ONNX networks.
 
 This is the only module that imports ONNX Runtime. Each network has one session that uses one
 thread: requests run in parallel in a pool with one thread per core, and more threads per picture
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from thumbstream.codec.tensors import Float
 from thumbstream.errors import ArtifactError, DeviceError
@@ -28,10 +26,6 @@ _PROVIDERS: dict[str, list[str | tuple[str, dict[str, str]]]] = {
     "cuda": [_CUDA, "CPUExecutionProvider"],
 }
 DEVICES = ("auto", *_PROVIDERS)
-
-MAX_SINGLE_THREADED_SIZE = 1 << 18
-"""OpenBLAS, the BLAS of NumPy's wheels, computes products up to this size (m * k * n) in the
-calling thread."""
 
 
 def uses_cuda(device: str) -> bool:
@@ -86,23 +80,3 @@ class OnnxNetwork:
         """
         result: list[Float] = self._session.run(outputs, dict(inputs))
         return result
-
-
-def matmul_single_threaded(a: Float, b: Float, out: Float | None = None) -> Float:
-    """Return ``a @ b`` for ``(m, k)`` and ``(..., k, n)``; written to ``out`` if given.
-
-    BLAS splits a large product over one thread per core, and the threads spin while they wait for
-    each other: with a single busy core, a product of microseconds took tens of milliseconds. A
-    large product is therefore computed in slices that are small enough for a single thread.
-    """
-    rows, inner = a.shape
-    columns = b.shape[-1]
-    width = max(1, MAX_SINGLE_THREADED_SIZE // (rows * inner))
-    if columns <= width:
-        return np.matmul(a, b, out=out)
-    if out is None:
-        out = np.empty((*b.shape[:-2], rows, columns), np.float32)
-    for first in range(0, columns, width):
-        part = slice(first, first + width)
-        np.matmul(a, b[..., part], out=out[..., part])
-    return out

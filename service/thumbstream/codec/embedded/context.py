@@ -43,6 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.embedded.quantizer import EmbeddedQuantizer, Step
+from thumbstream.codec.matmul import matmul_single_threaded
 from thumbstream.codec.model_folder import (
     HIDDEN_MAX,
     TABLE_SIZE,
@@ -50,7 +51,6 @@ from thumbstream.codec.model_folder import (
     shape_error,
     validate_tables,
 )
-from thumbstream.codec.runtime import matmul_single_threaded
 from thumbstream.codec.tensors import Float, Grid
 from thumbstream.errors import ArtifactError
 

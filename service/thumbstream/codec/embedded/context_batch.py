@@ -27,7 +27,7 @@ from thumbstream.codec.embedded.context import (
     clip_units,
 )
 from thumbstream.codec.embedded.quantizer import States, Step
-from thumbstream.codec.runtime import matmul_single_threaded
+from thumbstream.codec.matmul import matmul_single_threaded
 from thumbstream.codec.tensors import Float, Grid
 
 BATCH_CELLS = 128
