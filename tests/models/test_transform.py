@@ -66,6 +66,15 @@ TINY = TransformConfig(
         validate_every=3,
         qualities=(-0.9, 1.5),
     ),
+    contexts=transform_config.ContextConfig(
+        pictures=6,
+        steps=4,
+        batch_size=4,
+        learning_rate=5e-3,
+        value_taps=5,
+        magnitude_taps=4,
+        seed=0,
+    ),
 )
 
 

@@ -38,9 +38,9 @@ _LOOK_QUALITY, _JOINT_QUALITY = -0.55, -0.4
 `_SLOPE_ALONE`; bytes at a quality are about those of a stream without a first look."""
 _SLOPE_ALONE = 2.93
 """Planes per quality."""
-_START_DEPTH = -2.5
+_START_DEPTH = -2.7
 """Mean depth at which nearly all latents of the other groups are 0."""
-_TOWARDS_ZERO = 0.06
+_TOWARDS_ZERO = 1 / 16
 """In steps: small values are more probable, so that an interval's mean is nearer to 0 than its
 middle."""
 

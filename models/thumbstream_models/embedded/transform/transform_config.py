@@ -97,6 +97,23 @@ class TrainingConfig(Schedule):
 
 
 @dataclass(frozen=True, slots=True)
+class ContextConfig:
+    """How the integer tables are fitted to a trained transform."""
+
+    pictures: int
+    """Crops of the first size; of the others as many cells, as far as there are."""
+    steps: int
+    batch_size: int
+    """Crops of 32 x 32, or as many cells."""
+    learning_rate: float
+    value_taps: int
+    """Most non-zero weights of the predictions of the first look."""
+    magnitude_taps: int
+    """Most non-zero weights by which its scales depend on near magnitudes."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class TransformConfig:
     """All that a training of the transform depends on."""
 
@@ -106,6 +123,7 @@ class TransformConfig:
     crops: CropsConfig
     distortion: DistortionConfig
     training: TrainingConfig
+    contexts: ContextConfig
 
     def to_dict(self) -> dict[str, Any]:
         """As nested plain dictionaries, for a checkpoint or a manifest."""
@@ -118,6 +136,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "crops": CropsConfig,
     "distortion": DistortionConfig,
     "training": TrainingConfig,
+    "contexts": ContextConfig,
 }
 
 
