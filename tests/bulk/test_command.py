@@ -259,6 +259,16 @@ def test_a_time_out_of_range_is_no_obstacle(bulk: Bulk) -> None:
     assert first.exists()
 
 
+def test_the_results_name_pictures_that_were_cut_off(bulk: Bulk) -> None:
+    whole, cut = make_pictures(bulk.folder / "in", 2)
+    with Image.open(whole) as image:
+        image.save(cut, "JPEG")
+    cut.write_bytes(cut.read_bytes()[:-2])
+    assert bulk.run("in", "--workers", 1, "--results", "out.jsonl")[0] == 0
+    truncated = {name: row["truncated"] for name, row in bulk.results().items()}
+    assert truncated == {"in/0.png": False, "in/1.png": True}
+
+
 def test_a_list_with_crlf_and_byte_order_mark(bulk: Bulk) -> None:
     make_pictures(bulk.folder, 2)
     (bulk.folder / "list.txt").write_bytes(b"\xef\xbb\xbf0.png\r\n1.png\r\n")

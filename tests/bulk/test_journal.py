@@ -12,7 +12,7 @@ from thumbstream.bulk.scan import FileInfo
 
 JOB = {"model": "m", "size": 32, "target": None}
 STORE = "sqlite:/a"
-ENCODED = EncodedFile("A" * 22, 300, 640, 480, bytes(range(32)))
+ENCODED = EncodedFile("A" * 22, 300, 640, 480, bytes(range(32)), True)
 NOT_UTF_8 = os.fsdecode(b'caf\xe9,"1".jpg')
 
 
@@ -31,8 +31,8 @@ def test_results_are_there_in_the_next_run(place: Path) -> None:
         )
         journal.record([FileResult(FileInfo(NOT_UTF_8, 1, 2), ENCODED)])
     with closing(Journal(place, JOB, STORE)) as journal:
-        assert journal.find("a") == (5, 7, ENCODED.id, 300)
-        assert journal.find(NOT_UTF_8) == (1, 2, ENCODED.id, 300)
+        assert journal.find("a") == (5, 7, ENCODED.id, 300, True)
+        assert journal.find(NOT_UTF_8) == (1, 2, ENCODED.id, 300, True)
         assert journal.find("b") is None  # to be tried again
         assert journal.find("c") is None
         assert dict(journal.encoded_files()) == {"a": ENCODED, NOT_UTF_8: ENCODED}
@@ -42,7 +42,7 @@ def test_the_last_result_of_a_path_counts(place: Path) -> None:
     with closing(Journal(place, JOB, STORE)) as journal:
         journal.record([FileResult(FileInfo("a", 5, 7), reason="cut off")])
         journal.record([FileResult(FileInfo("a", 9, 9), ENCODED)])
-        assert journal.find("a") == (9, 9, ENCODED.id, 300)
+        assert journal.find("a") == (9, 9, ENCODED.id, 300, True)
         journal.record([FileResult(FileInfo("a", 1, 1), reason="cut off")])
         assert journal.find("a") is None
         assert list(journal.encoded_files()) == []
@@ -62,18 +62,21 @@ def test_rejects_another_job(place: Path) -> None:
         Journal(place, JOB | {"size": 64}, STORE)
 
 
-def test_rejects_another_store_until_it_is_adopted(place: Path) -> None:
-    Journal(place, JOB, STORE).close()
+def test_another_store_makes_rows_unverified(place: Path) -> None:
+    with closing(Journal(place, JOB, STORE)) as journal:
+        journal.record([FileResult(FileInfo(path, 5, 7), ENCODED) for path in "ab"])
     other = "redis://b"
     with pytest.raises(JournalError, match=r"another store .*sqlite:/a.*redis://b.*--verify"):
         Journal(place, JOB, other)
-    with closing(Journal(place, JOB, other, any_store=True)):
-        pass  # a run that did not end adopts nothing
-    with pytest.raises(JournalError, match="another store"):
-        Journal(place, JOB, other)
     with closing(Journal(place, JOB, other, any_store=True)) as journal:
-        journal.adopt_store()
-    Journal(place, JOB, other).close()
+        assert list(journal.encoded_files()) == []
+        journal.record_verified(["a"])
+        assert journal.find("a") == (5, 7, ENCODED.id, 300, True)
+    with closing(Journal(place, JOB, other)) as journal:
+        assert dict(journal.encoded_files()) == {"a": ENCODED}
+        assert journal.find("b") == (5, 7, ENCODED.id, 300, False)
+    with pytest.raises(JournalError, match="another store"):
+        Journal(place, JOB, STORE)
 
 
 def test_one_run_at_a_time(place: Path) -> None:

@@ -303,6 +303,21 @@ def test_verify_encodes_what_the_store_lacks(bench: Bench) -> None:
     assert bench.pool.submitted == [paths[0], paths[2], paths[4]]
 
 
+def test_verify_of_a_part_with_another_store_leaves_the_rest_unverified(bench: Bench) -> None:
+    paths = bench.files(6)
+    bench.run(paths)
+    bench.store = FakeStore()
+    bench.store.values = {identify(stream_of(path)): stream_of(path) for path in paths[2:]}
+    bench.store.values |= {curve_key(key): b"curve" for key in bench.store.values}
+    bench.journal.close()
+    bench.journal = Journal(bench.folder / "j", {}, "another store", any_store=True)
+    assert bench.run(paths[:3], verify=True) == (2, 1, 0)
+    assert [path for path, _ in bench.journal.encoded_files()] == sorted(paths[:3])
+    del bench.store.values[identify(stream_of(paths[5]))]
+    assert bench.run(paths) == (1, 5, 0)
+    assert len(list(bench.journal.encoded_files())) == 6
+
+
 def test_rejects_a_worker_of_another_version() -> None:
     with pytest.raises(VersionError, match="another-one"):
         encode_files(Job(EncodeOptions(), version="another-one"), [])

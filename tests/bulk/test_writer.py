@@ -25,7 +25,7 @@ def test_results_in_json(tmp_path: Path) -> None:
     path = check_results_name(f"{tmp_path}/m.jsonl")
     write_results(path, FILES)
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    expected = ("a.jpg", ENCODED.id, 300, 640, 480, PREFIX)
+    expected = ("a.jpg", ENCODED.id, 300, 640, 480, PREFIX, True)
     assert rows[0] == dict(zip(RESULT_COLUMNS, expected, strict=True))
     assert [row["path"] for row in rows] == [path for path, _ in FILES]
     assert [file.name for file in tmp_path.iterdir()] == ["m.jsonl"]
@@ -37,9 +37,9 @@ def test_results_in_csv(tmp_path: Path) -> None:
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         assert list(csv.reader(file)) == [
             list(RESULT_COLUMNS),
-            ["a.jpg", ENCODED.id, "300", "640", "480", PREFIX],
-            [NOT_UTF_8, ENCODED.id, "7", "640", "480", PREFIX],
-            ["a\rb\n.png", ENCODED.id, "300", "640", "480", PREFIX],
+            ["a.jpg", ENCODED.id, "300", "640", "480", PREFIX, "true"],
+            [NOT_UTF_8, ENCODED.id, "7", "640", "480", PREFIX, "true"],
+            ["a\rb\n.png", ENCODED.id, "300", "640", "480", PREFIX, "true"],
         ]
 
 

@@ -89,7 +89,12 @@ def _encode_file(job: Job, codec: Codec, file: FileInfo) -> Outcome:
     except Exception as error:  # one file of a million must not end the run
         return Outcome(FileResult(file, reason=f"{type(error).__name__}: {error}"))
     encoded = EncodedFile(
-        thumb.id, len(thumb.stream), thumb.width, thumb.height, thumb.stream[:INLINE_PREFIX_BYTES]
+        thumb.id,
+        len(thumb.stream),
+        thumb.width,
+        thumb.height,
+        thumb.stream[:INLINE_PREFIX_BYTES],
+        thumb.truncated,
     )
     return Outcome(FileResult(file, encoded), thumb.stored_values())
 

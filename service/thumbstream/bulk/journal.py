@@ -5,6 +5,8 @@
 * Rows are looked up by path, so memory does not grow with the journal.
 * The journal also maps each path to the id of its stream (`Journal.encoded_files`).
 * A journal belongs to one job (encoding parameters and store), and only one run at a time uses it.
+* When a run moves the journal to another store, its ``done`` rows become ``unverified``: each
+  counts as done only after the new store was found to have its stream.
 
 The journal is not a file of JSON lines, because all lines would have to be read into memory to find
 the files that are done. Commits are not synced one by one: after a power failure, the last rows may
@@ -16,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +26,7 @@ from typing import Any, NamedTuple
 from thumbstream.bulk.scan import FileInfo
 from thumbstream.errors import ThumbstreamError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the tables, stored in ``PRAGMA user_version``."""
 
 STORE = "store"
@@ -35,15 +37,20 @@ CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE picture (
   path ANY PRIMARY KEY, -- TEXT; BLOB where the name is not UTF-8
   size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, -- of the file before it was read
-  status TEXT NOT NULL, -- done, failed
+  status TEXT NOT NULL, -- done, unverified (done, but of another store), failed
   reason TEXT, -- why it failed; the others are NULL then
-  id TEXT, length INTEGER, width INTEGER, height INTEGER, prefix BLOB
+  id TEXT, length INTEGER, width INTEGER, height INTEGER, prefix BLOB, truncated INTEGER
 ) STRICT, WITHOUT ROWID;
 """
-_COLUMNS = "path, size, mtime_ns, status, reason, id, length, width, height, prefix"
-_RECORD = f"INSERT OR REPLACE INTO picture ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (no input)
-_FIND = "SELECT size, mtime_ns, id, length FROM picture WHERE path = ? AND status = 'done'"
-_ENCODED = "SELECT path, id, length, width, height, prefix FROM picture WHERE status = 'done'"
+_COLUMNS = "path, size, mtime_ns, status, reason, id, length, width, height, prefix, truncated"
+_RECORD = f"INSERT OR REPLACE INTO picture ({_COLUMNS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608 (no input)
+_FIND = (
+    "SELECT size, mtime_ns, id, length, status = 'done' FROM picture "
+    "WHERE path = ? AND status IN ('done', 'unverified')"
+)
+_ENCODED = (
+    "SELECT path, id, length, width, height, prefix, truncated FROM picture WHERE status = 'done'"
+)
 
 
 class JournalError(ThumbstreamError):
@@ -61,6 +68,8 @@ class EncodedFile(NamedTuple):
     height: int
     prefix: bytes
     """The first bytes of the stream."""
+    truncated: bool = False
+    """Whether the end of the file was missing, and with it perhaps a part of the picture."""
 
 
 class FileResult(NamedTuple):
@@ -72,12 +81,14 @@ class FileResult(NamedTuple):
 
 
 class JournalRow(NamedTuple):
-    """The row of a file that is done: size and time of the file, id and length of its stream."""
+    """The row of an encoded file: size and time of the file, id and length of its stream."""
 
     size: int
     mtime_ns: int
     id: str
     length: int
+    is_verified: bool
+    """False if only another store is known to have the stream."""
 
     def matches(self, file: FileInfo) -> bool:
         """Return whether ``file`` has the size and time of modification recorded in this row."""
@@ -89,7 +100,8 @@ class Journal:
 
     ``job``: the fingerprint of the run's `Job`. ``store``: the identity of the store. Raises
     `JournalError` if the file is not a journal, is in use, belongs to another job, or, unless
-    ``any_store`` is True, belongs to another store.
+    ``any_store`` is True, belongs to another store. With ``any_store``, such a journal is moved to
+    ``store``, and its rows become unverified.
     """
 
     def __init__(
@@ -101,7 +113,6 @@ class Journal:
         any_store: bool = False,
     ) -> None:
         self._path = Path(path)
-        self._store = store
         with self._errors():
             self._db = sqlite3.connect(self._path, timeout=0.0, isolation_level=None)
             try:
@@ -112,7 +123,7 @@ class Journal:
                 raise
 
     def find(self, path: str) -> JournalRow | None:
-        """Return the row of a file, or None if the file is not done. Raises `JournalError`."""
+        """Return the row of a file, or None if it was not encoded. Raises `JournalError`."""
         with self._errors():
             row = self._db.execute(_FIND, (_path_value(path),)).fetchone()
         return None if row is None else JournalRow(*row)
@@ -120,37 +131,26 @@ class Journal:
     def record(self, results: Sequence[FileResult]) -> None:
         """Record results in one transaction. Raises `JournalError`."""
         rows = [
-            (_path_value(path), size, mtime_ns, "failed", reason, *[None] * 5)
+            (_path_value(path), size, mtime_ns, "failed", reason, *[None] * 6)
             if encoded is None
             else (_path_value(path), size, mtime_ns, "done", None, *encoded)
             for (path, size, mtime_ns), encoded, reason in results
         ]
-        with self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany(_RECORD, rows)
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._transaction():
+            self._db.executemany(_RECORD, rows)
+
+    def record_verified(self, paths: Iterable[str]) -> None:
+        """Record that the store has the streams of these encoded files. Raises `JournalError`."""
+        done = "UPDATE picture SET status = 'done' WHERE path = ?"
+        with self._transaction():
+            self._db.executemany(done, ((_path_value(path),) for path in paths))
 
     def encoded_files(self) -> Iterator[tuple[str, EncodedFile]]:
         """Iterate over the files that are done, ordered by path. Raises `JournalError`."""
         with self._errors():
-            for path, *encoded in self._db.execute(f"{_ENCODED} ORDER BY path"):
+            for path, *encoded, truncated in self._db.execute(f"{_ENCODED} ORDER BY path"):
                 name = path if isinstance(path, str) else os.fsdecode(path)
-                yield name, EncodedFile(*encoded)
-
-    def adopt_store(self) -> None:
-        """Record the store of this run as the store of the journal.
-
-        Call this method only when the store holds the streams of all files that are done.
-        """
-        with self._errors():
-            self._db.execute(
-                "UPDATE job SET value = ? WHERE name = ?", (json.dumps(self._store), STORE)
-            )
+                yield name, EncodedFile(*encoded)._replace(truncated=bool(truncated))
 
     def close(self) -> None:
         """Close the SQLite file and release its lock."""
@@ -197,6 +197,22 @@ class Journal:
                 f"the journal {self._path} is of another store ({differences}): "
                 "use another --journal, or --verify to encode what this store lacks"
             )
+        if changed:
+            with self._transaction():
+                self._db.execute("UPDATE picture SET status = 'unverified' WHERE status = 'done'")
+                self._db.execute("UPDATE job SET value = ? WHERE name = ?", (values[STORE], STORE))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

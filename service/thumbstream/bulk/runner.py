@@ -65,7 +65,7 @@ class Runner:
     """One bulk run; call `run` once.
 
     ``verify``: for each path that the journal calls done, look up stream and curve in the store,
-    and encode the file again if either is missing.
+    and encode the file again if either is missing. Unverified rows are always looked up.
     """
 
     def __init__(
@@ -142,9 +142,12 @@ class Runner:
                 done.append((file, row))
             else:
                 pending.append(file)
-        if self._verify and done:
-            missing = self._writer.missing([row for _, row in done], curves=self._job.curves)
-            pending += [file for file, row in done if row.id in missing]
+        if lookups := [(f, row) for f, row in done if self._verify or not row.is_verified]:
+            missing = self._writer.missing([row for _, row in lookups], curves=self._job.curves)
+            pending += [file for file, row in lookups if row.id in missing]
+            self._journal.record_verified(
+                file.path for file, row in lookups if not (row.is_verified or row.id in missing)
+            )
         self._record(unreadable)
         done_before = len(paths) - len(unreadable) - len(pending)
         self.counts.done_before += done_before

@@ -26,9 +26,10 @@ from thumbstream.storage import Store
 RETRY_SECONDS = 60.0
 """Time for which an operation is retried while the store is unreachable."""
 
-RESULT_COLUMNS = ("path", "id", "length", "width", "height", "prefix_base64")
+RESULT_COLUMNS = ("path", "id", "length", "width", "height", "prefix_base64", "truncated")
 """Columns of the results file. ``length``: of the stream in bytes; ``width`` and ``height``: of the
-original in pixels; ``prefix_base64``: the first bytes of the stream.
+original in pixels; ``prefix_base64``: the first bytes of the stream; ``truncated``: true if the end
+of the file was missing.
 """
 
 _FIRST_PAUSE_SECONDS = 0.1
@@ -117,7 +118,15 @@ def write_results(path: Path, files: Iterable[tuple[str, EncodedFile]]) -> None:
     """
     unfinished = path.with_name(path.name + ".part")
     rows = (
-        (name, file.id, file.length, file.width, file.height, _base64(file.prefix))
+        (
+            name,
+            file.id,
+            file.length,
+            file.width,
+            file.height,
+            _base64(file.prefix),
+            file.truncated,
+        )
         for name, file in files
     )
     # CSV contains the raw bytes of file names that are not UTF-8; JSON escapes such names.
@@ -135,7 +144,7 @@ def _write_csv(file: TextIO, rows: _Rows) -> None:
     # Quote every text: before 3.11.9 and 3.12.3, Python did not quote a text that contains a CR.
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(RESULT_COLUMNS)
-    writer.writerows(rows)
+    writer.writerows((*row, "true" if truncated else "false") for *row, truncated in rows)
 
 
 def _base64(data: bytes) -> str:

@@ -76,7 +76,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--results",
         type=_results_name,
         metavar="FILE",
-        help="write path, id, length, sides and first bytes of all that is done: .jsonl or .csv",
+        help="write path, id, length, sides, first bytes, and whether the file was cut off, of all "
+        "that is done: .jsonl or .csv",
     )
     parser.add_argument(
         "--verify",
@@ -122,8 +123,6 @@ def run(args: argparse.Namespace) -> int:
         writer = StoreWriter(store, lambda: runner.stopping)
         runner = Runner(job, pool, writer, journal, progress, verify=args.verify)
         signal_number = _work(runner, writer, progress, source)
-        if not signal_number:
-            journal.adopt_store()
         if args.results:
             write_results(args.results, journal.encoded_files())
     if signal_number:
