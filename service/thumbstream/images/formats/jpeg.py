@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
@@ -60,8 +60,12 @@ def open_jpeg(data: bytes, limits: ImageLimits) -> Source:
     head = _read_head(data)
     end = _check_scans(data, head)
     truncated = end is not None
-    rest = data[head.end : end].rstrip(b"\xff") + _END if truncated else data[head.end :]
-    image = JpegImagePlugin.JpegImageFile(io.BytesIO(head.segments + rest))
+    file: io.BytesIO | io.RawIOBase
+    if truncated:
+        file = io.BytesIO(head.segments + data[head.end : end].rstrip(b"\xff") + _END)
+    else:
+        file = _Spliced(head.segments, data, head.end)
+    image = JpegImagePlugin.JpegImageFile(cast(BinaryIO, file))
     limits.check_size(*image.size)
     return Source(
         image,
@@ -69,6 +73,36 @@ def open_jpeg(data: bytes, limits: ImageLimits) -> Source:
         orientation=read_orientation(head.exif),
         truncated=truncated,
     )
+
+
+class _Spliced(io.RawIOBase):
+    """A file of ``head`` and the bytes of ``data`` from ``start`` on, without a copy of them.
+
+    Copying the 2 MB of a photograph would take as long as a tenth of its decoding.
+    """
+
+    def __init__(self, head: bytes, data: bytes, start: int) -> None:
+        self._head, self._rest = memoryview(head), memoryview(data)[start:]
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = (0, self._position, len(self._head) + len(self._rest))[whence]
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        after = self._position - len(self._head)
+        part = self._head[self._position :] if after < 0 else self._rest[after:]
+        count = min(len(buffer), len(part))
+        buffer[:count] = part[:count]
+        self._position += count
+        return count
 
 
 def check_embedded(data: bytes) -> None:
