@@ -87,7 +87,14 @@ def test_visitors_of_a_trusted_proxy_are_limited_by_their_own_address(cdn: httpx
 
 
 def test_only_public_paths_are_routed(cdn: httpx.Client) -> None:
-    for path in ("/", "/gallery", "/models", "/healthz", "/web/demo.js", "/client/element.min.js"):
+    for path in (
+        "/",
+        "/gallery",
+        "/models",
+        "/healthz",
+        "/web/landing.js",
+        "/client/element.min.js",
+    ):
         assert cdn.get(path, follow_redirects=True).status_code == 200
     for path in (
         "/metrics", "/readyz", "/docs", "/openapi.json", "/metrics/", "/%6detrics",

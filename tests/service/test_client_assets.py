@@ -119,7 +119,7 @@ async def test_unknown_version_redirects_to_the_current_one(running: Running) ->
         "package.json",
         "index.d.ts",
         "build.sh",
-        "..%2Fdemo.js",
+        "..%2Flanding.js",
         "",
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def pages(tmp_path: Path) -> StaticPages:
     (web / "index.html").write_text("<!doctype html>page")
     (web / "app.js").write_text("export {}")
     (web / "deep" / "icon.svg").write_text("<svg/>")
+    (web / "photo.jpg").write_text("jpeg")
     (web / "package.json").write_text("{}")
     (tmp_path / "secret.js").write_text("secret")
     return StaticPages(root=web)
@@ -55,6 +57,23 @@ async def test_assets_are_revalidated(pages: StaticPages) -> None:
 async def test_unknown_files_are_not_found(pages: StaticPages, path: str) -> None:
     with pytest.raises(NotFoundError):
         await pages.asset(ask(path))
+
+
+async def test_text_is_gzipped_and_pictures_are_not(pages: StaticPages) -> None:
+    packed = await pages.asset(ask("app.js", accept_encoding="gzip"))
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["vary"] == "Accept-Encoding"
+    assert gzip.decompress(packed.body) == b"export {}"
+    plain = await pages.asset(ask("photo.jpg", accept_encoding="gzip"))
+    assert plain.headers["content-type"] == "image/jpeg"
+    assert plain.body == b"jpeg"
+
+
+async def test_html_has_the_root_path_and_the_version_of_the_client(tmp_path: Path) -> None:
+    html = '<a href="/x"><link href="/client/a.js">'
+    (tmp_path / "index.html").write_text(html)
+    page = await StaticPages("/root", "0123", root=tmp_path).index(ask(""))
+    assert page.body == b'<a href="/root/x"><link href="/root/client/0123/a.js">'
 
 
 @pytest.mark.parametrize("path", ["/", "/gallery"])

@@ -115,6 +115,14 @@ test("follows the plan of the service", async () => {
   assert.deepEqual(requests, [["/budget", "POST", { ids: ["a", "b"], total_bytes: 64 }]]);
 });
 
+test("does not ask for streams that are not stored", async () => {
+  globalThis.fetch = () => assert.fail();
+  const streams = [{ ...STREAMS[0], isStored: false }, STREAMS[1]];
+  const { bytes, planned } = await distribute(streams, 65, signal);
+  assert.deepEqual([...bytes], [["a", 32], ["b", 10]]);
+  assert.ok(!planned);
+});
+
 test("uses equal shares without curves and after an error", async () => {
   for (const answer of [
     async () => Response.json({ thumbs: { a: { bytes: 64 } }, without_curve: ["b"] }),
@@ -152,9 +160,9 @@ test("formats figures with units, and unknown ones as a dash", () => {
 });
 
 test("lists failures with reasons, and counts the rest", () => {
-  const failure = (name, detail) => ({ item: { name }, error: { detail, title: "Title" } });
+  const failure = (name, detail) => ({ item: { name }, error: { detail, title: "Title", status: 400 } });
   assert.deepEqual(failureLines([failure("a", "broken"), failure("b", "")]),
-    ["a: broken", "b: Title"]);
+    ["a: The service rejected the request: broken.", "b: The service rejected the request: Title."]);
   const many = Array.from({ length: 6 }, (_, i) => failure(`${i}`, "broken"));
   assert.equal(failureLines(many).at(-1), "and 2 more");
 });

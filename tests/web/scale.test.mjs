@@ -34,10 +34,10 @@ test("a stream of a 32 x 32 grid has a position for each of its bytes", () => {
 });
 
 test("ticks are ascending and do not touch", () => {
-  assert.deepEqual(ticks(241), [16, 24, 32, 64, 128, 241]);
-  assert.deepEqual(ticks(133), [16, 24, 32, 64, 133]);
+  assert.deepEqual(ticks(241), [12, 24, 32, 64, 128, 241]);
+  assert.deepEqual(ticks(133), [12, 24, 32, 64, 133]);
   assert.deepEqual(ticks(7), [7]);
-  assert.deepEqual(ticks(3856), [16, 32, 64, 128, 256, 512, 1024, 2048, 3856]);
+  assert.deepEqual(ticks(3856), [12, 24, 64, 128, 256, 512, 1024, 2048, 3856]);
 });
 
 test("a playlist runs from one byte to the complete stream without repeats", () => {

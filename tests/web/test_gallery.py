@@ -266,11 +266,28 @@ def test_shows_streams_of_other_models(gallery: Gallery) -> None:
     assert any(path == "/decode?format=png" for path, _ in gallery.requests)
 
 
-def test_shows_samples_before_an_upload(gallery: Gallery, service: str) -> None:
-    gallery.wait_until("document.querySelectorAll('.sample').length === 8")
-    assert [url for url, _ in gallery.requests if "compress" in url] == []
+def test_shows_photographs_before_an_upload(gallery: Gallery, service: str) -> None:
+    gallery.rest()
+    gallery.wait_until(f"{PAINTED} === 4")
+    assert [url for url, _ in gallery.requests if "compress" in url or "budget" in url] == []
+    assert gallery.number("stream", "ssim") > gallery.number("hash", "ssim")
     assert gallery.shifts() == []
-    gallery.page.click("nav a")
+    gallery.page.click(".name")
     gallery.page.wait_for_url(f"{service}/")
     gallery.page.click("nav a")
     gallery.page.wait_for_url(f"{service}/gallery")
+
+
+def test_continues_when_the_service_is_back(gallery: Gallery) -> None:
+    for path in ("**/compress?*", "**/healthz"):
+        gallery.page.route(path, lambda route: route.abort())
+    gallery.page.set_input_files(
+        "#files", {"name": "a.png", "mimeType": "image/png", "buffer": picture(1)}
+    )
+    gallery.wait_until("!document.getElementById('alert').hidden")
+    assert "Check your connection" in gallery.page.inner_text("#alert")
+    for path in ("**/compress?*", "**/healthz"):
+        gallery.page.unroute(path)
+    gallery.wait_until("document.getElementById('alert').hidden")
+    gallery.rest()
+    assert gallery.evaluate(PAINTED) == 1

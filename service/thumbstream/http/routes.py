@@ -60,7 +60,8 @@ def create_router(services: Services) -> APIRouter:
     """Creates the router of all FastAPI routes. Guards run before the endpoint, in given order."""
     router = APIRouter()
     endpoints, budget = Endpoints(services), BudgetEndpoint(services)
-    pages, client = StaticPages(services.settings.root_path), ClientAssets()
+    client = ClientAssets()
+    pages = StaticPages(services.settings.root_path, client.version)
     uploads, work = services.guard.limit_uploads, services.guard.limit_work
 
     def add(method: str, path: str, endpoint: Any, *guards: Guard, **options: Any) -> None:

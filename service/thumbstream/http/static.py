@@ -1,14 +1,15 @@
 """Serves ``thumbstream/web``: HTML pages, their assets, and the browser client library.
 
-    GET /, /gallery, /docs, /web/{path}              cacheable for a minute
+    GET /, /gallery, /docs, /web/{path}       cacheable for a minute
     GET /client/{version}/{name}              immutable; ``version`` is the hash of all client files
     GET /client/{name}                        307 to this file under the current version
 
 All files are read once, at the start, and only files of known types: no part of a request becomes a
 file name. The modules of the client library refer to each other and to the weights by relative
-URLs, so a page gets all of them from one version. A request for an unknown version is redirected to
-the current version: pages that name an old version keep working after an upgrade, and during an
-upgrade a replica can serve a page that names the version of another replica.
+URLs, so a page gets all of them from one version. HTML pages name the current version, so nothing
+is redirected. A request for an unknown version is redirected to the current version: pages that
+name an old version keep working after an upgrade, and during an upgrade a replica can serve a page
+that names the version of another replica.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ MEDIA_TYPES = {
     ".mjs": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
     ".png": "image/png",
+    ".jpg": "image/jpeg",
     ".webp": "image/webp",
     ".ico": "image/x-icon",
     ".wasm": "application/wasm",
@@ -63,8 +65,9 @@ are allowed."""
 CLIENT_SUFFIXES = (".js", ".wasm", ".bin")
 """Suffixes of the client library's files that a browser loads; other files are only for npm."""
 
-COMPRESSED_SUFFIX = ".js"
-"""Suffix of files that are sent with gzip if the client accepts it; weights compress no further."""
+COMPRESSED_SUFFIXES = (".html", ".css", ".js", ".svg")
+"""Suffixes of files that are sent with gzip if the client accepts it; pictures and weights compress
+no further."""
 
 LATEST_CACHE_CONTROL = "public, max-age=60"
 """Cache-Control of a redirect from /client/{name}: an upgrade changes its target."""
@@ -76,23 +79,49 @@ _VERSION = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """An HTML page or asset of ``thumbstream/web`` in memory, with its media type and ETag."""
+class StaticFile:
+    """A file in memory, with its gzipped form or None."""
 
-    body: bytes
     media_type: str
     etag: str
+    body: bytes
+    gzipped: bytes | None
+
+    def respond(self, request: Request, headers: dict[str, str]) -> Response:
+        """Responds with the file, gzipped if the client accepts it, or with 304 if it has it."""
+        encodings = request.headers.get("accept-encoding", "")
+        gzipped = self.gzipped if accepts_gzip(encodings) else None
+        etag = self.etag if gzipped is None else f'{self.etag[:-1]}.gz"'
+        headers = {
+            "ETag": etag,
+            "Vary": "Accept-Encoding",
+            "X-Content-Type-Options": "nosniff",
+            **headers,
+        }
+        if matches_any(request.headers.get("if-none-match", ""), etag):
+            return Response(status_code=304, headers=headers)
+        headers["Content-Type"] = self.media_type
+        if gzipped is None:
+            return Response(self.body, headers=headers)
+        return Response(gzipped, headers={**headers, "Content-Encoding": "gzip"})
 
 
 class StaticPages:
     """Endpoints for HTML pages and their assets below ``/web/``.
 
-    ``root_path`` is put before absolute URLs in HTML; ``root`` replaces ``thumbstream/web``.
+    ``root_path`` is put before absolute URLs in HTML, and ``client_version`` into those of the
+    client library; ``root`` replaces ``thumbstream/web``.
     """
 
-    def __init__(self, root_path: str = "", root: Traversable | None = None) -> None:
+    def __init__(
+        self, root_path: str = "", client_version: str = "", root: Traversable | None = None
+    ) -> None:
         folder = files("thumbstream") / "web" if root is None else root
-        self._pages = dict(_read_pages(folder, root_path)) if folder.is_dir() else {}
+        edits = [(b'="/', f'="{root_path}/'.encode())]
+        if client_version:
+            client = f'="{root_path}/client/'.encode()
+            edits.append((client, client + f"{client_version}/".encode()))
+        self._pages = dict(_read_pages(folder, edits)) if folder.is_dir() else {}
 
     async def index(self, request: Request) -> Response:
         """Serves ``index.html`` at ``/``."""
@@ -115,25 +144,11 @@ class StaticPages:
         if page is None:
             raise NotFoundError("no such page")
         headers = {
-            "ETag": page.etag,
             "Cache-Control": PAGE_CACHE_CONTROL,
             "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-            "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
         }
-        if matches_any(request.headers.get("if-none-match", ""), page.etag):
-            return Response(status_code=304, headers=headers)
-        return Response(page.body, headers={**headers, "Content-Type": page.media_type})
-
-
-@dataclass(frozen=True, slots=True)
-class ClientFile:
-    """A file of the browser client library in memory, with its gzipped form or None."""
-
-    media_type: str
-    etag: str
-    body: bytes
-    gzipped: bytes | None
+        return page.respond(request, headers)
 
 
 class ClientAssets:
@@ -162,21 +177,7 @@ class ClientAssets:
             if _VERSION.fullmatch(version) is None:
                 raise NotFoundError("no such version of the client")
             return _redirect(f"../{self.version}/{name}", REDIRECT_CACHE_CONTROL)
-        encodings = request.headers.get("accept-encoding", "")
-        gzipped = file.gzipped if accepts_gzip(encodings) else None
-        etag = file.etag if gzipped is None else f'{file.etag[:-1]}.gz"'
-        headers = {
-            "ETag": etag,
-            "Cache-Control": IMMUTABLE_CACHE_CONTROL,
-            "Vary": "Accept-Encoding",
-            "X-Content-Type-Options": "nosniff",
-        }
-        if matches_any(request.headers.get("if-none-match", ""), etag):
-            return Response(status_code=304, headers=headers)
-        headers["Content-Type"] = file.media_type
-        if gzipped is None:
-            return Response(file.body, headers=headers)
-        return Response(gzipped, headers={**headers, "Content-Encoding": "gzip"})
+        return file.respond(request, {"Cache-Control": IMMUTABLE_CACHE_CONTROL})
 
     async def latest(self, request: Request) -> Response:
         """Redirects /client/{name} to the file of the current version. Raises `NotFoundError`."""
@@ -184,7 +185,7 @@ class ClientAssets:
         self._find(name)
         return _redirect(f"{self.version}/{name}", LATEST_CACHE_CONTROL)
 
-    def _find(self, name: str) -> ClientFile:
+    def _find(self, name: str) -> StaticFile:
         file = self._files.get(name)
         if file is None:
             raise NotFoundError("no such file of the client")
@@ -192,30 +193,35 @@ class ClientAssets:
 
 
 def _read_pages(
-    folder: Traversable, root_path: str, prefix: str = ""
-) -> Iterator[tuple[str, Page]]:
+    folder: Traversable, html_edits: list[tuple[bytes, bytes]], prefix: str = ""
+) -> Iterator[tuple[str, StaticFile]]:
     for entry in folder.iterdir():
         if entry.is_dir():
-            yield from _read_pages(entry, root_path, f"{prefix}{entry.name}/")
+            yield from _read_pages(entry, html_edits, f"{prefix}{entry.name}/")
             continue
-        media_type = MEDIA_TYPES.get("." + entry.name.rpartition(".")[2])
-        if media_type is not None:
+        suffix = _suffix(entry)
+        if suffix in MEDIA_TYPES:
             body = entry.read_bytes()
-            if media_type.startswith("text/html"):
-                body = body.replace(b'="/', f'="{root_path}/'.encode())
-            etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
-            yield prefix + entry.name, Page(body, media_type, etag)
+            for old, new in html_edits if suffix == ".html" else ():
+                body = body.replace(old, new)
+            yield prefix + entry.name, _static_file(suffix, body)
 
 
-def _read_client(folder: Traversable) -> Iterator[tuple[str, ClientFile]]:
+def _read_client(folder: Traversable) -> Iterator[tuple[str, StaticFile]]:
     for entry in folder.iterdir():
-        suffix = "." + entry.name.rpartition(".")[2]
-        if suffix not in CLIENT_SUFFIXES or not entry.is_file():
-            continue
-        body = entry.read_bytes()
-        etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
-        gzipped = gzip.compress(body, 9, mtime=0) if suffix == COMPRESSED_SUFFIX else None
-        yield entry.name, ClientFile(MEDIA_TYPES[suffix], etag, body, gzipped)
+        suffix = _suffix(entry)
+        if suffix in CLIENT_SUFFIXES and entry.is_file():
+            yield entry.name, _static_file(suffix, entry.read_bytes())
+
+
+def _suffix(entry: Traversable) -> str:
+    return "." + entry.name.rpartition(".")[2]
+
+
+def _static_file(suffix: str, body: bytes) -> StaticFile:
+    etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
+    gzipped = gzip.compress(body, 9, mtime=0) if suffix in COMPRESSED_SUFFIXES else None
+    return StaticFile(MEDIA_TYPES[suffix], etag, body, gzipped)
 
 
 def _redirect(location: str, caching: str) -> Response:

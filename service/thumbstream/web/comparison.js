@@ -1,97 +1,128 @@
 /**
- * One picture at one grid size: its reference, its stream, and two other kinds of previews.
+ * One picture at one grid size: the photograph, its stream, and three other kinds of previews.
  *
- * All are measured against the reference, the original reduced to the grid of the stream. Without a
+ * All are measured against the reference, the photograph reduced to the grid of the stream. Without a
  * reference, because this browser cannot decode the format, the stream is shown without numbers.
  */
 
+import * as blurhash from "./blurhash.js";
+import { FilesPanel } from "./files_panel.js";
 import { Frames } from "./frames.js";
 import { Panel, countBytes } from "./panel.js";
-import { gridOf, isTransparent, open, reduce } from "./pictures.js";
+import { gridOf, isTransparent, open, published, read, reduce, webpEncoder } from "./pictures.js";
 import { psnr, ssim } from "./quality.js";
 import { compress } from "./service.js";
 import { previewsOf } from "./streams.js";
 import * as thumbhash from "./thumbhash.js";
-import { WebpPanel } from "./webp_panel.js";
+import * as webp from "./webp.js";
+
+const SAMPLE_SIZE = 32; // grid of the streams that the page brings
+
+/** All WebP files of a picture; metadata is removed. */
+async function encodeWebp(picture) {
+  const files = await webp.encodeAll(webpEncoder(picture));
+  return files.map(({ bytes, blob }) => ({ bytes, read: () => read(blob) }));
+}
+
+/** What the service would answer for a picture whose stream the page has. */
+function answerOf({ stream, width, height }) {
+  const grid = gridOf({ width, height }, SAMPLE_SIZE);
+  return {
+    id: null,
+    stream,
+    length: stream.length,
+    thumb_width: grid.width,
+    thumb_height: grid.height,
+    aspect_ratio: [width, height],
+    alpha: false,
+  };
+}
 
 export class Comparison {
   answer = null;
+  /** `{url, bytes, width, height}` of the photograph as a page would publish it; null if unknown. */
+  photograph = null;
   #abort = new AbortController();
   #reference = null;
+  #bitmap = null;
   #frames = null;
-  #webp;
-  #bytes = 0;
+  #hash = null;
+  #shown = 0; // bytes of the frame that is shown
+  #picture = null; // that frame
+  #bytes = 0; // bytes of the requested frame
   #pending = [];
+  #opened = Promise.resolve(null);
 
-  /** @param {HTMLElement} section @param {File} file @param {number} size long side of the grid */
-  constructor(section, file, size, onError) {
-    this.section = section;
-    this.file = file;
-    this.size = size;
-    this.onError = onError;
+  /**
+   * @param {HTMLElement} section
+   * @param {import("./sources.js").Source} source
+   * @param {number} size long side of the grid
+   * @param {(error: Error) => void} onError
+   */
+  constructor(section, source, size, onError) {
+    Object.assign(this, { section, source, size, onError });
     const panel = (id) => new Panel(section.querySelector(`#${id}`));
     this.panels = {
       original: panel("original"),
       stream: panel("stream"),
       thumbhash: panel("thumbhash"),
+      blurhash: panel("blurhash"),
       webp: panel("webp"),
     };
-    const measure = (picture) => this.#measure(picture);
-    this.#webp = new WebpPanel(this.panels.webp, measure, this.#abort.signal);
+    const files = (name, encode) =>
+      new FilesPanel(this.panels[name], encode, (picture) => this.#measure(picture), this.#abort.signal);
+    this.files = [files("blurhash", blurhash.encodeAll), files("webp", encodeWebp)];
   }
 
   get length() {
     return this.answer?.length ?? 0;
   }
 
-  get hasReference() {
-    return this.#reference !== null;
+  /** Resolves to the complete stream, or to null if the service decodes it. */
+  get opened() {
+    return this.#opened;
   }
 
-  /** Show what needs no service, upload the picture, and return when its stream is stored. */
+  /** Bytes of the preview in each panel, in the order of the page. */
+  get previewBytes() {
+    const files = this.files.map((panel) => panel.bytesFor(this.#bytes));
+    return [0, this.#bytes, this.#hash?.length ?? 0, ...files];
+  }
+
+  /** Show what needs no stream, and return when there is one: from the page, or from an upload. */
   async start({ onBusy, token }) {
     const { signal } = this.#abort;
     for (const panel of Object.values(this.panels)) panel.clear();
-    const bitmap = await open(this.file).catch(() => null);
-    signal.throwIfAborted();
-    if (bitmap) this.#setReference(bitmap, gridOf(bitmap, this.size), true);
-    else this.#showNoReference();
+    const referenced = this.#openReference();
+    referenced.catch(() => {}); // aborted
+    if (this.source.stream && this.size === SAMPLE_SIZE) {
+      this.#setAnswer(answerOf(this.source));
+      return;
+    }
+    await referenced;
     try {
-      this.answer = await compress(this.file, this.size, signal, { onBusy, token });
+      const file = this.source.file ?? (await (await fetch(this.source.url, { signal })).blob());
+      this.#setAnswer(await compress(file, this.size, signal, { onBusy, token }));
     } catch (error) {
       if (!signal.aborted) this.panels.stream.showMessage("No stream.");
       throw error;
     }
-    const { alpha, aspect_ratio: aspect } = this.answer;
-    const grid = { width: this.answer.thumb_width, height: this.answer.thumb_height };
-    const reference = this.#reference;
-    if (reference && !this.#fits(reference, grid, alpha)) this.#setReference(bitmap, grid, alpha);
-    bitmap?.close();
-    this.#setShape(aspect[0] / aspect[1], alpha);
-    const previewOf = previewsOf(this.answer.id, this.answer.length);
-    this.#frames = new Frames(
-      async (bytes, stop) => {
-        const picture = await previewOf(bytes, stop);
-        return { picture, quality: this.#measure(picture) };
-      },
-      (bytes, frame) => this.#showFrame(bytes, frame),
-      (error) => {
-        this.panels.stream.setBusy(false);
-        this.onError(error);
-      },
-    );
+    const { alpha, thumb_width: width, thumb_height: height } = this.answer;
+    if (this.#reference && !this.#fits({ width, height }, alpha)) this.#setReference({ width, height }, alpha);
   }
 
   close() {
     this.#abort.abort();
     this.#frames?.close();
+    this.#bitmap?.close();
+    if (this.photograph?.url.startsWith("blob:")) URL.revokeObjectURL(this.photograph.url);
   }
 
   show(bytes) {
     this.#bytes = bytes;
     this.panels.stream.setBusy(!this.#frames.has(bytes));
     this.#frames.request(bytes);
-    this.#webp.show(bytes);
+    for (const panel of this.files) panel.show(bytes);
   }
 
   has(bytes) {
@@ -127,9 +158,53 @@ export class Comparison {
     return `${countBytes(bytes)} of ${this.length}. ${describe(stream)}. ${describe(other)}.`;
   }
 
+  async #openReference() {
+    const { signal } = this.#abort;
+    const image = this.section.querySelector("#photograph");
+    const { file, url } = this.source;
+    if (url) image.src = url; // the same address does not load again
+    const bitmap = await open(file ?? image).catch(() => null);
+    if (signal.aborted) bitmap?.close();
+    signal.throwIfAborted();
+    image.hidden = !bitmap;
+    if (!bitmap) return this.#showNoReference();
+    this.#bitmap = bitmap;
+    await this.#setPhotograph(image);
+    signal.throwIfAborted();
+    this.#setReference(gridOf(bitmap, this.size), !this.source.stream);
+  }
+
+  async #setPhotograph(image) {
+    const { width, height } = this.#bitmap;
+    const { url, file, bytes, alt } = this.source;
+    image.alt = alt;
+    if (!file) {
+      this.photograph = { url, bytes, width, height };
+      return;
+    }
+    const blob = await published(this.#bitmap, true);
+    this.photograph = { url: URL.createObjectURL(blob), bytes: blob.size, width, height };
+    image.src = this.photograph.url;
+  }
+
+  #setAnswer(answer) {
+    this.answer = answer;
+    this.#setShape(answer.aspect_ratio[0] / answer.aspect_ratio[1], answer.alpha);
+    const { previewOf, opened } = previewsOf(answer);
+    this.#opened = opened;
+    this.#frames = new Frames(
+      previewOf,
+      (bytes, picture) => this.#showFrame(bytes, picture),
+      (error) => {
+        this.panels.stream.setBusy(false);
+        this.onError(error);
+      },
+    );
+  }
+
   #measure(picture) {
     const reference = this.#reference;
-    if (!reference) return undefined;
+    if (!reference || reference.width !== picture.width) return undefined;
     return {
       ssim: ssim(reference.data, picture.data, reference.width, reference.height),
       psnr: psnr(reference.data, picture.data),
@@ -137,7 +212,8 @@ export class Comparison {
   }
 
   /** Whether the reference has the grid and the alpha of the stream. */
-  #fits(reference, grid, alpha) {
+  #fits(grid, alpha) {
+    const reference = this.#reference;
     return (
       reference.width === grid.width &&
       reference.height === grid.height &&
@@ -152,37 +228,43 @@ export class Comparison {
     panels.classList.toggle("transparent", alpha);
   }
 
-  #setReference(bitmap, grid, alpha) {
+  #setReference(grid, alpha) {
+    const bitmap = this.#bitmap;
     this.#reference = reduce(bitmap, grid, alpha);
     this.#setShape(bitmap.width / bitmap.height, isTransparent(this.#reference));
     this.panels.original.show(this.#reference, {
-      bytes: this.file.size.toLocaleString("en"),
-      note: `on a grid of ${grid.width} \u00d7 ${grid.height}`,
+      bytes: this.source.bytes.toLocaleString("en"),
+      note: `${bitmap.width} \u00d7 ${bitmap.height} pixels`,
     });
     this.#showThumbhash(thumbhash.encode(bitmap, alpha), grid);
-    this.#webp.setReference(this.#reference);
+    for (const panel of this.files) panel.setReference(this.#reference);
+    if (this.#shown) this.#showFrame(this.#shown, this.#picture); // now with its numbers
   }
 
   #showNoReference() {
-    this.panels.original.showMessage("This browser cannot decode this format. The service may.");
-    this.panels.thumbhash.showMessage("Not available without the original.");
-    this.panels.webp.showMessage("Not available without the original.");
+    this.panels.original.showMessage("This browser cannot show this format. The service may read it.");
+    for (const name of ["thumbhash", "blurhash", "webp"]) {
+      this.panels[name].showMessage("Not available without the photograph.");
+    }
   }
 
   #showThumbhash(hash, grid) {
+    this.#hash = hash;
     const picture = thumbhash.decode(hash, grid);
     this.panels.thumbhash.show(picture, {
       bytes: String(hash.length),
       quality: this.#measure(picture),
-      note: `fixed at ${countBytes(hash.length)}`,
+      note: "fixed length",
     });
   }
 
-  #showFrame(bytes, { picture, quality }) {
+  #showFrame(bytes, picture) {
+    this.#shown = bytes;
+    this.#picture = picture;
     this.panels.stream.show(picture, {
       bytes: String(bytes),
-      quality,
-      note: `first ${bytes} of ${countBytes(this.length)}`,
+      quality: this.#measure(picture),
+      note: `first of ${countBytes(this.length)}`,
     });
     const exact = bytes === this.#bytes;
     this.panels.stream.setBusy(!exact);

@@ -5,47 +5,53 @@
  * errors.
  */
 
-import { decodeInBackground, fetchThumbs } from "../client/element.min.js";
 
+import { explain } from "./failure.js";
 import * as alert from "./gallery_alert.js";
 import { failureLines, writer } from "./gallery_figures.js";
 import { MAX_PICTURES, isPicture, picturesOf, wire } from "./gallery_files.js";
 import { RATES } from "./gallery_network.js";
 import { Picture } from "./gallery_picture.js";
 import { forEach } from "./gallery_pool.js";
-import { decorate, samples } from "./gallery_samples.js";
 import { Show } from "./gallery_show.js";
 import { Slider } from "./gallery_slider.js";
 import { DECODER, Tile } from "./gallery_tile.js";
+import { client, reachable } from "./service.js";
+import { SAMPLES } from "./sources.js";
 
 const PARALLEL_UPLOADS = 3;
 const INITIAL_BUDGET = 64; // bytes per picture
-const SAMPLES = 24;
-const UNAUTHORIZED = 401;
+const FOR_ALL = new Set(["unauthorized", "unreachable"]); // errors of every upload
 
 const element = (id) => document.getElementById(id);
 const [split, again, status, progress] = ["split", "again", "status", "progress"].map(element);
 const [access, token] = ["access", "token"].map(element);
 
-const decode = (stream) => decodeInBackground(stream, { decoder: DECODER });
+const library = client();
+const decode = async (stream) => (await library).decodeInBackground(stream, { decoder: DECODER });
 const show = new Show(writer(element("figures")), decode);
 const grid = element("grid");
 
 let uploading = new AbortController();
 let failed = [];
+let hasFailed = false; // the previews could not be shown
+let waiting = new AbortController(); // for the service to be reachable
 
 const chosen = (name) => document.querySelector(`[name=${name}]:checked`).value;
 const counted = (number) => `${number} ${number === 1 ? "picture" : "pictures"}`;
 const setStatus = (text) => (status.textContent = text);
 
-/** Run `work`, and report its error unless a later action aborted it. */
+/** Run `work`, and report its error until it succeeds, unless a later action aborted it. */
 async function run(work) {
   try {
     await work();
+    if (hasFailed) alert.hide();
+    hasFailed = false;
   } catch (error) {
     if (error.name === "AbortError") return;
     document.body.dataset.state = "shown";
-    showError("The previews cannot be shown", [error.message]);
+    hasFailed = true;
+    showError("The previews cannot be shown", [explain(error).text]);
   }
 }
 
@@ -58,9 +64,10 @@ const play = () =>
 
 async function distribute() {
   const planned = await show.budget(slider.each * show.tiles.length);
+  const isStored = show.tiles.every(({ picture }) => picture.isStored);
   split.textContent = planned
-    ? "Distributed by the service where they improve the page most."
-    : "In equal shares, because some streams have no curve.";
+    ? "The service gives the bytes to the pictures that gain most."
+    : `In equal shares${isStored ? ": some streams have no curve" : ". Your own pictures share them by what each gains"}.`;
 }
 
 const slider = new Slider(element("budget"), element("count"), INITIAL_BUDGET, {
@@ -77,15 +84,19 @@ const showError = (title, lines) => alert.showError(title, lines, failed.length 
 /** Upload pictures, which replace the previous ones. */
 function take(files) {
   const pictures = picturesOf(files);
-  if (!pictures.length) return showError("No pictures", [`None of the ${files.length} files is a picture.`]);
+  if (!pictures.length) {
+    return showError("No pictures", [`None of the ${files.length} files is a picture. Choose JPEG, PNG, WebP or AVIF files.`]);
+  }
   show.clear();
   grid.replaceChildren();
+  grid.classList.remove("few");
   const isTooMany = files.filter(isPicture).length > MAX_PICTURES;
   upload(pictures, isTooMany ? [`Only the first ${MAX_PICTURES} are uploaded.`] : []);
 }
 
 async function upload(files, remarks = []) {
   uploading.abort();
+  waiting.abort();
   show.stop();
   slider.stop();
   const { signal } = (uploading = new AbortController());
@@ -102,19 +113,22 @@ async function upload(files, remarks = []) {
   showProgress(`Uploading ${counted(files.length)}`);
   const ids = new Set(show.tiles.map(({ picture }) => picture.id));
   const before = ids.size;
+  const left = new Set(files);
   const failures = await forEach(files, PARALLEL_UPLOADS, async (file) => {
     try {
       const picture = await Picture.of(file, signal, { token: token.value });
       signal.throwIfAborted();
+      left.delete(file);
       if (!ids.has(picture.id)) add(picture, ids);
     } catch (error) {
-      if (error.status === UNAUTHORIZED) uploading.abort(error); // the others would fail too
+      if (FOR_ALL.has(error.code)) uploading.abort(error); // the others would fail too
       throw error;
     } finally {
       if (!signal.aborted) showProgress(`${++done} of ${counted(files.length)}`);
     }
   }, signal);
-  if (signal.aborted && signal.reason.status === UNAUTHORIZED) return askForToken(files);
+  if (signal.aborted && signal.reason.code === "unauthorized") return askForToken([...left]);
+  if (signal.aborted && signal.reason.code === "unreachable") return waitForService([...left]);
   if (signal.aborted) return;
   failed = failures.map(({ item }) => item);
   if (failures.length) {
@@ -143,8 +157,14 @@ async function showPage(signal, duplicates) {
   const pictures = show.tiles.map(({ picture }) => picture);
   setStatus(`${counted(pictures.length)}${duplicates ? `; ${duplicates} removed as duplicates` : ""}`);
   if (!pictures.length) return (document.body.dataset.state = "shown");
+  const { fetchThumbs } = await library;
   const streams = await fetchThumbs(pictures.map(({ id }) => id), {}, { signal });
   for (const picture of pictures) picture.stream = streams.get(picture.id) ?? picture.stream;
+  await showTiles(pictures);
+}
+
+/** Show the page with the current budget. */
+async function showTiles(pictures) {
   slider.fit(pictures.map(({ stream }) => stream.length));
   await distribute();
   setEnabled(true);
@@ -158,24 +178,31 @@ function setEnabled(enabled) {
 /** The service requires a token: ask for it, and upload the same pictures again. */
 function askForToken(files) {
   failed = files;
-  showError("The service requires a token", ["Type it above and press Enter."]);
+  showError("The service requires a token", ["Type it into the field above and press Upload."]);
   progress.hidden = true;
   document.body.dataset.state = "shown";
   access.hidden = false;
   token.focus();
 }
 
+/** Continue with these pictures when the service answers again. */
+async function waitForService(files) {
+  showError("The service does not answer", ["Check your connection; the upload continues when it is back."]);
+  waiting = new AbortController();
+  await reachable(waiting.signal).then(() => upload(files), () => {});
+}
+
 function showView() {
   grid.classList.toggle("compare", chosen("view") === "all");
 }
 
-async function takeSamples() {
-  const files = [];
-  for await (const file of samples(SAMPLES)) {
-    files.push(file);
-    setStatus(`Generating ${files.length} of ${SAMPLES} pictures`);
-  }
-  take(files);
+/** Show the photographs of the page, until the visitor chooses others. */
+async function showSamples() {
+  const { signal } = uploading;
+  const pictures = await Promise.all(SAMPLES.map(Picture.ofSample));
+  if (signal.aborted) return;
+  for (const picture of pictures) add(picture, new Set());
+  await run(() => showTiles(pictures));
 }
 
 again.addEventListener("click", play);
@@ -189,7 +216,6 @@ access.addEventListener("submit", (event) => {
   event.preventDefault();
   upload(failed);
 });
-element("samples").addEventListener("click", takeSamples);
 wire([element("files"), element("folder")], take);
 showView(); // a reload may restore the choice
-decorate(grid, () => document.body.dataset.state === "empty");
+showSamples().catch(() => {}); // the page works without them

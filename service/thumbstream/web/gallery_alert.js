@@ -1,4 +1,4 @@
-/** The error message of the gallery. It covers the page, so that nothing moves. */
+/** The error message of the gallery. */
 
 const element = (id) => document.getElementById(id);
 

@@ -14,8 +14,8 @@ export function equalShares(streams, total) {
 }
 
 /**
- * The distribution of `POST /budget`, or equal shares if a stream has no curve, or if the request
- * fails.
+ * The distribution of `POST /budget`, or equal shares if a stream is not stored or has no curve, or if
+ * the request fails.
  * @param {{id: string, length: number}[]} streams
  * @param {number} total bytes of the page
  * @param {AbortSignal} signal
@@ -24,6 +24,7 @@ export function equalShares(streams, total) {
 export async function distribute(streams, total, signal) {
   const ids = streams.map(({ id }) => id);
   const shares = { bytes: equalShares(streams, total), planned: false };
+  if (streams.some(({ isStored }) => isStored === false)) return shares;
   try {
     const body = JSON.stringify({ ids, total_bytes: total });
     const response = await fetch(`${ROOT}/budget`, { method: "POST", body, signal });

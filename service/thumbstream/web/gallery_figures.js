@@ -1,5 +1,7 @@
 /** The table of results: a row for each kind of preview, a cell for each figure. */
 
+import { explain } from "./failure.js";
+
 const integer = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 /** Formats of the figures; unknown values are a dash. */
@@ -38,7 +40,7 @@ export function budgetText(each, count) {
 export function failureLines(failures, limit = 4) {
   const lines = failures
     .slice(0, limit)
-    .map(({ item, error }) => `${item.name}: ${error.detail || error.title || error.message}`);
+    .map(({ item, error }) => `${item.name}: ${explain(error).text}`);
   const more = failures.length - limit;
   return more > 0 ? [...lines, `and ${more} more`] : lines;
 }

@@ -5,50 +5,48 @@
  * is shown, and the figures do not include the picture.
  */
 
-import { open, read, reduce, webpEncoder } from "./pictures.js";
+import { gridOf, open, published, read, reduce, webpEncoder } from "./pictures.js";
 import { ssim } from "./quality.js";
 import { compress } from "./service.js";
 import * as thumbhash from "./thumbhash.js";
 import * as webp from "./webp.js";
 
 const GRID = 32; // pixels, long side
-const FULL_SIDE = 640; // pixels, the size of pictures in a gallery
-const FULL_QUALITY = 0.8;
 const WEBP_QUALITIES = webp.QUALITIES.filter((_, i) => i % 4 === 0); // 25 files per picture
-
-/** The picture as a gallery would publish it: reduced, as JPEG, or WebP with alpha. */
-function reduced(bitmap, alpha) {
-  const scale = Math.min(1, FULL_SIDE / Math.max(bitmap.width, bitmap.height));
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.ceil(side * scale));
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, width, height);
-  const type = alpha ? "image/webp" : "image/jpeg";
-  return canvas.convertToBlob({ type, quality: FULL_QUALITY });
-}
 
 export class Picture {
   stream; // its first bytes, later all of it
+  isStored = true;
   full = null; // Blob
   hash = null; // bytes of the ThumbHash
   #reference = null; // ImageData on the grid
   #webpFiles = []; // empty if the browser has no encoder
   #scores = new Map();
 
+  /** A photograph of the page, whose stream is not stored. @param {import("./sources.js").Source} sample */
+  static async ofSample({ name, url, stream, width, height }) {
+    const grid = gridOf({ width, height }, GRID);
+    const answer = { id: name, length: stream.length, width, height, alpha: false };
+    const picture = new Picture(name, { ...answer, thumb_width: grid.width, thumb_height: grid.height });
+    Object.assign(picture, { stream, isStored: false });
+    const blob = await (await fetch(url)).blob();
+    await picture.#setReference(await open(blob));
+    picture.full = blob;
+    return picture;
+  }
+
   /** Upload a picture. Rejects as `compress()` of service.js. */
   static async of(file, signal, options) {
     const answer = await compress(file, GRID, signal, options);
-    const picture = new Picture(file, answer);
+    const picture = new Picture(file.name.replace(/\.\w+$/, ""), answer);
+    picture.stream = Uint8Array.from(atob(answer.prefix_base64), (letter) => letter.charCodeAt(0));
     const bitmap = await open(file).catch(() => null);
     if (bitmap) await picture.#setReference(bitmap);
     return picture;
   }
 
-  constructor(file, { id, length, width, height, thumb_width, thumb_height, alpha, prefix_base64 }) {
-    this.name = file.name.replace(/\.\w+$/, "");
-    this.stream = Uint8Array.from(atob(prefix_base64), (letter) => letter.charCodeAt(0));
-    Object.assign(this, { id, length, alpha, ratio: width / height });
+  constructor(name, { id, length, width, height, thumb_width, thumb_height, alpha }) {
+    Object.assign(this, { name, id, length, alpha, ratio: width / height });
     this.grid = { width: thumb_width, height: thumb_height };
   }
 
@@ -59,7 +57,7 @@ export class Picture {
   async #setReference(bitmap) {
     this.#reference = reduce(bitmap, this.grid, this.alpha);
     this.hash = thumbhash.encode(bitmap, this.alpha);
-    this.full = await reduced(bitmap, this.alpha);
+    this.full = await published(bitmap, this.alpha);
     bitmap.close();
     this.#webpFiles = await webp.encodeAll(webpEncoder(this.#reference), WEBP_QUALITIES);
   }

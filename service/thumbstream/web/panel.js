@@ -10,7 +10,7 @@ export class Panel {
   /** @param {HTMLElement} figure */
   constructor(figure) {
     this.figure = figure;
-    this.name = figure.querySelector("h2").textContent;
+    this.name = figure.querySelector("h3").textContent;
     this.canvas = figure.querySelector("canvas");
     this.message = figure.querySelector(".message");
     this.note = figure.querySelector(".note");
@@ -35,7 +35,7 @@ export class Panel {
   /** Show a text instead of a picture. */
   showMessage(text) {
     this.canvas.hidden = true;
-    this.message.hidden = false;
+    this.message.hidden = !text;
     this.message.textContent = text;
     this.note.textContent = "";
     this.#write("", undefined);

@@ -3,6 +3,8 @@
 import { flatten, isOpaque } from "./alpha.js";
 import { resample } from "./resample.js";
 
+const PUBLISHED_SIDE = 640; // pixels, the size of pictures in a page
+const PUBLISHED_QUALITY = 0.8;
 const REDUCING_GAP = 8; // halve on the canvas down to 8 times the grid, then filter once
 
 function context(width, height) {
@@ -18,9 +20,25 @@ function drawToContext(source, { width, height }) {
   return context2d;
 }
 
-/** Decode a picture file, upright. Rejects if this browser does not support the format. */
-export function open(blob) {
-  return createImageBitmap(blob, { imageOrientation: "from-image" });
+/**
+ * Decode a picture file or an `<img>`, upright. Rejects if this browser does not support the format.
+ * @param {Blob | HTMLImageElement} source
+ */
+export async function open(source) {
+  if (source instanceof HTMLImageElement) await source.decode();
+  return createImageBitmap(source, { imageOrientation: "from-image" });
+}
+
+/** The picture as a page would publish it: reduced, as JPEG, or WebP with alpha. */
+export function published(bitmap, alpha) {
+  const scale = Math.min(1, PUBLISHED_SIDE / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.ceil(side * scale));
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, width, height);
+  const type = alpha ? "image/webp" : "image/jpeg";
+  return canvas.convertToBlob({ type, quality: PUBLISHED_QUALITY });
 }
 
 /** The thumbnail grid of a picture: `size` on the long side. */

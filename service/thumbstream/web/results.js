@@ -1,21 +1,44 @@
-/** Lines to copy: the id, a request, an image address and the inlined preview. */
+/** Lines to copy: the script, an upload, the element, and the addresses of a stored stream. */
 
-import { decodePath } from "./service.js";
+import { ROOT, decodePath } from "./service.js";
 
 const PREVIEW_SCALE = 8; // an <img> of 256 pixels from a grid of 32
 
-/** The copyable lines for a stream at a byte count, by name. */
-export function lines(answer, bytes, origin) {
+const toBase64 = (bytes) => btoa(String.fromCharCode(...bytes));
+const escape = (text) => text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
+
+/**
+ * The element of a picture as HTML.
+ * @param {{stream: Uint8Array, src?: string, full: string, alt: string, width: number, height: number}}
+ *   picture stream: the bytes that are part of the page; src: address of the stored stream
+ */
+export function snippet({ stream, src, full, alt, width, height }) {
+  const lines = [`stream="${toBase64(stream)}"`];
+  if (src) lines.push(`src="${escape(src)}"`);
+  lines.push(`full="${escape(full)}"`, `alt="${escape(alt)}" width="${width}" height="${height}"`);
+  return `<thumb-stream\n  ${lines.join("\n  ")}></thumb-stream>`;
+}
+
+/** The lines that are the same for every picture, by name. */
+export function installLines(origin) {
+  return {
+    install: `<script type="module" src="${origin}${ROOT}/client/element.min.js"></script>`,
+    upload: `curl --data-binary @photo.jpg -H "Content-Type: image/jpeg" ${origin}${ROOT}/compress`,
+  };
+}
+
+/** The addresses of a stored stream at a byte count, by name. */
+export function addressLines(answer, bytes, origin) {
   return {
     id: answer.id,
     curl: `curl '${origin}${answer.url}?bytes=${bytes}' --output preview.bin`,
     image: `${origin}${decodePath(answer.id, bytes, PREVIEW_SCALE)}`,
-    preview: answer.prefix_base64,
   };
 }
 
-export function write(section, answer, bytes) {
-  for (const [name, text] of Object.entries(lines(answer, bytes, location.origin))) {
+/** Show lines in their places. */
+export function write(section, lines) {
+  for (const [name, text] of Object.entries(lines)) {
     section.querySelector(`[data-line="${name}"] code`).textContent = text;
   }
 }

@@ -8,8 +8,8 @@
 export const POSITIONS = 1000; // steps of the slider
 const KNEE = 16; // bytes
 const NEAR_END = 0.95 * POSITIONS; // a later tick would touch the last one
-const TICKS = [16, 24, 32, 64, 128];
-const LONG_TICKS = [16, 32, 64, 128, 256, 512, 1024, 2048];
+const TICKS = [12, 24, 32, 64, 128];
+const LONG_TICKS = [12, 24, 64, 128, 256, 512, 1024, 2048];
 const LONG = 400; // bytes of a stream from which on LONG_TICKS are used
 
 const warp = (bytes) => Math.log1p((bytes - 1) / KNEE);

@@ -5,7 +5,15 @@ export const ROOT = import.meta.url.startsWith("http")
   ? new URL("..", import.meta.url).pathname.slice(0, -1)
   : "";
 
+/** The client library, from the address in the page: it has the version, so nothing is redirected. */
+export const client = () => import(document.getElementById("client").href);
+
 const MAX_WAIT = 10; // seconds; a longer Retry-After is reported as an error
+
+const RECONNECT = 2; // seconds between two attempts to reach the service
+
+/** Codes of errors without one, which a proxy may send. */
+const CODES = { 401: "unauthorized", 413: "body_too_large", 429: "rate_limited" };
 
 const TYPES_BY_SUFFIX = {
   avif: "image/avif",
@@ -34,7 +42,7 @@ export class ServiceError extends Error {
     const problem = await response.json().catch(() => ({}));
     return new ServiceError(problem.title ?? `The service returned status ${response.status}`, {
       detail: problem.detail,
-      code: problem.code,
+      code: problem.code ?? CODES[response.status],
       status: response.status,
     });
   }
@@ -71,7 +79,7 @@ async function request(url, options, onBusy = () => {}) {
       response = await fetch(url, options);
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new ServiceError("The service cannot be reached", { detail: "Check that it is running." });
+      throw new ServiceError("The service cannot be reached", { code: "unreachable" });
     }
     if (response.ok) return response;
     const wait = retryAfter(response.headers.get("Retry-After"));
@@ -114,4 +122,14 @@ export function decodePath(id, bytes, scale = 1) {
 export async function decode(id, bytes, signal) {
   const response = await request(decodePath(id, bytes), { signal });
   return response.blob();
+}
+
+/** Resolves when the service answers again. Rejects with the signal's reason. */
+export async function reachable(signal) {
+  for (;;) {
+    await pause(RECONNECT, signal);
+    const response = await fetch(`${ROOT}/healthz`, { cache: "no-store", signal }).catch(() => null);
+    signal.throwIfAborted();
+    if (response?.ok) return;
+  }
 }

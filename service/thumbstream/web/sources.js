@@ -1,4 +1,28 @@
-/** Where pictures come from: the file dialog, drag and drop, the clipboard. */
+/** Where pictures come from: the samples of the page, the file dialog, drag and drop, the clipboard. */
+
+import samples from "./samples.generated.js";
+import { ROOT } from "./service.js";
+
+/**
+ * @typedef {object} Source a picture to compare
+ * @property {string} name
+ * @property {string} alt text for screen readers
+ * @property {number} bytes of the file
+ * @property {File} [file] of the visitor
+ * @property {string} [url] of a sample, with its `width` and `height`, and its complete `stream`
+ */
+
+/** @type {Source[]} */
+export const SAMPLES = samples.map(({ stream, ...sample }) => ({
+  ...sample,
+  url: `${ROOT}/web/samples/${sample.name}.jpg`,
+  stream: Uint8Array.from(atob(stream), (letter) => letter.charCodeAt(0)),
+}));
+
+/** @param {File} file @returns {Source} */
+export function sourceOf(file) {
+  return { name: file.name, alt: "Your picture", bytes: file.size, file };
+}
 
 const isPicture = (file) => file.type === "" || file.type.startsWith("image/");
 

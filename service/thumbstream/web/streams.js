@@ -4,32 +4,41 @@
  */
 
 import { read } from "./pictures.js";
-import { ROOT, decode } from "./service.js";
-
-const CLIENT = `${ROOT}/client/`;
+import { ROOT, client, decode } from "./service.js";
 
 /**
- * @param {string} id @param {number} length bytes of the complete stream
- * @returns {(bytes: number, signal: AbortSignal) => Promise<ImageData>} of the first bytes
+ * @param {{id: string | null, length: number, stream?: Uint8Array}} answer id: of the stored stream;
+ *   length: of the complete stream
+ * @returns {{previewOf: (bytes: number, signal: AbortSignal) => Promise<ImageData>,
+ *   opened: Promise<Uint8Array | null>}} previewOf: of the first bytes; opened: the complete stream, null
+ *   if the service decodes it
  */
-export function previewsOf(id, length) {
+export function previewsOf({ id, length, stream }) {
   const open = async () => {
-    const client = await import(`${CLIENT}element.min.js`);
-    const { averageColor, decodeInBackground, fetchThumb } = client;
-    const stream = await fetchThumb(`${ROOT}/thumb/${id}`);
-    if (stream.length < length) return null; // the response was interrupted
-    averageColor(stream); // throws for other models before the weights are fetched
-    await decodeInBackground(stream);
-    return async (bytes) => {
-      const { data, width, height } = await decodeInBackground(stream.subarray(0, bytes));
-      return new ImageData(data, width, height);
+    const { averageColor, decodeInBackground, fetchThumb } = await client();
+    const complete = stream ?? (await fetchThumb(`${ROOT}/thumb/${id}`));
+    if (complete.length < length) return null; // the response was interrupted
+    averageColor(complete); // throws for other models before the weights are fetched
+    await decodeInBackground(complete);
+    return {
+      complete,
+      decodeLocally: async (bytes) => {
+        const { data, width, height } = await decodeInBackground(complete.subarray(0, bytes));
+        return new ImageData(data, width, height);
+      },
     };
   };
-  let opening;
-  return async (bytes, signal) => {
-    opening ??= open().catch(() => null);
-    const decodeLocally = await opening;
-    signal.throwIfAborted();
-    return decodeLocally ? decodeLocally(bytes) : read(await decode(id, bytes, signal));
+  const opening = open().catch((error) => {
+    if (id) return null;
+    throw error; // the service has no stream to decode
+  });
+  opening.catch(() => {}); // reported by the first preview
+  return {
+    opened: opening.then((local) => local?.complete ?? null).catch(() => null),
+    previewOf: async (bytes, signal) => {
+      const local = await opening;
+      signal.throwIfAborted();
+      return local ? local.decodeLocally(bytes) : read(await decode(id, bytes, signal));
+    },
   };
 }
