@@ -26,7 +26,17 @@ from thumbstream.models import installed_models
 Pixels = NDArray[np.uint8]
 TIMEOUT_S = 180
 PAPER = "conv-lstm-1"
-COMMANDS = ("encode", "compress-all", "decode", "inspect", "truncate", "models", "serve", "sign")
+COMMANDS = (
+    "encode",
+    "compress-all",
+    "upload",
+    "decode",
+    "inspect",
+    "truncate",
+    "models",
+    "serve",
+    "sign",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -35,13 +35,22 @@ def test_every_command_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> N
     assert not [name for name in commands if f"thumbstream {name}" not in readme]
 
 
-def test_every_option_of_compress_all_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "page", "some"),
+    [
+        ("compress-all", "bulk.md", {"--store", "--journal", "--scheduler", "--no-curves"}),
+        ("upload", "python-client.md", {"--server", "--journal", "--token-file", "--alpha"}),
+    ],
+)
+def test_every_option_is_documented(
+    command: str, page: str, some: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["compress-all", "--help"])
+        cli.main([command, "--help"])
     options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--print0"}
-    assert {"--store", "--journal", "--scheduler", "--no-curves"} <= options
-    page = (ROOT / "docs" / "bulk.md").read_text(encoding="utf-8")
-    assert not [name for name in options if f"`{name}" not in page]
+    assert some <= options
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert not [name for name in options if f"`{name}" not in text]
 
 
 def test_the_three_functions_are_in_the_readme() -> None:

@@ -147,7 +147,7 @@ def _measured(paths: list[str], rounds: int, folder: Path) -> Rates:
             executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
             stack.callback(executor.shutdown)
             contenders[YARDSTICK.format(workers)] = partial(_reduce_all, executor, paths)
-            pools: dict[str, WorkerPool] = {
+            pools: dict[str, WorkerPool[Job]] = {
                 "process": LocalPool(workers, JobLimits()),
                 "thread": InThreads(workers),
             }
@@ -167,7 +167,7 @@ def _measured(paths: list[str], rounds: int, folder: Path) -> Rates:
     return rates
 
 
-def _run(job: Job, pool: WorkerPool, paths: Sequence[str], folder: Path) -> tuple[int, int]:
+def _run(job: Job, pool: WorkerPool[Job], paths: Sequence[str], folder: Path) -> tuple[int, int]:
     """A whole run into a new store with a new journal; bytes of both files afterwards."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
         store, journal = Path(place, "streams.db"), Path(place, "journal")

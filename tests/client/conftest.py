@@ -44,9 +44,9 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Callable[...,
         await client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that all tests share: it must keep running."""
+    """A service that the tests of a module share: it must keep running."""
     folder = tmp_path_factory.mktemp("service")
     service = Service(
         folder,
@@ -57,7 +57,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def start_service(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Service]]:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from thumbstream.bulk.encode_files import Job, Outcome, encode_files, open_model
 from thumbstream.bulk.journal import FileResult
@@ -28,9 +28,11 @@ from thumbstream.errors import (
 )
 from thumbstream.process_pool import JobLimits, ProcessPool
 
+AnyJob = TypeVar("AnyJob", contravariant=True)
 
-class WorkerPool(Protocol):
-    """Runs `encode_files` on batches of files: `LocalPool` or `DaskCluster`."""
+
+class WorkerPool(Protocol[AnyJob]):
+    """Encodes batches of files: `LocalPool` or `DaskCluster` by `encode_files`, or a service."""
 
     batch_size: int
     """Number of files in one batch."""
@@ -42,7 +44,7 @@ class WorkerPool(Protocol):
     def max_in_flight(self) -> int:
         """Return the number of batches in flight that keeps every worker busy."""
 
-    def submit(self, job: Job, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
+    def submit(self, job: AnyJob, batch: Sequence[FileInfo]) -> Future[list[Outcome]]:
         """Start to encode ``batch``. The pool replaces workers that have died."""
 
     def close(self) -> None:

@@ -10,17 +10,16 @@ recorded in the journal.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from thumbstream.bulk.encode_files import Job, Outcome, reason_of
-from thumbstream.bulk.journal import FileResult, Journal
+from thumbstream.bulk.encode_files import Outcome, reason_of
+from thumbstream.bulk.journal import FileResult, Journal, JournalRow
 from thumbstream.bulk.pool import WorkerPool
 from thumbstream.bulk.scan import FileInfo, stat_file
-from thumbstream.bulk.writer import StoreWriter
 from thumbstream.errors import ThumbstreamError
 
 LOOKUP_CHUNK = 256
@@ -46,6 +45,27 @@ class Report(Protocol):
         """Add results that the journal has just recorded."""
 
 
+class FilesJob(Protocol):
+    """The job of a run: parameters that its files share, which only the pool reads."""
+
+    @property
+    def curves(self) -> bool:
+        """Whether `Writer.missing` looks up curves as well."""
+
+
+class Writer(Protocol):
+    """The destination of streams: `thumbstream.bulk.writer.StoreWriter`, or a service."""
+
+    def put_many(self, values: Mapping[str, bytes]) -> None:
+        """Store ``values`` by key; returns when all are durable. Raises `StoreError`."""
+
+    def missing(self, rows: Sequence[JournalRow], *, curves: bool) -> set[str]:
+        """Return the ids of ``rows`` whose stream, or curve, is missing. Raises `StoreError`."""
+
+
+JobT = TypeVar("JobT", bound=FilesJob)
+
+
 @dataclass
 class Counts:
     """Numbers of files of a run, by their result."""
@@ -61,7 +81,7 @@ class _Batch(NamedTuple):
     """Whether this batch must be the cause if its worker dies."""
 
 
-class Runner:
+class Runner(Generic[JobT]):
     """One bulk run; call `run` once.
 
     ``verify``: for each path that the journal calls done, look up stream and curve in the store,
@@ -70,9 +90,9 @@ class Runner:
 
     def __init__(
         self,
-        job: Job,
-        pool: WorkerPool,
-        writer: StoreWriter,
+        job: JobT,
+        pool: WorkerPool[JobT],
+        writer: Writer,
         journal: Journal,
         report: Report,
         *,
@@ -190,3 +210,6 @@ class Runner:
         self.counts.failed += failed
         self.counts.encoded += len(results) - failed
         self._report.add_results(results)
+
+
+AnyRunner: TypeAlias = Runner[Any]

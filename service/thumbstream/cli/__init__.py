@@ -1,12 +1,12 @@
 """The command line program: ``thumbstream COMMAND``.
 
-``encode`` writes the streams of pictures to files, ``compress-all`` to a store; ``decode``,
-``inspect`` and ``truncate`` read streams; ``models`` lists the installed models; ``serve`` starts
-the HTTP service, and ``sign`` signs URLs of the service.
+``encode`` writes the streams of pictures to files, ``compress-all`` to a store; ``upload`` sends
+pictures to a service; ``decode``, ``inspect`` and ``truncate`` read streams; ``models`` lists the
+installed models; ``serve`` starts the HTTP service, and ``sign`` signs URLs of the service.
 
 A file name ``-`` stands for standard input or output. Exit status: 0 success, 1 error (the message
-names the cause), 2 invalid command line, 130 interrupted. ``compress-all`` returns 128 plus the
-signal number if a signal stopped the run.
+names the cause), 2 invalid command line, 130 interrupted. ``compress-all`` and ``upload`` return
+128 plus the signal number if a signal stopped the run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 
 import thumbstream
-from thumbstream.cli import compress_all, encode, serve, streams
+from thumbstream.cli import compress_all, encode, serve, streams, upload
 from thumbstream.cli.options import Command
 from thumbstream.errors import ThumbstreamError
 
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     encode.add_to(commands)
     compress_all.add_to(commands)
+    upload.add_to(commands)
     streams.add_to(commands)
     serve.add_to(commands)
     return parser

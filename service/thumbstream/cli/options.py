@@ -38,12 +38,17 @@ def add_command(
     return parser
 
 
-def add_encode_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `encode_options` reads."""
+def add_encode_options(
+    parser: argparse.ArgumentParser,
+    *,
+    default_size: str = "THUMBSTREAM_DEFAULT_SIZE, 32",
+    default_model: str = "the first of THUMBSTREAM_MODELS, else of `models`",
+) -> None:
+    """Add the options that `encode_options` reads; the help texts name the defaults."""
     parser.add_argument(
         "--size",
         type=_side,
-        help="long side in pixels (default: THUMBSTREAM_DEFAULT_SIZE, 32)",
+        help=f"long side in pixels (default: {default_size})",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--max-bytes", type=positive, help="limit of a stream's length")
@@ -59,9 +64,7 @@ def add_encode_options(parser: argparse.ArgumentParser) -> None:
         default=str(Alpha.KEEP),
         help="keep transparency if the model supports it, or flatten it over white (default: keep)",
     )
-    parser.add_argument(
-        "--model", help="model id (default: the first of THUMBSTREAM_MODELS, else of `models`)"
-    )
+    parser.add_argument("--model", help=f"model id (default: {default_model})")
 
 
 def add_force_option(parser: argparse.ArgumentParser) -> None:
