@@ -32,6 +32,8 @@ def random_digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
     signs = np.where(rng.random(n) * LARGEST < positive, 1, -1)
     digits = np.where(rng.random(n) * LARGEST < nonzero, signs, 0).astype(np.int8)
+    unsigned = rng.random(n) < 0.2
+    digits[unsigned], positive[unsigned] = np.abs(digits[unsigned]), 0
     return digits, nonzero, positive
 
 

@@ -81,8 +81,9 @@ class RangeEncoder:
     ) -> None:
         """Encode ``digits``: whether a digit is nonzero, and if so whether it is +1.
 
-        ``nonzero`` and ``positive``: probabilities of the two decisions, one of each per digit.
-        Gives the same bytes as calls of `encode`, but is faster and adds `checkpoints`.
+        ``nonzero`` and ``positive``: probabilities of the two decisions, one of each per digit. A
+        digit whose ``positive`` is 0 is 0 or +1 and has no second decision. Gives the same bytes as
+        calls of `encode`, but is faster and adds `checkpoints`.
         """
         if native.LOOPS is None:
             self._encode_in_python(digits.tolist(), nonzero.tolist(), positive.tolist())
@@ -127,16 +128,17 @@ class RangeEncoder:
             split = (width * nonzero[i]) >> PROBABILITY_BITS
             if digit:
                 width = split
-                while width < _BOTTOM:
-                    out.append(low >> 24)
-                    low = (low & _LOW_MASK) << 8
-                    width <<= 8
-                split = (width * positive[i]) >> PROBABILITY_BITS
-                if digit > 0:
-                    width = split
-                else:
-                    low += split
-                    width -= split
+                if positive[i]:
+                    while width < _BOTTOM:
+                        out.append(low >> 24)
+                        low = (low & _LOW_MASK) << 8
+                        width <<= 8
+                    split = (width * positive[i]) >> PROBABILITY_BITS
+                    if digit > 0:
+                        width = split
+                    else:
+                        low += split
+                        width -= split
             else:
                 low += split
                 width -= split
@@ -289,7 +291,10 @@ class RangeDecoder:
                     code, width = self._code, self._range
                 continue
             self._code, self._range = code, width
-            if self.decode(probability) is None or (sign := self.decode(positive[i])) is None:
+            if self.decode(probability) is None:
+                return i
+            sign = self.decode(positive[i]) if positive[i] else True
+            if sign is None:
                 return i
             digits[i] = 1 if sign else -1
             code, width = self._code, self._range

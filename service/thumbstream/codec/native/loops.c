@@ -51,15 +51,16 @@ static void encode(Encoder *s, uint8_t *out, int bit, uint32_t probability) {
   encoder_normalise(s, out);
 }
 
-/* Encode n digits; write a checkpoint (digits, written, low, range) after each digit whose last
- * decision wrote bytes. ``coded``: digits before these. Returns the number of checkpoints. */
+/* Encode n digits; one whose ``positive`` is 0 has no second decision. Write a checkpoint (digits,
+ * written, low, range) after each digit whose last decision wrote bytes. ``coded``: digits before
+ * these. Returns the number of checkpoints. */
 int64_t encode_ternary(Encoder *s, uint8_t *out, const int8_t *digits, const uint16_t *nonzero,
                        const uint16_t *positive, int64_t n, int64_t coded, int64_t *checkpoints) {
   int64_t *checkpoint = checkpoints;
   for (int64_t i = 0; i < n; i++) {
     int64_t before = s->written;
     encode(s, out, digits[i] != 0, nonzero[i]);
-    if (digits[i]) {
+    if (digits[i] && positive[i]) {
       before = s->written;
       encode(s, out, digits[i] > 0, positive[i]);
     }
@@ -105,7 +106,7 @@ int64_t decode_ternary(Decoder *s, const uint8_t *data, int64_t length, const ui
   for (int64_t i = 0; i < n; i++) {
     int digit = decode(s, data, length, nonzero[i]);
     if (digit < 0) return i;
-    if (digit) {
+    if (digit && positive[i]) {
       int positive_bit = decode(s, data, length, positive[i]);
       if (positive_bit < 0) return i;
       digit = 2 * positive_bit - 1;

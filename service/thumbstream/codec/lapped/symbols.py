@@ -1,0 +1,233 @@
+"""Codes the symbols of a picture, and reconstructs the latents that each prefix determines.
+
+::
+
+    states -> symbols of a step -> sort by key -> range coder -> bytes          SymbolEncoder
+    bytes -> range decoder -> symbols -> refine latents                         SymbolDecoder
+
+If there are two layers (colours and alpha), a step's symbols of the first layer precede those of
+the second. All symbols are decoded once; for a prefix only their number is needed, since the state
+of a latent after fewer symbols is its state with fewer bits. Normative text: docs/bitstream.md,
+"Format 8".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream.codec.lapped.params import CLASSES
+from thumbstream.codec.lapped.planes import Layout, Step, coarser, last_plane, refine
+from thumbstream.codec.lapped.probabilities import Integers
+from thumbstream.codec.lapped.stream_model import (
+    DecoderContext,
+    StepSymbols,
+    StreamModel,
+    encoder_symbols,
+)
+from thumbstream.codec.range_coder import (
+    PrefixDigitCounter,
+    Probabilities,
+    RangeDecoder,
+    RangeEncoder,
+    count_decodable,
+)
+from thumbstream.codec.tensors import Grid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedLatents:
+    """Latents that a prefix of a stream determines."""
+
+    q: Integers
+    """States ``(layers, channels, cells)``."""
+    levels: Integers
+    """Level of each state; the shape is that of `q`."""
+    symbols: int
+    """Number of symbols that the prefix determines."""
+    step: Step | None
+    """The step in which the prefix ends; None if the prefix determines every symbol."""
+    planes: int
+    """Number of planes in which all groups are complete; 0 in the first look."""
+
+
+class PrefixReconstruction:
+    """Reconstructs the latents after any number of symbols, from those after all of them."""
+
+    def __init__(
+        self, layout: Layout, q: Integers, order: NDArray[np.intp], ends: Sequence[int]
+    ) -> None:
+        """``q``: states after all known symbols.
+
+        ``order``: flat index into ``q`` of each of these symbols, in coding order. ``ends``: number
+        of symbols up to and including each step.
+        """
+        self._layout, self._q, self._order = layout, q, order
+        self._ends = np.asarray(ends)
+        self._counts = np.bincount(order, minlength=q.size)
+
+    def at(self, count: int) -> DecodedLatents:
+        """Return the latents after the first ``count`` symbols."""
+        layout = self._layout
+        index = int(np.searchsorted(self._ends, count, "right"))
+        step = layout.steps[index] if index < len(layout.steps) else None
+        counts = np.bincount(self._order[:count], minlength=self._q.size)
+        q = coarser(self._q, (self._counts - counts).reshape(self._q.shape))
+        first, look = layout.params.first, layout.params.look
+        planes = layout.params.planes if step is None else step.plane
+        done = np.full((len(layout.classes), 1), planes, np.int32)
+        if step is not None and step.group == 0 and step.plane < look:
+            done[first:] = planes = 0
+        else:
+            done[:first] = max(planes, look)
+        # Latents without symbols so far have the level of their class before the current plane.
+        waiting = last_plane(done - 1, layout.classes)
+        counts = counts.reshape(self._q.shape).astype(np.int32)
+        levels = np.where(counts == 0, waiting, layout.starts + CLASSES * (counts - 1))
+        return DecodedLatents(q, levels, count, step, planes)
+
+
+class SymbolEncoder:
+    """Encodes a picture's symbols to `data`, and reconstructs latents for prefixes of `data`."""
+
+    def __init__(
+        self, model: StreamModel, q: Integers, grid: Grid, max_bytes: int | None = None
+    ) -> None:
+        """Encode the last states ``q`` ``(layers, channels, cells)``; the bytes are in `data`.
+
+        With ``max_bytes``, steps that cannot change the first ``max_bytes`` bytes are not encoded.
+        Raises `ValueError` for states outside the range of their latent.
+        """
+        self._layout, self._q = model.on_grid(grid).layout, q
+        if (np.abs(q) > self._layout.max_states).any():
+            raise ValueError("latent out of range")
+        self._first: list[Probabilities] = []
+        self._second: list[Probabilities] = []
+        self._ends: list[int] = []
+        orders: list[NDArray[np.intp]] = []
+        coder = RangeEncoder()
+        for symbols in encoder_symbols(model, q, grid):
+            order = _coding_order(symbols.key)
+            assert symbols.digits is not None
+            first, second = symbols.first.take(order), symbols.second.take(order)
+            coder.encode_ternary(symbols.digits.take(order).astype(np.int8), first, second)
+            self._first.append(first)
+            self._second.append(second)
+            self._ends.append(len(order) + (self._ends[-1] if self._ends else 0))
+            orders.append(_flat(symbols, q, order))
+            if max_bytes is not None and coder.stable_length() >= max_bytes:
+                break
+        self._order = np.concatenate(orders)
+        self.data = coder.finish()
+        self._checkpoints = coder.checkpoints
+
+    def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedLatents]:
+        """Yield the latents that the first ``n`` bytes determine, for every ``n`` of ``lengths``.
+
+        The lengths must not decrease, nor exceed ``max_bytes`` if it was given. Yields the same
+        object for consecutive prefixes that determine the same symbols.
+        """
+        counts = np.bincount(self._order, minlength=self._q.size).reshape(self._q.shape)
+        planes = (self._layout.last - self._layout.starts) // CLASSES + 1
+        known = coarser(self._q, np.maximum(planes, 0) - counts)
+        reconstruction = PrefixReconstruction(self._layout, known, self._order, self._ends)
+        first, second = np.concatenate(self._first), np.concatenate(self._second)
+        counter = PrefixDigitCounter(self.data, self._checkpoints, first, second)
+        return _reconstruct(reconstruction, map(counter.count, lengths))
+
+
+class SymbolDecoder:
+    """Decodes the symbols of a payload, and reconstructs latents for prefixes of the payload."""
+
+    def __init__(self, data: bytes, model: StreamModel, layers: int, grid: Grid) -> None:
+        """Decode the payload ``data`` up to the last symbol that its bytes determine.
+
+        ``layers``: 1, or 2 with alpha.
+        """
+        self._data = data
+        self.probabilities: list[list[int]] = []
+        """First and second probability, times 2^16, of every known symbol in coding order."""
+        context, coder = DecoderContext(model, layers, grid), RangeDecoder(data)
+        flat, orders, decisions = context.q.reshape(-1), [], []
+        self._ends: list[int] = []
+        known = 0
+        for step in context.layout.steps:
+            symbols = context.symbols(step)
+            order = _coding_order(symbols.key)
+            first, second = symbols.first.take(order), symbols.second.take(order)
+            digits = coder.decode_ternary(first, second).astype(np.int32)
+            count = len(digits)
+            at = _flat(symbols, context.q, order)
+            flat[at[:count]] = refine(flat[at[:count]], digits)
+            orders.append(at[:count])
+            decisions.append((first[:count], second[:count], digits))
+            known += count
+            self._ends.append(known)
+            if count < len(order):
+                self._ends[-1] += len(order) - count
+                break
+            context.update(step)
+        self._decoded = decisions
+        self.symbols = known
+        """Number of symbols that the data determine."""
+        self._reconstruction = PrefixReconstruction(
+            context.layout, context.q, np.concatenate(orders), self._ends
+        )
+
+    def decode_all(self) -> DecodedLatents:
+        """Return the latents that the complete data determine."""
+        return self._reconstruction.at(self.symbols)
+
+    def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedLatents]:
+        """Yield the latents that the first ``n`` bytes determine, for every ``n`` of ``lengths``.
+
+        The lengths must not decrease. Yields the same object for consecutive prefixes that
+        determine the same symbols.
+        """
+        probabilities, ends = self._decisions()
+        decisions = count_decodable(self._data, probabilities.tolist(), lengths)
+        counts = (int(np.searchsorted(ends, count, "right")) for count in decisions)
+        return _reconstruct(self._reconstruction, counts)
+
+    def _decisions(self) -> tuple[Integers, NDArray[np.intp]]:
+        """Return the probabilities of all decisions of the decoded symbols, in coding order.
+
+        The second array is the number of decisions up to and including each symbol.
+        """
+        first, second, digits = (np.concatenate(z) for z in zip(*self._decoded, strict=True))
+        signed = (digits != 0) & (second != 0)
+        ends = np.cumsum(1 + signed)
+        probabilities = np.empty(ends[-1] if len(ends) else 0, np.int32)
+        probabilities[ends - 1 - signed] = first
+        probabilities[ends[signed] - 1] = second[signed]
+        return probabilities, ends
+
+
+def _coding_order(key: Integers) -> NDArray[np.intp]:
+    """Return the flat indices of symbols ``(layers, symbols)`` in coding order."""
+    order = (-key).argsort(axis=-1, kind="stable")
+    if len(order) > 1:
+        order += np.arange(0, key.size, key.shape[1])[:, None]
+    return order.reshape(-1)
+
+
+def _flat(symbols: StepSymbols, q: Integers, order: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the index into flattened ``q`` of each symbol in coding order."""
+    latents = symbols.step.latents
+    layers = np.arange(len(q))[:, None] * q[0].size
+    flat: NDArray[np.intp] = (layers + latents).reshape(-1)[order]
+    return flat
+
+
+def _reconstruct(
+    reconstruction: PrefixReconstruction, counts: Iterator[int]
+) -> Iterator[DecodedLatents]:
+    """Yield the latents after each number of symbols in ``counts``, which must not decrease."""
+    decoded: DecodedLatents | None = None
+    for count in counts:
+        if decoded is None or count > decoded.symbols:
+            decoded = reconstruction.at(count)
+        yield decoded
