@@ -39,7 +39,7 @@ SIDE = 8
 SAMPLES = 3 * SIDE * SIDE
 """Samples of a cell: its pixels, after the lapping."""
 CLASSES = 4
-"""A plane refines the latents of one of so many classes."""
+"""Classes of latents; a plane refines one of them."""
 UNIT_PLANE = 32
 """Plane ``p`` has the step ``2^((UNIT_PLANE - p) / CLASSES)``."""
 MAX_PLANES = 64

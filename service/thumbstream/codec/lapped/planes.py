@@ -118,7 +118,7 @@ def last_plane(plane: int | Integers, classes: Integers) -> Integers:
 
 
 def coarser(q: Integers, planes: int | Integers) -> Integers:
-    """Return the states so many refinements before ``q``."""
+    """Return the states ``planes`` refinements before ``q``."""
     states: Integers = np.sign(q) * (np.abs(q) >> planes)
     return states
 
