@@ -235,7 +235,11 @@ def _publish(args: argparse.Namespace) -> int:
     from thumbstream_models.training import runs
 
     texts = {"notes": args.notes, "sources_text": args.sources.read_text(encoding="utf-8")}
-    if codec_config.is_embedded(runs.config_of(args.checkpoint)):
+    if transform_config.is_transform(runs.config_of(args.checkpoint)):
+        from thumbstream_models.embedded.transform import publish as publish_transform
+
+        folder = publish_transform.publish(args.checkpoint, args.data, args.zoo, **texts)
+    elif codec_config.is_embedded(runs.config_of(args.checkpoint)):
         folder = publish_codec.publish(
             args.checkpoint, args.data, args.zoo, tables=args.tables, **texts
         )

@@ -88,14 +88,14 @@ def to_onnx(net: Transform, base_step: float, bits: int) -> dict[str, bytes]:
     latents = torch.zeros(2, channels, 3, 5)
     return {
         "analysis.onnx": export_bytes(
-            net.analysis, (pixels,), ["pixels"], ["latents"], _any_size("pixels", "latents")
+            net.analysis, (pixels,), ["pixels"], ["latents"], any_size("pixels", "latents")
         ),
         "synthesis.onnx": export_bytes(
             SynthesisGraph(net.synthesis, base_step),
             (latents, latents),
             ["values", "levels"],
             ["x_hat"],
-            _any_size("values", "levels", "x_hat"),
+            any_size("values", "levels", "x_hat"),
             store=_integer_storage(net.synthesis, bits),
         ),
     }
@@ -108,7 +108,7 @@ def search_graph(differentiated: Differentiated, bits: int | None = None) -> byt
     """
     latents = torch.zeros(2, differentiated.synthesis.linear.in_channels, 3, 5)
     pixels = torch.zeros(2, COLOURS, 3 * STRIDE, 5 * STRIDE)
-    axes = _any_size("values", "levels", "pixels", "gradient") | {"distortion": {0: "batch"}}
+    axes = any_size("values", "levels", "pixels", "gradient") | {"distortion": {0: "batch"}}
     return export_bytes(
         differentiated,
         (latents, latents, pixels),
@@ -119,7 +119,7 @@ def search_graph(differentiated: Differentiated, bits: int | None = None) -> byt
     )
 
 
-def _any_size(*names: str) -> dict[str, dict[int, str]]:
+def any_size(*names: str) -> dict[str, dict[int, str]]:
     """Dynamic dimensions of these inputs and outputs."""
     kinds = {"pixels": "pixel_", "x_hat": "pixel_"}
     return {
@@ -135,10 +135,10 @@ def _integer_storage(synthesis: Synthesis, bits: int) -> Callable[[onnx.ModelPro
         for name, value in synthesis.named_parameters()
         if name.endswith("weight")
     }
-    return lambda model: _store_integers(model, integers)
+    return lambda model: store_integers(model, integers)
 
 
-def _store_integers(model: onnx.ModelProto, integers: dict[str, tuple[Tensor, Tensor]]) -> None:
+def store_integers(model: onnx.ModelProto, integers: dict[str, tuple[Tensor, Tensor]]) -> None:
     """Store weights as int8 and float16 scales; raises `ValueError` if that is not lossless."""
     graph = model.graph
     nodes = []

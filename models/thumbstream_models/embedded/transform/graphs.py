@@ -1,0 +1,100 @@
+"""Exports the networks of the second edition to ONNX, and the linear part as arrays.
+
+The graphs have the networks alone; the linear part, the scales and the DCT over cells are a few
+matrix products of the codec. Both graphs accept any batch and any grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thumbstream.codec.lapped.params import SAMPLES
+from thumbstream_models.embedded.transform import rounding
+from thumbstream_models.embedded.transform.model import Transform
+from thumbstream_models.embedded.transform_graphs import any_size, store_integers
+from thumbstream_models.embedded.weight_rounding import quantized
+from thumbstream_models.training.onnx_export import cpu_session, export_bytes, round_to_half
+
+_GRIDS = ((4, 4), (1, 1), (1, 7), (8, 5), (3, 2))
+"""Rows and columns of cells that parity is measured on."""
+
+
+@torch.no_grad()
+def round_weights(net: Transform) -> None:
+    """Round every weight of the networks as in the graphs."""
+    round_to_half(net.analysis)
+    rounding.round_parameters(net.synthesis, net.synthesis_bits)
+
+
+@torch.no_grad()
+def linear_arrays(net: Transform) -> dict[str, NDArray[np.generic]]:
+    """The arrays of linear.npz, float32."""
+    arrays = {
+        "klt": net.linear.klt,
+        "rotation": net.linear.rotation,
+        "scales": net.scales().flatten(),
+        "gain": net.synthesis.gain,
+        "gain_slope": net.synthesis.gain_by_step,
+    }
+    return {name: value.float().cpu().numpy() for name, value in arrays.items()}
+
+
+def to_onnx(net: Transform) -> dict[str, bytes]:
+    """Both graphs by file name; the weights must be rounded."""
+    net = net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    samples = torch.zeros(2, SAMPLES, 3, 5)
+    latents = torch.zeros(2, sum(net.groups), 3, 5)
+    return {
+        "analysis.onnx": export_bytes(
+            net.analysis, (samples,), ["samples"], ["added"], any_size("samples", "added")
+        ),
+        "synthesis.onnx": export_bytes(
+            net.synthesis,
+            (latents, latents),
+            ["latents", "widths"],
+            ["added"],
+            any_size("latents", "widths", "added"),
+            store=_integer_storage(net),
+        ),
+    }
+
+
+@torch.no_grad()
+def parity(net: Transform, files: dict[str, bytes], *, seed: int = 0) -> float:
+    """Largest absolute difference between PyTorch and ONNX Runtime over random inputs and sizes.
+
+    Of samples in [-1, 1]; of latents relative to the largest one.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    analysis, synthesis = (cpu_session(files[name]) for name in ("analysis.onnx", "synthesis.onnx"))
+    worst = 0.0
+    for rows, columns in _GRIDS:
+        samples = torch.rand(2, SAMPLES, rows, columns, generator=generator) * 2 - 1
+        expected = net.analysis(samples)
+        (found,) = analysis.run(None, {"samples": samples.numpy()})
+        worst = max(worst, _difference(found, expected) / float(expected.abs().max()))
+        latents, widths = torch.randn(2, 2, sum(net.groups), rows, columns, generator=generator)
+        expected = net.synthesis(latents, widths)
+        (found,) = synthesis.run(None, {"latents": latents.numpy(), "widths": widths.numpy()})
+        worst = max(worst, _difference(found, expected) / max(1.0, float(expected.abs().max())))
+    return worst
+
+
+def _difference(found: NDArray[np.float32], expected: Tensor) -> float:
+    return float((torch.from_numpy(found) - expected).abs().max())
+
+
+def _integer_storage(net: Transform) -> Callable[[onnx.ModelProto], None]:
+    """A function that stores the weights of the synthesis as integers and scales."""
+    integers = {
+        name: quantized(value, rounding.bits_of(value, net.synthesis_bits))
+        for name, value in net.synthesis.named_parameters()
+        if value.ndim > 1
+    }
+    return lambda model: store_integers(model, integers)
