@@ -21,8 +21,8 @@ def model_card(manifest: dict[str, Any], notes: str, sources: str) -> str:
     return f"""# {manifest["model_id"]}
 
 thumbstream's own codec, second edition: a lapped linear transform of cells of
-{manifest["stride"]} x {manifest["stride"]} pixels with networks that add to its latents and to its pictures,
-{manifest["planes"]} binary planes, and an integer context model. The strongest
+{manifest["stride"]} x {manifest["stride"]} pixels, networks that add to its latents and to its
+pictures, {manifest["planes"]} binary planes, and an integer context model. The strongest
 {manifest["groups"][0]} channels are frequencies of the whole picture; they come first and can be
 drawn without a network.
 

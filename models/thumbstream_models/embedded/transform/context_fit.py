@@ -60,7 +60,7 @@ _EMA_DECAY = 0.99
 _GRADIENT_CLIP = 10.0
 _SMALL_CELLS = 16
 _OF_NEIGHBOURS = torch.tensor([0.0, 0.0, 1.0, 1.0])
-"""Odd cells know more of the even cells beside them, not of themselves."""
+"""Odd cells know more of the even cells next to them, not of themselves."""
 
 
 class ContextModel(nn.Module):

@@ -23,7 +23,7 @@ _LEAST = 2.0**-16
 """Smallest probability of a decision."""
 _FARTHEST_MEAN, _FARTHEST_MIDDLE = 4.0, 8.0
 _SAFETY = 1.5
-"""Starts leave room for latents so many times as large as those of the fit."""
+"""Starts leave room for latents larger by this factor than those of the fit."""
 
 
 def step_of(plane: Tensor | float) -> Tensor:
