@@ -54,11 +54,11 @@ def embedded_folder(
     files = {
         "analysis.onnx": _analysis(layout.channels),
         "synthesis.onnx": _synthesis(layout.channels),
-        "entropy.npz": _archive(embedded_tables(layout)),
+        "entropy.npz": archive(embedded_tables(layout)),
     }
     if search:
         files["search.onnx"] = _search(layout.channels)
-        files["search.npz"] = _archive(search_tables(layout))
+        files["search.npz"] = archive(search_tables(layout))
     manifest = {
         "format": 1,
         "model_id": "tiny-embedded",
@@ -111,13 +111,13 @@ def embedded_tables(
     return {name: array.astype(TYPES[name]) for name, array in tables.items()}
 
 
-def _archive(tables: dict[str, NDArray[np.generic]]) -> bytes:
+def archive(tables: dict[str, NDArray[np.generic]]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **tables)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def _waves(channels: int) -> NDArray[np.float32]:
+def waves(channels: int) -> NDArray[np.float32]:
     """``(channels, 3, 8, 8)``, orthogonal: luminance, two colours, rising frequency."""
     u = (np.arange(STRIDE) + 0.5) * np.pi / STRIDE
     wave = [np.cos(k * u) for k in range(STRIDE)]
@@ -137,8 +137,8 @@ def _waves(channels: int) -> NDArray[np.float32]:
 
 
 def _analysis(channels: int) -> bytes:
-    waves = _waves(channels)
-    kernel = waves / np.square(waves).sum((1, 2, 3), keepdims=True)
+    kernel = waves(channels)
+    kernel /= np.square(kernel).sum((1, 2, 3), keepdims=True)
     conv = node("Conv", ["pixels", "kernel"], ["latents"], strides=[STRIDE] * 2)
     outputs = [image("latents", channels)]
     return model([conv], [image("pixels", COLOURS)], outputs, {"kernel": kernel})
@@ -165,7 +165,7 @@ def _constants(channels: int) -> dict[str, NDArray[np.float32]]:
     return {
         "one": np.array(1, np.float32),
         "tenth": np.array(0.1, np.float32),
-        "kernel": _waves(channels),
+        "kernel": waves(channels),
     }
 
 
@@ -188,7 +188,7 @@ def _search(channels: int) -> bytes:
 
 def search_tables(layout: EmbeddedParams = LAYOUT) -> dict[str, NDArray[np.generic]]:
     """Exact curvature, and slopes for high rates: one bit reduces the error by a factor of 4."""
-    energy = np.square(_waves(layout.channels)).sum((1, 2, 3))
+    energy = np.square(waves(layout.channels)).sum((1, 2, 3))
     widths = layout.base_step / 3.0 ** np.arange(1, layout.planes + 1)
     slopes = 12 / (2 * np.log(2) * widths**2 * energy.mean())
     return {

@@ -1,8 +1,21 @@
-"""A small model of the lapped family, from a fixed seed, without trained weights."""
+"""A small model of the lapped family, from a fixed seed, without trained weights.
+
+The rows of its KLT are cosine waves, so quality rises with the number of bytes. The integer tables
+are random, so contexts matter.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from codec_embedded import archive, waves
+from codec_folders import entry
+from numpy.typing import NDArray
+from onnx_graphs import image, model, node
 
 from thumbstream.codec.lapped.params import (
     CLASSES,
@@ -59,18 +72,69 @@ def context_tables(params: LappedParams = PARAMS) -> ContextTables:
 
 
 def linear_tables(params: LappedParams = PARAMS) -> LinearTables:
-    rng = np.random.default_rng(3)
-    klt = np.linalg.qr(rng.normal(size=(192, 192)))[0][: params.channels]
-    # The strongest rows are the means of lightness and of two differences of colours.
-    klt[0] = 1
+    rng, channels = np.random.default_rng(3), params.channels
     rotation = np.linalg.qr(np.eye(4) + 0.2 * rng.normal(size=(4, 4)))[0]
-    rotation *= np.sign(np.diag(rotation))
-    klt = np.linalg.qr(klt.T)[0].T
-    klt *= np.sign(klt.sum(1, keepdims=True))
-    scales = np.linspace(1.2, 0.8, params.channels)
-    gain = np.full(params.channels, 4.0)
-    tables = klt, rotation, scales, gain, -np.ones(params.channels)
+    klt = waves(channels).reshape(channels, -1)
+    tables = (
+        klt / np.linalg.norm(klt, axis=1, keepdims=True),
+        rotation * np.sign(np.diag(rotation)),
+        np.linspace(1.2, 0.8, channels),
+        np.full(channels, 4.0),
+        -np.ones(channels),
+    )
     return LinearTables(*(table.astype(np.float32) for table in tables))
+
+
+def arrays(tables: Any) -> dict[str, NDArray[np.generic]]:
+    """The arrays of a file, by name."""
+    return {field.name: getattr(tables, field.name) for field in fields(tables)}
+
+
+def lapped_folder(folder: Path, params: LappedParams = PARAMS, **changes: Any) -> Path:
+    """A published folder; ``changes`` are keys of its manifest."""
+    files = {
+        "linear.npz": archive(arrays(linear_tables(params))),
+        "look.npz": archive(arrays(look_tables(params))),
+        "contexts.npz": archive(arrays(context_tables(params))),
+        "analysis.onnx": _analysis(params.channels),
+        "synthesis.onnx": _synthesis(params.channels),
+    }
+    manifest = {
+        "format": 1,
+        "model_id": "tiny-lapped",
+        "family": "lapped",
+        "bitstream_id": 8,
+        "stride": 8,
+        "groups": list(params.groups),
+        "planes": params.planes,
+        "look": params.look,
+        "files": {name: entry(data) for name, data in files.items()},
+        "training": {},
+        "measured": {},
+        **changes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def _analysis(channels: int) -> bytes:
+    kernel = np.random.default_rng(4).normal(0, 0.003, (channels, 192, 1, 1)).astype(np.float32)
+    conv = node("Conv", ["samples", "kernel"], ["added"])
+    return model([conv], [image("samples", 192)], [image("added", channels)], {"kernel": kernel})
+
+
+def _synthesis(channels: int) -> bytes:
+    """Adds a wave of each latent, weighed by its width."""
+    nodes = [
+        node("Mul", ["latents", "widths"], ["weighed"]),
+        node("ConvTranspose", ["weighed", "kernel"], ["added"], strides=[8, 8]),
+    ]
+    inputs = [image("latents", channels), image("widths", channels)]
+    kernel = waves(channels) * np.float32(0.002)
+    return model(nodes, inputs, [image("added", 3)], {"kernel": kernel})
 
 
 def stream_model(params: LappedParams = PARAMS) -> StreamModel:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.iterative.codec import IterativeCodec
+from thumbstream.codec.lapped.codec import LappedCodec
 from thumbstream.codec.model_folder import Artifact, open_artifact
 from thumbstream.codec.prefix_search import PrefixDecoder, Target
 from thumbstream.errors import ArtifactError
@@ -91,6 +92,7 @@ FAMILIES: dict[str, Callable[..., Codec]] = {
         ("fc_residual", "fc_lstm", "conv_autoencoder", "conv_residual", "conv_lstm"), IterativeCodec
     ),
     "embedded": EmbeddedCodec,
+    "lapped": LappedCodec,
 }
 """Codec class by the family name of a manifest; called as ``(artifact, *, device)``."""
 

@@ -1,0 +1,98 @@
+"""Codec of the lapped family: the linear transform and the networks that add to it.
+
+::
+
+    samples --KLT------------+
+            +--analysis------+--> latents --> states --> bytes       (encoder)
+
+    bytes --> states --> values --gains--> linear picture -----------+
+                                +--synthesis--> times the gate ------+--> x_hat    (decoder)
+
+The gate is the plane's step, at most 1: where latents are known finely, the linear transform loses
+nothing. Normative text: docs/bitstream.md, "Decoding of format 8".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from thumbstream.codec.lapped.linear_codec import COLOURS, LinearCodec
+from thumbstream.codec.lapped.params import CLASSES, SAMPLES, SIDE, UNIT_PLANE
+from thumbstream.codec.lapped.planes import Layout
+from thumbstream.codec.lapped.symbols import DecodedLatents
+from thumbstream.codec.model_folder import Artifact
+from thumbstream.codec.runtime import OnnxNetwork
+from thumbstream.codec.tensors import Float
+from thumbstream.errors import ArtifactError
+
+COARSEST_LEVEL = 20
+"""Networks are given levels of at least this plus the latent's class."""
+_NOMINAL = 3 / 8
+"""Mean of the latents' steps after a plane, as the logarithm of its ratio to the plane's step."""
+
+
+class LappedCodec(LinearCodec):
+    """Codec of the lapped family. Thread-safe: nothing changes after construction."""
+
+    def __init__(self, artifact: Artifact, *, device: str = "auto") -> None:
+        """Open the networks and tables of ``artifact``; ``device``: ``auto``, ``cpu`` or ``cuda``.
+
+        Raises `ArtifactError` if networks, tables and manifest contradict each other, and
+        `DeviceError` if ``device`` is not available.
+        """
+        super().__init__(artifact)
+        self._analysis = OnnxNetwork(artifact.file("analysis.onnx"), device)
+        self._synthesis = OnnxNetwork(artifact.file("synthesis.onnx"), device)
+        self._check_networks()
+        self.providers = self._synthesis.providers
+        self._gain = self._tables.gain[:, None, None]
+        self._gain_slope = self._tables.gain_slope[:, None, None]
+
+    def _check_networks(self) -> None:
+        """Raise `ArtifactError` unless inputs and outputs of both networks fit the manifest."""
+        channels = self._params.channels
+        inputs = self._analysis.channels, self._synthesis.channels
+        if inputs == ({"samples": SAMPLES}, {"latents": channels, "widths": channels}):
+            samples = np.zeros((1, SAMPLES, 1, 1), np.float32)
+            cell = np.zeros((1, channels, 1, 1), np.float32)
+            added = self._analysis.run({"samples": samples})[0]
+            x_hat = self._synthesis.run({"latents": cell, "widths": cell})[0]
+            if (added.shape, x_hat.shape) == (cell.shape, (1, COLOURS, SIDE, SIDE)):
+                return
+        raise ArtifactError(f"{self.model_id}: the networks do not match the manifest")
+
+    def _analyze(self, x: Float) -> Float:
+        samples = self._linear.samples(x)
+        added = self._analysis.run({"samples": samples})[0]
+        return self._scaled(self._linear.latents(samples) + added)
+
+    def _draw(self, values: Float, batch: Sequence[DecodedLatents], layout: Layout) -> Float:
+        layers = len(batch[0].q)
+        widths = np.concatenate([self._widths(one, layout) for one in batch])
+        gates = np.array([_gate(one.planes) for one in batch], np.float32).repeat(layers)
+        gains = 1 / (1 + np.exp(-(self._gain + self._gain_slope * widths)))
+        x_hat = self._linear.pixels(values * gains)
+        added = self._synthesis.run({"latents": values, "widths": widths})[0]
+        added *= gates[:, None, None, None]
+        x_hat += added
+        return x_hat
+
+    def _widths(self, decoded: DecodedLatents, layout: Layout) -> Float:
+        """How finely latents are known: ``(layers, C, rows, columns)``."""
+        first, grid = self._params.first, layout.grid
+        levels = np.maximum(decoded.levels, COARSEST_LEVEL + layout.classes)
+        widths = (UNIT_PLANE - levels) * (0.5 * np.log(2) / CLASSES)
+        widths -= 0.5 * np.log(self._tables.scales[:, None])
+        # Frequencies have no cell.
+        widths[:, :first] = widths[:, :first].mean(2, keepdims=True)
+        shape = *widths.shape[:2], grid.rows, grid.columns
+        result: Float = widths.astype(np.float32).reshape(shape)
+        return result
+
+
+def _gate(planes: int) -> float:
+    """Return the factor of the network's output after ``planes`` complete planes."""
+    step: float = 2 ** ((UNIT_PLANE - (planes - 1)) / CLASSES + _NOMINAL)
+    return min(1.0, step)

@@ -1,0 +1,280 @@
+"""Codec of the lapped family without networks: the linear transform alone.
+
+::
+
+    encode:  pixels --pad, normalize, lapping, KLT, scales, DCT--> latents --> states --> bytes
+    decode:  bytes --> states --> values --DCT, KLT and lapping inverted--> pixels
+
+`thumbstream.codec.lapped.codec` adds what networks contribute to the latents and to the picture.
+Streams of either are streams of the format, and either decodes them. Transparency is a second layer
+that is coded in lockstep with the colours (`thumbstream.codec.alpha`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, islice, pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thumbstream.codec.alpha import merge_alpha, split_alpha
+from thumbstream.codec.bitstream import (
+    Header,
+    describe_header,
+    parse_header,
+    placeholder_image,
+    write_header,
+)
+from thumbstream.codec.lapped.linear import LinearTransform, from_frequencies, to_frequencies
+from thumbstream.codec.lapped.params import (
+    SIDE,
+    ContextTables,
+    LappedParams,
+    LinearTables,
+    LookTables,
+)
+from thumbstream.codec.lapped.planes import Layout
+from thumbstream.codec.lapped.stream_model import StreamModel
+from thumbstream.codec.lapped.symbols import DecodedLatents, SymbolDecoder, SymbolEncoder
+from thumbstream.codec.model_folder import Artifact
+from thumbstream.codec.prefix_search import (
+    BYTES,
+    PrefixDecoder,
+    Target,
+    check_limits,
+    shortest_prefix,
+)
+from thumbstream.codec.tensors import Float, Grid, cell_grid, denormalize, normalize
+from thumbstream.errors import BitstreamError
+
+COLOURS = 3
+BATCH_PIXELS = 1 << 14
+"""Limit of the pixels drawn at once: 16 opaque pictures of 32 x 32."""
+
+
+class LinearCodec:
+    """Codec of the lapped family that needs no networks. Thread-safe."""
+
+    alpha = True
+    """This family supports transparency."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        """Open the tables of ``artifact``; raises `ArtifactError`."""
+        self.model_id = artifact.model_id
+        self.bitstream_id = artifact.bitstream_id
+        self.manifest = artifact.manifest
+        self.providers: tuple[str, ...] = ()
+        self._params = LappedParams.from_artifact(artifact)
+        self._tables = LinearTables.from_arrays(artifact.arrays("linear.npz"), self._params)
+        self._linear = LinearTransform(self._tables)
+        self._scales = self._tables.scales[:, None, None]
+        self._model = StreamModel(
+            self._params,
+            LookTables.from_arrays(artifact.arrays("look.npz"), self._params),
+            ContextTables.from_arrays(artifact.arrays("contexts.npz"), self._params),
+        )
+
+    def encode(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
+    ) -> bytes:
+        """Encode a picture to a stream, most important bytes first.
+
+        ``pixels``: uint8 ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA with straight alpha; the long side
+        is a multiple of 8 from 8 to 256. ``max_bytes`` cuts the stream to that length. With a
+        quality ``target`` the result is the shortest prefix found that reaches the target, measured
+        by decoding, or the complete stream if no prefix does. With a target in bytes the result is
+        at most that long. ``aspect``: width and height of the original, for the header (see
+        `write_header`).
+
+        Raises `ValueError` for invalid arguments, and for ``max_bytes`` together with ``target``.
+        """
+        stream, _ = self.encode_with_decoder(
+            pixels, max_bytes=max_bytes, target=target, aspect=aspect
+        )
+        return stream
+
+    def encode_with_decoder(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        max_bytes: int | None = None,
+        target: Target | None = None,
+        aspect: tuple[int, int] | None = None,
+    ) -> tuple[bytes, PrefixDecoder]:
+        """Encode as `encode` does; return the stream and a decoder for prefixes of this stream.
+
+        The decoder uses the encoder's symbols instead of decoding the stream's bytes.
+        """
+        check_pixels(pixels)
+        check_limits(max_bytes, target)
+        if target is not None and target.measure == BYTES:
+            max_bytes, target = int(target.value), None
+        height, width, channels = pixels.shape
+        alpha = channels > COLOURS
+        header = write_header(self.bitstream_id, width, height, alpha=alpha, aspect=aspect)
+        grid = cell_grid(height, width, SIDE)
+        x = normalize(split_alpha(pixels), grid, SIDE)
+        layout = self._model.on_grid(grid).layout
+        latents = self._analyze(x).reshape(len(x), -1, grid.cells)
+        symbols = SymbolEncoder(self._model, layout.quantize(latents), grid, max_bytes)
+        stream = (header + symbols.data)[:max_bytes]
+        prefixes = _EncodedStream(self, len(header), symbols)
+        if target is not None:
+            stream = shortest_prefix(prefixes, pixels, stream, target) or stream
+        return stream, prefixes
+
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        """Decode a stream or a prefix of a stream to ``(H, W, 3)`` or, with alpha, ``(H, W, 4)``.
+
+        The pixels are uint8. Bytes after the end of a complete stream are ignored. Raises
+        `BitstreamError`.
+        """
+        header = parse_header(stream)
+        if header.bitstream_id is None:
+            return placeholder_image(header)
+        decoded = self._symbol_decoder(header, stream).decode_all()
+        return next(self._reconstruct(header, [decoded]))
+
+    def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """Yield a picture equal to ``decode(stream[:n])`` for every ``n`` of ``lengths``.
+
+        Reads the stream in one pass; prefixes that determine the same symbols are drawn once.
+        Raises `ValueError` if ``lengths`` decrease, and `BitstreamError`.
+        """
+        return self._decode_prefixes(stream, lengths, self._symbol_decoder)
+
+    def inspect(self, stream: bytes) -> dict[str, Any]:
+        """Describe ``stream`` or a prefix of a stream; raises `BitstreamError`.
+
+        Adds to the keys of every family (`Codec.inspect`): ``symbols``, the number of symbols that
+        the bytes determine; ``planes``, the number of planes that are complete in all groups; and
+        ``step``, the plane and group in which the bytes end (None if the bytes determine every
+        symbol).
+        """
+        header = parse_header(stream)
+        found = self._symbol_decoder(header, stream).decode_all()
+        step = found.step
+        return {
+            **describe_header(self.model_id, header, len(stream)),
+            "cells": found.q.shape[2],
+            "symbols": found.symbols,
+            "planes": found.planes,
+            "step": None if step is None else {"plane": step.plane, "group": step.group},
+        }
+
+    def _analyze(self, x: Float) -> Float:
+        """Transform pixels ``(layers, 3, 8 h, 8 w)`` to scaled latents ``(layers, C, h, w)``.
+
+        Group 0 are coefficients.
+        """
+        return self._scaled(self._linear.latents(self._linear.samples(x)))
+
+    def _draw(self, values: Float, batch: Sequence[DecodedLatents], layout: Layout) -> Float:
+        """Draw latents of cells, without scales, ``(n, C, h, w)``: ``(n, 3, 8 h, 8 w)``.
+
+        ``batch``: what they come from, a layer of one of these after the other.
+        """
+        return self._linear.pixels(values)
+
+    def _scaled(self, latents: Float) -> Float:
+        """Multiply by scales, transform group 0 to coefficients."""
+        scaled: Float = latents * self._scales
+        scaled[:, : self._params.first] = to_frequencies(scaled[:, : self._params.first])
+        return scaled
+
+    def _symbol_decoder(self, header: Header, stream: bytes) -> SymbolDecoder:
+        if header.bitstream_id not in (None, self.bitstream_id):
+            raise BitstreamError(
+                f"the stream has bitstream id {header.bitstream_id}, "
+                f"but {self.model_id} reads {self.bitstream_id}"
+            )
+        grid = cell_grid(header.height, header.width, SIDE)
+        return SymbolDecoder(stream[header.length :], self._model, 1 + header.alpha, grid)
+
+    def _decode_prefixes(
+        self,
+        stream: bytes,
+        lengths: Sequence[int],
+        symbol_source: Callable[[Header, bytes], _SymbolSource],
+    ) -> Iterator[NDArray[np.uint8]]:
+        if any(a > b for a, b in pairwise(lengths)):
+            raise ValueError("the lengths of prefixes must not decrease")
+        # Short prefixes cut the header, and each cut header is another picture shape.
+        for header, group in groupby(lengths, lambda n: parse_header(stream[:n])):
+            same_header = list(group)
+            if header.bitstream_id is None:
+                yield from (placeholder_image(header) for _ in same_header)
+            else:
+                symbols = symbol_source(header, stream[: same_header[-1]])
+                yield from self._reconstruct(
+                    header, symbols.prefixes([n - header.length for n in same_header])
+                )
+
+    def _reconstruct(
+        self, header: Header, prefixes: Iterable[DecodedLatents]
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yield the picture of each of ``prefixes``; draws batches.
+
+        Consecutive prefixes with an equal number of symbols are drawn once.
+        """
+        grid = cell_grid(header.height, header.width, SIDE)
+        groups = (list(group) for _, group in groupby(prefixes, lambda p: p.symbols))
+        samples = (1 + header.alpha) * header.width * header.height
+        while batch := list(islice(groups, max(1, BATCH_PIXELS // samples))):
+            x_hats = self._synthesize([group[0] for group in batch], grid)
+            for x_hat, group in zip(x_hats, batch, strict=True):
+                picture = denormalize(merge_alpha(x_hat), header.height, header.width)
+                yield from (picture.copy() for _ in group)
+
+    def _synthesize(self, batch: list[DecodedLatents], grid: Grid) -> Float:
+        """Draw pictures: ``(len(batch), layers, 3, 8 h, 8 w)``, samples about in [-1, 1]."""
+        layout, first = self._model.on_grid(grid).layout, self._params.first
+        known = [layout.values(one.q, one.levels) for one in batch]
+        values = np.concatenate(known).reshape(-1, self._params.channels, grid.rows, grid.columns)
+        values[:, :first] = from_frequencies(values[:, :first])
+        x_hat = self._draw(values / self._scales, batch, layout)
+        return x_hat.reshape(len(batch), -1, *x_hat.shape[1:])
+
+
+class _SymbolSource(Protocol):
+    """Interface that `SymbolEncoder` and `SymbolDecoder` share."""
+
+    def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedLatents]:
+        """Yield the latents that the first ``n`` bytes determine, for every ``n`` of ``lengths``.
+
+        The lengths must not decrease.
+        """
+
+
+class _EncodedStream:
+    """Decodes prefixes of one encoded stream from its encoder's symbols, not from the bytes."""
+
+    def __init__(self, codec: LinearCodec, header_length: int, symbols: SymbolEncoder) -> None:
+        self._codec, self._header_length, self._symbols = codec, header_length, symbols
+
+    def decode_prefixes(self, stream: bytes, lengths: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """Do what `LinearCodec.decode_prefixes` does, but only for the encoded stream.
+
+        ``stream``: that stream or a prefix of it.
+        """
+        return self._codec._decode_prefixes(stream, lengths, self._symbol_source)
+
+    def _symbol_source(self, header: Header, stream: bytes) -> _SymbolSource:
+        if header.length == self._header_length:
+            return self._symbols
+        return self._codec._symbol_decoder(header, stream)  # the header is cut
+
+
+def check_pixels(pixels: NDArray[np.uint8]) -> None:
+    """Raise `ValueError` unless ``pixels`` are uint8 ``(H, W, 3)`` or ``(H, W, 4)``."""
+    if pixels.ndim != 3 or pixels.shape[2] not in (COLOURS, COLOURS + 1):
+        raise ValueError(f"pixels must be (H, W, 3) or (H, W, 4), got {pixels.shape}")
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"pixels must be uint8, got {pixels.dtype}")
