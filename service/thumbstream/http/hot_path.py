@@ -60,6 +60,11 @@ MAX_BATCH_ENTRY = 0xFFFF
 
 METHODS = "GET, HEAD, OPTIONS"
 
+# Made once: a cached response refers to these objects and has no copies of them.
+[_IMMUTABLE] = encode_headers({"Cache-Control": IMMUTABLE_CACHE_CONTROL})
+[_NEGATIVE] = encode_headers({"Cache-Control": NEGATIVE_CACHE_CONTROL})
+_STREAM_FIELDS = encode_headers({"Content-Type": STREAM_TYPE, "Accept-Ranges": "bytes"})
+
 _THUMB, _SIZED, _BATCH, _BATCH_JSON = "/thumb/{id}", "/t/{id}/{bytes}", "/thumbs", "/thumbs.json"
 _QUERY_BY_SIZE = {str(size): PrefixQuery(size) for size in PREFIX_SIZES}
 
@@ -180,7 +185,7 @@ class HotPath:
         headers = self._cache_headers(etag, prefix.immutable)
         if request.if_none_match and matches_any(request.if_none_match, etag):
             return RawResponse(304, headers)
-        headers += [(b"content-type", STREAM_TYPE.encode()), (b"accept-ranges", b"bytes")]
+        headers += _STREAM_FIELDS
         response = _select_range(request, key, prefix.body, headers)
         if request.method == "GET":
             # A client that requests a range usually has the other bytes.
@@ -255,8 +260,8 @@ class HotPath:
 
     def _cache_headers(self, etag: str, immutable: bool) -> list[Header]:
         """The header fields that a 200 and a 304 response share."""
-        caching = IMMUTABLE_CACHE_CONTROL if immutable else NEGATIVE_CACHE_CONTROL
-        return self._shared + encode_headers({"ETag": etag, "Cache-Control": caching})
+        caching = _IMMUTABLE if immutable else _NEGATIVE
+        return [*self._shared, (b"etag", etag.encode("latin-1")), caching]
 
 
 def read_request(scope: Scope) -> Request:

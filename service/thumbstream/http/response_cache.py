@@ -13,13 +13,13 @@ from starlette.types import Scope
 
 from thumbstream.http.responses import RawResponse
 
-MAX_CACHE_BYTES = 8 * 1024 * 1024
-"""Limit of the memory of all entries, each with `ENTRY_OVERHEAD`."""
+MAX_CACHE_BYTES = 16 * 1024 * 1024
+"""Limit of the memory of all entries, each with `ENTRY_OVERHEAD`: 16,000 responses of 64 bytes."""
 
 MAX_CACHED_BODY_BYTES = 1024
 """Limit of the body of a cached response; nearly every stream is shorter."""
 
-ENTRY_OVERHEAD = 1200
+ENTRY_OVERHEAD = 900
 """Bytes of an entry other than body, path and query: header fields, tuples, the dict slot."""
 
 _CONDITIONAL = frozenset({b"if-none-match", b"range"})
