@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import struct
@@ -291,6 +292,9 @@ def png_kinds() -> Iterator[File]:
     flat[:32, :48] = (10, 20, 30)
     yield File("rgb-8-key", png(flat, 8, 2, chunk(b"tRNS", struct.pack(">HHH", 10, 20, 30))))
     key = struct.pack(">HHH", 2570, 5140, 7710)
+    for missing in (0.02, 0.04):
+        rows = png(RGB, 8, 2)
+        yield File(f"cut-{missing}", rows[: round(len(rows) * (1 - missing))])
     yield File("rgb-16-key", png(flat.astype(np.uint16) * 257, 16, 2, chunk(b"tRNS", key)))
 
 
@@ -466,9 +470,33 @@ def avif(pixels: Any = RGB, **options: Any) -> bytes:
     return saved(pixels, "AVIF", **{"quality": 95, "subsampling": "4:4:4"} | options)
 
 
+TEN_BIT_AVIF = base64.b64decode(
+    "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAAD5bWV0YQAAAAAAAAAvaGRscgAAAAAAAAAAcGljdAAA"
+    "AAAAAAAAAAAAAFBpY3R1cmVIYW5kbGVyAAAAAA5waXRtAAAAAAABAAAAHmlsb2MAAAAARAAAAQABAAAAAQAAASEA"
+    "AACOAAAAKGlpbmYAAAAAAAEAAAAaaW5mZQIAAAAAAQAAYXYwMUNvbG9yAAAAAGppcHJwAAAAS2lwY28AAAAUaXNw"
+    "ZQAAAAAAAABgAAAAQAAAABBwaXhpAAAAAAMKCgoAAAAMYXYxQ4EATAAAAAATY29scm5jbHgAAQANAAaAAAAAF2lw"
+    "bWEAAAAAAAAAAQABBAECgwQAAACWbWRhdAoNAAAAAy3/xq+dAQ0GhDJ9EACOAQAAAPOAQLROxcNmvA57gJuG2QeU"
+    "2n3AnoQBFQqTETg6+gRcqP3dRW9AKg/j8w33ywm0URLXS8a5z2TWIczP1BwQGO3WPdJEdSmtLkZRWuKMSM52TOSz"
+    "qMhC1xNcQ3i/O6kEf6/MMAKD5AWQiESyhZe13g26hXPhmJA="
+)
+"""Four flat quarters with the colors of `picture`, 4:2:0, 10 bits, full range; from SVT-AV1."""
+
+
 def with_nclx(file: bytes, primaries: int, transfer: int, matrix: int = 6) -> bytes:
     at = file.index(b"colrnclx") + 8
     return file[:at] + struct.pack(">HHH", primaries, transfer, matrix) + file[at + 6 :]
+
+
+def without_nclx(file: bytes, primaries: int, transfer: int) -> bytes:
+    """An AVIF file whose color is declared by the header of its AV1 stream alone."""
+    old = struct.unpack_from(">HH", file, file.index(b"colrnclx") + 8)
+    start = file.index(b"mdat")
+    head = int.from_bytes(file[start : start + 40], "big")
+    codes = old[0] << 8 | old[1]  # they need not begin with a byte there
+    shift = next(shift for shift in range(304, -1, -1) if head >> shift & 0xFFFF == codes)
+    head += ((primaries << 8 | transfer) - codes) << shift
+    file = file[:start] + head.to_bytes(40, "big") + file[start + 40 :]
+    return file.replace(b"colrnclx", b"freenclx")
 
 
 def with_property(file: bytes, kind: bytes, content: bytes) -> bytes:
@@ -519,6 +547,9 @@ def avifs() -> Iterator[File]:
     plain = avif()
     for primaries, transfer in itertools.product((1, 2, 9, 12), (1, 2, 4, 6, 8, 13, 14, 16, 18)):
         yield File(f"nclx-{primaries}-{transfer}", with_nclx(plain, primaries, transfer))
+        yield File(f"av1-{primaries}-{transfer}", without_nclx(plain, primaries, transfer))
+    yield File("10-bit", TEN_BIT_AVIF)
+    yield File("10-bit-pq", with_nclx(TEN_BIT_AVIF, 9, 16))
     hdr = with_nclx(plain, 9, 16)
     for peak in (300, 600, 4000):
         content = struct.pack(">HH", peak, 100)
@@ -611,6 +642,8 @@ LAYOUTS_16 = {
 
 def bmps() -> Iterator[File]:
     yield File("24", saved(RGB, "BMP"))
+    yield File("cut-24", saved(RGB, "BMP")[:-2000])
+    yield File("cut-palette", saved(Image.fromarray(RGB).quantize(16), "BMP")[:-600])
     yield File("grey", saved(GREY, "BMP"))
     yield File("1", saved(Image.fromarray(GREY).convert("1"), "BMP"))
     yield File("palette", saved(Image.fromarray(RGB).quantize(16), "BMP"))

@@ -57,7 +57,7 @@ def test_rows_from_the_top() -> None:
 
 def test_rejects_what_does_not_fit() -> None:
     with pytest.raises(InvalidImageError, match="cut off"):
-        thumbnail(bit_fields()[:-100], 32)
+        thumbnail(bit_fields()[:-9000], 32)
     with pytest.raises(InvalidImageError, match="gaps"):
         thumbnail(bit_fields(masks=(0xF0F, 0xF000, 0xFF0000)), 32)
     with pytest.raises(InvalidImageError, match="no pixels"):
@@ -101,9 +101,20 @@ def test_runs(name: str) -> None:
         assert found == [list(color) for color in expected[name]]
 
 
-def test_cut_runs_are_refused() -> None:
-    with pytest.raises(InvalidImageError, match="cut off"):
-        thumbnail(RUNS["rle8-whole"][:-100], 32)
+@pytest.mark.parametrize("name", ["rle8", "24", "palette", "1", "32-argb-56", "16-565-56"])
+def test_missing_rows_are_black(name: str) -> None:
+    known = {file.name: file.data for file in files.bmps()} | {"rle8": RUNS["rle8-whole"]}
+    data = known[name]
+    start = int.from_bytes(data[10:14], "little")
+    whole = thumbnail(data, 32)
+    assert not whole.truncated
+    for missing in (0.01, 0.2):
+        found = thumbnail(data[: len(data) - round(missing * (len(data) - start))], 32)
+        assert found.truncated
+        rows = len(found.pixels) * missing + 3
+        assert np.array_equal(found.pixels[round(rows) :], whole.pixels[round(rows) :])
+    with pytest.raises(InvalidImageError, match=r"cut off: \d\d % of it is missing"):
+        thumbnail(data[: start + (len(data) - start) // 2], 32)
 
 
 @pytest.mark.parametrize("header", [108, 124])

@@ -47,6 +47,9 @@ def picture_file(name: str, options: dict[str, Any], mode: str = "RGB") -> bytes
     return buffer.getvalue()
 
 
+PARTIAL = ("JPEG", "MPO", "PNG", "BMP", "WEBP")
+"""Formats of which pictures with missing pixels are read."""
+
 FILES = [picture_file(name, options) for name, options in FORMATS]
 SEEDS = [
     *FILES,
@@ -74,7 +77,7 @@ def check_invariant(data: bytes) -> None:
 @pytest.mark.parametrize(("name", "options"), FORMATS, ids=NAMES)
 def test_cut_file_is_refused_or_reported_as_truncated(name: str, options: dict[str, Any]) -> None:
     data = picture_file(name, options)
-    whole = thumbnail(data, 32).pixels
+    whole = thumbnail(data, 32).pixels.astype(int)
     refused = 0
     for end in range(0, len(data), max(1, len(data) // 120)):
         try:
@@ -84,10 +87,11 @@ def test_cut_file_is_refused_or_reported_as_truncated(name: str, options: dict[s
         except InvalidImageError:
             refused += 1
         else:
-            # Nothing but what comes after the pixels was missing, or the last rows of a JPEG.
-            assert found.truncated is (name in ("JPEG", "MPO"))
+            # Nothing but what comes after the pixels was missing, or a part of them.
+            assert found.truncated or name not in ("JPEG", "MPO")
+            assert not found.truncated or name in PARTIAL
             if not found.truncated:
-                assert np.abs(found.pixels.astype(int) - whole).max() <= 2, f"cut at {end}"
+                assert np.abs(found.pixels - whole).max() <= 2, f"cut at {end}"
     assert refused > 10
 
 

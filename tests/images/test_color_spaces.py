@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from thumbstream.images import color_space, reduce_to_grid, thumbnail
+from thumbstream.images.formats import av1, isobmff
 
 Centers = Callable[..., list[list[int]]]
 Near = Callable[..., bool]
@@ -77,6 +78,36 @@ def test_cicp_of_png(centres: Centers, near: Near, primaries: int, transfer: int
 def test_cicp_of_avif(centres: Centers, near: Near, primaries: int, transfer: int) -> None:
     data = files.with_nclx(files.avif(QUARTERS, quality=100), primaries, transfer)
     assert near(centres(thumbnail(data, 32).pixels), AVIF_CICP[primaries, transfer], 3)
+
+
+@pytest.mark.parametrize(("primaries", "transfer"), AVIF_CICP)
+def test_cicp_in_the_header_of_av1_alone(
+    centres: Centers, near: Near, primaries: int, transfer: int
+) -> None:
+    plain = files.avif(QUARTERS, quality=100)
+    data = files.without_nclx(plain, primaries, transfer)
+    assert near(centres(thumbnail(data, 32).pixels), AVIF_CICP[primaries, transfer], 3)
+    unspecified = files.with_nclx(data.replace(b"freenclx", b"colrnclx"), 2, 2)
+    assert near(centres(thumbnail(unspecified, 32).pixels), PLAIN, 3)
+
+
+def test_damaged_header_of_av1_declares_nothing() -> None:
+    stream = isobmff.primary_data(files.avif())
+    assert av1.color_codes(stream) == (1, 13)
+    for end in range(10):
+        assert av1.color_codes(stream[:end]) is None
+    assert av1.color_codes(bytes(100)) is None
+    assert av1.color_codes(b"\x0a\xff\xff\xff\xff") is None
+    rng = np.random.default_rng(3)
+    for _ in range(2000):
+        av1.color_codes(b"\x0a\x20" + rng.bytes(32))
+
+
+@pytest.mark.parametrize("transfer", [13, 16])
+def test_avif_of_10_bits(centres: Centers, near: Near, transfer: int) -> None:
+    data = files.with_nclx(files.TEN_BIT_AVIF, 9 if transfer == 16 else 1, transfer)
+    expected = AVIF_CICP[9, 16] if transfer == 16 else PLAIN
+    assert near(centres(thumbnail(data, 32).pixels), expected, 4)
 
 
 @pytest.mark.parametrize(("gamma", "chromaticities"), GAMMA)

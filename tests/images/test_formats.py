@@ -289,6 +289,13 @@ def test_floating_point_tiff(
     assert near(found, [(v,) * 3 for v in expected], 1)
 
 
+def test_floating_point_in_memory_is_in_0_to_255(centres: Centres, near: Near) -> None:
+    grey = Image.new("L", (96, 72), 60)
+    grey.paste(200, (0, 0, 48, 72))
+    found = centres(reduce_to_grid(grey.convert("F"), 32).pixels)
+    assert near(found, [(200,) * 3, (60,) * 3] * 2, 1)
+
+
 def test_floating_point_nan_and_infinity(save: Save, centres: Centres) -> None:
     samples = np.full((72, 96), 0.4, np.float32)
     samples[:36, :48], samples[:36, 48:], samples[36:, :48] = np.nan, np.inf, -np.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -11,8 +12,9 @@ import picture_files as files
 import pytest
 from PIL import Image
 
-from thumbstream.errors import InvalidImageError
-from thumbstream.images import reduce_to_grid, thumbnail
+from thumbstream.errors import InvalidImageError, TooManyPixelsError
+from thumbstream.images import ImageLimits, reduce_to_grid, thumbnail
+from thumbstream.images.formats.png import INTERLACED
 
 WHOLE = thumbnail(files.png(files.RGB), 32).pixels
 BAD = {file.name: file.data for file in files.pngs() if file.name.startswith("crc-")}
@@ -45,6 +47,9 @@ def test_one_profile_is_used() -> None:
 KEYS = [
     (0, 16, 0x1234),
     (0, 4, 7),
+    (0, 4, 2),
+    (0, 2, 2),
+    (0, 8, 7),
     (2, 8, (10, 20, 30)),
     (2, 16, (0x0A0B, 0x1415, 0x1E1F)),
     (2, 16, (0x00C8, 0x1415, 0x1E1F)),
@@ -53,12 +58,7 @@ KEYS = [
 
 @pytest.mark.parametrize(
     ("kind", "depth", "key", "loaded"),
-    [
-        (*case, loaded)
-        for case in KEYS
-        for loaded in (None, False, True)
-        if not (loaded and case[1] == 4)  # once decoded, nothing says that it had 4 bits
-    ],
+    [(*case, loaded) for case in KEYS for loaded in (None, False, True)],
 )
 def test_transparent_color(
     kind: int, depth: int, key: int | tuple[int, ...], loaded: bool | None
@@ -101,3 +101,54 @@ def test_damaged_transparency_is_ignored() -> None:
             assert thumbnail(data, 32).pixels.shape == WHOLE.shape
         except InvalidImageError:
             assert len(content) < 6
+
+
+@pytest.mark.parametrize(("kind", "depth"), [(0, 1), (0, 4), (0, 16), (2, 8), (2, 16), (6, 8)])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_last_bytes_missing_is_the_rest_of_the_picture(
+    kind: int, depth: int, *, interlaced: bool
+) -> None:
+    rng = np.random.default_rng(2)
+    shape = (256, 384, {0: 1, 2: 3, 6: 4}[kind])
+    samples = rng.integers(0, 2**depth, shape).astype(np.uint16)
+    data = files.png(samples[..., 0] if kind == 0 else samples, depth, kind)
+    if interlaced:
+        if kind != 2 or depth != 8:
+            return
+        data = interlaced_file(samples)
+    whole = thumbnail(data, 64, alpha=True)
+    assert not whole.truncated
+    assert not thumbnail(data[:-12], 64).truncated  # only the end chunk is missing
+    pixels = data.index(b"IDAT") - 4
+    for missing in (0.02, 0.2):
+        cut = data[: len(data) - round(missing * (len(data) - pixels))]
+        found = thumbnail(cut, 64, alpha=True)
+        assert found.truncated
+        assert (found.width, found.height) == (384, 256)
+        rows = 0 if interlaced else int(len(whole.pixels) * (1 - missing)) - 4
+        gap = found.pixels[:rows].astype(int) - whole.pixels[:rows, :, : found.pixels.shape[2]]
+        assert rows == 0 or np.abs(gap).max() <= 2
+        with pytest.raises(InvalidImageError, match="cut off"):
+            thumbnail(cut, 64, ImageLimits(max_missing=0.01))
+    with pytest.raises(InvalidImageError, match=r"cut off: [45]\d % of it is missing"):
+        thumbnail(data[: (len(data) + pixels) // 2], 64)
+
+
+def interlaced_file(samples: np.ndarray) -> bytes:
+    rows = b""
+    for left, right, top, down in INTERLACED:
+        part = samples[top::down, left::right].astype(np.uint8)
+        rows += b"".join(b"\0" + row.tobytes() for row in part)
+    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], 8, 2, 0, 0, 1)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    return files.SIGNATURE + b"".join(files.chunk(*chunk) for chunk in chunks)
+
+
+@pytest.mark.parametrize("side", [20_000, 60_000])
+def test_size_is_checked_before_missing_pixels_are_counted(side: int) -> None:
+    header = files.chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0))
+    pixels = files.chunk(b"IDAT", zlib.compress(bytes(50_000_000)))
+    begun = time.process_time()
+    with pytest.raises(TooManyPixelsError):
+        thumbnail(files.SIGNATURE + header + pixels[:-8], 32)
+    assert time.process_time() - begun < 0.5

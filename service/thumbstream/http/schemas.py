@@ -113,7 +113,8 @@ class CompressResponse(BaseModel):
     thumb_height: int = Field(description="Pixels of the thumbnail.")
     alpha: bool = Field(description="Whether the stream codes transparency.")
     truncated: bool = Field(
-        description="Whether the end of the picture file was missing; its last rows may be grey."
+        description="Whether the end of the picture file was missing; that part is grey, black or "
+        "blurred."
     )
     aspect_ratio: tuple[int, int] = Field(
         description="Width and height as encoded in the stream's header: exact if it has a ratio, "

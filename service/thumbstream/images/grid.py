@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import GifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
+from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from thumbstream.errors import IngestError, InvalidImageError, TooManyPixelsError
 from thumbstream.images.exif import SIDEWAYS, UPRIGHT, opened_orientation
@@ -63,7 +63,7 @@ class Thumbnail:
     height: int
     """Height of the upright original, in pixels."""
     truncated: bool = False
-    """Whether the end of the file was missing, so that a part of the picture may be grey."""
+    """Whether the end of the file was missing, and with it perhaps a part of the picture."""
 
 
 class _StoredSize(NamedTuple):
@@ -106,7 +106,7 @@ def thumbnail(
         picture = open_picture(data, limits)
         with picture.image:
             stored = _decode(picture, size)
-            if picture.truncated:
+            if picture.truncated and isinstance(picture.image, JpegImagePlugin.JpegImageFile):
                 jpeg.check_missing(picture.image, limits)
             return _to_grid(picture, stored, size, alpha=alpha)
 
@@ -178,7 +178,13 @@ def _decode(picture: Source, size: int) -> _StoredSize:
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         columns, rows = grid_shape(width, height, size)
         drafted = image.draft(None, (_blocks_of(columns), _blocks_of(rows)))
-    image.load()
+    try:
+        image.load()
+    except OSError:
+        if not (picture.truncated and isinstance(image, PngImagePlugin.PngImageFile)):
+            raise
+        image.tile = []  # the rows before the end are decoded
+        image.load()
     if drafted is None:
         return _StoredSize(width, height)
     _, (_, _, covered, _) = drafted

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from thumbstream.errors import TooManyBytesError, TooManyPixelsError
+from thumbstream.errors import InvalidImageError, TooManyBytesError, TooManyPixelsError
 
 MEBIBYTE = 1 << 20
 
@@ -24,7 +25,8 @@ class ImageLimits:
     max_side: int = 30_000
     """Greatest length of the longer side, in pixels."""
     max_missing: float = 0.25
-    """Greatest fraction of the rows that may be missing from a JPEG file without its end."""
+    """Greatest fraction that may be missing from the picture in a JPEG, PNG, BMP or WebP file that
+    is cut off: of the rows in JPEG and BMP, of the bytes of pixel data in PNG and WebP."""
 
     def check_bytes(self, length: int) -> None:
         """Raise ``TooManyBytesError`` if a file of ``length`` bytes is too long."""
@@ -40,4 +42,11 @@ class ImageLimits:
         if width * height > self.max_pixels:
             raise TooManyPixelsError(
                 f"the picture has more than {self.max_pixels} pixels: {width} x {height}"
+            )
+
+    def check_missing(self, form: str, missing: float) -> None:
+        """Raise ``InvalidImageError`` if too great a fraction of a file of format ``form`` is."""
+        if missing > self.max_missing:
+            raise InvalidImageError(
+                f"the {form} file is cut off: {math.floor(100 * missing)} % of it is missing"
             )

@@ -73,7 +73,9 @@ def levels_of(image: Image.Image) -> Levels:
             finite = samples[np.isfinite(samples)]
             if finite.size:
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-        levels = levels_of_range(low, high, floating=image.mode == "F")
+        # Pillow converts 8-bit pictures to floating point without scaling them to 0..1.
+        converted = image.format is None and high > 1.0
+        levels = levels_of_range(low, high, floating=image.mode == "F" and not converted)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         # Pillow leaves the samples as they are stored.
         if image.tag_v2.get(_BITS) == (12,):

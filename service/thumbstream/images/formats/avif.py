@@ -23,12 +23,12 @@ def open_avif(data: bytes, limits: ImageLimits) -> Source:
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(isobmff.hide_exif(data)))
     limits.check_size(*image.size)
     try:
-        properties = isobmff.primary_properties(data)
+        properties, stream = isobmff.primary_properties(data), isobmff.primary_data(data)
     except (struct.error, IndexError):  # the decoder may accept the file in spite of this damage
-        properties = []
+        properties, stream = [], b""
     return Source(
         image,
-        color=image.info.get("icc_profile") or isobmff.color(properties),
+        color=image.info.get("icc_profile") or isobmff.color(properties, stream),
         # Pillow converts the file's rotation and mirroring boxes to an EXIF orientation.
         orientation=read_orientation(image.info.get("exif")),
         crop=isobmff.clean_aperture(properties, *image.size),

@@ -40,18 +40,34 @@ def open_bmp(data: bytes, limits: ImageLimits) -> Source:
 
     Files with bit fields or run-length coding are decoded at once.
     """
+    truncated = False
     if len(data) >= _FILE_HEADER + _INFO_HEADER:
         (header,) = struct.unpack_from("<I", data, _FILE_HEADER)
         bits, compression = struct.unpack_from("<HI", data, _FILE_HEADER + 14)
         if header >= _INFO_HEADER:
             masks = _masks(data, header, bits, compression)
             if masks is not None:
-                return Source(_read_bit_fields(data, bits, masks, limits))
+                data, truncated = _filled_up(data, bits, limits)
+                return Source(_read_bit_fields(data, bits, masks, limits), truncated=truncated)
             if (bits, compression) in ((8, _RLE8), (4, _RLE4)):
-                return Source(_read_runs(data, bits, header, limits))
+                return _read_runs(data, bits, header, limits)
+            if compression == _RGB:
+                data, truncated = _filled_up(data, bits, limits)
     image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     limits.check_size(*image.size)
-    return Source(image)
+    return Source(image, truncated=truncated)
+
+
+def _filled_up(data: bytes, bits: int, limits: ImageLimits) -> tuple[bytes, bool]:
+    """Return an uncompressed file with zeros for missing pixels, and whether some were missing."""
+    (offset,) = struct.unpack_from("<I", data, 10)
+    width, height, _ = _size(data, limits)
+    length = (width * bits + 31) // 32 * 4 * height
+    missing = offset + length - len(data)
+    if missing <= 0:
+        return data, False
+    limits.check_missing("BMP", missing / length)
+    return data + bytes(missing), True
 
 
 def _masks(data: bytes, header: int, bits: int, compression: int) -> tuple[int, ...] | None:
@@ -89,8 +105,6 @@ def _read_bit_fields(
     (offset,) = struct.unpack_from("<I", data, 10)
     width, height, upside_down = _size(data, limits)
     stride = (width * bits + 31) // 32 * 4
-    if offset + stride * height > len(data):
-        raise InvalidImageError("the BMP file is cut off")
     stored = np.frombuffer(data, np.uint8, stride * height, offset).reshape(height, stride)
     stored = stored[::-1] if upside_down else stored
     image = Image.new("RGBA" if masks[3] else "RGB", (width, height))
@@ -119,7 +133,7 @@ def _channel(samples: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint
     return scaled
 
 
-def _read_runs(data: bytes, bits: int, header: int, limits: ImageLimits) -> Image.Image:
+def _read_runs(data: bytes, bits: int, header: int, limits: ImageLimits) -> Source:
     """Decode a run-length coded file; pixels that the file skips are black."""
     if len(data) > MAX_RLE_BYTES:
         raise InvalidImageError(
@@ -133,31 +147,34 @@ def _read_runs(data: bytes, bits: int, header: int, limits: ImageLimits) -> Imag
     colors = np.frombuffer(data[_FILE_HEADER + header :][: 4 * count], np.uint8)
     colors = colors[: len(colors) // 4 * 4].reshape(-1, 4)[:, 2::-1]
     palette[: len(colors)] = colors
+    *planes, end = _decode_runs(data, start, bits, width, height)
+    limits.check_missing("BMP", 1 - end / height)
     indices, covered = (
         np.frombuffer(plane, np.uint8).reshape(height, width)[:: -1 if upside_down else 1]
-        for plane in _decode_runs(data, start, bits, width, height)
+        for plane in planes
     )
     image = Image.new("RGB", (width, height))
     rows = max(1, BAND_PIXELS // width)
     for top in range(0, height, rows):
         band = palette[indices[top : top + rows]] * covered[top : top + rows, :, None]
         image.paste(Image.fromarray(band), (0, top))
-    return image
+    return Source(image, truncated=end < height)
 
 
 def _decode_runs(
     data: bytes, position: int, bits: int, width: int, height: int
-) -> tuple[bytearray, bytearray]:
+) -> tuple[bytearray, bytearray, int]:
     """Return one palette index for each pixel, and 1 for each pixel that the file does not skip.
 
     Both have ``width * height`` bytes, row by row, in the order in which the file stores the rows.
+    The third result is the number of rows before the end of a file that is cut off, or ``height``.
     """
     indices, covered = bytearray(width * height), bytearray(width * height)
     ones = b"\1" * 255
     x = y = 0
     while y < height:
         if position + 2 > len(data):
-            raise InvalidImageError("the BMP file is cut off")
+            return indices, covered, y
         length, value = data[position], data[position + 1]
         position += 2
         if length:
@@ -182,4 +199,4 @@ def _decode_runs(
             indices[at : at + room] = run[:room]
             covered[at : at + room] = ones[:room]
         x += length
-    return indices, covered
+    return indices, covered, height

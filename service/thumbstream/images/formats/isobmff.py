@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from thumbstream.errors import InvalidImageError
 from thumbstream.images.color_space import RgbSpace, from_cicp
+from thumbstream.images.formats import av1
 from thumbstream.images.source import Box
 
 MAX_DESCRIPTION = 256 << 10
@@ -18,6 +19,9 @@ decoder's time is quadratic in the number of items: 3 MB of metadata take ten se
 
 MAX_BOXES = 10_000
 """Most boxes on one level of nesting; ordinary files have about 10."""
+
+MAX_HEADER = 4096
+"""Most bytes of a picture's data that are searched for the header of its AV1 stream."""
 
 _DESCRIPTIONS = frozenset({b"meta", b"moov"})
 
@@ -89,8 +93,7 @@ def primary_properties(data: bytes) -> list[tuple[bytes, bytes]]:
     found = {kind: (start, end) for kind, start, end in _meta(data)}
     if b"pitm" not in found or b"iprp" not in found:
         return []
-    start, _ = found[b"pitm"]
-    item = int.from_bytes(data[start + 4 : start + (6 if data[start] == 0 else 8)], "big")
+    item = _primary_item(data, found[b"pitm"][0])
     properties: list[tuple[bytes, bytes]] = []
     indices: list[int] = []
     for kind, inner, inner_end in boxes(data, *found[b"iprp"]):
@@ -134,16 +137,67 @@ def _associations(content: bytes, item: int) -> list[int]:
     return []
 
 
-def color(properties: list[tuple[bytes, bytes]]) -> RgbSpace | None:
+def color(properties: list[tuple[bytes, bytes]], stream: bytes = b"") -> RgbSpace | None:
     """Return the color space of the first ``colr`` box with CICP code points.
 
-    Returns None if there is no such box, or if its code points are unspecified or unknown.
+    Without such a box, the code points in the AV1 ``stream`` count. Returns None if there are none
+    either, or if the code points are unspecified or unknown.
     """
+    codes = av1.color_codes(stream)
     for kind, content in properties:
         if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 10:
-            primaries, transfer = struct.unpack_from(">HH", content, 4)
-            return from_cicp(primaries, transfer, video_is_srgb=True, peak=_peak(properties))
-    return None
+            codes = struct.unpack_from(">HH", content, 4)
+            break
+    return codes and from_cicp(*codes, video_is_srgb=True, peak=_peak(properties))
+
+
+def primary_data(data: bytes) -> bytes:
+    """Return the beginning of the primary item's data, at most `MAX_HEADER` bytes.
+
+    Returns no bytes if the item is not stored in one piece outside the metadata. Raises
+    struct.error or IndexError if the boxes that locate it are damaged.
+    """
+    found = {kind: (start, end) for kind, start, end in _meta(data)}
+    if b"pitm" not in found or b"iloc" not in found:
+        return b""
+    item = _primary_item(data, found[b"pitm"][0])
+    start, end = found[b"iloc"]
+    for number, position, length in _locations(data[start:end]):
+        if number == item:
+            return data[position : position + min(length or MAX_HEADER, MAX_HEADER)]
+    return b""
+
+
+def _primary_item(data: bytes, start: int) -> int:
+    return int.from_bytes(data[start + 4 : start + (6 if data[start] == 0 else 8)], "big")
+
+
+def _locations(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (item, offset in the file, length) for each item in one piece of an ``iloc`` box.
+
+    A length of 0 means to the end of the file.
+    """
+    version = content[0]
+    offset_size, length_size = content[4] >> 4, content[4] & 15
+    base_size, index_size = content[5] >> 4, content[5] & 15 if version else 0
+    id_size = 4 if version == 2 else 2
+    position = 6
+
+    def read(size: int) -> int:
+        nonlocal position
+        position += size
+        if position > len(content):
+            raise IndexError
+        return int.from_bytes(content[position - size : position], "big")
+
+    for _ in range(read(id_size)):
+        item = read(id_size)
+        in_file = version == 0 or read(2) & 15 == 0  # construction_method
+        read(2)  # data_reference_index
+        base = read(base_size)
+        extents = [(read(index_size), read(offset_size), read(length_size)) for _ in range(read(2))]
+        if in_file and len(extents) == 1:
+            yield item, base + extents[0][1], extents[0][2]
 
 
 def _peak(properties: list[tuple[bytes, bytes]]) -> float:

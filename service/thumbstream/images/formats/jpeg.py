@@ -218,7 +218,4 @@ def check_missing(image: Image.Image, limits: ImageLimits) -> None:
             rows = above + int(present[-1]) + 1
             break
         rows = above
-    if height - rows > limits.max_missing * height:
-        raise InvalidImageError(
-            f"the JPEG file is cut off: {100 * (height - rows) // height} % of its rows are missing"
-        )
+    limits.check_missing("JPEG", (height - rows) / height)

@@ -37,6 +37,22 @@ _USED = frozenset(
 )
 """Ancillary chunks that this module reads: the first intact one of each type before the pixels."""
 
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Color type -> samples of a pixel."""
+
+INTERLACED = (
+    (0, 8, 0, 8),
+    (4, 8, 0, 8),
+    (0, 4, 4, 8),
+    (2, 4, 0, 4),
+    (0, 2, 2, 4),
+    (1, 2, 0, 2),
+    (0, 1, 1, 2),
+)
+"""(first column, step, first row, step) of each pass of an interlaced picture."""
+
+_PIECE = 1 << 16
+
 _GREY_KEY_SCALE = {"L;2": 255 // 3, "L;4": 255 // 15}
 """Pillow's raw mode -> the factor that scales a grey sample of 2 or 4 bits to 8 bits."""
 
@@ -63,6 +79,9 @@ def open_png(data: bytes, limits: ImageLimits) -> Source:
     Only a 16-bit RGB file with a transparent color is decoded at once.
     """
     chunks = list(read_chunks(data))
+    data, truncated = _repaired(data, chunks, limits)
+    if truncated:
+        chunks = list(read_chunks(data))
     first_pixels = next((i for i, chunk in enumerate(chunks) if chunk.kind == b"IDAT"), len(chunks))
     used: dict[bytes, bytes] = {}
     for chunk in chunks[:first_pixels]:
@@ -87,6 +106,7 @@ def open_png(data: bytes, limits: ImageLimits) -> Source:
         color=_color(used),
         orientation=read_orientation(used.get(b"eXIf")),
         canvas=canvas if canvas is not None and canvas[:2] != image.size else None,
+        truncated=truncated,
     )
 
 
@@ -106,6 +126,51 @@ def read_chunks(data: bytes) -> Iterator[Chunk]:
         if kind == b"IEND":
             return
     raise InvalidImageError(f"the PNG file has more than {MAX_CHUNKS} chunks")
+
+
+def _repaired(data: bytes, chunks: list[Chunk], limits: ImageLimits) -> tuple[bytes, bool]:
+    """Return the file with an end, and whether pixels are missing before it.
+
+    Raises ``InvalidImageError`` if more than ``limits.max_missing`` of the pixel data are.
+    """
+    if not chunks or (chunks[-1].kind == b"IEND" and chunks[-1].end <= len(data)):
+        return data, False
+    header = data[chunks[0].start + 8 : chunks[0].end - 4]
+    if chunks[0].kind != b"IHDR" or len(header) != 13:
+        return data, False
+    limits.check_size(*struct.unpack_from(">II", header))
+    missing = _missing(data, chunks, header)
+    if missing <= 0:
+        return data, False
+    limits.check_missing("PNG", missing)
+    last = chunks[-1]
+    if last.kind == b"IDAT" and last.end > len(data):
+        data = data[: last.start] + _chunk(b"IDAT", data[last.start + 8 :])
+    return data[: last.end] + _chunk(b"IEND", b""), True
+
+
+def _missing(data: bytes, chunks: list[Chunk], header: bytes) -> float:
+    """Return the fraction of the inflated pixel data that is missing; 0 if they are damaged."""
+    width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    sizes = [(width, height)]
+    if interlaced:
+        sizes = [
+            (-(-(width - left) // right), -(-(height - top) // down))
+            for left, right, top, down in INTERLACED
+        ]
+    bits = depth * _CHANNELS.get(kind, 0)
+    expected = sum((1 + -(-w * bits // 8)) * h for w, h in sizes if w > 0 and h > 0)
+    inflater = zlib.decompressobj()
+    inflated = 0
+    try:
+        for chunk in chunks:
+            piece = data[chunk.start + 8 : chunk.end - 4] if chunk.kind == b"IDAT" else b""
+            while piece and inflated < expected:
+                inflated += len(inflater.decompress(piece, _PIECE))
+                piece = inflater.unconsumed_tail
+    except zlib.error:
+        return 0.0
+    return 1 - inflated / expected if expected else 0.0
 
 
 def _is_intact(data: bytes, chunk: Chunk) -> bool:
@@ -274,7 +339,8 @@ def transparency_key(image: Image.Image) -> object:
     """Return the transparency of an opened PNG; a transparent color is scaled to 8 bits.
 
     Pillow reduces samples to 8 bits, but leaves the transparent color in the depth of the file.
-    After decoding, the depth is unknown, so a color with a value above 255 counts as 16 bits.
+    After decoding, the depth is unknown. Then a color with a value above 255 counts as 16 bits, and
+    a grey one as 2 or 4 bits if these are enough for it and for all pixels.
     """
     key = image.info.get("transparency")
     if not isinstance(image, PngImagePlugin.PngImageFile):
@@ -284,5 +350,14 @@ def transparency_key(image: Image.Image) -> object:
         deep = raw_mode.startswith("RGB;16") or max(key) > 255
         return tuple((value >> (8 if deep else 0)) & 0xFF for value in key)
     if isinstance(key, int) and image.mode == "L":
-        return key * _GREY_KEY_SCALE.get(raw_mode, 1) & 0xFF
+        scale = _GREY_KEY_SCALE.get(raw_mode, 1) if raw_mode else _grey_scale(image, key)
+        return key * scale & 0xFF
     return key
+
+
+def _grey_scale(image: Image.Image, key: int) -> int:
+    levels = [level for level, count in enumerate(image.histogram()) if count]
+    for scale in _GREY_KEY_SCALE.values():
+        if key * scale <= 255 and all(level % scale == 0 for level in levels):
+            return scale
+    return 1
