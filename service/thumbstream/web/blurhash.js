@@ -8,7 +8,7 @@ import { ssim } from "./quality.js";
 const MAX_COMPONENTS = 9; // in each direction
 const LARGEST_QUANTUM = 166; // of the largest coefficient
 const LEVELS = 9; // of a coefficient on either side of 0
-const PAUSE_AFTER = 4; // hashes; then the page may do something else
+const PAUSE_AFTER = 2; // hashes; then the page may do something else
 
 const toLinear = (sample) => {
   const value = sample / 255;
@@ -70,13 +70,16 @@ export function decode(quantized, width, height) {
   const [columns, rows] = [cosines(width), cosines(height)];
   const samples = new Uint8ClampedArray(4 * width * height).fill(255);
   for (let y = 0; y < height; y++) {
+    const line = new Float64Array(3 * MAX_COMPONENTS); // coefficients of this row
+    for (const [i, j, values] of quantized) {
+      for (let c = 0; c < 3; c++) line[3 * i + c] += values[c] * rows[j][y];
+    }
     for (let x = 0; x < width; x++) {
-      const light = [0, 0, 0];
-      for (const [i, j, values] of quantized) {
-        const basis = columns[i][x] * rows[j][y];
-        for (let c = 0; c < 3; c++) light[c] += values[c] * basis;
+      for (let c = 0; c < 3; c++) {
+        let light = 0;
+        for (let i = 0; i < MAX_COMPONENTS; i++) light += line[3 * i + c] * columns[i][x];
+        samples[4 * (y * width + x) + c] = toSample(light);
       }
-      samples.set(light.map(toSample), 4 * (y * width + x));
     }
   }
   return samples;
@@ -93,13 +96,13 @@ export async function encodeAll(picture) {
   for (let across = 1; across <= MAX_COMPONENTS; across++) {
     for (let down = 1; down <= MAX_COMPONENTS; down++) {
       const data = decode(quantize(coefficients, across, down), width, height);
-      const score = ssim(picture.data, data, width, height);
+      const similarity = ssim(picture.data, data, width, height);
       const decoded = new ImageData(data, width, height);
-      hashes.push({ bytes: 4 + 2 * across * down, score, read: async () => decoded });
+      hashes.push({ bytes: 4 + 2 * across * down, similarity, read: async () => decoded });
       if (hashes.length % PAUSE_AFTER === 0) await new Promise((go) => setTimeout(go));
     }
   }
-  hashes.sort((a, b) => a.bytes - b.bytes || b.score - a.score);
+  hashes.sort((a, b) => a.bytes - b.bytes || b.similarity - a.similarity);
   let best = -Infinity;
-  return hashes.filter(({ score }) => score > best && ((best = score), true)).map(({ bytes, read }) => ({ bytes, read }));
+  return hashes.filter(({ similarity }) => similarity > best && ((best = similarity), true));
 }

@@ -90,8 +90,9 @@ export class Comparison {
   }
 
   /** Show what needs no stream, and return when there is one: from the page, or from an upload. */
-  async start({ onBusy, token }) {
+  async start({ bytes, onBusy, token }) {
     const { signal } = this.#abort;
+    for (const panel of this.files) panel.show(bytes);
     for (const panel of Object.values(this.panels)) panel.clear();
     const referenced = this.#openReference();
     referenced.catch(() => {}); // aborted
@@ -244,7 +245,7 @@ export class Comparison {
   #showNoReference() {
     this.panels.original.showMessage("This browser cannot show this format. The service may read it.");
     for (const name of ["thumbhash", "blurhash", "webp"]) {
-      this.panels[name].showMessage("Not available without the photograph.");
+      this.panels[name].showMessage("Not available.");
     }
   }
 

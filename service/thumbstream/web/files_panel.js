@@ -4,7 +4,7 @@ import { pick } from "./webp.js";
 
 export class FilesPanel {
   #files = null; // null until encoded; [] if this browser cannot
-  #bytes = null; // of the stream, null until it is stored
+  #bytes = 0; // of the stream
 
   /**
    * @param {import("./panel.js").Panel} panel
@@ -23,7 +23,7 @@ export class FilesPanel {
     const files = await this.encode(reference);
     if (reference !== this.reference || this.signal.aborted) return;
     this.#files = files;
-    if (this.#bytes !== null) this.show(this.#bytes);
+    this.show(this.#bytes);
   }
 
   /** Bytes of the file that is shown for `bytes` bytes of the stream; 0 without files. */

@@ -130,6 +130,7 @@ async function upload(files, remarks = []) {
   if (signal.aborted && signal.reason.code === "unauthorized") return askForToken([...left]);
   if (signal.aborted && signal.reason.code === "unreachable") return waitForService([...left]);
   if (signal.aborted) return;
+  access.hidden = true;
   failed = failures.map(({ item }) => item);
   if (failures.length) {
     const title = `${failures.length} of ${counted(files.length)} could not be uploaded`;
@@ -178,7 +179,8 @@ function setEnabled(enabled) {
 /** The service requires a token: ask for it, and upload the same pictures again. */
 function askForToken(files) {
   failed = files;
-  showError("The service requires a token", ["Type it into the field above and press Upload."]);
+  alert.showError("The service requires a token", ["Type it into the field above and press Upload."], false);
+  setStatus("");
   progress.hidden = true;
   document.body.dataset.state = "shown";
   access.hidden = false;
@@ -187,6 +189,7 @@ function askForToken(files) {
 
 /** Continue with these pictures when the service answers again. */
 async function waitForService(files) {
+  failed = files;
   showError("The service does not answer", ["Check your connection; the upload continues when it is back."]);
   waiting = new AbortController();
   await reachable(waiting.signal).then(() => upload(files), () => {});

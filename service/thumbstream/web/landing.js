@@ -202,6 +202,7 @@ async function load(next) {
   comparison = current;
   try {
     await current.start({
+      bytes,
       token: token.value, // stored in this field only
       onBusy: (seconds) =>
         announce(`The service is busy. Next attempt in ${Math.ceil(seconds)} seconds`),

@@ -5,7 +5,7 @@ import { resample } from "./resample.js";
 
 const PUBLISHED_SIDE = 640; // pixels, the size of pictures in a page
 const PUBLISHED_QUALITY = 0.8;
-const REDUCING_GAP = 8; // halve on the canvas down to 8 times the grid, then filter once
+const REDUCING_GAP = 8; // as the service
 
 function context(width, height) {
   const canvas = new OffscreenCanvas(width, height);
@@ -51,13 +51,13 @@ export function gridOf({ width, height }, size) {
 }
 
 /**
- * Resize a bitmap: halve it repeatedly, so that no pixel is skipped, then use Lanczos. Without `alpha`
- * it is blended with white first.
+ * Resize a bitmap: halve it repeatedly, so that no pixel is skipped, down to `gap` times the size, then
+ * use Lanczos. Without `alpha` it is blended with white first.
  */
-export function reduce(bitmap, { width, height }, alpha) {
+export function reduce(bitmap, { width, height }, alpha, gap = REDUCING_GAP) {
   let source = bitmap;
   let size = { width: bitmap.width, height: bitmap.height };
-  while (size.width > 2 * REDUCING_GAP * width && size.height > 2 * REDUCING_GAP * height) {
+  while (size.width > 2 * gap * width && size.height > 2 * gap * height) {
     size = { width: Math.ceil(size.width / 2), height: Math.ceil(size.height / 2) };
     source = drawToContext(source, size).canvas;
   }

@@ -3,9 +3,11 @@
 import { gridOf, reduce } from "./pictures.js";
 import * as format from "./thumbhash_format.js";
 
+const GAP = 2; // a hash has low frequencies only: what halving blurs is not in it
+
 /** @param {ImageBitmap} bitmap @param {boolean} alpha @returns {Uint8Array} */
 export function encode(bitmap, alpha) {
-  const { width, height, data } = reduce(bitmap, gridOf(bitmap, format.MAX_SIDE), alpha);
+  const { width, height, data } = reduce(bitmap, gridOf(bitmap, format.MAX_SIDE), alpha, GAP);
   return format.encode(width, height, data);
 }
 
