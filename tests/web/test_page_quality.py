@@ -124,6 +124,12 @@ def test_targets_fit_a_finger_and_nothing_covers_the_pictures(visit: Visit, path
     assert page.evaluate(COVERED) == []
 
 
+@pytest.mark.parametrize("path", READY)
+def test_pages_fit_a_phone(visit: Visit, path: str) -> None:
+    page = visit(path, PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+
+
 @pytest.mark.parametrize("size", [PHONE, DESKTOP])
 @pytest.mark.parametrize("path", PAGES)
 def test_budgets_of_a_first_visit(visit: Visit, path: str, size: tuple[int, int]) -> None:

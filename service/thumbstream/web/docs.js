@@ -15,14 +15,21 @@ function table(title, rows) {
     const first = make("td", make("code", name));
     return make("tr", first, ...cells.map((cell) => make("td", cell)));
   });
-  return [make("h3", title), make("table", ...lines)];
+  const body = make("table", ...lines);
+  body.className = `row${rows[0].length}`;
+  return [make("h3", title), body];
 }
+
+const describeOne = ({ type, $ref, ...limits }) =>
+  [type ?? $ref?.split("/").pop(), ...Object.entries(limits).map(([name, value]) => `${name} ${JSON.stringify(value)}`)]
+    .filter(Boolean)
+    .join(", ");
 
 /** The type and limits of a JSON schema, in short. */
 function describe(schema = {}) {
   const { anyOf, description, title, ...rest } = schema;
   const variants = (anyOf ?? [rest]).filter(({ type }) => type !== "null");
-  return variants.map((variant) => JSON.stringify(variant)).join(" or ");
+  return variants.map(describeOne).join(" or ");
 }
 
 function section(method, path, { summary, description, parameters, requestBody, responses }) {
@@ -48,14 +55,14 @@ function section(method, path, { summary, description, parameters, requestBody, 
   );
 }
 
-const main = document.getElementById("routes");
+const list = document.getElementById("routes");
 try {
   const response = await fetch(`${ROOT}/openapi.json`);
   const { paths } = await response.json();
   const routes = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => section(method, path, operation)),
   );
-  main.replaceChildren(...routes);
+  list.replaceChildren(...routes);
 } catch (error) {
-  main.replaceChildren(make("p", `openapi.json cannot be read: ${error.message}`));
+  list.replaceChildren(make("p", `openapi.json cannot be read (${error.message}). Check your connection and reload the page.`));
 }
