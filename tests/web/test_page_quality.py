@@ -127,7 +127,7 @@ def test_targets_fit_a_finger_and_nothing_covers_the_pictures(visit: Visit, path
 @pytest.mark.parametrize("path", READY)
 def test_pages_fit_a_phone(visit: Visit, path: str) -> None:
     page = visit(path, PHONE)
-    assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP])
