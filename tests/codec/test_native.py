@@ -9,12 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from codec_lapped import stream_model
 
 from thumbstream.codec import native
+from thumbstream.codec.lapped.compiled import Coded
+from thumbstream.codec.lapped.symbols import SymbolDecoder, SymbolEncoder
 from thumbstream.codec.range_coder import PrefixDigitCounter, RangeDecoder, RangeEncoder
+from thumbstream.codec.tensors import Grid
 
 FOLDER = Path(native.__file__).parent
 LARGEST = (1 << 16) - 1
+
+LAPPED = stream_model()
 
 compiled = pytest.mark.skipif(native.LOOPS is None, reason="no compiled loops for this machine")
 
@@ -81,6 +87,38 @@ def test_decoder_equals_its_twin(seed: int, monkeypatch: pytest.MonkeyPatch) -> 
     assert counts == [counter.count(n) for n in range(0, len(data), 7)]
 
 
+def coded_symbols(coded: Coded) -> list[list[int]]:
+    return [array.tolist() for array in coded]
+
+
+@compiled
+@pytest.mark.parametrize("seed", range(24))
+def test_lapped_symbols_equal_their_twin(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """States of any size, in one or two layers, complete and with a limit; and arbitrary data."""
+    rng = np.random.default_rng(seed)
+    grid, layers = Grid(*(int(side) for side in rng.integers(1, 7, 2))), 1 + seed % 2
+    size = rng.choice([0.1, 1, 30])
+    scales = size * np.geomspace(20, 0.5, LAPPED.params.channels)[:, None]
+    latents = rng.laplace(size=(layers, LAPPED.params.channels, grid.cells)) * scales
+    q = LAPPED.on_grid(grid).layout.quantize(latents)
+    limits = [None, 0, int(rng.integers(1, 60))]
+    fast = [SymbolEncoder(LAPPED, q, grid, limit) for limit in limits]
+    data = fast[0].data
+    cases = [data, data[: rng.integers(0, len(data) + 1)], data + b"tail", rng.bytes(90), b""]
+    fast_decoders = [SymbolDecoder(case, LAPPED, layers, grid) for case in cases]
+    monkeypatch.setattr(native, "LOOPS", None)
+    for limit, one in zip(limits, fast, strict=True):
+        slow = SymbolEncoder(LAPPED, q, grid, limit)
+        assert slow.data == one.data
+        assert slow._checkpoints == one._checkpoints
+        assert coded_symbols(slow._coded) == coded_symbols(one._coded)
+    for case, decoder in zip(cases, fast_decoders, strict=True):
+        slow_decoder = SymbolDecoder(case, LAPPED, layers, grid)
+        assert coded_symbols(slow_decoder._coded) == coded_symbols(decoder._coded)
+        assert slow_decoder._digits.tolist() == decoder._digits.tolist()
+        assert slow_decoder.decode_all().q.tolist() == decoder.decode_all().q.tolist()
+
+
 def test_another_machine_has_no_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native.platform, "machine", lambda: "sparc")
     assert native.load() is None
@@ -88,7 +126,7 @@ def test_another_machine_has_no_loops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_libraries_export_every_loop_and_need_nothing() -> None:
     """Both architectures, read from the files: names of the functions, and no other library."""
-    source = (FOLDER / "loops.c").read_text(encoding="utf-8")
+    source = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.c"))
     functions = set(re.findall(r"^int64_t (\w+)\(", source, re.MULTILINE))
     assert functions == native._ARGUMENTS.keys()
     libraries = sorted(FOLDER.glob("loops-*.so"))

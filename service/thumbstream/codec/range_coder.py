@@ -153,6 +153,21 @@ class RangeEncoder:
                 checkpoints.append((coded + i, len(out), low, width))
         self._low, self._range = low, width
 
+    @classmethod
+    def from_state(
+        cls, state: native.EncoderState, out: bytes, digits: int, checkpoints: list[Checkpoint]
+    ) -> RangeEncoder:
+        """Return the encoder that compiled loops left.
+
+        ``out``: the written bytes; ``digits``: the number of digits coded; ``checkpoints``: those
+        after the first one, which every encoder has.
+        """
+        coder = cls()
+        coder._out, coder._low, coder._range = bytearray(out), state.low, state.range
+        coder._digits = digits
+        coder.checkpoints += checkpoints
+        return coder
+
     def stable_length(self) -> int:
         """Return a lower bound of the number of leading bytes that no later decision can change."""
         return len(self._out) if self._low + self._range <= _TOP else 0
@@ -262,7 +277,7 @@ class RangeDecoder:
         digits: Digits,
     ) -> int:
         nonzero, positive = np.ascontiguousarray(nonzero), np.ascontiguousarray(positive)
-        state = native.DecoderState(self._code, self._range, self._position, self._missing)
+        state = self.compiled_state()
         count: int = loops.decode_ternary(
             state,
             self._data,
@@ -300,6 +315,10 @@ class RangeDecoder:
             code, width = self._code, self._range
         self._code, self._range = code, width
         return len(nonzero)
+
+    def compiled_state(self) -> native.DecoderState:
+        """Return a copy of the state for compiled loops, which also need the data."""
+        return native.DecoderState(self._code, self._range, self._position, self._missing)
 
     def can_decode(self, length: int) -> bool:
         """Return whether the next decision certainly reads no byte after the first ``length``."""

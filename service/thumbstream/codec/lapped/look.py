@@ -23,27 +23,27 @@ _START = -320
 
 
 class LookContext:
-    """Context model of group 0 for pictures of one grid."""
+    """Context model of group 0 for pictures of one grid. Nothing changes after construction."""
 
     def __init__(self, params: LappedParams, tables: LookTables, grid: Grid) -> None:
         first, self._cells = params.first, grid.cells
-        self._tables = tables
+        self.tables = tables
         row, column = np.arange(grid.rows)[:, None], np.arange(grid.columns)
         frequency = 3 * row + 2 * column
         channel = np.arange(first)[:, None, None]
         self._classes = ((channel + frequency) % CLASSES).reshape(-1).astype(np.int32)
         self._channel = np.repeat(np.arange(first), grid.cells)
-        self._base = _base(tables, grid).reshape(-1)
-        reached = -(-(_START - self._base) // 32)  # the first plane of any class
+        self.base = _base(tables, grid).reshape(-1)
+        reached = -(-(_START - self.base) // 32)  # the first plane of any class
         starts = np.maximum(reached, 0)
         self.starts = starts + (self._classes - starts) % CLASSES
         """``(K * cells,)``"""
-        self._low = np.flatnonzero((row < _LOW) & (column < _LOW))
+        self.low = np.flatnonzero((row < _LOW) & (column < _LOW))
         weights = tables.values.astype(np.int64)
-        self._values = _Taps(weights, grid, first, _value_weights(weights, grid))
+        self.values = _Taps(weights, grid, first, _value_weights(weights, grid))
         weights = tables.magnitudes.astype(np.int64)
         shape = len(weights), grid.rows, grid.columns
-        self._magnitudes = _Taps(
+        self.magnitudes = _Taps(
             weights, grid, first, np.broadcast_to(weights[:, 4, None, None], shape)
         )
 
@@ -55,15 +55,15 @@ class LookContext:
         ``q``: states of group 0 before the step, ``(layers, K * cells)``. ``latents``: flat indices
         of the step's coefficients.
         """
-        tables, channel = self._tables, self._channel[latents]
+        tables, channel = self.tables, self._channel[latents]
         x = in_steps(q, plane - last_plane(plane - 1, self._classes))
         np.clip(x, -MAX_VALUE, MAX_VALUE, out=x)
         m = magnitudes(x)
-        sums = m.reshape(len(m), -1, self._cells)[..., self._low].sum(-1)
+        sums = m.reshape(len(m), -1, self._cells)[..., self.low].sum(-1)
         activity = (sums @ tables.activity.T.astype(np.int64)) >> 2
-        scale = 4 * self._base[latents] + (128 + tables.slope[channel].astype(np.int64)) * plane
-        scale = scale + activity[:, channel] + self._magnitudes.sums(m, latents)
-        mean = self._values.sums(x, latents) >> 12
+        scale = 4 * self.base[latents] + (128 + tables.slope[channel].astype(np.int64)) * plane
+        scale = scale + activity[:, channel] + self.magnitudes.sums(m, latents)
+        mean = self.values.sums(x, latents) >> 12
         return np.clip(scale >> 6, 0, SCALES - 1).astype(np.int32), mean.astype(np.int32)
 
 
@@ -87,14 +87,14 @@ class _Taps:
         every = np.arange(channels * grid.cells)
         target = np.concatenate([every, *targets])
         order = np.argsort(target, kind="stable")
-        self._source = np.concatenate([every, *sources])[order]
-        self._weight = np.concatenate([np.zeros_like(every), *values])[order]
-        self._first = np.searchsorted(target[order], np.append(every, len(every)))
+        self.source = np.concatenate([every, *sources])[order]
+        self.weight = np.concatenate([np.zeros_like(every), *values])[order]
+        self.first = np.searchsorted(target[order], np.append(every, len(every)))
 
     def sums(self, x: Integers, latents: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return the sums ``(n, len(latents))`` of ``x`` ``(n, channels * cells)``."""
-        products = x[:, self._source] * self._weight
-        sums: NDArray[np.int64] = np.add.reduceat(products, self._first[:-1], axis=1)
+        products = x[:, self.source] * self.weight
+        sums: NDArray[np.int64] = np.add.reduceat(products, self.first[:-1], axis=1)
         return sums[:, latents]
 
 

@@ -148,7 +148,7 @@ def in_steps(q: Integers, age: int | Integers) -> Integers:
 
 def magnitudes(x: Integers) -> Integers:
     """Return logarithms of the magnitudes of `in_steps`: 0 to 15, 0 below a quarter step."""
-    found: Integers = _MAGNITUDES[np.minimum(np.abs(x), len(_MAGNITUDES) - 1)]
+    found: Integers = MAGNITUDES[np.minimum(np.abs(x), len(MAGNITUDES) - 1)]
     return found
 
 
@@ -158,4 +158,5 @@ def _magnitudes() -> Integers:
     return (4 * (n - 3) + ((y >> (n - 2)) & 3)).astype(np.int32)
 
 
-_MAGNITUDES = _magnitudes()
+MAGNITUDES = _magnitudes()
+"""Logarithms of the magnitudes 0 to 119; larger ones have the last."""

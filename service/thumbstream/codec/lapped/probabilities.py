@@ -40,9 +40,9 @@ def symbol_probabilities(
     """
     zero, magnitude = q == 0, np.minimum(np.abs(mean), OFFSETS - 1)
     off = MEAN_STEPS * (2 * np.abs(q) + 1) - np.sign(q) * mean
-    upper = _UPPER[scale, np.minimum(np.abs(off) >> 1, OFFSETS - 1)]
-    significant = _SIGNIFICANT[scale, magnitude]
-    positive = _POSITIVE[scale, magnitude]
+    upper = UPPER[scale, np.minimum(np.abs(off) >> 1, OFFSETS - 1)]
+    significant = SIGNIFICANT[scale, magnitude]
+    positive = POSITIVE[scale, magnitude]
     first = np.where(zero, significant, np.where(off >= 0, upper, _ONE - upper))
     second = np.where(zero, np.where(mean >= 0, positive, _ONE - positive), 0)
     key = np.where(zero, significant, HALVING_KEY)
@@ -77,4 +77,5 @@ def _tables() -> tuple[Integers, Integers, Integers]:
     )
 
 
-_SIGNIFICANT, _POSITIVE, _UPPER = _tables()
+SIGNIFICANT, POSITIVE, UPPER = _tables()
+"""``(SCALES, OFFSETS)`` each, times 2^16."""

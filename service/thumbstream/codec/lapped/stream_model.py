@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from thumbstream.codec.lapped.compiled import CompiledModel
 from thumbstream.codec.lapped.context import ContextModel, cell_values, features
 from thumbstream.codec.lapped.look import LookContext
 from thumbstream.codec.lapped.params import CLASSES, ContextTables, LappedParams, LookTables
@@ -43,10 +44,11 @@ class StepSymbols:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridModel:
-    """Layout and first look for pictures of one grid."""
+    """Layout and contexts for pictures of one grid."""
 
     layout: Layout
     look: LookContext
+    compiled: CompiledModel
 
 
 class StreamModel:
@@ -59,7 +61,8 @@ class StreamModel:
         @lru_cache(maxsize=_CACHED_GRIDS)
         def on_grid(grid: Grid) -> GridModel:
             context = LookContext(params, look, grid)
-            return GridModel(Layout(params, grid, context.starts, contexts.starts), context)
+            layout = Layout(params, grid, context.starts, contexts.starts)
+            return GridModel(layout, context, CompiledModel.of(contexts, layout, context))
 
         self.on_grid = on_grid
         """Returns the `GridModel` of a `Grid`."""

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from thumbstream.codec import native
+from thumbstream.codec.lapped.compiled import Coded
 from thumbstream.codec.lapped.params import CLASSES
 from thumbstream.codec.lapped.planes import Layout, Step, coarser, last_plane, refine
 from thumbstream.codec.lapped.probabilities import Integers
@@ -58,7 +60,7 @@ class PrefixReconstruction:
     """Reconstructs the latents after any number of symbols, from those after all of them."""
 
     def __init__(
-        self, layout: Layout, q: Integers, order: NDArray[np.intp], ends: Sequence[int]
+        self, layout: Layout, q: Integers, order: NDArray[np.intp], ends: NDArray[np.int64]
     ) -> None:
         """``q``: states after all known symbols.
 
@@ -66,7 +68,7 @@ class PrefixReconstruction:
         of symbols up to and including each step.
         """
         self._layout, self._q, self._order = layout, q, order
-        self._ends = np.asarray(ends)
+        self._ends = ends
         self._counts = np.bincount(order, minlength=q.size)
 
     def at(self, count: int) -> DecodedLatents:
@@ -104,25 +106,11 @@ class SymbolEncoder:
         self._layout, self._q = model.on_grid(grid).layout, q
         if (np.abs(q) > self._layout.max_states).any():
             raise ValueError("latent out of range")
-        self._first: list[Probabilities] = []
-        self._second: list[Probabilities] = []
-        self._ends: list[int] = []
-        orders: list[NDArray[np.intp]] = []
-        coder = RangeEncoder()
-        for symbols in encoder_symbols(model, q, grid):
-            order = _coding_order(symbols.key)
-            assert symbols.digits is not None
-            first, second = symbols.first.take(order), symbols.second.take(order)
-            coder.encode_ternary(symbols.digits.take(order).astype(np.int8), first, second)
-            self._first.append(first)
-            self._second.append(second)
-            self._ends.append(len(order) + (self._ends[-1] if self._ends else 0))
-            orders.append(_flat(symbols, q, order))
-            if max_bytes is not None and coder.stable_length() >= max_bytes:
-                break
-        self._order = np.concatenate(orders)
-        self.data = coder.finish()
-        self._checkpoints = coder.checkpoints
+        if native.LOOPS is None:
+            coded, coder = _encode_in_python(model, q, grid, max_bytes)
+        else:
+            coded, coder = model.on_grid(grid).compiled.encode(native.LOOPS, q, max_bytes)
+        self._coded, self.data, self._checkpoints = coded, coder.finish(), coder.checkpoints
 
     def prefixes(self, lengths: Sequence[int]) -> Iterator[DecodedLatents]:
         """Yield the latents that the first ``n`` bytes determine, for every ``n`` of ``lengths``.
@@ -130,12 +118,12 @@ class SymbolEncoder:
         The lengths must not decrease, nor exceed ``max_bytes`` if it was given. Yields the same
         object for consecutive prefixes that determine the same symbols.
         """
-        counts = np.bincount(self._order, minlength=self._q.size).reshape(self._q.shape)
+        coded = self._coded
+        counts = np.bincount(coded.order, minlength=self._q.size).reshape(self._q.shape)
         planes = (self._layout.last - self._layout.starts) // CLASSES + 1
         known = coarser(self._q, np.maximum(planes, 0) - counts)
-        reconstruction = PrefixReconstruction(self._layout, known, self._order, self._ends)
-        first, second = np.concatenate(self._first), np.concatenate(self._second)
-        counter = PrefixDigitCounter(self.data, self._checkpoints, first, second)
+        reconstruction = PrefixReconstruction(self._layout, known, coded.order, coded.ends)
+        counter = PrefixDigitCounter(self.data, self._checkpoints, coded.first, coded.second)
         return _reconstruct(reconstruction, map(counter.count, lengths))
 
 
@@ -148,33 +136,16 @@ class SymbolDecoder:
         ``layers``: 1, or 2 with alpha.
         """
         self._data = data
-        self.probabilities: list[list[int]] = []
-        """First and second probability, times 2^16, of every known symbol in coding order."""
-        context, coder = DecoderContext(model, layers, grid), RangeDecoder(data)
-        flat, orders, decisions = context.q.reshape(-1), [], []
-        self._ends: list[int] = []
-        known = 0
-        for step in context.layout.steps:
-            symbols = context.symbols(step)
-            order = _coding_order(symbols.key)
-            first, second = symbols.first.take(order), symbols.second.take(order)
-            digits = coder.decode_ternary(first, second).astype(np.int32)
-            count = len(digits)
-            at = _flat(symbols, context.q, order)
-            flat[at[:count]] = refine(flat[at[:count]], digits)
-            orders.append(at[:count])
-            decisions.append((first[:count], second[:count], digits))
-            known += count
-            self._ends.append(known)
-            if count < len(order):
-                self._ends[-1] += len(order) - count
-                break
-            context.update(step)
-        self._decoded = decisions
-        self.symbols = known
+        on_grid = model.on_grid(grid)
+        if native.LOOPS is None:
+            q, self._coded, self._digits = _decode_in_python(data, model, layers, grid)
+        else:
+            q = np.zeros((layers, model.params.channels, grid.cells), np.int32)
+            self._coded, self._digits = on_grid.compiled.decode(native.LOOPS, q, data)
+        self.symbols = len(self._digits)
         """Number of symbols that the data determine."""
         self._reconstruction = PrefixReconstruction(
-            context.layout, context.q, np.concatenate(orders), self._ends
+            on_grid.layout, q, self._coded.order, self._coded.ends
         )
 
     def decode_all(self) -> DecodedLatents:
@@ -197,13 +168,56 @@ class SymbolDecoder:
 
         The second array is the number of decisions up to and including each symbol.
         """
-        first, second, digits = (np.concatenate(z) for z in zip(*self._decoded, strict=True))
+        (_, first, second, _), digits = self._coded, self._digits
         signed = (digits != 0) & (second != 0)
         ends = np.cumsum(1 + signed)
         probabilities = np.empty(ends[-1] if len(ends) else 0, np.int32)
         probabilities[ends - 1 - signed] = first
         probabilities[ends[signed] - 1] = second[signed]
         return probabilities, ends
+
+
+def _encode_in_python(
+    model: StreamModel, q: Integers, grid: Grid, max_bytes: int | None
+) -> tuple[Coded, RangeEncoder]:
+    coder = RangeEncoder()
+    parts: list[tuple[NDArray[np.intp], Probabilities, Probabilities]] = []
+    for symbols in encoder_symbols(model, q, grid):
+        order = _coding_order(symbols.key)
+        assert symbols.digits is not None
+        first, second = symbols.first.take(order), symbols.second.take(order)
+        coder.encode_ternary(symbols.digits.take(order).astype(np.int8), first, second)
+        parts.append((_flat(symbols, q, order), first, second))
+        if max_bytes is not None and coder.stable_length() >= max_bytes:
+            break
+    order, first, second = (np.concatenate(z) for z in zip(*parts, strict=True))
+    ends = np.cumsum([len(part[0]) for part in parts])
+    return Coded(order, first, second, ends), coder
+
+
+def _decode_in_python(
+    data: bytes, model: StreamModel, layers: int, grid: Grid
+) -> tuple[Integers, Coded, Integers]:
+    """Return the states, the known symbols and their digits."""
+    context, coder = DecoderContext(model, layers, grid), RangeDecoder(data)
+    flat = context.q.reshape(-1)
+    parts: list[tuple[NDArray[np.intp], Probabilities, Probabilities, Integers]] = []
+    lengths: list[int] = []
+    for step in context.layout.steps:
+        symbols = context.symbols(step)
+        order = _coding_order(symbols.key)
+        first, second = symbols.first.take(order), symbols.second.take(order)
+        digits = coder.decode_ternary(first, second).astype(np.int32)
+        count = len(digits)
+        at = _flat(symbols, context.q, order)[:count]
+        flat[at] = refine(flat[at], digits)
+        parts.append((at, first[:count], second[:count], digits))
+        lengths.append(len(order))
+        if count < len(order):
+            break
+        context.update(step)
+    known, first, second, digits = (np.concatenate(z) for z in zip(*parts, strict=True))
+    return context.q, Coded(known, first, second, np.cumsum(lengths)), digits
 
 
 def _coding_order(key: Integers) -> NDArray[np.intp]:

@@ -38,12 +38,52 @@ class DecoderState(ctypes.Structure):
     )
 
 
+_SIZES = (
+    *("layers", "rows", "columns", "channels", "first", "planes", "look", "groups", "hidden"),
+    *("second", "steps"),
+)
+_FIRST_TABLES = (
+    *("w1", "m", "heads", "predictor", "b1", "b1_plane", "bm", "b2", "b2_plane", "own", "shifts"),
+    *("base", "slope", "activity", "low"),
+)
+_TAPS_AND_STEPS = (
+    *("value_begin", "value_source", "value_weight"),
+    *("magnitude_begin", "magnitude_source", "magnitude_weight", "row_cosines", "column_cosines"),
+    *("classes", "step_plane", "step_group", "step_parity", "step_begin", "latents"),
+    *("significant", "positive", "upper", "magnitudes"),
+)
+_MEMORY = (
+    *("q", "x", "units", "seen", "values", "transform", "keys", "scratch"),
+    *("step_first", "step_second"),
+)
+
+
+class LappedTables(ctypes.Structure):
+    """``Tables`` of lapped.c: sizes, then addresses of tables and of memory to work in."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in _SIZES),
+        *((name, ctypes.c_void_p) for name in _FIRST_TABLES),
+        ("low_count", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in (*_TAPS_AND_STEPS, *_MEMORY)),
+    )
+
+
+_TABLES = ctypes.POINTER(LappedTables)
 _ARGUMENTS: dict[str, list[Any]] = {
     "encode_ternary": [
         ctypes.POINTER(EncoderState), _POINTER, _POINTER, _POINTER, _POINTER, _INT, _INT, _POINTER,
     ],
     "decode_ternary": [
         ctypes.POINTER(DecoderState), ctypes.c_char_p, _INT, _POINTER, _POINTER, _INT, _POINTER,
+    ],
+    "encode_lapped": [
+        _TABLES, _POINTER, ctypes.POINTER(EncoderState), _POINTER, _INT, *[_POINTER] * 5,
+        ctypes.POINTER(_INT),
+    ],
+    "decode_lapped": [
+        _TABLES, ctypes.POINTER(DecoderState), ctypes.c_char_p, _INT, *[_POINTER] * 5,
+        ctypes.POINTER(_INT),
     ],
 }  # fmt: skip
 
