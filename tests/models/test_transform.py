@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tiny_transform import TINY
 
 from thumbstream_models import cli
 from thumbstream_models.embedded.transform import (
@@ -26,56 +27,11 @@ from thumbstream_models.embedded.transform import (
 )
 from thumbstream_models.embedded.transform.distortion import distortion
 from thumbstream_models.embedded.transform.model import Transform
-from thumbstream_models.embedded.transform.transform_config import TransformConfig
 from thumbstream_models.training import runs
-from thumbstream_models.training.config import ConfigError, DataConfig
+from thumbstream_models.training.config import ConfigError
 
 CPU = torch.device("cpu")
 CONFIG = Path(__file__).resolve().parents[2] / "models" / "configs" / "thumbstream-2.toml"
-TINY = TransformConfig(
-    model_id="thumbstream-2",
-    model=transform_config.ModelConfig(
-        family="lapped",
-        groups=(2, 2, 4),
-        analysis_width=8,
-        analysis_blocks=1,
-        synthesis_widths=(8, 6, 4, 4),
-        synthesis_blocks=(1, 0, 1, 1),
-        synthesis_bits=4,
-        rate_hidden=6,
-        rate_middle=4,
-    ),
-    data=DataConfig(
-        size=16, min_crop=0.5, whole_fraction=0.4, max_aspect=1.5, validation_pictures=3
-    ),
-    crops=transform_config.CropsConfig(
-        sizes=(16, 32), per_picture=(3, 1), frequencies=(0.7, 0.3), batch_sizes=(4, 2)
-    ),
-    distortion=transform_config.DistortionConfig(
-        error=(0.35, 0.7), ssim=(500.0, 150.0), chroma=(0.5, 0.5)
-    ),
-    training=transform_config.TrainingConfig(
-        steps=6,
-        decay_steps=3,
-        learning_rate=2e-3,
-        final_learning_rate=1e-4,
-        warmup_steps=2,
-        gradient_clip=1.0,
-        ema_decay=0.9,
-        seed=3,
-        validate_every=3,
-        qualities=(-0.9, 1.5),
-    ),
-    contexts=transform_config.ContextConfig(
-        pictures=6,
-        steps=4,
-        batch_size=4,
-        learning_rate=5e-3,
-        value_taps=5,
-        magnitude_taps=4,
-        seed=0,
-    ),
-)
 
 
 @pytest.fixture(autouse=True)

@@ -64,16 +64,17 @@ class LookModel(nn.Module):
 
     @torch.no_grad()
     def start_from(self, y: Tensor) -> None:
-        """Start at static scales of pictures of 32 x 32, ``(B, K, 4, 4)``."""
+        """Start at static scales of coefficients ``(B, K, h, w)``."""
         spread = y.abs().mean(0).clamp_min(0.05)
         index = states.SCALE_OCTAVE * torch.log2(spread / states.step_of(0)) + states.ZERO_SCALE
-        nodes = torch.tensor([0, 1, 3, 3, 3, 3])
-        # Frequencies of larger grids continue the slope of the last octave.
-        table = index[:, nodes][:, :, nodes].clone()
-        for node in range(3, NODES):
-            table[:, node] = 2 * table[:, node - 1] - table[:, node - 2]
-        for node in range(3, NODES):
-            table[:, :, node] = 2 * table[:, :, node - 1] - table[:, :, node - 2]
+        index = index - _size_change(*y.shape[2:])
+        down, across = (torch.tensor([min(f, n - 1) for f in (0, 1, 3)]) for n in y.shape[2:])
+        table = index[:, down][:, :, across]
+        # Higher frequencies continue the slope of the last octave.
+        for _ in range(3, NODES):
+            table = torch.cat([table, 2 * table[:, -1:] - table[:, -2:-1]], 1)
+        for _ in range(3, NODES):
+            table = torch.cat([table, 2 * table[..., -1:] - table[..., -2:-1]], 2)
         self.scale.copy_(table)
 
     def forward(self, y: Tensor, plane: int) -> Tensor:
@@ -97,7 +98,7 @@ class LookModel(nn.Module):
         down, across = (_places(count) for count in (rows, columns))
         table = down @ self._on_grid(self.scale, _SCALE_STEPS) @ across.T
         table = self._floored(table * _BASE_STEPS) / _BASE_STEPS
-        return table + round(64 * math.log2(rows * columns) - 256) / _BASE_STEPS
+        return table + _size_change(rows, columns)
 
     def begin(self, base: Tensor, classes: Tensor) -> Tensor:
         """First planes of coefficients ``(K, h, w)``."""
@@ -232,6 +233,11 @@ def _spread(y: Tensor) -> tuple[Tensor, Tensor]:
     """Of values and magnitudes of the channels: equal, since the penalty has seen to it."""
     one = torch.ones(y.shape[1])
     return one, one
+
+
+def _size_change(rows: int, columns: int) -> float:
+    """A picture of more cells than 4 x 4 has larger coefficients."""
+    return round(64 * math.log2(rows * columns) - 256) / _BASE_STEPS
 
 
 def _largest(worth: Tensor, count: int) -> Tensor:
