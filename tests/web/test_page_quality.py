@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from launch import Service
 from playwright.sync_api import Browser, Page, Request
 
 TIMEOUT_MS = 60_000
@@ -161,3 +163,28 @@ def bytes_of(request: Request) -> int:
     """Bytes of a response with its header fields, as they were transferred."""
     sizes = request.sizes()
     return sizes["responseBodySize"] + sizes["responseHeadersSize"]
+
+
+def test_pages_work_below_a_root_path(browser: Browser, tmp_path: Path) -> None:
+    settings = {
+        "THUMBSTREAM_STORE": f"sqlite:///{tmp_path / 'streams.db'}",
+        "THUMBSTREAM_ROOT_PATH": "/previews",
+    }
+    running = Service(tmp_path, settings)
+    running.start()
+    page = browser.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    failed: list[str] = []
+    page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    try:
+        for path, ready in READY.items():
+            page.goto(f"{running.url}/previews{path}")
+            page.wait_for_selector(ready)
+            assert failed == []
+            assert f"{running.url}/previews/gallery" in page.locator("nav a").evaluate_all(
+                "(links) => links.map(({ href }) => href)"
+            )
+    finally:
+        page.close()
+        running.stop()
