@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from hashlib import shake_128
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ from PIL import Image
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.prefix_search import Target
 from thumbstream.errors import StoreFullError, StoreUnavailableError, UnknownModelError
+from thumbstream.ids import curve_key
 from thumbstream.models import ModelRegistry
+from thumbstream.storage import LabelPage, LabelRemoval, Record, StreamInfo
+from thumbstream.storage.base import ScanPage, is_curve_key
 
 STREAM_LENGTH = 240
 TARGET_LENGTH = 100
@@ -136,6 +139,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.streams: dict[str, bytes] = {}
+        self.records: dict[str, Record] = {}
         self.reads: list[list[str]] = []
         self.down = self.full = self.broken = False
         self.delay = 0.0
@@ -156,18 +160,69 @@ class MemoryStore:
         await self.ping()
         return [self.streams.get(key) for key in keys]
 
-    async def put(self, key: str, value: bytes) -> bool:
-        await self.ping()
-        if self.full or (self.refused is not None and key.startswith(self.refused)):
-            raise StoreFullError("disk /secret/path is full")
-        if key in self.streams:
-            return False
-        self.streams[key] = value
-        return True
+    async def put(self, key: str, value: bytes, record: Record | None = None) -> bool:
+        return bool(await self.put_many({key: value}, {key: record or Record.now()}))
 
-    async def put_many(self, values: Mapping[str, bytes]) -> None:
+    async def put_many(
+        self, values: Mapping[str, bytes], records: Mapping[str, Record] | None = None
+    ) -> set[str]:
+        await self.ping()
+        written = set()
         for key, value in values.items():
-            await self.put(key, value)
+            if self.full or (self.refused is not None and key.startswith(self.refused)):
+                raise StoreFullError("disk /secret/path is full")
+            if not is_curve_key(key):
+                new = (records or {}).get(key) or Record.now()
+                labels = new.labels | self.records.get(key, new).labels
+                self.records[key] = Record(new.created, labels, new.expires)
+            if key not in self.streams:
+                self.streams[key] = value
+                written.add(key)
+        return written
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await self.ping()
+        for key in keys:
+            self.records.pop(key, None)
+            for name in (key, curve_key(key)):
+                self.streams.pop(name, None)
+
+    async def info_many(self, keys: Sequence[str]) -> list[StreamInfo | None]:
+        await self.ping()
+        return [
+            StreamInfo(key, len(self.streams[key]), self.records[key])
+            if key in self.streams
+            else None
+            for key in keys
+        ]
+
+    async def list_label(self, label: str, *, after: str = "", limit: int = 1000) -> LabelPage:
+        keys = sorted(k for k, r in self.records.items() if label in r.labels and k > after)
+        streams = [info for info in await self.info_many(keys[:limit]) if info]
+        return LabelPage(streams, keys[limit - 1] if len(keys) >= limit else None)
+
+    async def remove_label(self, label: str, *, limit: int = 1000) -> LabelRemoval:
+        page = await self.list_label(label, limit=limit)
+        deleted = [info.key for info in page.streams if info.record.labels == {label}]
+        await self.delete_many(deleted)
+        for info in page.streams:
+            if info.key in self.records:
+                record = info.record
+                rest = Record(record.created, record.labels - {label}, record.expires)
+                self.records[info.key] = rest
+        return LabelRemoval(deleted, page.after is not None)
+
+    async def scan(self) -> AsyncIterator[ScanPage]:
+        yield ScanPage(list(self.streams), 1.0)
+
+    async def delete_expired(self) -> int:
+        now = time.time()
+        over = [key for key, record in self.records.items() if (record.expires or now + 1) <= now]
+        await self.delete_many(over)
+        return len(over)
+
+    async def used_bytes(self) -> int:
+        return sum(map(len, self.streams.values()))
 
     async def ping(self) -> None:
         if self.delay:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from thumbstream.errors import StoreUnavailableError
 from thumbstream.ids import curve_key, identify
-from thumbstream.storage import Store
+from thumbstream.storage import Record, Store, StreamInfo
 
 NewStore = Callable[[], Store]
 
@@ -67,7 +68,7 @@ async def test_get_many_returns_values_in_order(store: Store, new_key: Callable[
 async def test_put_many_equals_many_puts(store: Store, new_key: Callable[[], str]) -> None:
     keys = [new_key() for _ in range(700)]
     assert await store.put(keys[3], b"first") is True
-    await store.put_many({key: key.encode() for key in keys})
+    assert await store.put_many({key: key.encode() for key in keys}) == set(keys) - {keys[3]}
     stored = [b"first" if key == keys[3] else key.encode() for key in keys]
     assert await store.get_many(keys) == stored
     await store.put_many({})
@@ -85,7 +86,7 @@ async def test_stream_and_curve_are_separate_values(
 ) -> None:
     key = new_key()
     name = curve_key(key)
-    assert await asyncio.gather(store.put(key, b"stream"), store.put(name, b"curve")) == [True] * 2
+    assert await store.put_many({key: b"stream", name: b"curve"}) == {key, name}
     assert await store.put(name, b"other") is False
     assert await store.get_many([name, key]) == [b"curve", b"stream"]
     assert await store.get(name) == b"curve"
@@ -154,6 +155,11 @@ async def test_closed_store_is_unavailable(store: Store, new_key: Callable[[], s
         store.get_many(["x"]),
         store.put("x", b""),
         store.put_many({"x": b""}),
+        store.delete_many(["x"]),
+        store.info_many(["x"]),
+        store.list_label("x"),
+        store.remove_label("x"),
+        store.used_bytes(),
         store.ping(),
     ):
         with pytest.raises(StoreUnavailableError, match="not open"):
@@ -183,3 +189,168 @@ async def test_put_many_repairs_values_that_do_not_match_their_ids(store: Store)
     await store.put_many({first: b"damaged", second: streams[second][:50]})
     await store.put_many(streams)
     assert await store.get_many(list(streams)) == list(streams.values())
+
+
+async def test_delete_removes_stream_curve_and_record(
+    store: Store, new_key: Callable[[], str]
+) -> None:
+    key, other, label = new_key(), new_key(), new_key()
+    record = Record(1000, frozenset({label}))
+    values = {key: b"stream", curve_key(key): b"curve", other: b"other", curve_key(other): b"c"}
+    await store.put_many(values, {key: record, other: record})
+    await store.delete_many([key, new_key()])
+    await store.delete_many([key])
+    await store.delete_many([])
+    assert await store.get_many(list(values)) == [None, None, b"other", b"c"]
+    assert await store.info_many([key, other]) == [None, StreamInfo(other, 5, record)]
+    assert [info.key for info in (await store.list_label(label)).streams] == [other]
+
+
+async def test_deleted_stream_can_be_uploaded_again(
+    store: Store, new_key: Callable[[], str]
+) -> None:
+    key, label = new_key(), new_key()
+    await store.put(key, b"stream", Record(1000, frozenset({label})))
+    await store.delete_many([key])
+    assert await store.put(key, b"stream", Record(2000)) is True
+    assert await store.info_many([key]) == [StreamInfo(key, 6, Record(2000))]
+    assert (await store.list_label(label)).streams == []
+
+
+async def test_curve_of_a_missing_stream_is_not_stored(
+    store: Store, new_key: Callable[[], str]
+) -> None:
+    key = new_key()
+    assert await store.put(curve_key(key), b"late") is False
+    await store.put(key, b"stream")
+    await store.delete_many([key])
+    assert await store.put_many({curve_key(key): b"late"}) == set()
+    assert await store.get_many([key, curve_key(key)]) == [None, None]
+
+
+async def test_records_of_repeated_uploads_are_merged(
+    store: Store, new_key: Callable[[], str]
+) -> None:
+    key, a, b = new_key(), new_key(), new_key()
+    await store.put(key, b"stream", Record(2000, frozenset({a}), 9_000_000_000))
+    await store.put(key, b"stream", Record(3000, frozenset({b})))
+    await store.put(key, b"stream", Record(1000))
+    assert await store.info_many([key]) == [
+        StreamInfo(key, 6, Record(1000, frozenset({"", a, b}), None))
+    ]
+
+
+async def test_removed_label_deletes_only_streams_without_other_uploads(
+    store: Store, new_key: Callable[[], str]
+) -> None:
+    a, b = new_key(), new_key()
+    only, shared, plain, unrelated = (new_key() for _ in range(4))
+    labels = {only: {a}, shared: {a, b}, plain: {a, ""}, unrelated: {b}}
+    records = {key: Record(1, frozenset(names)) for key, names in labels.items()}
+    values = {key: b"stream" for key in labels} | {curve_key(key): b"curve" for key in labels}
+    await store.put_many(values, records)
+    removal = await store.remove_label(a)
+    assert (removal.deleted, removal.more) == ([only], False)
+    assert await store.get_many([only, curve_key(only)]) == [None, None]
+    infos = await store.info_many([shared, plain])
+    assert [info and info.record.labels for info in infos] == [{b}, {""}]
+    assert (await store.list_label(a)).streams == []
+    assert await store.remove_label(a) == ([], False)
+    assert sorted((await store.remove_label(b)).deleted) == sorted([shared, unrelated])
+    assert await store.get_many([plain, curve_key(plain)]) == [b"stream", b"curve"]
+
+
+@pytest.mark.parametrize("label", ["a/b:{c}d", "ä" * 64, "'; DROP TABLE label", "{", "%7B", " "])
+async def test_any_label(store: Store, new_key: Callable[[], str], label: str) -> None:
+    key = new_key()
+    await store.put(key, b"stream", Record(1, frozenset({label})))
+    assert await store.list_label(label) == (
+        [StreamInfo(key, 6, Record(1, frozenset({label})))],
+        None,
+    )
+    assert (await store.remove_label(label)).deleted == [key]
+
+
+async def test_pages_of_a_label_while_streams_come_and_go(
+    store: Store, new_key: Callable[[], str]
+) -> None:
+    label = new_key()
+    record = Record(1, frozenset({label}))
+    keys = sorted(new_key() for _ in range(25))
+    await store.put_many({key: b"s" for key in keys}, dict.fromkeys(keys, record))
+    seen, after = [], ""
+    while after is not None:
+        page = await store.list_label(label, after=after, limit=7)
+        seen += [info.key for info in page.streams]
+        after = page.after
+        new = new_key()
+        await store.put(new, b"s", record)
+        await store.delete_many([keys.pop()])
+    assert len(seen) == len(set(seen))
+    assert set(keys) <= set(seen)
+
+
+async def test_label_is_removed_page_by_page(store: Store, new_key: Callable[[], str]) -> None:
+    label = new_key()
+    keys = sorted(new_key() for _ in range(12))
+    records = dict.fromkeys(keys, Record(1, frozenset({label})))
+    await store.put_many({key: b"s" for key in keys}, records)
+    deleted: list[str] = []
+    more = True
+    while more:
+        removal = await store.remove_label(label, limit=5)
+        deleted += removal.deleted
+        more = removal.more
+    assert deleted == keys
+
+
+async def test_scan_yields_every_key(store: Store, new_key: Callable[[], str]) -> None:
+    keys = [new_key() for _ in range(300)]
+    values = {key: b"s" for key in keys} | {curve_key(key): b"c" for key in keys[:50]}
+    await store.put_many(values)
+    found: set[str] = set()
+    fractions = []
+    async for page in store.scan():
+        found |= set(page.keys)
+        fractions.append(page.fraction)
+    assert set(values) <= found
+    assert fractions == sorted(fractions)
+    assert 0 < fractions[-1] <= 1
+    assert await store.used_bytes() > 0
+
+
+async def test_expired_streams_are_deleted(store: Store, new_key: Callable[[], str]) -> None:
+    soon, later, never, label = new_key(), new_key(), new_key(), new_key()
+    now = int(time.time())
+    records = {
+        soon: Record(now, frozenset({label}), now + 1),
+        later: Record(now, frozenset({label}), now + 1000),
+        never: Record(now, frozenset({label})),
+    }
+    values = {key: b"s" for key in records} | {curve_key(key): b"c" for key in records}
+    await store.put_many(values, records)
+    again = new_key()
+    await store.put(again, b"s", Record(now, expires=now + 1))
+    await store.put(again, b"s", Record(now, expires=now + 1000))
+    await asyncio.sleep(2.1)
+    await store.delete_expired()
+    kept = [None, b"s", b"s", b"s"]
+    assert await store.get_many([soon, later, never, again]) == kept
+    assert await store.get_many(list(map(curve_key, records))) == [None, b"c", b"c"]
+    listed = (await store.list_label(label)).streams
+    assert {info.key: info.record for info in listed} == {k: records[k] for k in (later, never)}
+
+
+async def test_delete_and_upload_of_one_id_at_once(
+    store: Store, new_key: Callable[[], str]
+) -> None:
+    for _ in range(20):
+        key, label = new_key(), new_key()
+        record = {key: Record(1, frozenset({label}))}
+        values = {key: b"stream", curve_key(key): b"curve"}
+        await store.put_many(values, record)
+        await asyncio.gather(store.put_many(values, record), store.delete_many([key]))
+        stream, curve = await store.get_many(list(values))
+        listed = [info.key for info in (await store.list_label(label)).streams]
+        assert listed == ([] if stream is None else [key])
+        assert stream is not None or curve is None

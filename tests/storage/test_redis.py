@@ -18,7 +18,7 @@ import trustme
 from thumbstream.errors import StoreFullError, StoreUnavailableError
 from thumbstream.ids import identify
 from thumbstream.storage import open_store
-from thumbstream.storage.base import DEFAULT_TIMEOUT_S
+from thumbstream.storage.base import DEFAULT_TIMEOUT_S, Record, StreamInfo
 from thumbstream.storage.redis import (
     EvictingStoreError,
     RedisStore,
@@ -261,6 +261,95 @@ EVICTS = ("--maxmemory", "16mb", "--maxmemory-policy", "allkeys-lru")
 )
 def test_policies_that_evict(policy: str, max_bytes: int, drops: bool) -> None:
     assert evicts(policy, max_bytes) is drops
+    volatile = policy.startswith("volatile-")
+    assert evicts(policy, max_bytes, expiring=True) is (drops or volatile)
+
+
+async def test_rejects_a_volatile_policy_if_streams_expire(start_redis: StartRedis) -> None:
+    server = start_redis(options=("--maxmemory", "4mb", "--maxmemory-policy", "volatile-lru"))
+    with pytest.raises(EvictingStoreError):
+        await open_store(server.url, expiring=True).open()
+    server.stop()
+
+
+async def test_index_expires_with_its_last_stream(
+    redis_url: str, new_key: Callable[[], str]
+) -> None:
+    store = open_store(redis_url)
+    await store.open()
+    now, label, (first, second, third) = int(time.time()), new_key(), (new_key() for _ in "abc")
+    with redis.Redis.from_url(redis_url, decode_responses=True) as plain:
+        index = f"thumb-label:{{{label}}}"
+        await store.put(first, b"1", Record(now, frozenset({label}), now + 1))
+        await store.put(second, b"2", Record(now, frozenset({label}), now + 5000))
+        assert plain.expiretime(index) == now + 5000
+        await asyncio.sleep(2.1)
+        await store.put(third, b"3", Record(now, frozenset({label})))
+        assert plain.ttl(index) == -1
+        assert plain.zrange(index, 0, -1) == sorted([second, third])
+        await store.delete_many([third, second])
+        assert not plain.exists(index)
+        assert not plain.exists(f"thumb-expiry:{{{label}}}")
+    await store.close()
+
+
+async def test_leftovers_in_an_index_are_not_listed(
+    redis_url: str, new_key: Callable[[], str]
+) -> None:
+    store = open_store(redis_url)
+    await store.open()
+    label, stored, missing, other = new_key(), new_key(), new_key(), new_key()
+    await store.put(stored, b"1", Record(1, frozenset({label})))
+    await store.put(other, b"2")
+    with redis.Redis.from_url(redis_url) as plain:
+        plain.zadd(f"thumb-label:{{{label}}}", {missing: 0, other: 0})
+        page = await store.list_label(label)
+        assert [info.key for info in page.streams] == [stored]
+        assert (await store.remove_label(label)).deleted == [stored]
+        assert await store.get(other) == b"2"
+        assert not plain.exists(f"thumb-label:{{{label}}}")
+    await store.close()
+
+
+async def test_upload_during_a_deletion_stays_in_the_index(
+    redis_url: str, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(redis_url)
+    assert isinstance(store, RedisStore)
+    await store.open()
+    label, key = new_key(), new_key()
+    record = Record(1, frozenset({label}))
+    await store.put(key, b"stream", record)
+    unindex = store._unindex
+
+    async def upload_first(client: Any, entries: Any) -> None:
+        # The upload has added its id, and its record; the deletion drops the id after that.
+        await store.put(key, b"stream", record)
+        await unindex(client, entries)
+
+    monkeypatch.setattr(store, "_unindex", upload_first)
+    await store.delete_many([key])
+    assert await store.get(key) == b"stream"
+    assert [info.key for info in (await store.list_label(label)).streams] == [key]
+    await store.close()
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+async def test_streams_of_an_earlier_version(
+    request: pytest.FixtureRequest, cluster: bool, new_key: Callable[[], str]
+) -> None:
+    url: str = request.getfixturevalue("redis_cluster_url" if cluster else "redis_url")
+    old, label = new_key(), new_key()
+    with redis.Redis.from_url(url.replace("+cluster", "")) as plain:
+        plain.set(f"thumb:{old}", b"stream")
+    store = open_store(url)
+    await store.open()
+    assert await store.info_many([old]) == [StreamInfo(old, 6, Record(None))]
+    assert await store.put(old, b"stream", Record(7, frozenset({label}))) is False
+    assert await store.info_many([old]) == [StreamInfo(old, 6, Record(7, frozenset({"", label})))]
+    assert (await store.remove_label(label)).deleted == []
+    assert await store.get(old) == b"stream"
+    await store.close()
 
 
 @pytest.mark.parametrize("cluster", [False, True])
@@ -328,7 +417,7 @@ async def test_forbidden_policy_is_logged(
 ) -> None:
     server = start_redis(options=EVICTS)
     with redis.Redis(port=server.port) as plain:
-        plain.execute_command("ACL SETUSER clerk on >secret ~* +get +set")
+        plain.execute_command("ACL SETUSER clerk on >secret ~* +@read +@write +eval")
     store = open_store(server.url.replace("://", "://clerk:secret@"))
     await store.open()
     assert "eviction policy of the server cannot be read" in caplog.text

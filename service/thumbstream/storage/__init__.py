@@ -8,7 +8,15 @@ through a cache in memory.
 from __future__ import annotations
 
 from thumbstream.errors import PartialReadError, StoreError, StoreFullError, StoreUnavailableError
-from thumbstream.storage.base import DEFAULT_TIMEOUT_S, Store
+from thumbstream.storage.base import (
+    DEFAULT_TIMEOUT_S,
+    LabelPage,
+    LabelRemoval,
+    Record,
+    Store,
+    StreamInfo,
+    check_label,
+)
 
 URL_FORMS = (
     "sqlite:///relative/path, sqlite:////absolute/path, redis://host:port/db, rediss://... (TLS), "
@@ -16,18 +24,19 @@ URL_FORMS = (
 )
 
 
-def open_store(url: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Store:
+def open_store(url: str, *, timeout: float = DEFAULT_TIMEOUT_S, expiring: bool = False) -> Store:
     """Return the store at ``url`` without opening it: call ``await store.open()`` next.
 
     ``timeout`` is the longest duration of one operation in seconds; for SQLite, it is the longest
-    wait for a lock of another process. Raises ValueError if ``url`` has none of the `URL_FORMS`.
+    wait for a lock of another process. ``expiring``: whether streams may expire, so that a Redis
+    server may not drop keys that do. Raises ValueError if ``url`` has none of the `URL_FORMS`.
     The error message does not contain ``url``, because there may be a password in it.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite":
         return _sqlite(rest, timeout)
     if separator and scheme.removesuffix("+cluster") in ("redis", "rediss"):
-        return _redis(scheme, url, timeout)
+        return _redis(scheme, url, timeout, expiring=expiring)
     raise ValueError(f"the store's URL must have one of these forms: {URL_FORMS}")
 
 
@@ -44,23 +53,28 @@ def _sqlite(rest: str, timeout: float) -> Store:
     return SQLiteStore(path, busy_timeout=timeout)
 
 
-def _redis(scheme: str, url: str, timeout: float) -> Store:
+def _redis(scheme: str, url: str, timeout: float, *, expiring: bool) -> Store:
     # Imported here so that a service with SQLite starts faster.
     from thumbstream.storage.redis import RedisStore, Timeouts
     from thumbstream.storage.redis_cluster import RedisClusterStore
 
     store = RedisClusterStore if scheme.endswith("+cluster") else RedisStore
     try:
-        return store(url, timeouts=Timeouts.within(timeout))
+        return store(url, timeouts=Timeouts.within(timeout), expiring=expiring)
     except ValueError as error:
         raise ValueError(f"the {scheme} URL cannot be parsed") from error
 
 
 __all__ = [
+    "LabelPage",
+    "LabelRemoval",
     "PartialReadError",
+    "Record",
     "Store",
     "StoreError",
     "StoreFullError",
     "StoreUnavailableError",
+    "StreamInfo",
+    "check_label",
     "open_store",
 ]

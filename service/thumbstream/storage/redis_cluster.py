@@ -22,13 +22,12 @@ from thumbstream.errors import PartialReadError
 from thumbstream.storage.redis import (
     KEY_PREFIX,
     NODE_TIMEOUT_S,
+    Command,
+    K,
     RedisStore,
     Timeouts,
     reason_of,
 )
-
-Command = tuple[str | bytes, ...]
-"""A Redis command: its name, its key and further arguments."""
 
 REDIRECT_TIMEOUT_S = 1.0
 """Longest time, in seconds, to find the node that now serves a key and run the command there.
@@ -45,8 +44,11 @@ class RedisClusterStore(RedisStore):
 
     name = "redis+cluster"
 
-    def __init__(self, url: str, *, timeouts: Timeouts | None = None) -> None:
-        super().__init__(url.replace("+cluster://", "://", 1), timeouts=timeouts)
+    def __init__(
+        self, url: str, *, timeouts: Timeouts | None = None, expiring: bool = False
+    ) -> None:
+        url = url.replace("+cluster://", "://", 1)
+        super().__init__(url, timeouts=timeouts, expiring=expiring)
 
     @staticmethod
     def _connect(url: str, options: dict[str, Any]) -> Any:
@@ -57,15 +59,21 @@ class RedisClusterStore(RedisStore):
         await client.initialize()
         return {f"node {node.host}:{node.port}": node for node in client.get_nodes()}
 
+    async def _primaries(self, client: Any) -> dict[str, Any]:
+        await client.initialize()
+        return {f"node {node.host}:{node.port}": node for node in client.get_primaries()}
+
     @staticmethod
     async def _mget(client: Any, keys: Sequence[str]) -> list[bytes | None]:
-        found = await _execute(client, {key: ("GET", KEY_PREFIX + key) for key in keys})
+        names = {key: KEY_PREFIX + key for key in keys}
+        commands = {key: Command(name, ("GET", name)) for key, name in names.items()}
+        found = await _execute(client, commands)
         return [found[key] for key in keys]
 
     @staticmethod
-    async def _set_many(client: Any, values: Mapping[str, bytes]) -> dict[str, bool]:
-        commands = {key: ("SET", KEY_PREFIX + key, value, "NX") for key, value in values.items()}
-        return {key: bool(reply) for key, reply in (await _execute(client, commands)).items()}
+    async def _run(client: Any, commands: Mapping[K, Command]) -> dict[K, Any]:
+        replies = await _execute(client, commands) if commands else {}
+        return {name: replies[name] for name in commands}
 
     @staticmethod
     async def _ping(client: Any) -> None:
@@ -80,13 +88,13 @@ class RedisClusterStore(RedisStore):
             await client.get(KEY_PREFIX)  # raises the reason, and makes redis-py look for primaries
 
 
-async def _execute(client: Any, commands: Mapping[str, Command]) -> dict[str, Any]:
-    """Run ``commands`` (key -> command) and return key -> reply.
+async def _execute(client: Any, commands: Mapping[K, Command]) -> dict[K, Any]:
+    """Run ``commands`` (any name -> command) and return name -> reply, in any order.
 
     Raises `PartialReadError` with the replies received so far if a command fails.
     """
     await client.initialize()
-    replies: dict[str, Any] = {}
+    replies: dict[K, Any] = {}
     missing = dict(commands)
     while missing:
         replies |= await _pipeline_by_node(client, missing)
@@ -95,7 +103,7 @@ async def _execute(client: Any, commands: Mapping[str, Command]) -> dict[str, An
             first = next(iter(missing))
             try:
                 async with asyncio.timeout(REDIRECT_TIMEOUT_S):
-                    replies[first] = await client.execute_command(*missing.pop(first))
+                    replies[first] = await client.execute_command(*missing.pop(first).words)
             except OutOfMemoryError:
                 raise
             except (RedisError, OSError) as error:
@@ -103,29 +111,30 @@ async def _execute(client: Any, commands: Mapping[str, Command]) -> dict[str, An
                     replies[first] = None  # as MGET does
                     continue
                 # The replies of the other nodes still count.
-                raise PartialReadError(f"Redis Cluster: {reason_of(error)}", replies) from error
+                found: Any = replies
+                raise PartialReadError(f"Redis Cluster: {reason_of(error)}", found) from error
     return replies
 
 
-async def _pipeline_by_node(client: Any, commands: Mapping[str, Command]) -> dict[str, Any]:
-    """Run ``commands`` in one pipeline for each node, and return key -> reply.
+async def _pipeline_by_node(client: Any, commands: Mapping[K, Command]) -> dict[K, Any]:
+    """Run ``commands`` in one pipeline for each node, and return name -> reply.
 
     redis-py's map of slots, which may be outdated, selects the node. The result has no entry for a
     command that failed.
     """
-    pipelines: defaultdict[Any, dict[str, PipelineCommand]] = defaultdict(dict)
-    for position, (key, command) in enumerate(commands.items()):
+    pipelines: defaultdict[Any, dict[K, PipelineCommand]] = defaultdict(dict)
+    for position, (name, command) in enumerate(commands.items()):
         with suppress(SlotNotCoveredError):  # executed alone later, which raises the reason
-            node = client.get_node_from_key(command[1])
-            pipelines[node][key] = PipelineCommand(position, *command)
+            node = client.get_node_from_key(command.key)
+            pipelines[node][name] = PipelineCommand(position, *command.words)
     outcomes = await asyncio.gather(
         *(node.execute_pipeline(list(queue.values())) for node, queue in pipelines.items()),
         return_exceptions=True,
     )
     return {
-        key: command.result
+        name: command.result
         for queue, outcome in zip(pipelines.values(), outcomes, strict=True)
         if not isinstance(outcome, BaseException)
-        for key, command in queue.items()
+        for name, command in queue.items()
         if not isinstance(command.result, Exception)
     }

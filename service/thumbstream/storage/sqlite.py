@@ -10,6 +10,7 @@
 * Several processes may share the file if they run on one machine: WAL mode needs shared memory.
 * If the file is deleted or replaced while it is open, puts fail, because their values would be
   lost.
+* A deletion is one transaction on the thread, and overwrites the deleted bytes in the file.
 """
 
 from __future__ import annotations
@@ -19,19 +20,31 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from thumbstream.errors import StoreError, StoreFullError, StoreUnavailableError
-from thumbstream.storage.base import DEFAULT_TIMEOUT_S, matches_id
+from thumbstream.ids import curve_key
+from thumbstream.storage.base import (
+    DEFAULT_TIMEOUT_S,
+    NO_LABEL,
+    PAGE_SIZE,
+    LabelPage,
+    LabelRemoval,
+    Record,
+    ScanPage,
+    StreamInfo,
+    is_curve_key,
+    matches_id,
+)
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
-"""Version of the table's schema, stored as ``PRAGMA user_version``, which is 0 in a new file."""
+SCHEMA_VERSION = 2
+"""Version of the schema, stored as ``PRAGMA user_version``, which is 0 in a new file."""
 
 RETRY_S = 0.01
 """Delay between attempts to enter WAL mode, in seconds. SQLite's busy timeout does not apply."""
@@ -42,10 +55,53 @@ MAX_BATCH = 1024
 """Most puts in one transaction: about 250 KB of log, and a few milliseconds of inserts."""
 
 _CREATE = "CREATE TABLE thumb (id TEXT PRIMARY KEY, stream BLOB NOT NULL) STRICT, WITHOUT ROWID"
-_INSERT = "INSERT OR IGNORE INTO thumb (id, stream) VALUES (?, ?)"
+# From schema 1 to 2. No row is rewritten, so this takes no longer for a large file.
+_MIGRATE = (
+    "ALTER TABLE thumb ADD COLUMN created INTEGER",
+    "ALTER TABLE thumb ADD COLUMN expires INTEGER",
+    "ALTER TABLE thumb ADD COLUMN unlabelled INTEGER NOT NULL DEFAULT 1",
+    "CREATE TABLE label (label TEXT, id TEXT, PRIMARY KEY (label, id)) STRICT, WITHOUT ROWID",
+    "CREATE INDEX label_of_id ON label (id)",
+    "CREATE INDEX thumb_expires ON thumb (expires) WHERE expires IS NOT NULL",
+)
+_INSERT = (
+    "INSERT OR IGNORE INTO thumb (id, stream, created, expires, unlabelled) VALUES (?, ?, ?, ?, ?)"
+)
+_MERGE = (
+    "UPDATE thumb SET created = coalesce(min(created, ?2), created, ?2), expires = ?3, "
+    "unlabelled = max(unlabelled, ?4) WHERE id = ?1"
+)
+_INSERT_CURVE = (
+    "INSERT OR IGNORE INTO thumb (id, stream) "
+    "SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM thumb WHERE id = substr(?1, 2))"
+)
+_INSERT_LABEL = "INSERT OR IGNORE INTO label (label, id) VALUES (?, ?)"
 _REPAIR = "UPDATE thumb SET stream = ?2 WHERE id = ?1 AND stream <> ?2"
 _SELECT = "SELECT id, stream FROM thumb WHERE id IN (SELECT value FROM json_each(?))"
 _SELECT_ONE = "SELECT stream FROM thumb WHERE id = ?"
+_INFO = (
+    "SELECT thumb.id, length(stream), created, expires, unlabelled, "
+    "(SELECT json_group_array(label) FROM label WHERE label.id = thumb.id) FROM thumb "
+)
+_SELECT_INFO = _INFO + "WHERE id IN (SELECT value FROM json_each(?))"
+_SELECT_LABELLED = (
+    _INFO
+    + "JOIN label AS l ON l.id = thumb.id WHERE l.label = ? AND l.id > ? ORDER BY l.id LIMIT ?"
+)
+_SELECT_KEYS = "SELECT id FROM thumb WHERE id > ? ORDER BY id LIMIT ?"
+_SELECT_EXPIRED = "SELECT id FROM thumb WHERE expires <= ? LIMIT ?"
+_SELECT_SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+_DELETE = "DELETE FROM thumb WHERE id IN (SELECT value FROM json_each(?))"
+_DELETE_LABELS = "DELETE FROM label WHERE id IN (SELECT value FROM json_each(?))"
+_SELECT_OF_LABEL = "SELECT id FROM label WHERE label = ? ORDER BY id LIMIT ?"
+_REMOVE_LABEL = "DELETE FROM label WHERE label = ? AND id <= ?"
+_SELECT_UNUSED = (
+    "SELECT id FROM thumb WHERE id IN (SELECT value FROM json_each(?)) AND unlabelled = 0 "
+    "AND NOT EXISTS (SELECT 1 FROM label WHERE label.id = thumb.id)"
+)
+
+_ALPHABET = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
+"""The first characters of keys, in the order in which SQLite sorts them."""
 
 _Result = TypeVar("_Result")
 
@@ -53,6 +109,7 @@ _Result = TypeVar("_Result")
 class _Put(NamedTuple):
     key: str
     value: bytes
+    record: Record
     done: asyncio.Future[bool]
 
 
@@ -113,7 +170,7 @@ class SQLiteStore:
         found = dict(await self._read(_SELECT, json.dumps(list(keys))))
         return [found.get(key) for key in keys]
 
-    async def put(self, key: str, value: bytes) -> bool:
+    async def put(self, key: str, value: bytes, record: Record | None = None) -> bool:
         """Store ``value`` unless ``key`` has a value; return whether it was written.
 
         Returns after the commit. A damaged value is overwritten (see `Store.put`).
@@ -121,14 +178,75 @@ class SQLiteStore:
         if self._reader is None:
             raise StoreUnavailableError("the store is not open")
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Put(key, value, done))
+        self._pending.append(_Put(key, value, record or Record.now(), done))
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_pending())
         return await done
 
-    async def put_many(self, values: Mapping[str, bytes]) -> None:
+    async def put_many(
+        self, values: Mapping[str, bytes], records: Mapping[str, Record] | None = None
+    ) -> set[str]:
         """Store ``values`` as `put` does, with up to `MAX_BATCH` of them in one commit."""
-        await asyncio.gather(*(self.put(key, value) for key, value in values.items()))
+        records = records or {}
+        puts = (self.put(key, value, records.get(key)) for key, value in values.items())
+        written = await asyncio.gather(*puts)
+        return {key for key, new in zip(values, written, strict=True) if new}
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Delete the streams ``keys``, their curves and records, in one transaction."""
+        await self._write(lambda writer: _delete(writer, keys))
+
+    async def info_many(self, keys: Sequence[str]) -> list[StreamInfo | None]:
+        """Return the length and record of each of ``keys``, with one query."""
+        rows = await self._read(_SELECT_INFO, json.dumps(list(keys)))
+        found = {row[0]: _stream_info(*row) for row in rows}
+        return [found.get(key) for key in keys]
+
+    async def list_label(self, label: str, *, after: str = "", limit: int = PAGE_SIZE) -> LabelPage:
+        """Return up to ``limit`` streams of ``label`` with ids above ``after``."""
+        rows = await self._read(_SELECT_LABELLED, label, after, limit)
+        streams = [_stream_info(*row) for row in rows]
+        return LabelPage(streams, streams[-1].key if len(streams) == limit else None)
+
+    async def remove_label(self, label: str, *, limit: int = PAGE_SIZE) -> LabelRemoval:
+        """Remove ``label`` from up to ``limit`` streams in one transaction (see `Store`)."""
+
+        def remove(writer: sqlite3.Connection) -> LabelRemoval:
+            keys = _first_column(writer.execute(_SELECT_OF_LABEL, (label, limit)))
+            if not keys:
+                return LabelRemoval([], more=False)
+            writer.execute(_REMOVE_LABEL, (label, keys[-1]))
+            unused = _first_column(writer.execute(_SELECT_UNUSED, (json.dumps(keys),)))
+            _delete(writer, unused)
+            return LabelRemoval(unused, more=len(keys) == limit)
+
+        return await self._write(remove)
+
+    async def scan(self) -> AsyncIterator[ScanPage]:
+        """Yield all keys in their order, page by page."""
+        after = ""
+        while rows := await self._read(_SELECT_KEYS, after, PAGE_SIZE):
+            after = rows[-1][0]
+            yield ScanPage([key for (key,) in rows], _fraction(after))
+
+    async def delete_expired(self) -> int:
+        """Delete the streams whose time is over, `PAGE_SIZE` in one transaction."""
+        now, deleted = int(time.time()), 0
+
+        def delete(writer: sqlite3.Connection) -> int:
+            # Selected within the transaction: another upload may have set the time anew.
+            keys = _first_column(writer.execute(_SELECT_EXPIRED, (now, PAGE_SIZE)))
+            _delete(writer, keys)
+            return len(keys)
+
+        while await self._read(_SELECT_EXPIRED, now, 1):
+            deleted += await self._write(delete)
+        return deleted
+
+    async def used_bytes(self) -> int:
+        """Return the size of the database file in bytes, without its log."""
+        [(size,)] = await self._read(_SELECT_SIZE)
+        return int(size)
 
     async def ping(self) -> None:
         """Raise `StoreError` if the table cannot be read or the file was deleted or replaced."""
@@ -137,22 +255,22 @@ class SQLiteStore:
 
     # Reading, on the event loop.
 
-    async def _read(self, statement: str, parameter: str) -> list[Any]:
+    async def _read(self, statement: str, *parameters: str | int) -> list[Any]:
         if self._reader is None:
             raise StoreUnavailableError("the store is not open")
         try:
-            return self._reader.execute(statement, (parameter,)).fetchall()
+            return self._reader.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
             if not is_locked(error):
                 raise store_error(error) from error
         try:
-            return await self._on_thread(partial(self._read_on_writer, statement, parameter))
+            return await self._on_thread(partial(self._read_on_writer, statement, parameters))
         except sqlite3.Error as error:
             raise store_error(error) from error
 
-    def _read_on_writer(self, statement: str, parameter: str) -> list[Any]:
+    def _read_on_writer(self, statement: str, parameters: Sequence[str | int]) -> list[Any]:
         assert self._writer is not None
-        return self._writer.execute(statement, (parameter,)).fetchall()
+        return self._writer.execute(statement, parameters).fetchall()
 
     # Writing: a list on the event loop, one transaction at a time on the thread.
 
@@ -183,19 +301,31 @@ class SQLiteStore:
 
         A database error rolls back the whole batch.
         """
+        return self._transact(lambda writer: [_insert_or_merge(writer, put) for put in batch])
+
+    async def _write(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        """Run ``work`` in a transaction of its own; return its result after the commit."""
+        if self._reader is None:
+            raise StoreUnavailableError("the store is not open")
+        try:
+            return await self._on_thread(partial(self._transact, work))
+        except sqlite3.Error as error:
+            raise store_error(error) from error
+
+    def _transact(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
         writer = self._writer
         assert writer is not None
         self._check_file()  # the log may already belong to the file's successor
         writer.execute("BEGIN IMMEDIATE")
         try:
-            new = [_insert_or_repair(writer, put.key, put.value) for put in batch]
+            result = work(writer)
             writer.execute("COMMIT")
         except BaseException:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
         self._check_file()  # a commit into a deleted file is lost
-        return new
+        return result
 
     def _check_file(self) -> None:
         if _identity(self._path) != self._file:
@@ -220,13 +350,50 @@ class SQLiteStore:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _insert_or_repair(writer: sqlite3.Connection, key: str, value: bytes) -> bool:
-    if writer.execute(_INSERT, (key, value)).rowcount == 1:
-        return True
-    if matches_id(key, value) and writer.execute(_REPAIR, (key, value)).rowcount == 1:
-        log.warning("the damaged value under %s was replaced", key)
-        return True
-    return False
+def _insert_or_merge(writer: sqlite3.Connection, put: _Put) -> bool:
+    """Insert a value, or merge its record with that of the existing value, which may be repaired.
+
+    Returns whether the value was written.
+    """
+    key, value, record, _ = put
+    if is_curve_key(key):
+        return writer.execute(_INSERT_CURVE, (key, value)).rowcount == 1
+    facts = (record.created, record.expires, int(NO_LABEL in record.labels))
+    new = writer.execute(_INSERT, (key, value, *facts)).rowcount == 1
+    if not new:
+        writer.execute(_MERGE, (key, *facts))
+        if matches_id(key, value) and writer.execute(_REPAIR, (key, value)).rowcount == 1:
+            log.warning("the damaged value under %s was replaced", key)
+            new = True
+    writer.executemany(_INSERT_LABEL, [(label, key) for label in record.labels - {NO_LABEL}])
+    return new
+
+
+def _delete(writer: sqlite3.Connection, keys: Sequence[str]) -> None:
+    writer.execute(_DELETE, (json.dumps([*keys, *map(curve_key, keys)]),))
+    writer.execute(_DELETE_LABELS, (json.dumps(list(keys)),))
+
+
+def _stream_info(
+    key: str, length: int, created: int | None, expires: int | None, unlabelled: int, labels: str
+) -> StreamInfo:
+    """Convert a row of `_INFO`."""
+    names = json.loads(labels) + [NO_LABEL] * unlabelled
+    return StreamInfo(key, length, Record(created, frozenset(names), expires))
+
+
+def _first_column(rows: sqlite3.Cursor) -> list[str]:
+    return [row[0] for row in rows]
+
+
+def _fraction(key: str) -> float:
+    """Return how many of all keys are below ``key``, from 0 to 1, as ids are uniform hashes.
+
+    The keys of curves begin with the last character of `_ALPHABET`, so they follow all streams.
+    """
+    streams = len(_ALPHABET) - 1
+    share = (_ALPHABET.find(key.lstrip("~")[:1]) + 1) / streams
+    return 0.5 + share / 2 if is_curve_key(key) else share / 2
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -251,9 +418,10 @@ def open_writer(path: Path, max_bytes: int | None, busy_timeout: float) -> sqlit
         _enter_wal(writer, busy_timeout)
         writer.execute("PRAGMA synchronous = FULL")
         writer.execute("PRAGMA fullfsync = ON")  # macOS: flushes the drive's cache as well
+        writer.execute("PRAGMA secure_delete = ON")  # deleted bytes become zeros in the file
         if max_bytes is not None:
             writer.execute(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_BYTES)}")
-        _create_table(writer)
+        _create_tables(writer)
     except BaseException:
         writer.close()
         raise
@@ -288,16 +456,21 @@ def _enter_wal(writer: sqlite3.Connection, timeout: float) -> None:
         return
 
 
-def _create_table(writer: sqlite3.Connection) -> None:
-    """Create the table in a new file; reject a file with another version of the schema."""
-    # The first of several processes creates the table; the other processes wait here for its lock.
+def _create_tables(writer: sqlite3.Connection) -> None:
+    """Create the tables in a new file, or migrate them; reject a file with an unknown schema."""
+    # The first of several processes creates the tables; the others wait here for its lock.
     writer.execute("BEGIN IMMEDIATE")
     (version,) = writer.execute("PRAGMA user_version").fetchone()
     (tables,) = writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if version == 0 and tables == 0:
         writer.execute(_CREATE)
+        version = 1
+    if version == 1:
+        for statement in _MIGRATE:
+            writer.execute(statement)
+        version = SCHEMA_VERSION
         writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif version != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise StoreUnavailableError(
             f"SQLite: the file has schema {version}, expected {SCHEMA_VERSION}"
         )
