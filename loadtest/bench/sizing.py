@@ -164,12 +164,12 @@ async def _fill(store: Store, args: argparse.Namespace) -> None:
     await store.open()
     try:
         for _ in range(0, args.pictures, AT_ONCE):
-            puts = []
+            values = {}
             for _ in range(AT_ONCE):
                 key = urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-                puts.append(store.put(key, os.urandom(STREAM_BYTES)))
-                puts.append(store.put(curve_key(key), os.urandom(CURVE_BYTES)))
-            await asyncio.gather(*puts)
+                values[key] = os.urandom(STREAM_BYTES)
+                values[curve_key(key)] = os.urandom(CURVE_BYTES)
+            await store.put_many(values)
     finally:
         await store.close()
 

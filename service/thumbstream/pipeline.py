@@ -10,7 +10,7 @@ Steps that keep a core busy run as jobs (`thumbstream.jobs`), so the event loop 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -21,7 +21,8 @@ from thumbstream.images import ImageLimits
 from thumbstream.images.write import PictureFormat
 from thumbstream.jobs import Jobs
 from thumbstream.models import ModelRegistry
-from thumbstream.storage import Store
+from thumbstream.storage import Record, Store
+from thumbstream.storage.base import NO_LABEL
 from thumbstream.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -42,6 +43,8 @@ class PipelineConfig:
     measure_curves: bool
     job_timeout: float
     store_timeout: float
+    retention_days: int = 0
+    """Days after its last upload at which the store deletes a stream; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,10 @@ class Pipeline:
         self._metrics = metrics
         self._config = config
 
-    async def compress(self, picture: bytes, options: EncodeOptions) -> CompressResult:
-        """Encode the content of a picture file, and store the stream and its curve.
+    async def compress(
+        self, picture: bytes, options: EncodeOptions, *, label: str = NO_LABEL
+    ) -> CompressResult:
+        """Encode the content of a picture file, and store the stream and its curve under ``label``.
 
         Raises `IngestError`, `UnknownModelError`, `OverloadedError`, `JobError` and `StoreError`.
         """
@@ -90,7 +95,7 @@ class Pipeline:
         self._metrics.encode_seconds.observe(encoded.seconds)
         self._metrics.curve_seconds.observe(encoded.curve_seconds)
         thumbnail = encoded.thumbnail
-        new = await self._store_values(thumbnail.stored_values())
+        new = await self._store_thumbnail(thumbnail, label)
         return CompressResult(thumbnail.id, thumbnail, model, new)
 
     async def preview(self, stream: bytes, form: PictureFormat, scale: int) -> bytes:
@@ -123,13 +128,15 @@ class Pipeline:
         except TimeoutError:
             raise JobTimeoutError(f"no result in {self._config.job_timeout:g} seconds") from None
 
-    async def _store_values(self, values: Mapping[str, bytes]) -> bool:
-        # Concurrent puts of stream and curve can share one commit of the store. If only one of the
-        # two values is stored, the upload fails, and repeating the upload stores the other value.
-        puts = [self._store.put(key, value) for key, value in values.items()]
+    async def _store_thumbnail(self, thumbnail: EncodedThumbnail, label: str) -> bool:
+        # If only one of stream and curve is stored, the upload fails, and repeating the upload
+        # stores the other value.
+        record = Record.now(label, retention_days=self._config.retention_days)
         try:
             async with asyncio.timeout(self._config.store_timeout):
-                new, *_ = await asyncio.gather(*puts)
+                written = await self._store.put_many(
+                    thumbnail.stored_values(), {thumbnail.id: record}
+                )
         except TimeoutError:
             raise StoreUnavailableError("the store did not answer in time") from None
-        return new
+        return thumbnail.id in written

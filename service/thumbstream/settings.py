@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     # Storage and listening
     store: str = "sqlite:///thumbstream.db"
     store_timeout_seconds: float = Field(5.0, gt=0)
+    retention_days: int = Field(0, ge=0, le=36_500)
     cache_bytes: int = Field(64 * MIB, ge=0)
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)

@@ -25,6 +25,7 @@ from thumbstream.bulk.writer import StoreWriter
 from thumbstream.encoding import EncodeOptions
 from thumbstream.errors import StoreFullError, StoreUnavailableError
 from thumbstream.ids import curve_key, identify
+from thumbstream.storage import Record
 
 JOB = Job(EncodeOptions(model="fake"))
 BATCH = 16
@@ -105,11 +106,14 @@ class FakeStore:
     async def put(self, key: str, value: bytes) -> bool:
         raise AssertionError("single puts would need a commit each")
 
-    async def put_many(self, values: Mapping[str, bytes]) -> None:
+    async def put_many(
+        self, values: Mapping[str, bytes], records: Mapping[str, Record] | None = None
+    ) -> set[str]:
         self.puts += 1
         if self.failures:
             raise self.failures.pop(0)
         self.values.update(values)
+        return set(values)
 
 
 class FakeReport:

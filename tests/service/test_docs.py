@@ -37,7 +37,7 @@ async def test_every_route_is_documented(running: Running) -> None:
     routes = {f"{method.upper()} {path}" for path, item in paths.items() for method in item}
     assert "POST /compress" in routes
     assert "GET /thumb/{id}" in routes
-    headings = set(re.findall(r"^## ((?:GET|POST) \S+)$", HTTP, re.MULTILINE))
+    headings = set(re.findall(r"^## ((?:GET|POST|DELETE) \S+)$", HTTP, re.MULTILINE))
     rows = set(re.findall(r"^\| `(GET \S+)` \|", HTTP, re.MULTILINE))
     assert headings | rows == routes
     pages = ("/", "/gallery", "/web/", "/docs", "/openapi.json")

@@ -247,7 +247,7 @@ async def test_removed_label_deletes_only_streams_without_other_uploads(
     only, shared, plain, unrelated = (new_key() for _ in range(4))
     labels = {only: {a}, shared: {a, b}, plain: {a, ""}, unrelated: {b}}
     records = {key: Record(1, frozenset(names)) for key, names in labels.items()}
-    values = {key: b"stream" for key in labels} | {curve_key(key): b"curve" for key in labels}
+    values = dict.fromkeys(labels, b"stream") | {curve_key(key): b"curve" for key in labels}
     await store.put_many(values, records)
     removal = await store.remove_label(a)
     assert (removal.deleted, removal.more) == ([only], False)
@@ -277,7 +277,7 @@ async def test_pages_of_a_label_while_streams_come_and_go(
     label = new_key()
     record = Record(1, frozenset({label}))
     keys = sorted(new_key() for _ in range(25))
-    await store.put_many({key: b"s" for key in keys}, dict.fromkeys(keys, record))
+    await store.put_many(dict.fromkeys(keys, b"s"), dict.fromkeys(keys, record))
     seen, after = [], ""
     while after is not None:
         page = await store.list_label(label, after=after, limit=7)
@@ -294,7 +294,7 @@ async def test_label_is_removed_page_by_page(store: Store, new_key: Callable[[],
     label = new_key()
     keys = sorted(new_key() for _ in range(12))
     records = dict.fromkeys(keys, Record(1, frozenset({label})))
-    await store.put_many({key: b"s" for key in keys}, records)
+    await store.put_many(dict.fromkeys(keys, b"s"), records)
     deleted: list[str] = []
     more = True
     while more:
@@ -306,7 +306,7 @@ async def test_label_is_removed_page_by_page(store: Store, new_key: Callable[[],
 
 async def test_scan_yields_every_key(store: Store, new_key: Callable[[], str]) -> None:
     keys = [new_key() for _ in range(300)]
-    values = {key: b"s" for key in keys} | {curve_key(key): b"c" for key in keys[:50]}
+    values = dict.fromkeys(keys, b"s") | {curve_key(key): b"c" for key in keys[:50]}
     await store.put_many(values)
     found: set[str] = set()
     fractions = []
@@ -327,7 +327,7 @@ async def test_expired_streams_are_deleted(store: Store, new_key: Callable[[], s
         later: Record(now, frozenset({label}), now + 1000),
         never: Record(now, frozenset({label})),
     }
-    values = {key: b"s" for key in records} | {curve_key(key): b"c" for key in records}
+    values = dict.fromkeys(records, b"s") | {curve_key(key): b"c" for key in records}
     await store.put_many(values, records)
     again = new_key()
     await store.put(again, b"s", Record(now, expires=now + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from time import monotonic
 
 import pytest
 from fakes import MemoryStore
@@ -12,6 +13,7 @@ from thumbstream.errors import PartialReadError, StoreUnavailableError
 from thumbstream.ids import identify
 from thumbstream.storage.reader import (
     ENTRY_OVERHEAD,
+    MAX_AGE_S,
     MAX_PENDING,
     MAX_READS,
     READ_SIZE,
@@ -40,6 +42,22 @@ async def test_found_values_are_cached_and_missing_ones_are_not() -> None:
     store.streams["c"] = b"cc"
     assert await reader.get_many(["c", "a"]) == [b"cc", b"aa"]
     assert store.reads == [["a", "c"], ["c"]]
+
+
+async def test_cached_values_are_forgotten_by_age_and_by_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, store = make()
+    store.streams["~a"] = b"curve"
+    await reader.get_many(["a", "b", "~a"])
+    store.streams.clear()
+    reader.forget(["a", "unknown"])
+    assert await reader.get_many(["a", "b", "~a"]) == [None, b"bb", None]
+    assert reader._cache.size == ENTRY_OVERHEAD + 2
+    later = monotonic() + 1 + MAX_AGE_S
+    monkeypatch.setattr("thumbstream.storage.reader.monotonic", lambda: later)
+    assert await reader.get("b") is None
+    assert reader._cache.size == 0
 
 
 async def test_large_reads_are_split() -> None:

@@ -100,7 +100,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(numbers=st.lists(KEYS, max_size=4), record=RECORDS, curves=st.booleans())
     def put_many(self, numbers: list[int], record: Record, curves: bool) -> None:
         keys, record = [self.key(number) for number in numbers], self.own(record)
-        values = {key: b"stream" for key in keys}
+        values = dict.fromkeys(keys, b"stream")
         values |= {curve_key(key): b"curve" for key in keys if curves}
         written = self.run(self.store.put_many(values, dict.fromkeys(keys, record)))
         assert written == values.keys() - self.model.keys()

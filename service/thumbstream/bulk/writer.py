@@ -21,7 +21,7 @@ from thumbstream.bulk.journal import EncodedFile, JournalRow
 from thumbstream.encoding import supports_curve
 from thumbstream.errors import StoreUnavailableError
 from thumbstream.ids import curve_key, identify
-from thumbstream.storage import Store
+from thumbstream.storage import Record, Store
 
 RETRY_SECONDS = 60.0
 """Time for which an operation is retried while the store is unreachable."""
@@ -44,11 +44,18 @@ class StoreWriter:
     """Gives synchronous code access to a store, with retries.
 
     ``is_stopping``: called before each retry; if it returns True, the error is raised instead.
+    ``record``: makes the record of the streams that are stored next.
     """
 
-    def __init__(self, store: Store, is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        is_stopping: Callable[[], bool],
+        record: Callable[[], Record] = Record.now,
+    ) -> None:
         self._store = store
         self._is_stopping = is_stopping
+        self._record = record
         self._loop = asyncio.Runner()
 
     def open(self) -> None:
@@ -58,7 +65,8 @@ class StoreWriter:
 
     def put_many(self, values: Mapping[str, bytes]) -> None:
         """Store ``values`` by key; returns when all are durable. Raises `StoreError`."""
-        self._with_retries(lambda: self._store.put_many(values))
+        records = dict.fromkeys(values, self._record())
+        self._with_retries(lambda: self._store.put_many(values, records))
 
     def missing(self, rows: Sequence[JournalRow], *, curves: bool) -> set[str]:
         """Return the ids of ``rows`` whose stream is missing or damaged in the store.

@@ -26,12 +26,14 @@ from thumbstream.cli.options import (
     add_command,
     add_encode_options,
     encode_options,
+    label,
     positive,
     read_settings,
 )
 from thumbstream.cli.progress import Progress
 from thumbstream.process_pool import JobLimits
-from thumbstream.storage import open_store
+from thumbstream.storage import Record, open_store
+from thumbstream.storage.base import NO_LABEL
 
 if TYPE_CHECKING:
     from thumbstream.settings import Settings
@@ -45,6 +47,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = add_command(commands, "compress-all", run, text)
     add_files_options(parser, JOURNAL)
     parser.add_argument("--store", help=f"{STORE_HELP} (default: THUMBSTREAM_STORE)")
+    parser.add_argument(
+        "--label",
+        type=label,
+        default=NO_LABEL,
+        help="a name to find and delete these streams by, as ?label= of an upload",
+    )
     add_encode_options(parser)
     parser.add_argument(
         "--curves",
@@ -71,13 +79,18 @@ def run(args: argparse.Namespace) -> int:
         device=settings.device,
         limits=settings.image_limits,
     )
-    store = open_store(settings.store, timeout=settings.store_timeout_seconds)
+    days = settings.retention_days
+    store = open_store(settings.store, timeout=settings.store_timeout_seconds, expiring=bool(days))
     with (
         open_journal(args, job.fingerprint(), store_identity(settings.store)) as journal,
         closing(_worker_pool(args, settings)) as pool,
         closing(Progress()) as progress,
     ):
-        writer = StoreWriter(store, lambda: runner.stopping)
+        writer = StoreWriter(
+            store,
+            lambda: runner.stopping,
+            lambda: Record.now(args.label, retention_days=days),
+        )
         runner = Runner(job, pool, writer, journal, progress, verify=args.verify)
         with closing(writer):
             writer.open()

@@ -13,6 +13,7 @@ from thumbstream.codec.prefix_search import Target
 from thumbstream.encoding import EncodeOptions
 from thumbstream.images import Alpha
 from thumbstream.models import ModelRegistry, installed_models
+from thumbstream.storage import check_label
 
 if TYPE_CHECKING:
     from thumbstream.settings import Settings
@@ -127,6 +128,14 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return value
+
+
+def label(text: str) -> str:
+    """Parse a label, as the ``type`` of an option."""
+    try:
+        return check_label(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _side(text: str) -> int:

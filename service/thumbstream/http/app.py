@@ -1,7 +1,7 @@
 """The ASGI application: FastAPI with its middleware, and the hot path.
 
 every request   concurrency limit -> signed URLs (if read keys are configured)
-stream reads    -> hot path                      /thumb /t /thumbs /thumbs.json
+stream reads    -> hot path                      /thumb /t /thumbs /thumbs.json, but not DELETE
 other requests  -> proxy headers -> request (metrics, errors, id, log) -> CORS -> FastAPI
 """
 
@@ -23,7 +23,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from thumbstream import __version__
 from thumbstream.errors import ThumbstreamError
 from thumbstream.http.errors import BadRequestError, MethodNotAllowedError, NotFoundError
-from thumbstream.http.hot_path import HotPath, stream_route
+from thumbstream.http.hot_path import THUMB, HotPath, stream_route
 from thumbstream.http.middleware import (
     ConcurrencyLimitMiddleware,
     PublicReadCORSMiddleware,
@@ -32,7 +32,6 @@ from thumbstream.http.middleware import (
     route_template,
 )
 from thumbstream.http.openapi import complete_document
-from thumbstream.http.response_cache import MAX_CACHE_BYTES, ResponseCache
 from thumbstream.http.routes import create_router
 from thumbstream.http.services import Services
 from thumbstream.settings import Settings
@@ -53,8 +52,14 @@ class Application:
         self.services = services
         self._root_path = services.settings.root_path
         settings, metrics, errors = services.settings, services.metrics, services.errors
-        cache = ResponseCache(MAX_CACHE_BYTES if settings.cache_bytes else 0)
-        self._hot_path = HotPath(services.reader, metrics, errors, services.cors, cache)
+        self._hot_path = HotPath(
+            services.reader,
+            metrics,
+            errors,
+            services.cors,
+            services.responses,
+            immutable=services.immutable,
+        )
         self._fastapi = create_fastapi_app(services)
         app: ASGIApp = self._dispatch
         if services.signing_keys is not None:
@@ -73,7 +78,7 @@ class Application:
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             route = stream_route(scope["path"])
-            if route is not None:
+            if route is not None and not (route == THUMB and scope["method"] == "DELETE"):
                 await self._hot_path(route, scope, receive, send)
                 return
         await self._fastapi(scope, receive, send)

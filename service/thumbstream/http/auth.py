@@ -179,6 +179,15 @@ class RequestGuard:
         """
         await self._check(request, token_required=True)
 
+    async def require_token(self, request: Request) -> None:
+        """Applies the rate limit, and requires a token, even if no tokens are configured."""
+        await self._check(request, token_required=True)
+        if TOKEN not in request.scope:
+            raise UnauthorizedError(
+                "this requires a bearer token, and none is configured: set THUMBSTREAM_TOKENS",
+                headers={"WWW-Authenticate": CHALLENGE},
+            )
+
     async def limit_work(self, request: Request) -> None:
         """Applies the rate limit; a token is optional, and an invalid one is ignored."""
         await self._check(request, token_required=False)

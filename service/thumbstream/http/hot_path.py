@@ -10,6 +10,7 @@
 
 No network runs here and nothing is encoded: a response is a slice of a stored stream. A stream
 never changes, so a response is cacheable for a year, unless an id or a required curve is missing.
+It carries the ids of its streams as cache tags, by which a CDN drops it when a stream is deleted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import base64
 import json
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import NamedTuple
 
 from starlette.types import Receive, Scope, Send
@@ -42,10 +43,10 @@ from thumbstream.http.request_headers import matches_any, parse_range
 from thumbstream.http.response_cache import CachedResponse, ResponseCache
 from thumbstream.http.responses import (
     CORS,
-    IMMUTABLE_CACHE_CONTROL,
     NEGATIVE_CACHE_CONTROL,
     Header,
     RawResponse,
+    cache_tags,
     encode_headers,
 )
 from thumbstream.ids import is_id
@@ -61,11 +62,11 @@ MAX_BATCH_ENTRY = 0xFFFF
 METHODS = "GET, HEAD, OPTIONS"
 
 # Made once: a cached response refers to these objects and has no copies of them.
-[_IMMUTABLE] = encode_headers({"Cache-Control": IMMUTABLE_CACHE_CONTROL})
 [_NEGATIVE] = encode_headers({"Cache-Control": NEGATIVE_CACHE_CONTROL})
 _STREAM_FIELDS = encode_headers({"Content-Type": STREAM_TYPE, "Accept-Ranges": "bytes"})
 
-_THUMB, _SIZED, _BATCH, _BATCH_JSON = "/thumb/{id}", "/t/{id}/{bytes}", "/thumbs", "/thumbs.json"
+THUMB = "/thumb/{id}"
+_SIZED, _BATCH, _BATCH_JSON = "/t/{id}/{bytes}", "/thumbs", "/thumbs.json"
 _QUERY_BY_SIZE = {str(size): PrefixQuery(size) for size in PREFIX_SIZES}
 
 
@@ -98,14 +99,17 @@ Handler = Callable[[Request], Awaitable[RawResponse]]
 def stream_route(path: str) -> str | None:
     """The path template of the `HotPath` route that serves ``path``; None if there is none."""
     if path.startswith("/thumb/"):
-        return _THUMB
+        return THUMB
     if path.startswith("/t/"):
         return _SIZED
     return path if path in (_BATCH, _BATCH_JSON) else None
 
 
 class HotPath:
-    """Serves the routes /thumb/{id}, /t/{id}/{bytes}, /thumbs and /thumbs.json."""
+    """Serves the routes /thumb/{id}, /t/{id}/{bytes}, /thumbs and /thumbs.json.
+
+    ``immutable``: Cache-Control of responses that never change.
+    """
 
     def __init__(
         self,
@@ -114,7 +118,10 @@ class HotPath:
         errors: ErrorResponder,
         cors: CORS,
         cache: ResponseCache,
+        *,
+        immutable: str,
     ) -> None:
+        [self._immutable] = encode_headers({"Cache-Control": immutable})
         self._reader = reader
         self._metrics = metrics
         self._errors = errors
@@ -122,7 +129,7 @@ class HotPath:
         self._shared = cors.headers + encode_headers({"X-Content-Type-Options": "nosniff"})
         self._preflight = cors.preflight(METHODS)
         self._handlers: dict[str, Handler] = {
-            _THUMB: self._thumb,
+            THUMB: self._thumb,
             _SIZED: self._sized_prefix,
             _BATCH: self._batch_binary,
             _BATCH_JSON: self._batch_json,
@@ -153,7 +160,8 @@ class HotPath:
                 return await self._handlers[route](request)
             if request.method == "OPTIONS":
                 return self._preflight
-            raise MethodNotAllowedError(f"expected one of {METHODS}", headers={"Allow": METHODS})
+            allowed = f"DELETE, {METHODS}" if route == THUMB else METHODS
+            raise MethodNotAllowedError(f"expected one of {allowed}", headers={"Allow": allowed})
         except Exception as error:
             return self._errors.response(error, scope)
 
@@ -173,16 +181,11 @@ class HotPath:
     async def _prefix(self, request: Request, key: str, query: PrefixQuery) -> RawResponse:
         if not is_id(key):
             raise NotFoundError("no stream has this id")
-        if request.if_none_match not in ("", "*") and query.target is None:
-            # A client with this prefix is up to date: the store is not read.
-            exact = f'"{key}.{query.limit}"'
-            if matches_any(request.if_none_match, exact):
-                return RawResponse(304, self._cache_headers(exact, immutable=True))
         [prefix] = await self._prefixes([key], [query.limit], query.target)
         if not prefix.body:
             raise NotFoundError("no stream has this id")
         etag = f'"{key}.{len(prefix.body)}"'
-        headers = self._cache_headers(etag, prefix.immutable)
+        headers = self._cache_headers(etag, [key], immutable=prefix.immutable)
         if request.if_none_match and matches_any(request.if_none_match, etag):
             return RawResponse(304, headers)
         headers += _STREAM_FIELDS
@@ -192,7 +195,7 @@ class HotPath:
             self._count_bytes(response, prefix.omitted_bytes if response.status == 200 else 0)
             plain = not request.if_none_match and not request.range
             if plain and prefix.immutable and query.target is None:
-                cached = CachedResponse(response, prefix.omitted_bytes)
+                cached = CachedResponse(response, prefix.omitted_bytes, monotonic())
                 self._cache.put(request.path, request.query, cached)
         return response
 
@@ -220,7 +223,9 @@ class HotPath:
         self, request: Request, prefixes: list[Prefix], body: bytes, media_type: str
     ) -> RawResponse:
         etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
-        headers = self._cache_headers(etag, all(prefix.immutable for prefix in prefixes))
+        keys = [prefix.key for prefix in prefixes]
+        immutable = all(prefix.immutable for prefix in prefixes)
+        headers = self._cache_headers(etag, keys, immutable=immutable)
         if request.if_none_match and matches_any(request.if_none_match, etag):
             return RawResponse(304, headers)
         headers += encode_headers({"Content-Type": media_type, "Content-Length": str(len(body))})
@@ -258,10 +263,10 @@ class HotPath:
         self._metrics.stream_bytes_served.inc(len(response.body))
         self._metrics.stream_bytes_saved.inc(omitted_bytes)
 
-    def _cache_headers(self, etag: str, immutable: bool) -> list[Header]:
+    def _cache_headers(self, etag: str, keys: list[str], *, immutable: bool) -> list[Header]:
         """The header fields that a 200 and a 304 response share."""
-        caching = _IMMUTABLE if immutable else _NEGATIVE
-        return [*self._shared, (b"etag", etag.encode("latin-1")), caching]
+        caching = self._immutable if immutable else _NEGATIVE
+        return [*self._shared, (b"etag", etag.encode("latin-1")), caching, *cache_tags(keys)]
 
 
 def read_request(scope: Scope) -> Request:

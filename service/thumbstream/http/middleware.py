@@ -100,7 +100,7 @@ class SignedUrlMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection; other types than ``http`` pass unchanged."""
         route = _signed_route(scope)
-        if route is None or scope["method"] == "OPTIONS":
+        if route is None or scope["method"] in ("OPTIONS", "DELETE"):  # neither reads a stream
             await self._app(scope, receive, send)
             return
         started = perf_counter()

@@ -19,12 +19,17 @@ def problem_response(description: str) -> dict[str, Any]:
 
 
 def complete_document(document: dict[str, Any], *, tokens: bool) -> dict[str, Any]:
-    """Adds `hot_paths` to ``document`` in place. ``tokens``: whether uploads need bearer tokens."""
-    document["paths"] |= hot_paths()
+    """Adds `hot_paths` to ``document`` in place. ``tokens``: whether tokens are configured."""
+    for path, operations in hot_paths().items():
+        document["paths"].setdefault(path, {}).update(operations)
     if tokens:
         schemes = document["components"].setdefault("securitySchemes", {})
         schemes[_BEARER] = {"type": "http", "scheme": "bearer"}
-        document["paths"]["/compress"]["post"]["security"] = [{_BEARER: []}]
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                guarded = "life cycle" in operation.get("tags", ())
+                if guarded or (path, method) == ("/compress", "post"):
+                    operation["security"] = [{_BEARER: []}]
     return document
 
 
@@ -137,7 +142,7 @@ def _binary(description: str, media_type: str, *fields: str) -> dict[str, Any]:
         "description": description,
         "headers": {
             name: {"required": True, "schema": {"type": "string"}}
-            for name in ("ETag", "Cache-Control", *fields)
+            for name in ("ETag", "Cache-Control", "Cache-Tag", "Surrogate-Key", *fields)
         },
         "content": {media_type: {"schema": schema}},
     }

@@ -1,4 +1,4 @@
-"""A cache of complete responses that never change.
+"""A cache of complete responses that never change, until their stream is deleted.
 
 Most requests are a plain GET of a prefix that was requested before. The header fields and body of
 its response are the same every time, so the response is built once and found by path and query.
@@ -7,6 +7,8 @@ its response are the same every time, so the response is built once and found by
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from time import monotonic
 from typing import NamedTuple
 
 from starlette.types import Scope
@@ -19,8 +21,12 @@ MAX_CACHE_BYTES = 16 * 1024 * 1024
 MAX_CACHED_BODY_BYTES = 1024
 """Limit of the body of a cached response; nearly every stream is shorter."""
 
-ENTRY_OVERHEAD = 900
+ENTRY_OVERHEAD = 1100
 """Bytes of an entry other than body, path and query: header fields, tuples, the dict slot."""
+
+MAX_AGE_S = 30.0
+"""How long a response is used from the cache, in seconds: another process may have deleted its
+stream. The stream itself may have been in memory for as long before."""
 
 _CONDITIONAL = frozenset({b"if-none-match", b"range"})
 """Request header fields with which a GET is not plain: its response may differ."""
@@ -33,6 +39,8 @@ class CachedResponse(NamedTuple):
 
     response: RawResponse
     omitted_bytes: int
+    since: float
+    """`time.monotonic` when the response was made."""
 
 
 class ResponseCache:
@@ -52,7 +60,7 @@ class ResponseCache:
             return None
         key = scope["path"], scope["query_string"]
         cached = self._entries.get(key)
-        if cached is None:
+        if cached is None or monotonic() - cached.since > MAX_AGE_S:
             return None
         for name, _ in scope["headers"]:
             if name in _CONDITIONAL:
@@ -69,8 +77,16 @@ class ResponseCache:
         if key not in self._entries:
             self.size += cost
         self._entries[key] = cached
+        self._entries.move_to_end(key)
         while self.size > self._limit:
             self.size -= _cost(*self._entries.popitem(last=False))
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Remove all responses with prefixes of the streams ``ids``, which have been deleted."""
+        deleted = set(ids)
+        # The id is a segment of the path, in /thumb/{id} and in /t/{id}/{bytes}.
+        for key in [key for key in self._entries if not deleted.isdisjoint(key[0].split("/"))]:
+            self.size -= _cost(key, self._entries.pop(key))
 
 
 def _cost(key: Key, cached: CachedResponse) -> int:

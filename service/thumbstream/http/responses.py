@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from starlette.types import Send
 
 IMMUTABLE_CACHE_CONTROL = "public, max-age=31536000, immutable"
 """Cache-Control of a response that never changes, such as a prefix of a stream."""
+
+EXPIRING_CACHE_CONTROL = "public, max-age=86400, immutable"
+"""The same where streams expire: caches drop them at most a day later."""
 
 NEGATIVE_CACHE_CONTROL = "public, max-age=10"
 """Cache-Control of a 404, and of other responses that may change soon. The short age saves the
@@ -39,6 +43,13 @@ class RawResponse(NamedTuple):
 def encode_headers(headers: dict[str, str]) -> list[Header]:
     """Encode header fields for ASGI: pairs of bytes, with names in lower case."""
     return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def cache_tags(ids: Sequence[str]) -> list[Header]:
+    """Header fields by which CDNs purge the responses of a stream: one tag for each id."""
+    tags = [tag.encode() for tag in dict.fromkeys(ids)]
+    # Of one tag, join returns the same object for both fields.
+    return [(b"cache-tag", b",".join(tags)), (b"surrogate-key", b" ".join(tags))]
 
 
 class CORS:

@@ -19,7 +19,7 @@ from thumbstream.http.errors import BadRequestError, NotFoundError
 from thumbstream.http.openapi import problem_response
 from thumbstream.http.query import MAX_BYTES, check_parameters
 from thumbstream.http.request_headers import matches_any, preferred_format
-from thumbstream.http.responses import IMMUTABLE_CACHE_CONTROL
+from thumbstream.http.responses import cache_tags
 from thumbstream.http.schemas import (
     BUDGET_BODY,
     METRICS,
@@ -31,6 +31,7 @@ from thumbstream.http.schemas import (
     Format,
     Health,
     Id,
+    LabelDeletion,
     MaxBytes,
     Model,
     ModelList,
@@ -39,16 +40,21 @@ from thumbstream.http.schemas import (
     ReadyResponse,
     Scale,
     Size,
+    StreamDescription,
+    StreamList,
     Target,
     Transparency,
+    UploadLabel,
     compress_response,
 )
 from thumbstream.http.services import Services
 from thumbstream.http.static import ClientAssets, StaticPages
+from thumbstream.http.streams_route import StreamsEndpoint
 from thumbstream.http.uploads import cancel_on_disconnect
 from thumbstream.ids import is_id
 from thumbstream.images import Alpha
 from thumbstream.images.write import MEDIA_TYPES, PictureFormat
+from thumbstream.storage.base import NO_LABEL
 
 MAX_DECODE_BYTES = 65_535
 """Limit of the body of ``POST /decode``: far above the length of every stream."""
@@ -62,6 +68,7 @@ def create_router(services: Services) -> APIRouter:
     endpoints, budget = Endpoints(services), BudgetEndpoint(services)
     client = ClientAssets()
     pages = StaticPages(services.settings.root_path, client.version)
+    streams, token = StreamsEndpoint(services), services.guard.require_token
     uploads, work = services.guard.limit_uploads, services.guard.limit_work
 
     def add(method: str, path: str, endpoint: Any, *guards: Guard, **options: Any) -> None:
@@ -75,7 +82,7 @@ def create_router(services: Services) -> APIRouter:
         "POST",
         "/compress",
         endpoints.compress,
-        known_parameters("size", "max_bytes", "target", "model", "alpha"),
+        known_parameters("size", "max_bytes", "target", "model", "alpha", "label"),
         uploads,
         tags=["pictures"],
         status_code=201,
@@ -121,6 +128,47 @@ def create_router(services: Services) -> APIRouter:
         response_model=PageBudget,
         openapi_extra=BUDGET_BODY,
         responses=_errors(400, 403, 408, 413, 429, 503),
+    )
+    add(
+        "DELETE",
+        "/thumb/{id}",
+        streams.delete,
+        known_parameters(),
+        token,
+        tags=["life cycle"],
+        status_code=204,
+        response_class=Response,
+        responses=_errors(400, 401, 404, 429, 503),
+    )
+    add(
+        "GET",
+        "/streams/{id}",
+        streams.show,
+        known_parameters(),
+        token,
+        tags=["life cycle"],
+        response_model=StreamDescription,
+        responses=_errors(400, 401, 404, 429, 503),
+    )
+    add(
+        "GET",
+        "/streams",
+        streams.list_label,
+        known_parameters("label", "after", "limit"),
+        token,
+        tags=["life cycle"],
+        response_model=StreamList,
+        responses=_errors(400, 401, 429, 503),
+    )
+    add(
+        "DELETE",
+        "/streams",
+        streams.remove_label,
+        known_parameters("label"),
+        token,
+        tags=["life cycle"],
+        response_model=LabelDeletion,
+        responses=_errors(400, 401, 429, 503),
     )
     add("GET", "/models", endpoints.models, tags=["service"], response_model=ModelList)
     add("GET", "/healthz", endpoints.healthz, tags=["service"], response_model=Health)
@@ -180,6 +228,7 @@ class Endpoints:
         target: Target = None,
         model: Model = None,
         alpha: Transparency = Alpha.KEEP,
+        label: UploadLabel = None,
     ) -> Response:
         """A picture in, a stream out: stored durably under its content id.
 
@@ -194,7 +243,7 @@ class Endpoints:
             alpha=alpha,
         )  # wrong options are rejected before the body is read
         picture = await services.uploads.read_picture(request)
-        work = services.pipeline.compress(picture, options)
+        work = services.pipeline.compress(picture, options, label=label or NO_LABEL)
         result = await cancel_on_disconnect(request.receive, work)
         response = compress_response(result, services.settings.root_path)
         return JSONResponse(
@@ -234,7 +283,8 @@ class Endpoints:
         negotiated = form or preferred_format(request.headers.get("accept", ""))
         # Weak: another release may write the same pixels as other bytes.
         etag = f'W/"{key}.{len(prefix)}.{negotiated}.{scale}"'
-        headers = {"ETag": etag, "Cache-Control": IMMUTABLE_CACHE_CONTROL}
+        headers = {"ETag": etag, "Cache-Control": self._services.immutable}
+        headers |= {name.decode(): value.decode() for name, value in cache_tags([key])}
         if form is None:
             headers["Vary"] = "Accept"
         if matches_any(request.headers.get("if-none-match", ""), etag):

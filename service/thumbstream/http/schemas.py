@@ -6,7 +6,7 @@ import base64
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_MULTIPLE, parse_header
 from thumbstream.codec.rate_curve import RateCurve
@@ -19,6 +19,8 @@ from thumbstream.images import Alpha
 from thumbstream.images.write import PictureFormat
 from thumbstream.models import DEFAULT_MODEL
 from thumbstream.pipeline import CompressResult
+from thumbstream.storage import check_label
+from thumbstream.storage.base import MAX_LABEL_BYTES, PAGE_SIZE
 
 MAX_SCALE = 16
 
@@ -97,6 +99,29 @@ Id = Annotated[
         examples=[EXAMPLE_ID],
         json_schema_extra={"pattern": f"^{ID_PATTERN.pattern}$"},
     ),
+]
+
+_LABEL_TEXT = f"Printable text of at most {MAX_LABEL_BYTES} bytes, such as the id of a product."
+UploadLabel = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=MAX_LABEL_BYTES,
+        description=f"A name of your own, to find and delete the stream by. {_LABEL_TEXT}",
+    ),
+    AfterValidator(lambda label: None if label is None else check_label(label)),
+]
+LabelQuery = Annotated[
+    str,
+    Query(min_length=1, max_length=MAX_LABEL_BYTES, description=_LABEL_TEXT),
+    AfterValidator(check_label),
+]
+After = Annotated[
+    str,
+    Query(max_length=64, description="Only streams with ids after this one: see `next`."),
+]
+Limit = Annotated[
+    int, Query(ge=1, le=PAGE_SIZE, description="Most streams in the response."), _PlainDigits
 ]
 
 _OTHER_ID = "3fRkL0d1UO4mJv2kRr0a7w"
@@ -230,6 +255,35 @@ class PageBudget(BaseModel):
             ]
         }
     )
+
+
+class StreamDescription(BaseModel):
+    """A stored stream: response of GET /streams/{id}."""
+
+    id: str
+    length: int = Field(description="Bytes of the stream.")
+    created: str | None = Field(
+        description="Time of the first upload (RFC 3339); null if an earlier version stored it."
+    )
+    expires: str | None = Field(description="Time at which it is deleted; null: never.")
+    labels: list[str] = Field(description="The labels of all its uploads.")
+    url: str
+
+
+class StreamList(BaseModel):
+    """Response of GET /streams."""
+
+    label: str
+    streams: list[StreamDescription]
+    next: str | None = Field(description="Path of the next page; null if this is the last one.")
+
+
+class LabelDeletion(BaseModel):
+    """Response of DELETE /streams."""
+
+    label: str
+    deleted: list[str] = Field(description="Ids of deleted streams: purge them from your CDN.")
+    more: bool = Field(description="Whether to repeat the request.")
 
 
 class ModelList(BaseModel):

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thumbstream import __version__
 from thumbstream.errors import StoreError
 from thumbstream.http.auth import BearerAuth, RateLimit, RequestGuard
 from thumbstream.http.errors import ErrorResponder, NotReadyError
-from thumbstream.http.responses import CORS
+from thumbstream.http.response_cache import ResponseCache
+from thumbstream.http.responses import (
+    CORS,
+    EXPIRING_CACHE_CONTROL,
+    IMMUTABLE_CACHE_CONTROL,
+)
 from thumbstream.http.signing import SigningKeys
 from thumbstream.http.uploads import UploadReader
 from thumbstream.jobs import Jobs
@@ -22,6 +28,9 @@ from thumbstream.storage.reader import StreamReader
 from thumbstream.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 60.0
+"""Time between two deletions of expired streams, where the store does not expire them itself."""
 
 
 @dataclass
@@ -46,9 +55,21 @@ class Services:
     """Keys of signed URLs; None if reads are public."""
     cors: CORS
     errors: ErrorResponder
+    responses: ResponseCache
     draining: bool = False
     """Whether the process is about to stop: it still serves requests, but /readyz answers 503."""
     is_open: bool = False
+    _sweep: asyncio.Task[None] | None = None
+
+    @property
+    def immutable(self) -> str:
+        """Cache-Control of a response with prefixes of streams, which never change."""
+        return EXPIRING_CACHE_CONTROL if self.settings.retention_days else IMMUTABLE_CACHE_CONTROL
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Drops the streams ``ids``, which have been deleted from the store, from memory."""
+        self.reader.forget(ids)
+        self.responses.forget(ids)
 
     async def open(self) -> None:
         """Opens the store and the models, and starts the workers.
@@ -65,6 +86,7 @@ class Services:
             await self.store.close()
             raise
         self.is_open = True
+        self._sweep = asyncio.create_task(self._delete_expired())
         [model, *_] = self.models.describe()
         self.metrics.set_build_info(
             version=__version__, model=model["id"], provider=",".join(model["providers"][:1])
@@ -79,10 +101,23 @@ class Services:
         """Ends the jobs, then closes the connections of the rate limit and the store."""
         self.drain()
         self.is_open = False
+        if self._sweep is not None:
+            self._sweep.cancel()
         await self.jobs.close()
         if self.rate_limit is not None:
             await self.rate_limit.close()
         await self.store.close()
+
+    async def _delete_expired(self) -> None:
+        while True:
+            try:
+                deleted = await self.store.delete_expired()
+            except StoreError as error:
+                log.warning("expired streams were not deleted: %s", error)
+            else:
+                if deleted:
+                    log.info("%d expired streams were deleted", deleted)
+            await asyncio.sleep(SWEEP_SECONDS)
 
     async def check_ready(self) -> None:
         """Raises `NotReadyError` if the service starts or stops, or its workers or store fail."""

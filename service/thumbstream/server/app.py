@@ -9,6 +9,7 @@ from thumbstream.http.app import Application
 from thumbstream.http.auth import BearerAuth, RateLimit, RequestGuard
 from thumbstream.http.connections import ConnectionLimits, limited_protocol
 from thumbstream.http.errors import ErrorResponder
+from thumbstream.http.response_cache import MAX_CACHE_BYTES, ResponseCache
 from thumbstream.http.responses import CORS
 from thumbstream.http.services import Services
 from thumbstream.http.signing import SigningKeys
@@ -45,9 +46,10 @@ def create_services(
     """Creates the parts of a service without opening them. Parameters, errors: see `create_app`."""
     timeout = settings.store_timeout_seconds
     metrics = Metrics()
-    store = InstrumentedStore(
-        store or open_store(settings.store, timeout=timeout), metrics.observe_store
+    store = store or open_store(
+        settings.store, timeout=timeout, expiring=bool(settings.retention_days)
     )
+    store = InstrumentedStore(store, metrics.observe_store)
     cache = StreamCache(settings.cache_bytes)
     isolated = models is None  # a caller's models cannot be sent to other processes
     models = models or ModelRegistry(device=settings.device)
@@ -63,6 +65,7 @@ def create_services(
         measure_curves=settings.measure_curves,
         job_timeout=settings.job_timeout_seconds,
         store_timeout=timeout,
+        retention_days=settings.retention_days,
     )
     auth = BearerAuth(token.get_secret_value() for token in settings.tokens)
     rate_limit = _create_rate_limit(settings)
@@ -87,6 +90,7 @@ def create_services(
         signing_keys=SigningKeys(keys) if keys else None,
         cors=cors,
         errors=ErrorResponder(metrics, cors),
+        responses=ResponseCache(MAX_CACHE_BYTES if settings.cache_bytes else 0),
     )
 
 

@@ -2,7 +2,8 @@
 
 Keys that are requested in the same iteration of the event loop are read by one `Store.get_many`.
 This is fast under load and delays nothing when the service is idle. A `StreamCache` keeps the
-values that were found. The absence of a value is not cached, since a put may follow.
+values that were found, for a short time, since another process may delete them. The absence of a
+value is not cached, since a put may follow.
 
 The reader does not flood a slow store: at most `MAX_READS` reads are in flight, and each key is in
 at most one of these reads. Further keys wait for the next read. While `MAX_PENDING` keys wait,
@@ -17,6 +18,7 @@ from asyncio import shield  # a cancelled caller must not cancel the read for ot
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from time import monotonic
 
 from thumbstream.errors import PartialReadError, StoreError, StoreUnavailableError
 from thumbstream.ids import curve_key, is_id
@@ -37,6 +39,9 @@ MAX_PENDING = MAX_READS * READ_SIZE
 ENTRY_OVERHEAD = 200
 """Bytes of memory of a cache entry without its value: two object headers, the key, a dict slot."""
 
+MAX_AGE_S = 30.0
+"""How long a value is used from the cache, in seconds: another process may have deleted it."""
+
 Result = asyncio.Future[bytes | None]
 PendingReads = dict[str, Result]
 Lookup = bytes | Result
@@ -47,20 +52,25 @@ class StreamCache:
     """An LRU cache of streams and rate-distortion curves in memory.
 
     ``limit`` is its largest size in bytes, including `ENTRY_OVERHEAD` for each entry; 0 disables
-    the cache. Entries need no invalidation, because the value of a key never changes. Not
-    thread-safe: use it only on the event loop.
+    the cache. The value of a key never changes, but may be deleted: entries are used for
+    `MAX_AGE_S`. Not thread-safe: use it only on the event loop.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._values: OrderedDict[str, bytes] = OrderedDict()
+        self._values: OrderedDict[str, tuple[bytes, float]] = OrderedDict()  # value, time of put
         self.size = 0  # sum of _cost over _values; at most _limit between calls
 
     def get(self, key: str) -> bytes | None:
         """Return the cached value of ``key`` and mark it as most recently used, or return None."""
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
+        entry = self._values.get(key)
+        if entry is None:
+            return None
+        value, since = entry
+        if monotonic() - since > MAX_AGE_S:
+            self.discard(key)
+            return None
+        self._values.move_to_end(key)
         return value
 
     def put(self, key: str, value: bytes) -> None:
@@ -70,11 +80,17 @@ class StreamCache:
         """
         if key in self._values or _cost(value) > self._limit:
             return
-        self._values[key] = value
+        self._values[key] = value, monotonic()
         self.size += _cost(value)
         while self.size > self._limit:
-            _, oldest = self._values.popitem(last=False)
+            _, (oldest, _) = self._values.popitem(last=False)
             self.size -= _cost(oldest)
+
+    def discard(self, key: str) -> None:
+        """Remove the value of ``key``, if there is one."""
+        entry = self._values.pop(key, None)
+        if entry is not None:
+            self.size -= _cost(entry[0])
 
 
 def _cost(value: bytes) -> int:
@@ -126,6 +142,12 @@ class StreamReader:
         """
         found = await self.get_many([*keys, *map(curve_key, keys)])
         return found[: len(keys)], found[len(keys) :]
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Remove the streams ``keys``, which have been deleted, and their curves from the cache."""
+        for key in keys:
+            self._cache.discard(key)
+            self._cache.discard(curve_key(key))
 
     def _lookup(self, key: str) -> Lookup:
         value = self._cache.get(key)

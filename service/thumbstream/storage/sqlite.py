@@ -83,7 +83,7 @@ _INFO = (
     "SELECT thumb.id, length(stream), created, expires, unlabelled, "
     "(SELECT json_group_array(label) FROM label WHERE label.id = thumb.id) FROM thumb "
 )
-_SELECT_INFO = _INFO + "WHERE id IN (SELECT value FROM json_each(?))"
+_SELECT_INFO = _INFO + "WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 (constants)
 _SELECT_LABELLED = (
     _INFO
     + "JOIN label AS l ON l.id = thumb.id WHERE l.label = ? AND l.id > ? ORDER BY l.id LIMIT ?"

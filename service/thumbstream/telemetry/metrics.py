@@ -47,7 +47,7 @@ JOB_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STORE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 """Buckets for store operations, in seconds: from a read from memory to the default timeout."""
 
-OPERATIONS = ("get", "put", "ping")
+OPERATIONS = ("get", "put", "delete", "list", "ping")
 """Values of the label ``operation``: operations of the store."""
 REASONS = ("unavailable", "full", "timeout", "other")
 """Values of the label ``reason``: why an operation of the store failed."""
