@@ -34,7 +34,7 @@ CLIENT = Path(thumbstream.__file__).parent / "web" / "client"
 CODE = {
     WASM: ("thumbstream.min.js",),
     PLAIN: ("thumbstream.min.js", "plain_kernels.min.js"),
-    ELEMENTS: ("element.min.js", "worker.min.js"),
+    ELEMENTS: ("images.min.js", "thumbstream.min.js", "worker.min.js"),
 }
 WEIGHTS = ("model_colors.generated.js", "client.bin")
 ROUNDING = 1  # of 255

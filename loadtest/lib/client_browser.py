@@ -46,7 +46,7 @@ class Browser:
         return self._asked(ask, [name, where, streams, repeats])
 
     def elements(self, where: dict[str, object], streams: list[str]) -> Figures:
-        """``first``, ``page`` and ``task`` in milliseconds, of a page of ``<thumb-stream>``."""
+        """``first``, ``page`` and ``task`` in milliseconds, of a page of ``<img data-thumb>``."""
         return self._asked("async (given) => bench.elements(...given)", [where, streams])
 
     def gallery(self, count: int) -> float:
@@ -62,7 +62,7 @@ class Browser:
         with self._page("/gallery") as page:
             page.set_input_files("#files", files)
             page.wait_for_selector("body[data-state=shown]")
-            shown = page.locator(".tile thumb-stream").count()
+            shown = page.locator(".view.stream canvas").count()
             if shown != count:
                 raise RuntimeError(f"the gallery shows {shown} of {count} pictures")
             moved: list[float] = page.evaluate("bench.shifts")

@@ -132,21 +132,18 @@ globalThis.bench = (() => {
     return { ready, decode: median(times), ...page, difference: same };
   }
 
-  /** The elements: `first` with a worker that has to start and to load, `page` with one that runs. */
+  /** Images: `first` with a worker that has to start and to load, `page` with one that runs. */
   async function elements({ client }, texts) {
-    await import(`${client}element.min.js`);
+    const { sharpen } = await import(`${client}images.min.js`);
     const fill = async () => {
       const box = grid();
-      await Promise.all(texts.map((stream) => {
-        const element = document.createElement("thumb-stream");
-        const shown = new Promise((go, fail) => {
-          element.addEventListener("preview", go, { once: true });
-          element.addEventListener("error", ({ error }) => fail(error), { once: true });
-        });
-        Object.assign(element, { stream, alt: "" });
-        box.append(element);
-        return shown;
-      }));
+      for (const text of texts) {
+        const image = document.createElement("img");
+        Object.assign(image, { width: SIDE, height: SIDE, alt: "" });
+        image.dataset.thumb = text;
+        box.append(image);
+      }
+      await sharpen();
     };
     const first = await timed(fill);
     const again = await timed(fill);

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 WASM, PLAIN = "thumbstream, WebAssembly", "thumbstream, JavaScript"
-ELEMENTS = "`<thumb-stream>`"
+ELEMENTS = "`<img data-thumb>`"
 HASH, ONNX = "ThumbHash", "onnxruntime-web"
 OWN = (WASM, PLAIN, ELEMENTS)
 

@@ -93,7 +93,7 @@ def test_only_public_paths_are_routed(cdn: httpx.Client) -> None:
         "/models",
         "/healthz",
         "/web/landing.js",
-        "/client/element.min.js",
+        "/client/images.min.js",
     ):
         assert cdn.get(path, follow_redirects=True).status_code == 200
     for path in (

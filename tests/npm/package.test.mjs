@@ -15,19 +15,19 @@ const SOURCES = ["build.sh", "bundle.sh", "kernels.c", "kernels.wasm"]; // of th
 const TSC = (process.env.TSC ?? "npx --yes -p typescript@5.9.3 tsc").split(" ");
 
 /** The files that `exports` names. */
-const entries = Object.values(MANIFEST.exports)
-  .flatMap((target) => (typeof target === "string" ? target : Object.values(target)))
-  .map((path) => path.slice(2));
+const paths = (target) =>
+  typeof target === "string" ? [target] : Object.values(target).flatMap(paths);
+const entries = [MANIFEST.exports, MANIFEST.imports].flatMap(paths).map((path) => path.slice(2));
 
 /** Some files, and all files that they import, fetch or take types from. */
 function closure(names) {
   const all = new Set(names);
   for (const name of all) { // the loop also visits what it adds
-    if (!/\.(js|ts)$/.test(name)) continue;
+    if (!/\.(js|[cm]?ts|cjs)$/.test(name)) continue;
     const text = readFileSync(join(CLIENT, name), "utf8");
     for (const [, file] of text.matchAll(/["'`]\.\/([\w.-]+)["'`]/g)) {
       all.add(file);
-      if (name.endsWith(".d.ts")) all.add(file.replace(/\.js$/, ".d.ts"));
+      if (/\.d\.c?ts$/.test(name)) all.add(file.replace(/\.(c?)js$/, ".d.$1ts"));
     }
   }
   return [...all];
@@ -63,15 +63,24 @@ describe("installed in a project", () => {
     assert.match(output.color, /^#[0-9a-f]{6}$/);
   });
 
+  test("require() decodes, too", async () => {
+    writeFileSync(join(folder, "decode.cjs"), `
+      const { averageColor, decode } = require("thumbstream");
+      decode("fj0hA4UGJ9S/rDJe").then(({ width }) => console.log(width, averageColor("fj0h")));`);
+    assert.match(run("node", ["decode.cjs"], folder), /^32 #[0-9a-f]{6}\n$/);
+  });
+
   for (const resolution of ["bundler", "nodenext"]) {
     test(`TypeScript finds the types of all entries (${resolution})`, () => {
-      const typed = Object.entries(MANIFEST.exports).filter(([, target]) => target.types);
+      const typed = Object.entries(MANIFEST.exports)
+        .filter(([path, target]) => typeof target !== "string" && path !== "./react");
       const lines = typed.map(([path], i) =>
         `import * as entry${i} from "thumbstream${path.slice(1)}"; void entry${i};`);
       const use = `import { decode, type Picture } from "thumbstream";
-        import { ThumbStream } from "thumbstream/element";
+        import { sharpen } from "thumbstream/images";
         export const draw = async (stream: Uint8Array): Promise<Picture> => decode(stream);
-        export const element: ThumbStream = document.createElement("thumb-stream");
+        export const done: Promise<void> = sharpen();
+        document.images[0]!.addEventListener("previewerror", ({ error }) => console.error(error));
         // @ts-expect-error: a stream is a Uint8Array or base64
         decode(new ArrayBuffer(3));`;
       writeFileSync(join(folder, "use.ts"), [...lines, use].join("\n"));

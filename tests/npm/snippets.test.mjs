@@ -50,30 +50,23 @@ function of(heading, ...languages) {
   return snippets[heading].map(({ text }) => text);
 }
 
-test("React", () => {
-  const [thumb] = of("React", "tsx");
-  check("react", "tsc", { "thumb.tsx": thumb }, { jsx: "react-jsx" });
-});
-
-test("Next.js, with the declaration of React", () => {
-  const [thumb] = of("React", "tsx");
-  const [element, image] = of("Next.js", "tsx", "tsx");
-  const files = { "react.tsx": thumb, "element.tsx": element, "image.tsx": image };
-  check("next", "tsc", files, { jsx: "preserve", types: ["node"] });
+test("React and Next.js", () => {
+  const [react, image, blurred] = of("React and Next.js", "tsx", "tsx", "tsx");
+  const files = { "react.tsx": react, "image.tsx": image, "blurred.tsx": blurred };
+  check("react", "tsc", files, { jsx: "react-jsx", types: ["node"] });
 });
 
 test("Vue", () => {
-  const [config, component] = of("Vue", "ts", "vue");
-  const page = 'import Thumb from "./thumb.vue";\nexport default Thumb;\n';
-  const files = { "vite.config.ts": config, "thumb.vue": component, "page.ts": page };
-  check("vue", "vue-tsc", files, { allowJs: true, checkJs: true, types: ["node"] });
+  const [component] = of("Vue", "vue");
+  const page = 'import Photo from "./photo.vue";\nexport default Photo;\n';
+  check("vue", "vue-tsc", { "photo.vue": component, "page.ts": page }, { allowJs: true, checkJs: true });
 });
 
 test("finds mistakes in snippets", () => {
-  const [thumb] = of("React", "tsx");
-  const wrong = { "thumb.tsx": thumb.replace("loading=", "lading=") };
+  const [photo] = of("React and Next.js", "tsx", "tsx", "tsx");
+  const wrong = { "photo.tsx": photo.replace("loading=", "lading=") };
   assert.throws(() => check("wrong", "tsc", wrong, { jsx: "react-jsx" }), /lading/);
-  const [, component] = of("Vue", "ts", "vue");
-  const typo = { "thumb.vue": component.replace("photo.preview", "photos.preview") };
+  const [component] = of("Vue", "vue");
+  const typo = { "photo.vue": component.replace("photo.preview", "photos.preview") };
   assert.throws(() => check("typo", "vue-tsc", typo, { allowJs: true, checkJs: true }), /photos/);
 });

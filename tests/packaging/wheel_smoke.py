@@ -58,7 +58,7 @@ def check_installation() -> None:
     assert home == packages / "thumbstream", f"{home} is not the installed package"
     for absent in ("torch", "thumbstream_models", "onnx", "pytest"):
         assert importlib.util.find_spec(absent) is None, f"{absent} is importable"
-    client = ("element.min.js", "thumbstream.min.js", "client.bin")
+    client = ("images.min.js", "thumbstream.min.js", "client.bin")
     pages = ("web/index.html", "web/landing.min.js", "web/gallery.min.js", "web/samples/coffee.jpg")
     for shipped in ("py.typed", "_models", *pages, *(f"web/client/{n}" for n in client)):
         assert (home / shipped).exists(), f"{shipped} is not in the wheel"

@@ -41,7 +41,7 @@ async def get(running: Running, name: str, **headers: str) -> httpx.Response:
     ("name", "media_type"),
     [
         ("thumbstream.min.js", "text/javascript; charset=utf-8"),
-        ("element.min.js", "text/javascript; charset=utf-8"),
+        ("images.min.js", "text/javascript; charset=utf-8"),
         ("worker.min.js", "text/javascript; charset=utf-8"),
         ("client.bin", "application/octet-stream"),
         ("kernels.wasm", "application/wasm"),
@@ -61,8 +61,8 @@ async def test_client_files_are_immutable_and_public(
 
 
 async def test_scripts_are_gzipped_if_accepted(running: Running) -> None:
-    plain = await get(running, "element.js", accept_encoding="identity")
-    packed = await get(running, "element.js", accept_encoding="gzip, br")
+    plain = await get(running, "images.js", accept_encoding="identity")
+    packed = await get(running, "images.js", accept_encoding="gzip, br")
     assert "content-encoding" not in plain.headers
     assert packed.headers["content-encoding"] == "gzip"
     assert int(packed.headers["content-length"]) < len(plain.content) / 2
@@ -77,15 +77,15 @@ async def test_scripts_are_gzipped_if_accepted(running: Running) -> None:
      ("*, gzip;q=0.0", False)],
 )  # fmt: skip
 async def test_accept_encoding_selects_gzip(running: Running, field: str, packed: bool) -> None:
-    answer = await get(running, "element.js", accept_encoding=field)
+    answer = await get(running, "images.js", accept_encoding=field)
     assert ("content-encoding" in answer.headers) is packed
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
 async def test_client_files_are_revalidated(running: Running, encoding: str) -> None:
-    first = await get(running, "element.js", accept_encoding=encoding)
+    first = await get(running, "images.js", accept_encoding=encoding)
     again = await get(
-        running, "element.js", accept_encoding=encoding, if_none_match=first.headers["etag"]
+        running, "images.js", accept_encoding=encoding, if_none_match=first.headers["etag"]
     )
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
@@ -93,21 +93,37 @@ async def test_client_files_are_revalidated(running: Running, encoding: str) -> 
 
 
 async def test_unversioned_path_redirects_to_the_current_version(running: Running) -> None:
-    answer = await running.http.get("/client/element.js")
+    answer = await running.http.get("/client/images.js")
     assert answer.status_code == 307
-    assert answer.headers["cache-control"] == "public, max-age=60"
+    assert answer.headers["cache-control"].startswith("public, max-age=60")
     assert answer.headers["access-control-allow-origin"] == "*"
-    followed = await running.http.get("/client/element.js", follow_redirects=True)
-    assert followed.url.path == f"/client/{VERSION}/element.js"
+    followed = await running.http.get("/client/images.js", follow_redirects=True)
+    assert followed.url.path == f"/client/{VERSION}/images.js"
     assert followed.status_code == 200
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+async def test_unversioned_scripts_are_served_and_name_the_version(
+    running: Running, encoding: str
+) -> None:
+    answer = await running.http.get("/client/images.min.js", headers={"Accept-Encoding": encoding})
+    assert answer.status_code == 200
+    assert "immutable" not in answer.headers["cache-control"]
+    built = (CLIENT / "images.min.js").read_text()
+    assert answer.text == built.replace('"./', f'"./{VERSION}/')
+    again = await running.http.get(
+        "/client/images.min.js",
+        headers={"Accept-Encoding": encoding, "If-None-Match": answer.headers["etag"]},
+    )
+    assert again.status_code == 304
+
+
 async def test_unknown_version_redirects_to_the_current_one(running: Running) -> None:
-    answer = await running.http.get(f"/client/{OTHER_VERSION}/element.js")
+    answer = await running.http.get(f"/client/{OTHER_VERSION}/images.js")
     assert answer.status_code == 307
     assert answer.headers["cache-control"] == "no-store"
     followed = await running.http.get(answer.request.url, follow_redirects=True)
-    assert followed.url.path == f"/client/{VERSION}/element.js"
+    assert followed.url.path == f"/client/{VERSION}/images.js"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +131,7 @@ async def test_unknown_version_redirects_to_the_current_one(running: Running) ->
     [
         "nothing.js",
         f"{OTHER_VERSION}/nothing.js",
-        "newest/element.js",
+        "newest/images.js",
         "package.json",
         "index.d.ts",
         "build.sh",
@@ -142,7 +158,7 @@ async def test_head_and_preflight(running: Running) -> None:
 
 async def test_client_cors_origin_is_configurable(start: Start) -> None:
     running = await start(cors_origin="https://shop.example")
-    answer = await get(running, "element.js")
+    answer = await get(running, "images.js")
     assert answer.headers["access-control-allow-origin"] == "https://shop.example"
 
 

@@ -41,7 +41,7 @@ async def test_every_address_begins_with_the_root_path(start: Start, received: s
             assert (await get(address)).status_code == 200
     for path in ("/healthz", "/readyz", "/models", "/metrics", f"/decode/{stored['id']}"):
         assert (await get(ROOT + path)).status_code == 200
-    assert (await http.get(f"{received}/client/element.min.js")).status_code == 307
+    assert (await http.get(f"{received}/client/client.bin")).status_code == 307
 
 
 async def test_root_path_without_a_slash_is_the_landing_page(start: Start) -> None:

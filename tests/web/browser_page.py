@@ -1,46 +1,53 @@
-"""Pages with ``<thumb-stream>`` in Chromium, and a server that interrupts its responses."""
+"""Pages with ``<img data-thumb>`` in a browser, and what their previews show."""
 
 from __future__ import annotations
 
-import threading
+import base64
+import io
+import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Route
 
-TIMEOUT_MS = 60_000
+TIMEOUT_MS = 15_000
 """Long, because the machine may be busy; a wrong element fails anyway."""
 
 WATCH = """
 window.events = [];
 window.shifts = [];
-for (const type of ["load", "error", "preview"]) {
+for (const type of ["load", "error", "preview", "previewerror"]) {
   document.addEventListener(type, ({ target }) => {
-    if (target.localName === "thumb-stream") events.push(`${target.id} ${type}`);
+    if (target.localName === "img") events.push(`${target.id} ${type}`);
   }, true);
 }
-new PerformanceObserver((list) => {
-  for (const { value, sources } of list.getEntries()) {
-    shifts.push([value, sources.map(({ node }) => node?.outerHTML ?? "")]);
-  }
-}).observe({ type: "layout-shift", buffered: true });
+if (PerformanceObserver.supportedEntryTypes.includes("layout-shift")) {
+  new PerformanceObserver((list) => {
+    for (const { value, sources } of list.getEntries()) {
+      shifts.push([value, sources.map(({ node }) => node?.outerHTML ?? "")]);
+    }
+  }).observe({ type: "layout-shift", buffered: true });
+}
 """
-"""Runs before the page: records the events of the elements, and layout shifts."""
+"""Runs before the page: records the events of images, and layout shifts."""
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>page</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <style>body {{ margin: 8px; font: 16px/1.5 sans-serif }} {style}</style>
-<script type="module" blocking="render" src="{client}/element.min.js"></script>
+{script}
 {body}
 """
+SCRIPT = '<script type="module" src="{client}/images.min.js"></script>'
+
+_PNG = re.compile(r'url\("data:image/png;base64,([^"]*)"\)')
 
 
 class BrowserPage:
-    """One page, its requests, and the events of its elements."""
+    """One page, its requests, and the events of its images."""
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
         self.page: Page = context.new_page()
@@ -58,10 +65,11 @@ class BrowserPage:
         )
 
     def open(
-        self, body: str, *, style: str = "", client: str = "/client", csp: str = ""
-    ) -> BrowserPage:
-        """Open a page of this origin with these elements."""
-        html = PAGE.format(body=body, style=style, client=client)
+        self, body: str, *, style: str = "", script: str = SCRIPT, client: str = "/client",
+        csp: str = "",
+    ) -> BrowserPage:  # fmt: skip
+        """Open a page of this origin with these images."""
+        html = PAGE.format(body=body, style=style, script=script.format(client=client))
         headers = {"Content-Type": "text/html", **({"Content-Security-Policy": csp} if csp else {})}
         self.page.route("**/page.html", lambda route: route.fulfill(body=html, headers=headers))
         self.page.goto(f"{self.origin}/page.html", wait_until="domcontentloaded")
@@ -100,13 +108,9 @@ class BrowserPage:
             self.page.wait_for_timeout(20)
         return self
 
-    def wait_complete(self) -> BrowserPage:
-        """Wait until all elements are complete and all animations have ended."""
-        return self.wait_until(
-            """customElements.get("thumb-stream") &&
-            [...document.querySelectorAll("thumb-stream")].every(
-              (element) => element.complete && element.shadowRoot.getAnimations().length === 0)"""
-        )
+    def wait_for(self, *events: str) -> BrowserPage:
+        """Wait until all of these events were dispatched."""
+        return self.wait_until("(wanted) => wanted.every((it) => events.includes(it))", events)
 
     def evaluate(self, expression: str, argument: Any = None) -> Any:
         """The value of an expression of the page."""
@@ -124,27 +128,33 @@ class BrowserPage:
         return found
 
     def boxes(self) -> list[list[float]]:
-        """`[width, height]` of all elements, in CSS pixels."""
+        """`[width, height]` of all images, in CSS pixels."""
         found: list[list[float]] = self.evaluate(
-            """[...document.querySelectorAll("thumb-stream")].map((element) => {
-              const { width, height } = element.getBoundingClientRect();
+            """[...document.images].map((image) => {
+              const { width, height } = image.getBoundingClientRect();
               return [width, height];
             })"""
         )
         return found
 
-    def pixels(self, identity: str) -> list[int]:
-        """RGBA of the painted preview; empty if there is none."""
-        found: list[int] = self.evaluate(
+    def background(self, identity: str) -> str:
+        """The computed color and picture of an image's preview."""
+        found: str = self.evaluate(
             """(id) => {
-              const canvas = document.getElementById(id).shadowRoot.querySelector("canvas");
-              if (!canvas?.width) return [];
-              const { width, height } = canvas;
-              return [...canvas.getContext("2d").getImageData(0, 0, width, height).data];
+              const { backgroundColor, backgroundImage } = getComputedStyle(
+                document.getElementById(id));
+              return `${backgroundColor} ${backgroundImage}`;
             }""",
             identity,
         )
         return found
+
+    def pixels(self, identity: str) -> list[int]:
+        """RGBA of the painted preview; empty if there is none."""
+        found = _PNG.search(self.background(identity))
+        if not found:
+            return []
+        return list(Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGBA").tobytes())
 
     def image_names(self) -> list[str]:
         """The accessible names of all images and texts."""
@@ -159,79 +169,3 @@ class BrowserPage:
     def ranges(self, path: str) -> list[str | None]:
         """The Range fields of the requests for a path."""
         return [span for url, span in self.requests if url == path]
-
-
-class PartialServer:
-    """Sends the first bytes of a stream, then waits for `resume`."""
-
-    def __init__(self, stream: bytes) -> None:
-        self.stream = stream
-        self.resume = threading.Event()
-        self.disconnected = threading.Event()
-        """Set when a client disconnects before its response has ended."""
-
-    def respond(self, request: BaseHTTPRequestHandler) -> None:
-        mode, _, count = request.path.strip("/").partition("/")
-        requested = request.headers.get("Range", "bytes=0-").removeprefix("bytes=")
-        start, _, last = requested.partition("-")
-        part = self.stream[int(start) : int(last) + 1 if last else None]
-        request.send_response(206)
-        request.send_header("Access-Control-Allow-Origin", "*")
-        request.send_header("Cache-Control", "no-store")
-        span = f"bytes {start}-{int(start) + len(part) - 1}/{len(self.stream)}"
-        request.send_header("Content-Range", span)
-        request.send_header("Content-Length", str(len(part)))
-        request.end_headers()
-        request.wfile.write(part[: int(count)])
-        request.wfile.flush()
-        while not self.resume.wait(0.02):
-            if _is_disconnected(request):
-                self.disconnected.set()
-                return
-        if mode == "break":
-            request.close_connection = True
-        else:
-            request.wfile.write(part[int(count) :])
-
-
-def _is_disconnected(request: BaseHTTPRequestHandler) -> bool:
-    request.connection.setblocking(False)
-    try:
-        return request.connection.recv(1) == b""
-    except BlockingIOError:
-        return False
-    finally:
-        request.connection.setblocking(True)
-
-
-@contextmanager
-def partial_server(stream: bytes) -> Iterator[tuple[str, PartialServer]]:
-    """``/stall/N`` sends N bytes, and the rest after `resume`; ``/break/N`` disconnects then."""
-    server_state = PartialServer(stream)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_OPTIONS(self) -> None:
-            self.send_response(204)
-            self.send_header("Access-Control-Allow-Origin", "*")
-            self.send_header("Access-Control-Allow-Headers", "Range")
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            server_state.respond(self)
-
-        def log_message(self, *_arguments: Any) -> None:
-            """Log nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", server_state
-    finally:
-        server_state.resume.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()

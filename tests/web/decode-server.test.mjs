@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deflateSync } from "node:zlib";
 
-import * as modules from "../../service/thumbstream/web/client/element.js";
-import * as bundle from "../../service/thumbstream/web/client/element.min.js";
+import "./file-fetch.mjs";
+import * as modules from "../../service/thumbstream/web/client/index.js";
+import * as bundle from "../../service/thumbstream/web/client/thumbstream.min.js";
 import { png } from "../../service/thumbstream/web/client/png.js";
 import { readPNG } from "../../service/thumbstream/web/client/png_reader.js";
 import { shared } from "../../service/thumbstream/web/client/fetch_cache.js";

@@ -20,12 +20,12 @@ test("the lines to copy have the stream, the prefix and the service", () => {
 test("the snippet escapes what the visitor named", () => {
   const stream = Uint8Array.of(0, 1, 2);
   const picture = { stream, src: "/thumb/x", full: 'a"<b&.jpg', alt: "A", width: 3, height: 2 };
-  assert.equal(snippet(picture), `<thumb-stream
-  stream="AAEC"
-  src="/thumb/x"
-  full="a&quot;&lt;b&amp;.jpg"
-  alt="A" width="3" height="2"></thumb-stream>`);
-  assert.ok(!snippet({ ...picture, src: null }).includes("src="));
+  assert.equal(snippet(picture), `<img
+  src="a&quot;&lt;b&amp;.jpg"
+  alt="A" width="3" height="2"
+  data-thumb="AAEC"
+  data-thumb-src="/thumb/x">`);
+  assert.ok(!snippet({ ...picture, src: null }).includes("data-thumb-src="));
 });
 
 test("errors are sentences, and only those that may pass can be retried", () => {

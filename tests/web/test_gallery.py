@@ -23,8 +23,8 @@ SHOWN = "document.body.dataset.state === 'shown'"
 FIGURES = """Object.fromEntries([...document.querySelectorAll("#figures [data-way]")].map((row) =>
   [row.dataset.way, Object.fromEntries([...row.querySelectorAll("td")].map((cell) =>
     [cell.dataset.figure, cell.textContent]))]))"""
-PAINTED = """[...document.querySelectorAll(".tile thumb-stream")].filter(
-  (element) => element.naturalWidth > 0).length"""
+PAINTED = """[...document.querySelectorAll(".view.stream canvas")].filter(
+  (canvas) => canvas.width > 0).length"""
 """Number of pictures with a preview."""
 
 DROP = """([names, bodies]) => {
@@ -233,13 +233,12 @@ def test_simulates_a_slow_link(gallery: Gallery) -> None:
 
 def test_side_by_side_view(gallery: Gallery) -> None:
     gallery.take(4)
-    gallery.wait_complete()
-    full = "[...document.querySelectorAll('.tile thumb-stream')].map((e) => e.naturalWidth > 32)"
-    assert gallery.evaluate(full) == [True] * 4
+    full = "[...document.querySelectorAll('.view.stream')].map((e) => !!e.querySelector('img'))"
+    gallery.wait_until(f"{full}.every(Boolean)")
     assert not gallery.page.is_visible(".view.webp")
     gallery.page.check("[name=view][value=all]", force=True)
     gallery.rest()
-    assert gallery.evaluate("document.querySelectorAll('.view canvas:not([hidden])').length") == 8
+    assert gallery.evaluate("document.querySelectorAll('.view canvas:not([hidden])').length") == 12
     assert gallery.page.is_visible(".view.webp canvas")
     assert gallery.evaluate(full) == [False] * 4
 

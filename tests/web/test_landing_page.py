@@ -188,13 +188,13 @@ def test_snippet_works_as_it_is(open_page: Open, service: str) -> None:
     """In another page, with the line that installs it."""
     page = open_page()
     page.wait_for_selector(FINISHED)
-    expect(page.locator('[data-line="snippet"]')).to_contain_text("<thumb-stream")
+    expect(page.locator('[data-line="snippet"]')).to_contain_text("data-thumb=")
     html = f"<!doctype html>{line(page, 'install')}{line(page, 'snippet')}"
     assert "coffee.jpg" in html
     page.route("**/copied.html", lambda route: route.fulfill(body=html, content_type="text/html"))
     page.goto(f"{service}/copied.html")
-    page.wait_for_function("document.querySelector('thumb-stream').naturalWidth === 600")
-    box = page.locator("thumb-stream").bounding_box()
+    page.wait_for_function("document.querySelector('img').naturalWidth === 600")
+    box = page.locator("img").bounding_box()
     assert box is not None
     assert (box["width"], box["height"]) == (600, 400)
 
@@ -205,13 +205,13 @@ def test_snippet_of_an_upload_has_its_stream(open_page: Open, service: str) -> N
     snippet = line(page, "snippet")
     inlined, address = (
         re.search(f'{name}="([^"]*)"', snippet).group(1)  # type: ignore[union-attr]
-        for name in ("stream", "src")
+        for name in ("data-thumb", "data-thumb-src")
     )
     with urllib.request.urlopen(f"{address}?bytes={INITIAL_BYTES}") as response:
         assert base64.b64decode(inlined) == response.read()
-    live = page.locator("#live thumb-stream")
-    expect(live).to_have_attribute("src", address)
-    expect(live).to_have_attribute("full", re.compile("^blob:"))
+    live = page.locator("#live img")
+    expect(live).to_have_attribute("data-thumb-src", address)
+    expect(live).to_have_attribute("src", re.compile("^blob:"))
 
 
 def test_throttled_connection(open_page: Open) -> None:

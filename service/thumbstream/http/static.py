@@ -2,14 +2,15 @@
 
     GET /, /gallery, /docs, /web/{path}       cacheable for a minute
     GET /client/{version}/{name}              immutable; ``version`` is the hash of all client files
-    GET /client/{name}                        307 to this file under the current version
+    GET /client/{name}                        a script of the current version; 307 to another file
 
 All files are read once, at the start, and only files of known types: no part of a request becomes a
 file name. The modules of the client library refer to each other and to the weights by relative
-URLs, so a page gets all of them from one version. HTML pages name the current version, so nothing
-is redirected. A request for an unknown version is redirected to the current version: pages that
-name an old version keep working after an upgrade, and during an upgrade a replica can serve a page
-that names the version of another replica.
+URLs, so a page gets all of them from one version. A script that is requested without a version
+refers to the other files under the current one, and HTML pages name that one, so that nothing is
+redirected. A request for an unknown version is redirected to the current version: pages that name
+an old version keep working after an upgrade, and during an upgrade a replica can serve a page that
+names the version of another replica.
 """
 
 from __future__ import annotations
@@ -65,12 +66,15 @@ are allowed."""
 CLIENT_SUFFIXES = (".js", ".wasm", ".bin")
 """Suffixes of the client library's files that a browser loads; other files are only for npm."""
 
+ENTRY_SUFFIX = ".min.js"
+"""Suffix of the scripts that pages load without a version."""
+
 COMPRESSED_SUFFIXES = (".html", ".css", ".js", ".svg")
 """Suffixes of files that are sent with gzip if the client accepts it; pictures and weights compress
 no further."""
 
-LATEST_CACHE_CONTROL = "public, max-age=60"
-"""Cache-Control of a redirect from /client/{name}: an upgrade changes its target."""
+LATEST_CACHE_CONTROL = "public, max-age=60, stale-while-revalidate=86400"
+"""Cache-Control of /client/{name}: an upgrade changes it, and no page waits for that."""
 
 REDIRECT_CACHE_CONTROL = "no-store"
 """Cache-Control of a redirect from an unknown version, which another replica may know."""
@@ -165,6 +169,11 @@ class ClientAssets:
             digest.update(f"{name} {file.etag}\n".encode())
         self.version = digest.hexdigest()
         """16 hexadecimal digits: a hash of the names and contents of all files."""
+        self._latest = {
+            name: _static_file(".js", self._with_version(file.body))
+            for name, file in self._files.items()
+            if name.endswith(ENTRY_SUFFIX)
+        }
 
     async def file(self, request: Request) -> Response:
         """Serves /client/{version}/{name}; redirects from another version to the current one.
@@ -180,10 +189,18 @@ class ClientAssets:
         return file.respond(request, {"Cache-Control": IMMUTABLE_CACHE_CONTROL})
 
     async def latest(self, request: Request) -> Response:
-        """Redirects /client/{name} to the file of the current version. Raises `NotFoundError`."""
+        """Serves /client/{name} if it is a built script; redirects to the version of other files.
+
+        Raises `NotFoundError`.
+        """
         name = request.path_params["name"]
         self._find(name)
+        if name in self._latest:
+            return self._latest[name].respond(request, {"Cache-Control": LATEST_CACHE_CONTROL})
         return _redirect(f"{self.version}/{name}", LATEST_CACHE_CONTROL)
+
+    def _with_version(self, script: bytes) -> bytes:
+        return script.replace(b'"./', f'"./{self.version}/'.encode())
 
     def _find(self, name: str) -> StaticFile:
         file = self._files.get(name)

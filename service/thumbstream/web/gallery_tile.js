@@ -1,7 +1,7 @@
-/** One picture on the page: its `<thumb-stream>`, and three views to compare it with. */
+/** One picture on the page: its preview, and three views to compare it with. */
 
 import { paint } from "./pictures.js";
-import { ROOT } from "./service.js";
+import { ROOT, client } from "./service.js";
 
 /** Address of the service's decoder, for streams of models without weights for browsers. */
 export const DECODER = `${ROOT}/decode`;
@@ -12,8 +12,6 @@ function make(name, properties = {}, ...children) {
   return element;
 }
 
-const toBase64 = (bytes) => btoa(String.fromCharCode(...bytes));
-
 /** Remove the older elements of a view, which precede the element. */
 function removeBefore(element) {
   while (element.previousElementSibling) element.previousElementSibling.remove();
@@ -22,7 +20,7 @@ function removeBefore(element) {
 export class Tile {
   #views = {};
   #labels = {};
-  #element = null; // the newest <thumb-stream>
+  #canvas = null; // the newest preview
   #url = null;
 
   /** @param {import("./gallery_picture.js").Picture} picture */
@@ -52,33 +50,32 @@ export class Tile {
 
   /** Remove all previews; the space stays reserved. */
   blank() {
-    for (const old of this.#views.stream.querySelectorAll("thumb-stream")) old.remove();
+    removeBefore(this.#labels.stream.label);
     for (const name of ["hash", "webp"]) this.#views[name].firstChild.hidden = true;
   }
 
   /**
    * Show the first bytes of the stream in place of the previous preview.
-   * @returns {Promise<void>} resolves when they are painted, never if a newer preview replaces them;
-   *   rejects with the error of the element
+   * @returns {Promise<void>} resolves when they are painted, or replaced by a newer preview
    */
-  preview(bytes) {
+  async preview(bytes) {
     this.#setLabel("stream", bytes);
-    const stream = toBase64(this.picture.stream.subarray(0, bytes));
-    const element = make("thumb-stream", { alt: this.picture.name, decoder: DECODER });
-    this.#element = element;
-    const painted = new Promise((done, fail) => {
-      element.addEventListener("preview", () => done(removeBefore(element)), { once: true });
-      element.addEventListener("error", ({ error }) => fail(error), { once: true });
-    });
-    this.#labels.stream.label.before(element);
-    if (!bytes) return Promise.resolve(removeBefore(element));
-    element.setAttribute("stream", stream);
-    return painted;
+    const canvas = make("canvas", { width: 0, height: 0, role: "img", ariaLabel: this.picture.name });
+    this.#canvas = canvas;
+    this.#labels.stream.label.before(canvas);
+    if (bytes) {
+      const stream = this.picture.stream.subarray(0, bytes);
+      const { decodeInBackground } = await client();
+      const { width, height, data } = await decodeInBackground(stream, { decoder: DECODER });
+      if (this.#canvas !== canvas) return;
+      paint(canvas, new ImageData(data, width, height));
+    }
+    removeBefore(canvas);
   }
 
-  /** Show the picture, which fades in. */
+  /** Show the picture over the preview. */
   showFull() {
-    if (this.#url) this.#element?.setAttribute("full", this.#url);
+    if (this.#url) this.#labels.stream.label.before(make("img", { src: this.#url, alt: "" }));
   }
 
   /** @param {"hash" | "webp"} name @param {number} bytes @param {ImageData} picture */

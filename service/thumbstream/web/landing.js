@@ -8,16 +8,17 @@
 import { Comparison } from "./comparison.js";
 import { explain } from "./failure.js";
 import { countBytes } from "./panel.js";
+import { paint } from "./pictures.js";
 import { Player } from "./player.js";
 import * as results from "./results.js";
 import { POSITIONS, afterKey, bytesAt, playlist, positionOf, ticks } from "./scale.js";
-import { client, reachable } from "./service.js";
+import { client, images, reachable } from "./service.js";
 import * as sources from "./sources.js";
 import { Throttle } from "./throttle.js";
 
 const INITIAL_BYTES = 24;
 const PICK_BYTES = 48; // of the previews on the buttons
-const PHOTOGRAPH_AFTER = 1200; // ms until the live element loads it, so that its preview is seen
+const PHOTOGRAPH_AFTER = 1200; // ms until the live image loads it, so that its preview is seen
 
 const element = (id) => document.getElementById(id);
 const [slider, count, tickRow, play] = ["bytes", "count", "ticks", "play"].map(element);
@@ -87,15 +88,16 @@ async function writeResults(current, prefixLength) {
   showLive(snippet, photograph);
 }
 
-let showing; // timer of the live element's photograph
+let showing; // timer of the live image's photograph
 
-/** Show the element of a snippet: its preview first, so that it is seen, then the photograph. */
+/** Show the image of a snippet: its preview first, so that it is seen, then the photograph. */
 function showLive(snippet, photograph) {
   const { firstChild } = new DOMParser().parseFromString(snippet, "text/html").body;
-  firstChild.removeAttribute("full"); // the visitor's own file has no address
+  firstChild.removeAttribute("src"); // the visitor's own file has no address
   live.replaceChildren(document.adoptNode(firstChild));
+  images().then(({ sharpen }) => sharpen(), () => {});
   clearTimeout(showing);
-  showing = setTimeout(() => photograph && firstChild.setAttribute("full", photograph), PHOTOGRAPH_AFTER);
+  showing = setTimeout(() => photograph && firstChild.setAttribute("src", photograph), PHOTOGRAPH_AFTER);
   element("reload").onclick = () => showLive(snippet, photograph);
 }
 
@@ -241,15 +243,15 @@ function askForToken() {
   token.focus();
 }
 
-/** Show previews on the buttons: elements without their photographs. */
+/** Show previews on the buttons. */
 async function showPicks() {
-  await client();
+  const { decodeInBackground } = await client();
   for (const button of picks) {
     const { stream } = sources.SAMPLES[button.dataset.sample];
-    const preview = document.createElement("thumb-stream");
-    preview.setAttribute("stream", btoa(String.fromCharCode(...stream.subarray(0, PICK_BYTES))));
-    preview.setAttribute("alt", "");
-    button.querySelector(".thumb").append(preview);
+    const { width, height, data } = await decodeInBackground(stream.subarray(0, PICK_BYTES));
+    const canvas = document.createElement("canvas");
+    paint(canvas, new ImageData(data, width, height));
+    button.querySelector(".thumb").append(canvas);
   }
 }
 

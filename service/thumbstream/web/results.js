@@ -1,4 +1,4 @@
-/** Lines to copy: the script, an upload, the element, and the addresses of a stored stream. */
+/** Lines to copy: the script, an upload, the image, and the addresses of a stored stream. */
 
 import { ROOT, decodePath } from "./service.js";
 
@@ -8,21 +8,21 @@ const toBase64 = (bytes) => btoa(String.fromCharCode(...bytes));
 const escape = (text) => text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
 
 /**
- * The element of a picture as HTML.
+ * The image with its preview as HTML.
  * @param {{stream: Uint8Array, src?: string, full: string, alt: string, width: number, height: number}}
  *   picture stream: the bytes that are part of the page; src: address of the stored stream
  */
 export function snippet({ stream, src, full, alt, width, height }) {
-  const lines = [`stream="${toBase64(stream)}"`];
-  if (src) lines.push(`src="${escape(src)}"`);
-  lines.push(`full="${escape(full)}"`, `alt="${escape(alt)}" width="${width}" height="${height}"`);
-  return `<thumb-stream\n  ${lines.join("\n  ")}></thumb-stream>`;
+  const lines = [`src="${escape(full)}"`, `alt="${escape(alt)}" width="${width}" height="${height}"`];
+  lines.push(`data-thumb="${toBase64(stream)}"`);
+  if (src) lines.push(`data-thumb-src="${escape(src)}"`);
+  return `<img\n  ${lines.join("\n  ")}>`;
 }
 
 /** The lines that are the same for every picture, by name. */
 export function installLines(origin) {
   return {
-    install: `<script type="module" src="${origin}${ROOT}/client/element.min.js"></script>`,
+    install: `<script type="module" src="${origin}${ROOT}/client/images.min.js"></script>`,
     upload: `curl --data-binary @photo.jpg -H "Content-Type: image/jpeg" ${origin}${ROOT}/compress`,
   };
 }

@@ -8,6 +8,10 @@ export const ROOT = import.meta.url.startsWith("http")
 /** The client library, from the address in the page: it has the version, so nothing is redirected. */
 export const client = () => import(document.getElementById("client").href);
 
+/** The script that shows previews of images, from the same address. */
+export const images = () =>
+  import(new URL("images.min.js", document.getElementById("client").href).href);
+
 const MAX_WAIT = 10; // seconds; a longer Retry-After is reported as an error
 
 const RECONNECT = 2; // seconds between two attempts to reach the service

@@ -9,6 +9,8 @@
 import { streamBytes } from "./bytes.js";
 import { decode, needsService } from "./decode.js";
 
+export { fetchThumb } from "./fetch.js";
+
 const SLICE = 8; // ms: how long the page's thread works before it yields
 
 let worker; // 0: unavailable
@@ -35,12 +37,12 @@ export async function decodeInBackground(stream, options) {
 export const startWorker = () => (worker ??= createWorker());
 
 function createWorker() {
-  const home = import.meta.url;
   try {
+    const { protocol, origin, href } = new URL(import.meta.url); // file: in bundles of webpack
     // Literal, for bundlers. A worker of another origin has to start from a blob of this one.
-    const created = home.startsWith(`${location.origin}/`)
+    const created = protocol === "file:" || origin === location.origin
       ? new Worker(new URL("./worker.js", import.meta.url), { type: "module" })
-      : new Worker(importing(new URL("worker.js", home).href), { type: "module" });
+      : new Worker(importing(new URL("worker.js", href).href), { type: "module" });
     created.onmessage = ({ data }) => settle(...data);
     created.onerror = disable;
     return created;

@@ -1,6 +1,7 @@
 /** thumbstream for browsers and Node: pictures from streams and from any prefix of them. */
 
-export { ResponseError, fetchThumb, fetchThumbs } from "./fetch.js";
+export { decodeInBackground } from "./background.js";
+export { ResponseError, fetchThumb, fetchThumbs, prefixes } from "./fetch.js";
 export type { ThumbOptions } from "./fetch.js";
 
 /** A stream, or a prefix of one of at least one byte: bytes, or the same in base64. */
@@ -49,7 +50,7 @@ export interface Decoder {
 
 /** Where the weights come from, and how they are run. */
 export interface LoadOptions {
-  /** Address of the weights, by default `client.bin` next to this module. */
+  /** Address of the weights, instead of the published ones. */
   url?: string | URL;
   /** The weights themselves, instead of `url`. */
   bytes?: Uint8Array | ArrayBuffer;

@@ -10,8 +10,9 @@ import { streamBytes } from "./bytes.js";
 import { decode } from "./decode.js";
 
 export { averageColor } from "./average_color.js";
+export { decodeInBackground } from "./background.js";
 export { BitstreamError, WeightsError } from "./errors.js";
-export { ResponseError, fetchThumb, fetchThumbs } from "./fetch.js";
+export { ResponseError, fetchThumb, fetchThumbs, prefixes } from "./fetch.js";
 export { load } from "./load.js";
 export { decode };
 

@@ -1,8 +1,10 @@
 /**
- * Creates a decoder from the published weights: fetches them, checks their hash, decompresses them.
+ * Creates a decoder from the published weights: gets them, checks their hash, decompresses them.
  *
  * docs/javascript.md, "client.bin".
  */
+
+import { fetchWeights, keepWeights } from "#weights";
 
 import { colorTables } from "./average_color.js";
 import { createDecoder } from "./decoder.js";
@@ -22,20 +24,22 @@ const NAME = 7; // offset of the model id
  * @throws {WeightsError}
  */
 export async function load({
-  url = new URL("./client.bin", import.meta.url), bytes, integrity = WEIGHTS_INTEGRITY, wasm = true,
-  plain, signal,
+  url, bytes, integrity = WEIGHTS_INTEGRITY, wasm = true, plain, signal,
 } = {}) {
   const subtle = globalThis.crypto?.subtle; // missing on pages that are served over plain http
   const options = { signal, integrity: subtle ? "" : integrity };
-  const data = new Uint8Array(bytes ?? (await fetchBytes(url, options)));
+  const response = bytes ?? (await (url ? fetch(url, options) : fetchWeights(options)));
+  check(bytes || response.ok, `status ${response.status} from ${response.url}`);
+  const data = new Uint8Array(bytes ?? (await response.arrayBuffer()));
   check(!integrity || (subtle ? (await hashOf(data, subtle)) === integrity : !bytes), "other bytes");
   const text = (from, to) => String.fromCharCode(...data.subarray(from, to));
   check(text(0, MAGIC.length) === MAGIC, "other bytes");
   const [bitstreamId, length] = data.subarray(MAGIC.length, NAME);
   const model = { bitstreamId, modelId: text(NAME, NAME + length) };
+  if (!bytes && !url) keepWeights(data);
   // Not a Blob, whose bytes would be copied to another process and back.
-  const { body } = new Response(data.subarray(NAME + length));
-  const unpacked = new Response(body.pipeThrough(new DecompressionStream("deflate")));
+  const packed = new Response(data.subarray(NAME + length)).body;
+  const unpacked = new Response(packed.pipeThrough(new DecompressionStream("deflate")));
   const weights = readWeights(new Uint8Array(await unpacked.arrayBuffer()));
   if (weights.rest) {
     check(model.modelId === MODEL_ID, model.modelId);
@@ -45,15 +49,6 @@ export async function load({
     (wasm && wasmKernels()) ||
     Object.assign(new Kernels(), plain ?? (await import("./plain_kernels.js")));
   return createDecoder(weights, model, kernels);
-}
-
-async function fetchBytes(url, options) {
-  if (String(url).startsWith("file:")) {
-    return process.getBuiltinModule("node:fs").readFileSync(new URL(url));
-  }
-  const response = await fetch(url, options);
-  check(response.ok, `status ${response.status} from ${url}`);
-  return response.arrayBuffer();
 }
 
 function check(valid, actual) {

@@ -1,44 +1,24 @@
-/** The element without a page: importing it, its types, the built modules, the worker. */
+/** Decoding in the background without a page, the built modules, and the worker. */
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 
+import "./file-fetch.mjs";
 import * as client from "../../service/thumbstream/web/client/index.js";
-import * as element from "../../service/thumbstream/web/client/element.js";
-import * as built from "../../service/thumbstream/web/client/element.min.js";
+import * as built from "../../service/thumbstream/web/client/thumbstream.min.js";
 
 const CLIENT = new URL("../../service/thumbstream/web/client/", import.meta.url);
-const USAGE = fileURLToPath(new URL("element-usage.ts", import.meta.url));
-const NAMES = [...Object.keys(client), "ThumbStream", "decodeInBackground", "prefixes"].sort();
 const STREAM = Uint8Array.of(0x7e, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10); // any bytes are a picture
 
 const text = (name) => readFileSync(new URL(name, CLIENT), "utf8");
 
-test("importing it in Node has no effect", () => {
-  assert.deepEqual(Object.keys(element).sort(), NAMES);
-  assert.deepEqual(Object.keys(built).sort(), NAMES);
-  assert.equal(globalThis.customElements, undefined);
-  assert.ok(element.ThumbStream.observedAttributes.includes("src"));
-});
-
-test("attributes are properties", () => {
-  const declared = text("element.d.ts").match(/^ {2}get \w+/gm).map((line) => line.slice(6));
-  assert.deepEqual(declared.sort(), [...element.ThumbStream.observedAttributes].sort());
-  const attributes = text("element.d.ts").match(/^ {2}\w+\?:/gm).map((line) => line.slice(2, -2));
-  assert.deepEqual(attributes.sort(), declared);
-  const own = { getAttribute: (name) => (name === "alt" ? "A lake" : null), set: [] };
-  own.setAttribute = (...pair) => own.set.push(pair);
-  own.removeAttribute = (name) => own.set.push([name]);
-  Object.setPrototypeOf(own, element.ThumbStream.prototype);
-  assert.deepEqual([own.alt, own.src], ["A lake", ""]);
-  own.bytes = 64;
-  own.full = null;
-  own.srcset = undefined;
-  assert.deepEqual(own.set, [["bytes", 64], ["full"], ["srcset"]]);
-});
+for (const name of ["images.js", "images.min.js"]) {
+  test(`importing ${name} in Node has no effect`, async () => {
+    const module = await import(new URL(name, CLIENT));
+    assert.deepEqual(Object.keys(module).sort(), ["hasPreview", "sharpen", "watch"]);
+  });
+}
 
 for (const name of ["worker.js", "worker.min.js"]) {
   test(`${name} answers requests one after the other, and failed ones with undefined`, async () => {
@@ -67,7 +47,7 @@ for (const name of ["worker.js", "worker.min.js"]) {
   });
 }
 
-for (const module of [element, built]) {
+for (const module of [client, built]) {
   const name = module === built ? "the built module" : "the module";
   test(`without workers, ${name} decodes on this thread, one after the other`, async () => {
     const streams = Array.from({ length: 5 }, (_, i) => STREAM.subarray(0, 3 + i));
@@ -91,27 +71,14 @@ for (const module of [element, built]) {
 }
 
 test("built modules import built modules only", () => {
-  const built = ["element.min.js", "worker.min.js", "thumbstream.min.js"];
+  const built = ["images.min.js", "worker.min.js", "thumbstream.min.js"];
   const lazy = ["fetch_many.min.js", "plain_kernels.min.js", "png.min.js", "decode_server.min.js"];
   const known = new Set([...built, ...lazy, "model_colors.generated.js", "client.bin"]);
   for (const name of [...built, ...lazy]) {
     const named = [...text(name).matchAll(/"\.\/([\w.]+)"/g)].map(([, file]) => file);
     assert.deepEqual(named.filter((file) => !known.has(file)), [], name);
   }
-  assert.doesNotMatch(text("element.min.js"), /"(\.\/)?(worker|index|element)\.js"/); // the sources
-  assert.match(text("element.min.js"), /new URL\("\.\/worker\.min\.js",import\.meta\.url\)/);
-  assert.match(text("worker.min.js"), /from"\.\/element\.min\.js"/);
-});
-
-// For example TSC="npx --yes -p typescript@5.9.3 tsc".
-const [program, ...rest] = (process.env.TSC ?? "tsc").split(" ");
-const there = spawnSync(program, [...rest, "--version"]).status === 0;
-
-test("the element type-checks", { skip: !there && "no compiler (TSC)" }, () => {
-  const options = [
-    "--noEmit", "--strict", "--noUncheckedIndexedAccess", "--target", "es2022",
-    "--module", "nodenext", "--lib", "es2022,dom,dom.iterable",
-  ];
-  const { status, stdout } = spawnSync(program, [...rest, ...options, USAGE], { encoding: "utf8" });
-  assert.equal(status, 0, stdout);
+  assert.match(text("images.min.js"), /import\("\.\/thumbstream\.min\.js"\)/);
+  assert.match(text("thumbstream.min.js"), /new URL\("\.\/worker\.min\.js",import\.meta\.url\)/);
+  assert.match(text("worker.min.js"), /from"\.\/thumbstream\.min\.js"/);
 });
