@@ -160,11 +160,12 @@ class BrowserPage:
         """The accessible names of all images and texts."""
         session = self.page.context.new_cdp_session(self.page)
         nodes = session.send("Accessibility.getFullAXTree")["nodes"]
-        return [
+        names = [
             node.get("name", {}).get("value", "")
             for node in nodes
             if not node["ignored"] and node["role"]["value"] in ("image", "img", "StaticText")
         ]
+        return [name for name in names if name.strip()]
 
     def ranges(self, path: str) -> list[str | None]:
         """The Range fields of the requests for a path."""
