@@ -36,6 +36,8 @@ _LEAST = 1e-8
 _SIGN_SLOPE = 0.7
 """Of the tangent that tells the network about values of few steps."""
 _VALUE_SCALE = 0.5
+_FIRST_LOG_SCALE, _FALL = 1.2, 0.6
+"""At first, scales fall by this from node to node: only the rare larger pictures have all nodes."""
 
 
 class FrequencyRate(nn.Module):
@@ -53,7 +55,9 @@ class FrequencyRate(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.zeros(channels, NODES, NODES))
+        node = torch.arange(NODES)
+        falling = _FIRST_LOG_SCALE - _FALL * torch.maximum(node[:, None], node)
+        self.log_scale = nn.Parameter(falling.repeat(channels, 1, 1))
         self.log_ratio = nn.Parameter(torch.full((channels, NODES, NODES), -1.0))
         self.mixture = nn.Parameter(torch.zeros(channels, NODES, NODES))
         self.mean = nn.Parameter(torch.zeros(channels))
