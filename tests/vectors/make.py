@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # tests load this file by its path
 
 import embedded_vectors
+import lapped_vectors
 
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.iterative.codes import CodeEncoder, decode_codes
@@ -275,6 +276,8 @@ def model_vectors(model_id: str) -> Vector:
     artifact = open_artifact(ZOO / model_id)
     if artifact.family == "embedded":
         return embedded_vectors.model_vectors(artifact)
+    if artifact.family == "lapped":
+        return lapped_vectors.model_vectors(artifact)
     layout = IterativeParams.from_artifact(artifact)
     model = ContextModel(artifact.arrays("entropy.npz"))
     rng = np.random.default_rng(1511)
@@ -424,6 +427,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
         makers["context-model"] = context_model_vectors
         makers["stops"] = stops_vectors
         makers["embedded"] = embedded_vectors.small_vectors
+        makers["lapped"] = lapped_vectors.small_vectors
     status = 0
     for name, make in makers.items():
         path = folder / f"{name}.json"

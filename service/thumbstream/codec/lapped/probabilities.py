@@ -49,7 +49,8 @@ def symbol_probabilities(
     return first.astype(np.uint16), second.astype(np.uint16), key
 
 
-def _tables() -> tuple[Integers, Integers, Integers]:
+def decision_tables() -> tuple[Integers, Integers, Integers]:
+    """Return the tables `significant`, `positive` and `upper`, ``(48, 33)`` each."""
     scale = np.exp2((np.arange(SCALES)[:, None] - UNIT_SCALE) / 8)
 
     def tail(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,5 +78,5 @@ def _tables() -> tuple[Integers, Integers, Integers]:
     )
 
 
-SIGNIFICANT, POSITIVE, UPPER = _tables()
+SIGNIFICANT, POSITIVE, UPPER = decision_tables()
 """``(SCALES, OFFSETS)`` each, times 2^16."""

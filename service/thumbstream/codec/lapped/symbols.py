@@ -148,6 +148,14 @@ class SymbolDecoder:
             on_grid.layout, q, self._coded.order, self._coded.ends
         )
 
+    def probabilities(self) -> list[list[int]]:
+        """Return first and second probability, times 2^16, of every known symbol in coding order.
+
+        The second is 0 if the symbol has no second decision.
+        """
+        first, second = self._coded.first, self._coded.second
+        return [list(pair) for pair in zip(first.tolist(), second.tolist(), strict=True)]
+
     def decode_all(self) -> DecodedLatents:
         """Return the latents that the complete data determine."""
         return self._reconstruction.at(self.symbols)
