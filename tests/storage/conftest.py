@@ -19,7 +19,7 @@ NewStore = Callable[[], Store]
 def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> NewStore:
     """Make another object for the same streams: ``new_store()``; open and close it yourself."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/deep/er/thumbs.db"
+        url = f"sqlite:///{tmp_path}/deep/er/thumbs.db?create=true"
     else:
         url = request.getfixturevalue(f"{request.param.replace('+', '_')}_url")
     return lambda: open_store(url)

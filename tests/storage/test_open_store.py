@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from thumbstream.errors import StoreUnavailableError
 from thumbstream.storage import open_store
 from thumbstream.storage.redis import RedisStore, Timeouts
 from thumbstream.storage.redis_cluster import RedisClusterStore
@@ -67,14 +68,27 @@ def test_message_does_not_contain_the_password() -> None:
 async def test_relative_and_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for url, path in (
-        ("sqlite:///a/b.db", tmp_path / "a" / "b.db"),
-        (f"sqlite:///{tmp_path}/c/d.db", tmp_path / "c" / "d.db"),
+        ("sqlite:///a/b.db?create=true", tmp_path / "a" / "b.db"),
+        (f"sqlite:///{tmp_path}/c/d.db?create=true", tmp_path / "c" / "d.db"),
+        ("sqlite:///e.db", tmp_path / "e.db"),
     ):
         store = open_store(url)
         assert not path.exists()
         await store.open()
         assert path.is_file()
         await store.close()
+
+
+async def test_missing_folder_or_file_is_named(tmp_path: Path) -> None:
+    for store, reason in (
+        (open_store(f"sqlite:///{tmp_path}/a/b.db"), f"{tmp_path}/a does not exist"),
+        (open_store(f"sqlite:///{tmp_path}/b.db", create=False), "b.db: no such file"),
+        (open_store(f"sqlite:///{tmp_path}/c/b.db?create=true", create=False), "no such file"),
+    ):
+        with pytest.raises(StoreUnavailableError, match=reason):
+            await store.open()
+        await store.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_timeout_reaches_the_store() -> None:

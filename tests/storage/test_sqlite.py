@@ -240,7 +240,7 @@ async def test_rejects_files_that_are_not_a_store(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     assert "unable to open" in await open_fails(folder)
-    assert "Not a directory" in await open_fails(garbage / "below" / "a-file.db")
+    assert "does not exist" in await open_fails(garbage / "below" / "a-file.db")
 
 
 async def test_file_of_an_earlier_version_is_migrated(path: Path) -> None:

@@ -21,7 +21,7 @@ from thumbstream.bulk.journal import EncodedFile, JournalRow
 from thumbstream.encoding import supports_curve
 from thumbstream.errors import StoreUnavailableError
 from thumbstream.ids import curve_key, identify
-from thumbstream.storage import Record, Store
+from thumbstream.storage import CREATE_OPTION, Record, Store
 
 RETRY_SECONDS = 60.0
 """Time for which an operation is retried while the store is unreachable."""
@@ -105,7 +105,8 @@ def store_identity(url: str) -> str:
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
-        return f"sqlite:{Path(rest.removeprefix('/')).absolute()}"
+        path = rest.removeprefix("/").removesuffix(CREATE_OPTION)
+        return f"sqlite:{Path(path).absolute()}"
     parts = urlsplit(url)
     [database] = parse_qs(parts.query).get("db", [parts.path.strip("/")])[-1:]
     return f"{scheme}://{parts.hostname or 'localhost'}:{parts.port or _REDIS_PORT}/{database or 0}"

@@ -2,7 +2,8 @@
 
 ``encode`` writes the streams of pictures to files, ``compress-all`` to a store; ``upload`` sends
 pictures to a service; ``decode``, ``inspect`` and ``truncate`` read streams; ``models`` lists the
-installed models; ``serve`` starts the HTTP service, and ``sign`` signs URLs of the service.
+installed models; ``serve`` starts the HTTP service, and ``sign`` signs URLs of the service;
+``store`` looks into a store, and deletes, moves and verifies its streams.
 
 A file name ``-`` stands for standard input or output. Exit status: 0 success, 1 error (the message
 names the cause), 2 invalid command line, 130 interrupted. ``compress-all`` and ``upload`` return
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 
 import thumbstream
 from thumbstream.cli import compress_all, encode, serve, streams, upload
+from thumbstream.cli import store as store_commands
 from thumbstream.cli.options import Command
 from thumbstream.errors import ThumbstreamError
 
@@ -54,4 +56,5 @@ def _parser() -> argparse.ArgumentParser:
     upload.add_to(commands)
     streams.add_to(commands)
     serve.add_to(commands)
+    store_commands.add_to(commands)
     return parser

@@ -23,26 +23,39 @@ URL_FORMS = (
     "redis+cluster://host:port, rediss+cluster://... (TLS)"
 )
 
+CREATE_OPTION = "?create=true"
+"""End of a SQLite URL with which the folder of the file is created as well."""
 
-def open_store(url: str, *, timeout: float = DEFAULT_TIMEOUT_S, expiring: bool = False) -> Store:
+
+def open_store(
+    url: str,
+    *,
+    timeout: float = DEFAULT_TIMEOUT_S,
+    expiring: bool = False,
+    create: bool = True,
+) -> Store:
     """Return the store at ``url`` without opening it: call ``await store.open()`` next.
 
     ``timeout`` is the longest duration of one operation in seconds; for SQLite, it is the longest
     wait for a lock of another process. ``expiring``: whether streams may expire, so that a Redis
-    server may not drop keys that do. Raises ValueError if ``url`` has none of the `URL_FORMS`.
-    The error message does not contain ``url``, because there may be a password in it.
+    server may not drop keys that do. ``create``: whether a SQLite file that does not exist is
+    created; its folder is created only if the URL ends in ``?create=true``. Raises ValueError if
+    ``url`` has none of the `URL_FORMS`. The error message does not contain ``url``, because there
+    may be a password in it.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite":
-        return _sqlite(rest, timeout)
+        return _sqlite(rest, timeout, create=create)
     if separator and scheme.removesuffix("+cluster") in ("redis", "rediss"):
         return _redis(scheme, url, timeout, expiring=expiring)
     raise ValueError(f"the store's URL must have one of these forms: {URL_FORMS}")
 
 
-def _sqlite(rest: str, timeout: float) -> Store:
+def _sqlite(rest: str, timeout: float, *, create: bool) -> Store:
     from thumbstream.storage.sqlite import SQLiteStore
 
+    create_folder = create and rest.endswith(CREATE_OPTION)
+    rest = rest.removesuffix(CREATE_OPTION)
     host, slash, path = rest.partition("/")
     if host or not slash or not path.strip("/") or path.endswith("/"):
         raise ValueError(
@@ -50,7 +63,7 @@ def _sqlite(rest: str, timeout: float) -> Store:
         )
     if path.startswith(":"):
         raise ValueError("sqlite needs the path of a file: a store in memory would lose streams")
-    return SQLiteStore(path, busy_timeout=timeout)
+    return SQLiteStore(path, busy_timeout=timeout, create=create, create_folder=create_folder)
 
 
 def _redis(scheme: str, url: str, timeout: float, *, expiring: bool) -> Store:
@@ -66,6 +79,7 @@ def _redis(scheme: str, url: str, timeout: float, *, expiring: bool) -> Store:
 
 
 __all__ = [
+    "CREATE_OPTION",
     "LabelPage",
     "LabelRemoval",
     "PartialReadError",

@@ -114,8 +114,9 @@ class _Put(NamedTuple):
 
 
 class SQLiteStore:
-    """A `Store` in the SQLite file at ``path``; `open` creates missing parent folders.
+    """A `Store` in the SQLite file at ``path``.
 
+    ``create``: whether `open` creates the file, and ``create_folder``, whether its folder as well.
     ``max_bytes`` is the largest size of the file; a put that would exceed it raises
     `StoreFullError`. ``busy_timeout`` is the longest wait, in seconds, for a lock that another
     process holds while it writes.
@@ -129,8 +130,12 @@ class SQLiteStore:
         *,
         max_bytes: int | None = None,
         busy_timeout: float = DEFAULT_TIMEOUT_S,
+        create: bool = True,
+        create_folder: bool = False,
     ) -> None:
         self._path = Path(path)
+        self._create = create
+        self._create_folder = create_folder
         self._max_bytes = max_bytes
         self._busy_timeout = busy_timeout
         self._reader: sqlite3.Connection | None = None
@@ -141,13 +146,14 @@ class SQLiteStore:
         self._file: tuple[int, int] | None = None
 
     async def open(self) -> None:
-        """Open the file. If it does not exist, create the file and its table."""
+        """Open the file; create or migrate its tables. The error message names the file."""
         try:
             await self._on_thread(self._connect)
         except sqlite3.Error as error:
-            raise store_error(error) from error
+            raise StoreUnavailableError(f"SQLite: {self._path}: {error}") from error
         except OSError as error:
-            raise StoreUnavailableError(f"SQLite: {error}") from error
+            reason = error.strerror or str(error)
+            raise StoreUnavailableError(f"SQLite: {self._path}: {reason}") from error
 
     async def close(self) -> None:
         """Commit the pending puts, then close the file."""
@@ -337,9 +343,22 @@ class SQLiteStore:
 
     def _connect(self) -> None:
         if self._writer is None:
+            self._check_path()
             writer = open_writer(self._path, self._max_bytes, self._busy_timeout)
             self._writer, self._reader = writer, open_reader(self._path)
             self._file = _identity(self._path)
+
+    def _check_path(self) -> None:
+        folder = self._path.absolute().parent
+        if self._create_folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        elif self._create and not folder.exists():
+            raise StoreUnavailableError(
+                f"SQLite: {self._path}: the folder {folder} does not exist; create it, or add "
+                "?create=true to the URL"
+            )
+        elif not self._create and not self._path.exists():
+            raise StoreUnavailableError(f"SQLite: {self._path}: no such file")
 
     def _disconnect(self) -> None:
         if self._writer is not None:
@@ -406,12 +425,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def open_writer(path: Path, max_bytes: int | None, busy_timeout: float) -> sqlite3.Connection:
-    """Open a connection with durable commits; create missing folders, the file and its table.
+    """Open a connection with durable commits; create the file, and create or migrate its tables.
 
     ``max_bytes`` is the largest size of the file; ``busy_timeout`` is the longest wait for a lock,
     in seconds.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     writer = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
     try:
         writer.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -472,7 +490,7 @@ def _create_tables(writer: sqlite3.Connection) -> None:
         writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     if version != SCHEMA_VERSION:
         raise StoreUnavailableError(
-            f"SQLite: the file has schema {version}, expected {SCHEMA_VERSION}"
+            f"SQLite: the file has schema {version}, expected at most {SCHEMA_VERSION}"
         )
     writer.execute("COMMIT")
 

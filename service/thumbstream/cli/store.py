@@ -1,0 +1,272 @@
+"""``thumbstream store``: looks into a store, and deletes, moves and verifies its streams.
+
+Progress goes to standard error if that is a terminal. Exit status 1 if ``verify`` finds a fault
+that is not repaired.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from thumbstream.cli.options import (
+    STANDARD,
+    STORE_HELP,
+    add_command,
+    label,
+    positive,
+    read_settings,
+)
+from thumbstream.ids import is_id
+from thumbstream.storage import Store, maintenance, open_store
+from thumbstream.storage.base import DAY_S, PAGE_SIZE
+from thumbstream.storage.maintenance import OnProgress
+
+Work = Callable[[Store, argparse.Namespace], Coroutine[Any, Any, int]]
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command ``store`` with its own commands to the parser."""
+    text = "look into a store; delete, move and verify its streams"
+    store = commands.add_parser("store", help=text, description=text)
+    inner = store.add_subparsers(required=True, metavar="COMMAND")
+
+    stats = _add(inner, "stats", _stats, "count streams and bytes")
+    stats.add_argument("--json", action="store_true", help="as one JSON object")
+
+    listing = _add(inner, "list", _list, "list streams, a JSON object a line")
+    listing.add_argument("--label", type=label, help="only those with this label")
+
+    delete = _add(inner, "delete", _delete, "delete streams, and print their ids")
+    which = delete.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "ids",
+        nargs="*",
+        default=[],
+        metavar="ID",
+        help="ids, or - to read them; after -- if one begins with a hyphen",
+    )
+    which.add_argument(
+        "--label", type=label, help="remove this label, and delete streams without another upload"
+    )
+    which.add_argument(
+        "--older-than", type=positive, metavar="DAYS", help="those first uploaded before that"
+    )
+
+    export = _add(inner, "export", _export, "write all streams to a file of JSON lines")
+    export.add_argument("file", metavar="FILE", help="file, or -")
+
+    load = _add(inner, "import", _import, "store the streams of an exported file", create=True)
+    load.add_argument("file", metavar="FILE", help="file, or -")
+
+    verify = _add(inner, "verify", _verify, "compare every stream with its id")
+    verify.add_argument(
+        "--repair", action="store_true", help="delete what is damaged, or a curve without a stream"
+    )
+
+    copy = add_command(inner, "copy", _copy, "copy all streams to another store; may be repeated")
+    copy.add_argument("--from", dest="source", required=True, metavar="URL", help=STORE_HELP)
+    copy.add_argument("--to", dest="target", required=True, metavar="URL", help=STORE_HELP)
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    work: Work,
+    text: str,
+    *,
+    create: bool = False,
+) -> argparse.ArgumentParser:
+    """Add a command that runs ``work`` on a store. ``create``: whether a new file may be made."""
+
+    def run(args: argparse.Namespace) -> int:
+        return asyncio.run(_on_store(work, args, create=create))
+
+    parser = add_command(commands, name, run, text)
+    parser.add_argument("--store", help=f"{STORE_HELP} (default: THUMBSTREAM_STORE)")
+    return parser
+
+
+async def _on_store(work: Work, args: argparse.Namespace, *, create: bool) -> int:
+    async with _opened(args.store, create=create) as store:
+        return await work(store, args)
+
+
+@asynccontextmanager
+async def _opened(url: str | None, *, create: bool) -> AsyncIterator[Store]:
+    settings = read_settings(store=url)
+    store = open_store(settings.store, timeout=settings.store_timeout_seconds, create=create)
+    await store.open()
+    try:
+        await store.ping()
+        yield store
+    finally:
+        await store.close()
+
+
+async def _stats(store: Store, args: argparse.Namespace) -> int:
+    with _progress() as on_progress:
+        sums = dataclasses.asdict(await maintenance.stats(store, on_progress))
+    if args.json:
+        print(json.dumps(sums))
+    else:
+        for time_of in ("first", "last"):
+            sums[time_of] = _time(sums[time_of])
+        for name, value in sums.items():
+            print(f"{name.replace('_', ' '):14}{value}")
+    return 0
+
+
+async def _list(store: Store, args: argparse.Namespace) -> int:
+    with _progress() as on_progress:
+        if args.label:
+            streams = maintenance.list_of_label(store, args.label)
+        else:
+            streams = maintenance.list_streams(store, on_progress)
+        async for info in streams:
+            print(json.dumps(maintenance.describe(info), ensure_ascii=False))
+    return 0
+
+
+async def _delete(store: Store, args: argparse.Namespace) -> int:
+    if args.label:
+        more = True
+        while more:
+            removal = await store.remove_label(args.label)
+            _print_ids(removal.deleted)
+            more = removal.more
+    elif args.older_than:
+        before = int(time.time()) - args.older_than * DAY_S
+        with _progress() as on_progress:
+            infos = maintenance.list_streams(store, on_progress)
+            old = (i.key async for i in infos if i.record.created and i.record.created < before)
+            await _delete_all(store, [key async for key in old])
+    else:
+        await _delete_all(store, _ids(args.ids))
+    return 0
+
+
+async def _delete_all(store: Store, keys: list[str]) -> None:
+    for first in range(0, len(keys), PAGE_SIZE):
+        page = keys[first : first + PAGE_SIZE]
+        await store.delete_many(page)
+        _print_ids(page)
+
+
+async def _export(store: Store, args: argparse.Namespace) -> int:
+    with _progress() as on_progress, _output(args.file) as file:
+        count = await maintenance.export(store, file, on_progress)
+    _log(f"{count} streams exported")
+    return 0
+
+
+async def _import(store: Store, args: argparse.Namespace) -> int:
+    with _progress() as on_progress, _input(args.file) as file:
+        size, read = _size(file), 0
+
+        def lines() -> Iterator[str]:
+            nonlocal read
+            for line in file:
+                read += len(line)  # exported lines are ASCII but for labels
+                yield line
+
+        count = await maintenance.load(
+            store, lines(), lambda count: on_progress(min(1.0, read / size) if size else 0.0, count)
+        )
+    _log(f"{count} streams imported")
+    return 0
+
+
+async def _verify(store: Store, args: argparse.Namespace) -> int:
+    with _progress() as on_progress:
+        result = await maintenance.verify(store, on_progress, repair=args.repair)
+    for fault, keys in (
+        ("damaged stream", result.damaged_streams),
+        ("damaged curve", result.damaged_curves),
+        ("curve without a stream", result.orphaned_curves),
+    ):
+        for key in keys:
+            print(f"{key}: {fault}")
+    faults = sum(map(len, (result.damaged_streams, result.damaged_curves, result.orphaned_curves)))
+    _log(f"{result.streams} streams verified, {faults} faults" + ", deleted" * args.repair)
+    return 0 if result.ok or args.repair else 1
+
+
+def _copy(args: argparse.Namespace) -> int:
+    async def copy() -> int:
+        async with (
+            _opened(args.source, create=False) as source,
+            _opened(args.target, create=True) as target,
+        ):
+            with _progress() as on_progress:
+                return await maintenance.copy(source, target, on_progress)
+
+    _log(f"{asyncio.run(copy())} streams copied")
+    return 0
+
+
+def _ids(given: list[str]) -> list[str]:
+    """Return the ids that are given, or those of standard input, one a line, for ``-``."""
+    keys = [line.strip() for line in sys.stdin] if given == [STANDARD] else given
+    for key in keys:
+        if not is_id(key):
+            raise ValueError(f"{key[:64]!r} is not an id")
+    return keys
+
+
+@contextmanager
+def _progress() -> Iterator[OnProgress]:
+    """Show a bar on standard error if that is a terminal."""
+    form = "{percentage:3.0f} %|{bar}| {postfix}, {remaining} left"
+    bar = tqdm(total=1.0, bar_format=form, disable=not sys.stderr.isatty(), leave=False)
+
+    def show(fraction: float, count: int) -> None:
+        bar.set_postfix_str(f"{count} streams", refresh=False)
+        bar.update(fraction - bar.n)
+
+    with bar:
+        yield show
+
+
+def _output(name: str) -> contextlib.AbstractContextManager[TextIO]:
+    if name == STANDARD:
+        return contextlib.nullcontext(sys.stdout)
+    return Path(name).open("x", encoding="utf-8")
+
+
+def _input(name: str) -> contextlib.AbstractContextManager[TextIO]:
+    if name == STANDARD:
+        return contextlib.nullcontext(sys.stdin)
+    return Path(name).open(encoding="utf-8")
+
+
+def _size(file: TextIO) -> int:
+    """Return the size of a regular file in bytes; 0 for a pipe."""
+    return os.fstat(file.fileno()).st_size
+
+
+def _print_ids(keys: Iterable[str]) -> None:
+    for key in keys:
+        print(key)
+
+
+def _log(text: str) -> None:
+    print(f"thumbstream: {text}", file=sys.stderr)
+
+
+def _time(seconds: int | None) -> str:
+    if seconds is None:
+        return "unknown"
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
