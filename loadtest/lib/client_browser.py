@@ -83,14 +83,21 @@ class Browser:
             page.close()
 
 
-@contextmanager
-def opened(origin: str) -> Iterator[Browser]:
-    """The system's Chromium, closed when the block ends. Raises `SystemExit` without one."""
+def chromium_path() -> str:
+    """The system's Chromium; raises `SystemExit` without one."""
     path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if path is None:
         raise SystemExit(f"no Chromium ({', '.join(CHROMIUM_NAMES)})")
+    return path
+
+
+@contextmanager
+def opened(origin: str) -> Iterator[Browser]:
+    """The system's Chromium, closed when the block ends. Raises `SystemExit` without one."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path(), args=list(CHROMIUM_FLAGS)
+        )
         try:
             yield Browser(browser.new_context(viewport={"width": 1280, "height": 900}), origin)
         finally:
