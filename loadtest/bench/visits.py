@@ -44,7 +44,7 @@ MANY = 100
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Visit</title>
 <link rel="icon" href="data:,"><h1>A lake at dawn</h1>
 <script>
-const seen = {};
+window.seen = {};
 const see = (name) => (seen[name] ??= performance.now());
 new PerformanceObserver((list) => list.getEntries().forEach(({ startTime }) =>
   (seen.largest = startTime))).observe({ type: "largest-contentful-paint", buffered: true });

@@ -1,14 +1,14 @@
 /**
- * The first look of format 8: the symbols of group 0 before any other, from a few integer tables.
+ * The first look of format 8: the symbols of group 0, from a few integer tables.
  *
- * Group 0 has the frequencies of the whole picture. All of this is integer arithmetic up to the
- * latents, and the same as lapped/look.py. docs/bitstream.md, "Format 8".
+ * Group 0 has the frequencies of the whole picture. All of this is integer arithmetic, and the same as
+ * lapped/look.py and lapped/probabilities.py. docs/bitstream.md, "Format 8".
  */
 
 import { UNKNOWN, createRangeDecoder } from "./range_coder.js";
 
 const CLASSES = 4;
-const SCALES = 48;
+export const SCALES = 48;
 const UNIT_SCALE = 28;
 const OFFSETS = 33;
 const HALVING_KEY = 1024; // of a symbol that halves an interval
@@ -16,19 +16,19 @@ const ONE = 65536;
 const NODES = 6;
 const LOW = 4; // frequencies below this count for the activity of a channel
 const START = -320; // scale in sixteenths at which a coefficient starts
-const MAX_VALUE = 1023;
+export const MAX_VALUE = 1023;
 const AGES = [64, 76, 91, 108]; // 64 times the ratio of steps of planes 0 to 3 apart
 
-const clip = (x, low, high) => Math.min(Math.max(x, low), high);
+export const clip = (x, low, high) => Math.min(Math.max(x, low), high);
 const round = (x) => Math.floor(x + 0.5);
-const remainder = (x) => x & (CLASSES - 1);
+export const remainder = (x) => x & (CLASSES - 1);
 
 /** Value of a state in eighths of the step of a plane `age` planes after its level. */
-const inSteps = (q, age) =>
+export const inSteps = (q, age) =>
   Math.sign(q) * (((16 * Math.abs(q) + 7) * AGES[remainder(age)]) >> (7 - (age >> 2))) || 0;
 
 /** Logarithm of the magnitude of a value: 0 to 15. */
-function magnitude(x) {
+export function magnitude(x) {
   const y = Math.min(Math.abs(x), 119) + 8;
   const n = 31 - Math.clz32(y);
   return 4 * (n - 3) + ((y >> (n - 2)) & 3);
@@ -63,11 +63,21 @@ function upperProbability(scale, mean, q) {
 }
 
 /**
- * Scales in plane 0, classes and starts of all coefficients, channel by channel.
- *
- * @param {object} tables of the model: `first` and `look`, and the arrays of look.npz
+ * @param {number} latent its index
+ * @param {number} state before the symbol
+ * @param {number} scale 0 to 47
+ * @param {number} mean in eighths of the step
+ * @returns {{latent: number, probabilities: number[], key: number}} probabilities of the one or two
+ *   decisions in units of 1/65536, and the key of the coding order, the largest first
  */
-function layOut({ first, scale }, rows, columns) {
+export function symbolOf(latent, state, scale, mean) {
+  if (state) return { latent, probabilities: [upperProbability(scale, mean, state)], key: HALVING_KEY };
+  const probabilities = zeroProbabilities(scale, mean);
+  return { latent, probabilities, key: probabilities[0] };
+}
+
+/** Scales in plane 0, classes and starts of all coefficients, channel by channel. */
+function layOut({ first, scale }, { rows, columns }) {
   const cells = rows * columns;
   const place = (f) => round(16 * Math.log2(1 + f));
   const weight = (f, node) => Math.max(0, 16 - Math.abs(place(f) - 16 * node));
@@ -89,48 +99,20 @@ function layOut({ first, scale }, rows, columns) {
   return { base, classes, starts };
 }
 
-/** Contexts of one layer in a plane: arrays of values and magnitudes, and the sums of activities. */
-function contextsOf({ first, activity }, q, plane, classes, rows, columns) {
-  const cells = rows * columns;
-  const x = Int32Array.from(q, (state, i) => {
-    const age = 1 + remainder(plane - 1 - classes[i]);
-    return clip(inSteps(state, age), -MAX_VALUE, MAX_VALUE);
-  });
-  const m = x.map(magnitude);
-  const sums = Array.from({ length: first }, (_, e) => {
-    let sum = 0;
-    for (let u = 0; u < Math.min(LOW, rows); u++) {
-      for (let v = 0; v < Math.min(LOW, columns); v++) sum += m[e * cells + u * columns + v];
-    }
-    return sum;
-  });
-  const activities = sums.map((_, c) =>
-    sums.reduce((total, sum, e) => total + activity[c * first + e] * sum, 0) >> 2,
-  );
-  return { x, m, activities };
-}
-
 /**
  * @param {object} tables of the model: `first` and `look`, and the arrays of look.npz
- * @param {Uint8Array} stream
- * @param {number} position index of the first byte after the header
- * @param {number} layers 1, or 2 with alpha
  * @param {{rows: number, columns: number}} grid of cells
- * @returns {{layers: {states: Int32Array, levels: Int32Array}[], decodedCount: number}} the
- *   coefficients `[channel * cells + u * columns + v]` of each layer, with the plane that each is known
- *   to, and how many symbols the bytes determine
+ * @returns {{classes: Uint8Array, starts: Int32Array, symbols: (states: Int32Array, plane: number) =>
+ *   object[]}} classes and starts of the coefficients `[channel * cells + u * columns + v]`, and the
+ *   symbols of a plane, given the states before it
  */
-export function decodeLook(tables, stream, position, layers, { rows, columns }) {
-  const { first, look, slope, taps, valueTaps } = tables;
+export function createLook(tables, grid) {
+  const { first, slope, activity, taps, valueTaps } = tables;
+  const { rows, columns } = grid;
   const cells = rows * columns;
-  const decode = createRangeDecoder(stream, position);
-  const { base, classes, starts } = layOut(tables, rows, columns);
-  const found = Array.from({ length: layers }, () => ({
-    states: new Int32Array(first * cells), levels: starts.map((start) => start - CLASSES),
-  }));
-  let decodedCount = 0;
+  const { base, classes, starts } = layOut(tables, grid);
 
-  /** Sum of the taps of channel c, each `[target, source, du, dv, weight, low]`. */
+  /** Sum over taps of channel c, each `[target, source, du, dv, weight, low]`. */
   const tapped = (list, values, c, u, v) => {
     let sum = 0;
     for (const [target, source, du, dv, weight, low] of list) {
@@ -143,32 +125,80 @@ export function decodeLook(tables, stream, position, layers, { rows, columns }) 
     return sum;
   };
 
-  for (let plane = 0; plane < look; plane++) {
-    for (const { states, levels } of found) {
-      const { x, m, activities } = contextsOf(tables, states, plane, classes, rows, columns);
-      const symbols = [];
-      for (let i = 0; i < states.length; i++) {
-        if (classes[i] !== remainder(plane) || starts[i] > plane) continue;
-        const c = Math.floor(i / cells), u = Math.floor((i % cells) / columns), v = i % columns;
-        const scale = clip(
-          (4 * base[i] + (128 + slope[c]) * plane + activities[c] + tapped(taps, m, c, u, v)) >> 6,
-          0, SCALES - 1,
-        );
-        const mean = tapped(valueTaps, x, c, u, v) >> 12;
-        const probabilities = states[i] ? [upperProbability(scale, mean, states[i])]
-          : zeroProbabilities(scale, mean);
-        symbols.push({ i, probabilities, key: states[i] ? HALVING_KEY : probabilities[0] });
-      }
-      symbols.sort((a, b) => b.key - a.key);
-      for (const { i, probabilities } of symbols) {
-        const state = states[i];
-        const digit = decode(probabilities[0]);
-        const positive = digit > 0 && !state ? decode(probabilities[1]) : digit;
-        if (positive === UNKNOWN) return { layers: found, decodedCount };
-        states[i] = state ? 2 * state + Math.sign(state) * digit : digit && 2 * positive - 1;
-        levels[i] = plane;
-        decodedCount++;
-      }
+  /** By channel: what the magnitudes at low frequencies add to its scale. */
+  const activities = (m) => {
+    const sums = new Int32Array(first);
+    for (let i = 0; i < first * cells; i++) {
+      if (Math.floor((i % cells) / columns) < LOW && i % columns < LOW) sums[Math.floor(i / cells)] += m[i];
+    }
+    return sums.map((_, c) => sums.reduce((sum, z, e) => sum + activity[c * first + e] * z, 0) >> 2);
+  };
+
+  const symbols = (states, plane) => {
+    const x = Int32Array.from(classes, (class_, i) =>
+      clip(inSteps(states[i], 1 + remainder(plane - 1 - class_)), -MAX_VALUE, MAX_VALUE));
+    const m = x.map(magnitude);
+    const active = activities(m);
+    const found = [];
+    for (let i = 0; i < classes.length; i++) {
+      if (classes[i] !== remainder(plane) || starts[i] > plane) continue;
+      const c = Math.floor(i / cells), u = Math.floor((i % cells) / columns), v = i % columns;
+      const sum = 4 * base[i] + (128 + slope[c]) * plane + active[c] + tapped(taps, m, c, u, v);
+      const mean = tapped(valueTaps, x, c, u, v) >> 12;
+      found.push(symbolOf(i, states[i], clip(sum >> 6, 0, SCALES - 1), mean));
+    }
+    return found;
+  };
+  return { classes, starts, symbols };
+}
+
+/**
+ * Decode symbols of one plane and refine the states.
+ *
+ * @param {object[]} symbols what `symbolOf` returns, in the order of latents
+ * @param {{states: Int32Array, levels: Int32Array}} layer
+ * @param {number} plane
+ * @param {(probability: number) => number} decode what `createRangeDecoder` returns
+ * @returns {number} how many of the symbols the bytes determine
+ */
+export function decodeStep(symbols, { states, levels }, plane, decode) {
+  symbols.sort((a, b) => b.key - a.key);
+  for (const [index, { latent, probabilities }] of symbols.entries()) {
+    const state = states[latent];
+    const digit = decode(probabilities[0]);
+    const positive = digit > 0 && !state ? decode(probabilities[1]) : digit;
+    if (positive === UNKNOWN) return index;
+    states[latent] = state ? 2 * state + Math.sign(state) * digit : digit && 2 * positive - 1;
+    levels[latent] = plane;
+  }
+  return symbols.length;
+}
+
+/**
+ * The first look of a stream: what its bytes determine of group 0 before any other group.
+ *
+ * @param {object} tables as above
+ * @param {Uint8Array} stream
+ * @param {number} position index of the first byte after the header
+ * @param {number} layers 1, or 2 with alpha
+ * @param {{rows: number, columns: number}} grid of cells
+ * @returns {{layers: {states: Int32Array, levels: Int32Array}[], decodedCount: number}} states of each
+ *   layer with the plane that each is known to, and how many symbols the bytes determine
+ */
+export function decodeLook(tables, stream, position, layers, grid) {
+  const look = createLook(tables, grid);
+  const decode = createRangeDecoder(stream, position);
+  const size = look.starts.length;
+  const found = Array.from({ length: layers }, () => ({
+    states: new Int32Array(size), levels: new Int32Array(size),
+  }));
+  let decodedCount = 0;
+  for (let plane = 0; plane < tables.look; plane++) {
+    const steps = found.map(({ states }) => look.symbols(states, plane));
+    for (const [layer, symbols] of steps.entries()) {
+      const known = decodeStep(symbols, found[layer], plane, decode);
+      decodedCount += known;
+      if (known < symbols.length) return { layers: found, decodedCount };
     }
   }
   return { layers: found, decodedCount };
