@@ -1,15 +1,18 @@
 """Settings of the service, read from environment variables into one frozen object.
 
 Every field of `Settings` is set by the variable ``THUMBSTREAM_<FIELD>``; docs/configuration.md
-lists all fields. An unknown variable with this prefix is an error at startup, so that a misspelt
-limit is not ignored silently. No other module reads variables with this prefix.
+lists all fields. A secret may instead be in a file that ``THUMBSTREAM_<FIELD>_FILE`` names. An
+unknown variable with this prefix is an error at startup, so that a misspelt limit is not ignored
+silently. No other module reads variables with this prefix.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -25,9 +28,21 @@ NOT_SETTINGS = frozenset({"THUMBSTREAM_PICTURES"})
 
 MIB = 1024 * 1024
 
+SECRETS = frozenset({"store", "tokens", "read_keys", "rate_limit_store"})
+"""Fields that may be read from a file; a URL may contain a password."""
+
+FILE_SUFFIX = "_FILE"
+
 MIN_KEY_BYTES = 16
 """Minimum length of a read key: a shorter key could be guessed."""
 
+MIN_TOKEN_BYTES = 8
+"""Minimum length of a token's secret."""
+
+MAX_WORKERS_PER_CORE = 8
+MAX_WORKERS = 64
+"""Most worker processes, or `MAX_WORKERS_PER_CORE` if that is more. Beyond one for each core they
+only take memory."""
 
 AMBIGUOUS_ROOTS = ("client", "decode", "t", "thumb", "web")
 
@@ -91,16 +106,39 @@ class Settings(BaseSettings):
     @field_validator("tokens", "read_keys", "forwarded_allow_ips", "models", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+        if isinstance(value, str):  # a file may have one on each line
+            parts = (part.strip() for part in re.split(r"[,\n]", value))
+            return tuple(part for part in parts if part)
         return value
 
     @field_validator("tokens")
     @classmethod
     def _check_tokens(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(token.get_secret_value().endswith(":") for token in tokens):
+        secrets = [token.get_secret_value().partition(":") for token in tokens]
+        if any(colon and not secret for _, colon, secret in secrets):
             raise ValueError("expected name:secret, or a secret alone")
+        if any(len((secret or name).encode()) < MIN_TOKEN_BYTES for name, _, secret in secrets):
+            raise ValueError(f"expected secrets of at least {MIN_TOKEN_BYTES} bytes")
         return tokens
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _check_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            try:
+                if network != "*":
+                    ipaddress.ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"expected addresses, networks or *: {error}") from None
+        return networks
+
+    @field_validator("encode_workers")
+    @classmethod
+    def _check_workers(cls, workers: int) -> int:
+        limit = max(MAX_WORKERS, MAX_WORKERS_PER_CORE * available_cores())
+        if workers > limit:
+            raise ValueError(f"expected at most {limit}")
+        return workers
 
     @field_validator("read_keys")
     @classmethod
@@ -160,17 +198,40 @@ def load_settings(**chosen: Any) -> Settings:
     """Read the settings from the environment of this process.
 
     ``chosen``: values of fields, such as command line options, which override the environment.
-    Raises `SettingsError` for an unknown variable or an invalid value.
+    Raises `SettingsError` for an unknown variable, an invalid value or an unreadable file.
     """
     _reject_unknown(os.environ)
     try:
-        return Settings(**chosen)
+        return Settings(**(_read_secret_files() | chosen))
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
 
 
+def _read_secret_files() -> dict[str, str]:
+    values = {}
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    for field in sorted(SECRETS):
+        name = variable(field) + FILE_SUFFIX
+        path = environment.get(name)
+        if not path:
+            continue
+        if variable(field) in environment:
+            raise SettingsError(f"{name}: {variable(field)} is set as well; use one of them")
+        try:
+            values[field] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{name}: cannot read {path}: {_reason(error)}") from None
+    return values
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    # Not the text of a UnicodeDecodeError, which has bytes of the secret.
+    return error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8"
+
+
 def _reject_unknown(names: Iterable[str]) -> None:
     known = NOT_SETTINGS | {variable(field) for field in Settings.model_fields}
+    known |= {variable(field) + FILE_SUFFIX for field in SECRETS}
     unknown = sorted(n for n in names if n.upper().startswith(PREFIX) and n.upper() not in known)
     if unknown:
         raise SettingsError(

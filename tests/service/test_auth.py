@@ -59,7 +59,7 @@ def test_tokens_have_names() -> None:
 async def test_token_name_is_logged_and_counted_without_the_secret(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    running = await start(tokens="web:hush-hush,batch:other", access_log=True)
+    running = await start(tokens="web:hush-hush,batch:another-one", access_log=True)
     with caplog.at_level(logging.INFO):
         assert (await post(running, "hush-hush")).status_code == 201
         assert_problem(await post(running, "wrong"), 401, "unauthorized")
@@ -96,8 +96,8 @@ async def test_rate_limit_is_429(start: Start) -> None:
 
 
 async def test_each_token_has_its_own_limit(start: Start) -> None:
-    running = await start(tokens="web:one,batch:two", rate_limit="2/hour")
-    for token in ("one", "two"):
+    running = await start(tokens="web:first-one,batch:second-one", rate_limit="2/hour")
+    for token in ("first-one", "second-one"):
         assert [(await post(running, token)).status_code for _ in range(3)][-1] == 429
     # Guesses at tokens are counted, too, for the address that they come from.
     assert [(await post(running, f"guess-{n}")).status_code for n in range(3)] == [401, 401, 429]

@@ -385,13 +385,13 @@ async def test_failed_puts_are_not_acknowledged(start: Start) -> None:
         ("Bearer", 'Bearer realm="thumbstream"'),
         ("Bearer wrong", 'Bearer realm="thumbstream", error="invalid_token"'),
         ("Bearer on", 'Bearer realm="thumbstream", error="invalid_token"'),
-        ("Bearer one,two", 'Bearer realm="thumbstream", error="invalid_token"'),
+        ("Bearer first-one,second-one", 'Bearer realm="thumbstream", error="invalid_token"'),
     ],
 )
 async def test_missing_token_is_rejected_before_reading(
     start: Start, authorization: str | None, challenge: str
 ) -> None:
-    running = await start(tokens="one,two")
+    running = await start(tokens="first-one,second-one")
     headers = PNG | ({"Authorization": authorization} if authorization else {})
     for url in ("/compress", "/compress?size=nonsense"):
         answer = await running.http.post(url, content=photo(), headers=headers)
@@ -401,8 +401,8 @@ async def test_missing_token_is_rejected_before_reading(
 
 
 async def test_every_token_uploads_and_reads_need_none(start: Start) -> None:
-    running = await start(tokens="one,two")
-    for token in ("one", "two"):
+    running = await start(tokens="first-one,second-one")
+    for token in ("first-one", "second-one"):
         headers = PNG | {"Authorization": f"bearer {token}"}
         answer = await running.http.post("/compress", content=photo(), headers=headers)
         assert answer.status_code in (200, 201)

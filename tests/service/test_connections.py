@@ -415,15 +415,15 @@ def test_endless_trailers_are_rejected(server: Launched, trailers: bytes) -> Non
 
 
 def test_trailers_are_not_header_fields(launch: Launch) -> None:
-    server = launch(THUMBSTREAM_TOKENS="web:secret", THUMBSTREAM_FORWARDED_ALLOW_IPS="*")
+    server = launch(THUMBSTREAM_TOKENS="web:the-secret", THUMBSTREAM_FORWARDED_ALLOW_IPS="*")
     picture = photo()
     chunks = b"%x\r\n%s\r\n0\r\n" % (len(picture), picture)
-    trailers = b"Authorization: Bearer secret\r\nX-Request-ID: mine\r\n\r\n"
+    trailers = b"Authorization: Bearer the-secret\r\nX-Request-ID: mine\r\n\r\n"
     fields = b"Transfer-Encoding: chunked\r\nConnection: close\r\n"
     received = exchange(server, POST + fields + b"\r\n" + chunks + trailers)
     assert_raw_problem(received, 401, "unauthorized")
     assert b"mine" not in received
-    fields += b"Authorization: Bearer secret\r\n\r\n"
+    fields += b"Authorization: Bearer the-secret\r\n\r\n"
     [(status, _, _)] = answers(exchange(server, POST + fields + chunks + trailers))
     assert status == 201
 

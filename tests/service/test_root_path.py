@@ -14,9 +14,11 @@ ROOT = "/a/ts"
 
 @pytest.mark.parametrize("received", [ROOT, ""], ids=["passed-on", "stripped"])
 async def test_every_address_begins_with_the_root_path(start: Start, received: str) -> None:
-    running = await start(root_path=ROOT, read_keys="a-key-of-16-bytes-or-more", tokens="a:secret")
+    running = await start(
+        root_path=ROOT, read_keys="a-key-of-16-bytes-or-more", tokens="a:the-secret"
+    )
     http = running.http
-    http.headers["Authorization"] = "Bearer secret"
+    http.headers["Authorization"] = "Bearer the-secret"
 
     async def get(address: str) -> httpx.Response:
         assert address.startswith(f"{ROOT}/")

@@ -193,6 +193,11 @@ def test_startup_errors_are_logged(launch: Launch, server: Launched) -> None:
         launch(THUMBSTREAM_MODELS="nope")
     with pytest.raises(AssertionError, match="in use"):
         launch(THUMBSTREAM_PORT=str(server.port))
+    with pytest.raises(
+        AssertionError, match=r"cannot start: SQLite: /nowhere/x\.db: .*"
+    ) as failure:
+        launch(THUMBSTREAM_STORE="sqlite:////nowhere/x.db")
+    assert "Traceback" not in str(failure.value)
 
 
 def test_unknown_setting_stops_the_start(launch: Launch) -> None:

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
-from thumbstream.settings import Settings, SettingsError, available_cores, load_settings
+from thumbstream.settings import (
+    SECRETS,
+    Settings,
+    SettingsError,
+    available_cores,
+    load_settings,
+)
 
 
 def test_defaults_need_no_environment() -> None:
@@ -16,13 +24,16 @@ def test_defaults_need_no_environment() -> None:
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBSTREAM_PORT", "9000")
-    monkeypatch.setenv("THUMBSTREAM_TOKENS", " one, two ,,")
+    monkeypatch.setenv("THUMBSTREAM_TOKENS", " first-one, b:second-one ,,")
     monkeypatch.setenv("THUMBSTREAM_MODELS", "a,b")
     monkeypatch.setenv("THUMBSTREAM_ENCODE_WORKERS", "3")
     monkeypatch.setenv("THUMBSTREAM_PICTURES", "/photos")  # the benchmarks' own
     settings = load_settings()
     assert settings.port == 9000
-    assert [token.get_secret_value() for token in settings.tokens] == ["one", "two"]
+    assert [token.get_secret_value() for token in settings.tokens] == [
+        "first-one",
+        "b:second-one",
+    ]
     assert settings.models == ("a", "b")
     assert settings.workers == 3
 
@@ -50,6 +61,15 @@ def test_unknown_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> No
         ("CORS_ORIGIN", "example.com, other.com"),
         ("JOB_TIMEOUT_SECONDS", "0"),
         ("LOG_LEVEL", "loud"),
+        ("ENCODE_WORKERS", "1000"),
+        ("TOKENS", "x"),
+        ("TOKENS", "a-long-enough-secret,name:short"),
+        ("TOKENS", "name:"),
+        ("READ_KEYS", "short"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.0/33"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
+        ("FORWARDED_ALLOW_IPS", "127.0.0.1,proxy.example"),
+        ("RETENTION_DAYS", "-1"),
     ],
 )
 def test_invalid_value_names_the_variable(
@@ -65,6 +85,44 @@ def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     assert "hush" not in repr(settings)
     assert "hush" not in str(settings.model_dump())
+
+
+def test_every_secret_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kinds = {name: str(field.annotation) for name, field in Settings.model_fields.items()}
+    assert {"store"} | {name for name, kind in kinds.items() if "SecretStr" in kind} == SECRETS
+    for name, text in {
+        "STORE": "redis://:password@host\n",
+        "TOKENS": "a:first-secret\nb:second-secret,third-secret\n",
+        "READ_KEYS": "a key of 16 bytes or more\n",
+        "RATE_LIMIT_STORE": "redis://host",
+    }.items():
+        (tmp_path / name).write_text(text)
+        monkeypatch.setenv(f"THUMBSTREAM_{name}_FILE", str(tmp_path / name))
+    settings = load_settings()
+    assert settings.store == "redis://:password@host"
+    tokens = [token.get_secret_value() for token in settings.tokens]
+    assert tokens == ["a:first-secret", "b:second-secret", "third-secret"]
+    assert settings.read_keys[0].get_secret_value() == "a key of 16 bytes or more"
+    assert settings.rate_limit_store.get_secret_value() == "redis://host"
+    assert load_settings(store="sqlite:///x.db").store == "sqlite:///x.db"
+    monkeypatch.setenv("THUMBSTREAM_TOKENS", "a-long-enough-secret")
+    with pytest.raises(SettingsError, match=r"TOKENS_FILE: THUMBSTREAM_TOKENS is set as well"):
+        load_settings()
+
+
+def test_file_of_a_secret_must_be_readable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    monkeypatch.setenv("THUMBSTREAM_TOKENS_FILE", str(file))
+    with pytest.raises(SettingsError, match=r"TOKENS_FILE: cannot read .*No such file"):
+        load_settings()
+    file.write_bytes(b"secret-\xff")
+    with pytest.raises(SettingsError, match="not UTF-8") as error:
+        load_settings()
+    assert "secret-" not in str(error.value)
+    monkeypatch.delenv("THUMBSTREAM_TOKENS_FILE")
+    monkeypatch.setenv("THUMBSTREAM_PORT_FILE", str(file))
+    with pytest.raises(SettingsError, match=r"unknown setting.*PORT_FILE"):
+        load_settings()
 
 
 def test_settings_are_frozen() -> None:

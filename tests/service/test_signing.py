@@ -36,7 +36,7 @@ def max_age(answer: httpx.Response) -> int:
 
 
 async def stored(running: Running, seed: int = 0) -> str:
-    headers = {"Authorization": "Bearer upload", "Content-Type": "image/png"}
+    headers = {"Authorization": "Bearer an-upload", "Content-Type": "image/png"}
     answer = await running.http.post("/compress", content=photo(seed=seed), headers=headers)
     return str(answer.json()["id"])
 
@@ -44,7 +44,7 @@ async def stored(running: Running, seed: int = 0) -> str:
 @pytest.fixture
 async def signed_service(start: Start) -> Running:
     """A service whose reads are signed."""
-    return await start(read_keys=f"{KEY},{OTHER}", tokens="web:upload")
+    return await start(read_keys=f"{KEY},{OTHER}", tokens="web:an-upload")
 
 
 async def test_one_signature_is_valid_for_every_prefix(signed_service: Running) -> None:
@@ -159,7 +159,7 @@ async def test_signature_of_all_streams(signed_service: Running) -> None:
 
 async def test_bearer_token_reads_are_private(signed_service: Running) -> None:
     key = await stored(signed_service)
-    bearer = {"Authorization": "Bearer upload"}
+    bearer = {"Authorization": "Bearer an-upload"}
     answer = await signed_service.http.get(f"/thumb/{key}", headers=bearer)
     assert answer.headers["cache-control"] == IMMUTABLE.replace("public", "private")
     wrong = await signed_service.http.get(
@@ -197,7 +197,7 @@ async def test_budget_signs_the_urls_of_its_plan(signed_service: Running) -> Non
         403,
         "bad_signature",
     )
-    bearer = {"Authorization": "Bearer upload"}
+    bearer = {"Authorization": "Bearer an-upload"}
     answer = await signed_service.http.post("/budget", content=body, headers=bearer)
     assert all("sig=" not in url for url in answer.json()["urls"])
 

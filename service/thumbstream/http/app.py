@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from thumbstream import __version__
@@ -81,7 +81,20 @@ class Application:
             if route is not None and not (route == THUMB and scope["method"] == "DELETE"):
                 await self._hot_path(route, scope, receive, send)
                 return
+        else:
+            send = self._without_traceback(send)
         await self._fastapi(scope, receive, send)
+
+    def _without_traceback(self, send: Send) -> Send:
+        """``send`` of the lifespan: an error that was logged in one line has no traceback."""
+
+        async def send_one(message: Message) -> None:
+            failed = message["type"] == "lifespan.startup.failed"
+            if failed and self.services.start_error is not None:
+                message = {**message, "message": ""}
+            await send(message)
+
+        return send_one
 
     def route(self, scope: Scope) -> str:
         """The path template of the route that served a request, such as ``/thumb/{id}``."""
@@ -104,6 +117,7 @@ def create_fastapi_app(services: Services) -> FastAPI:
             await services.open()
         except ThumbstreamError as error:
             log.critical("cannot start: %s", error)
+            services.start_error = error
             raise
         try:
             yield

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thumbstream import __version__
-from thumbstream.errors import StoreError
+from thumbstream.errors import StoreError, ThumbstreamError
 from thumbstream.http.auth import BearerAuth, RateLimit, RequestGuard
 from thumbstream.http.errors import ErrorResponder, NotReadyError
 from thumbstream.http.response_cache import ResponseCache
@@ -59,6 +59,8 @@ class Services:
     draining: bool = False
     """Whether the process is about to stop: it still serves requests, but /readyz answers 503."""
     is_open: bool = False
+    start_error: ThumbstreamError | None = None
+    """The error with which `open` failed, which the log has already."""
     _sweep: asyncio.Task[None] | None = None
 
     @property
