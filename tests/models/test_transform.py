@@ -384,7 +384,10 @@ def test_command_trains_and_resumes(
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 4
 
 
-def test_training_goes_on_from_compact_weights(picture_folder: Path, tmp_path: Path) -> None:
+def test_training_goes_on_from_compact_weights(
+    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_LARGE_WEIGHT", 600)
     stopped = trained(tmp_path / "first", picture_folder, steps=2)
     small = tmp_path / "small.pt"
     command = ["compact", str(tmp_path / "first" / "checkpoint.pt"), str(small)]
@@ -393,7 +396,12 @@ def test_training_goes_on_from_compact_weights(picture_folder: Path, tmp_path: P
     assert restored.step == 2
     assert not restored.optimizer.state
     for name, value in stopped.ema.items():
-        torch.testing.assert_close(restored.net.state_dict()[name], value, rtol=1e-3, atol=1e-6)
+        found = restored.net.state_dict()[name]
+        if value.ndim > 1 and value.numel() >= 600:  # integers of 8 bits
+            most = float(value.abs().max()) / 127
+            torch.testing.assert_close(found, value, rtol=0, atol=most * 0.6)
+        else:
+            torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-6)
     run = training.train(
         TINY, [picture_folder], tmp_path / "second", resume=small, device_name="cpu"
     )

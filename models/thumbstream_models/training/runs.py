@@ -28,6 +28,8 @@ from tqdm import tqdm
 from thumbstream_models.training.config import Schedule
 
 CHECKPOINT_SECONDS = 300
+_LARGE_WEIGHT = 50_000
+"""Elements from which a weight is stored in 8 bits."""
 _LOG_SECONDS = 60
 """Between two lines about the loss, where there is no terminal for a bar."""
 
@@ -95,13 +97,15 @@ def compact(path: Path, out: Path, *, weights_only: bool = False) -> None:
     """Write a checkpoint at a third of its size or less.
 
     The weights are the moving averages in half precision; the optimizer's moments are stored as
-    bfloat16, or not at all with ``weights_only``. A training resumed from it is not bit-exact.
+    bfloat16, or not at all with ``weights_only``. Then large weights are integers of 8 bits with a
+    scale for each output. A training resumed from it is not bit-exact.
     """
     saved = torch.load(path, map_location="cpu", weights_only=True)
     saved["ema"] = {name: _narrow(value, torch.half) for name, value in saved["ema"].items()}
-    saved["net"] = saved["ema"]  # stored once
     if weights_only:
         saved["optimizer"]["state"] = {}
+        saved["ema"] = {name: _as_integers(value) for name, value in saved["ema"].items()}
+    saved["net"] = saved["ema"]  # stored once
     for moments in saved["optimizer"]["state"].values():
         moments |= {name: _narrow(value, torch.bfloat16) for name, value in moments.items()}
     torch.save(saved, out)
@@ -114,6 +118,23 @@ def _narrow(value: Tensor | int, dtype: torch.dtype) -> Tensor | int:
     return value.to(dtype)
 
 
+def _as_integers(value: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    """Integers and scales of a large weight; other arrays unchanged."""
+    if value.ndim < 2 or value.numel() < _LARGE_WEIGHT:
+        return value
+    scale = value.float().flatten(1).abs().amax(1).clamp_min(1e-12) / 127
+    integers = torch.round(value / scale.view(-1, *([1] * (value.ndim - 1))))
+    return integers.to(torch.int8), scale
+
+
+def as_floats(value: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """The inverse of `_as_integers`."""
+    if isinstance(value, Tensor):
+        return value
+    integers, scale = value
+    return integers * scale.view(-1, *([1] * (integers.ndim - 1)))
+
+
 def config_of(path: Path) -> dict[str, Any]:
     """The configuration in a checkpoint, as nested dictionaries."""
     saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -123,8 +144,9 @@ def config_of(path: Path) -> dict[str, Any]:
 
 def load_checkpoint(run: Run[C, N], saved: dict[str, Any]) -> None:
     """Set weights, averages, optimizer and counters of a new run to those of a checkpoint."""
-    run.net.load_state_dict(saved["net"])
-    run.ema = {name: value.to(run.ema[name].dtype) for name, value in saved["ema"].items()}
+    run.net.load_state_dict({name: as_floats(value) for name, value in saved["net"].items()})
+    average = {name: as_floats(value) for name, value in saved["ema"].items()}
+    run.ema = {name: value.to(run.ema[name].dtype) for name, value in average.items()}
     run.optimizer.load_state_dict(saved["optimizer"])
     run.step, run.seconds = saved["step"], saved["seconds"]
     run.precision = saved.get("precision", "bfloat16")  # older checkpoints do not say

@@ -72,7 +72,9 @@ def restore(path: Path, device: torch.device, config: TransformConfig | None = N
     config = config or before
     if config.model != before.model:
         raise ConfigError(f"{path} holds another network than the configuration describes")
-    rows, rotation = saved["net"]["linear.klt"], saved["net"]["linear.rotation"]
+    rows, rotation = (
+        runs.as_floats(saved["net"][f"linear.{name}"]) for name in ("klt", "rotation")
+    )
     run = new_run(config, linear.LinearTransform(rows.float(), rotation.float()), device)
     runs.load_checkpoint(run, saved)
     return run
