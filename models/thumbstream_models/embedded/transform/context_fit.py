@@ -51,6 +51,20 @@ GRIDS = {
     "predictor": (64, _INT8, np.int8),
 }
 """By table: integers per unit, largest integer, stored type."""
+SPEEDS = {
+    "w1": 0.12,
+    "b1": 2.0,
+    "b1_plane": 0.06,
+    "m": 0.6,
+    "bm": 2.0,
+    "w2": 0.4,
+    "w3": 0.4,
+    "b2": 2.0,
+    "b2_plane": 0.06,
+    "own": 0.2,
+    "predictor": 0.04,
+}
+"""Learning rates by table, as factors: the larger a table's inputs, the smaller."""
 _MOST = HIDDEN_MAX / UNIT_STEPS
 _PREDICTOR_PENALTY = 2e-6
 """Of the sum of its magnitudes: most of its weights are 0, and cost a client next to nothing."""
@@ -239,7 +253,10 @@ def fit(
     model.start_from(latents[0])
     planes = range(int(first_planes.min()), params.planes)
     weights = _plane_weights(model, latents[0], planes)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.Adam(
+        [{"params": [p], "speed": SPEEDS[name]} for name, p in model.named_parameters()],
+        betas=(0.9, 0.98),
+    )
     average = {name: value.detach().clone() for name, value in model.named_parameters()}
     for step in tqdm(range(config.steps), unit="step", desc="context model", disable=quiet):
         model.rounded = step >= ROUNDED_FROM * config.steps
@@ -250,7 +267,7 @@ def fit(
         spent = model(batch, plane).sum() / (len(batch) * cells / _SMALL_CELLS) / 8
         loss = spent * weights[plane] + _PREDICTOR_PENALTY * model.predictor.abs().sum()
         for group in optimizer.param_groups:
-            group["lr"] = _rate(config, step)
+            group["lr"] = group["speed"] * _rate(config, step)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), _GRADIENT_CLIP)
