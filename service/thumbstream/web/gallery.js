@@ -116,10 +116,10 @@ async function upload(files, remarks = []) {
   const left = new Set(files);
   const failures = await forEach(files, PARALLEL_UPLOADS, async (file) => {
     try {
-      const picture = await Picture.of(file, signal, { token: token.value });
+      const picture = await Picture.upload(file, signal, { token: token.value });
       signal.throwIfAborted();
       left.delete(file);
-      if (!ids.has(picture.id)) add(picture, ids);
+      if (!ids.has(picture.id)) await add(picture, file, ids);
     } catch (error) {
       if (FOR_ALL.has(error.code)) uploading.abort(error); // the others would fail too
       throw error;
@@ -141,12 +141,15 @@ async function upload(files, remarks = []) {
   await run(() => showPage(signal, files.length - failures.length - (ids.size - before)));
 }
 
-function add(picture, ids) {
+/** Show a picture from its stream; then open its file, for the comparison. */
+async function add(picture, file, ids) {
   ids.add(picture.id);
   const tile = new Tile(picture);
   show.tiles.push(tile);
   grid.append(tile.figure);
   tile.preview(picture.stream.length).catch(() => {}); // reported when the page is shown
+  await picture.open(await file);
+  tile.showOriginal();
 }
 
 /**
@@ -202,10 +205,13 @@ function showView() {
 /** Show the photographs of the page, until the visitor chooses others. */
 async function showSamples() {
   const { signal } = uploading;
-  const pictures = await Promise.all(SAMPLES.map(Picture.ofSample));
-  if (signal.aborted) return;
-  for (const picture of pictures) add(picture, new Set());
-  await run(() => showTiles(pictures));
+  const ids = new Set();
+  await Promise.all(SAMPLES.map((sample) => {
+    const file = fetch(sample.url).then((response) => response.blob());
+    return add(Picture.ofSample(sample), file, ids);
+  }));
+  signal.throwIfAborted();
+  await run(() => showTiles(show.tiles.map(({ picture }) => picture)));
 }
 
 again.addEventListener("click", play);

@@ -24,24 +24,18 @@ export class Picture {
   #scores = new Map();
 
   /** A photograph of the page, whose stream is not stored. @param {import("./sources.js").Source} sample */
-  static async ofSample({ name, url, stream, width, height }) {
+  static ofSample({ name, stream, width, height }) {
     const grid = gridOf({ width, height }, GRID);
     const answer = { id: name, length: stream.length, width, height, alpha: false };
     const picture = new Picture(name, { ...answer, thumb_width: grid.width, thumb_height: grid.height });
-    Object.assign(picture, { stream, isStored: false });
-    const blob = await (await fetch(url)).blob();
-    await picture.#setReference(await open(blob));
-    picture.full = blob;
-    return picture;
+    return Object.assign(picture, { stream, isStored: false });
   }
 
   /** Upload a picture. Rejects as `compress()` of service.js. */
-  static async of(file, signal, options) {
+  static async upload(file, signal, options) {
     const answer = await compress(file, GRID, signal, options);
     const picture = new Picture(file.name.replace(/\.\w+$/, ""), answer);
     picture.stream = Uint8Array.from(atob(answer.prefix_base64), (letter) => letter.charCodeAt(0));
-    const bitmap = await open(file).catch(() => null);
-    if (bitmap) await picture.#setReference(bitmap);
     return picture;
   }
 
@@ -54,12 +48,16 @@ export class Picture {
     return this.#reference !== null;
   }
 
-  async #setReference(bitmap) {
-    this.#reference = reduce(bitmap, this.grid, this.alpha);
+  /** Open the file of the picture, if this browser can, and encode the other previews. @param {Blob} file */
+  async open(file) {
+    const bitmap = await open(file).catch(() => null);
+    if (!bitmap) return;
+    const reference = reduce(bitmap, this.grid, this.alpha);
     this.hash = thumbhash.encode(bitmap, this.alpha);
-    this.full = await published(bitmap, this.alpha);
+    this.full = this.isStored ? await published(bitmap, this.alpha) : file;
     bitmap.close();
-    this.#webpFiles = await webp.encodeAll(webpEncoder(this.#reference), WEBP_QUALITIES);
+    this.#webpFiles = await webp.encodeAll(webpEncoder(reference), WEBP_QUALITIES);
+    this.#reference = reference;
   }
 
   /** @returns {ImageData} on the grid */

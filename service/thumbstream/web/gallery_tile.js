@@ -38,14 +38,17 @@ export class Tile {
       this.#labels[name] = { label, title };
       this.figure.append(view);
     }
-    if (picture.full) {
-      this.#url = URL.createObjectURL(picture.full);
-      this.#views.original.prepend(make("img", { src: this.#url, alt: "" }));
-    }
     for (const name of ["hash", "webp"]) {
       const { width, height } = picture.grid;
       this.#views[name].prepend(make("canvas", { width, height, hidden: true }));
     }
+  }
+
+  /** Show the picture among the other views, after `picture.open()`. */
+  showOriginal() {
+    if (!this.picture.full) return;
+    this.#url = URL.createObjectURL(this.picture.full);
+    this.#views.original.prepend(make("img", { src: this.#url, alt: "" }));
   }
 
   /** Remove all previews; the space stays reserved. */

@@ -68,7 +68,7 @@ async function onRest() {
   if (comparison === current && bytes === requested) announce(current.summary(requested));
 }
 
-/** Show how this picture is used, and the element itself. */
+/** Show how this picture is used, and the image itself. */
 async function writeResults(current, prefixLength) {
   const { id, url, prefix_base64: prefix } = current.answer;
   const complete = (await current.opened) ?? Uint8Array.from(atob(prefix ?? ""), (letter) => letter.charCodeAt(0));
