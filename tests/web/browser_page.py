@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Route
 
-TIMEOUT_MS = 15_000
+TIMEOUT_MS = 60_000
 """Long, because the machine may be busy; a wrong element fails anyway."""
 
 WATCH = """
