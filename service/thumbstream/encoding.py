@@ -20,6 +20,7 @@ from PIL import Image
 
 from thumbstream.codec.base import Codec
 from thumbstream.codec.bitstream import check_size
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.prefix_search import MIN_CANDIDATE, PrefixDecoder, Target, check_limits
 from thumbstream.codec.rate_curve import RateCurve, measure_curve
 from thumbstream.ids import curve_key, identify
@@ -48,6 +49,7 @@ class EncodeOptions:
     model: str | None = None
     """Id of the model; None selects the default model."""
     alpha: Alpha = Alpha.KEEP
+    effort: Effort = Effort.DEFAULT
 
     def __post_init__(self) -> None:
         _check_integer("size", self.size)
@@ -120,6 +122,7 @@ def encode_picture(
             max_bytes=options.max_bytes,
             target=options.target,
             aspect=(small.width, small.height),
+            effort=options.effort,
         )
     measured = None
     if curve and supports_curve(len(stream)):

@@ -5,15 +5,19 @@ A slice such as ``stream[:64]`` is a valid shorter stream: a preview in 64 bytes
 
 from __future__ import annotations
 
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.prefix_search import Target
 from thumbstream.encoding import DEFAULT_SIZE, EncodeOptions, Picture, encode_picture
 from thumbstream.images import Alpha, ImageLimits
 from thumbstream.models import installed_models
+
+T = TypeVar("T", bound=StrEnum)
 
 
 def encode(
@@ -24,6 +28,7 @@ def encode(
     target: str | Target | None = None,
     model: str | None = None,
     alpha: str = Alpha.KEEP,
+    effort: str = Effort.DEFAULT,
     limits: ImageLimits | None = None,
 ) -> bytes:
     """Encode a picture as a progressive stream.
@@ -40,6 +45,7 @@ def encode(
     ``model``: id of an installed model (default: the default model).
     ``alpha``: ``"keep"`` encodes the transparency of a picture if the model supports transparency,
     and otherwise composites the picture over white; ``"flatten"`` always composites it over white.
+    ``effort``: ``"fast"`` encodes without a network, if the model can do that, or ``"default"``.
     ``limits``: `thumbstream.ImageLimits` for picture files; PIL images and arrays are not limited.
 
     Raises `ValueError` for arguments out of range, `TypeError` if ``image`` has another type,
@@ -47,7 +53,9 @@ def encode(
     `thumbstream.UnknownModelError` for a model that is not installed.
     """
     goal = Target.parse(target) if isinstance(target, str) else target
-    options = EncodeOptions(size, max_bytes, goal, model, _parse_alpha(alpha))
+    options = EncodeOptions(
+        size, max_bytes, goal, model, _parse(Alpha, alpha), _parse(Effort, effort)
+    )
     return encode_picture(image, options, installed_models().load(model), limits=limits).stream
 
 
@@ -91,8 +99,9 @@ def _to_bytes(stream: bytes) -> bytes:
     return bytes(memoryview(stream))  # bytes(5) would be five zeros, which are a valid stream
 
 
-def _parse_alpha(alpha: str) -> Alpha:
+def _parse(kind: type[T], value: str) -> T:
     try:
-        return Alpha(alpha)
+        return kind(value)
     except ValueError:
-        raise ValueError(f"alpha must be {' or '.join(Alpha)}, got {alpha!r}") from None
+        name, known = kind.__name__.lower(), " or ".join(kind)
+        raise ValueError(f"{name} must be {known}, got {value!r}") from None

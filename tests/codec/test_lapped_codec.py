@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from thumbstream.codec.base import open_codec
 from thumbstream.codec.bitstream import parse_header, write_header
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.lapped import linear_codec
 from thumbstream.codec.lapped.codec import LappedCodec
 from thumbstream.codec.lapped.linear import LinearTransform, from_frequencies, to_frequencies
@@ -148,6 +149,8 @@ def test_streams_without_networks_are_streams_of_the_format(
     assert codec.inspect(stream) == linear.inspect(stream)
     difference = codec.decode(stream).astype(int) - linear.decode(stream)
     assert np.abs(difference).mean() < 4
+    assert codec.encode(pixels, effort=Effort.FAST) == stream
+    assert codec.encode(pixels) != stream
 
 
 def test_hidden_colours_do_not_change_the_stream(codec: LappedCodec) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from thumbstream.codec.bitstream import parse_header, write_header
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.prefix_search import Target
 from thumbstream.errors import StoreFullError, StoreUnavailableError, UnknownModelError
 from thumbstream.ids import curve_key
@@ -58,6 +59,7 @@ class FakeCodec:
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
+        effort: Effort = Effort.DEFAULT,
     ) -> bytes:
         assert self.gate.wait(20), "a test forgot to open the gate"
         self.encoded += 1
@@ -80,6 +82,7 @@ class FakeCodec:
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
+        effort: Effort = Effort.DEFAULT,
     ) -> tuple[bytes, FakeCodec]:
         return self.encode(pixels, max_bytes=max_bytes, target=target, aspect=aspect), self
 

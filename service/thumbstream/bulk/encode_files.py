@@ -50,6 +50,7 @@ class Job:
             "max_bytes": options.max_bytes,
             "target": None if target is None else f"{target.measure}:{target.value:g}",
             "alpha": str(options.alpha),
+            "effort": str(options.effort),
             "curves": self.curves,
         }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thumbstream.codec.bitstream import check_size
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.prefix_search import Target
 from thumbstream.encoding import EncodeOptions
 from thumbstream.images import Alpha
@@ -65,6 +66,12 @@ def add_encode_options(
         default=str(Alpha.KEEP),
         help="keep transparency if the model supports it, or flatten it over white (default: keep)",
     )
+    parser.add_argument(
+        "--effort",
+        choices=list(map(str, Effort)),
+        default=str(Effort.DEFAULT),
+        help="fast: without a network, if the model can do that (default: default)",
+    )
     parser.add_argument("--model", help=f"model id (default: {default_model})")
 
 
@@ -91,7 +98,8 @@ def encode_options(args: argparse.Namespace, settings: Settings) -> EncodeOption
     model = args.model or (settings.models or models.installed)[0]
     models.manifest(model)
     size = args.size or settings.default_size
-    return EncodeOptions(size, args.max_bytes, args.target, model, Alpha(args.alpha))
+    alpha, effort = Alpha(args.alpha), Effort(args.effort)
+    return EncodeOptions(size, args.max_bytes, args.target, model, alpha, effort)
 
 
 def registry(settings: Settings) -> ModelRegistry:

@@ -61,6 +61,7 @@ class UploadOptions:
     target: str | None
     model: str | None
     alpha: Literal["keep", "flatten"]
+    effort: Literal["fast", "default"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     target = None if args.target is None else f"{args.target.measure}:{args.target.value:g}"
-    options = UploadOptions(args.size, args.max_bytes, target, args.model, args.alpha)
+    options = UploadOptions(args.size, args.max_bytes, target, args.model, args.alpha, args.effort)
     with (
         open_journal(args, asdict(options), _identity(args.server)) as journal,
         closing(Service(args.server, _token(args.token_file), args.connections)) as service,

@@ -62,12 +62,14 @@ class Calls:
         target: str | None = None,
         model: str | None = None,
         alpha: Literal["keep", "flatten"] | None = None,
+        effort: Literal["fast", "default"] | None = None,
     ) -> Call[StoredThumbnail]:
         """Upload a picture (the bytes of its file, or a path); returns its `StoredThumbnail`.
 
         ``size``: long side of the thumbnail in pixels. ``max_bytes``: limit of the stream's length.
         ``target``: ``ssim:0.85``, ``psnr:28`` or ``bytes:64``; excludes ``max_bytes``. ``model``: a
-        model of the service. ``alpha``: ``keep`` or ``flatten``. None: the service's default.
+        model of the service. ``alpha``: ``keep`` or ``flatten``. ``effort``: how much work the
+        encoder does. None: the service's default.
         """
         query = {
             "size": size,
@@ -75,6 +77,7 @@ class Calls:
             "target": target,
             "model": model,
             "alpha": alpha,
+            "effort": effort,
         }
         return Call(
             "POST",

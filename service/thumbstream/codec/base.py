@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.iterative.codec import IterativeCodec
 from thumbstream.codec.lapped.codec import LappedCodec
@@ -39,6 +40,7 @@ class Codec(Protocol):
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
+        effort: Effort = Effort.DEFAULT,
     ) -> bytes:
         """Encode ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA uint8 pixels to a stream.
 
@@ -46,7 +48,7 @@ class Codec(Protocol):
         stream to that length. With a quality ``target`` the result is the shortest prefix found
         that reaches the target, or the complete stream if no prefix does; with a target in bytes
         it is a stream of at most that length. ``aspect`` is the width and height of the original;
-        headers of some formats can store this ratio.
+        headers of some formats can store this ratio. ``effort`` has an effect in the lapped family.
 
         Raises `ValueError` for invalid arguments, for ``max_bytes`` together with ``target``, and
         for 4 channels if `alpha` is false.
@@ -59,6 +61,7 @@ class Codec(Protocol):
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
+        effort: Effort = Effort.DEFAULT,
     ) -> tuple[bytes, PrefixDecoder]:
         """Encode as `encode` does; return the stream and a decoder for prefixes of this stream.
 

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.prefix_search import Target as CodecTarget
 from thumbstream.encoding import EncodeOptions
 from thumbstream.http.budget_route import BudgetEndpoint
@@ -28,6 +29,7 @@ from thumbstream.http.schemas import (
     STREAM_BODY,
     Bytes,
     CompressResponse,
+    EncodeEffort,
     Format,
     Health,
     Id,
@@ -82,7 +84,7 @@ def create_router(services: Services) -> APIRouter:
         "POST",
         "/compress",
         endpoints.compress,
-        known_parameters("size", "max_bytes", "target", "model", "alpha", "label"),
+        known_parameters("size", "max_bytes", "target", "model", "alpha", "effort", "label"),
         uploads,
         tags=["pictures"],
         status_code=201,
@@ -228,6 +230,7 @@ class Endpoints:
         target: Target = None,
         model: Model = None,
         alpha: Transparency = Alpha.KEEP,
+        effort: EncodeEffort = Effort.DEFAULT,
         label: UploadLabel = None,
     ) -> Response:
         """A picture in, a stream out: stored durably under its content id.
@@ -241,6 +244,7 @@ class Endpoints:
             target=_parse_target(target, max_bytes),
             model=services.models.resolve(model),
             alpha=alpha,
+            effort=effort,
         )  # wrong options are rejected before the body is read
         picture = await services.uploads.read_picture(request)
         work = services.pipeline.compress(picture, options, label=label or NO_LABEL)

@@ -9,6 +9,7 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from thumbstream.codec.bitstream import MAX_LONG_SIDE, MIN_LONG_SIDE, SIDE_MULTIPLE, parse_header
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.encoding import INLINE_PREFIX_BYTES
 from thumbstream.http.openapi import EXAMPLE_ID
@@ -65,6 +66,10 @@ Transparency = Annotated[
         description="`keep`: transparency is coded, if the model can. `flatten`, or other models: "
         "the picture is composited over white."
     ),
+]
+EncodeEffort = Annotated[
+    Effort,
+    Query(description="`fast`: without a network, if the model can do that."),
 ]
 Target = Annotated[
     str | None,

@@ -30,6 +30,7 @@ from thumbstream.codec.bitstream import (
     placeholder_image,
     write_header,
 )
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.embedded import rdo
 from thumbstream.codec.embedded.context import EmbeddedContextModel
 from thumbstream.codec.embedded.params import EmbeddedParams
@@ -88,6 +89,7 @@ class EmbeddedCodec:
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
+        effort: Effort = Effort.DEFAULT,
     ) -> bytes:
         """Encode a picture to a stream, most important bytes first.
 
@@ -96,12 +98,12 @@ class EmbeddedCodec:
         quality ``target`` the result is the shortest prefix found that reaches the target, measured
         by decoding, or the complete stream if no prefix does. With a target in bytes the result is
         at most that long, and optimized for that length. ``aspect``: width and height of the
-        original, for the header (see `write_header`).
+        original, for the header (see `write_header`). ``effort`` has no effect.
 
         Raises `ValueError` for invalid arguments, and for ``max_bytes`` together with ``target``.
         """
         stream, _ = self.encode_with_decoder(
-            pixels, max_bytes=max_bytes, target=target, aspect=aspect
+            pixels, max_bytes=max_bytes, target=target, aspect=aspect, effort=effort
         )
         return stream
 
@@ -112,6 +114,7 @@ class EmbeddedCodec:
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
+        effort: Effort = Effort.DEFAULT,
     ) -> tuple[bytes, PrefixDecoder]:
         """Encode as `encode` does; return the stream and a decoder for prefixes of this stream.
 

@@ -36,6 +36,7 @@ from thumbstream.codec.bitstream import (
     placeholder_image,
     write_header,
 )
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.iterative.allocation import (
     Iterations,
     RateDistortionTraces,
@@ -106,6 +107,7 @@ class IterativeCodec:
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
+        effort: Effort = Effort.DEFAULT,
     ) -> bytes:
         """Encode a picture to a stream, most important bytes first.
 
@@ -115,6 +117,7 @@ class IterativeCodec:
         decoding, or the complete stream if no prefix does. With a target in bytes the result is at
         most that long. If the format has early stops, the iterations of the cells are allocated for
         the target. ``aspect`` has no effect: the headers of these formats have no aspect codes.
+        ``effort`` has no effect either.
 
         Raises `ValueError` for invalid arguments, and for ``max_bytes`` together with ``target``.
         """
@@ -137,6 +140,7 @@ class IterativeCodec:
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
+        effort: Effort = Effort.DEFAULT,
     ) -> tuple[bytes, PrefixDecoder]:
         """Encode as `encode` does; return the stream and this codec, which decodes its prefixes."""
         return self.encode(pixels, max_bytes=max_bytes, target=target, aspect=aspect), self

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.lapped.linear_codec import COLOURS, LinearCodec
 from thumbstream.codec.lapped.params import CLASSES, SAMPLES, SIDE, UNIT_PLANE
 from thumbstream.codec.lapped.planes import Layout
@@ -63,7 +64,9 @@ class LappedCodec(LinearCodec):
                 return
         raise ArtifactError(f"{self.model_id}: the networks do not match the manifest")
 
-    def _analyze(self, x: Float) -> Float:
+    def _analyze(self, x: Float, effort: Effort) -> Float:
+        if effort is Effort.FAST:
+            return super()._analyze(x, effort)
         samples = self._linear.samples(x)
         added = self._analysis.run({"samples": samples})[0]
         return self._scaled(self._linear.latents(samples) + added)

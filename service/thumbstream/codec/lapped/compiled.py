@@ -55,7 +55,8 @@ class CompiledModel:
         hidden, second = tables.m.shape
         steps = layout.steps
         arrays: dict[str, NDArray[Any]] = {
-            "w1": tables.w1.T,
+            # Pairs of features, units, features of a pair.
+            "w1": tables.w1.reshape(-1, 2, hidden).swapaxes(1, 2),
             "m": tables.m.T,
             "heads": np.concatenate([tables.w2, tables.w3], -1),
             "predictor": tables.predictor.T,
@@ -172,7 +173,7 @@ class _Work:
         memory: dict[str, NDArray[Any]] = {
             "q": q,
             "x": np.empty(2 * first * cells, np.int32),
-            "units": np.empty(max(first, sizes["hidden"] + sizes["second"]), np.int32),
+            "units": np.empty(first + 2 * sizes["hidden"] + sizes["second"], np.int32),
             "seen": np.empty((layers, cells, 4 * channels), np.int16),
             "values": np.empty((layers, cells, 2 * channels), np.int16),
             "transform": np.empty(cells, np.int64),

@@ -27,6 +27,7 @@ from thumbstream.codec.bitstream import (
     placeholder_image,
     write_header,
 )
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.lapped.linear import LinearTransform, from_frequencies, to_frequencies
 from thumbstream.codec.lapped.params import (
     SIDE,
@@ -83,6 +84,7 @@ class LinearCodec:
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
+        effort: Effort = Effort.DEFAULT,
     ) -> bytes:
         """Encode a picture to a stream, most important bytes first.
 
@@ -91,12 +93,12 @@ class LinearCodec:
         quality ``target`` the result is the shortest prefix found that reaches the target, measured
         by decoding, or the complete stream if no prefix does. With a target in bytes the result is
         at most that long. ``aspect``: width and height of the original, for the header (see
-        `write_header`).
+        `write_header`). ``effort`` has no effect without networks; with them, see `Effort`.
 
         Raises `ValueError` for invalid arguments, and for ``max_bytes`` together with ``target``.
         """
         stream, _ = self.encode_with_decoder(
-            pixels, max_bytes=max_bytes, target=target, aspect=aspect
+            pixels, max_bytes=max_bytes, target=target, aspect=aspect, effort=effort
         )
         return stream
 
@@ -107,6 +109,7 @@ class LinearCodec:
         max_bytes: int | None = None,
         target: Target | None = None,
         aspect: tuple[int, int] | None = None,
+        effort: Effort = Effort.DEFAULT,
     ) -> tuple[bytes, PrefixDecoder]:
         """Encode as `encode` does; return the stream and a decoder for prefixes of this stream.
 
@@ -122,7 +125,7 @@ class LinearCodec:
         grid = cell_grid(height, width, SIDE)
         x = normalize(split_alpha(pixels), grid, SIDE)
         layout = self._model.on_grid(grid).layout
-        latents = self._analyze(x).reshape(len(x), -1, grid.cells)
+        latents = self._analyze(x, effort).reshape(len(x), -1, grid.cells)
         symbols = SymbolEncoder(self._model, layout.quantize(latents), grid, max_bytes)
         stream = (header + symbols.data)[:max_bytes]
         prefixes = _EncodedStream(self, len(header), symbols)
@@ -169,7 +172,7 @@ class LinearCodec:
             "step": None if step is None else {"plane": step.plane, "group": step.group},
         }
 
-    def _analyze(self, x: Float) -> Float:
+    def _analyze(self, x: Float, effort: Effort) -> Float:
         """Transform pixels ``(layers, 3, 8 h, 8 w)`` to scaled latents ``(layers, C, h, w)``.
 
         Group 0 are coefficients.

@@ -194,16 +194,22 @@ static void predict_look(const Tables *t, int64_t layer, int64_t step) {
   }
 }
 
-/* Hidden units of one cell. */
+/* Hidden units of one cell. Most latents are 0, so most pairs of features are. */
 static void hidden_units(const Tables *t, int64_t step, const int16_t *seen, int16_t *units) {
-  int64_t channels = t->channels, hidden = t->hidden, second = t->second;
+  int64_t hidden = t->hidden, second = t->second;
+  int32_t *sums = t->units + hidden + second;
   int32_t plane = t->step_plane[step], group = t->step_group[step] - 1;
   const int32_t *b1 = t->b1 + (((plane % CLASSES) * (t->groups - 1) + group) * 2 +
                                t->step_parity[step]) * hidden;
-  for (int64_t j = 0; j < hidden; j++) {
-    int32_t sum = b1[j] + plane * t->b1_plane[j] + dot(t->w1 + j * 4 * channels, seen, 4 * channels);
-    units[j] = (int16_t)clip(sum >> t->shifts[0], 0, HIDDEN_MAX);
+  for (int64_t j = 0; j < hidden; j++) sums[j] = b1[j] + plane * t->b1_plane[j];
+  for (int64_t k = 0; k < 2 * t->channels; k++) {
+    int32_t a = seen[2 * k], b = seen[2 * k + 1];
+    const int16_t *w = t->w1 + k * 2 * hidden;
+    if (a || b)
+      for (int64_t j = 0; j < hidden; j++) sums[j] += w[2 * j] * a + w[2 * j + 1] * b;
   }
+  for (int64_t j = 0; j < hidden; j++)
+    units[j] = (int16_t)clip(sums[j] >> t->shifts[0], 0, HIDDEN_MAX);
   for (int64_t n = 0; n < second; n++) {
     int32_t sum = t->bm[group * second + n] + dot(t->m + n * hidden, units, hidden);
     units[hidden + n] = (int16_t)clip(sum >> t->shifts[1], 0, HIDDEN_MAX);
