@@ -38,7 +38,7 @@ WORDS = (
     *(b"/budget", b"/decode", b"/compress", b"format=", b"scale=", b"Accept: ", b"q=0.5"),
     *(b"Content-Type: multipart/form-data; boundary=x", b"\r\n--x\r\n", b"total_bytes", b"%00"),
 )
-STATUSES = {200, 201, 204, 206, 304, 307, 400, 403, 404, 405, 408, 413, 415, 416, 422, 429}
+STATUSES = {200, 201, 204, 206, 304, 307, 400, 401, 403, 404, 405, 408, 413, 415, 416, 422, 429}
 """Whatever a client sends: a 5xx would be the service's own fault, and nothing here fails it."""
 
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -96,6 +96,8 @@ def seeds() -> Iterator[tuple[str, bytes]]:
         "client": "GET /client/thumbstream.js\nAccept-Encoding: gzip;q=0\n\n",
         "page": 'GET /web/../../etc/passwd\nIf-None-Match: ""\n\n',
         "models": "GET /models\n\n",
+        "delete": f"DELETE /thumb/{KEY}\nAuthorization: Bearer x\n\n",
+        "label": "GET /streams?label=a&after=b&limit=3\n\n",
     }
     for name, text in texts.items():
         yield name, text.encode()

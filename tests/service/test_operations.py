@@ -313,7 +313,43 @@ async def test_access_log_is_configurable(start: Start, caplog: pytest.LogCaptur
     assert (line["request_id"], line["route"], line["status"]) == ("me", "/healthz", 200)
     assert line["level"] == "info"
     text = TextFormatter().format(record)
-    assert "request_id=me method=GET route=/healthz status=200" in text
+    assert "request_id=me client=127.0.0.1 method=GET route=/healthz status=200 bytes=15 " in text
+
+
+def lines_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
+    records = [r for r in caplog.records if r.name == "thumbstream.http.middleware"]
+    return [json.loads(JsonFormatter().format(record)) for record in records]
+
+
+async def test_access_log_of_streams(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    running = await start(access_log=True, forwarded_allow_ips="127.0.0.1", read_keys="k" * 16)
+    running.http.headers["X-Forwarded-For"] = "192.0.2.7"
+    key = (await running.upload())["id"]
+    assert (await running.http.get(f"/thumb/{key}")).status_code == 403
+    running = await start(access_log=True, forwarded_allow_ips="127.0.0.1")
+    running.http.headers["X-Forwarded-For"] = "192.0.2.7"
+    await running.upload()
+    for path in (f"/thumb/{key}?bytes=40", f"/t/{key}/64", f"/t/{key}/64", "/thumb/short"):
+        await running.http.get(path)
+    await running.http.head(f"/thumbs?ids={key}:9,{UNKNOWN}")
+    await running.http.post("/compress?size=7")
+    lines = lines_of(caplog)
+    assert {line["client"] for line in lines} == {"192.0.2.7"}
+    shown = [[line.get(name) for name in ("route", "status", "id", "cache")] for line in lines]
+    assert shown == [
+        ["/compress", 201, key, None],
+        ["/thumb/{id}", 403, key, None],
+        ["/compress", 201, key, None],
+        ["/thumb/{id}", 200, key, "store"],
+        ["/t/{id}/{bytes}", 200, key, "stream"],
+        ["/t/{id}/{bytes}", 200, key, "response"],
+        ["/thumb/{id}", 404, None, "store"],
+        ["/thumbs", 200, None, "store"],
+        ["/compress", 400, None, None],
+    ]
+    assert [line["bytes"] for line in lines[3:6]] == [40, 64, 64]
+    assert lines[7]["bytes"] == 0
 
 
 async def test_errors_of_the_hot_path_have_the_request_id(

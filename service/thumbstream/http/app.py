@@ -1,6 +1,6 @@
 """The ASGI application: FastAPI with its middleware, and the hot path.
 
-every request   concurrency limit -> signed URLs (if read keys are configured)
+every request   access log -> concurrency limit -> signed URLs (the first and last if configured)
 stream reads    -> hot path                      /thumb /t /thumbs /thumbs.json, but not DELETE
 other requests  -> proxy headers -> request (metrics, errors, id, log) -> CORS -> FastAPI
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -25,6 +25,7 @@ from thumbstream.errors import ThumbstreamError
 from thumbstream.http.errors import BadRequestError, MethodNotAllowedError, NotFoundError
 from thumbstream.http.hot_path import THUMB, HotPath, stream_route
 from thumbstream.http.middleware import (
+    AccessLogMiddleware,
     ConcurrencyLimitMiddleware,
     PublicReadCORSMiddleware,
     RequestMiddleware,
@@ -64,9 +65,15 @@ class Application:
         app: ASGIApp = self._dispatch
         if services.signing_keys is not None:
             app = SignedUrlMiddleware(app, services.signing_keys, services.auth, metrics, errors)
-        self._app = ConcurrencyLimitMiddleware(
+        app = ConcurrencyLimitMiddleware(
             app, metrics, errors, limit=settings.max_concurrent_requests
         )
+        if settings.access_log:
+            app = AccessLogMiddleware(app)
+            if settings.forwarded_allow_ips:
+                trusted = list(settings.forwarded_allow_ips)
+                app = cast(Any, ProxyHeadersMiddleware)(app, trusted)
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles an ASGI connection of type ``http`` or ``lifespan``."""
@@ -148,9 +155,7 @@ def _middleware(services: Services) -> list[Middleware]:
     """The middleware of the FastAPI application, from the outermost to the innermost."""
     settings = services.settings
     middleware = [
-        Middleware(
-            RequestMiddleware, services.metrics, services.errors, access_log=settings.access_log
-        ),
+        Middleware(RequestMiddleware, services.metrics, services.errors),
         Middleware(PublicReadCORSMiddleware, services.cors),
     ]
     if settings.forwarded_allow_ips:  # the hot path does not depend on the client's address

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from time import monotonic, perf_counter
@@ -60,6 +61,9 @@ MAX_BATCH_ENTRY = 0xFFFF
 """Longest prefix in a binary batch, in bytes: the length field of a prefix has 16 bits."""
 
 METHODS = "GET, HEAD, OPTIONS"
+
+ACCESS = "thumbstream.access"
+"""Key in an ASGI scope, if there is an access log; the value is the dict of the line's fields."""
 
 # Made once: a cached response refers to these objects and has no copies of them.
 [_NEGATIVE] = encode_headers({"Cache-Control": NEGATIVE_CACHE_CONTROL})
@@ -142,6 +146,8 @@ class HotPath:
         self._metrics.in_flight += 1
         try:
             cached = self._cache.find(scope)
+            if ACCESS in scope:
+                scope[ACCESS]["cache"] = self._cache_state(scope, cached)
             if cached is None:
                 response = await self._respond(route, scope)
             else:
@@ -152,6 +158,14 @@ class HotPath:
         finally:
             self._metrics.in_flight -= 1
         self._metrics.observe_request(route, response.status, perf_counter() - started)
+
+    def _cache_state(self, scope: Scope, cached: CachedResponse | None) -> str:
+        """Where a response comes from: memory (``response``, or ``stream``), or the ``store``."""
+        if cached is not None:
+            return "response"
+        address = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+        keys = [part for part in re.split("[/?=,:&]", address) if is_id(part)]
+        return "stream" if keys and self._reader.is_cached(keys) else "store"
 
     async def _respond(self, route: str, scope: Scope) -> RawResponse:
         request = read_request(scope)

@@ -9,14 +9,16 @@ import logging
 import re
 import time
 from time import perf_counter
+from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thumbstream.http.auth import RATE_LIMIT_HEADERS, TOKEN, BearerAuth
 from thumbstream.http.errors import BadRequestError, BusyError, ErrorResponder, HTTPError
-from thumbstream.http.hot_path import stream_route
+from thumbstream.http.hot_path import ACCESS, stream_route
 from thumbstream.http.responses import CORS, Header, encode_headers
 from thumbstream.http.signing import Grant, SigningKeys, split_query
+from thumbstream.ids import is_id
 from thumbstream.signed_urls import streams_of
 from thumbstream.telemetry.metrics import Metrics
 from thumbstream.telemetry.request_ids import HEADER, current, request_id
@@ -120,19 +122,60 @@ class SignedUrlMiddleware:
         return query, self._keys.check(streams or "", exp, sig)
 
 
-class RequestMiddleware:
-    """Adds metrics, error responses, the request id and the access log to the FastAPI routes.
+class AccessLogMiddleware:
+    """Logs a line for every request: client, token, method, route, id, status, bytes, cache, time.
 
-    ``access_log``: whether to log a line for every request.
+    The middleware and routes inside add what they know to the dict ``scope[ACCESS]``.
     """
 
-    def __init__(
-        self, app: ASGIApp, metrics: Metrics, errors: ErrorResponder, *, access_log: bool
-    ) -> None:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection; other types than ``http`` pass unchanged."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        fields: dict[str, object] = {
+            "request_id": request_id(scope),
+            "client": (scope.get("client") or ("unknown",))[0],
+            "method": scope["method"],
+            "route": stream_route(scope["path"]) or UNMATCHED,
+            "status": 500,
+            "bytes": 0,
+        }
+        scope[ACCESS] = fields
+        fields |= _id_in(scope["path"])
+
+        async def observe(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                fields["status"] = message["status"]
+                location = dict(message.get("headers", ())).get(b"location", b"").decode("latin-1")
+                fields.update(_id_in(location))  # of an upload
+            else:
+                fields["bytes"] = cast(int, fields["bytes"]) + len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observe)
+        finally:
+            fields["milliseconds"] = round((perf_counter() - started) * 1000, 1)
+            log.info("%s %s %d", fields["method"], fields["route"], fields["status"], extra=fields)
+
+
+def _id_in(path: str) -> dict[str, object]:
+    key = next(filter(is_id, path.split("/")), None)
+    return {"id": key} if key else {}
+
+
+class RequestMiddleware:
+    """Adds metrics, error responses and the request id to the FastAPI routes."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, errors: ErrorResponder) -> None:
         self._app = app
         self._metrics = metrics
         self._errors = errors
-        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection; other types than ``http`` pass unchanged."""
@@ -152,8 +195,10 @@ class RequestMiddleware:
         seconds = perf_counter() - started
         route, status = route_template(scope), exchange.status or 500
         self._metrics.observe_request(route, status, seconds)
-        if self._access_log:
-            self._log(scope, route, status, seconds)
+        if ACCESS in scope:
+            scope[ACCESS]["route"] = route
+            if TOKEN in scope:
+                scope[ACCESS]["token"] = scope[TOKEN]
 
     async def _respond(self, error: Exception, exchange: _Exchange) -> None:
         scope = exchange.scope
@@ -162,18 +207,6 @@ class RequestMiddleware:
             log.warning("%s %r: %s", scope["method"], scope["path"], error)
         if exchange.status is None:
             await response.send(exchange.send_error, scope["method"])
-
-    def _log(self, scope: Scope, route: str, status: int, seconds: float) -> None:
-        fields = {
-            "request_id": request_id(scope),
-            "method": scope["method"],
-            "route": route,
-            "status": status,
-            "milliseconds": round(seconds * 1000, 1),
-        }
-        if TOKEN in scope:
-            fields["token"] = scope[TOKEN]
-        log.info("%s %s %d", scope["method"], route, status, extra=fields)
 
 
 class _Exchange:

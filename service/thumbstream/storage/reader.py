@@ -143,6 +143,10 @@ class StreamReader:
         found = await self.get_many([*keys, *map(curve_key, keys)])
         return found[: len(keys)], found[len(keys) :]
 
+    def is_cached(self, keys: Iterable[str]) -> bool:
+        """Return whether all of ``keys`` are in the cache."""
+        return all(self._cache.get(key) is not None for key in keys)
+
     def forget(self, keys: Iterable[str]) -> None:
         """Remove the streams ``keys``, which have been deleted, and their curves from the cache."""
         for key in keys:

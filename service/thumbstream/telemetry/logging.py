@@ -16,7 +16,10 @@ from typing import Literal
 from thumbstream.telemetry import tracing
 from thumbstream.telemetry.request_ids import current_id
 
-FIELDS = ("request_id", "trace_id", "span_id", "method", "route", "status", "milliseconds", "token")
+FIELDS = (
+    *("request_id", "trace_id", "span_id", "client", "token", "method", "route", "id", "status"),
+    *("bytes", "cache", "milliseconds"),
+)
 """Extra attributes of a log record (``extra=``) that both formats contain."""
 
 
