@@ -105,6 +105,7 @@ class Services:
         self.is_open = False
         if self._sweep is not None:
             self._sweep.cancel()
+            await asyncio.wait([self._sweep])
         await self.jobs.close()
         if self.rate_limit is not None:
             await self.rate_limit.close()
