@@ -25,6 +25,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -72,6 +73,10 @@ class JobLimits:
     processor_seconds: float = 3.0
     seconds: float = 30.0
     """Elapsed time since a worker has received the job."""
+
+
+_server_lock = threading.Lock()
+"""Held while this process's environment is that of the fork server."""
 
 
 class ProcessPool:
@@ -172,6 +177,7 @@ class ProcessPool:
         return self._new_worker()
 
     def _new_worker(self) -> _Worker:
+        _start_server(self._context)  # if the last one has ended
         return _Worker(self._context, self._limits, self._prepare)
 
 
@@ -246,18 +252,22 @@ class _Worker:
 
 
 def _start_server(context: ForkServerContext) -> None:
-    """Start the fork server with an environment that lacks the settings of this process."""
-    context.set_forkserver_preload(list(PRELOADED))
-    environment = dict(os.environ)
-    try:
-        sandbox.forget_settings()
-        os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-        # The fork server imports modules before it receives the sys.path of this process.
-        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
-        forkserver.ensure_running()
-    finally:
-        os.environ.clear()
-        os.environ.update(environment)
+    """Start the fork server with an environment that lacks the settings of this process.
+
+    Does nothing while the fork server runs.
+    """
+    with _server_lock:
+        context.set_forkserver_preload(list(PRELOADED))
+        environment = dict(os.environ)
+        try:
+            sandbox.forget_settings()
+            os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+            # The fork server imports modules before it receives the sys.path of this process.
+            os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+            forkserver.ensure_running()
+        finally:
+            os.environ.clear()
+            os.environ.update(environment)
 
 
 def _serve(pipe: Connection, limits: JobLimits, prepare: Callable[[], object]) -> None:

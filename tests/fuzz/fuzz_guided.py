@@ -10,8 +10,9 @@ service's code and Pillow's Python; inside Pillow's C libraries it is as blind a
 
 Each target has a process of its own; its corpus is the committed one in ``corpus/TARGET`` and what
 was found since in ``build/fuzz/TARGET``. An input that breaks the invariant, takes longer than
-`SLOWEST` or more memory than `MOST_MEMORY` stops it, and is kept there as well: put it into the
-committed corpus once it is mended, and every run of the tests tries it again.
+`SLOWEST`, more processor time than `MAX_CPU_SECONDS` or more memory than `MOST_MEMORY` stops it,
+and is kept there as well: put it into the committed corpus once it is mended, and every run of the
+tests tries it again.
 """
 
 from __future__ import annotations
@@ -44,12 +45,18 @@ TARGETS = {
 INSTRUMENTED = ["thumbstream", "PIL"]
 SLOWEST = 20
 """Seconds for one input: a thousand times the slowest known one; more counts as endless."""
+MAX_CPU_SECONDS = 2.0
+"""Processor seconds for one input, a hundred times the slowest known one."""
 MOST_MEMORY = 2048
 """MiB that the process may hold."""
 START_SECONDS = 120
 """To import, open models and read the corpus, on top of ``--seconds``."""
 
 _STATUS = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+)")
+
+
+class CostError(Exception):
+    """An input took too much processor time, which is a failure like a wrong result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,16 @@ def target_module(name: str) -> ModuleType:
     return importlib.import_module(TARGETS[name])
 
 
+def check_with_cost(target: ModuleType, data: bytes) -> bool:
+    """``target.check``; raises `CostError` if it takes more than `MAX_CPU_SECONDS`."""
+    begun = time.process_time()
+    accepted: bool = target.check(data)
+    seconds = time.process_time() - begun
+    if seconds > MAX_CPU_SECONDS:
+        raise CostError(f"{seconds:.1f} seconds of processor time for {len(data)} bytes")
+    return accepted
+
+
 def fuzz(name: str, seconds: int, seed: int) -> NoReturn:
     """Fuzz one target in this process, which ends with it."""
     import atheris  # here: the tests replay the corpus where no wheel of it fits
@@ -78,7 +95,7 @@ def fuzz(name: str, seconds: int, seed: int) -> NoReturn:
         target = target_module(name)
 
     def one_input(data: bytes) -> None:
-        target.check(data)
+        check_with_cost(target, data)
 
     def mutate(data: bytes, most: int, _seed: int) -> bytes:
         return bytes(target.mended(atheris.Mutate(data, most)))[:most]

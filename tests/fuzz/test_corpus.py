@@ -9,7 +9,7 @@ from pathlib import Path
 
 import fuzz_guided
 import pytest
-from fuzz_guided import CORPUS, TARGETS, target_module
+from fuzz_guided import CORPUS, TARGETS, CostError, check_with_cost, target_module
 
 MOST_BYTES = 64 * 1024
 """Of all inputs together: they are in every checkout."""
@@ -21,11 +21,11 @@ def inputs(target: str) -> list[Path]:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_input_keeps_the_invariant(target: str) -> None:
-    check = target_module(target).check
+    module = target_module(target)
     outcomes = set()
     for path in inputs(target):
         try:
-            outcomes.add(check(path.read_bytes()))
+            outcomes.add(check_with_cost(module, path.read_bytes()))
         except BaseException as error:
             error.add_note(f"the input is {path}")
             raise
@@ -54,6 +54,13 @@ def test_a_mutated_png_has_the_right_checksums() -> None:
     assert ingest.mended(wider) != wider
     assert ingest.mended(wider)[:29] == wider[:29]
     assert ingest.mended(ingest.mended(wider)) == ingest.mended(wider)
+
+
+def test_a_costly_input_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest = target_module("ingest")
+    monkeypatch.setattr(fuzz_guided, "MAX_CPU_SECONDS", 0.0)
+    with pytest.raises(CostError, match="seconds of processor time"):
+        check_with_cost(ingest, dict(ingest.seeds())["png-rgb"])
 
 
 def test_a_broken_invariant_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,6 +166,15 @@ def test_errors_are_counted_and_readable_by_pages(server: Launched) -> None:
     assert metric(server, name) == before + 1
 
 
+def test_errors_below_a_root_path_are_readable_by_pages(launch: Launch) -> None:
+    server = launch(FAKE_LIMITS=json.dumps(LIMITS), THUMBSTREAM_ROOT_PATH="/a/ts")
+    for path, readable in ((b"/a/ts/thumb/", True), (b"/thumb/", True), (b"/a/ts/compress", False)):
+        received = exchange(server, b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % (path + b"a" * 1000))
+        [(status, fields, _)] = answers(received)
+        assert status == 414
+        assert ("access-control-allow-origin" in fields) is readable
+
+
 def test_too_large_header_is_rejected_before_it_is_complete(server: Launched) -> None:
     with open_connection(server) as connection:
         connection.sendall(HEAD + b"x: ")

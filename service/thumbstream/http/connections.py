@@ -92,13 +92,17 @@ class ConnectionLimits:
 
 
 def limited_protocol(
-    limits: ConnectionLimits, metrics: Metrics, errors: ErrorResponder
+    limits: ConnectionLimits, metrics: Metrics, errors: ErrorResponder, root_path: str = ""
 ) -> type[HttpToolsProtocol]:
-    """Create a subclass of `LimitedHttpProtocol` for ``uvicorn.Config(http=...)``."""
+    """Create a subclass of `LimitedHttpProtocol` for ``uvicorn.Config(http=...)``.
+
+    ``root_path``: the path before those of the service; errors on public paths have CORS fields.
+    """
     namespace: dict[str, Any] = {
         "limits": limits,
         "metrics": metrics,
         "errors": errors,
+        "public_root": root_path,
         "idle_connections": {},
     }
     return type("LimitedHttpProtocolOfOneServer", (LimitedHttpProtocol,), namespace)
@@ -110,6 +114,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     limits: ClassVar[ConnectionLimits]
     metrics: ClassVar[Metrics]
     errors: ClassVar[ErrorResponder]
+    public_root: ClassVar[str]
     idle_connections: ClassVar[dict[LimitedHttpProtocol, None]]
     """Connections that wait for a request, receive its head, or drain; the longest idle first."""
 
@@ -395,6 +400,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _error_bytes(self, error: HTTPError) -> bytes:
         # The head, and so the path, may be incomplete.
         path = bytes(self.url or b"").partition(b"?")[0].decode("latin-1")
+        path = path.removeprefix(self.public_root)
         scope = {"type": "http", "method": "GET", "path": path, "headers": []}
         status, headers, body = self.errors.response(error, scope)
         lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]

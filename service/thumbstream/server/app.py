@@ -138,7 +138,9 @@ def serve(
         return server.run(
             tracing.TracingMiddleware(app, app.route) if tracing.enabled() else app,
             settings,
-            protocol=limited_protocol(limits, services.metrics, services.errors),
+            protocol=limited_protocol(
+                limits, services.metrics, services.errors, settings.root_path
+            ),
             on_drain=services.drain,
         )
     finally:
