@@ -214,6 +214,24 @@ def scenarios(report: Report) -> str:
     return "\n\n".join(parts)
 
 
+def hostile(report: Report) -> str:
+    """What each attack costs the service, before and after the limits on untrusted bytes."""
+    before = {row["name"]: row for row in report.get("before", [])}
+    columns = ("status", "cpu_seconds", "memory_mib", "read_p99_ms")
+
+    def cells(row: Report) -> list[str]:
+        old = before.get(row["name"])
+        now = [f"{row[key] or 'closed'}" if key == "status" else f"{row[key]:,}" for key in columns]
+        if old is None:
+            return now
+        then = [f"{old[key] or 'none'}" if key == "status" else f"{old[key]:,}" for key in columns]
+        return [f"{was} → {is_now}" for was, is_now in zip(then, now, strict=True)]
+
+    head = ["attack", "bytes", "status", "processor time, s", "memory, MiB", "p99 of reads, ms"]
+    rows = [[row["name"], f"{row['bytes']:,}", *cells(row)] for row in report["now"]]
+    return f"{machine(report)}\n\n{table(head, rows)}"
+
+
 BLOCKS = {
     "service": Block("http", "bench.http", service),
     "uploads": Block("http", "bench.http --peers FOLDER", uploads),
@@ -222,6 +240,7 @@ BLOCKS = {
     "client-targets": Block("client", "bench.client", client_targets),
     "bulk": Block("bulk", "bench.bulk", bulk),
     "memory": Block("memory", "bench.memory", memory),
+    "hostile": Block("hostile", "bench.hostile", hostile),
     "sizing": Block("sizing", "bench.sizing", bench_sizing.text),
     "scenarios": Block("scenarios", "scenarios", scenarios),
     "soak": Block("soak", "scenarios soak", scenarios),
