@@ -119,8 +119,8 @@ def main(argv: list[str] | None = None) -> int:
     for row in rows:
         print(
             f"{row['name']:36} {row['bytes']:>9,} B  {row['status']:>3}  {row['seconds']:6.2f} s  "
-            f"cpu {row['cpu_seconds']:6.2f} s  {row['memory_mib']:6.0f} MiB  "
-            f"p99 {row['read_p99_ms']:6.1f} ms"
+            f"cpu {row['cpu_seconds']:6.2f} s  {row['memory_mib'] or 0:6.0f} MiB  "
+            f"p99 {row['read_p99_ms'] or 0:6.1f} ms"
         )
     if args.out:
         report = json.loads(args.out.read_text()) if args.out.exists() else {}
@@ -178,8 +178,8 @@ def _one(
         "status": status,
         "seconds": round(seconds, 3),
         "cpu_seconds": round(processes.cpu_seconds() - cpu, 2),
-        "memory_mib": round(observer.peak_bytes / 2**20),
-        "read_p99_ms": round(observer.p99_ms(), 1),
+        "memory_mib": round(observer.peak_bytes / 2**20) or None,  # None: over before a sample
+        "read_p99_ms": round(observer.p99_ms(), 1) or None,
     }
 
 

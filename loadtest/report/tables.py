@@ -217,18 +217,20 @@ def scenarios(report: Report) -> str:
 def hostile(report: Report) -> str:
     """What each attack costs the service, before and after the limits on untrusted bytes."""
     before = {row["name"]: row for row in report.get("before", [])}
-    columns = ("status", "cpu_seconds", "memory_mib", "read_p99_ms")
 
-    def cells(row: Report) -> list[str]:
-        old = before.get(row["name"])
-        now = [f"{row[key] or 'closed'}" if key == "status" else f"{row[key]:,}" for key in columns]
-        if old is None:
+    def cells(row: Report, no_status: str) -> list[str]:
+        values = [f"{row['cpu_seconds']:,}", *(row[key] for key in ("memory_mib", "read_p99_ms"))]
+        return [str(row["status"] or no_status), *(f"{value or '-'}" for value in values)]
+
+    def both(row: Report) -> list[str]:
+        now = cells(row, "closed")
+        if row["name"] not in before:
             return now
-        then = [f"{old[key] or 'none'}" if key == "status" else f"{old[key]:,}" for key in columns]
+        then = cells(before[row["name"]], "none")
         return [f"{was} → {is_now}" for was, is_now in zip(then, now, strict=True)]
 
     head = ["attack", "bytes", "status", "processor time, s", "memory, MiB", "p99 of reads, ms"]
-    rows = [[row["name"], f"{row['bytes']:,}", *cells(row)] for row in report["now"]]
+    rows = [[row["name"], f"{row['bytes']:,}", *both(row)] for row in report["now"]]
     return f"{machine(report)}\n\n{table(head, rows)}"
 
 

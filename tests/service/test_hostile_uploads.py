@@ -30,7 +30,7 @@ RESTART_CPU_SECONDS = 3.0
 MEMORY_BYTES = 1 << 30
 """Default limit of a worker."""
 GROWTH_BYTES = 64 << 20
-UPLOADS = 60
+UPLOADS = 1000
 SECONDS = 120.0
 """For one answer: workers have the lowest priority, and the machine may be busy."""
 PHOTOS = 24
