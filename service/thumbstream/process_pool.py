@@ -224,7 +224,10 @@ class _Worker:
 
     def is_usable(self) -> bool:
         """Return whether the worker can accept another job."""
-        return not self._pipe.closed and self._process.is_alive()
+        if self._pipe.closed or not self._process.is_alive():
+            return False
+        # The pipe of an idle worker is readable only at its end, which precedes the exit status.
+        return not (self._ready and self._pipe.poll())
 
     def end(self) -> None:
         """Kill the process at once."""

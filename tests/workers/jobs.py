@@ -40,6 +40,10 @@ def process_id() -> int:
     return os.getpid()
 
 
+def parent_id() -> int:
+    return os.getppid()
+
+
 def environment() -> dict[str, str]:
     return dict(os.environ) | {"initial": Path("/proc/self/environ").read_text()}
 

@@ -39,6 +39,14 @@ async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ProcessPool]:
     await pool.close()
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process has closed its files, reaped by its parent or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 async def test_returns_results_and_reuses_the_worker(pool: ProcessPool) -> None:
     assert await pool.run(jobs.add, 2, b=3) == 5
     assert await pool.run(jobs.process_id) == await pool.run(jobs.process_id) != os.getpid()
@@ -106,7 +114,7 @@ async def test_cancelled_job_is_dropped_while_it_waits(pool: ProcessPool) -> Non
 async def test_idle_worker_that_dies_is_replaced(pool: ProcessPool) -> None:
     pid = await pool.run(jobs.process_id)
     os.kill(pid, 9)
-    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists(), "the worker has died")
+    wait_until(lambda: has_ended(pid), "the worker has died")
     assert await pool.run(jobs.process_id) != pid
 
 
@@ -127,6 +135,17 @@ async def test_close_ends_running_jobs() -> None:
 async def test_workers_do_not_see_the_settings(pool: ProcessPool) -> None:
     seen = await pool.run(jobs.environment)
     assert "a-secret-token" not in "".join(seen.values())
+    assert os.environ["THUMBSTREAM_TOKENS"] == "a-secret-token"
+
+
+async def test_fork_server_that_dies_is_replaced_without_the_settings(pool: ProcessPool) -> None:
+    server, worker = await pool.run(jobs.parent_id), await pool.run(jobs.process_id)
+    for pid in (server, worker):
+        os.kill(pid, 9)
+        wait_until(lambda pid=pid: has_ended(pid), "the process has died")
+    seen = await pool.run(jobs.environment)
+    assert "a-secret-token" not in "".join(seen.values())
+    assert await pool.run(jobs.parent_id) != server
     assert os.environ["THUMBSTREAM_TOKENS"] == "a-secret-token"
 
 
