@@ -157,7 +157,7 @@ def _many(browser: Browser, origin: str) -> float:
         page = browser.new_page()
         page.goto(f"{origin}/many")
         page.wait_for_function("globalThis.painted")
-        times.append(page.evaluate("painted - started"))
+        times.append(float(page.evaluate("painted - started")))
         page.close()
     return statistics.median(times)
 
