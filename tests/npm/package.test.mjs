@@ -26,7 +26,7 @@ function closure(names) {
     if (!/\.(js|[cm]?ts|cjs)$/.test(name)) continue;
     const text = readFileSync(join(CLIENT, name), "utf8");
     for (const [, file] of text.matchAll(/["'`]\.\/([\w.-]+)["'`]/g)) {
-      all.add(file);
+      if (!file.endsWith(".cjs")) all.add(file); // types of require(), whose code is one file
       if (/\.d\.c?ts$/.test(name)) all.add(file.replace(/\.(c?)js$/, ".d.$1ts"));
     }
   }
