@@ -108,6 +108,7 @@ check-client: $(DEVELOPER) ## Check the built files of client and codec, types, 
 	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs tests/web/element-module.test.mjs \
 	  $(sort $(wildcard tests/npm/*.test.mjs))
 	$(VENV)/bin/python tests/packaging/bundlers_smoke.py
+	$(VENV)/bin/python tests/packaging/frameworks_smoke.py
 
 check-containers: $(CONTAINERS) ## Check Dockerfile, compose file and alerts
 	$(VENV)/bin/hadolint Dockerfile
@@ -138,8 +139,9 @@ bench-rd: $(DEVELOPER) ## Quality by bytes beside other codecs on your pictures 
 bench-http: $(DEVELOPER) ## Requests and uploads a second beside a bare server (DIR=folder, ARGS=options)
 	$(VENV)/bin/python -m loadtest.bench.http $(DIR) $(ARGS)
 
-bench-client: $(DEVELOPER) ## The browser client beside ThumbHash and onnxruntime-web (ARGS=options)
+bench-client: $(DEVELOPER) ## The browser client beside ThumbHash and onnxruntime-web, and cold visits (ARGS=options)
 	@.ci/need chromium chromium chromium-browser google-chrome
+	$(VENV)/bin/python -m loadtest.bench.visits
 	$(VENV)/bin/python -m loadtest.bench.client $(ARGS)
 
 scenarios: $(DEVELOPER) ## Run the load scenarios against their thresholds (ARGS="steady faults --scale 0.5")

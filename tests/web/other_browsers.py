@@ -34,7 +34,7 @@ class Driver(ABC):
         """Send a command, by its name and by its path below the session; return its value."""
 
     def open(self, url: str) -> None:
-        """Open a page, and return when its document is parsed."""
+        """Open a page, and return when it is loaded."""
         self.send("WebDriver:Navigate", "url", {"url": url})
 
     def evaluate(self, expression: str) -> Any:
@@ -62,7 +62,7 @@ class Firefox(Driver):
         self._file = self._socket.makefile("rb")
         self._count = 0
         self._receive()
-        self.send("WebDriver:NewSession", "", {"pageLoadStrategy": "eager"})
+        self.send("WebDriver:NewSession", "", {})
         self.send("WebDriver:SetTimeouts", "", {"script": SCRIPT_MS, "pageLoad": SCRIPT_MS})
 
     def send(self, command: str, path: str, parameters: dict[str, Any]) -> Any:
@@ -87,20 +87,13 @@ class WebKit(Driver):
     def __init__(self, port: int, binary: str) -> None:
         self._base = f"http://127.0.0.1:{port}/session"
         options = {"binary": binary, "args": ["--automation"]}
-        capabilities = {
-            "alwaysMatch": {"webkitgtk:browserOptions": options, "pageLoadStrategy": "eager"}
-        }
+        capabilities = {"alwaysMatch": {"webkitgtk:browserOptions": options}}
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 found = self._post(self._base, {"capabilities": capabilities})
                 break
-            except ConnectionError:
-                assert time.monotonic() < deadline, "WebKitWebDriver did not start"
-                time.sleep(0.2)
-            except urllib.error.URLError as error:
-                if isinstance(error, urllib.error.HTTPError):
-                    raise AssertionError(error.read().decode()) from error
+            except (ConnectionError, urllib.error.URLError):
                 assert time.monotonic() < deadline, "WebKitWebDriver did not start"
                 time.sleep(0.2)
         self._base += f"/{found['sessionId']}"
@@ -112,8 +105,11 @@ class WebKit(Driver):
 
     def _post(self, url: str, parameters: dict[str, Any]) -> Any:
         request = urllib.request.Request(url, json.dumps(parameters).encode())
-        with urllib.request.urlopen(request, timeout=SCRIPT_MS / 500) as response:
-            return json.load(response)["value"]
+        try:
+            with urllib.request.urlopen(request, timeout=SCRIPT_MS / 500) as response:
+                return json.load(response)["value"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from error
 
 
 @contextmanager

@@ -28,8 +28,13 @@ for (const type of ["preview", "previewerror", "load"]) {
 }
 </script>
 <script type="module" src="/images.min.js"></script>
-<img id="it" src="/slow.png" width="300" height="200" alt="A lake" data-thumb="STREAM">
-<img id="broken" src="/slow.png" width="30" height="20" alt="" data-thumb="AAAA">
+<template><img id="it" src="/slow.png" width="300" height="200" alt="A lake" data-thumb="STREAM">
+<img id="broken" src="/slow.png" width="30" height="20" alt="" data-thumb="AAAA"></template>
+<script>
+// After the load of the page, which drivers wait for.
+addEventListener("load", () => setTimeout(() => document.body.append(
+  document.querySelector("template").content.cloneNode(true))));
+</script>
 """
 UNTIL = """new Promise((done) => {{
   const wait = () => ({condition}) ? done(true) : setTimeout(wait, 50);

@@ -1,0 +1,190 @@
+"""The snippets of docs/javascript.md for frameworks, built as projects and opened in Chromium.
+
+    python tests/packaging/frameworks_smoke.py [vite] [next] [webpack]
+
+Vite builds the snippets of React, Vue and Svelte on one page; Next.js those of React and
+``next/image``, with Turbopack and with webpack. The package is installed as npm would, and nothing
+is configured. Every page must show its previews, start the worker, and log no error. Needs npm and
+the network.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from web.chromium import CHROMIUM_FLAGS, chromium
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENT = ROOT / "service" / "thumbstream" / "web" / "client"
+DOCUMENT = (ROOT / "docs" / "javascript.md").read_text()
+REACT = ("react@19.3.1", "react-dom@19.3.1")
+VITE = (*REACT, "vite@8.4.0", "vue@3.5.45", "@vitejs/plugin-vue@6.0.11", "svelte@5.57.3",
+        "@sveltejs/vite-plugin-svelte")  # fmt: skip
+NEXT = (*REACT, "next@16.4.6", "typescript@5.9.3", "@types/react@19.3.0", "@types/node@22.19.3")
+PHOTO = '{ preview: "fj0hA4UGJ9S/rDJeAAECAwQFBgc=", file: "/lake.jpg", title: "A lake" }'
+PORT = 4129
+TIMEOUT_MS = 120_000
+
+VITE_FILES = {
+    "vite.config.js": """import vue from "@vitejs/plugin-vue";
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+export default { plugins: [vue(), svelte()] };
+""",
+    "index.html": """<!doctype html><title>page</title><link rel="icon" href="data:,">
+<div id="vue"></div><div id="svelte"></div><div id="react"></div>
+<button>Sharpen</button><script type="module" src="/main.js"></script>
+""",
+    "main.js": f"""import {{ createElement }} from "react";
+import {{ createRoot }} from "react-dom/client";
+import {{ mount }} from "svelte";
+import {{ sharpen }} from "thumbstream/images";
+import {{ createApp }} from "vue";
+import {{ Photo }} from "./react0.tsx";
+import SveltePhoto from "./svelte0.svelte";
+import VuePhoto from "./vue0.vue";
+
+const props = {{ photo: {PHOTO} }};
+createApp(VuePhoto, props).mount("#vue");
+mount(SveltePhoto, {{ target: document.querySelector("#svelte"), props }});
+createRoot(document.querySelector("#react")).render(createElement(Photo, props));
+document.querySelector("button").onclick = () => (window.sharpened = sharpen());
+""",
+}
+NEXT_FILES = {
+    "app/layout.tsx": """import type { ReactNode } from "react";
+export default function Layout({ children }: { children: ReactNode }) {
+  return <html lang="en"><body>{children}</body></html>;
+}
+""",
+    "app/button.tsx": """"use client";
+import { sharpen } from "thumbstream/images";
+export function Button() {
+  const onClick = () => Object.assign(window, { sharpened: sharpen() });
+  return <button onClick={onClick}>Sharpen</button>;
+}
+""",
+    "app/photo.tsx": """"use client";
+export { Photo } from "./react0";
+""",
+    "app/page.tsx": f"""import {{ Button }} from "./button";
+import {{ Photo }} from "./photo";
+import {{ NextPhoto }} from "./react1";
+import {{ BlurredPhoto }} from "./react2";
+const photo = {PHOTO};
+export default function Page() {{
+  return <main>
+    <Photo photo={{photo}} /><NextPhoto photo={{photo}} /><BlurredPhoto photo={{photo}} /><Button />
+  </main>;
+}}
+""",
+}
+COMMANDS = {
+    "vite": (VITE, VITE_FILES, "", ["vite", "build"],
+             ["vite", "preview", "--strictPort", "--host", "127.0.0.1", "--port"]),
+    "next": (NEXT, NEXT_FILES, "app/", ["next", "build"], ["next", "start", "-p"]),
+    "webpack": (NEXT, NEXT_FILES, "app/", ["next", "build", "--webpack"], ["next", "start", "-p"]),
+}  # fmt: skip
+
+
+def snippets(folder: Path) -> None:
+    """Write the snippets of the documentation, numbered by language."""
+    folder.mkdir(exist_ok=True)
+    for heading, name, language in (
+        ("React and Next.js", "react", "tsx"),
+        ("Vue", "vue", "vue"),
+        ("Svelte", "svelte", "svelte"),
+    ):  # fmt: skip
+        section = re.search(rf"^## {re.escape(heading)}$(.*?)^## ", DOCUMENT, re.M | re.S)
+        assert section is not None, heading
+        found = re.findall(rf"^```{language}$\n(.*?)^```$", section[1], re.M | re.S)
+        for number, text in enumerate(found):
+            (folder / f"{name}{number}.{language}").write_text(text)
+
+
+def run(*command: str, folder: Path) -> None:
+    subprocess.run(["npx", "--no-install", *command], cwd=folder, check=True, stdout=sys.stderr)
+
+
+def install(folder: Path, packages: tuple[str, ...]) -> None:
+    pack = ["npm", "pack", "--json", "--pack-destination", str(folder)]
+    packed = subprocess.run(pack, cwd=CLIENT, check=True, capture_output=True, text=True)
+    tarball = f"./{json.loads(packed.stdout)[0]['filename']}"
+    (folder / "package.json").write_text('{"private": true}')
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--silent"]
+    subprocess.run(["npm", "install", *options, tarball, *packages], cwd=folder, check=True)
+
+
+@contextmanager
+def serving(folder: Path, command: list[str]) -> Iterator[str]:
+    process = subprocess.Popen(
+        ["npx", "--no-install", *command, str(PORT)], cwd=folder, stdout=sys.stderr
+    )
+    url = f"http://127.0.0.1:{PORT}/"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(url).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def check(browser: Browser, url: str) -> None:
+    """Three previews, a worker, and no error."""
+    page = browser.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    for pictures in ("**/lake.jpg", "**/_next/image*"):
+        page.route(pictures, lambda route: None)
+    page.goto(url, wait_until="domcontentloaded")
+    shown = "getComputedStyle(image).backgroundImage.startsWith('url')"
+    page.wait_for_function(f"[...document.images].filter((image) => {shown}).length === 3")
+    page.wait_for_function("""() => {
+      document.querySelector("button").click();
+      return window.sharpened;
+    }""")
+    page.evaluate("sharpened")
+    assert len(page.workers) == 1, page.workers
+    assert errors == [], errors
+    page.close()
+
+
+def main(names: list[str]) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_FLAGS))
+        for name in names or COMMANDS:
+            packages, files, home, build, serve = COMMANDS[name]
+            with tempfile.TemporaryDirectory() as work:
+                folder = Path(work)
+                install(folder, packages)
+                snippets(folder / home)
+                for path, text in files.items():
+                    (folder / path).write_text(text)
+                run(*build, folder=folder)
+                with serving(folder, serve) as url:
+                    check(browser, url)
+            print(f"{name}: previews, worker, no errors")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
