@@ -34,7 +34,7 @@ class Driver(ABC):
         """Send a command, by its name and by its path below the session; return its value."""
 
     def open(self, url: str) -> None:
-        """Open a page, and return when it is loaded."""
+        """Open a page, and return when its document is parsed."""
         self.send("WebDriver:Navigate", "url", {"url": url})
 
     def evaluate(self, expression: str) -> Any:
@@ -62,7 +62,7 @@ class Firefox(Driver):
         self._file = self._socket.makefile("rb")
         self._count = 0
         self._receive()
-        self.send("WebDriver:NewSession", "", {})
+        self.send("WebDriver:NewSession", "", {"pageLoadStrategy": "eager"})
         self.send("WebDriver:SetTimeouts", "", {"script": SCRIPT_MS, "pageLoad": SCRIPT_MS})
 
     def send(self, command: str, path: str, parameters: dict[str, Any]) -> Any:
@@ -87,13 +87,20 @@ class WebKit(Driver):
     def __init__(self, port: int, binary: str) -> None:
         self._base = f"http://127.0.0.1:{port}/session"
         options = {"binary": binary, "args": ["--automation"]}
-        capabilities = {"alwaysMatch": {"webkitgtk:browserOptions": options}}
+        capabilities = {
+            "alwaysMatch": {"webkitgtk:browserOptions": options, "pageLoadStrategy": "eager"}
+        }
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 found = self._post(self._base, {"capabilities": capabilities})
                 break
-            except (ConnectionError, urllib.error.URLError):
+            except ConnectionError:
+                assert time.monotonic() < deadline, "WebKitWebDriver did not start"
+                time.sleep(0.2)
+            except urllib.error.URLError as error:
+                if isinstance(error, urllib.error.HTTPError):
+                    raise AssertionError(error.read().decode()) from error
                 assert time.monotonic() < deadline, "WebKitWebDriver did not start"
                 time.sleep(0.2)
         self._base += f"/{found['sessionId']}"
@@ -105,11 +112,8 @@ class WebKit(Driver):
 
     def _post(self, url: str, parameters: dict[str, Any]) -> Any:
         request = urllib.request.Request(url, json.dumps(parameters).encode())
-        try:
-            with urllib.request.urlopen(request, timeout=SCRIPT_MS / 500) as response:
-                return json.load(response)["value"]
-        except urllib.error.HTTPError as error:
-            raise AssertionError(error.read().decode()) from error
+        with urllib.request.urlopen(request, timeout=SCRIPT_MS / 500) as response:
+            return json.load(response)["value"]
 
 
 @contextmanager
