@@ -36,6 +36,7 @@ COMMANDS = (
     "models",
     "serve",
     "sign",
+    "store",
 )
 
 
