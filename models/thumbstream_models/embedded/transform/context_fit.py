@@ -178,7 +178,7 @@ class ContextModel(nn.Module):
         own = table["own"][:, coded]
         scale = heads[0] + own[0] * seen[:, :, 0] + own[1] * seen[:, :, 2]
         scale = scale + own[2] * predicted.abs().clamp(max=MAX_PREDICTION)
-        scale = self._floored(scale * states.SCALE_OCTAVE).clamp(0, states.SCALES - 1)
+        scale = states.limited_scale(self._floored(scale * states.SCALE_OCTAVE))
         return predicted + self._floored(heads[1] * states.EIGHTHS), scale
 
     def _before(self, y: Tensor, plane: int) -> tuple[Tensor, Tensor]:

@@ -122,7 +122,7 @@ class LookModel(nn.Module):
             for w in (self.values, self.low)
         )
         mean = values + part * low
-        return self._floored(mean), self._floored(scale).clamp(0, states.SCALES - 1)
+        return self._floored(mean), states.limited_scale(self._floored(scale))
 
     @torch.no_grad()
     def choose(self, config: ContextConfig, spread: tuple[Tensor, Tensor]) -> None:

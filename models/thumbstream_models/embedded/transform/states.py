@@ -26,6 +26,11 @@ _SAFETY = 1.5
 """Starts leave room for latents larger by this factor than those of the fit."""
 
 
+def limited_scale(scale: Tensor) -> Tensor:
+    """Clip to the scales that have tables; the gradient goes through, so none is stuck."""
+    return scale + (scale.clamp(0, SCALES - 1) - scale).detach()
+
+
 def step_of(plane: Tensor | float) -> Tensor:
     """Of planes."""
     return torch.exp2((UNIT_PLANE - torch.as_tensor(plane).double()) / CLASSES).float()
