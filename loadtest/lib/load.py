@@ -39,6 +39,25 @@ class Load:
             return wrk.run(self._wrk, url, self._connections, round(self._seconds))
         return self._own(port, self._connections, [_get(path)])
 
+    def get_many(self, port: int, paths: list[str]) -> dict[str, Any]:
+        """GET many ``paths`` in turn over and over."""
+        listed = self._listed(paths)
+        if not self._wrk:
+            return self._run(port, self._seconds, self._connections, [listed])
+        script = self._folder / "cycle.lua"
+        script.write_text(wrk.CYCLE.format(paths=str(listed)), encoding="ascii")
+        url = f"http://127.0.0.1:{port}/"
+        return wrk.run(self._wrk, url, self._connections, round(self._seconds), script)
+
+    def get_once(self, port: int, paths: list[str]) -> dict[str, Any]:
+        """GET each of ``paths`` once."""
+        return self._run(port, 0, self._connections, [self._listed(paths)])
+
+    def _listed(self, paths: list[str]) -> Path:
+        listed = self._folder / "many.paths"
+        listed.write_text("\n".join(paths), encoding="ascii")
+        return listed
+
     def post(self, port: int, files: list[bytes], connections: int) -> dict[str, Any]:
         """POST the ``files`` to /compress over and over, ``connections`` at a time."""
         return self._own(port, connections, [_post(data) for data in files])
@@ -51,13 +70,18 @@ class Load:
         paths = [self._folder / f"request-{i}" for i in range(len(requests))]
         for path, request in zip(paths, requests, strict=True):
             path.write_bytes(request)
-        options = [str(port), str(self._seconds), str(connections), *map(str, paths)]
+        return self._run(port, self._seconds, connections, paths)
+
+    def _run(
+        self, port: int, seconds: float, connections: int, requests: list[Path]
+    ) -> dict[str, Any]:
+        options = [str(port), str(seconds), str(connections), *map(str, requests)]
         done = subprocess.run(  # noqa: S603 - our own file
             [sys.executable, str(CLIENT), *options],
             capture_output=True,
             text=True,
             check=False,
-            timeout=self._seconds + 120,
+            timeout=seconds + 120,
         )
         if done.returncode:
             raise RuntimeError(f"the load generator failed: {done.stderr[-2000:]}")

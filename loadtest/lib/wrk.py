@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 
-def run(program: str, url: str, connections: int, seconds: int) -> dict[str, Any]:
+CYCLE = """local requests, i = {{}}, 0
+init = function(args)
+  for path in io.lines({paths!r}) do requests[#requests + 1] = wrk.format("GET", path) end
+end
+request = function()
+  i = i % #requests + 1
+  return requests[i]
+end
+"""
+"""A script of wrk that requests the paths in the lines of a file, in turn."""
+
+
+def run(
+    program: str, url: str, connections: int, seconds: int, script: Path | None = None
+) -> dict[str, Any]:
     """Load ``url`` from one thread; requests/s and latencies in ms.
 
-    Raises `RuntimeError` if any answer was an error.
+    ``script``: a script in Lua that replaces the path of ``url``. Raises `RuntimeError` if any
+    answer was an error.
     """
     done = subprocess.run(  # noqa: S603 - a program of the user's own PATH
-        [program, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url],
+        [
+            program,
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds}s",
+            "--latency",
+            *(["-s", str(script)] if script else []),
+            url,
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -38,12 +62,12 @@ def parse(report: str) -> dict[str, Any]:
 
 
 def _latency(percentile: str, report: str) -> float:
-    match = _find(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)$", report)
+    match = _find(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)\s*$", report)
     return float(match[1]) * _MILLISECONDS[match[2]]
 
 
 def _find(pattern: str, report: str) -> re.Match[str]:
     match = re.search(pattern, report, re.MULTILINE)
     if match is None:
-        raise RuntimeError(f"wrk printed no {pattern}")
+        raise RuntimeError(f"wrk printed no {pattern}:\n{report}")
     return match

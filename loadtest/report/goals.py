@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from loadtest.lib import targets
+
 Report = dict[str, Any]
 """What one file in ``results/`` holds."""
 Results = dict[str, Report]
@@ -25,9 +27,9 @@ class Goal:
     met: bool
     lowest: float | None = None
     highest: float | None = None
-    """Over the rounds of the run, where they are known."""
-    by_cpu: float | None = None
-    """The same ratio by processor time, which neighbours on the machine hardly move."""
+    """Over the rounds of the run, where they are known; of rates if `by_rate` is given."""
+    by_rate: float | None = None
+    """The same ratio by requests a second, if ``measured`` is one of processor times."""
 
     @property
     def target(self) -> str:
@@ -65,7 +67,7 @@ def _http(report: Report) -> Iterator[Goal]:
             met=target["met"],
             lowest=measured.get("ratio_lowest"),
             highest=measured.get("ratio_highest"),
-            by_cpu=target.get("by_cpu"),
+            by_rate=target.get("by_rate"),
         )
 
 
@@ -74,7 +76,12 @@ def _rounds(report: Report) -> dict[str, Report]:
     found = {
         "GET /thumb / bare ASGI": report["thumb"],
         "GET /thumb / FastAPI route": report["fastapi"],
+        "GET /thumb of 10,000 ids / bare ASGI": report["many"],
+        "the second read of each of them / bare ASGI": report["second"],
+        "GET /thumb during uploads / alone": report["during_uploads"],
     }
+    for kind, cost in report["cost"].items():
+        found[f"{targets.SHARP}, {kind}"] = cost
     for kind, measured in report["compress"].items():
         found[f"POST /compress / decode and reduce, {kind}"] = measured
     for peer, measured in report["peers"].items():

@@ -68,11 +68,18 @@ def summary(results: Results) -> str:
 def service(report: Report) -> str:
     """Reads, compared with the bare application and the FastAPI route."""
     thumb, fastapi, batch = report["thumb"], report["fastapi"], report["batch"]
+    many, during = report["many"], report["during_uploads"]
     rows = [
         ["`GET /thumb/{id}?bytes=64`", *_answers(thumb["measured"])],
         ["alternated with it: a bare ASGI application", *_answers(thumb["yardstick"])],
         ["`GET /thumb/{id}?bytes=64`", *_answers(fastapi["measured"])],
         ["alternated with it: a FastAPI route", *_answers(fastapi["yardstick"])],
+        [f"`GET /thumb`, {many['ids']:,} ids in turn", *_answers(many["measured"])],
+        ["the second read of each of them", *_answers(report["second"]["measured"])],
+        [
+            f"during {number(_median('uploads_per_second', during['measured']))} uploads a second",
+            *_answers(during["measured"]),
+        ],
         [f"`GET /thumbs`, {batch['ids']} ids", *_answers(batch["measured"])],
     ]
     head = ["medians of the rounds", "requests/s", "p50, ms", "p99, ms", "processor time, us"]
@@ -106,7 +113,14 @@ def uploads(report: Report) -> str:
         name = f"a 32-pixel thumbnail by {peer['version'].replace('==', ' ')}, {peer['pictures']}"
         rows.append([name, *_pictures(peer["yardstick"])])
     head = ["medians of the rounds", "pictures/s", "processor time, ms"]
-    lines = [machine(report), table(head, rows), _judged({"http": report}, "uploads")]
+    lines = [
+        machine(report),
+        table(head, rows),
+        "The steps of an upload in one thread, without HTTP and store, and sharp making a 32-pixel "
+        "WebP of the same files:",
+        _costs(report["cost"]),
+        _judged({"http": report}, "uploads"),
+    ]
     alone = _cpu(report["compress"][targets.LARGE]["yardstick"])
     for name, peer in report["peers"].items():
         theirs = _cpu(peer["yardstick"])
@@ -117,6 +131,20 @@ def uploads(report: Report) -> str:
                 f"time, uploads would be {number(theirs / alone)} times as fast as {name}."
             )
     return "\n\n".join([*lines, image("uploads", "Uploads compared with their targets")])
+
+
+def _costs(costs: Report) -> str:
+    steps = list(next(iter(costs.values()))["steps"])
+    rows = [
+        [
+            kind,
+            *(number(cost["steps"][step]) for step in steps),
+            number(cost["upload"]),
+            number(cost["sharp"]) if "sharp" in cost else "",
+        ]
+        for kind, cost in costs.items()
+    ]
+    return table(["ms of processor time", *steps, "all of it", "sharp"], rows)
 
 
 def codec(report: Report) -> str:
@@ -281,9 +309,9 @@ def verdict(met: bool) -> str:
 def _judged(results: Results, block: str) -> str:
     """The table of a block's targets."""
     found = [goal for goal in goals(results) if goal.of == block]
-    head = ["target", "measured", "rounds", "by processor time", "required", ""]
+    head = ["target", "measured", "by rate", "rounds", "required", ""]
     rows = [[g.name, number(g.measured), *_rounds(g), g.target, verdict(g.met)] for g in found]
-    if not any(g.lowest is not None or g.by_cpu is not None for g in found):
+    if not any(g.lowest is not None or g.by_rate is not None for g in found):
         head = [*head[:2], *head[4:]]
         rows = [[*row[:2], *row[4:]] for row in rows]
     return table(head, rows) if rows else ""
@@ -291,7 +319,7 @@ def _judged(results: Results, block: str) -> str:
 
 def _rounds(goal: Goal) -> list[str]:
     spread = "" if goal.lowest is None else f"{number(goal.lowest)} to {number(goal.highest or 0)}"
-    return [spread, "" if goal.by_cpu is None else number(goal.by_cpu)]
+    return ["" if goal.by_rate is None else number(goal.by_rate), spread]
 
 
 def _answers(rounds: list[Report]) -> list[str]:

@@ -54,14 +54,14 @@ def test_encoder_and_decoder_measure_the_same_curve(
     assert measure_curve(prefixes, pixels, stream) == measure_curve(codec, pixels, stream)
 
 
-def test_lengths_grow_by_the_fourth_root_of_two(codec: Codec) -> None:
+def test_lengths_grow_by_two_thirds(codec: Codec) -> None:
     pixels = photo_like(4, 32, 32)
     lengths = np.array(measure_curve(codec, pixels, codec.encode(pixels)).lengths)
-    assert lengths[:8].tolist() == [4, 5, 6, 7, 8, 10, 12, 14]
-    assert np.abs(lengths[9:-1] / lengths[8:-2] - 2**0.25).max() < 0.03
+    assert lengths[:6].tolist() == [4, 7, 12, 20, 34, 57]
+    assert np.abs(lengths[5:-1] / lengths[4:-2] - 2**0.75).max() < 0.03
 
 
-@pytest.mark.parametrize("lengths", [(1,), (3,), (4,), (4, 5), (4, 5, 6)], ids=str)
+@pytest.mark.parametrize("lengths", [(1,), (3,), (4,), (4, 5), (4, 7, 8)], ids=str)
 def test_curves_of_tiny_streams(codec: Codec, lengths: tuple[int, ...]) -> None:
     pixels = photo_like(4, 32, 32)
     stream = codec.encode(pixels, max_bytes=lengths[-1])
@@ -78,13 +78,22 @@ def test_rejects_pixels_of_another_shape(codec: Codec) -> None:
     ("measure", "value", "length"),
     [
         *(("ssim", 0.2, 4), ("ssim", 0.25, 4), ("ssim", 0.41, 5), ("ssim", 0.51, None)),
-        *(("psnr", 1, 4), ("psnr", 20.5, 5), ("psnr", 20.6, 9), ("psnr", 22.26, None)),
+        *(("psnr", 1, 4), ("psnr", 20.5, 5), ("psnr", 20.6, 6), ("psnr", 22.26, None)),
+        *(("psnr", 21.5, 8), ("psnr", 22.25, 9)),
     ],
 )
 def test_shortest_length_that_reaches_a_quality(
     measure: str, value: float, length: int | None
 ) -> None:
     assert CURVE.shortest(measure, value) == length
+
+
+def test_a_better_quality_never_needs_fewer_bytes() -> None:
+    curve = RateCurve((4, 7, 12, 40), (0.1, 0.3, 0.25, 0.9), (10.0, 15.0, 15.0, 30.0))
+    for measure, last in (("ssim", 0.9), ("psnr", 30.0)):
+        lengths = [curve.shortest(measure, last * i / 300) for i in range(301)]
+        assert lengths == sorted(lengths)
+        assert (lengths[0], lengths[-1]) == (4, 40)
 
 
 @pytest.mark.parametrize("measure", ["bytes", "SSIM", "lengths", ""])

@@ -47,20 +47,21 @@ async def page(running: Running) -> Page:
     [
         ("ssim=0.2", 4),
         ("ssim=0.49", 16),
-        ("ssim=0.51", 64),
-        ("ssim=0.87", STREAM_LENGTH),
+        ("ssim=0.51", 24),
+        ("ssim=0.7499", 64),
+        ("ssim=0.87", 231),
         ("ssim=0.9", STREAM_LENGTH),
         ("ssim=1", STREAM_LENGTH),
         ("psnr=14", 4),
-        ("psnr=18.5", 64),
+        ("psnr=18.5", 26),
         ("psnr=100", STREAM_LENGTH),
         ("ssim=0.74&bytes=40", 40),
-        ("bytes=100&ssim=0.74", 64),
+        ("bytes=100&ssim=0.74", 62),
         ("bytes=100&ssim=0.99", 100),
         ("%73sim=0.49", 16),
     ],
 )
-async def test_target_selects_the_shortest_measured_prefix(
+async def test_target_selects_the_shortest_prefix_of_the_curve(
     page: Page, target: str, length: int
 ) -> None:
     answer = await page.get(f"/thumb/{page.key}?{target}")
@@ -84,7 +85,7 @@ async def test_prefix_by_quality_has_the_same_etag_and_ranges(page: Page) -> Non
     known = await page.get(url, **{"If-None-Match": f'"{page.key}.16"'})
     assert known.status_code == 304
     rest = await page.get(
-        f"/thumb/{page.key}?ssim=0.74", Range="bytes=16-", **{"If-Range": f'"{page.key}.16"'}
+        f"/thumb/{page.key}?ssim=0.7499", Range="bytes=16-", **{"If-Range": f'"{page.key}.16"'}
     )
     assert rest.status_code == 206
     assert rest.content == page.stream(page.key)[16:64]
@@ -124,12 +125,12 @@ async def test_curve_without_a_stream_is_ignored(page: Page) -> None:
 
 
 async def test_batch_by_quality(page: Page) -> None:
-    answer = await page.get(f"/thumbs?ids={page.other},{page.key}&ssim=0.74")
-    parts = [page.stream(page.other)[:32], page.stream(page.key)[:64]]
+    answer = await page.get(f"/thumbs?ids={page.other},{page.key}&ssim=0.7499")
+    parts = [page.stream(page.other)[:17], page.stream(page.key)[:64]]
     assert answer.content == b"".join(len(p).to_bytes(2, "big") + p for p in parts)
     assert answer.headers["cache-control"] == IMMUTABLE
     assert len(page.running.store.reads) == 1
-    thumbs = (await page.get(f"/thumbs.json?ids={page.other},{page.key}&ssim=0.74")).json()
+    thumbs = (await page.get(f"/thumbs.json?ids={page.other},{page.key}&ssim=0.7499")).json()
     assert thumbs == {
         "thumbs": {
             key: base64.b64encode(part).decode()

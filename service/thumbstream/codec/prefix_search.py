@@ -101,14 +101,14 @@ class PrefixDecoder(Protocol):
         """
 
 
-def candidate_lengths(length: int, pixels: int) -> list[int]:
+def candidate_lengths(length: int, pixels: int, growth: float = GROWTH) -> list[int]:
     """Return increasing lengths in bytes to try for a stream of ``length`` bytes.
 
     The first is `MIN_CANDIDATE` (unless the stream is shorter), the last is ``length``. The ratio
-    of successive lengths is about `GROWTH`, or larger if decoding all of them would exceed
+    of successive lengths is about ``growth``, or larger if decoding all of them would exceed
     `MAX_DECODED_PIXELS`. ``pixels``: number of pixels of the picture.
     """
-    growth = max(GROWTH, (length / MIN_CANDIDATE) ** (1 / _max_candidates(pixels)))
+    growth = max(growth, (length / MIN_CANDIDATE) ** (1 / _max_candidates(pixels)))
     candidates, n = [], MIN_CANDIDATE
     while n < length:
         candidates.append(n)

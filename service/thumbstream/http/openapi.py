@@ -104,8 +104,8 @@ _SSIM = _parameter(
     "query",
     {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "multipleOf": 1e-6},
     example=0.8,
-    description="The shortest measured prefix with this SSIM, else the full stream. At most six "
-    "decimals, no exponent.",
+    description="The shortest prefix with this SSIM by the stored curve, else the full stream. At "
+    "most six decimals, no exponent.",
 )
 _PSNR = _parameter(
     "psnr",
