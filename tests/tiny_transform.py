@@ -30,6 +30,7 @@ TINY = TransformConfig(
     ),
     training=transform_config.TrainingConfig(
         steps=6,
+        analysis_speed=0.3,
         decay_steps=3,
         learning_rate=2e-3,
         final_learning_rate=1e-4,

@@ -19,6 +19,7 @@ from thumbstream_models.embedded.transform import (
     colour,
     linear,
     model,
+    networks,
     quantisation,
     rate,
     rounding,
@@ -372,6 +373,18 @@ def test_training_lowers_the_loss(picture_folder: Path, tmp_path: Path) -> None:
     run = trained(tmp_path, picture_folder, steps=40, validate_every=20)
     first, last = run.curve
     assert last["loss"] < first["loss"]
+    assert last["analysis"] > 1e-3, "it starts at 0 and must not die"
+
+
+def test_the_analysis_survives_negative_biases() -> None:
+    net = networks.Analysis(TINY.model)
+    net.net[-1].weight.data.normal_()
+    for name, value in net.named_parameters():
+        if name.endswith("bias"):
+            value.data.fill_(-30.0)
+    x = torch.randn(1, 192, 2, 2)
+    slope = torch.autograd.grad(net(x).sum(), net.net[0].weight)[0]
+    assert slope.abs().max() > 0
 
 
 def test_command_trains_and_resumes(

@@ -169,11 +169,12 @@ def optimizer_step(
 ) -> float:
     """One optimizer step down ``loss``; returns it.
 
-    The learning rate is `learning_rate` unless ``rate`` replaces it. A step whose gradient is not
-    finite changes no weight.
+    The learning rate is `learning_rate` unless ``rate`` replaces it, times the ``speed`` of a group
+    of parameters that has one. A step whose gradient is not finite changes no weight.
     """
+    rate = learning_rate(schedule, run.step) if rate is None else rate
     for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(schedule, run.step) if rate is None else rate
+        group["lr"] = rate * group.get("speed", 1.0)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(run.net.parameters(), schedule.gradient_clip)

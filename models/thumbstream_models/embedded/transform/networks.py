@@ -21,6 +21,7 @@ from thumbstream_models.embedded.transform.linear import COLOURS, SAMPLES
 from thumbstream_models.embedded.transform.transform_config import ModelConfig
 
 _SUMMARY_UNITS = 32
+_LEAK = 0.1
 _FIRST_GAIN = 4.0
 """Before the sigmoid: latents are drawn nearly as they are at first."""
 
@@ -42,19 +43,22 @@ class Summary(nn.Module):
 
 
 class Residual(nn.Module):
-    """``x + conv(summary(relu(conv(relu(x)))))``, 3 x 3; close to the identity at first."""
+    """``x + conv(summary(leaky_relu(conv(leaky_relu(x)))))``, 3 x 3; the identity at first.
+
+    Units of the analysis leak: with ReLU, biases that grew negative in the first steps, when the
+    network only did harm, left no unit active.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.summary = Summary(channels, channels // 4)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second.weight.data.mul_(0.1)
-        _without_bias(self.second)
+        _zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, channels, h, w)`` to the same."""
-        change = self.summary(functional.relu(self.first(functional.relu(x))))
+        change = self.summary(_leaky(self.first(_leaky(x))))
         added: Tensor = x + self.second(change)
         return added
 
@@ -81,10 +85,9 @@ class Analysis(nn.Module):
         super().__init__()
         width = config.analysis_width
         last = nn.Conv2d(width, config.channels, 3, padding=1)
-        last.weight.data.mul_(0.05)
-        _without_bias(last)
+        _zero(last)
         blocks = (Residual(width) for _ in range(config.analysis_blocks))
-        self.net = nn.Sequential(nn.Conv2d(SAMPLES, width, 1), *blocks, nn.ReLU(), last)
+        self.net = nn.Sequential(nn.Conv2d(SAMPLES, width, 1), *blocks, nn.LeakyReLU(_LEAK), last)
 
     def forward(self, blocks: Tensor) -> Tensor:
         """Lapped samples ``(B, 192, h, w)`` to ``(B, C, h, w)``."""
@@ -125,6 +128,15 @@ class Synthesis(nn.Module):
 def width_of(step: Tensor) -> Tensor:
     """How networks are given a quantisation step: half its natural logarithm."""
     return 0.5 * torch.log(step)
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return functional.leaky_relu(x, _LEAK)
+
+
+def _zero(layer: nn.Conv2d) -> None:
+    nn.init.zeros_(layer.weight)
+    _without_bias(layer)
 
 
 def _without_bias(layer: nn.Conv2d) -> None:

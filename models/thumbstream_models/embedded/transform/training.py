@@ -59,10 +59,17 @@ def new_run(config: TransformConfig, fitted: linear.LinearTransform, device: tor
     torch.manual_seed(config.training.seed)
     net = Transform(config.model, fitted)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = runs.start(config, net, config.training)
-    for group in run.optimizer.param_groups:
-        group["betas"] = _BETAS
-    return run
+    return runs.start(config, net, config.training, _optimizer(net, config.training))
+
+
+def _optimizer(net: Transform, training: TrainingConfig) -> torch.optim.Optimizer:
+    analysis = list(net.analysis.parameters())
+    others = [p for name, p in net.named_parameters() if not name.startswith("analysis.")]
+    groups: list[dict[str, Any]] = [
+        {"params": others},
+        {"params": analysis, "speed": training.analysis_speed},
+    ]
+    return torch.optim.Adam(groups, lr=training.learning_rate, betas=_BETAS, fused=True)
 
 
 def restore(path: Path, device: torch.device, config: TransformConfig | None = None) -> Run:
@@ -137,6 +144,7 @@ def validate(run: Run, held_out: Mapping[int, NDArray[np.uint8]]) -> dict[str, f
 
     Keys like ``ssim_32px_64``: at 64 bytes for pictures of 32 x 32; ``first_look_ssim_16``: of the
     first group's latents alone, without a network. Each picture is interpolated to the bytes.
+    ``analysis``: how much the analysis adds; near 0 if its units are dead.
     """
     device = next(run.net.parameters()).device
     training = run.config.training
@@ -156,7 +164,15 @@ def validate(run: Run, held_out: Mapping[int, NDArray[np.uint8]]) -> dict[str, f
                 looks = (net.first_look(x, float(u), run.precision) for u in _LOOK_QUALITIES)
                 rows = [_measured(x, coded) for coded in looks]
                 point |= at_budgets(rows, FIRST_LOOK_BYTES, "first_look_{}_{}")
+                point["analysis"] = round(_analysis_share(net, x), 4)
     return point
+
+
+def _analysis_share(net: Transform, x: Tensor) -> float:
+    """Root mean square of what the analysis adds to latents, as a share of theirs."""
+    blocks = net.linear.blocks(x)
+    added, latents = net.analysis(blocks), net.linear(blocks)
+    return float((added.square().mean() / latents.square().mean()).sqrt())
 
 
 def at_budgets(

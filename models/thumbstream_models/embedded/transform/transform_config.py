@@ -85,6 +85,8 @@ class DistortionConfig:
 class TrainingConfig(Schedule):
     """How the networks are trained: the learning rate is constant, and falls at the end."""
 
+    analysis_speed: float
+    """The learning rate of the analysis, as a share of that of all other weights."""
     decay_steps: int
     """Last steps in which the learning rate falls to its final value."""
     qualities: tuple[float, float]
