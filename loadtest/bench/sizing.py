@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -51,6 +52,23 @@ BYTES = 64
 HEAD_END = b"\r\n\r\n"
 MILLION = 1_000_000
 GB = 1e9
+
+SCALES = (1e6, 1e8, 1e10)
+"""Thumbnails of the table that scales the measurements up."""
+READS_A_MONTH = 10
+"""Of each thumbnail, by browsers."""
+CDN_MISSES = 0.1
+PEAK = 3
+"""Highest rate of a month, compared with its mean."""
+MAX_LOAD = 0.5
+"""Part of a processor that is planned to be busy."""
+MAX_MEMORY = 0.9
+"""Part of a machine's memory that Redis may use."""
+REDIS_RESERVE = 1.5 * 2
+"""Copy-on-write while the append-only file is rewritten; a replica for each primary."""
+MACHINE_VCPUS = 8
+MACHINE_GB = 64
+MONTH_SECONDS = 30 * 86400
 
 PRICES = {
     "vcpu_hour": 0.04,
@@ -132,8 +150,65 @@ def text(report: dict[str, Any]) -> str:
         f"${price['gb_egress']:g} a GB sent | dollars |",
         "|---|---:|",
         *(f"| {what} | {dollars:,.2f} |" for what, dollars in costs),
+        "",
+        *_scale_table(report),
     ]
     return "\n".join(lines)
+
+
+def _scale_table(report: dict[str, Any]) -> list[str]:
+    """Bytes, machines and dollars for each number of thumbnails in `SCALES`."""
+    stores, service, price = report["stores"], report["service"], report["prices"]
+    upload = max(service["upload_cpu_seconds"].values())
+    vcpu_second = price["vcpu_hour"] / 3600
+    disk, memory = price["gb_month_disk"] / GB, price["gb_month_memory"] / GB
+    misses = READS_A_MONTH * CDN_MISSES
+    read = misses * service["read_cpu_seconds"] / MAX_LOAD
+    redis_memory = stores["redis_memory"] * REDIS_RESERVE
+    redis_files = 2 * stores["redis_aof"]
+    sent = READS_A_MONTH * service["read_wire_bytes"] / GB * price["gb_egress"]
+    machine = MACHINE_GB * GB * MAX_MEMORY
+    month_of_machine = MONTH_SECONDS * MAX_LOAD * MACHINE_VCPUS
+
+    # What one thumbnail takes, and how a multiple of it is written.
+    rows: list[tuple[str, float, Callable[[float], str]]] = [
+        ("bytes in SQLite", stores["sqlite"], _bytes),
+        ("memory for Redis, replicas and reserve included", redis_memory, _bytes),
+        ("its append-only files, a replica's included", redis_files, _bytes),
+        ("vCPU hours to encode all", upload / 3600, "{:,.0f}".format),
+        ("machines that encode all in a month", upload / month_of_machine, _machines),
+        ("machines for Redis", redis_memory / machine, _machines),
+        (
+            "reads a second at peak that the CDN passes on",
+            misses * PEAK / MONTH_SECONDS,
+            "{:,.0f}".format,
+        ),
+        ("vCPUs for these reads", read * PEAK / MONTH_SECONDS, _machines),
+        ("dollars once: encode", upload * vcpu_second, "{:,.2f}".format),
+        ("dollars a month: SQLite and a backup", 2 * stores["sqlite"] * disk, "{:,.2f}".format),
+        (
+            "dollars a month: Redis and its files",
+            redis_memory * memory + redis_files * disk,
+            "{:,.2f}".format,
+        ),
+        ("dollars a month: reads and the CDN", read * vcpu_second + sent, "{:,.2f}".format),
+    ]
+    return [
+        f"| thumbnails | {' | '.join(f'{count / MILLION:,.0f} million' for count in SCALES)} |",
+        f"|---|{'---:|' * len(SCALES)}",
+        *(
+            f"| {what} | {' | '.join(write(count * each) for count in SCALES)} |"
+            for what, each, write in rows
+        ),
+    ]
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e12:,.1f} TB" if count >= 1e12 else f"{count / GB:,.1f} GB"
+
+
+def _machines(needed: float) -> str:
+    return f"{max(1, math.ceil(needed)):,}"
 
 
 def _measure(args: argparse.Namespace) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -37,11 +37,17 @@ class CountedService(Service):
 
 
 class Nginx(Program):
-    """deploy/nginx.conf with the ports and the folder of this run."""
+    """deploy/nginx.conf with the ports and the folder of this run.
 
-    def __init__(self, folder: Path, services: Sequence[Service]) -> None:
+    ``changes``: further texts of the file, and what replaces them.
+    """
+
+    def __init__(
+        self, folder: Path, services: Sequence[Service], changes: Mapping[str, str] = {}
+    ) -> None:
         self.folder = folder
         self.port = free_port()
+        self._changes = changes
         self.url = f"http://127.0.0.1:{self.port}"
         self._services = services
         folder.mkdir(exist_ok=True)
@@ -61,6 +67,8 @@ class Nginx(Program):
             ("server thumbstream:8000 max_fails=0;", replicas),
             ("listen 8080;", f"listen 127.0.0.1:{self.port};"),
             ("/tmp/", f"{self.folder}/"),
+            ("/etc/nginx/cdn-networks", f"{self.folder}/cdn-networks"),
+            *self._changes.items(),
         ):
             assert deployed in text, f"deploy/nginx.conf has no {deployed!r}"
             text = text.replace(deployed, here)
