@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -144,6 +145,37 @@ async def test_tokens(
     assert caught.value.status == 401
     client = connect(service.url, token="a-secret-of-a-shop")
     assert (await client.compress(new_picture())).new
+
+
+async def test_life_cycle(
+    connect: Connect, start_service: Callable[..., Service], new_picture: NewPicture
+) -> None:
+    service = start_service(
+        THUMBSTREAM_TOKENS="shop:a-secret-of-a-shop", THUMBSTREAM_RETENTION_DAYS="30"
+    )
+    client = connect(service.url, token="a-secret-of-a-shop")
+    label = "product 17, blue & red"
+    ids = sorted([(await client.compress(new_picture(), label=label)).id for _ in range(3)])
+    first = await client.streams(label, limit=2)
+    rest = await client.streams(label, after=first.next)
+    assert [stream.id for stream in (*first.streams, *rest.streams)] == ids
+    assert rest.next is None
+    described = await client.describe(ids[0])
+    assert described == first.streams[0]
+    assert described.labels == (label,)
+    assert described.length == len(await client.thumb(ids[0]))
+    assert described.expires - described.created == timedelta(days=30)
+
+    await client.delete(ids[0])
+    await client.delete(ids[0])  # 204 as well
+    for call in (client.thumb(ids[0]), client.describe(ids[0])):
+        with pytest.raises(ServiceError, match="not_found"):
+            await call
+    deleted = await client.delete_label(label)
+    assert (sorted(deleted.deleted), deleted.more) == (ids[1:], False)
+    assert (await client.streams(label)).streams == ()
+    with pytest.raises(ServiceError, match="unauthorized"):
+        await connect(service.url).delete(ids[0])
 
 
 async def test_signed_reads(

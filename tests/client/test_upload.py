@@ -17,6 +17,7 @@ import pytest
 from launch import Service, clean_environment, free_port, wait_until
 
 from thumbstream import cli
+from thumbstream.client import Client
 
 NewPicture = Callable[[], bytes]
 SECONDS = 120
@@ -110,8 +111,13 @@ def test_a_token_from_a_file(pictures: Path, start_service: Callable[..., Servic
     assert "unauthorized (401)" in errors
     assert "the same command continues" in errors
     (folder / "token").write_text("a-secret-of-a-shop\n")
-    status, errors = upload(folder, "--server", service.url, "--token-file", "token")
+    options = ("--server", service.url, "--token-file", "token", "--label", "holidays")
+    status, errors = upload(folder, *options)
+    assert (status, "another --journal" in errors) == (1, True)  # the first one had no label
+    status, errors = upload(folder, *options, "--journal", "labelled.journal")
     assert (status, "6 encoded" in errors) == (0, True), errors
+    with Client(service.url, token="a-secret-of-a-shop") as client:
+        assert len(client.streams("holidays").streams) == 6
 
 
 def test_verify_uploads_what_another_service_lacks(

@@ -72,7 +72,7 @@ def build(builder: Builder, base: Path) -> None:
     builder.run("rm", container)
     values = pip_configuration(builder.folder)
     paths = {path for value in values.values() for path in re.findall(r"(?:^|//|\s)(/\S+)", value)}
-    mounted = {path.removesuffix("/simple") for path in paths}  # an index, and its files beside it
+    mounted = {path.removesuffix("/simple") for path in paths}  # an index and its files
     secret, dockerfile = builder.folder / "pip.conf", builder.folder / "Dockerfile"
     secret.write_text("[global]\n" + "".join(f"{key} = {text}\n" for key, text in values.items()))
     dockerfile.write_text(without_gpu((ROOT / "Dockerfile").read_text()))
@@ -131,7 +131,7 @@ class Container:
         return [*own, "--env", f"THUMBSTREAM_PORT={self.port}", self._name, "--", *arguments]
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command beside the service."""
+        """Run a command while the service runs."""
         command = self.command(*arguments)
         return subprocess.run(command, check=False, capture_output=True, text=True)
 

@@ -23,7 +23,7 @@ from thumbstream.bulk.journal import EncodedFile, FileResult, JournalRow
 from thumbstream.bulk.runner import Runner
 from thumbstream.bulk.scan import FileInfo
 from thumbstream.cli.bulk import add_files_options, open_journal, run_files
-from thumbstream.cli.options import add_command, add_encode_options, positive
+from thumbstream.cli.options import add_command, add_encode_options, label, positive
 from thumbstream.cli.progress import Progress
 from thumbstream.errors import ThumbstreamError
 
@@ -62,6 +62,7 @@ class UploadOptions:
     model: str | None
     alpha: Literal["keep", "flatten"]
     effort: Literal["fast", "default"]
+    label: str | None
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,18 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="N",
         help=f"uploads at a time (default: {DEFAULT_CONNECTIONS})",
     )
+    parser.add_argument(
+        "--label", type=label, help="a name to find and delete these streams by, as ?label="
+    )
     add_encode_options(parser, default_size="the service's", default_model="the service's")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     target = None if args.target is None else f"{args.target.measure}:{args.target.value:g}"
-    options = UploadOptions(args.size, args.max_bytes, target, args.model, args.alpha, args.effort)
+    options = UploadOptions(
+        args.size, args.max_bytes, target, args.model, args.alpha, args.effort, args.label
+    )
     with (
         open_journal(args, asdict(options), _identity(args.server)) as journal,
         closing(Service(args.server, _token(args.token_file), args.connections)) as service,

@@ -19,8 +19,11 @@ from thumbstream.client.errors import ClientError, ServiceError, UnreachableErro
 from thumbstream.client.results import (
     BudgetShare,
     CurvePoint,
+    LabelDeletion,
     PageBudget,
     StoredThumbnail,
+    StreamDescription,
+    StreamPage,
     UniformAllocation,
 )
 from thumbstream.client.retries import RetryPolicy
@@ -32,10 +35,13 @@ __all__ = [
     "Client",
     "ClientError",
     "CurvePoint",
+    "LabelDeletion",
     "PageBudget",
     "RetryPolicy",
     "ServiceError",
     "StoredThumbnail",
+    "StreamDescription",
+    "StreamPage",
     "UniformAllocation",
     "UnreachableError",
 ]

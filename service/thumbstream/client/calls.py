@@ -16,7 +16,13 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from thumbstream.client.results import PageBudget, StoredThumbnail
+from thumbstream.client.results import (
+    LabelDeletion,
+    PageBudget,
+    StoredThumbnail,
+    StreamDescription,
+    StreamPage,
+)
 from thumbstream.signed_urls import sign_url, signature
 
 T = TypeVar("T")
@@ -63,6 +69,7 @@ class Calls:
         model: str | None = None,
         alpha: Literal["keep", "flatten"] | None = None,
         effort: Literal["fast", "default"] | None = None,
+        label: str | None = None,
     ) -> Call[StoredThumbnail]:
         """Upload a picture (the bytes of its file, or a path); returns its `StoredThumbnail`.
 
@@ -70,6 +77,7 @@ class Calls:
         ``target``: ``ssim:0.85``, ``psnr:28`` or ``bytes:64``; excludes ``max_bytes``. ``model``: a
         model of the service. ``alpha``: ``keep`` or ``flatten``. ``effort``: how much work the
         encoder does. None: the service's default.
+        ``label``: a name by which the stream can be listed and deleted.
         """
         query = {
             "size": size,
@@ -78,6 +86,7 @@ class Calls:
             "model": model,
             "alpha": alpha,
             "effort": effort,
+            "label": label,
         }
         return Call(
             "POST",
@@ -165,6 +174,38 @@ class Calls:
     def delete(self, id: str) -> Call[None]:
         """Delete a stream and its curve; no error if there is none."""
         return Call("DELETE", f"/thumb/{_segment(id)}", lambda _: None, headers=self._token)
+
+    def describe(self, id: str) -> Call[StreamDescription]:
+        """Look up a stream; returns its `StreamDescription`."""
+        return Call(
+            "GET",
+            f"/streams/{_segment(id)}",
+            lambda response: StreamDescription.from_json(response.json()),
+            headers=self._token,
+        )
+
+    def streams(
+        self, label: str, *, limit: int | None = None, after: str | None = None
+    ) -> Call[StreamPage]:
+        """List the streams that were uploaded under ``label``; returns a `StreamPage`.
+
+        ``limit``: length of the page, 1 to 1000. ``after``: ``next`` of the page before.
+        """
+        return Call(
+            "GET",
+            _url("/streams", {"label": label, "limit": limit, "after": after}),
+            lambda response: StreamPage.from_json(response.json()),
+            headers=self._token,
+        )
+
+    def delete_label(self, label: str) -> Call[LabelDeletion]:
+        """Delete up to 1,000 streams that have no other label; returns the `LabelDeletion`."""
+        return Call(
+            "DELETE",
+            _url("/streams", {"label": label}),
+            lambda response: LabelDeletion.from_json(response.json()),
+            headers=self._token,
+        )
 
     def _read(self, url: str, read: Callable[[httpx.Response], T]) -> Call[T]:
         """A read is signed where possible: caches do not store responses to a token."""

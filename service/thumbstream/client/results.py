@@ -8,7 +8,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 
 class CurvePoint(NamedTuple):
@@ -133,3 +135,69 @@ class PageBudget:
             unknown=tuple(members["unknown"]),
             without_curve=tuple(members["without_curve"]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDescription:
+    """What the service knows about a stored stream."""
+
+    id: str
+    length: int
+    """Length of the stream in bytes."""
+    created: datetime | None
+    """Time of the first upload; None if an earlier version of the service stored the stream."""
+    expires: datetime | None
+    """Time at which the stream is deleted; None: never."""
+    labels: tuple[str, ...]
+    """The labels of all its uploads."""
+    url: str
+    """Path of the stream on the service."""
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> StreamDescription:
+        """Read the description of a stream. Raises `KeyError`, `TypeError` or `ValueError`."""
+        return cls(
+            id=members["id"],
+            length=members["length"],
+            created=_time(members["created"]),
+            expires=_time(members["expires"]),
+            labels=tuple(members["labels"]),
+            url=members["url"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPage:
+    """A page of the streams of a label."""
+
+    streams: tuple[StreamDescription, ...]
+    next: str | None
+    """The parameter ``after`` of the next page; None if this is the last one."""
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> StreamPage:
+        """Read the response of a list. Raises `KeyError`, `TypeError` or `ValueError`."""
+        path = members["next"]
+        return cls(
+            streams=tuple(map(StreamDescription.from_json, members["streams"])),
+            next=None if path is None else parse_qs(urlsplit(path).query)["after"][0],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelDeletion:
+    """Result of the deletion of a label."""
+
+    deleted: tuple[str, ...]
+    """Ids of the deleted streams, to be purged from a CDN."""
+    more: bool
+    """Whether to call the method again."""
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> LabelDeletion:
+        """Read the response of a deletion. Raises `KeyError`, `TypeError` or `ValueError`."""
+        return cls(deleted=tuple(members["deleted"]), more=members["more"])
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

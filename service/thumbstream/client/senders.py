@@ -86,25 +86,25 @@ class _BaseClient(ABC, Generic[Http]):
 
 
 def _blocking(
-    describe: Callable[Concatenate[Calls, P], Call[T]],
+    build: Callable[Concatenate[Calls, P], Call[T]],
 ) -> Callable[Concatenate[Client, P], T]:
-    """Make the method of `Client` that sends the call of ``describe``."""
+    """Make the method of `Client` that sends the call of ``build``."""
 
-    @functools.wraps(describe)
+    @functools.wraps(build)
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._send(describe(self._calls, *args, **kwargs))
+        return self._send(build(self._calls, *args, **kwargs))
 
     return method
 
 
 def _awaitable(
-    describe: Callable[Concatenate[Calls, P], Call[T]],
+    build: Callable[Concatenate[Calls, P], Call[T]],
 ) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    """Make the method of `AsyncClient` that sends the call of ``describe``."""
+    """Make the method of `AsyncClient` that sends the call of ``build``."""
 
-    @functools.wraps(describe)
+    @functools.wraps(build)
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._send(describe(self._calls, *args, **kwargs))
+        return await self._send(build(self._calls, *args, **kwargs))
 
     return method
 
@@ -122,6 +122,9 @@ class Client(_BaseClient[httpx.Client]):
     decode = _blocking(Calls.decode)
     budget = _blocking(Calls.budget)
     delete = _blocking(Calls.delete)
+    describe = _blocking(Calls.describe)
+    streams = _blocking(Calls.streams)
+    delete_label = _blocking(Calls.delete_label)
 
     def close(self) -> None:
         """Close all connections."""
@@ -169,6 +172,9 @@ class AsyncClient(_BaseClient[httpx.AsyncClient]):
     decode = _awaitable(Calls.decode)
     budget = _awaitable(Calls.budget)
     delete = _awaitable(Calls.delete)
+    describe = _awaitable(Calls.describe)
+    streams = _awaitable(Calls.streams)
+    delete_label = _awaitable(Calls.delete_label)
 
     async def close(self) -> None:
         """Close all connections."""
