@@ -39,7 +39,7 @@ RUN --mount=type=secret,id=pip \
 
 
 # pip compiles the modules while it installs them: the running file system is read-only.
-# Removed are tests, tools for other programs, and the library of ONNX Runtime's C interface: the
+# Removed are tests, type stubs, tools for builds, and the library of ONNX Runtime's C interface: the
 # Python module has its own copy.
 FROM builder AS cpu-venv
 RUN --mount=type=secret,id=pip \
@@ -50,8 +50,10 @@ RUN --mount=type=secret,id=pip \
     && packages=/opt/thumbstream/lib/python3.11/site-packages \
     && rm -rf "$packages"/onnxruntime/capi/libonnxruntime.so.* \
         "$packages"/onnxruntime/quantization "$packages"/onnxruntime/tools \
-        "$packages"/onnxruntime/transformers \
-    && find "$packages" -type d -name tests -prune -exec rm -rf {} +
+        "$packages"/onnxruntime/transformers "$packages"/numpy/distutils "$packages"/numpy/f2py \
+    && find "$packages" -type d -name tests -prune -exec rm -rf {} + \
+    && find "$packages" -type f \( -name '*.pyi' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' \) \
+        -delete
 
 
 FROM builder AS gpu-venv

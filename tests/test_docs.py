@@ -64,3 +64,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
     local = [link for link in links if "://" not in link and not link.startswith("mailto:")]
     assert not [link for link in local if not (page.parent / link).exists()]
+
+
+def test_the_commands_of_the_readme_work_in_zsh() -> None:
+    """An interactive zsh has no comments, and no file matches an unquoted ``?``, ``*`` or ``[``."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"^```sh\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL))
+    bare = re.sub(r"'[^']*'|\"(?:\\.|[^\"])*\"", "", code)
+    assert not re.findall(r"[?*\[\]#<]", bare)
+    assert set(re.findall(r"\$([A-Z]+)", code)) <= set(
+        re.findall(r"^([A-Z]+)=", code, re.MULTILINE)
+    )
