@@ -60,7 +60,9 @@ def test_the_settings_of_the_pod_are_settings_and_fit_its_limits() -> None:
     [container] = pod["containers"]
     assert f"USER {pod['securityContext']['runAsUser']}:" in DOCKERFILE
     given = {
-        variable["name"].removeprefix("THUMBSTREAM_").lower(): variable.get("value", "a:secret")
+        variable["name"].removeprefix("THUMBSTREAM_").lower(): variable.get(
+            "value", "shop:a-secret-of-32-characters-or-more"
+        )
         for variable in container["env"]
     }
     settings = Settings(**given)
