@@ -50,7 +50,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--label",
         type=label,
-        default=NO_LABEL,
         help="a name to find and delete these streams by, as ?label= of an upload",
     )
     add_encode_options(parser)
@@ -89,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         writer = StoreWriter(
             store,
             lambda: runner.stopping,
-            lambda: Record.now(args.label, retention_days=days),
+            lambda: Record.now(args.label or NO_LABEL, retention_days=days),
         )
         runner = Runner(job, pool, writer, journal, progress, verify=args.verify)
         with closing(writer):
