@@ -172,6 +172,6 @@ def test_command_names_the_file_that_would_change(
 def test_every_golden_file_is_tested() -> None:
     files = {path.stem for path in codec_vectors.FOLDER.glob("*.json")}
     assert files == {
-        *("header", "rangecoder", "context-model", "stops", "embedded"),
+        *("header", "rangecoder", "context-model", "stops", "embedded", "lapped"),
         *installed_models().installed,
     }
