@@ -198,7 +198,7 @@ def load_settings(**chosen: Any) -> Settings:
     """Read the settings from the environment of this process.
 
     ``chosen``: values of fields, such as command line options, which override the environment.
-    Raises `SettingsError` for an unknown variable, an invalid value or an unreadable file.
+    Raises `SettingsError` for an unknown variable, an invalid value or an unreadable or empty file.
     """
     _reject_unknown(os.environ)
     try:
@@ -218,9 +218,11 @@ def _read_secret_files() -> dict[str, str]:
         if variable(field) in environment:
             raise SettingsError(f"{name}: {variable(field)} is set as well; use one of them")
         try:
-            values[field] = Path(path).read_text(encoding="utf-8").strip()
+            values[field] = Path(path).read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name}: cannot read {path}: {_reason(error)}") from None
+        if not values[field]:  # a secret that was not filled in would open the service to everyone
+            raise SettingsError(f"{name}: {path} is empty")
     return values
 
 

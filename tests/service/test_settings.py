@@ -119,6 +119,11 @@ def test_file_of_a_secret_must_be_readable(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(SettingsError, match="not UTF-8") as error:
         load_settings()
     assert "secret-" not in str(error.value)
+    file.write_text("\n")  # or the service would be open to everyone
+    with pytest.raises(SettingsError, match=r"TOKENS_FILE: .* is empty"):
+        load_settings()
+    file.write_text("\ufeffalice:long-enough\n")
+    assert load_settings().tokens[0].get_secret_value() == "alice:long-enough"
     monkeypatch.delenv("THUMBSTREAM_TOKENS_FILE")
     monkeypatch.setenv("THUMBSTREAM_PORT_FILE", str(file))
     with pytest.raises(SettingsError, match=r"unknown setting.*PORT_FILE"):
