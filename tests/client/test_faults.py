@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -124,6 +124,22 @@ async def test_a_long_retry_after_is_an_error_at_once(
     assert caught.value.code == "rate_limited"
     assert caught.value.retry_after > 3600
     assert time.monotonic() - began < 2
+
+
+async def test_a_damaged_response_is_an_error(connect: Connect) -> None:
+    def damaged(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=_Stream())
+
+    class _Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"not gzip"
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"not gzip"
+
+    client = connect("http://thumbs.example", transport=httpx.MockTransport(damaged))
+    with pytest.raises(UnreachableError, match=r"thumbs\.example"):
+        await client.thumb("A" * 22)
 
 
 @pytest.mark.parametrize("status", [400, 404, 422, 500, 502, 507])

@@ -29,7 +29,7 @@ class RetryPolicy:
     max_pause: float = 30.0
     """Longest pause in seconds. If ``Retry-After`` is longer, the error is raised at once."""
 
-    def pause(self, attempt: int, outcome: httpx.Response | httpx.TransportError) -> float | None:
+    def pause(self, attempt: int, outcome: httpx.Response | httpx.RequestError) -> float | None:
         """Return the seconds to wait after ``attempt`` (the first is 1); None: do not repeat."""
         if attempt >= self.attempts or not _may_succeed_later(outcome):
             return None
@@ -52,7 +52,7 @@ def retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _may_succeed_later(outcome: httpx.Response | httpx.TransportError) -> bool:
+def _may_succeed_later(outcome: httpx.Response | httpx.RequestError) -> bool:
     if isinstance(outcome, httpx.Response):
         return outcome.status_code in RETRIED_STATUSES
     late = isinstance(outcome, httpx.TimeoutException) and not isinstance(

@@ -148,10 +148,10 @@ class Client(_BaseClient[httpx.Client]):
         body = call.body.read_bytes() if isinstance(call.body, Path) else call.body
         attempt = 1
         while True:
-            outcome: httpx.Response | httpx.TransportError
+            outcome: httpx.Response | httpx.RequestError
             try:
                 outcome = self._http.send(self._request(call, body))
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 outcome = error
             pause = self._retries.pause(attempt, outcome)
             if pause is None:
@@ -200,10 +200,10 @@ class AsyncClient(_BaseClient[httpx.AsyncClient]):
             body = await asyncio.to_thread(body.read_bytes)
         attempt = 1
         while True:
-            outcome: httpx.Response | httpx.TransportError
+            outcome: httpx.Response | httpx.RequestError
             try:
                 outcome = await self._http.send(self._request(call, body))
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 outcome = error
             pause = self._retries.pause(attempt, outcome)
             if pause is None:
@@ -212,15 +212,15 @@ class AsyncClient(_BaseClient[httpx.AsyncClient]):
             attempt += 1
 
 
-def _result(call: Call[T], outcome: httpx.Response | httpx.TransportError) -> T:
-    if isinstance(outcome, httpx.TransportError):
+def _result(call: Call[T], outcome: httpx.Response | httpx.RequestError) -> T:
+    if isinstance(outcome, httpx.RequestError):
         what = str(outcome) or type(outcome).__name__
         raise UnreachableError(f"{outcome.request.url.netloc.decode()}: {what}") from outcome
     if not outcome.is_success:
         raise _error(outcome)
     try:
         return call.read(outcome)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unexpected(outcome) from error
 
 
