@@ -60,6 +60,30 @@ async def test_cached_values_are_forgotten_by_age_and_by_key(
     assert reader._cache.size == 0
 
 
+async def test_a_stream_that_is_deleted_during_its_read_is_not_cached() -> None:
+    reader, store = make()
+    release = asyncio.Event()
+    read = store.get_many
+
+    async def slow(keys: Sequence[str]) -> list[bytes | None]:
+        values = await read(keys)
+        await release.wait()
+        return values
+
+    store.get_many = slow  # type: ignore[method-assign]
+    first = asyncio.ensure_future(reader.get_many(["a", "b"]))
+    await asyncio.sleep(0.01)
+    store.streams.pop("a")
+    reader.forget(["a"])
+    late = asyncio.ensure_future(reader.get("a"))
+    await asyncio.sleep(0.01)
+    release.set()
+    assert await first == [None, b"bb"]
+    assert await late is None
+    store.streams["a"] = b"aa"
+    assert await reader.get("a") == b"aa"
+
+
 async def test_large_reads_are_split() -> None:
     reader, store = make()
     await reader.get_many([f"k{n}" for n in range(READ_SIZE + 1)])

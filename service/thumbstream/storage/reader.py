@@ -114,6 +114,7 @@ class StreamReader:
         self._in_flight: PendingReads = {}
         # Requested after the read of their key began, which may miss a put in between.
         self._late: PendingReads = {}
+        self._forgotten: set[str] = set()  # keys in flight that were deleted meanwhile
         self._reads: set[asyncio.Task[None]] = set()  # the loop keeps only weak references
 
     async def get(self, key: str) -> bytes | None:
@@ -148,10 +149,15 @@ class StreamReader:
         return all(self._cache.get(key) is not None for key in keys)
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Remove the streams ``keys``, which have been deleted, and their curves from the cache."""
-        for key in keys:
-            self._cache.discard(key)
-            self._cache.discard(curve_key(key))
+        """Remove the streams ``keys``, which have been deleted, and their curves from the cache.
+
+        A read in flight may still find them; its result counts as missing.
+        """
+        for stream in keys:
+            for key in (stream, curve_key(stream)):
+                self._cache.discard(key)
+                if key in self._in_flight:
+                    self._forgotten.add(key)
 
     def _lookup(self, key: str) -> Lookup:
         value = self._cache.get(key)
@@ -210,6 +216,9 @@ class StreamReader:
             # Responses are cached for a year. The next upload of the picture repairs the store.
             log.error("the value stored under %s is damaged: treated as missing", key)
             value = None
+        if key in self._forgotten:
+            self._forgotten.remove(key)
+            value = None
         if value is not None:
             self._cache.put(key, value)
         results = [self._in_flight.pop(key)]
@@ -238,6 +247,7 @@ class StreamReader:
     def _fail(self, keys: list[str], error: Exception) -> None:
         results = [self._in_flight.pop(key) for key in keys]
         results += [self._late.pop(key) for key in keys if key in self._late]
+        self._forgotten.difference_update(keys)
         log.warning("%d values could not be read: %s", len(results), error)
         log.debug("keys that could not be read: %s", ", ".join(keys))
         for result in results:
