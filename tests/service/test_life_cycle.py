@@ -139,7 +139,7 @@ async def test_delete_by_label_spares_streams_with_other_uploads(service: Runnin
     assert [stream["id"] for stream in (await listed(service, "b"))["streams"]] == [shared]
 
 
-@pytest.mark.parametrize("label", ["", "x" * 129, "ä" * 65, "a\nb", "\x7f"])
+@pytest.mark.parametrize("label", ["", "x" * 129, "ä" * 65, "a\nb", "\x7f", "\ufffd"])
 async def test_rejects_invalid_labels(service: Running, label: str) -> None:
     params = {"label": label}
     answer = await service.http.post("/compress", content=photo(), params=params)

@@ -132,6 +132,47 @@ def test_export_and_import(command: Command, tmp_path: Path) -> None:
         assert command.stored(keys) == before
 
 
+def _exported(**members: object) -> str:
+    """A line of an export, with other ``members``."""
+    line = {"id": identify(b"x"), "created": 1, "expires": None, "labels": [], "unlabelled": True}
+    return json.dumps({**line, "stream": "eA==", "curve": None, **members})
+
+
+def test_import_and_copy_keep_the_later_expiry(command: Command, tmp_path: Path) -> None:
+    [key] = command.put(1, Record(1000, expires=NOW + 1000))
+    file, other = tmp_path / "streams.jsonl", Command(f"sqlite:///{tmp_path}/o.db", command._capsys)
+    command.run("export", str(file))
+    command.run("copy", "--from", command.url, "--to", other.url)
+
+    def set_expiry(expires: int | None) -> None:
+        async def put(stream: bytes) -> None:
+            async with command.opened() as store:
+                await store.put(key, stream, Record(2000, expires=expires))
+
+        asyncio.run(put(command.stored([key])[0]))  # type: ignore[arg-type]
+
+    for later in (NOW + 2000, None):
+        set_expiry(later)  # another upload
+        command.run("import", str(file))
+        command.run("copy", "--from", other.url, "--to", command.url)
+        assert command.stored([key])[2].record.expires == later  # type: ignore[attr-defined]
+
+
+def test_an_interrupted_export_is_no_export(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = Command(f"sqlite:///{tmp_path}/thumbs.db", capsys)
+    command.put(1, Record(1))
+    file = tmp_path / "streams.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr("thumbstream.storage.maintenance.to_json", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            command.run("export", str(file))
+    assert not file.exists()
+    command.run("export", str(file))
+    assert len(file.read_text().splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -142,6 +183,12 @@ def test_export_and_import(command: Command, tmp_path: Path) -> None:
             '"unlabelled": true, "stream": "AAAA", "curve": null}',
             "line 2: the stream does not match its id",
         ),
+        (_exported(id=["x"]), "line 2: not an exported stream: the id"),
+        (_exported(labels="abc"), "line 2: not an exported stream: the id or the labels"),
+        (_exported(labels=[5]), "line 2: not an exported stream: the id or the labels"),
+        (_exported(expires=10**20), "line 2: not an exported stream: expected a Unix time"),
+        (_exported(created="1"), "line 2: not an exported stream: expected a Unix time"),
+        ("[" * 100_000, "line 2: not an exported stream"),
     ],
 )
 def test_import_rejects_what_is_not_an_export(

@@ -240,10 +240,19 @@ def _progress() -> Iterator[OnProgress]:
         yield show
 
 
-def _output(name: str) -> contextlib.AbstractContextManager[TextIO]:
+@contextmanager
+def _output(name: str) -> Iterator[TextIO]:
+    """Open a new file, or standard output for ``-``. The file has its name once it is complete."""
     if name == STANDARD:
-        return contextlib.nullcontext(sys.stdout)
-    return Path(name).open("x", encoding="utf-8")
+        yield sys.stdout
+        return
+    path = Path(name)
+    if path.exists():
+        raise FileExistsError(f"{name} exists already")
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        yield file
+    partial.rename(path)
 
 
 def _input(name: str) -> contextlib.AbstractContextManager[TextIO]:

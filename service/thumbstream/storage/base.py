@@ -90,7 +90,9 @@ class ScanPage(NamedTuple):
 
 def check_label(label: str) -> str:
     """Return ``label``; raise ValueError unless it is printable text of 1 to `MAX_LABEL_BYTES`."""
-    if not label.isprintable() or not 1 <= len(label.encode()) <= MAX_LABEL_BYTES:
+    # U+FFFD stands for bytes of a URL that are not UTF-8: different labels would become one.
+    printable = label.isprintable() and "\ufffd" not in label
+    if not printable or not 1 <= len(label.encode()) <= MAX_LABEL_BYTES:
         raise ValueError(f"expected 1 to {MAX_LABEL_BYTES} bytes of printable text")
     return label
 

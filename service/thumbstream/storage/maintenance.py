@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple, TextIO
 
@@ -28,6 +28,9 @@ from thumbstream.storage.base import (
 
 BATCH_SIZE = 256
 """Streams that are imported at a time."""
+
+MAX_TIME = 253_402_300_799
+"""Last second of the year 9999, which the service can still write as a date."""
 
 OnProgress = Callable[[float, int], None]
 """A callback with the fraction that is done, from 0 to 1, and the number of streams so far."""
@@ -143,14 +146,26 @@ async def read_all(store: Store, on_progress: OnProgress) -> AsyncIterator[list[
 
 
 async def write_all(store: Store, batch: Iterable[StoredStream]) -> None:
-    """Store streams with their curves and records, merging the records of those already there."""
+    """Store streams with their curves and records, merging the records of those already there.
+
+    A stream that is there already expires at the later of both times: it may have been uploaded to
+    ``store`` again since.
+    """
     values: dict[str, bytes] = {}
     records: dict[str, Record] = {}
     for key, stream, curve, record in batch:
         values[key], records[key] = stream, record
         if curve is not None:
             values[curve_key(key)] = curve
+    for info in await store.info_many(list(records)):
+        if info is not None:
+            expires = _later(info.record.expires, records[info.key].expires)
+            records[info.key] = replace(records[info.key], expires=expires)
     await store.put_many(values, records)
+
+
+def _later(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
 
 
 async def copy(source: Store, target: Store, on_progress: OnProgress) -> int:
@@ -260,7 +275,7 @@ def _parse(lines: Iterable[str]) -> Iterator[StoredStream]:
     for number, line in enumerate(lines, 1):
         try:
             stored = from_json(line)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"line {number}: not an exported stream: {error}") from None
         if not matches_id(stored.key, stored.stream):
             raise ValueError(f"line {number}: the stream does not match its id")
@@ -268,24 +283,30 @@ def _parse(lines: Iterable[str]) -> Iterator[StoredStream]:
 
 
 def from_json(line: str) -> StoredStream:
-    """Parse one line of an export. Raises ValueError, KeyError or TypeError."""
+    """Parse one line of an export. Raises ValueError, KeyError, TypeError or RecursionError."""
     members = json.loads(line)
-    labels = {check_label(label) for label in members["labels"]}
+    key, names = members["id"], members["labels"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in [key, *names]):
+        raise TypeError("the id or the labels are not text")
+    labels = set(map(check_label, names))
     if members["unlabelled"]:
         labels.add(NO_LABEL)
-    created, expires = members["created"], members["expires"]
     record = Record(
-        None if created is None else int(created),
-        frozenset(labels),
-        None if expires is None else int(expires),
+        _check_time(members["created"]), frozenset(labels), _check_time(members["expires"])
     )
     curve = members["curve"]
     return StoredStream(
-        members["id"],
+        key,
         base64.b64decode(members["stream"], validate=True),
         None if curve is None else base64.b64decode(curve, validate=True),
         record,
     )
+
+
+def _check_time(value: object) -> int | None:
+    if value is None or (type(value) is int and 0 <= value <= MAX_TIME):
+        return value
+    raise ValueError(f"expected a Unix time, got {str(value)[:32]}")
 
 
 def _base64(data: bytes) -> str:
