@@ -433,6 +433,7 @@ def open_writer(path: Path, max_bytes: int | None, busy_timeout: float) -> sqlit
     writer = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
     try:
         writer.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        _check_tables(writer)
         _enter_wal(writer, busy_timeout)
         writer.execute("PRAGMA synchronous = FULL")
         writer.execute("PRAGMA fullfsync = ON")  # macOS: flushes the drive's cache as well
@@ -451,6 +452,13 @@ def open_reader(path: Path) -> sqlite3.Connection:
     reader = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
     reader.execute("PRAGMA query_only = ON")
     return reader
+
+
+def _check_tables(writer: sqlite3.Connection) -> None:
+    """Reject the database of another program, before its journal mode is changed for good."""
+    tables = _first_column(writer.execute("SELECT name FROM sqlite_schema WHERE type = 'table'"))
+    if tables and "thumb" not in tables:
+        raise StoreUnavailableError("SQLite: the file is a database of another program")
 
 
 def _enter_wal(writer: sqlite3.Connection, timeout: float) -> None:
