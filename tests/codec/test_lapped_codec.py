@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from codec_folders import open_manifest, write_manifest
-from codec_lapped import PARAMS, lapped_folder, linear_tables
+from codec_lapped import PARAMS, arrays, lapped_folder, linear_tables, look_tables
 from codec_pictures import Pixels, cut_out, photo_like, psnr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +23,7 @@ from thumbstream.codec.lapped import linear_codec
 from thumbstream.codec.lapped.codec import LappedCodec
 from thumbstream.codec.lapped.linear import LinearTransform, from_frequencies, to_frequencies
 from thumbstream.codec.lapped.linear_codec import LinearCodec
+from thumbstream.codec.lapped.params import LookTables
 from thumbstream.codec.model_folder import open_artifact
 from thumbstream.codec.prefix_search import Target
 from thumbstream.errors import ArtifactError, BitstreamError
@@ -267,6 +268,12 @@ def _kept(folder: Path) -> LappedCodec:
     return _KEPT[folder]
 
 
+@pytest.mark.parametrize("limit", [1 << 20, 1 << 63, 1 << 64])
+def test_a_limit_above_the_length_changes_nothing(codec: LappedCodec, limit: int) -> None:
+    pixels = picture((16, 8), False)
+    assert codec.encode(pixels, max_bytes=limit) == codec.encode(pixels)
+
+
 @with_and_without_alpha
 def test_largest_picture_from_few_bytes(codec: LappedCodec, alpha: bool) -> None:
     header = write_header(8, 256, 256, alpha=alpha)
@@ -290,6 +297,13 @@ def test_rejects_contradictory_manifest(
 ) -> None:
     with pytest.raises(ArtifactError, match=message):
         open_codec(lapped_folder(tmp_path, **changes))
+
+
+def test_rejects_taps_without_dimensions() -> None:
+    for name in ("magnitudes", "values"):
+        changed = {**arrays(look_tables()), name: np.zeros((), np.int8)}
+        with pytest.raises(ArtifactError, match="expected shape"):
+            LookTables.from_arrays(changed, PARAMS)
 
 
 def test_rejects_a_file_that_is_missing(tmp_path: Path) -> None:

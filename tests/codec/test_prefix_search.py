@@ -127,6 +127,7 @@ def test_parses_targets(text: str, measure: str, value: float) -> None:
         *("ssim:0", "ssim:-1", "ssim:1.01", "ssim:nan", "ssim:inf", "SSIM:0.5"),
         *("psnr:0", "psnr:101", "psnr:-inf", "psnr:nan", "psnr:28 dB"),
         *("bytes:0", "bytes:-3", "bytes:6.5", "bytes:1e2", "bytes:inf", "bytes:nan", "bytes:"),
+        "bytes:" + 400 * "9",
         "msssim:0.9",
     ],
 )
@@ -136,7 +137,8 @@ def test_rejects_invalid_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("measure", "value"), [("bytes", 6.5), ("bytes", 0), ("ssim", 2), ("psnr", float("nan"))]
+    ("measure", "value"),
+    [("bytes", 6.5), ("bytes", 0), ("bytes", 10**400), ("ssim", 2), ("psnr", float("nan"))],
 )
 def test_rejects_invalid_values(measure: str, value: float) -> None:
     with pytest.raises(ValueError, match="target"):

@@ -169,7 +169,9 @@ async def test_target_reaches_the_codec(running: Running, text: str, target: Tar
     assert running.models.load().targets == [target]
 
 
-@pytest.mark.parametrize("text", ["ssim", "ssim:", "ssim:2", "psnr:nan", "bytes:0", "size:32"])
+@pytest.mark.parametrize(
+    "text", ["ssim", "ssim:", "ssim:2", "psnr:nan", "bytes:0", "bytes:" + 400 * "9", "size:32"]
+)
 async def test_rejects_invalid_targets(running: Running, text: str) -> None:
     answer = await running.http.post(
         "/compress", content=photo(), params={"target": text}, headers=PNG

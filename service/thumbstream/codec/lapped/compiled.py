@@ -122,7 +122,7 @@ class CompiledModel:
             native.address(last),
             state,
             native.address(out),
-            len(out) if max_bytes is None else max_bytes,
+            len(out) if max_bytes is None else min(max_bytes, len(out)),  # fits 64 bits
             native.address(coded.order),
             native.address(coded.first),
             native.address(coded.second),

@@ -153,7 +153,7 @@ class LookTables:
         """Check types, shapes, indices and the range of sums; raises `ArtifactError`."""
         count = params.first
         tables = cls(**_typed(cls, arrays, dict.fromkeys(_names(cls), _INT8)))
-        taps = len(tables.magnitudes), len(tables.values)
+        taps = [table.shape[0] if table.ndim else 0 for table in (tables.magnitudes, tables.values)]
         _check_shapes(
             tables, ((count, NODES, NODES), (count,), (count, count), (taps[0], 5), (taps[1], 6))
         )
@@ -163,7 +163,7 @@ class LookTables:
                 channels.min() < 0 or channels.max() >= count or offsets.max() > MAX_TAP
             ):
                 raise ArtifactError("look.npz contains a tap outside the channels or frequencies")
-        # 2^13 bounds a weight with its low part, 2^10 a value: 2^7 taps stay below 2^30.
+        # A weight with its low part is at most 2^14, a value 1023: 2^7 taps stay below 2^31.
         if any(np.bincount(tables.values[:, 0]) > 128) or len(tables.magnitudes) > 1 << 12:
             raise ArtifactError("look.npz contains too many taps")
         return tables
