@@ -337,6 +337,13 @@ def test_avif_of_too_many_parts_is_refused_before_decoding() -> None:
     assert description_bytes(avif_grid(64, 64, 160, 160)) < MAX_DESCRIPTION
 
 
+def test_avif_of_too_many_extents_is_refused_before_decoding() -> None:
+    items = b"".join(struct.pack(">HHH", item, 0, 65_535) for item in range(2))
+    locations = full(b"iloc", 0, struct.pack(">HH", 0, 2), items)
+    with pytest.raises(InvalidImageError, match="extents"):
+        thumbnail(box(b"ftyp", b"avif") + full(b"meta", 0, locations), 8)
+
+
 def test_length_of_descriptions_in_every_notation() -> None:
     assert description_bytes(written("AVIF")) < 1_000
     meta = box(b"meta", bytes(92))

@@ -7,7 +7,6 @@ import struct
 
 from PIL import AvifImagePlugin
 
-from thumbstream.errors import InvalidImageError
 from thumbstream.images.exif import read_orientation
 from thumbstream.images.formats import isobmff
 from thumbstream.images.limits import ImageLimits
@@ -16,10 +15,7 @@ from thumbstream.images.source import Source
 
 def open_avif(data: bytes, limits: ImageLimits) -> Source:
     """Open an AVIF file without decoding its pixels. Raises ``IngestError`` if a check fails."""
-    if isobmff.description_bytes(data) > isobmff.MAX_DESCRIPTION:
-        raise InvalidImageError(
-            f"the AVIF file is described in more than {isobmff.MAX_DESCRIPTION} bytes"
-        )
+    isobmff.check_description(data, "AVIF")
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(isobmff.hide_exif(data)))
     limits.check_size(*image.size)
     try:

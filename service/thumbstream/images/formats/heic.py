@@ -6,7 +6,7 @@ import io
 import struct
 from importlib import import_module
 
-from thumbstream.errors import InvalidImageError, UnsupportedFormatError
+from thumbstream.errors import UnsupportedFormatError
 from thumbstream.images.formats import isobmff
 from thumbstream.images.limits import ImageLimits
 from thumbstream.images.source import Source
@@ -24,10 +24,7 @@ def open_heic(data: bytes, limits: ImageLimits) -> Source:
         raise UnsupportedFormatError(
             "the picture is HEIC, which is read only where thumbstream[heif] is installed"
         ) from None
-    if isobmff.description_bytes(data) > isobmff.MAX_DESCRIPTION:
-        raise InvalidImageError(
-            f"the HEIC file is described in more than {isobmff.MAX_DESCRIPTION} bytes"
-        )
+    isobmff.check_description(data, "HEIC")
     image = pillow_heif.HeifImageFile(io.BytesIO(isobmff.hide_exif(data)))
     limits.check_size(*image.size)
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import struct
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -16,6 +18,10 @@ MAX_DESCRIPTION = 256 << 10
 """Greatest total length, in bytes, of the metadata boxes of a file (see `description_bytes`). A
 picture of 4,096 tiles needs 180 KB, a single picture 300 bytes. The limit is needed because the
 decoder's time is quadratic in the number of items: 3 MB of metadata take ten seconds."""
+
+MAX_EXTENTS = 1 << 16
+"""Most extents (pieces of data) of all items; a picture of 4,096 tiles has 4,097. The limit is
+needed because 6 bytes may declare 65,535 empty extents, for which the decoder allocates 1 MB."""
 
 MAX_BOXES = 10_000
 """Most boxes on one level of nesting; ordinary files have about 10."""
@@ -60,6 +66,18 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]
         length = left if length == 0 else min(max(length, header), left)  # 0: to the end
         yield data[start + 4 : start + 8], min(start + header, end), start + length
         start += length
+
+
+def check_description(data: bytes, form: str) -> None:
+    """Raise ``InvalidImageError`` if the metadata of a file of format ``form`` are too large."""
+    if description_bytes(data) > MAX_DESCRIPTION:
+        raise InvalidImageError(
+            f"the {form} file is described in more than {MAX_DESCRIPTION} bytes"
+        )
+    for kind, start, end in _meta(data):
+        if kind == b"iloc":
+            with contextlib.suppress(IndexError):  # damage is for the decoder to judge
+                deque(_locations(data[start:end]), maxlen=0)
 
 
 def description_bytes(data: bytes) -> int:
@@ -175,13 +193,14 @@ def _primary_item(data: bytes, start: int) -> int:
 def _locations(content: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield (item, offset in the file, length) for each item in one piece of an ``iloc`` box.
 
-    A length of 0 means to the end of the file.
+    A length of 0 means to the end of the file. Raises ``InvalidImageError`` after `MAX_EXTENTS`
+    extents, and IndexError if the box is cut off.
     """
     version = content[0]
     offset_size, length_size = content[4] >> 4, content[4] & 15
     base_size, index_size = content[5] >> 4, content[5] & 15 if version else 0
     id_size = 4 if version == 2 else 2
-    position = 6
+    position, total = 6, 0
 
     def read(size: int) -> int:
         nonlocal position
@@ -195,7 +214,11 @@ def _locations(content: bytes) -> Iterator[tuple[int, int, int]]:
         in_file = version == 0 or read(2) & 15 == 0  # construction_method
         read(2)  # data_reference_index
         base = read(base_size)
-        extents = [(read(index_size), read(offset_size), read(length_size)) for _ in range(read(2))]
+        count = read(2)
+        total += count
+        if total > MAX_EXTENTS:
+            raise InvalidImageError(f"the file has more than {MAX_EXTENTS} extents")
+        extents = [(read(index_size), read(offset_size), read(length_size)) for _ in range(count)]
         if in_file and len(extents) == 1:
             yield item, base + extents[0][1], extents[0][2]
 
