@@ -44,9 +44,10 @@ RUN --mount=type=secret,id=pip \
 FROM builder AS cpu-venv
 RUN --mount=type=secret,id=pip \
     --mount=type=cache,target=/root/.cache/pip \
-    wheel=$(echo /wheels/thumbstream-*.whl) \
+    /opt/pip/bin/pip --python /opt/thumbstream/bin/python install \
+        --require-hashes --requirement requirements-image-cpu.txt \
     && /opt/pip/bin/pip --python /opt/thumbstream/bin/python install \
-        --constraint constraints.txt "${wheel}[cpu,otel]" \
+        --no-deps /wheels/thumbstream-*.whl \
     && packages=/opt/thumbstream/lib/python3.11/site-packages \
     && rm -rf "$packages"/onnxruntime/capi/libonnxruntime.so.* \
         "$packages"/onnxruntime/quantization "$packages"/onnxruntime/tools \
@@ -59,9 +60,10 @@ RUN --mount=type=secret,id=pip \
 FROM builder AS gpu-venv
 RUN --mount=type=secret,id=pip \
     --mount=type=cache,target=/root/.cache/pip \
-    wheel=$(echo /wheels/thumbstream-*.whl) \
+    /opt/pip/bin/pip --python /opt/thumbstream/bin/python install \
+        --require-hashes --requirement requirements-image-gpu.txt \
     && /opt/pip/bin/pip --python /opt/thumbstream/bin/python install \
-        --constraint constraints.txt "${wheel}[gpu,otel]"
+        --no-deps /wheels/thumbstream-*.whl
 
 
 FROM base AS runtime

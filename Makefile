@@ -60,7 +60,7 @@ QUICK_TESTS = tests/codec tests/images tests/storage tests/service tests/workers
 EXTRA_TESTS = tests/service/test_tracing.py tests/bulk/test_cluster.py
 
 .PHONY: help install run develop test test-rest test-all faults check check-client check-containers \
-	check-image fuzz audit format wheel bench-rd bench-http bench-client scenarios report train clean
+	check-image fuzz audit requirements format wheel bench-rd bench-http bench-client scenarios report train clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,6 +138,15 @@ fuzz: $(FUZZERS) ## Fuzz with coverage as the guide (SECONDS=60 for each target,
 
 audit: $(AUDITOR) ## Ask for known vulnerabilities of the packages in constraints.txt
 	$(VENV)/bin/python .ci/audit.py constraints.txt $(ARGS)
+
+requirements: constraints.txt pyproject.toml | $(INSTALLED) ## Write requirements-image-*.txt, the hashes of what the image installs
+	@$(INSTALL) uv
+	for runtime in cpu gpu; do \
+	  { echo '# Written by `make requirements`: what the image installs, of constraints.txt, with hashes.' && \
+	    $(VENV)/bin/uv pip compile pyproject.toml --extra $$runtime --extra otel \
+	      --constraints constraints.txt --generate-hashes --universal --no-annotate --no-header --quiet; } \
+	    >requirements-image-$$runtime.txt || exit 1; \
+	done
 
 format: $(DEVELOPER) ## Format the code and apply safe fixes
 	$(VENV)/bin/ruff check --fix .

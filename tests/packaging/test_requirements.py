@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -23,6 +24,7 @@ CONSTRAINTS = [
 TESTED = {
     canonicalize_name(Requirement(line).name): Version(line.split("==")[1]) for line in CONSTRAINTS
 }
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 EXTRAS = SERVICE["optional-dependencies"]
 REQUIREMENTS = [
     Requirement(text)
@@ -59,7 +61,11 @@ def test_no_runtime_is_a_hard_dependency() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["pyproject.toml", "models/pyproject.toml", "constraints.txt", "Makefile", "Dockerfile"]
+    "name",
+    [
+        *("pyproject.toml", "models/pyproject.toml", "constraints.txt", "Makefile", "Dockerfile"),
+        *("requirements-image-cpu.txt", "requirements-image-gpu.txt"),
+    ],
 )
 def test_no_file_names_a_package_index(name: str) -> None:
     text = (ROOT / name).read_text()
@@ -72,7 +78,25 @@ def test_the_image_is_built_from_what_the_wheel_needs() -> None:
         line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
     }
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
-    needed = {"pyproject.toml", "constraints.txt", SERVICE["readme"], *SERVICE["license-files"]}
+    image = {f"requirements-image-{runtime}.txt" for runtime in ("cpu", "gpu")}
+    needed = {"pyproject.toml", *image, SERVICE["readme"], *SERVICE["license-files"]}
     for folder in build["targets"]["wheel"]["only-include"]:
         assert any(folder == name or folder.startswith(f"{name}/") for name in kept)
     assert needed <= kept
+
+
+@pytest.mark.parametrize("runtime", ["cpu", "gpu"])
+def test_the_image_installs_the_tested_versions_with_hashes(runtime: str) -> None:
+    text = (ROOT / f"requirements-image-{runtime}.txt").read_text().replace("\\\n", "")
+    lines = [line for line in text.splitlines() if line[:1] != "#"]
+    installed = set()
+    for line in lines:
+        requirement = Requirement(line.split("--hash")[0])
+        name = canonicalize_name(requirement.name)
+        installed.add(name)
+        if requirement.marker is None or requirement.marker.evaluate({"sys_platform": "linux"}):
+            assert requirement.specifier == SpecifierSet(f"=={TESTED[name]}")
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", line), line
+    direct = [*SERVICE["dependencies"], *EXTRAS[runtime], *EXTRAS["otel"]]
+    assert {canonicalize_name(Requirement(text).name) for text in direct} <= installed
+    assert f"--require-hashes --requirement requirements-image-{runtime}.txt" in DOCKERFILE
