@@ -75,7 +75,7 @@ def test_large_streams_are_searched_with_bounded_work() -> None:
     assert len(decoder.decoded) <= len(candidate_lengths(12_000, PIXELS)) + MAX_REFINEMENTS
 
 
-@pytest.mark.parametrize(("side", "most"), [(112, 48), (128, 38), (256, 11)])
+@pytest.mark.parametrize(("side", "most"), [(112, 48), (128, 38), (256, 8)])
 def test_large_pictures_have_fewer_candidates(side: int, most: int) -> None:
     candidates = candidate_lengths(70_000, side * side)
     assert (candidates[0], candidates[-1]) == (MIN_CANDIDATE, 70_000)
@@ -88,7 +88,20 @@ def test_large_pictures_are_searched_with_bounded_work() -> None:
     length = found(decoder, 70_000, 5)
     assert length is not None
     assert 7001 <= length <= 7001 * 1.1
-    assert len(decoder.decoded) <= 11 + BISECTIONS
+    assert len(decoder.decoded) <= 8 + BISECTIONS
+
+
+def test_alpha_counts_as_a_layer_of_large_pictures() -> None:
+    assert len(candidate_lengths(145_000, 256 * 256, layers=2)) <= 5
+    sizes = [32 * 32, 96 * 96, 128 * 128]
+    assert all(
+        candidate_lengths(20_000, n, layers=2) == candidate_lengths(20_000, n) for n in sizes
+    )
+    decoder = Decoder(lambda n: 5 if n >= 7001 else 50, np.full((256, 256, 4), 100, np.uint8))
+    length = found(decoder, 145_000, 5)
+    assert length is not None
+    assert 7001 <= length <= 7001 * 1.3
+    assert len(decoder.decoded) <= 5 + BISECTIONS
 
 
 def test_non_monotonic_quality() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TypeVar
 
-from thumbstream.codec.tensors import Float
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T", np.float32, np.float64)
 
 MAX_SINGLE_THREADED_SIZE = 1 << 18
 """OpenBLAS, the BLAS of NumPy's wheels, computes products up to this size (m * k * n) in the
 calling thread."""
 
 
-def matmul_single_threaded(a: Float, b: Float, out: Float | None = None) -> Float:
+def matmul_single_threaded(
+    a: NDArray[T], b: NDArray[T], out: NDArray[T] | None = None
+) -> NDArray[T]:
     """Return ``a @ b`` for ``(m, k)`` and ``(..., k, n)``; written to ``out`` if given.
 
     BLAS splits a large product over one thread per core, and the threads spin while they wait for
@@ -24,7 +29,7 @@ def matmul_single_threaded(a: Float, b: Float, out: Float | None = None) -> Floa
     if columns <= width:
         return np.matmul(a, b, out=out)
     if out is None:
-        out = np.empty((*b.shape[:-2], rows, columns), np.float32)
+        out = np.empty((*b.shape[:-2], rows, columns), b.dtype)
     for first in range(0, columns, width):
         part = slice(first, first + width)
         np.matmul(a, b[..., part], out=out[..., part])

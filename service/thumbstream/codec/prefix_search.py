@@ -7,13 +7,14 @@ search rarely misses a shorter prefix.
 
 The work is bounded: pictures above 96 x 96 pixels have fewer candidates, further apart, and the
 lengths between two candidates are bisected. The limits count decoded pixels, not seconds, so the
-same picture has the same stream on every machine.
+same picture has the same stream on every machine. Above 128 x 128 pixels the limit is lower, and
+the pixels of a picture with alpha count twice, because it has two layers to decode.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.quality import MEASURES
+from thumbstream.codec.quality import MEASURES, ssim_to
 
 BYTES = "bytes"
 _MAX_VALUE = {"ssim": 1, "psnr": 100, BYTES: 10**6}
@@ -33,9 +34,14 @@ GROWTH = 2**0.25
 MAX_REFINEMENTS = 64
 """Limit of the lengths tried between two candidates; evenly spaced if more lengths exist."""
 MAX_DECODED_PIXELS = 600_000
-"""Limit of the pixels decoded for all candidates together: about a second of processor time."""
-MIN_CANDIDATES = 9
-"""Approximate number of candidates for the largest pictures."""
+"""Limit of the pixels decoded for all candidates together: half a second of processor time."""
+LARGE_PIXELS = 128 * 128
+"""Pictures of more pixels than this are large."""
+MAX_DECODED_LARGE_PIXELS = 400_000
+"""`MAX_DECODED_PIXELS` of large pictures, in pixels of all layers. Encoding and measuring the curve
+of a large picture also take long: all together at most 2 seconds of processor time."""
+MIN_CANDIDATES = 3
+"""Approximate number of candidates for the largest pictures with alpha."""
 BISECTIONS = 4
 """Limit of the lengths tried between two candidates of a picture that has fewer candidates."""
 
@@ -80,6 +86,13 @@ class Target:
         """
         return self.measure == BYTES or float(MEASURES[self.measure](pixels, x_hat)) >= self.value
 
+    def reached_by(self, pixels: NDArray[np.uint8]) -> Callable[[NDArray[np.uint8]], bool]:
+        """Return the function ``x_hat -> reached(pixels, x_hat)``, for many ``x_hat``."""
+        if self.measure != "ssim":
+            return lambda x_hat: self.reached(pixels, x_hat)
+        compare = ssim_to(pixels)
+        return lambda x_hat: float(compare(x_hat)) >= self.value
+
 
 def check_limits(max_bytes: int | None, target: Target | None) -> None:
     """Raise `ValueError` if both options are given, or if ``max_bytes`` is below 1."""
@@ -99,14 +112,16 @@ class PrefixDecoder(Protocol):
         """
 
 
-def candidate_lengths(length: int, pixels: int, growth: float = GROWTH) -> list[int]:
+def candidate_lengths(
+    length: int, pixels: int, growth: float = GROWTH, *, layers: int = 1
+) -> list[int]:
     """Return increasing lengths in bytes to try for a stream of ``length`` bytes.
 
     The first is `MIN_CANDIDATE` (unless the stream is shorter), the last is ``length``. The ratio
     of successive lengths is about ``growth``, or larger if decoding all of them would exceed
-    `MAX_DECODED_PIXELS`. ``pixels``: number of pixels of the picture.
+    `MAX_DECODED_PIXELS`. ``pixels``: number of pixels of the picture. ``layers``: 2 with alpha.
     """
-    growth = max(growth, (length / MIN_CANDIDATE) ** (1 / _max_candidates(pixels)))
+    growth = max(growth, (length / MIN_CANDIDATE) ** (1 / _max_candidates(pixels, layers)))
     candidates, n = [], MIN_CANDIDATE
     while n < length:
         candidates.append(n)
@@ -114,8 +129,15 @@ def candidate_lengths(length: int, pixels: int, growth: float = GROWTH) -> list[
     return [*candidates, length]
 
 
-def _max_candidates(pixels: int) -> int:
-    return max(MIN_CANDIDATES, MAX_DECODED_PIXELS // pixels)
+def count_layers(pixels: NDArray[np.uint8]) -> int:
+    """Return 2 for a picture ``(H, W, 4)`` with alpha, else 1."""
+    return 2 if pixels.shape[2] == 4 else 1
+
+
+def _max_candidates(pixels: int, layers: int) -> int:
+    if pixels > LARGE_PIXELS:
+        return max(MIN_CANDIDATES, MAX_DECODED_LARGE_PIXELS // (pixels * layers))
+    return MAX_DECODED_PIXELS // pixels
 
 
 def shortest_prefix(
@@ -126,29 +148,30 @@ def shortest_prefix(
     ``pixels``: the original picture. ``stream`` and the result include the header.
     """
     count = pixels.shape[0] * pixels.shape[1]
-    candidates = candidate_lengths(len(stream), count)
-    reached = _first_reaching(codec, pixels, stream, candidates, target)
+    layers = count_layers(pixels)
+    candidates = candidate_lengths(len(stream), count, layers=layers)
+    is_reached = target.reached_by(pixels)
+    reached = _first_reaching(codec, stream, candidates, is_reached)
     if reached is None:
         return None
     header = parse_header(stream).length
     below = max((n for n in candidates if n < reached), default=header - 1)
-    if _max_candidates(count) < MAX_REFINEMENTS:
-        return stream[: _bisect(codec, pixels, stream, below, reached, target)]
+    if _max_candidates(count, layers) < MAX_REFINEMENTS:
+        return stream[: _bisect(codec, stream, below, reached, is_reached)]
     between = range(below + 1, reached)
     spacing = -(-len(between) // MAX_REFINEMENTS) or 1
-    shorter = _first_reaching(codec, pixels, stream, between[::spacing], target)
+    shorter = _first_reaching(codec, stream, between[::spacing], is_reached)
     return stream[: reached if shorter is None else shorter]
 
 
 def _bisect(
     codec: PrefixDecoder,
-    pixels: NDArray[np.uint8],
     stream: bytes,
     below: int,
     reached: int,
-    target: Target,
+    is_reached: Callable[[NDArray[np.uint8]], bool],
 ) -> int:
-    """Narrow down, in at most `BISECTIONS` tries, the shortest length that reaches ``target``.
+    """Narrow down, in at most `BISECTIONS` tries, the shortest length that reaches the target.
 
     ``reached`` is known to reach it, ``below`` not to. The result is between them.
     """
@@ -156,7 +179,7 @@ def _bisect(
         middle = round(math.sqrt(below * reached))
         if not below < middle < reached:
             break
-        if _first_reaching(codec, pixels, stream, [middle], target):
+        if _first_reaching(codec, stream, [middle], is_reached):
             reached = middle
         else:
             below = middle
@@ -165,14 +188,13 @@ def _bisect(
 
 def _first_reaching(
     codec: PrefixDecoder,
-    pixels: NDArray[np.uint8],
     stream: bytes,
     lengths: Sequence[int],
-    target: Target,
+    is_reached: Callable[[NDArray[np.uint8]], bool],
 ) -> int | None:
-    """Return the first of ``lengths`` that reaches ``target``; None if no length does."""
+    """Return the first of ``lengths`` that reaches the target; None if no length does."""
     if not lengths:
         return None
     pictures = codec.decode_prefixes(stream, lengths)
     tried = zip(lengths, pictures, strict=True)
-    return next((n for n, x_hat in tried if target.reached(pixels, x_hat)), None)
+    return next((n for n, x_hat in tried if is_reached(x_hat)), None)

@@ -17,6 +17,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from thumbstream.codec.matmul import matmul_single_threaded
+
 WINDOW = 11
 SIGMA = 1.5
 _C1 = (0.01 * 255) ** 2
@@ -51,7 +53,12 @@ def _blur(
         return out
 
     rows, columns = matrix(height), matrix(width)
-    return lambda x: rows @ x @ columns.T
+
+    def blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        by_rows = matmul_single_threaded(rows, x)
+        return matmul_single_threaded(columns, by_rows.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+    return blur
 
 
 def _composed(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -73,21 +80,33 @@ def _planes(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.ascontiguousarray(np.moveaxis(_composed(pictures), -1, -3))
 
 
+def ssim_to(a: NDArray[np.uint8]) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """Return the function ``b -> ssim(a, b)``, which filters ``a`` only once."""
+    x = _planes(a)
+    blur = _blur(_gaussian(), x.shape[-2], x.shape[-1])
+    mu_x = blur(x)
+    var_x = blur(x * x) - mu_x**2
+
+    def compare(b: NDArray[np.uint8]) -> NDArray[np.float64]:
+        y = _planes(b)
+        mu_y = blur(y)
+        var_y = blur(y * y) - mu_y**2
+        cov = blur(x * y) - mu_x * mu_y
+        score = ((2 * mu_x * mu_y + _C1) * (2 * cov + _C2)) / (
+            (mu_x**2 + mu_y**2 + _C1) * (var_x + var_y + _C2)
+        )
+        return np.asarray(score.mean(axis=(-4, -3, -2, -1)))
+
+    return compare
+
+
 def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the structural similarity (SSIM) of uint8 pictures, 1.0 for identical pictures.
 
     ``a`` and ``b`` are both ``(..., H, W, 3)``, or both ``(..., H, W, 4)`` with straight alpha.
     The result has the shape ``(...)`` of their broadcast leading axes.
     """
-    x, y = _planes(a), _planes(b)
-    blur = _blur(_gaussian(), x.shape[-2], x.shape[-1])
-    mu_x, mu_y = blur(x), blur(y)
-    var_x, var_y = blur(x * x) - mu_x**2, blur(y * y) - mu_y**2
-    cov = blur(x * y) - mu_x * mu_y
-    score = ((2 * mu_x * mu_y + _C1) * (2 * cov + _C2)) / (
-        (mu_x**2 + mu_y**2 + _C1) * (var_x + var_y + _C2)
-    )
-    return np.asarray(score.mean(axis=(-4, -3, -2, -1)))
+    return ssim_to(a)(b)
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:

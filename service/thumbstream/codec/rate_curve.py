@@ -21,7 +21,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.prefix_search import PrefixDecoder, candidate_lengths
+from thumbstream.codec.prefix_search import PrefixDecoder, candidate_lengths, count_layers
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.errors import CurveError
 
@@ -121,7 +121,7 @@ def measure_curve(decoder: PrefixDecoder, pixels: NDArray[np.uint8], stream: byt
     `BitstreamError` if the stream is invalid.
     """
     longest, count = min(len(stream), MAX_LENGTH), pixels.shape[0] * pixels.shape[1]
-    lengths = tuple(candidate_lengths(longest, count, GROWTH))
+    lengths = tuple(candidate_lengths(longest, count, GROWTH, layers=count_layers(pixels)))
     x_hats = list(decoder.decode_prefixes(stream, lengths))
     if any(x_hat.shape != pixels.shape for x_hat in x_hats):
         raise ValueError("the stream is of a picture with another width, height or alpha")

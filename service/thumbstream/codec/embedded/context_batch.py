@@ -158,7 +158,7 @@ def _prediction_residual(model: EmbeddedContextModel, states: Float, planes: sli
     _sum_neighbours(values[:, 0], values[:, 1])
     values = values.reshape(channels * VALUES, layers, levels, rows * columns)
     old, new = values[:, :, :-1], values[:, :, 1:]
-    residual = matmul_single_threaded(model.predictor, old.reshape(len(values), -1))
+    residual: Float = matmul_single_threaded(model.predictor, old.reshape(len(values), -1))
     residual += matmul_single_threaded(
         model.earlier_predictor, (new - old).reshape(len(values), -1)
     )
