@@ -337,11 +337,15 @@ def test_avif_of_too_many_parts_is_refused_before_decoding() -> None:
     assert description_bytes(avif_grid(64, 64, 160, 160)) < MAX_DESCRIPTION
 
 
-def test_avif_of_too_many_extents_is_refused_before_decoding() -> None:
+@pytest.mark.parametrize("track", [False, True])
+def test_avif_of_too_many_extents_is_refused_before_decoding(track: bool) -> None:
     items = b"".join(struct.pack(">HHH", item, 0, 65_535) for item in range(2))
     locations = full(b"iloc", 0, struct.pack(">HH", 0, 2), items)
+    meta = full(b"meta", 0, locations)
+    if track:
+        meta = box(b"moov", box(b"trak", meta))
     with pytest.raises(InvalidImageError, match="extents"):
-        thumbnail(box(b"ftyp", b"avif") + full(b"meta", 0, locations), 8)
+        thumbnail(box(b"ftyp", b"avif") + meta, 8)
 
 
 def test_length_of_descriptions_in_every_notation() -> None:

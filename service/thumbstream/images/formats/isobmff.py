@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import struct
-from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -20,8 +19,9 @@ picture of 4,096 tiles needs 180 KB, a single picture 300 bytes. The limit is ne
 decoder's time is quadratic in the number of items: 3 MB of metadata take ten seconds."""
 
 MAX_EXTENTS = 1 << 16
-"""Most extents (pieces of data) of all items; a picture of 4,096 tiles has 4,097. The limit is
-needed because 6 bytes may declare 65,535 empty extents, for which the decoder allocates 1 MB."""
+"""Most items and extents (pieces of their data) together; a picture of 4,096 tiles has 8,194. The
+limit is needed because 6 bytes may declare 65,535 empty extents, for which the decoder allocates
+1 MB."""
 
 MAX_BOXES = 10_000
 """Most boxes on one level of nesting; ordinary files have about 10."""
@@ -74,10 +74,25 @@ def check_description(data: bytes, form: str) -> None:
         raise InvalidImageError(
             f"the {form} file is described in more than {MAX_DESCRIPTION} bytes"
         )
-    for kind, start, end in _meta(data):
-        if kind == b"iloc":
-            with contextlib.suppress(IndexError):  # damage is for the decoder to judge
-                deque(_locations(data[start:end]), maxlen=0)
+    total = 0
+    for content in _location_boxes(data):
+        with contextlib.suppress(IndexError):  # damage is for the decoder to judge
+            for _, _, extents in _locations(content):
+                total += 1 + len(extents)
+                if total > MAX_EXTENTS:
+                    raise InvalidImageError(f"the {form} file has more than {MAX_EXTENTS} extents")
+
+
+def _location_boxes(data: bytes) -> Iterator[bytes]:
+    """Yield the content of each ``iloc`` box, of the picture and of the tracks of an animation."""
+    parents = {b"moov", b"trak", b"meta"}
+    stack = [(0, len(data))]
+    while stack:
+        for kind, start, end in boxes(data, *stack.pop()):
+            if kind == b"iloc":
+                yield data[start:end]
+            elif kind in parents:
+                stack.append((start + 4 if kind == b"meta" else start, end))
 
 
 def description_bytes(data: bytes) -> int:
@@ -180,8 +195,9 @@ def primary_data(data: bytes) -> bytes:
         return b""
     item = _primary_item(data, found[b"pitm"][0])
     start, end = found[b"iloc"]
-    for number, position, length in _locations(data[start:end]):
-        if number == item:
+    for number, in_file, extents in _locations(data[start:end]):
+        if number == item and in_file and len(extents) == 1:
+            ((position, length),) = extents
             return data[position : position + min(length or MAX_HEADER, MAX_HEADER)]
     return b""
 
@@ -190,17 +206,17 @@ def _primary_item(data: bytes, start: int) -> int:
     return int.from_bytes(data[start + 4 : start + (6 if data[start] == 0 else 8)], "big")
 
 
-def _locations(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (item, offset in the file, length) for each item in one piece of an ``iloc`` box.
+def _locations(content: bytes) -> Iterator[tuple[int, bool, list[tuple[int, int]]]]:
+    """Yield each item of an ``iloc`` box: its id, whether it is outside the metadata, its extents.
 
-    A length of 0 means to the end of the file. Raises ``InvalidImageError`` after `MAX_EXTENTS`
-    extents, and IndexError if the box is cut off.
+    An extent is (offset in the file, length); a length of 0 means to the end of the file. Raises
+    IndexError if the box is cut off.
     """
     version = content[0]
     offset_size, length_size = content[4] >> 4, content[4] & 15
     base_size, index_size = content[5] >> 4, content[5] & 15 if version else 0
     id_size = 4 if version == 2 else 2
-    position, total = 6, 0
+    position = 6
 
     def read(size: int) -> int:
         nonlocal position
@@ -214,13 +230,8 @@ def _locations(content: bytes) -> Iterator[tuple[int, int, int]]:
         in_file = version == 0 or read(2) & 15 == 0  # construction_method
         read(2)  # data_reference_index
         base = read(base_size)
-        count = read(2)
-        total += count
-        if total > MAX_EXTENTS:
-            raise InvalidImageError(f"the file has more than {MAX_EXTENTS} extents")
-        extents = [(read(index_size), read(offset_size), read(length_size)) for _ in range(count)]
-        if in_file and len(extents) == 1:
-            yield item, base + extents[0][1], extents[0][2]
+        extents = [(read(index_size), read(offset_size), read(length_size)) for _ in range(read(2))]
+        yield item, in_file, [(base + offset, length) for _, offset, length in extents]
 
 
 def _peak(properties: list[tuple[bytes, bytes]]) -> float:
