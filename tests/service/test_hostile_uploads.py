@@ -95,10 +95,11 @@ def test_each_hostile_upload_stays_within_the_limits(
         attack(service, file)
         observer.stop()
         cpu = processes.cpu_seconds(itself=False) - cpu
-        assert observer.statuses == {200}, file.name
+        assert observer.statuses <= {200}, file.name  # none if the answer came before a read
         assert cpu < CPU_SECONDS + RESTART_CPU_SECONDS, (file.name, cpu)
         assert observer.peak_worker_bytes < MEMORY_BYTES, file.name
         seconds += observer.seconds
+    assert len(seconds) > 100
     p99 = sorted(seconds)[len(seconds) * 99 // 100]
     record_property("read_p99_ms", round(p99 * 1000, 1))
     assert p99 < 1.0  # tens of milliseconds on a quiet machine
