@@ -190,6 +190,11 @@ class MemoryStore:
             for name in (key, curve_key(key)):
                 self.streams.pop(name, None)
 
+    async def delete_curves(self, keys: Sequence[str]) -> None:
+        await self.ping()
+        for key in keys:
+            self.streams.pop(curve_key(key), None)
+
     async def info_many(self, keys: Sequence[str]) -> list[StreamInfo | None]:
         await self.ping()
         return [

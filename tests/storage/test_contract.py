@@ -156,6 +156,7 @@ async def test_closed_store_is_unavailable(store: Store, new_key: Callable[[], s
         store.put("x", b""),
         store.put_many({"x": b""}),
         store.delete_many(["x"]),
+        store.delete_curves(["x"]),
         store.info_many(["x"]),
         store.list_label("x"),
         store.remove_label("x"),
@@ -204,6 +205,20 @@ async def test_delete_removes_stream_curve_and_record(
     assert await store.get_many(list(values)) == [None, None, b"other", b"c"]
     assert await store.info_many([key, other]) == [None, StreamInfo(other, 5, record)]
     assert [info.key for info in (await store.list_label(label)).streams] == [other]
+
+
+async def test_delete_curves_leaves_streams_and_records(
+    store: Store, new_key: Callable[[], str]
+) -> None:
+    key, other, label = new_key(), new_key(), new_key()
+    record = Record(1000, frozenset({label}))
+    values = {key: b"stream", curve_key(key): b"curve", other: b"other", curve_key(other): b"c"}
+    await store.put_many(values, {key: record, other: record})
+    await store.delete_curves([key, new_key()])
+    await store.delete_curves([])
+    assert await store.get_many(list(values)) == [b"stream", None, b"other", b"c"]
+    assert await store.info_many([key]) == [StreamInfo(key, 6, record)]
+    assert await store.put(curve_key(key), b"again", record) is True
 
 
 async def test_deleted_stream_can_be_uploaded_again(

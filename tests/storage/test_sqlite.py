@@ -8,8 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ import pytest
 from thumbstream.errors import StoreFullError, StoreUnavailableError
 from thumbstream.storage import Record, StreamInfo
 from thumbstream.storage.sqlite import SQLiteStore
+
+UNPRIVILEGED = 65534
+"""A user without rights, for root's tests."""
 
 WRITER = """
 import asyncio, sys
@@ -266,6 +270,80 @@ async def test_file_of_an_earlier_version_is_migrated(path: Path) -> None:
     earlier.close()
     assert await store.info_many(["new"]) == [StreamInfo("new", 1, Record(None))]
     await store.close()
+
+
+async def test_reading_only_does_not_migrate_a_file(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as old:
+        old.execute(
+            "CREATE TABLE thumb (id TEXT PRIMARY KEY, stream BLOB NOT NULL) STRICT, WITHOUT ROWID"
+        )
+        old.execute("INSERT INTO thumb VALUES ('old', x'0102'), ('~old', x'03')")
+        old.execute("PRAGMA user_version = 1")
+        old.commit()
+    before = path.read_bytes()
+    store = SQLiteStore(path, read_only=True)
+    await store.open()
+    assert await store.get_many(["old", "~old"]) == [b"\1\2", b"\3"]
+    assert await store.info_many(["old"]) == [StreamInfo("old", 2, Record(None))]
+    assert (await store.list_label("a")).streams == []
+    assert [page.keys async for page in store.scan()] == [["old", "~old"]]
+    for change in (store.put("k", b"v"), store.delete_many(["old"]), store.delete_curves(["old"])):
+        with pytest.raises(StoreUnavailableError):
+            await change
+    await store.close()
+    assert path.read_bytes() == before
+
+
+async def test_reading_only_sees_what_a_service_writes(path: Path) -> None:
+    service, store = SQLiteStore(path), SQLiteStore(path, read_only=True)
+    await service.open()
+    await store.open()
+    await service.put("k", b"v")
+    await store.ping()
+    assert await store.get("k") == b"v"
+    await store.close()
+    await service.close()
+    for content in (b"", b"no database" * 999):
+        path.write_bytes(content)
+        store = SQLiteStore(path, read_only=True)
+        with pytest.raises(StoreUnavailableError, match="SQLite: "):
+            await store.open()
+        await store.close()
+
+
+@contextmanager
+def write_protected(folder: Path) -> Iterator[None]:
+    """Take from ``folder`` and its files the permission to write; root gives up its rights."""
+    user = os.geteuid()
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
+    if user == 0:
+        os.seteuid(UNPRIVILEGED)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o755)
+
+
+async def test_reading_only_works_in_a_folder_that_cannot_be_written() -> None:
+    with tempfile.TemporaryDirectory() as name:  # other users may not enter tmp_path
+        path = Path(name) / "a #1?.db"
+        store = SQLiteStore(path)
+        await store.open()
+        await store.put("k", b"v")
+        await store.close()
+        with write_protected(Path(name)):
+            with pytest.raises(StoreUnavailableError):
+                await SQLiteStore(path).open()
+            store = SQLiteStore(path, read_only=True)
+            await store.open()
+            await store.ping()
+            assert await store.get("k") == b"v"
+            assert await store.used_bytes() > 0
+            await store.close()
+        assert list(Path(name).iterdir()) == [path]
 
 
 async def test_deleted_bytes_are_not_in_the_file(path: Path) -> None:

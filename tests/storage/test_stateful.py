@@ -114,6 +114,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(self.store.delete_many(keys))
         self.forget(keys)
 
+    @rule(numbers=st.lists(KEYS, max_size=3))
+    def delete_curves(self, numbers: list[int]) -> None:
+        keys = [self.key(number) for number in numbers]
+        self.run(self.store.delete_curves(keys))
+        for key in keys:
+            self.model.pop(curve_key(key), None)
+
     @rule(number=LABELS, limit=st.integers(1, 9))
     def remove_label(self, number: int, limit: int) -> None:
         label = self.label(str(number))

@@ -15,7 +15,7 @@ import pytest
 
 from thumbstream import cli
 from thumbstream.ids import curve_key, identify
-from thumbstream.storage import Record, Store, open_store
+from thumbstream.storage import Record, Store, StreamInfo, open_store
 
 CURVE = bytes([0, 5, 1, 1, 1, 1])
 NOW = int(time.time())
@@ -108,10 +108,13 @@ def test_delete(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     old = command.put(3, Record(1000))
     labelled = command.put(3, Record(NOW, frozenset({"a"})))
     first, second, third, fourth = command.put(4, Record(NOW))
-    assert command.run("delete", "--", first, second).split() == [first, second]
+    absent = identify(b"never stored")
+    words = command.run("delete", "--", first, absent, second, second).split()
+    assert words == [first, second]  # only what was there
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{third}\n"))
     assert command.run("delete", "-").split() == [third]
     assert sorted(command.run("delete", "--label", "a").split()) == sorted(labelled)
+    old += command.put(1, Record(None))  # of a version that did not record the time
     assert sorted(command.run("delete", "--older-than", "30").split()) == sorted(old)
     command.run("delete", "not-an-id", status=1)
     [left] = command.run("list").splitlines()
@@ -227,7 +230,7 @@ def test_verify_and_repair(command: Command) -> None:
     assert set(command.run("verify", status=1).splitlines()) == expected
     assert set(command.run("verify", "--repair").splitlines()) == expected
     assert command.run("verify") == ""
-    assert command.stored([key])[:2] == [stream, None]
+    assert command.stored([key]) == [stream, None, StreamInfo(key, 9, Record(7))]
     assert command.stored([good])[:2] != [None, None]
 
 
@@ -255,6 +258,33 @@ def test_copy(command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[st
     command.run("delete", "--", *keys)
     command.run("copy", "--from", other.url, "--to", command.url)
     assert other.stored(keys) == command.stored(keys)
+
+
+def test_expiring_streams_do_not_go_where_they_would_be_dropped(
+    tmp_path: Path, start_redis: Callable[..., object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = start_redis(options=("--maxmemory", "64mb", "--maxmemory-policy", "volatile-lru"))
+    url = server.url  # type: ignore[attr-defined]
+    command, file = Command(f"sqlite:///{tmp_path}/thumbs.db", capsys), tmp_path / "streams.jsonl"
+    command.put(1, Record(1000))
+    command.run("copy", "--from", command.url, "--to", url)
+    command.put(1, Record(1000, expires=NOW + 1000))
+    command.run("export", str(file))
+    for words in (["copy", "--from", command.url, "--to", url], ["import", str(file)]):
+        store = ["--store", url] if words[0] == "import" else []
+        assert cli.main(["store", *words, *store]) == 1
+        assert "set maxmemory-policy noeviction" in capsys.readouterr().err
+    assert json.loads(Command(url, capsys).run("stats", "--json"))["expiring"] == 0
+
+
+def test_import_without_its_file_creates_no_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = Command(f"sqlite:///{tmp_path}/new.db", capsys)
+    assert cli.main(["store", "import", f"{tmp_path}/absent", "--store", command.url]) == 1
+    message = f"thumbstream: cannot read {tmp_path}/absent: No such file or directory\n"
+    assert capsys.readouterr().err == message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_does_not_exist_is_not_created(

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -34,6 +35,8 @@ from thumbstream.storage import Store, maintenance, open_store
 from thumbstream.storage.base import DAY_S, PAGE_SIZE
 from thumbstream.storage.maintenance import OnProgress
 
+_STORE_HELP = f"{STORE_HELP} (default: THUMBSTREAM_STORE)"
+
 Work = Callable[[Store, argparse.Namespace], Coroutine[Any, Any, int]]
 
 
@@ -49,7 +52,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     listing = _add(inner, "list", _list, "list streams, a JSON object a line")
     listing.add_argument("--label", type=label, help="only those with this label")
 
-    delete = _add(inner, "delete", _delete, "delete streams, and print their ids")
+    delete = _add(inner, "delete", _delete, "delete streams, and print their ids", writes=True)
     which = delete.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "ids",
@@ -62,13 +65,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--label", type=label, help="remove this label, and delete streams without another upload"
     )
     which.add_argument(
-        "--older-than", type=positive, metavar="DAYS", help="those first uploaded before that"
+        "--older-than",
+        type=positive,
+        metavar="DAYS",
+        help="those first uploaded before that, or by a version that did not record the time",
     )
 
     export = _add(inner, "export", _export, "write all streams to a file of JSON lines")
     export.add_argument("file", metavar="FILE", help="file, or -")
 
-    load = _add(inner, "import", _import, "store the streams of an exported file", create=True)
+    load = add_command(inner, "import", _import, "store the streams of an exported file")
+    load.add_argument("--store", help=_STORE_HELP)
     load.add_argument("file", metavar="FILE", help="file, or -")
 
     verify = _add(inner, "verify", _verify, "compare every stream with its id")
@@ -87,27 +94,33 @@ def _add(
     work: Work,
     text: str,
     *,
-    create: bool = False,
+    writes: bool = False,
 ) -> argparse.ArgumentParser:
-    """Add a command that runs ``work`` on a store. ``create``: whether a new file may be made."""
+    """Add a command that runs ``work`` on a store, which is opened for reading only by default."""
 
     def run(args: argparse.Namespace) -> int:
-        return asyncio.run(_on_store(work, args, create=create))
+        read_only = not (writes or getattr(args, "repair", False))
+        return asyncio.run(_on_store(work, args, create=False, read_only=read_only))
 
     parser = add_command(commands, name, run, text)
-    parser.add_argument("--store", help=f"{STORE_HELP} (default: THUMBSTREAM_STORE)")
+    parser.add_argument("--store", help=_STORE_HELP)
     return parser
 
 
-async def _on_store(work: Work, args: argparse.Namespace, *, create: bool) -> int:
-    async with _opened(args.store, create=create) as store:
+async def _on_store(
+    work: Work, args: argparse.Namespace, *, create: bool, read_only: bool = False
+) -> int:
+    async with _opened(args.store, create=create, read_only=read_only) as store:
         return await work(store, args)
 
 
 @asynccontextmanager
-async def _opened(url: str | None, *, create: bool) -> AsyncIterator[Store]:
+async def _opened(
+    url: str | None, *, create: bool, read_only: bool = False
+) -> AsyncIterator[Store]:
     settings = read_settings(store=url)
-    store = open_store(settings.store, timeout=settings.store_timeout_seconds, create=create)
+    timeout = settings.store_timeout_seconds
+    store = open_store(settings.store, timeout=timeout, create=create, read_only=read_only)
     await store.open()
     try:
         await store.ping()
@@ -151,7 +164,7 @@ async def _delete(store: Store, args: argparse.Namespace) -> int:
         before = int(time.time()) - args.older_than * DAY_S
         with _progress() as on_progress:
             infos = maintenance.list_streams(store, on_progress)
-            old = (i.key async for i in infos if i.record.created and i.record.created < before)
+            old = (info.key async for info in infos if (info.record.created or 0) < before)
             await _delete_all(store, [key async for key in old])
     else:
         await _delete_all(store, _ids(args.ids))
@@ -160,7 +173,8 @@ async def _delete(store: Store, args: argparse.Namespace) -> int:
 
 async def _delete_all(store: Store, keys: list[str]) -> None:
     for first in range(0, len(keys), PAGE_SIZE):
-        page = keys[first : first + PAGE_SIZE]
+        infos = await store.info_many(list(dict.fromkeys(keys[first : first + PAGE_SIZE])))
+        page = [info.key for info in infos if info is not None]
         await store.delete_many(page)
         _print_ids(page)
 
@@ -172,8 +186,13 @@ async def _export(store: Store, args: argparse.Namespace) -> int:
     return 0
 
 
-async def _import(store: Store, args: argparse.Namespace) -> int:
-    with _progress() as on_progress, _input(args.file) as file:
+def _import(args: argparse.Namespace) -> int:
+    with _input(args.file) as file:  # before the store, which may be made
+        return asyncio.run(_on_store(partial(_load, file), args, create=True))
+
+
+async def _load(file: TextIO, store: Store, _: argparse.Namespace) -> int:
+    with _progress() as on_progress:
         size, read = _size(file), 0
 
         def lines() -> Iterator[str]:
@@ -207,7 +226,7 @@ async def _verify(store: Store, args: argparse.Namespace) -> int:
 def _copy(args: argparse.Namespace) -> int:
     async def copy() -> int:
         async with (
-            _opened(args.source, create=False) as source,
+            _opened(args.source, create=False, read_only=True) as source,
             _opened(args.target, create=True) as target,
         ):
             with _progress() as on_progress:
@@ -258,7 +277,10 @@ def _output(name: str) -> Iterator[TextIO]:
 def _input(name: str) -> contextlib.AbstractContextManager[TextIO]:
     if name == STANDARD:
         return contextlib.nullcontext(sys.stdin)
-    return Path(name).open(encoding="utf-8")
+    try:
+        return Path(name).open(encoding="utf-8")
+    except OSError as error:
+        raise OSError(f"cannot read {name}: {error.strerror}") from None
 
 
 def _size(file: TextIO) -> int:

@@ -33,25 +33,27 @@ def open_store(
     timeout: float = DEFAULT_TIMEOUT_S,
     expiring: bool = False,
     create: bool = True,
+    read_only: bool = False,
 ) -> Store:
     """Return the store at ``url`` without opening it: call ``await store.open()`` next.
 
     ``timeout`` is the longest duration of one operation in seconds; for SQLite, it is the longest
     wait for a lock of another process. ``expiring``: whether streams may expire, so that a Redis
     server may not drop keys that do. ``create``: whether a SQLite file that does not exist is
-    created; its folder is created only if the URL ends in ``?create=true``. Raises ValueError if
-    ``url`` has none of the `URL_FORMS`. The error message does not contain ``url``, because there
-    may be a password in it.
+    created; its folder is created only if the URL ends in ``?create=true``. ``read_only``: open an
+    existing SQLite file for reading, without a change to it; Redis ignores this. Raises ValueError
+    if ``url`` has none of the `URL_FORMS`. The error message does not contain ``url``, because
+    there may be a password in it.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite":
-        return _sqlite(rest, timeout, create=create)
+        return _sqlite(rest, timeout, create=create and not read_only, read_only=read_only)
     if separator and scheme.removesuffix("+cluster") in ("redis", "rediss"):
         return _redis(scheme, url, timeout, expiring=expiring)
     raise ValueError(f"the store's URL must have one of these forms: {URL_FORMS}")
 
 
-def _sqlite(rest: str, timeout: float, *, create: bool) -> Store:
+def _sqlite(rest: str, timeout: float, *, create: bool, read_only: bool) -> Store:
     from thumbstream.storage.sqlite import SQLiteStore
 
     create_folder = create and rest.endswith(CREATE_OPTION)
@@ -63,7 +65,13 @@ def _sqlite(rest: str, timeout: float, *, create: bool) -> Store:
         )
     if path.startswith(":"):
         raise ValueError("sqlite needs the path of a file: a store in memory would lose streams")
-    return SQLiteStore(path, busy_timeout=timeout, create=create, create_folder=create_folder)
+    return SQLiteStore(
+        path,
+        busy_timeout=timeout,
+        create=create,
+        create_folder=create_folder,
+        read_only=read_only,
+    )
 
 
 def _redis(scheme: str, url: str, timeout: float, *, expiring: bool) -> Store:

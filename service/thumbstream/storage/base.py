@@ -162,6 +162,9 @@ class Store(Protocol):
         to repeat the call.
         """
 
+    async def delete_curves(self, keys: Sequence[str]) -> None:
+        """Delete the curves of the streams with the ids ``keys``, and leave the streams."""
+
     async def info_many(self, keys: Sequence[str]) -> list[StreamInfo | None]:
         """Return the length and record of each of the streams ``keys``; None where none is."""
 
@@ -245,6 +248,10 @@ class InstrumentedStore:
     async def delete_many(self, keys: Sequence[str]) -> None:
         """Delete streams; this is reported as one ``delete``."""
         await self._timed("delete", self._store.delete_many(keys))
+
+    async def delete_curves(self, keys: Sequence[str]) -> None:
+        """Delete curves; this is reported as one ``delete``."""
+        await self._timed("delete", self._store.delete_curves(keys))
 
     async def info_many(self, keys: Sequence[str]) -> list[StreamInfo | None]:
         """Return lengths and records; this is reported as one ``list``."""

@@ -224,18 +224,9 @@ async def verify(store: Store, on_progress: OnProgress, *, repair: bool = False)
         result.damaged_curves += broken
         if repair:
             await store.delete_many([*damaged, *orphaned])
-            await _drop_curves(store, {key: infos[key] for key in broken})
+            await store.delete_curves(broken)
         on_progress(page.fraction, result.streams)
     return result
-
-
-async def _drop_curves(store: Store, infos: dict[str, StreamInfo | None]) -> None:
-    """Store streams again without their curves."""
-    for key, info in infos.items():
-        stream = await store.get(key)
-        if info is not None and stream is not None:
-            await store.delete_many([key])
-            await store.put(key, stream, info.record)
 
 
 def _is_curve(value: bytes) -> bool:

@@ -228,8 +228,8 @@ class RedisStore:
 
     If the server's eviction policy would drop streams, `open` raises `EvictingStoreError`; if the
     server was not reachable then, the first ``put`` or ``ping`` that reaches the server raises it.
-    ``expiring``: whether streams may expire. The constructor raises ValueError if ``url`` cannot be
-    parsed.
+    ``expiring``: whether streams may expire; storing the first one that does sets it as well. The
+    constructor raises ValueError if ``url`` cannot be parsed.
     """
 
     name = "redis"
@@ -297,6 +297,8 @@ class RedisStore:
 
         In a Redis Cluster, such a round trip goes to all nodes concerned at the same time.
         """
+        if not self._expiring and any(r.expires is not None for r in (records or {}).values()):
+            self._expiring, self._eviction_checked = True, False
         await self._check_eviction()
         written: set[str] = set()
         for batch in _batches(values):
@@ -312,6 +314,12 @@ class RedisStore:
                 await self._delete_curves(client, batch)
                 entries = [(label, key) for key in batch for label in _labels(fields[key])]
                 await self._unindex(client, entries)
+
+    async def delete_curves(self, keys: Sequence[str]) -> None:
+        """Delete the curves of the streams ``keys``."""
+        for batch in _batches(keys):
+            async with self._operation() as client:
+                await self._delete_curves(client, batch)
 
     async def info_many(self, keys: Sequence[str]) -> list[StreamInfo | None]:
         """Return the length and record of each of ``keys``, or None, in their order."""

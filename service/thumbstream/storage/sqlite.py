@@ -64,6 +64,12 @@ _MIGRATE = (
     "CREATE INDEX label_of_id ON label (id)",
     "CREATE INDEX thumb_expires ON thumb (expires) WHERE expires IS NOT NULL",
 )
+# For a file of schema 1 that must not be changed: temporary names hide those of the file.
+_SHOW_AS_SCHEMA_2 = (
+    "CREATE TEMP VIEW thumb AS SELECT id, stream, NULL AS created, NULL AS expires, "
+    "1 AS unlabelled FROM main.thumb",
+    "CREATE TEMP TABLE label (label TEXT, id TEXT)",
+)
 _INSERT = (
     "INSERT OR IGNORE INTO thumb (id, stream, created, expires, unlabelled) VALUES (?, ?, ?, ?, ?)"
 )
@@ -119,7 +125,8 @@ class SQLiteStore:
     ``create``: whether `open` creates the file, and ``create_folder``, whether its folder as well.
     ``max_bytes`` is the largest size of the file; a put that would exceed it raises
     `StoreFullError`. ``busy_timeout`` is the longest wait, in seconds, for a lock that another
-    process holds while it writes.
+    process holds while it writes. ``read_only``: the file must exist, is not migrated, and may be
+    in a folder that cannot be written; every change raises `StoreUnavailableError`.
     """
 
     name = "sqlite"
@@ -132,10 +139,12 @@ class SQLiteStore:
         busy_timeout: float = DEFAULT_TIMEOUT_S,
         create: bool = True,
         create_folder: bool = False,
+        read_only: bool = False,
     ) -> None:
         self._path = Path(path)
         self._create = create
         self._create_folder = create_folder
+        self._read_only = read_only
         self._max_bytes = max_bytes
         self._busy_timeout = busy_timeout
         self._reader: sqlite3.Connection | None = None
@@ -201,6 +210,11 @@ class SQLiteStore:
     async def delete_many(self, keys: Sequence[str]) -> None:
         """Delete the streams ``keys``, their curves and records, in one transaction."""
         await self._write(lambda writer: _delete(writer, keys))
+
+    async def delete_curves(self, keys: Sequence[str]) -> None:
+        """Delete the curves of the streams ``keys``, in one transaction."""
+        curves = json.dumps(list(map(curve_key, keys)))
+        await self._write(lambda writer: writer.execute(_DELETE, (curves,)))
 
     async def info_many(self, keys: Sequence[str]) -> list[StreamInfo | None]:
         """Return the length and record of each of ``keys``, with one query."""
@@ -344,8 +358,12 @@ class SQLiteStore:
     def _connect(self) -> None:
         if self._writer is None:
             self._check_path()
-            writer = open_writer(self._path, self._max_bytes, self._busy_timeout)
-            self._writer, self._reader = writer, open_reader(self._path)
+            if self._read_only:
+                self._writer = open_unchanged(self._path, self._busy_timeout)
+                self._reader = open_unchanged(self._path, 0.0)
+            else:
+                self._writer = open_writer(self._path, self._max_bytes, self._busy_timeout)
+                self._reader = open_reader(self._path)
             self._file = _identity(self._path)
 
     def _check_path(self) -> None:
@@ -454,6 +472,45 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return reader
 
 
+def open_unchanged(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    """Open a connection for any thread that changes nothing, not even an older schema.
+
+    If there is no log, and SQLite cannot make one, the file is read as one that never changes.
+    """
+    try:
+        return _open_uri(path, "mode=ro", busy_timeout)
+    except sqlite3.OperationalError as error:
+        log_file = path.with_name(f"{path.name}-wal")
+        has_log = log_file.exists() and log_file.stat().st_size > 0
+        if has_log or _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        return _open_uri(path, "mode=ro&immutable=1", busy_timeout)
+
+
+def _open_uri(path: Path, options: str, busy_timeout: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{options}",
+        uri=True,
+        timeout=busy_timeout,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        _check_tables(connection)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 1:
+            connection.execute("PRAGMA temp_store = MEMORY")
+            for statement in _SHOW_AS_SCHEMA_2:
+                connection.execute(statement)
+        elif version != SCHEMA_VERSION:
+            raise _unknown_schema(version)
+        connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _check_tables(writer: sqlite3.Connection) -> None:
     """Reject the database of another program, before its journal mode is changed for good."""
     tables = _first_column(writer.execute("SELECT name FROM sqlite_schema WHERE type = 'table'"))
@@ -497,10 +554,14 @@ def _create_tables(writer: sqlite3.Connection) -> None:
         version = SCHEMA_VERSION
         writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     if version != SCHEMA_VERSION:
-        raise StoreUnavailableError(
-            f"SQLite: the file has schema {version}, expected at most {SCHEMA_VERSION}"
-        )
+        raise _unknown_schema(version)
     writer.execute("COMMIT")
+
+
+def _unknown_schema(version: int) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"SQLite: the file has schema {version}, expected at most {SCHEMA_VERSION}"
+    )
 
 
 def is_locked(error: sqlite3.Error) -> bool:
