@@ -13,6 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
+from thumbstream.codec.rate_curve import RateCurve
 from thumbstream.encoding import EncodedThumbnail, EncodeOptions, Picture, encode_picture
 from thumbstream.images import ImageLimits, Thumbnail, thumbnail
 from thumbstream.images.write import PictureFormat, write_picture
@@ -32,6 +35,10 @@ class Encoded:
     seconds: float
     curve_seconds: float
     """The part of ``seconds`` that measuring the rate-distortion curve took; 0 without a curve."""
+
+
+RESULTS = (Encoded, EncodedThumbnail, RateCurve)
+"""Classes of the results of the jobs, for `ProcessPool`."""
 
 
 class Jobs(Protocol):
@@ -162,7 +169,8 @@ class ThreadJobs:
         source: Picture | Thumbnail = picture
         if self._pool:
             alpha = options.keeps_alpha(self._models.load(options.model))
-            source = await self._pool.run(_reduce, picture, options.size, limits, alpha=alpha)
+            reduced = await self._pool.run(_reduce, picture, options.size, limits, alpha=alpha)
+            source = _thumbnail_of(*reduced)
         return await self._threads.run(
             lambda: encode_timed(self._models, source, options, limits, curve=curve)
         )
@@ -227,5 +235,16 @@ def _decode_here(stream: bytes, form: PictureFormat, scale: int) -> bytes:
     return decode(installed_models("cpu"), stream, form, scale)
 
 
-def _reduce(picture: bytes, size: int, limits: ImageLimits, *, alpha: bool) -> Thumbnail:
-    return thumbnail(picture, size, limits, alpha=alpha)
+def _reduce(
+    picture: bytes, size: int, limits: ImageLimits, *, alpha: bool
+) -> tuple[bytes, tuple[int, ...], int, int, bool]:
+    """Return the fields of a `Thumbnail`, with the bytes and the shape of its pixels."""
+    small = thumbnail(picture, size, limits, alpha=alpha)
+    return small.pixels.tobytes(), small.pixels.shape, small.width, small.height, small.truncated
+
+
+def _thumbnail_of(
+    pixels: bytes, shape: tuple[int, ...], width: int, height: int, truncated: bool
+) -> Thumbnail:
+    array = np.frombuffer(bytearray(pixels), np.uint8).reshape(shape)
+    return Thumbnail(array, width, height, truncated)

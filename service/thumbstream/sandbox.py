@@ -42,10 +42,19 @@ _X32_CALLS = 0x40000000
 """First system call number of the x32 ABI; the filter denies this and all higher numbers."""
 
 _DENIED = {
-    # machine: (AUDIT_ARCH_*, socket, connect, bind, execve, execveat, ptrace, kill,
-    #           process_vm_readv, process_vm_writev, pidfd_send_signal, io_uring_setup)
-    "x86_64": (0xC000003E, (41, 42, 49, 59, 322, 101, 62, 310, 311, 424, 425)),
-    "aarch64": (0xC00000B7, (198, 203, 200, 221, 281, 117, 129, 270, 271, 424, 425)),
+    # machine: (AUDIT_ARCH_*, tgkill, (socket, connect, bind, execve, execveat, ptrace, kill, tkill,
+    #           rt_sigqueueinfo, rt_tgsigqueueinfo, process_vm_readv, process_vm_writev,
+    #           pidfd_send_signal, io_uring_setup, pidfd_getfd))
+    "x86_64": (
+        0xC000003E,
+        234,
+        (41, 42, 49, 59, 322, 101, 62, 200, 129, 297, 310, 311, 424, 425, 438),
+    ),
+    "aarch64": (
+        0xC00000B7,
+        131,
+        (198, 203, 200, 221, 281, 117, 129, 130, 138, 240, 270, 271, 424, 425, 438),
+    ),
 }
 
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
@@ -103,14 +112,18 @@ def _deny_calls(libc: ctypes.CDLL) -> None:
     """Install the seccomp filter, if `_DENIED` has an entry for this machine's architecture."""
     if platform.machine() not in _DENIED:
         return
-    architecture, denied = _DENIED[platform.machine()]
-    deny = len(denied) + 2  # index of the instruction that denies, counted from the first compare
+    architecture, tgkill, denied = _DENIED[platform.machine()]
+    low_word = 16 if sys.byteorder == "little" else 20  # of the first argument
+    deny = len(denied) + 8  # index of the last instruction, which the jumps below skip to
     rules = [
         (_BPF_LOAD, 0, 0, 4),  # the architecture
-        (_BPF_JUMP_EQUAL, 0, len(denied) + 3, architecture),
+        (_BPF_JUMP_EQUAL, 0, deny - 2, architecture),
         (_BPF_LOAD, 0, 0, 0),  # the number of the call
-        (_BPF_JUMP_GREATER_EQUAL, len(denied) + 1, 0, _X32_CALLS),
-        *((_BPF_JUMP_EQUAL, deny - 2 - i, 0, number) for i, number in enumerate(denied)),
+        (_BPF_JUMP_GREATER_EQUAL, deny - 4, 0, _X32_CALLS),
+        *((_BPF_JUMP_EQUAL, deny - 5 - i, 0, number) for i, number in enumerate(denied)),
+        (_BPF_JUMP_EQUAL, 0, 2, tgkill),  # allowed to this process only: abort() calls it
+        (_BPF_LOAD, 0, 0, low_word),
+        (_BPF_JUMP_EQUAL, 0, 1, os.getpid()),
         (_BPF_RETURN, 0, 0, _SECCOMP_ALLOW),
         (_BPF_RETURN, 0, 0, _SECCOMP_EPERM),
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import signal
 import socket
 import time
@@ -66,3 +68,32 @@ def kill(pid: int) -> None:
 
 def niceness() -> int:
     return os.nice(0)
+
+
+class Exploit:
+    """Runs code where it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return exec, ("import os; os.environ['EXPLOITED'] = 'yes'",)
+
+
+def exploit() -> Exploit:
+    return Exploit()
+
+
+def abort() -> NoReturn:
+    os.abort()
+
+
+def send_signals(pid: int) -> list[int]:
+    """Send signal 0 to a process by each system call for it; return their error numbers."""
+    libc, info = ctypes.CDLL(None, use_errno=True), ctypes.create_string_buffer(128)
+    calls = {"x86_64": (200, 234, 129, 297), "aarch64": (130, 131, 138, 240)}
+    tkill, tgkill, queue, queue_thread = calls[platform.machine()]
+    arguments = [
+        (tkill, pid, 0),
+        (tgkill, pid, pid, 0),
+        (queue, pid, 0, info),
+        (queue_thread, pid, pid, 0, info),
+    ]
+    return [ctypes.get_errno() if libc.syscall(*values) else 0 for values in arguments]

@@ -15,7 +15,7 @@ from thumbstream.encoding import EncodeOptions
 from thumbstream.errors import BitstreamError, InvalidImageError, UnsupportedFormatError
 from thumbstream.images import Alpha, ImageLimits
 from thumbstream.images.write import PictureFormat
-from thumbstream.jobs import Jobs, ProcessJobs, ThreadJobs, open_default_model
+from thumbstream.jobs import RESULTS, Jobs, ProcessJobs, ThreadJobs, open_default_model
 from thumbstream.models import ModelRegistry
 from thumbstream.process_pool import JobLimits, ProcessPool
 from thumbstream.thread_pool import ThreadPool
@@ -35,7 +35,8 @@ def picture_file(form: str = "PNG", mode: str = "RGB") -> bytes:
 async def jobs(request: pytest.FixtureRequest) -> AsyncIterator[Jobs]:
     made: Jobs
     if request.param == "processes":
-        made = ProcessJobs(ProcessPool(1, 4, JobLimits(), open_default_model), ThreadPool(1, 4))
+        processes = ProcessPool(1, 4, JobLimits(), open_default_model, classes=RESULTS)
+        made = ProcessJobs(processes, ThreadPool(1, 4))
     else:
         pool = ProcessPool(1, 4, JobLimits()) if "processes" in request.param else None
         made = ThreadJobs(ModelRegistry(device="cpu"), ThreadPool(1, 4), pool)

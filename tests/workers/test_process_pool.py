@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +164,76 @@ async def test_workers_have_few_privileges(pool: ProcessPool, tmp_path: Path) ->
     with pytest.raises(PermissionError):
         await pool.run(jobs.write, str(tmp_path / "file"))
     assert await pool.run(jobs.niceness) == 19
+
+
+@linux
+async def test_workers_send_no_signals_to_other_processes(pool: ProcessPool) -> None:
+    assert await pool.run(jobs.send_signals, os.getpid()) == [errno.EPERM] * 4
+
+
+async def test_worker_that_aborts_is_replaced(pool: ProcessPool) -> None:
+    with pytest.raises(JobCrashedError, match=f"status -{signal.SIGABRT:d}"):
+        await pool.run(jobs.abort)
+    assert await pool.run(jobs.add, 1, 1) == 2
+
+
+async def test_results_of_unexpected_classes_are_not_unpickled(pool: ProcessPool) -> None:
+    before = await pool.run(jobs.process_id)
+    with pytest.raises(JobCrashedError, match=r"unexpected class builtins\.exec"):
+        await pool.run(jobs.exploit)
+    assert "EXPLOITED" not in os.environ
+    assert await pool.run(jobs.process_id) != before
+
+
+async def test_results_over_the_limit_are_not_received(
+    pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumbstream.process_pool.MAX_RESULT_BYTES", 1000)
+    assert len(await pool.run(bytes, 900)) == 900
+    with pytest.raises(JobCrashedError, match="too many bytes"):
+        await pool.run(bytes, 1000)
+    assert await pool.run(jobs.add, 1, 1) == 2
+
+
+async def test_start_of_a_worker_does_not_count_as_hanging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thumbstream.process_pool.MARGIN_SECONDS", 0.0)
+    pool = ProcessPool(1, 2, JobLimits(seconds=0.5), partial(time.sleep, 1))
+    running = asyncio.create_task(pool.run(jobs.add, 1, 1))  # the job waits for the first worker
+    while not running.done():
+        assert pool.is_alive()
+        await asyncio.sleep(0.05)
+    assert await running == 2
+    await pool.close()
+
+
+async def test_new_worker_leaves_the_environment_alone(
+    pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = await pool.run(jobs.process_id)
+    monkeypatch.setattr("thumbstream.sandbox.forget_settings", pytest.fail)
+    os.kill(pid, 9)
+    wait_until(lambda: has_ended(pid), "the worker has died")
+    assert await pool.run(jobs.process_id) != pid
+
+
+async def test_worker_that_is_taken_while_the_pool_closes_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = ProcessPool(1, 2, JobLimits(seconds=60))
+    starting, closed = threading.Event(), threading.Event()
+    new_worker = pool._new_worker
+
+    def slow_start() -> Any:
+        starting.set()
+        closed.wait(30)
+        return new_worker()
+
+    monkeypatch.setattr(pool, "_new_worker", slow_start)
+    running = asyncio.create_task(pool.run(jobs.sleep, 60))
+    await asyncio.to_thread(starting.wait)
+    closing = asyncio.create_task(pool.close())
+    await asyncio.sleep(0)
+    closed.set()
+    with pytest.raises(JobCrashedError, match="stopping"):
+        await asyncio.wait_for(running, 20)
+    await closing

@@ -62,6 +62,10 @@ class Outcome(NamedTuple):
     values: Mapping[str, bytes] = {}
 
 
+RESULTS = (Outcome, FileResult, FileInfo, EncodedFile, VersionError)
+"""Classes that `encode_files` returns or raises, for `ProcessPool`."""
+
+
 def encode_files(job: Job, files: Sequence[FileInfo]) -> list[Outcome]:
     """Encode a batch of files; returns one outcome for each file, in the same order.
 

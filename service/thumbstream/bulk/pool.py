@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol, TypeVar
 
-from thumbstream.bulk.encode_files import Job, Outcome, encode_files, open_model
+from thumbstream.bulk.encode_files import RESULTS, Job, Outcome, encode_files, open_model
 from thumbstream.bulk.journal import FileResult
 from thumbstream.bulk.scan import FileInfo
 from thumbstream.errors import (
@@ -74,7 +74,9 @@ class LocalPool:
         """Start to encode ``batch``. Raises `JobCrashedError` if the workers do not start."""
         if self._pool is None:
             prepare = partial(open_model, job)
-            self._pool = ProcessPool(self._workers, self._workers, self._limits, prepare)
+            self._pool = ProcessPool(
+                self._workers, self._workers, self._limits, prepare, classes=RESULTS
+            )
             self._pool.start()
         return asyncio.run_coroutine_threadsafe(_encode(self._pool, job, batch), self._loop)
 

@@ -14,7 +14,7 @@ from thumbstream.http.responses import CORS
 from thumbstream.http.services import Services
 from thumbstream.http.signing import SigningKeys
 from thumbstream.http.uploads import UploadReader
-from thumbstream.jobs import Jobs, ProcessJobs, ThreadJobs, open_default_model
+from thumbstream.jobs import RESULTS, Jobs, ProcessJobs, ThreadJobs, open_default_model
 from thumbstream.models import ModelRegistry
 from thumbstream.pipeline import Pipeline, PipelineConfig
 from thumbstream.process_pool import JobLimits, ProcessPool
@@ -107,7 +107,8 @@ def _create_jobs(settings: Settings, models: ModelRegistry, *, isolated: bool) -
     )
     if uses_cuda(settings.device):
         return ThreadJobs(models, threads, ProcessPool(workers, queue, limits))
-    return ProcessJobs(ProcessPool(workers, queue, limits, open_default_model), threads)
+    pool = ProcessPool(workers, queue, limits, open_default_model, classes=RESULTS)
+    return ProcessJobs(pool, threads)
 
 
 def _create_rate_limit(settings: Settings) -> RateLimit | None:
