@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import time
@@ -134,6 +135,41 @@ async def test_a_response_of_another_server(connect: Connect, service: Service) 
             await call
         assert caught.value.code == "unexpected_response"
         assert "Welcome" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "reason"),
+    [
+        ("thumbs.example", {}, "http://host:8000, got 'thumbs.example'"),
+        ("//thumbs.example", {}, "http://host:8000"),
+        ("http://", {}, "http://host:8000"),
+        ("http://me:secret@host:x", {}, "got 'host:x'"),
+        ("http://host:99999", {}, "http://host:8000"),
+        ("http://[::1", {}, "http://host:8000"),
+        ("http://host", {"token": "schlüssel"}, "token: expected printable ASCII"),
+        ("http://host", {"token": "a\nb"}, "token: expected printable ASCII"),
+        ("http://host", {"read_seconds": 0}, "read_seconds: expected at least 1"),
+    ],
+)
+def test_invalid_parameters_of_a_client(url: str, options: dict[str, Any], reason: str) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ValueError, match=re.escape(reason)):
+            kind(url, **options)
+
+
+async def test_invalid_arguments_are_errors_before_a_request(connect: Connect) -> None:
+    client = connect("http://host.invalid")
+    for call in (client.thumbs("abc"), client.budget("abc", 10)):
+        with pytest.raises(TypeError, match="ids: expected a list of ids, got str"):
+            await call
+    for call, name in (
+        (client.compress(b"", label="\ud800"), "label"),
+        (client.streams("\ud800"), "label"),
+        (client.delete_label("\ud800"), "label"),
+        (client.thumb("\ud800"), "id"),
+    ):
+        with pytest.raises(ValueError, match=f"{name}: expected Unicode text"):
+            await call
 
 
 async def test_tokens(

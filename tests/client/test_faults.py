@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -122,20 +123,72 @@ async def test_a_long_retry_after_is_an_error_at_once(
     with pytest.raises(ServiceError) as caught:
         await client.compress(new_picture())
     assert caught.value.code == "rate_limited"
-    assert caught.value.retry_after > 3600
+    assert caught.value.retry_after > RetryPolicy().max_pause  # until midnight
     assert time.monotonic() - began < 2
+
+
+class Parts(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that is sent in parts, with a pause before each."""
+
+    def __init__(self, *parts: bytes, pause: float = 0.0) -> None:
+        self._parts = parts
+        self._pause = pause
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            time.sleep(self._pause)
+            yield part
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            await asyncio.sleep(self._pause)
+            yield part
+
+
+async def test_a_response_that_trickles_is_an_error_and_not_repeated(connect: Connect) -> None:
+    requests = []
+
+    def trickle(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, stream=Parts(*[b"x"] * 100, pause=0.1))
+
+    transport = httpx.MockTransport(trickle)
+    client = connect("http://thumbs.example", transport=transport, timeout=0.5)
+    began = time.monotonic()
+    with pytest.raises(UnreachableError, match=r"did not end within 0\.5 seconds"):
+        await client.thumb("A" * 22)
+    assert time.monotonic() - began < 3
+    assert len(requests) == 1
+
+
+async def test_a_response_without_end_is_an_error(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumbstream.client.senders.MAX_RESPONSE_BYTES", 1000)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = gzip.compress(bytes(1001 if "long" in request.url.path else 1000))
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Parts(body))
+
+    client = connect("http://thumbs.example", transport=httpx.MockTransport(answer))
+    assert await client.thumb("short") == bytes(1000)
+    with pytest.raises(ServiceError, match="expected at most 1000 bytes") as caught:
+        await client.thumb("long")
+    assert caught.value.code == "unexpected_response"
+
+
+async def test_a_redirect_names_its_target(connect: Connect) -> None:
+    def redirect(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(301, headers={"Location": "https://thumbs.example/thumb/A"})
+
+    client = connect("http://thumbs.example", transport=httpx.MockTransport(redirect))
+    with pytest.raises(ServiceError, match=r"got 301 to https://thumbs\.example/thumb/A"):
+        await client.thumb("A")
 
 
 async def test_a_damaged_response_is_an_error(connect: Connect) -> None:
     def damaged(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=_Stream())
-
-    class _Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
-        def __iter__(self) -> Iterator[bytes]:
-            yield b"not gzip"
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            yield b"not gzip"
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Parts(b"no gzip"))
 
     client = connect("http://thumbs.example", transport=httpx.MockTransport(damaged))
     with pytest.raises(UnreachableError, match=r"thumbs\.example"):

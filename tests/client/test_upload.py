@@ -120,6 +120,29 @@ def test_a_token_from_a_file(pictures: Path, start_service: Callable[..., Servic
         assert len(client.streams("holidays").streams) == 6
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:x", "http://127.0.0.1:99999", "127.0.0.1:80"])
+def test_an_invalid_url_is_one_line(
+    pictures: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = str(pictures.parent / "new.journal")
+    assert cli.main(["upload", str(pictures), "--server", url, "--journal", journal]) == 1
+    expected = f"thumbstream: --server: expected a URL such as http://host:8000, got {url!r}\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("content", ["", "\n", "schlüssel", "two\nlines"])
+def test_a_file_without_a_token_is_an_error(
+    pictures: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token, journal = pictures.parent / "token", str(pictures.parent / "new.journal")
+    token.write_text(content, encoding="utf-8")
+    options = ["--server", "http://127.0.0.1", "--token-file", str(token), "--journal", journal]
+    assert cli.main(["upload", str(pictures), *options]) == 1
+    assert capsys.readouterr().err == (
+        f"thumbstream: --token-file: expected a token of printable ASCII characters in {token}\n"
+    )
+
+
 def test_verify_uploads_what_another_service_lacks(
     pictures: Path, service: Service, start_service: Callable[..., Service]
 ) -> None:

@@ -202,11 +202,20 @@ class Service:
 
 def _identity(url: str) -> str:
     """The service in the journal, without a password."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port or an IPv6 address
+        valid = False
+    if not valid:
         raise ValueError(f"--server: expected a URL such as http://host:8000, got {url!r}")
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 def _token(name: str | None) -> str | None:
-    return None if name is None else Path(name).read_text(encoding="utf-8").strip()
+    if name is None:
+        return None
+    token = Path(name).read_bytes().decode("utf-8-sig", errors="replace").strip()
+    if not token or not (token.isascii() and token.isprintable()):
+        raise ValueError(f"--token-file: expected a token of printable ASCII characters in {name}")
+    return token

@@ -6,6 +6,7 @@ Nothing here opens a connection: `thumbstream.client.senders` sends each `Call`.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ Picture = bytes | str | PathLike[str]
 """The bytes of a picture file, or its path."""
 
 
+_TOKEN = re.compile(r"[!-~]([ -~]*[!-~])?")
+
+
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """One request, and the function that reads its successful response."""
@@ -49,12 +53,16 @@ class Calls:
 
     ``token``: bearer token of the service. ``read_key``: first key of signed reads; signatures are
     valid for ``read_seconds`` to twice as long, and the same URL is used for ``read_seconds``, so
-    that caches can store its response.
+    that caches can store its response. Raises `ValueError`.
     """
 
     def __init__(
         self, token: str | None = None, read_key: str | None = None, read_seconds: int = 3600
     ) -> None:
+        if token is not None and not _TOKEN.fullmatch(token):
+            raise ValueError("token: expected printable ASCII characters")
+        if read_seconds < 1:
+            raise ValueError(f"read_seconds: expected at least 1, got {read_seconds}")
         self._token = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._read_key = None if read_key is None else read_key.encode()
         self._read_seconds = read_seconds
@@ -126,6 +134,7 @@ class Calls:
         ``ids``: a list, or a mapping of ids to numbers of bytes, such as those of `budget`.
         ``bytes``, ``ssim`` and ``psnr``: as in `thumb`, for each stream.
         """
+        _check_list(ids)
         counts = [f"{key}:{n}" for key, n in ids.items()] if isinstance(ids, Mapping) else ids
         query = {"ids": ",".join(counts), "bytes": bytes, **_quality(ssim, psnr)}
         return self._read(
@@ -157,6 +166,7 @@ class Calls:
 
         ``ids``: up to 512 ids as the page shows them. ``measure``: the quality to maximize.
         """
+        _check_list(ids)
         body = {"ids": list(ids), "total_bytes": total_bytes, "measure": measure}
         url, headers = "/budget", {"Content-Type": "application/json", **self._token}
         if self._read_key is not None:
@@ -222,12 +232,30 @@ _JSON = {"Content-Type": "application/json"}
 
 def _url(path: str, query: Query) -> str:
     given = {name: value for name, value in query.items() if value is not None}
+    for name, value in given.items():
+        _check_text(name, value)
     # ":" and "," stay as they are in the canonical form of a batch.
     return f"{path}?{urlencode(given, safe=':,')}" if given else path
 
 
 def _segment(id: str) -> str:
-    return quote(id, safe="")
+    return quote(_check_text("id", id), safe="")
+
+
+def _check_text(name: str, value: T) -> T:
+    """Return ``value``; raise ValueError for text without a UTF-8 form, as a lone surrogate is."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name}: expected Unicode text, got {value!r}") from None
+    return value
+
+
+def _check_list(ids: object) -> None:
+    # A string is a sequence of strings, too.
+    if isinstance(ids, str | bytes):
+        raise TypeError(f"ids: expected a list of ids, got {type(ids).__name__}")
 
 
 def _quality(ssim: float | None, psnr: float | None) -> dict[str, str | None]:

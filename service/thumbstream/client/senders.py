@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -29,6 +30,9 @@ Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
 CONNECT_SECONDS = 5.0
 """Longest time for a connection to open."""
 
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+"""Longest body of a response: more than any response of the service has."""
+
 MAX_DETAIL_LENGTH = 200
 """Characters of an unexpected response that an error shows."""
 
@@ -38,8 +42,9 @@ class _BaseClient(ABC, Generic[Http]):
 
     ``url``: of the service, with its root path. ``token``: bearer token. ``read_key`` and
     ``read_seconds``: sign reads, see `Calls`. ``timeout``: seconds for the service to accept or to
-    send a piece of data. ``retries``: see `RetryPolicy`. ``options``: parameters of the client of
-    httpx, such as ``verify`` or ``proxy``.
+    send a piece of data, and to send the body of a response. ``retries``: see `RetryPolicy`.
+    ``options``: parameters of the client of httpx, such as ``verify`` or ``proxy``. Raises
+    `ValueError`.
     """
 
     def __init__(
@@ -53,6 +58,8 @@ class _BaseClient(ABC, Generic[Http]):
         retries: RetryPolicy | None = None,
         **options: Any,
     ) -> None:
+        _check_url(url)
+        self._timeout = timeout
         self._calls = Calls(token, read_key, read_seconds)
         self._retries = retries or RetryPolicy()
         self._http: Http = self._open(
@@ -150,7 +157,7 @@ class Client(_BaseClient[httpx.Client]):
         while True:
             outcome: httpx.Response | httpx.RequestError
             try:
-                outcome = self._http.send(self._request(call, body))
+                outcome = self._receive(self._http.send(self._request(call, body), stream=True))
             except httpx.RequestError as error:
                 outcome = error
             pause = self._retries.pause(attempt, outcome)
@@ -158,6 +165,15 @@ class Client(_BaseClient[httpx.Client]):
                 return _result(call, outcome)
             time.sleep(pause)
             attempt += 1
+
+    def _receive(self, response: httpx.Response) -> httpx.Response:
+        body = _Body(response, self._timeout)
+        try:
+            for chunk in response.iter_bytes():
+                body.add(chunk)
+        finally:
+            response.close()
+        return body.response()
 
 
 class AsyncClient(_BaseClient[httpx.AsyncClient]):
@@ -202,7 +218,8 @@ class AsyncClient(_BaseClient[httpx.AsyncClient]):
         while True:
             outcome: httpx.Response | httpx.RequestError
             try:
-                outcome = await self._http.send(self._request(call, body))
+                response = await self._http.send(self._request(call, body), stream=True)
+                outcome = await self._receive(response)
             except httpx.RequestError as error:
                 outcome = error
             pause = self._retries.pause(attempt, outcome)
@@ -210,6 +227,58 @@ class AsyncClient(_BaseClient[httpx.AsyncClient]):
                 return _result(call, outcome)
             await asyncio.sleep(pause)
             attempt += 1
+
+    async def _receive(self, response: httpx.Response) -> httpx.Response:
+        body = _Body(response, self._timeout)
+        try:
+            async for chunk in response.aiter_bytes():
+                body.add(chunk)
+        finally:
+            await response.aclose()
+        return body.response()
+
+
+class _Body:
+    """The body of a response, of at most `MAX_RESPONSE_BYTES` that arrive in ``seconds``."""
+
+    def __init__(self, head: httpx.Response, seconds: float) -> None:
+        self._head = head
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._content = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        """Add a decoded part. Raises `httpx.ReadTimeout` or `ServiceError`."""
+        self._content += chunk
+        if time.monotonic() > self._deadline:
+            text = f"the response did not end within {self._seconds:g} seconds"
+            raise httpx.ReadTimeout(text, request=self._head.request)
+        if len(self._content) > MAX_RESPONSE_BYTES:
+            text = f"expected at most {MAX_RESPONSE_BYTES} bytes"
+            raise _service_error(self._head, UNEXPECTED_RESPONSE, text)
+
+    def response(self) -> httpx.Response:
+        """Return the complete response."""
+        headers = self._head.headers.copy()
+        for name in ("Content-Encoding", "Content-Length", "Transfer-Encoding"):
+            headers.pop(name, None)  # of the body as it was sent
+        return httpx.Response(
+            self._head.status_code,
+            headers=headers,
+            content=bytes(self._content),
+            request=self._head.request,
+        )
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port or an IPv6 address
+        valid = False
+    if not valid:
+        given = url.rpartition("@")[2]  # without a password
+        raise ValueError(f"url: expected a URL such as http://host:8000, got {given!r}")
 
 
 def _result(call: Call[T], outcome: httpx.Response | httpx.RequestError) -> T:
@@ -235,7 +304,11 @@ def _error(response: httpx.Response) -> ServiceError:
 
 
 def _unexpected(response: httpx.Response) -> ServiceError:
-    return _service_error(response, UNEXPECTED_RESPONSE, response.text[:MAX_DETAIL_LENGTH])
+    detail = response.text
+    if response.has_redirect_location:
+        target = response.headers["Location"]
+        detail = f"expected a response of the service, got {response.status_code} to {target}"
+    return _service_error(response, UNEXPECTED_RESPONSE, detail[:MAX_DETAIL_LENGTH])
 
 
 def _service_error(response: httpx.Response, code: str, detail: str) -> ServiceError:
