@@ -124,6 +124,7 @@ class ProcessPool:
 
     def start(self) -> None:
         """Start the fork server and the workers. Slow: call this method from a thread."""
+        sandbox.hide_memory()
         _start_server(self._context)
         self._idle = [self._new_worker() for _ in range(self.workers)]
         for worker in self._idle:

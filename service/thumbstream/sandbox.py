@@ -6,7 +6,9 @@ dumps. On Linux, it also forbids, as far as the kernel supports it,
 
 - network connections, new programs and access to other processes, by a seccomp filter: these
   system calls fail with EPERM;
-- writing to the file system, by Landlock.
+- writing to the file system, by Landlock;
+- root's capabilities, except for reading any file: with them, a worker could read the environment
+  and the memory map of the service in ``/proc``. Landlock forbids this to other users.
 
 A worker still reads the files that the user of the service may read. Running the service as a
 separate user is left to the container or the service manager, since only root can change users.
@@ -32,6 +34,7 @@ NICENESS = 19
 MAX_OPEN_FILES = 64
 """Limit of open files: a worker needs its pipe and, while a model is loaded, the model's files."""
 
+_PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2
@@ -57,6 +60,10 @@ _DENIED = {
     ),
 }
 
+_CAPABILITY_VERSION = 0x20080522
+_READ_ANY_FILE = 1 << 1 | 1 << 2
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, with which root reads the files of all users."""
+
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _LANDLOCK_WRITES = 0x1FF2  # of ABI 1: everything but executing and reading files and folders
@@ -76,6 +83,17 @@ def drop_privileges(memory_bytes: int) -> None:
         _limit(resource.RLIMIT_AS, used + memory_bytes)
     if sys.platform == "linux":
         _restrict_kernel_calls()
+
+
+def hide_memory() -> None:
+    """Forbid the workers to read this process's memory, where Landlock does not do so.
+
+    Other processes of the same user cannot read it then either, and it leaves no core dump.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if not _supports_landlock(libc):
+            libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def forget_settings() -> None:
@@ -104,8 +122,21 @@ def _restrict_kernel_calls() -> None:
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         log.debug("no seccomp and no Landlock: %s", os.strerror(ctypes.get_errno()))
         return
+    _drop_capabilities(libc)
     _deny_writes(libc)
     _deny_calls(libc)
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Drop all capabilities of root but `_READ_ANY_FILE`; another user has none."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    held = ctypes.create_string_buffer(24)  # effective, permitted, inheritable; then the high words
+    if libc.capget(header, held) == 0:
+        effective, permitted = struct.unpack_from("=2I", held)
+        kept = (effective & _READ_ANY_FILE, permitted & _READ_ANY_FILE, 0, 0, 0, 0)
+        if libc.capset(header, struct.pack("=6I", *kept)) == 0:
+            return
+    log.debug("capabilities kept: %s", os.strerror(ctypes.get_errno()))
 
 
 def _deny_calls(libc: ctypes.CDLL) -> None:
@@ -134,9 +165,14 @@ def _deny_calls(libc: ctypes.CDLL) -> None:
         log.debug("no seccomp filter: %s", os.strerror(ctypes.get_errno()))
 
 
+def _supports_landlock(libc: ctypes.CDLL) -> bool:
+    version = libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION)
+    return bool(version >= 1)
+
+
 def _deny_writes(libc: ctypes.CDLL) -> None:
     """Forbid writing files and executing programs, if the kernel supports Landlock."""
-    if libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION) < 1:
+    if not _supports_landlock(libc):
         log.debug("no Landlock: %s", os.strerror(ctypes.get_errno()))
         return
     handled = struct.pack("=Q", _LANDLOCK_WRITES | _LANDLOCK_EXECUTE)  # and no rule allows any

@@ -62,6 +62,10 @@ def write(path: str) -> None:
     Path(path).write_text("x")
 
 
+def read(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
 def kill(pid: int) -> None:
     os.kill(pid, 0)
 

@@ -167,6 +167,21 @@ async def test_workers_have_few_privileges(pool: ProcessPool, tmp_path: Path) ->
 
 
 @linux
+@pytest.mark.parametrize("name", ["environ", "maps", "mem"])
+async def test_workers_do_not_read_the_memory_of_the_service(pool: ProcessPool, name: str) -> None:
+    with pytest.raises(PermissionError):
+        await pool.run(jobs.read, f"/proc/{os.getpid()}/{name}")
+
+
+@linux
+async def test_workers_read_the_files_of_their_user(pool: ProcessPool, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    file.chmod(0o400)
+    assert await pool.run(jobs.read, str(file)) == b"content"
+
+
+@linux
 async def test_workers_send_no_signals_to_other_processes(pool: ProcessPool) -> None:
     assert await pool.run(jobs.send_signals, os.getpid()) == [errno.EPERM] * 4
 
