@@ -31,6 +31,9 @@ MIB = 1024 * 1024
 SECRETS = frozenset({"store", "tokens", "read_keys", "rate_limit_store"})
 """Fields that may be read from a file; a URL may contain a password."""
 
+URLS = frozenset({"store", "rate_limit_store"})
+"""Those of `SECRETS` whose file has one line."""
+
 FILE_SUFFIX = "_FILE"
 
 MIN_KEY_BYTES = 16
@@ -218,12 +221,23 @@ def _read_secret_files() -> dict[str, str]:
         if variable(field) in environment:
             raise SettingsError(f"{name}: {variable(field)} is set as well; use one of them")
         try:
-            values[field] = Path(path).read_text(encoding="utf-8-sig").strip()
+            text = _read_file(Path(path))
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name}: cannot read {path}: {_reason(error)}") from None
-        if not values[field]:  # a secret that was not filled in would open the service to everyone
+        # In files of any kind, lines that begin with # are comments, not secrets.
+        lines = [line for line in text.split("\n") if line.strip() and line.lstrip()[0] != "#"]
+        if not lines:  # a secret that was not filled in would open the service to everyone
             raise SettingsError(f"{name}: {path} is empty")
+        if len(lines) > 1 and field in URLS:
+            raise SettingsError(f"{name}: expected one line in {path}, got {len(lines)}")
+        values[field] = "\n".join(lines).strip()
     return values
+
+
+def _read_file(path: Path) -> str:
+    if path.exists() and not path.is_file():  # reading a pipe could wait forever
+        raise OSError(None, "not a regular file")
+    return path.read_text(encoding="utf-8-sig")
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

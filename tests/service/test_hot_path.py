@@ -252,6 +252,8 @@ async def test_preflight(running: Running) -> None:
     assert answer.status_code == 204
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS"
+    assert (await running.http.options("/thumbs")).headers["allow"] == "GET, HEAD, OPTIONS"
     assert "Range" in answer.headers["access-control-allow-headers"]
     assert answer.headers["access-control-max-age"] == "86400"
 

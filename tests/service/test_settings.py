@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,20 @@ def test_every_secret_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
         load_settings()
 
 
+def test_file_of_a_url_has_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "store"
+    monkeypatch.setenv("THUMBSTREAM_STORE_FILE", str(file))
+    file.write_text("# the store\n\nredis://host\n")
+    assert load_settings().store == "redis://host"
+    file.write_text("redis://host\nredis://other\n")
+    with pytest.raises(SettingsError, match=r"STORE_FILE: expected one line in .*, got 2"):
+        load_settings()
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(SettingsError, match=r"STORE_FILE: cannot read .*: not a regular file"):
+        load_settings()
+
+
 def test_file_of_a_secret_must_be_readable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     monkeypatch.setenv("THUMBSTREAM_TOKENS_FILE", str(file))
@@ -122,6 +137,13 @@ def test_file_of_a_secret_must_be_readable(monkeypatch: pytest.MonkeyPatch, tmp_
     file.write_text("\n")  # or the service would be open to everyone
     with pytest.raises(SettingsError, match=r"TOKENS_FILE: .* is empty"):
         load_settings()
+    file.write_text("# tokens\n\n  # none yet\n")
+    with pytest.raises(SettingsError, match=r"TOKENS_FILE: .* is empty"):
+        load_settings()
+    file.write_text("# shop\nshop:long-enough # no comment\n")
+    assert [t.get_secret_value() for t in load_settings().tokens] == [
+        "shop:long-enough # no comment"
+    ]
     file.write_text("\ufeffalice:long-enough\n")
     assert load_settings().tokens[0].get_secret_value() == "alice:long-enough"
     monkeypatch.delenv("THUMBSTREAM_TOKENS_FILE")

@@ -167,7 +167,7 @@ def _middleware(services: Services) -> list[Middleware]:
 async def _raise_validation_error(_request: Request, error: Exception) -> NoReturn:
     assert isinstance(error, RequestValidationError)
     wrong = [
-        {"parameter": _error_location(item["loc"]), "message": item["msg"]}
+        {"parameter": _error_location(item["loc"]), "message": _error_message(item)}
         for item in error.errors()
     ]
     detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in wrong)
@@ -184,6 +184,10 @@ async def _raise_routing_error(_request: Request, error: Exception) -> NoReturn:
             headers = {"Allow": "GET, HEAD"}  # HEAD is a route of its own, unknown to the router
         raise MethodNotAllowedError(error.detail, headers=headers) from None
     raise BadRequestError(error.detail, headers=headers) from None
+
+
+def _error_message(item: dict[str, Any]) -> str:
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def _error_location(location: tuple[str | int, ...]) -> str:

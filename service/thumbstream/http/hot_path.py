@@ -132,6 +132,7 @@ class HotPath:
         self._cache = cache
         self._shared = cors.headers + encode_headers({"X-Content-Type-Options": "nosniff"})
         self._preflight = cors.preflight(METHODS)
+        self._deletable_preflight = cors.preflight(METHODS, "DELETE, ")
         self._handlers: dict[str, Handler] = {
             THUMB: self._thumb,
             _SIZED: self._sized_prefix,
@@ -173,7 +174,7 @@ class HotPath:
             if request.method in ("GET", "HEAD"):
                 return await self._handlers[route](request)
             if request.method == "OPTIONS":
-                return self._preflight
+                return self._deletable_preflight if route == THUMB else self._preflight
             allowed = f"DELETE, {METHODS}" if route == THUMB else METHODS
             raise MethodNotAllowedError(f"expected one of {allowed}", headers={"Allow": allowed})
         except Exception as error:

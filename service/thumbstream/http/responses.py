@@ -77,9 +77,16 @@ class CORS:
         """The CORS fields of an error response on ``path``; empty if ``path`` is not public."""
         return self._error_headers if self.methods(path) else []
 
-    def preflight(self, methods: str) -> RawResponse:
-        """The response to a CORS preflight (OPTIONS) on a path that allows ``methods``."""
-        fields = {"Allow": methods, "Access-Control-Allow-Methods": methods, **PREFLIGHT_HEADERS}
+    def preflight(self, methods: str, own: str = "") -> RawResponse:
+        """The response to a CORS preflight (OPTIONS) on a path that allows ``methods``.
+
+        ``own``: methods before these that are not for pages of other origins.
+        """
+        fields = {
+            "Allow": own + methods,
+            "Access-Control-Allow-Methods": methods,
+            **PREFLIGHT_HEADERS,
+        }
         return RawResponse(204, self.headers + encode_headers(fields))
 
 

@@ -35,8 +35,8 @@ TARGET_PATTERN = (
 
 
 def _plain_digits(value: object) -> object:
-    # Pydantic would read "+8", " 8", "08" and "8.0" as well.
-    if isinstance(value, str) and COUNT.fullmatch(value) is None:
+    # Pydantic would read "+8", " 8", "08" and "8.0" as well. 0 is left to the bounds.
+    if isinstance(value, str) and value != "0" and COUNT.fullmatch(value) is None:
         raise ValueError("expected an integer of plain digits")
     return value
 
