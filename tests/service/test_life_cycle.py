@@ -203,3 +203,9 @@ async def test_store_that_fails_is_503(service: Running) -> None:
     for method, path in REQUESTS:
         answer = await service.http.request(method, path)
         assert_problem(answer, 503, "store_unavailable")
+
+
+async def test_allow_names_the_methods_of_all_routes_of_a_path(service: Running) -> None:
+    for path, methods in (("/streams?label=a", "DELETE, GET, HEAD"), ("/models", "GET, HEAD")):
+        answer = await service.http.put(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)

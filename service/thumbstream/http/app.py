@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -174,16 +175,25 @@ async def _raise_validation_error(_request: Request, error: Exception) -> NoRetu
     raise BadRequestError(detail, members={"errors": wrong}) from None
 
 
-async def _raise_routing_error(_request: Request, error: Exception) -> NoReturn:
+async def _raise_routing_error(request: Request, error: Exception) -> NoReturn:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     if error.status_code == 404:
         raise NotFoundError("no such page", headers=headers) from None
     if error.status_code == 405:
-        if headers.get("Allow") == "GET":
-            headers = {"Allow": "GET, HEAD"}  # HEAD is a route of its own, unknown to the router
-        raise MethodNotAllowedError(error.detail, headers=headers) from None
+        raise MethodNotAllowedError(
+            error.detail, headers={"Allow": _allowed_methods(request)}
+        ) from None
     raise BadRequestError(error.detail, headers=headers) from None
+
+
+def _allowed_methods(request: Request) -> str:
+    """The methods of all routes of the path; Starlette names those of the first route alone."""
+    methods: set[str] = set()
+    for route in request.app.router.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(methods))
 
 
 def _error_message(item: dict[str, Any]) -> str:

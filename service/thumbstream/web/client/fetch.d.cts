@@ -34,7 +34,7 @@ export function prefixes(
  * `budget` is the number of bytes for all streams together, which the service distributes so that the
  * page looks best (`POST /budget`), or `{bytes}` for each stream; `{}` fetches complete streams.
  * `base` is the address of the service, by default the root of the page's host. The streams are in
- * the cache of `fetchThumb` and `<thumb-stream>` afterwards.
+ * the cache of `fetchThumb` and of `data-thumb-src` afterwards.
  */
 export function fetchThumbs(
   ids: readonly string[],
