@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NoReturn, cast
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -132,6 +133,7 @@ def create_fastapi_app(services: Services) -> FastAPI:
         finally:
             await services.close()
 
+    router = create_router(services)
     app = FastAPI(
         title="thumbstream",
         version=__version__,
@@ -141,13 +143,13 @@ def create_fastapi_app(services: Services) -> FastAPI:
         # Translated and raised again: `RequestMiddleware` turns every error into its response.
         exception_handlers={
             RequestValidationError: _raise_validation_error,
-            HTTPException: _raise_routing_error,
+            HTTPException: partial(_raise_routing_error, router),
         },
         docs_url=None,  # a page of this package: `StaticPages`
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(create_router(services))
+    app.include_router(router)
     _document(app, services.settings)
     return app
 
@@ -175,22 +177,22 @@ async def _raise_validation_error(_request: Request, error: Exception) -> NoRetu
     raise BadRequestError(detail, members={"errors": wrong}) from None
 
 
-async def _raise_routing_error(request: Request, error: Exception) -> NoReturn:
+async def _raise_routing_error(router: APIRouter, request: Request, error: Exception) -> NoReturn:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     if error.status_code == 404:
         raise NotFoundError("no such page", headers=headers) from None
     if error.status_code == 405:
         raise MethodNotAllowedError(
-            error.detail, headers={"Allow": _allowed_methods(request)}
+            error.detail, headers={"Allow": _allowed_methods(router, request)}
         ) from None
     raise BadRequestError(error.detail, headers=headers) from None
 
 
-def _allowed_methods(request: Request) -> str:
+def _allowed_methods(router: APIRouter, request: Request) -> str:
     """The methods of all routes of the path; Starlette names those of the first route alone."""
     methods: set[str] = set()
-    for route in request.app.router.routes:
+    for route in router.routes:
         if route.matches(request.scope)[0] is not Match.NONE:
             methods |= getattr(route, "methods", None) or set()
     return ", ".join(sorted(methods))
