@@ -81,7 +81,7 @@ def test_ci_says_what_it_could_not_reach(tool: ModuleType) -> None:
 
 
 def test_the_clients_packages_have_no_dependencies() -> None:
-    """So there is nothing that npm could audit."""
+    """So there is nothing that npm could audit; a framework that an application has is optional."""
     found = [
         path
         for path in ROOT.rglob("package.json")
@@ -90,4 +90,6 @@ def test_the_clients_packages_have_no_dependencies() -> None:
     assert found
     for path in found:
         package = json.loads(path.read_text())
+        peers, optional = (package.pop(f"peerDependencies{end}", {}) for end in ("", "Meta"))
+        assert all(optional[name] == {"optional": True} for name in peers), path
         assert not [key for key in package if key.lower().endswith("dependencies")], path
