@@ -513,11 +513,11 @@ class RedisStore:
         """Run ``commands`` (any name -> command) in one round trip; return name -> reply."""
         if not commands:
             return {}
-        pipeline = client.pipeline(transaction=False)
-        for command in commands.values():
-            pipeline.execute_command(*command.words)
-        # redis-py would add the words of the failed command to its error.
-        replies = await pipeline.execute(raise_on_error=False)
+        replies = await _replies(client, commands.values())
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            # This connection leads to a former primary; a new one may not. Commands are repeatable.
+            await client.connection_pool.disconnect(inuse_connections=False)
+            replies = await _replies(client, commands.values())
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
@@ -677,6 +677,16 @@ def evicts(policy: str, max_bytes: int, *, expiring: bool = False) -> bool:
     """
     safe = policy == "noeviction" or (policy.startswith("volatile-") and not expiring)
     return max_bytes > 0 and not safe
+
+
+async def _replies(client: Any, commands: Iterable[Command]) -> list[Any]:
+    """Send ``commands`` in one round trip; return their replies, errors among them."""
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command.words)
+    # redis-py would add the words of the failed command to its error.
+    replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    return replies
 
 
 async def _memory_info(node: Any) -> dict[str, Any] | None:
