@@ -59,7 +59,7 @@ QUICK_TESTS = tests/codec tests/images tests/storage tests/service tests/workers
 # Tests of optional extras among them: OpenTelemetry, Dask.
 EXTRA_TESTS = tests/service/test_tracing.py tests/bulk/test_cluster.py
 
-.PHONY: help install run develop test test-rest test-all faults check check-client check-frameworks check-containers \
+.PHONY: help install run develop test test-rest test-all faults check check-client check-containers \
 	check-image fuzz audit requirements format wheel bench-rd bench-http bench-client scenarios report train clean
 
 help: ## List the commands
@@ -80,6 +80,9 @@ test: $(TESTER) ## Run the quick tests: no PyTorch, browser or nginx (PYTEST="-k
 test-rest: $(DEVELOPER) ## Run all other tests: slow ones, models, browser, CDN, faults, load
 	@.ci/need chromium chromium chromium-browser google-chrome \
 	  || echo "The tests of the pages are skipped until it is installed." >&2
+	@for need in "firefox-esr firefox-esr firefox" "webkit2gtk-driver WebKitWebDriver" "xvfb xvfb-run" \
+	  "xauth xauth"; do .ci/need $$need \
+	  || echo "The tests in Firefox or WebKitGTK are skipped until it is installed." >&2; done
 	@.ci/need nginx-light nginx || echo "The tests of the CDN are skipped until it is installed." >&2
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m slow $(QUICK_TESTS) $(PYTEST)
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(EXTRA_TESTS) \
@@ -98,7 +101,7 @@ check: $(DEVELOPER) ## Lint, check formatting, types, import contracts and words
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python .ci/check_words.py
 
-check-client: $(DEVELOPER) ## Check the built files of client and codec, types, package, and bundlers
+check-client: $(DEVELOPER) ## Check the built files of client and codec, types, package, the snippets of its guide, and bundlers
 	@.ci/need clang-19 clang-19
 	@.ci/need lld-19 wasm-ld-19
 	sh service/thumbstream/web/client/build.sh --check
@@ -108,8 +111,6 @@ check-client: $(DEVELOPER) ## Check the built files of client and codec, types, 
 	TSC="npx --yes -p typescript@5.9.3 tsc" $(NODE) --test tests/web/client-types.test.mjs \
 	  $(sort $(wildcard tests/npm/*.test.mjs))
 	$(VENV)/bin/python tests/packaging/bundlers_smoke.py
-
-check-frameworks: $(DEVELOPER) ## Build the snippets of the JavaScript guide with Vite and Next.js and open them (needs npm's registry)
 	$(VENV)/bin/python tests/packaging/frameworks_smoke.py
 
 check-containers: $(CONTAINERS) ## Check Dockerfile, compose file, Kubernetes, systemd and alerts

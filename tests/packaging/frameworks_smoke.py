@@ -11,7 +11,9 @@ the network.
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -130,7 +132,10 @@ def install(folder: Path, packages: tuple[str, ...]) -> None:
 @contextmanager
 def serving(folder: Path, command: list[str]) -> Iterator[str]:
     process = subprocess.Popen(
-        ["npx", "--no-install", *command, str(PORT)], cwd=folder, stdout=sys.stderr
+        ["npx", "--no-install", *command, str(PORT)],
+        cwd=folder,
+        stdout=sys.stderr,
+        start_new_session=True,
     )
     url = f"http://127.0.0.1:{PORT}/"
     try:
@@ -142,7 +147,7 @@ def serving(folder: Path, command: list[str]) -> Iterator[str]:
                 time.sleep(0.1)
         yield url
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # npx does not pass a signal on to its command
         process.wait()
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import json
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from web.other_browsers import Driver, Firefox, firefox, webkit
+from web.other_browsers import Driver, firefox, webkit
 
 import thumbstream
 
@@ -28,13 +30,32 @@ for (const type of ["preview", "previewerror", "load"]) {
 }
 </script>
 <script type="module" src="/images.min.js"></script>
+SCRIPT
 <img id="it" src="/slow.png" width="300" height="200" alt="A lake" data-thumb="STREAM">
 <img id="broken" src="/slow.png" width="30" height="20" alt="" data-thumb="AAAA">
 """
-UNTIL = """new Promise((done) => {{
-  const wait = () => ({condition}) ? done(true) : setTimeout(wait, 50);
-  wait();
-}})"""
+SCENARIO = """<script type="module">
+import { sharpen } from "/images.min.js";
+
+const until = async (condition) => {
+  while (!condition()) await new Promise((done) => setTimeout(done, 50));
+};
+const background = () => getComputedStyle(it).backgroundImage;
+
+async function scenario() {
+  await until(() => events.includes("it preview") && events.includes("broken previewerror"));
+  const found = { first: background(), size: [it.clientWidth, it.clientHeight] };
+  found.loaded = events.includes("it load");
+  await sharpen();
+  found.sharpened = background();
+  await fetch("/release");
+  await until(() => events.includes("it load"));
+  return { ...found, last: background() };
+}
+const found = await scenario().catch((error) => ({ error: `${error}` }));
+await fetch("/found", { method: "POST", body: JSON.stringify(found) });
+</script>"""
+"""Run by the page: WebKit's driver runs no script while a picture of the page is loading."""
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -42,11 +63,17 @@ class Handler(SimpleHTTPRequestHandler):
 
     stream = b""
     released = threading.Event()
+    found: Queue[dict[str, Any]] = Queue()
 
     def do_GET(self) -> None:
         if self.path.startswith("/page.html"):
             text = base64.b64encode(self.stream[:INLINED]).decode()
-            self._respond("text/html", PAGE.replace("STREAM", text).encode())
+            script = SCENARIO if self.path.endswith("?scenario") else ""
+            page = PAGE.replace("STREAM", text).replace("SCRIPT", script)
+            self._respond("text/html", page.encode())
+        elif self.path == "/release":
+            self.released.set()
+            self._respond("text/plain", b"")
         elif self.path.startswith("/slow.png"):
             self.released.wait(120)
             buffer = io.BytesIO()
@@ -54,6 +81,10 @@ class Handler(SimpleHTTPRequestHandler):
             self._respond("image/png", buffer.getvalue())
         else:
             super().do_GET()
+
+    def do_POST(self) -> None:
+        self.found.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._respond("text/plain", b"")
 
     def _respond(self, kind: str, body: bytes) -> None:
         self.send_response(200)
@@ -103,23 +134,16 @@ def pixels_of(url: str) -> list[list[list[int]]]:
 
 def test_previews(browser: Driver, origin: str, stream: bytes) -> None:
     """First look, error, the worker's pixels, and the picture."""
-    if not isinstance(browser, Firefox):
-        pytest.skip("WebKitWebDriver runs no script while a picture of the page is loading")
-    browser.open(f"{origin}/page.html")
-    condition = "events.includes('it preview') && events.includes('broken previewerror')"
-    browser.evaluate(UNTIL.format(condition=condition))
-    assert browser.evaluate("events.includes('it load')") is False
-    found = "getComputedStyle(it)"
-    assert browser.evaluate(f"{found}.backgroundImage.slice(0, 14)") == 'url("data:imag'
-    size = browser.evaluate("[it.clientWidth, it.clientHeight]")
-    assert size == [300, 200]
-    browser.evaluate("import('/images.min.js').then(({ sharpen }) => sharpen())")
-    shown = np.array(pixels_of(browser.evaluate(f"{found}.backgroundImage")))
+    browser.open(f"{origin}/page.html?scenario")
+    found = Handler.found.get(timeout=60)
+    assert "error" not in found
+    assert found["first"].startswith('url("data:imag')
+    assert found["size"] == [300, 200]
+    assert found["loaded"] is False
+    shown = np.array(pixels_of(found["sharpened"]))
     expected = thumbstream.decode(stream[:INLINED]).astype(int)
     np.testing.assert_allclose(shown, expected, atol=1)
-    Handler.released.set()
-    browser.evaluate(UNTIL.format(condition="events.includes('it load')"))
-    assert browser.evaluate(f"{found}.backgroundImage") == "none"
+    assert found["last"] == "none"
 
 
 def test_webassembly_and_javascript_draw_the_same(
