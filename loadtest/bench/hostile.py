@@ -82,9 +82,9 @@ class Observer(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Read until stopped."""
+        """Read at once and until stopped, so that there is a read of every path."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=SECONDS)
-        while not self._stopped.wait(READ_PAUSE):
+        while True:
             for path in self._paths:
                 begun = time.monotonic()
                 try:
@@ -99,6 +99,8 @@ class Observer(threading.Thread):
             sizes = self._processes.resident_bytes()
             self.peak_bytes = max(self.peak_bytes, sum(sizes))
             self.peak_worker_bytes = max([self.peak_worker_bytes, *sizes[1:]])
+            if self._stopped.wait(READ_PAUSE):
+                return
 
     def stop(self) -> None:
         """Stop and wait for the last read."""
