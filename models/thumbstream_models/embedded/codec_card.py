@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thumbstream_models.embedded.codec_config import STAGES
+from thumbstream_models.embedded.transform.card import measured_tables
 
 
 def model_card(manifest: dict[str, Any], notes: str, sources: str) -> str:
@@ -44,7 +45,7 @@ rate model of the training, no header):
 
 ## Measured
 
-{_measured(measured)}
+{measured_tables(measured)}
 
 Largest difference between PyTorch and ONNX Runtime: {measured["parity"]:.1g} (samples in [-1, 1]).
 Public test sets: docs/benchmark.md.
@@ -109,24 +110,6 @@ def _curve(points: list[dict[str, Any]]) -> str:
         head = f"| {p['stage']} | {p['step']} | {p['minutes'] / 60:.2f} "
         lines.append(f"{head}| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _measured(measured: dict[str, Any]) -> str:
-    """A table for every size of held-out pictures."""
-    parts = []
-    for name, found in measured.items():
-        if not name.startswith("held_out"):
-            continue
-        rows = "\n".join(
-            f"| {p['bytes']} | {p['ssim']:.3f} | {p['psnr']:.2f} |" for p in found["points"]
-        )
-        parts.append(
-            f"Prefixes of streams of {found['pictures']} held-out pictures at {found['size'][1]} x "
-            f"{found['size'][0]}, header\n"
-            f"included; full streams have {found['mean_length']} bytes on average.\n\n"
-            f"| bytes | SSIM | PSNR dB |\n|---|---|---|\n{rows}"
-        )
-    return "\n\n".join(parts)
 
 
 def _slope(points: list[dict[str, Any]]) -> str:

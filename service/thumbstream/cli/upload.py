@@ -208,7 +208,8 @@ def _identity(url: str) -> str:
     except ValueError:  # of a port or an IPv6 address
         valid = False
     if not valid:
-        raise ValueError(f"--server: expected a URL such as http://host:8000, got {url!r}")
+        given = url.rpartition("@")[2]  # without a password
+        raise ValueError(f"--server: expected a URL such as http://host:8000, got {given!r}")
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 

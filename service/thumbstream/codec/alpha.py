@@ -17,6 +17,14 @@ _FILL_RADIUS = 4.0
 """Distance, in pixels, over which the weight of a visible colour falls by a factor of e."""
 
 
+def check_pixels(pixels: NDArray[np.uint8]) -> None:
+    """Raise `ValueError` unless ``pixels`` are uint8 ``(H, W, 3)`` or ``(H, W, 4)``."""
+    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
+        raise ValueError(f"pixels must be (H, W, 3) or (H, W, 4), got {pixels.shape}")
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"pixels must be uint8, got {pixels.dtype}")
+
+
 def split_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Split ``(H, W, 3 or 4)`` uint8 pixels into layers ``(1 or 2, H, W, 3)``: colours, alpha."""
     if pixels.shape[2] == 3:

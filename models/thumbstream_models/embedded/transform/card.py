@@ -53,7 +53,7 @@ rates by the rate model of the training, no header):
 
 ## Measured
 
-{_measured(measured)}
+{measured_tables(measured)}
 
 Largest difference between PyTorch and ONNX Runtime: {measured["parity"]:.1g}.
 Public test sets: docs/benchmark.md.
@@ -79,7 +79,7 @@ def _curve(points: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _measured(measured: dict[str, Any]) -> str:
+def measured_tables(measured: dict[str, Any]) -> str:
     """A table for every size of held-out pictures."""
     parts = []
     for name, found in measured.items():

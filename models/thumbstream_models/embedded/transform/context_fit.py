@@ -27,6 +27,7 @@ from thumbstream.codec.lapped.params import (
 )
 from thumbstream.codec.model_folder import HIDDEN_MAX
 from thumbstream_models.embedded.transform import states
+from thumbstream_models.embedded.transform.descent import Descent
 from thumbstream_models.embedded.transform.linear import from_frequencies
 from thumbstream_models.embedded.transform.transform_config import ContextConfig
 
@@ -70,8 +71,6 @@ _PREDICTOR_PENALTY = 2e-6
 """Of the sum of its magnitudes: most of its weights are 0, and cost a client next to nothing."""
 _WARMUP_STEPS = 50
 _FINAL_RATE = 0.01
-_EMA_DECAY = 0.99
-_GRADIENT_CLIP = 10.0
 _SMALL_CELLS = 16
 _OF_NEIGHBOURS = torch.tensor([0.0, 0.0, 1.0, 1.0])
 """Odd cells know more of the even cells next to them, not of themselves."""
@@ -253,11 +252,7 @@ def fit(
     model.start_from(latents[0])
     planes = range(int(first_planes.min()), params.planes)
     weights = _plane_weights(model, latents[0], planes)
-    optimizer = torch.optim.Adam(
-        [{"params": [p], "speed": SPEEDS[name]} for name, p in model.named_parameters()],
-        betas=(0.9, 0.98),
-    )
-    average = {name: value.detach().clone() for name, value in model.named_parameters()}
+    descent = Descent(model, SPEEDS)
     for step in tqdm(range(config.steps), unit="step", desc="context model", disable=quiet):
         model.rounded = step >= ROUNDED_FROM * config.steps
         y = latents[0] if step % 3 else latents[step // 3 % len(latents)]
@@ -266,16 +261,8 @@ def fit(
         plane = planes[step % len(planes)]
         spent = model(batch, plane).sum() / (len(batch) * cells / _SMALL_CELLS) / 8
         loss = spent * weights[plane] + _PREDICTOR_PENALTY * model.predictor.abs().sum()
-        for group in optimizer.param_groups:
-            group["lr"] = group["speed"] * _rate(config, step)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), _GRADIENT_CLIP)
-        optimizer.step()
-        decay = min(_EMA_DECAY, (step + 1) / (step + 11))
-        for name, value in model.named_parameters():
-            average[name].lerp_(value.detach(), 1 - decay)
-    model.load_state_dict(average, strict=False)
+        descent.step(loss, _rate(config, step))
+    descent.finish()
     model.rounded = True
     return model
 

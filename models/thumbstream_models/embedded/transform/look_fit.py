@@ -20,6 +20,7 @@ from tqdm import tqdm
 from thumbstream.codec.lapped.params import CLASSES, MAX_TAP, MAX_VALUE, NODES, LappedParams
 from thumbstream_models.embedded.transform import states
 from thumbstream_models.embedded.transform.context_fit import classes_of
+from thumbstream_models.embedded.transform.descent import Descent
 from thumbstream_models.embedded.transform.transform_config import ContextConfig
 
 CHOSEN_AT, ROUNDED_FROM = 0.4, 0.7
@@ -36,7 +37,7 @@ _BASE_STEPS = 16
 _SIDE = 2 * MAX_TAP + 1
 _PENALTY = 1e-3
 """Of the sum of the taps' magnitudes, until they are chosen."""
-_WARMUP_STEPS, _FINAL_RATE, _EMA_DECAY = 50, 0.01, 0.99
+_WARMUP_STEPS, _FINAL_RATE = 50, 0.01
 _SMALL_CELLS = 16
 
 
@@ -177,11 +178,7 @@ def fit(
     weights = _plane_weights(model, latents[0])
     planes = sorted(weights)
     rates = {"scale": 0.1, "slope": 1e-3, "activity": 2e-3, "magnitudes": 5e-3}
-    optimizer = torch.optim.Adam(
-        [{"params": [p], "speed": rates.get(n, 2e-3)} for n, p in model.named_parameters()],
-        betas=(0.9, 0.98),
-    )
-    average = {name: value.detach().clone() for name, value in model.named_parameters()}
+    descent = Descent(model, rates, 2e-3)
     for step in tqdm(range(config.steps), unit="step", desc="first look", disable=quiet):
         if step == int(CHOSEN_AT * config.steps):
             model.choose(config, _spread(latents[0]))
@@ -197,16 +194,8 @@ def fit(
             loss = loss + _PENALTY * sum(t.abs().sum() for t in taps) / len(planes)
         swing = (1 + math.cos(math.pi * step / config.steps)) / 2
         swing = min(1.0, (step + 1) / _WARMUP_STEPS) * (_FINAL_RATE + (1 - _FINAL_RATE) * swing)
-        for group in optimizer.param_groups:
-            group["lr"] = group["speed"] * swing
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimizer.step()
-        decay = min(_EMA_DECAY, (step + 1) / (step + 11))
-        for name, value in model.named_parameters():
-            average[name].lerp_(value.detach(), 1 - decay)
-    model.load_state_dict(average, strict=False)
+        descent.step(loss, swing)
+    descent.finish()
     model.rounded = True
     return model
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.alpha import merge_alpha, split_alpha
+from thumbstream.codec.alpha import check_pixels, merge_alpha, split_alpha
 from thumbstream.codec.bitstream import (
     Header,
     describe_header,
@@ -121,7 +121,7 @@ class EmbeddedCodec:
         Without a target in bytes, the decoder uses the encoder's symbols instead of decoding the
         stream's bytes.
         """
-        _check_pixels(pixels)
+        check_pixels(pixels)
         check_limits(max_bytes, target)
         height, width, channels = pixels.shape
         header = write_header(
@@ -306,10 +306,3 @@ class _EncodedStream:
         if header.length == self._header_length:
             return self._symbols
         return self._codec._symbol_decoder(header, stream)  # the header is cut
-
-
-def _check_pixels(pixels: NDArray[np.uint8]) -> None:
-    if pixels.ndim != 3 or pixels.shape[2] not in (COLOURS, COLOURS + 1):
-        raise ValueError(f"pixels must be (H, W, 3) or (H, W, 4), got {pixels.shape}")
-    if pixels.dtype != np.uint8:
-        raise ValueError(f"pixels must be uint8, got {pixels.dtype}")
