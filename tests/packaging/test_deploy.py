@@ -13,7 +13,7 @@ import pytest
 import yaml
 from launch import Service, free_port
 
-from thumbstream.settings import Settings
+from thumbstream.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -55,17 +55,16 @@ def test_a_pod_has_no_more_rights_than_it_needs(name: str) -> None:
         assert "memory" in container["resources"]["limits"]
 
 
-def test_the_settings_of_the_pod_are_settings_and_fit_its_limits() -> None:
+def test_the_settings_of_the_pod_are_settings_and_fit_its_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pod = PODS["thumbstream"]
     [container] = pod["containers"]
     assert f"USER {pod['securityContext']['runAsUser']}:" in DOCKERFILE
-    given = {
-        variable["name"].removeprefix("THUMBSTREAM_").lower(): variable.get(
-            "value", "shop:a-secret-of-32-characters-or-more"
-        )
-        for variable in container["env"]
-    }
-    settings = Settings(**given)
+    monkeypatch.setattr("thumbstream.settings._read_secret_files", dict)
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    settings = load_settings()
     assert settings.drain_seconds > container["readinessProbe"]["periodSeconds"]
     stop = settings.drain_seconds + settings.shutdown_seconds
     assert pod["terminationGracePeriodSeconds"] >= stop + 5
@@ -85,6 +84,28 @@ def test_the_unit_gives_the_service_time_and_files() -> None:
     assert int(of_unit("LimitNOFILE")[0]) >= settings.max_connections + 512
     assert of_unit("Restart") == ["always"]
     assert of_unit("DynamicUser") == ["yes"]
+
+
+def test_tokens_are_files_where_the_service_looks_for_them() -> None:
+    service = COMPOSE["services"]["thumbstream"]
+    assert service["environment"]["THUMBSTREAM_TOKENS_FILE"].endswith(":+/run/secrets/tokens}")
+    assert service["secrets"] == list(COMPOSE["secrets"]) == ["tokens"]
+    pod = PODS["thumbstream"]
+    [container] = pod["containers"]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert variables["THUMBSTREAM_TOKENS_FILE"] == f"{mounts['secrets']}/tokens"
+    [secret] = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "secrets"]
+    assert secret["defaultMode"] == 0o440  # readable by the group, which is the user's own
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+    assert "THUMBSTREAM_TOKENS_FILE=%d/tokens" in of_unit("Environment")
+    assert of_unit("LoadCredential") == ["tokens:/etc/thumbstream/tokens"]
+
+
+@pytest.mark.parametrize("text", [yaml.dump(COMPOSE), yaml.dump_all(MANIFESTS), UNIT])
+def test_no_secret_is_a_variable(text: str) -> None:
+    assert "THUMBSTREAM_TOKENS_FILE" in text
+    assert not re.search(r"THUMBSTREAM_(TOKENS|READ_KEYS)\b", text)
 
 
 @pytest.mark.parametrize("script", ["backup_sqlite.py", "healthcheck.py"])
