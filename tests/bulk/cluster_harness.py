@@ -1,10 +1,11 @@
-"""Real clusters on loopback: Redis of three primaries, Dask of some worker processes."""
+"""Real clusters on loopback, by the commands of docs/bulk.md: Redis of three primaries, Dask."""
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib import resources
 from itertools import pairwise
@@ -16,6 +17,9 @@ from launch import STOP_SECONDS, wait_until
 
 SLOTS = (0, 5461, 10923, 16384)
 Server = subprocess.Popen[bytes]
+DASK = [sys.executable, "-m", "dask"]
+GUIDE = (Path(__file__).parents[2] / "docs" / "bulk.md").read_text(encoding="utf-8")
+MANY_MACHINES = GUIDE.partition("## Many machines")[2].splitlines()
 
 
 @contextmanager
@@ -66,22 +70,32 @@ def _is_complete(node: redis.Redis) -> bool:
     return info["cluster_state"] == "ok" and int(info["cluster_size"]) == 3
 
 
+def documented(program: str, values: Mapping[str, str]) -> list[str]:
+    """Arguments of the command of docs/bulk.md that starts with ``program``.
+
+    ``values`` stand for what the page uses as examples.
+    """
+    [line] = [line for line in MANY_MACHINES if line.startswith(program)]
+    for example, value in values.items():
+        line = line.replace(example, value)
+    return shlex.split(line, comments=True)[len(program.split()) :]
+
+
 @contextmanager
 def dask_scheduler(folder: Path, port: int, environment: Mapping[str, str]) -> Iterator[str]:
     """The address of a Dask scheduler."""
-    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--no-dashboard"]
+    command = [*DASK, "scheduler", *documented("dask scheduler", {})]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     with running(command, folder / "scheduler.log", cwd=folder, env=environment):
         yield f"tcp://127.0.0.1:{port}"
 
 
 @contextmanager
 def dask_worker(
-    folder: Path, address: str, name: str, environment: Mapping[str, str]
+    folder: Path, name: str, environment: Mapping[str, str], arguments: Sequence[str]
 ) -> Iterator[Server]:
-    """A worker process of one thread, without a nanny that would restart it."""
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny"]
-    command += ["--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", "--name", name]
+    """Worker processes on loopback; ``arguments`` begin with the scheduler's address."""
+    command = [*DASK, "worker", *arguments, "--no-dashboard", "--host", "127.0.0.1"]
     log = folder / f"{name}.log"
-    with running(command, log, cwd=folder, env=environment) as process:
+    with running([*command, "--name", name], log, cwd=folder, env=environment) as process:
         yield process

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from bulk_harness import TIMEOUT_S, Bulk, make_pictures
-from cluster_harness import dask_scheduler, dask_worker, redis_of_three
+from cluster_harness import dask_scheduler, dask_worker, documented, redis_of_three
 from launch import clean_environment, free_port, free_ports, wait_until
 
 import thumbstream
@@ -34,7 +34,10 @@ async def values(url: str, keys: list[str]) -> list[bytes | None]:
 
 @pytest.mark.slow
 def test_a_lost_worker_loses_nothing(bulk: Bulk, tmp_path: Path) -> None:
-    """The worker is stopped before the run starts, so it holds batches when it is killed."""
+    """The worker is stopped before the run starts, so it holds batches when it is killed.
+
+    The scheduler, the other workers and the run are started by the commands of docs/bulk.md.
+    """
     from distributed import Client  # an extra, which the quick tests do without
 
     paths = make_pictures(tmp_path / "in", PICTURES)
@@ -43,17 +46,25 @@ def test_a_lost_worker_loses_nothing(bulk: Bulk, tmp_path: Path) -> None:
         bulk.store = stack.enter_context(redis_of_three(tmp_path, free_ports(6)))
         address = stack.enter_context(dask_scheduler(tmp_path, free_port(), environment))
 
-        def start_worker(name: str) -> Callable[[int], None]:
-            worker = stack.enter_context(dask_worker(tmp_path, address, name, environment))
-            return worker.send_signal
+        places = {
+            "tcp://scheduler:8786": address,
+            "redis+cluster://redis-1:6379": bulk.store,
+            "/mnt/photos": "in",
+        }
 
-        doomed = start_worker("doomed")
+        def start_worker(name: str, *arguments: str) -> Callable[[int], None]:
+            worker = dask_worker(tmp_path, name, environment, arguments)
+            return stack.enter_context(worker).send_signal
+
+        # Without a nanny, which would restart it.
+        doomed = start_worker("doomed", address, "--nthreads", "1", "--no-nanny")
         client = stack.enter_context(Client(address, set_as_default=False))
         client.wait_for_workers(1, timeout=TIMEOUT_S)
         doomed(signal.SIGSTOP)
-        process = bulk.start("in", "--scheduler", address, "--results", "out.jsonl")
+        run = documented("thumbstream compress-all", places)
+        process = bulk.start(*run, "--results", "out.jsonl")
         wait_until(lambda: any(client.processing().values()), "the worker has batches", TIMEOUT_S)
-        start_worker("steady")
+        start_worker("steady", *documented("dask worker", places))
         doomed(signal.SIGKILL)
         _, errors = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0, errors
