@@ -280,6 +280,12 @@ def png_kinds() -> Iterator[File]:
             yield File(f"palette-{depth}", png(grey, depth, 3, palette))
             alphas = chunk(b"tRNS", bytes(range(0, 256, max(1, 255 // (top + 1))))[: top // 2 + 1])
             yield File(f"palette-{depth}-alpha", png(grey, depth, 3, palette, alphas))
+    two_colors = chunk(b"PLTE", bytes([255, 0, 0, 0, 255, 0]))
+    for length in (0, 1, 5, 6, 7, 256, 257):
+        transparent = chunk(b"tRNS", (struct.pack(">H", GREY[10, 10]) * 129)[:length])
+        yield File(f"grey-8-{length}", png(GREY, 8, 0, transparent))
+        yield File(f"rgb-8-{length}", png(np.dstack([GREY] * 3), 8, 2, transparent))
+        yield File(f"palette-1-{length}", png(GREY >> 7, 1, 3, two_colors, transparent))
     deep_alpha = np.dstack([GREY, ALPHA]).astype(np.uint16)
     yield File("grey-alpha-8", png(deep_alpha, 8, 4))
     yield File("grey-alpha-16", png(deep_alpha * 257, 16, 4))

@@ -68,14 +68,17 @@ def test_rejects_what_does_not_fit() -> None:
         thumbnail(bit_fields()[:56], 32)
 
 
-def test_offset_beyond_the_file() -> None:
-    data = bytearray(bit_fields())
-    data[10:14] = struct.pack("<I", 1 << 30)
-    with pytest.raises(InvalidImageError, match="cut off"):
-        thumbnail(bytes(data), 32)
-
-
 RUNS = {file.name: file.data for file in files.runs()}
+
+
+@pytest.mark.parametrize("data", [bit_fields(), files.bmp(bytes(96 * 64 * 3), 24), *RUNS.values()])
+@pytest.mark.parametrize("beyond", [1, 1 << 30, (1 << 32) - 1])
+def test_offset_beyond_the_file(data: bytes, beyond: int) -> None:
+    offset = min(len(data) + beyond, (1 << 32) - 1)
+    moved = data[:10] + struct.pack("<I", offset) + data[14:]
+    message = f"begin at byte {offset}, but it has {len(data)} bytes"
+    with pytest.raises(InvalidImageError, match=message):
+        thumbnail(moved, 32)
 
 
 @pytest.mark.parametrize("name", RUNS)

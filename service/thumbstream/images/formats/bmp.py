@@ -45,6 +45,7 @@ def open_bmp(data: bytes, limits: ImageLimits) -> Source:
         (header,) = struct.unpack_from("<I", data, _FILE_HEADER)
         bits, compression = struct.unpack_from("<HI", data, _FILE_HEADER + 14)
         if header >= _INFO_HEADER:
+            _check_offset(data)
             masks = _masks(data, header, bits, compression)
             if masks is not None:
                 data, truncated = _filled_up(data, bits, limits)
@@ -56,6 +57,14 @@ def open_bmp(data: bytes, limits: ImageLimits) -> Source:
     image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     limits.check_size(*image.size)
     return Source(image, truncated=truncated)
+
+
+def _check_offset(data: bytes) -> None:
+    (offset,) = struct.unpack_from("<I", data, 10)
+    if offset > len(data):
+        raise InvalidImageError(
+            f"the pixels of the BMP file begin at byte {offset}, but it has {len(data)} bytes"
+        )
 
 
 def _filled_up(data: bytes, bits: int, limits: ImageLimits) -> tuple[bytes, bool]:

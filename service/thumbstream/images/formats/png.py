@@ -40,6 +40,12 @@ _USED = frozenset(
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Color type -> samples of a pixel."""
 
+_MIN_TRANSPARENCY = {0: 2, 2: 6, 3: 0}
+"""Color type -> least length of a ``tRNS`` chunk; browsers ignore a shorter one."""
+
+_MAX_TRANSPARENCY = 256
+"""Greatest length of a ``tRNS`` chunk; browsers ignore a longer one."""
+
 INTERLACED = (
     (0, 8, 0, 8),
     (4, 8, 0, 8),
@@ -50,6 +56,9 @@ INTERLACED = (
     (0, 1, 1, 2),
 )
 """(first column, step, first row, step) of each pass of an interlaced picture."""
+
+_COLOR_TYPE = len(SIGNATURE) + 17
+"""Position of the color type in the file: the first chunk, IHDR, has it after size and depth."""
 
 _PIECE = 1 << 16
 
@@ -180,13 +189,17 @@ def _is_intact(data: bytes, chunk: Chunk) -> bool:
     return zlib.crc32(data[chunk.start + 4 : chunk.end - 4]) == checksum
 
 
+def _is_transparency(data: bytes, chunk: Chunk) -> bool:
+    """Return whether ``chunk`` is a ``tRNS`` chunk that can be used."""
+    if chunk.kind != b"tRNS" or not _is_intact(data, chunk):
+        return False
+    least = _MIN_TRANSPARENCY.get(data[_COLOR_TYPE], 0)
+    return least <= chunk.end - chunk.start - CHUNK_OVERHEAD <= _MAX_TRANSPARENCY
+
+
 def strip_metadata(data: bytes, chunks: list[Chunk]) -> bytes:
-    """Return the file ``data`` with only its critical ``chunks`` and an intact ``tRNS`` chunk."""
-    needed = [
-        chunk
-        for chunk in chunks
-        if chunk.is_critical or (chunk.kind == b"tRNS" and _is_intact(data, chunk))
-    ]
+    """Return the file ``data`` with only its critical ``chunks`` and a usable ``tRNS`` chunk."""
+    needed = [chunk for chunk in chunks if chunk.is_critical or _is_transparency(data, chunk)]
     if len(needed) == len(chunks):
         return data
     rest = data[chunks[-1].end :]
@@ -217,7 +230,11 @@ def _first_frame(data: bytes, chunks: list[Chunk], pixels: int) -> tuple[bytes, 
         parts.append(data[chunk.start + 12 : chunk.end - 4])
     if not parts:
         return None
-    tables = [c for c in chunks[:pixels] if c.kind in (b"PLTE", b"tRNS") and _is_intact(data, c)]
+    tables = [
+        chunk
+        for chunk in chunks[:pixels]
+        if (chunk.kind == b"PLTE" and _is_intact(data, chunk)) or _is_transparency(data, chunk)
+    ]
     frame = [
         SIGNATURE,
         _chunk(b"IHDR", struct.pack(">2I", width, height) + header[8:]),
