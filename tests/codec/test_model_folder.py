@@ -405,6 +405,15 @@ def test_rejects_invalid_archive(tmp_path: Path, how: str) -> None:
         artifact.arrays("entropy.npz")
 
 
+def test_rejects_an_archive_that_inflates_beyond_the_limit(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    half = np.zeros(MAX_FILE_BYTES // 2, np.uint8)  # with its header, more than half
+    np.savez_compressed(buffer, a=half, b=half)
+    assert len(buffer.getvalue()) < MAX_FILE_BYTES // 100
+    with pytest.raises(ArtifactError, match=r"entropy\.npz: 67109\d\d\d bytes of arrays"):
+        with_arrays(tmp_path, buffer.getvalue()).arrays("entropy.npz")
+
+
 def test_rejects_arrays_of_missing_file(tmp_path: Path) -> None:
     artifact = open_artifact(small_folder(tmp_path))
     with pytest.raises(ArtifactError, match=r"other\.npz"):

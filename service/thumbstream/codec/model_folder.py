@@ -29,6 +29,7 @@ FORMAT = 1
 """Supported version of the folder layout, the manifest's ``format``."""
 MANIFEST = "manifest.json"
 MAX_FILE_BYTES = 64 << 20
+"""Limit of the length of a file, and of the arrays of an ``.npz`` file together."""
 
 MAX_EXACT_INTEGER = 1 << 24
 """float32 represents every integer up to this limit; sums of a context model must stay below it."""
@@ -78,6 +79,9 @@ class Artifact:
         data = io.BytesIO(self.file(name))
         try:
             with np.load(data, allow_pickle=False) as archive:
+                size = sum(member.file_size for member in archive.zip.infolist())
+                if size > MAX_FILE_BYTES:
+                    raise ValueError(f"{size} bytes of arrays; expected {MAX_FILE_BYTES} at most")
                 arrays = {key: archive[key] for key in archive.files}
         except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds
             raise ArtifactError(f"{self.model_id}: cannot read {name}: {error}") from error
