@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from thumbstream.codec.effort import Effort
+from thumbstream.codec.lapped.linear import Latents
 from thumbstream.codec.lapped.linear_codec import COLOURS, LinearCodec
 from thumbstream.codec.lapped.params import CLASSES, SAMPLES, SIDE, UNIT_PLANE
 from thumbstream.codec.lapped.planes import Layout
@@ -64,7 +65,7 @@ class LappedCodec(LinearCodec):
                 return
         raise ArtifactError(f"{self.model_id}: the networks do not match the manifest")
 
-    def _analyze(self, x: Float, effort: Effort) -> Float:
+    def _analyze(self, x: Float, effort: Effort) -> Latents:
         if effort is Effort.FAST:
             return super()._analyze(x, effort)
         samples = self._linear.samples(x)

@@ -8,11 +8,15 @@
 Every step is orthonormal, so the inverse is the transpose. *Lapping* mixes four pixels on each side
 of every edge between cells (Malvar 1992; Tran, Liang and Tu 2003). The *KLT* transforms the 3 x 64
 samples of a cell, the strongest channel first.
+
+Pixels of float64 have latents of float64. Encoders in all languages quantize these to the same
+integers; the networks take float32.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,25 +27,28 @@ from thumbstream.codec.tensors import Float
 
 _HALF = SIDE // 2
 
+Latents: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+Real = TypeVar("Real", np.float32, np.float64)
+
 
 class LinearTransform:
     """Linear transform of one published model. Thread-safe."""
 
     def __init__(self, tables: LinearTables) -> None:
-        self._klt, self._inverse = tables.klt, np.ascontiguousarray(tables.klt.T)
+        self._tables, self._inverse = tables, np.ascontiguousarray(tables.klt.T)
         self._edge = _edge_matrix(tables.rotation)
 
-    def samples(self, x: Float) -> Float:
+    def samples(self, x: NDArray[Real]) -> NDArray[Real]:
         """Lap pixels ``(N, 3, 8 h, 8 w)`` and cut them into cells: ``(N, 192, h, w)``."""
         count, colours, height, width = x.shape
         rows, columns = height // SIDE, width // SIDE
-        lapped = self._lap(x, self._edge)
+        lapped = self._lap(x, _edge_matrix(self._tables.rotation.astype(x.dtype)))
         cells = lapped.reshape(count, colours, rows, SIDE, columns, SIDE)
         return cells.transpose(0, 1, 3, 5, 2, 4).reshape(count, SAMPLES, rows, columns)
 
-    def latents(self, samples: Float) -> Float:
+    def latents(self, samples: NDArray[Real]) -> NDArray[Real]:
         """Transform samples ``(N, 192, h, w)`` to latents ``(N, C, h, w)``, without scales."""
-        return _per_cell(self._klt, samples)
+        return _per_cell(self._tables.klt.astype(samples.dtype, copy=False), samples)
 
     def pixels(self, latents: Float) -> Float:
         """Transform latents ``(N, C, h, w)``, without scales, to pixels ``(N, 3, 8 h, 8 w)``."""
@@ -51,7 +58,7 @@ class LinearTransform:
         return self._lap(cells.reshape(count, -1, rows * SIDE, columns * SIDE), self._edge.T)
 
     @staticmethod
-    def _lap(x: Float, edge: Float) -> Float:
+    def _lap(x: NDArray[Real], edge: NDArray[Real]) -> NDArray[Real]:
         """Multiply the eight samples around every inner edge of cells by ``edge``."""
         result = x.copy()
         for axis in (2, 3):
@@ -73,10 +80,10 @@ def integer_cosines(count: int) -> NDArray[np.float64]:
     return np.floor(4096 * _cosines(count) + 0.5)
 
 
-def to_frequencies(latents: Float) -> Float:
+def to_frequencies(latents: NDArray[Real]) -> NDArray[Real]:
     """DCT of each channel over the cells: ``(..., h, w)`` to the same shape."""
-    rows, columns = latents.shape[-2:]
-    result: Float = np.matmul(cosines(rows), np.matmul(latents, cosines(columns).T))
+    down, across = (_cosines(count).astype(latents.dtype) for count in latents.shape[-2:])
+    result: NDArray[Real] = np.matmul(down, np.matmul(latents, across.T))
     return result
 
 
@@ -95,17 +102,17 @@ def _cosines(count: int) -> NDArray[np.float64]:
     return rows
 
 
-def _edge_matrix(rotation: Float) -> Float:
+def _edge_matrix(rotation: NDArray[Real]) -> NDArray[Real]:
     """``(8, 8)``: sums of mirrored samples stay, their differences are rotated."""
-    same = np.eye(_HALF, dtype=np.float32)
+    same = np.eye(_HALF, dtype=rotation.dtype)
     mirrored = same[::-1]
     butterfly = np.block([[same, mirrored], [mirrored, -same]])
     turn = np.block([[same, np.zeros_like(same)], [np.zeros_like(same), rotation]])
-    edge: Float = butterfly @ turn @ butterfly / np.float32(2)
+    edge: NDArray[Real] = butterfly @ turn @ butterfly / rotation.dtype.type(2)
     return edge
 
 
-def _per_cell(matrix: Float, x: Float) -> Float:
+def _per_cell(matrix: NDArray[Real], x: NDArray[Real]) -> NDArray[Real]:
     count, _, rows, columns = x.shape
     flat = np.ascontiguousarray(x.reshape(count, -1, rows * columns))
     return matmul_single_threaded(matrix, flat).reshape(count, -1, rows, columns)

@@ -28,7 +28,13 @@ from thumbstream.codec.bitstream import (
     write_header,
 )
 from thumbstream.codec.effort import Effort
-from thumbstream.codec.lapped.linear import LinearTransform, from_frequencies, to_frequencies
+from thumbstream.codec.lapped.linear import (
+    Latents,
+    LinearTransform,
+    Real,
+    from_frequencies,
+    to_frequencies,
+)
 from thumbstream.codec.lapped.params import (
     SIDE,
     ContextTables,
@@ -172,12 +178,12 @@ class LinearCodec:
             "step": None if step is None else {"plane": step.plane, "group": step.group},
         }
 
-    def _analyze(self, x: Float, effort: Effort) -> Float:
+    def _analyze(self, x: Float, effort: Effort) -> Latents:
         """Transform pixels ``(layers, 3, 8 h, 8 w)`` to scaled latents ``(layers, C, h, w)``.
 
         Group 0 are coefficients.
         """
-        return self._scaled(self._linear.latents(self._linear.samples(x)))
+        return self._scaled(self._linear.latents(self._linear.samples(x.astype(np.float64))))
 
     def _draw(self, values: Float, batch: Sequence[DecodedLatents], layout: Layout) -> Float:
         """Draw latents of cells, without scales, ``(n, C, h, w)``: ``(n, 3, 8 h, 8 w)``.
@@ -186,9 +192,9 @@ class LinearCodec:
         """
         return self._linear.pixels(values)
 
-    def _scaled(self, latents: Float) -> Float:
+    def _scaled(self, latents: NDArray[Real]) -> NDArray[Real]:
         """Multiply by scales, transform group 0 to coefficients."""
-        scaled: Float = latents * self._scales
+        scaled = latents * self._scales
         scaled[:, : self._params.first] = to_frequencies(scaled[:, : self._params.first])
         return scaled
 

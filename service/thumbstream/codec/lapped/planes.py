@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from thumbstream.codec.lapped.linear import Latents
 from thumbstream.codec.lapped.params import CLASSES, UNIT_PLANE, LappedParams
 from thumbstream.codec.lapped.probabilities import Integers
 from thumbstream.codec.tensors import Float, Grid
@@ -68,7 +69,7 @@ class Layout:
         self.last = last_plane(params.planes - 1, self.classes)
         """``(channels, cells)``: last plane of each latent's class."""
 
-    def quantize(self, latents: Float) -> Integers:
+    def quantize(self, latents: Latents) -> Integers:
         """Return the last states of scaled latents ``(layers, channels, cells)``."""
         steps = np.exp2((UNIT_PLANE - self.last) / CLASSES)
         magnitude = np.minimum(np.floor(np.abs(latents) / steps), self.max_states)
