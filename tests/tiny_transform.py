@@ -1,14 +1,14 @@
-"""A small training of the second edition's transform."""
+"""A small training of the lapped family."""
 
 from __future__ import annotations
 
-from thumbstream_models.embedded.transform import transform_config
-from thumbstream_models.embedded.transform.transform_config import TransformConfig
+from thumbstream_models.lapped import config
+from thumbstream_models.lapped.config import LappedConfig
 from thumbstream_models.training.config import DataConfig
 
-TINY = TransformConfig(
+TINY = LappedConfig(
     model_id="thumbstream-2",
-    model=transform_config.ModelConfig(
+    model=config.ModelConfig(
         family="lapped",
         groups=(2, 2, 4),
         analysis_width=8,
@@ -22,13 +22,11 @@ TINY = TransformConfig(
     data=DataConfig(
         size=16, min_crop=0.5, whole_fraction=0.4, max_aspect=1.5, validation_pictures=3
     ),
-    crops=transform_config.CropsConfig(
+    crops=config.CropsConfig(
         sizes=(16, 32), per_picture=(3, 1), frequencies=(0.7, 0.3), batch_sizes=(4, 2)
     ),
-    distortion=transform_config.DistortionConfig(
-        error=(0.35, 0.7), ssim=(500.0, 150.0), chroma=(0.5, 0.5)
-    ),
-    training=transform_config.TrainingConfig(
+    distortion=config.DistortionConfig(error=(0.35, 0.7), ssim=(500.0, 150.0), chroma=(0.5, 0.5)),
+    training=config.TrainingConfig(
         steps=6,
         analysis_speed=0.3,
         decay_steps=3,
@@ -41,7 +39,7 @@ TINY = TransformConfig(
         validate_every=3,
         qualities=(-0.9, 1.5),
     ),
-    contexts=transform_config.ContextConfig(
+    contexts=config.ContextConfig(
         pictures=6,
         steps=4,
         batch_size=4,

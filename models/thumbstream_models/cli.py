@@ -14,8 +14,8 @@ from thumbstream.codec.prefix_search import Target
 from thumbstream.models import installed_models
 from thumbstream_models.embedded import codec_config
 from thumbstream_models.embedded.codec_config import STAGES
-from thumbstream_models.embedded.transform import transform_config
 from thumbstream_models.evaluate import command, pictures, tables
+from thumbstream_models.lapped import config as lapped_config
 from thumbstream_models.paper import bit_assignment, system_config
 from thumbstream_models.training.config import read_toml
 
@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(args: argparse.Namespace) -> int:
     out = args.out
-    if transform_config.is_transform(read_toml(args.config)):
+    if lapped_config.is_lapped(read_toml(args.config)):
         return _train_transform(args)
     if codec_config.is_embedded(read_toml(args.config)):
         from thumbstream_models.embedded import train_codec  # imports torch
@@ -195,9 +195,9 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _train_transform(args: argparse.Namespace) -> int:
-    from thumbstream_models.embedded.transform.training import train
+    from thumbstream_models.lapped.training import train
 
-    config = transform_config.load(args.config)
+    config = lapped_config.load(args.config)
     if args.steps is not None:
         training = dataclasses.replace(config.training, steps=args.steps)
         config = dataclasses.replace(config, training=training)
@@ -235,8 +235,8 @@ def _publish(args: argparse.Namespace) -> int:
     from thumbstream_models.training import runs
 
     texts = {"notes": args.notes, "sources_text": args.sources.read_text(encoding="utf-8")}
-    if transform_config.is_transform(runs.config_of(args.checkpoint)):
-        from thumbstream_models.embedded.transform import publish as publish_transform
+    if lapped_config.is_lapped(runs.config_of(args.checkpoint)):
+        from thumbstream_models.lapped import publish as publish_transform
 
         folder = publish_transform.publish(args.checkpoint, args.data, args.zoo, **texts)
     elif codec_config.is_embedded(runs.config_of(args.checkpoint)):

@@ -33,13 +33,13 @@ from thumbstream.errors import BitstreamError
 from thumbstream_models.embedded import (
     client_color,
     client_file,
-    client_packing,
     client_synthesis,
     transform_graphs,
 )
 from thumbstream_models.embedded.codec_config import FAMILY, STRIDE, EmbeddedConfig
 from thumbstream_models.embedded.symbol_layout import Layout
 from thumbstream_models.embedded.transform_networks import Transform
+from thumbstream_models.lapped import client_packing
 from thumbstream_models.training import model_writer
 
 ROOT = Path(__file__).resolve().parents[2]

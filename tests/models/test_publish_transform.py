@@ -16,7 +16,7 @@ from tiny_transform import TINY
 from thumbstream.codec.base import open_codec
 from thumbstream.codec.lapped.codec import LappedCodec
 from thumbstream_models import cli
-from thumbstream_models.embedded.transform import graphs, publish, quantisation, training
+from thumbstream_models.lapped import graphs, publish, quantisation, training
 from thumbstream_models.training import runs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,8 +13,8 @@ from torch import Tensor
 from thumbstream.codec.lapped.params import ContextTables, LappedParams, LookTables
 from thumbstream.codec.lapped.stream_model import StepSymbols, StreamModel, encoder_symbols
 from thumbstream.codec.tensors import Grid
-from thumbstream_models.embedded.transform import context_fit, look_fit, quantisation, states
-from thumbstream_models.embedded.transform.transform_config import ContextConfig
+from thumbstream_models.lapped import context_fit, look_fit, quantisation, states
+from thumbstream_models.lapped.config import ContextConfig
 
 PARAMS = LappedParams(groups=(3, 2, 4), planes=44, look=31)
 CONFIG = ContextConfig(

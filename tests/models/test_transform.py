@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from tiny_transform import TINY
 
 from thumbstream_models import cli
-from thumbstream_models.embedded.transform import (
+from thumbstream_models.lapped import (
     colour,
     linear,
     model,
     networks,
     quantisation,
     rate,
-    rounding,
     training,
-    transform_config,
+    weight_rounding,
 )
-from thumbstream_models.embedded.transform.distortion import distortion
-from thumbstream_models.embedded.transform.model import Transform
+from thumbstream_models.lapped import config as lapped_config
+from thumbstream_models.lapped.distortion import distortion
+from thumbstream_models.lapped.model import Transform
 from thumbstream_models.training import runs
 from thumbstream_models.training.config import ConfigError
 
@@ -293,16 +293,16 @@ def test_first_looks_are_drawn_by_the_linear_part_in_a_part_of_the_training(
 
 def test_synthesis_is_trained_with_the_integers_of_clients(net: Transform) -> None:
     y, width = torch.randn(2, 8, 4, 4), torch.zeros(2, 8, 4, 4)
-    drawn = rounding.straight_through(net.synthesis, 4, y, width)
+    drawn = weight_rounding.straight_through(net.synthesis, 4, y, width)
     drawn.square().sum().backward()
     weight = net.synthesis.net[0].pointwise.weight
     assert weight.grad is not None
     assert weight.grad.abs().max() > 0
     rounded = copy.deepcopy(net.synthesis)
-    rounding.round_parameters(rounded, 4)
+    weight_rounding.round_parameters(rounded, 4)
     torch.testing.assert_close(rounded(y, width), drawn)
-    assert rounding.bits_of(torch.zeros(3, 64, 1, 1), 4) == 4
-    assert rounding.bits_of(torch.zeros(64, 1, 3, 3), 4) == 6
+    assert weight_rounding.bits_of(torch.zeros(3, 64, 1, 1), 4) == 4
+    assert weight_rounding.bits_of(torch.zeros(64, 1, 3, 3), 4) == 6
 
 
 def test_fine_steps_lose_nothing(crops: NDArray[np.uint8]) -> None:
@@ -390,7 +390,7 @@ def test_the_analysis_survives_negative_biases() -> None:
 def test_command_trains_and_resumes(
     picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transform_config, "load", lambda path: TINY)
+    monkeypatch.setattr(lapped_config, "load", lambda path: TINY)
     command = ["train", str(CONFIG), str(picture_folder), "--out", str(tmp_path), "--steps"]
     assert cli.main([*command, "2"]) == 0
     assert cli.main([*command, "4"]) == 0
@@ -467,9 +467,9 @@ def test_precision_is_measured_once(
 
 
 def test_published_configuration_is_read() -> None:
-    config = transform_config.load(CONFIG)
+    config = lapped_config.load(CONFIG)
     assert config.model_id == CONFIG.stem
-    assert transform_config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert lapped_config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert config.data.size == min(config.crops.sizes)
 
 
@@ -489,4 +489,4 @@ def test_invalid_configuration_is_an_error(section: str, key: str, value: Any, w
     values = TINY.to_dict()
     values[section][key] = value
     with pytest.raises(ConfigError, match=why):
-        transform_config.from_dict(values)
+        lapped_config.from_dict(values)

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from thumbstream.codec.embedded.params import EmbeddedParams
 from thumbstream.codec.model_folder import Artifact
 from thumbstream_models.embedded import client_color
-from thumbstream_models.embedded.client_packing import Section, halves, integers, wide
-from thumbstream_models.embedded.client_packing import packed as zipped
 from thumbstream_models.embedded.client_synthesis import ClientSynthesis, Layer, synthesis_of
+from thumbstream_models.lapped.client_packing import Section, halves, integers, wide
+from thumbstream_models.lapped.client_packing import packed as zipped
 
 MAGIC = b"THSC"
 FORMAT = 1

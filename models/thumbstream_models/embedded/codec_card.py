@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thumbstream_models.embedded.codec_config import STAGES
-from thumbstream_models.embedded.transform.card import measured_tables
+from thumbstream_models.lapped.card import measured_tables
 
 
 def model_card(manifest: dict[str, Any], notes: str, sources: str) -> str:

@@ -10,11 +10,29 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from thumbstream_models.embedded.weight_rounding import quantized
-
+_SMALLEST_SCALE = 2.0**-14
+"""Smallest normal float16."""
 _FEW_INPUTS = 64
 _FINE_BITS = 6
 """Of outputs of few inputs: there are few such weights, and their errors do not average out."""
+
+
+def quantized(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Integers of a weight ``(out, ...)`` and their scales ``(out,)``, both float32.
+
+    Integers are of at most ``bits`` bits with their sign, scales are float16 numbers, so that the
+    products are exact in float32.
+    """
+    most = 2 ** (bits - 1) - 1
+    largest = weight.detach().flatten(1).abs().amax(1)
+    scale = (largest / most).clamp_min(_SMALLEST_SCALE).half().float()
+    integers = torch.round(weight.detach() / across(scale, weight)).clamp(-most, most)
+    return integers, scale
+
+
+def across(scale: Tensor, weight: Tensor) -> Tensor:
+    """``(out,)`` in the dimensions of ``weight`` ``(out, ...)``."""
+    return scale.view(-1, *([1] * (weight.ndim - 1)))
 
 
 def bits_of(weight: Tensor, bits: int) -> int:
@@ -27,7 +45,7 @@ def rounded(value: Tensor, bits: int) -> Tensor:
     if value.ndim < 2:
         return value.detach().half().float()
     integers, scale = quantized(value, bits_of(value, bits))
-    return integers * scale.view(-1, *([1] * (value.ndim - 1)))
+    return integers * across(scale, value)
 
 
 def straight_through(net: nn.Module, bits: int, *inputs: Tensor) -> Tensor:

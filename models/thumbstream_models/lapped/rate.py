@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from thumbstream_models.embedded.transform.transform_config import ModelConfig
+from thumbstream_models.lapped.config import ModelConfig
 
 NODES = 6
 """Static tables have parameters at the frequencies 0, 1, 3, 7, 15 and 31 of each direction."""

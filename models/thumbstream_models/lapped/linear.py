@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from thumbstream_models.embedded.codec_config import STRIDE
+from thumbstream.codec.lapped.params import SIDE
 from thumbstream_models.training.runs import to_tensor
 
 COLOURS = 3
-SAMPLES = COLOURS * STRIDE**2
+SAMPLES = COLOURS * SIDE**2
 """Of a cell."""
-_HALF = STRIDE // 2
+_HALF = SIDE // 2
 _SPECTRUM_FLOOR = 1e-9
 _FITTED_PSNR = (20, 23, 26, 30)
 """Qualities in dB at which the lapping shall save bits."""
@@ -54,7 +54,7 @@ class LinearTransform(nn.Module):
     def blocks(self, x: Tensor) -> Tensor:
         """``(B, 3, 8 h, 8 w)`` to the lapped samples of each cell, ``(B, 192, h, w)``."""
         down, across = (lapping(side, self.rotation) for side in x.shape[2:])
-        return functional.pixel_unshuffle(down @ x @ across.T, STRIDE)
+        return functional.pixel_unshuffle(down @ x @ across.T, SIDE)
 
     def forward(self, blocks: Tensor) -> Tensor:
         """Lapped samples ``(B, 192, h, w)`` to latents ``(B, C, h, w)``."""
@@ -63,7 +63,7 @@ class LinearTransform(nn.Module):
     def inverse(self, y: Tensor) -> Tensor:
         """Latents ``(B, C, h, w)`` to pixels ``(B, 3, 8 h, 8 w)``."""
         blocks = functional.conv2d(y, self.klt.T[:, :, None, None])
-        x = functional.pixel_shuffle(blocks, STRIDE)
+        x = functional.pixel_shuffle(blocks, SIDE)
         down, across = (lapping(side, self.rotation) for side in x.shape[2:])
         return down.T @ x @ across
 
@@ -79,7 +79,7 @@ def lapping(side: int, rotation: Tensor) -> Tensor:
     turn = torch.block_diag(same, rotation)  # type: ignore[no-untyped-call]
     edge = butterfly @ turn @ butterfly / 2
     whole = torch.eye(side, dtype=rotation.dtype, device=rotation.device)
-    for at in range(STRIDE, side, STRIDE):
+    for at in range(SIDE, side, SIDE):
         whole[at - _HALF : at + _HALF, at - _HALF : at + _HALF] = edge
     return whole
 
@@ -133,7 +133,7 @@ def _rotation(angles: Tensor) -> Tensor:
 def _moments(x: Tensor, rotation: Tensor) -> Tensor:
     """``(192, 192)`` second moments of lapped cells of pictures, in double precision."""
     edge = lapping(x.shape[2], rotation)
-    samples = functional.pixel_unshuffle(edge @ x.double() @ edge.T, STRIDE)
+    samples = functional.pixel_unshuffle(edge @ x.double() @ edge.T, SIDE)
     samples = samples.permute(0, 2, 3, 1).reshape(-1, SAMPLES)
     return samples.T @ samples / len(samples)
 

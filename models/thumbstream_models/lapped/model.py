@@ -15,16 +15,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from thumbstream_models.embedded.transform import quantisation, rounding
-from thumbstream_models.embedded.transform.linear import (
+from thumbstream_models.lapped import quantisation
+from thumbstream_models.lapped.config import ModelConfig
+from thumbstream_models.lapped.linear import (
     LinearTransform,
     from_frequencies,
     to_frequencies,
 )
-from thumbstream_models.embedded.transform.networks import Analysis, Synthesis, width_of
-from thumbstream_models.embedded.transform.quantisation import Cut, Quantised
-from thumbstream_models.embedded.transform.rate import ContextRate, FrequencyRate
-from thumbstream_models.embedded.transform.transform_config import ModelConfig
+from thumbstream_models.lapped.networks import Analysis, Synthesis, width_of
+from thumbstream_models.lapped.quantisation import Cut, Quantised
+from thumbstream_models.lapped.rate import ContextRate, FrequencyRate
+from thumbstream_models.lapped.weight_rounding import straight_through
 from thumbstream_models.training.precision import autocast
 
 _LARGEST_LOG_SCALE = 1.5
@@ -113,7 +114,7 @@ class Transform(nn.Module):
         gains = torch.where(plain[:, None, None, None], 1.0, self.synthesis.gains(width))
         picture = self.linear.inverse(y_hat * gains)
         with autocast(precision, y_hat.device):
-            added = rounding.straight_through(self.synthesis, self.synthesis_bits, y_hat, width)
+            added = straight_through(self.synthesis, self.synthesis_bits, y_hat, width)
         drawn: Tensor = picture + added.float() * gate
         return drawn
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from thumbstream_models.embedded.rate_distortion import squared_error
-from thumbstream_models.embedded.transform.transform_config import DistortionConfig
+from thumbstream_models.lapped.config import DistortionConfig
 from thumbstream_models.training.ssim import ssim
 
 CHROMA = ((-0.169, -0.331, 0.5), (0.5, -0.419, -0.081))
@@ -38,6 +37,11 @@ def distortion(x: Tensor, x_hat: Tensor, quality: Tensor, config: DistortionConf
         + weight(config.ssim) * (1 - ssim(x, x_hat))
         + weight(config.chroma) * chroma_error(x, x_hat)
     )
+
+
+def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Mean squared error of each picture, on the 0 to 255 scale: ``(B,)``."""
+    return ((x - x_hat) * 127.5).square().mean((1, 2, 3))
 
 
 def chroma_error(x: Tensor, x_hat: Tensor) -> Tensor:

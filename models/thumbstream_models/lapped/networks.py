@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from thumbstream_models.embedded.transform.linear import COLOURS, SAMPLES
-from thumbstream_models.embedded.transform.transform_config import ModelConfig
+from thumbstream_models.lapped.config import ModelConfig
+from thumbstream_models.lapped.linear import COLOURS, SAMPLES
 
 _SUMMARY_UNITS = 32
 _LEAK = 0.1

@@ -12,13 +12,13 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from torch import Tensor
 
 from thumbstream.codec.lapped.params import SAMPLES
-from thumbstream_models.embedded.transform import rounding
-from thumbstream_models.embedded.transform.model import Transform
-from thumbstream_models.embedded.transform_graphs import any_size, store_integers
-from thumbstream_models.embedded.weight_rounding import quantized
+from thumbstream_models.lapped import weight_rounding
+from thumbstream_models.lapped.model import Transform
+from thumbstream_models.lapped.weight_rounding import quantized
 from thumbstream_models.training.onnx_export import cpu_session, export_bytes, round_to_half
 
 _KLT_UNIT = 2**12
@@ -32,7 +32,7 @@ def round_weights(net: Transform) -> None:
     """Round every weight of the networks as in the graphs, and the KLT."""
     round_to_half(net.analysis)
     net.linear.klt.copy_(torch.round(net.linear.klt * _KLT_UNIT) / _KLT_UNIT)
-    rounding.round_parameters(net.synthesis, net.synthesis_bits)
+    weight_rounding.round_parameters(net.synthesis, net.synthesis_bits)
 
 
 @torch.no_grad()
@@ -96,8 +96,35 @@ def _difference(found: NDArray[np.float32], expected: Tensor) -> float:
 def _integer_storage(net: Transform) -> Callable[[onnx.ModelProto], None]:
     """A function that stores the weights of the synthesis as integers and scales."""
     integers = {
-        name: quantized(value, rounding.bits_of(value, net.synthesis_bits))
+        name: quantized(value, weight_rounding.bits_of(value, net.synthesis_bits))
         for name, value in net.synthesis.named_parameters()
         if value.ndim > 1
     }
     return lambda model: store_integers(model, integers)
+
+
+def any_size(*names: str) -> dict[str, dict[int, str]]:
+    """Dynamic dimensions of these inputs and outputs."""
+    return {name: {0: "batch", 2: "rows", 3: "columns"} for name in names}
+
+
+def store_integers(model: onnx.ModelProto, integers: dict[str, tuple[Tensor, Tensor]]) -> None:
+    """Store weights as int8 and float16 scales; raises `ValueError` if that is not lossless."""
+    graph = model.graph
+    nodes = []
+    for tensor in graph.initializer:
+        if tensor.name not in integers:
+            continue
+        name = tensor.name
+        weight, scale = integers[name]
+        factor = weight_rounding.across(scale, weight)
+        if not np.array_equal(numpy_helper.to_array(tensor), (weight * factor).numpy()):
+            raise ValueError(f"{name} is not rounded to {name}_int8 times a scale")
+        tensor.CopyFrom(numpy_helper.from_array(weight.numpy().astype(np.int8), f"{name}_int8"))
+        half = numpy_helper.from_array(factor.numpy().astype(np.float16), f"{name}_scale")
+        graph.initializer.append(half)
+        for stored, wide in ((tensor.name, f"{name}_whole"), (half.name, f"{name}_factor")):
+            nodes.append(onnx.helper.make_node("Cast", [stored], [wide], to=onnx.TensorProto.FLOAT))
+        nodes.append(onnx.helper.make_node("Mul", [f"{name}_whole", f"{name}_factor"], [name]))
+    for node in reversed(nodes):
+        graph.node.insert(0, node)

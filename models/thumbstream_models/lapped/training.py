@@ -19,26 +19,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thumbstream_models.embedded.codec_config import STRIDE
-from thumbstream_models.embedded.rate_distortion import squared_error
-from thumbstream_models.embedded.transform import linear
-from thumbstream_models.embedded.transform.colour import chroma_distance
-from thumbstream_models.embedded.transform.distortion import (
+from thumbstream.codec.lapped.params import SIDE
+from thumbstream_models.lapped import linear
+from thumbstream_models.lapped.colour import chroma_distance
+from thumbstream_models.lapped.config import (
+    LappedConfig,
+    TrainingConfig,
+    from_dict,
+)
+from thumbstream_models.lapped.distortion import (
     balanced,
     distortion,
     lagrangian,
+    squared_error,
 )
-from thumbstream_models.embedded.transform.model import Coded, Transform
-from thumbstream_models.embedded.transform.transform_config import (
-    TrainingConfig,
-    TransformConfig,
-    from_dict,
-)
+from thumbstream_models.lapped.model import Coded, Transform
 from thumbstream_models.training import crops, precision, runs
 from thumbstream_models.training.config import ConfigError
 from thumbstream_models.training.ssim import ssim
 
-Run: TypeAlias = runs.Run[TransformConfig, Transform]
+Run: TypeAlias = runs.Run[LappedConfig, Transform]
 
 CHECKPOINT = "checkpoint.pt"
 LINEAR_CROPS = 12_000
@@ -54,7 +54,7 @@ _SIZE_SEED = 7
 """The sizes of batches come from a random sequence of their own."""
 
 
-def new_run(config: TransformConfig, fitted: linear.LinearTransform, device: torch.device) -> Run:
+def new_run(config: LappedConfig, fitted: linear.LinearTransform, device: torch.device) -> Run:
     """A run at step 0."""
     torch.manual_seed(config.training.seed)
     net = Transform(config.model, fitted)
@@ -72,7 +72,7 @@ def _optimizer(net: Transform, training: TrainingConfig) -> torch.optim.Optimize
     return torch.optim.Adam(groups, lr=training.learning_rate, betas=_BETAS, fused=True)
 
 
-def restore(path: Path, device: torch.device, config: TransformConfig | None = None) -> Run:
+def restore(path: Path, device: torch.device, config: LappedConfig | None = None) -> Run:
     """Read a checkpoint; ``config`` may change all but the networks."""
     saved = torch.load(path, map_location=device, weights_only=True)
     before = from_dict(saved["config"])
@@ -105,7 +105,7 @@ def choose_precision(run: Run, pixels: NDArray[np.uint8]) -> None:
     run.precision = precision.fastest(net, lambda: net(blocks).float().square().mean(), device)
 
 
-def size_of(config: TransformConfig, step: int) -> int:
+def size_of(config: LappedConfig, step: int) -> int:
     """Which of the configuration's sizes batch ``step`` has, as an index."""
     drawn = np.random.default_rng((config.training.seed, step, _SIZE_SEED)).random()
     # The last size takes what rounding leaves.
@@ -114,7 +114,7 @@ def size_of(config: TransformConfig, step: int) -> int:
 
 
 def batches(
-    stored: list[NDArray[np.uint8]], config: TransformConfig, first: int
+    stored: list[NDArray[np.uint8]], config: LappedConfig, first: int
 ) -> Iterator[NDArray[np.uint8]]:
     """All batches from step ``first`` on: ``(batch, size, size, 3)`` uint8 each."""
     for step in range(first, config.training.steps):
@@ -131,7 +131,7 @@ def train_step(run: Run, pixels: NDArray[np.uint8]) -> float:
     low, high = training.qualities
     quality = (low + (high - low) * torch.rand(len(x))).to(x.device)
     coded = run.net(x, quality, run.precision, noise=True)
-    bytes_per_cell = coded.bits / 8 / (x.shape[2] * x.shape[3] / STRIDE**2)
+    bytes_per_cell = coded.bits / 8 / (x.shape[2] * x.shape[3] / SIDE**2)
     weight = lagrangian(quality)
     cost = bytes_per_cell + weight * distortion(x, coded.x_hat, quality, run.config.distortion)
     loss = balanced(cost, weight).mean()
@@ -205,7 +205,7 @@ def _measured(x: Tensor, coded: Coded) -> dict[str, NDArray[np.float64]]:
 
 
 def train(
-    config: TransformConfig,
+    config: LappedConfig,
     sources: list[Path],
     out: Path,
     *,
@@ -254,7 +254,7 @@ def train(
     return run
 
 
-def fitted_linear(training: NDArray[np.uint8], config: TransformConfig) -> linear.LinearTransform:
+def fitted_linear(training: NDArray[np.uint8], config: LappedConfig) -> linear.LinearTransform:
     """The linear transform for a random part of the crops."""
     rng = np.random.default_rng(config.training.seed)
     count = min(LINEAR_CROPS, len(training))

@@ -1,4 +1,4 @@
-"""A training of the second edition's transform as data, read from one commented TOML file."""
+"""A training of the lapped family as data, read from one commented TOML file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thumbstream_models.embedded.codec_config import STRIDE
+from thumbstream.codec.lapped.params import SIDE
 from thumbstream_models.training import config as configs
 from thumbstream_models.training.config import ConfigError, DataConfig, Schedule
 
@@ -65,8 +65,8 @@ class CropsConfig:
             raise ConfigError(
                 "per_picture, frequencies and batch_sizes have an entry for each size"
             )
-        if abs(sum(self.frequencies) - 1) > 1e-6 or any(size % STRIDE for size in self.sizes):
-            raise ConfigError(f"frequencies add up to 1, sizes are multiples of {STRIDE}")
+        if abs(sum(self.frequencies) - 1) > 1e-6 or any(size % SIDE for size in self.sizes):
+            raise ConfigError(f"frequencies add up to 1, sizes are multiples of {SIDE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class ContextConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class TransformConfig:
+class LappedConfig:
     """All that a training of the transform depends on."""
 
     model_id: str
@@ -142,24 +142,24 @@ _SECTIONS: dict[str, type[Any]] = {
 }
 
 
-def is_transform(values: dict[str, Any]) -> bool:
+def is_lapped(values: dict[str, Any]) -> bool:
     """Whether nested dictionaries are a configuration of this family."""
     model = values.get("model")
     return isinstance(model, dict) and model.get("family") == FAMILY
 
 
-def from_dict(values: dict[str, Any]) -> TransformConfig:
-    """Build a `TransformConfig` from nested dictionaries; raises `ConfigError`."""
-    configs.check_keys(TransformConfig, values)
+def from_dict(values: dict[str, Any]) -> LappedConfig:
+    """Build a `LappedConfig` from nested dictionaries; raises `ConfigError`."""
+    configs.check_keys(LappedConfig, values)
     sections: dict[str, Any] = {}
     for name, section in _SECTIONS.items():
         plain = values[name]
         if section is DistortionConfig and isinstance(plain, dict):
             plain = {key: tuple(pair) for key, pair in plain.items()}
         sections[name] = configs.section(section, plain)
-    return TransformConfig(model_id=values["model_id"], **sections)
+    return LappedConfig(model_id=values["model_id"], **sections)
 
 
-def load(path: Path) -> TransformConfig:
-    """Read a `TransformConfig` from a TOML file; raises `ConfigError`."""
+def load(path: Path) -> LappedConfig:
+    """Read a `LappedConfig` from a TOML file; raises `ConfigError`."""
     return from_dict(configs.read_toml(path))

@@ -18,10 +18,10 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from thumbstream.codec.lapped.params import CLASSES, MAX_TAP, MAX_VALUE, NODES, LappedParams
-from thumbstream_models.embedded.transform import states
-from thumbstream_models.embedded.transform.context_fit import classes_of
-from thumbstream_models.embedded.transform.descent import Descent
-from thumbstream_models.embedded.transform.transform_config import ContextConfig
+from thumbstream_models.lapped import states
+from thumbstream_models.lapped.config import ContextConfig
+from thumbstream_models.lapped.context_fit import classes_of
+from thumbstream_models.lapped.descent import Descent
 
 CHOSEN_AT, ROUNDED_FROM = 0.4, 0.7
 """Fractions of the steps after which taps are chosen, and weights rounded."""

@@ -26,10 +26,10 @@ from thumbstream.codec.lapped.params import (
     LappedParams,
 )
 from thumbstream.codec.model_folder import HIDDEN_MAX
-from thumbstream_models.embedded.transform import states
-from thumbstream_models.embedded.transform.descent import Descent
-from thumbstream_models.embedded.transform.linear import from_frequencies
-from thumbstream_models.embedded.transform.transform_config import ContextConfig
+from thumbstream_models.lapped import states
+from thumbstream_models.lapped.config import ContextConfig
+from thumbstream_models.lapped.descent import Descent
+from thumbstream_models.lapped.linear import from_frequencies
 
 ROUNDED_FROM = 0.6
 """From this fraction of the steps on, weights are rounded."""

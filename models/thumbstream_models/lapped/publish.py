@@ -16,15 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thumbstream.codec.lapped.params import LappedParams
-from thumbstream_models.embedded.client_packing import Section, halves, integers, packed, wide
-from thumbstream_models.embedded.codec_config import STRIDE
-from thumbstream_models.embedded.transform import card, context_fit, graphs, look_fit, rounding
-from thumbstream_models.embedded.transform.model import Transform
-from thumbstream_models.embedded.transform.training import Run, restore
-from thumbstream_models.embedded.transform.transform_config import FAMILY, TransformConfig
-from thumbstream_models.embedded.weight_rounding import quantized
+from thumbstream.codec.lapped.params import SIDE, LappedParams
 from thumbstream_models.evaluate import held_out
+from thumbstream_models.lapped import card, context_fit, graphs, look_fit, weight_rounding
+from thumbstream_models.lapped.client_packing import Section, halves, integers, packed, wide
+from thumbstream_models.lapped.config import FAMILY, LappedConfig
+from thumbstream_models.lapped.model import Transform
+from thumbstream_models.lapped.training import Run, restore
+from thumbstream_models.lapped.weight_rounding import quantized
 from thumbstream_models.training import crops, model_writer, runs
 from thumbstream_models.training.onnx_export import PARITY_TOLERANCE
 
@@ -84,12 +83,12 @@ def load_rounded(checkpoint: Path) -> Run:
     return run
 
 
-def params_of(config: TransformConfig) -> LappedParams:
+def params_of(config: LappedConfig) -> LappedParams:
     """Parameters of the published model."""
     return LappedParams(groups=config.model.groups, planes=PLANES, look=LOOK)
 
 
-def stored_crops(sources: list[Path], config: TransformConfig) -> list[crops.Crops]:
+def stored_crops(sources: list[Path], config: LappedConfig) -> list[crops.Crops]:
     """The crops of the training, of all sizes."""
     return [
         crops.load(sources, dataclasses.replace(config.data, size=size), per_picture=count)
@@ -142,7 +141,7 @@ def client_bytes(net: Transform, look: Arrays, contexts: Arrays) -> int:
         if value.ndim < 2:
             sections += halves(value.detach().numpy().astype(np.float16))
             continue
-        weights, scale = quantized(value, rounding.bits_of(value, net.synthesis_bits))
+        weights, scale = quantized(value, weight_rounding.bits_of(value, net.synthesis_bits))
         sections.append(Section(integers(weights.numpy().astype(np.int8))))
         sections += halves(scale.numpy().astype(np.float16))
     return len(packed(sections))
@@ -155,7 +154,7 @@ def manifest_of(run: Run, files: dict[str, bytes], pictures: int) -> dict[str, A
         name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
     }
     return {
-        **model_writer.common_fields(run.config.model_id, FAMILY, STRIDE, files),
+        **model_writer.common_fields(run.config.model_id, FAMILY, SIDE, files),
         "groups": list(run.config.model.groups),
         "planes": PLANES,
         "look": LOOK,

@@ -1,1 +1,0 @@
-"""The transform of the second edition: a fixed linear part and networks that add to it."""
