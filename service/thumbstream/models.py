@@ -187,7 +187,7 @@ def find_models() -> dict[str, Path]:
     Raises `ArtifactError` if no model is installed.
     """
     found: dict[str, Path] = {}
-    for place in _search_paths():
+    for place in search_paths():
         for folder in sorted(place.iterdir()):
             if (folder / MANIFEST).is_file():
                 found.setdefault(folder.name, folder)
@@ -196,7 +196,8 @@ def find_models() -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda item: item[0] != DEFAULT_MODEL))
 
 
-def _search_paths() -> Iterator[Path]:
+def search_paths() -> Iterator[Path]:
+    """Yield the folders whose subfolders are the installed models."""
     yield from [folder for folder in _OWN_FOLDERS if folder.is_dir()][:1]
     for entry in entry_points(group=ENTRY_POINTS):
         yield Path(str(resources.files(entry.value)))

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from thumbstream import results, sandbox
@@ -88,6 +89,8 @@ class ProcessPool:
     Call `start` before the first job. ``prepare`` is called once in every worker process before its
     first job; the time limits of ``limits`` do not apply to this call. ``classes``: dataclasses,
     named tuples and exceptions that jobs may return or raise, in addition to `results.ERRORS`.
+    ``readable``: files and folders that jobs may read, besides Python's packages and libraries;
+    None: any. It is enforced where the kernel has Landlock.
     """
 
     def __init__(
@@ -98,11 +101,13 @@ class ProcessPool:
         prepare: Callable[[], object] = _nothing,
         *,
         classes: Iterable[type] = (),
+        readable: Iterable[Path] | None = (),
     ) -> None:
         self.workers = workers
         self._limits = limits
         self._prepare = prepare
         self._classes = results.ERRORS | frozenset(classes)
+        self._readable = None if readable is None else tuple(readable)
         self._slots = Slots(workers + queue)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="thumbstream-worker")
         self._context = multiprocessing.get_context("forkserver")
@@ -195,7 +200,7 @@ class ProcessPool:
 
     def _new_worker(self) -> _Worker:
         _start_server(self._context)  # if the last one has ended
-        return _Worker(self._context, self._limits, self._prepare, self._classes)
+        return _Worker(self._context, self._limits, self._prepare, self._classes, self._readable)
 
 
 class _Worker:
@@ -207,12 +212,13 @@ class _Worker:
         limits: JobLimits,
         prepare: Callable[[], object],
         classes: frozenset[type],
+        readable: tuple[Path, ...] | None,
     ) -> None:
         self._limits = limits
         self._classes = classes
         self._pipe, theirs = context.Pipe()
         self._process: ForkServerProcess = context.Process(
-            target=_serve, args=(theirs, limits, prepare, classes), daemon=True
+            target=_serve, args=(theirs, limits, prepare, classes, readable), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -323,12 +329,13 @@ def _serve(
     limits: JobLimits,
     prepare: Callable[[], object],
     classes: frozenset[type],
+    readable: tuple[Path, ...] | None,
 ) -> None:
     """Run in a worker process: drop privileges, then run one job after another until EOF."""
     # A signal to the whole group (Ctrl-C, a service manager) is for the parent to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sandbox.drop_privileges(limits.memory_bytes)
+    sandbox.drop_privileges(limits.memory_bytes, readable)
     prepare()
     pipe.send_bytes(_READY)
     with contextlib.suppress(EOFError, ConnectionError):

@@ -6,12 +6,14 @@ dumps. On Linux, it also forbids, as far as the kernel supports it,
 
 - network connections, new programs and access to other processes, by a seccomp filter: these
   system calls fail with EPERM;
-- writing to the file system, by Landlock;
+- writing to the file system, and reading anything but libraries, Python packages and the folders
+  that the caller names, by Landlock;
 - root's capabilities, except for reading any file: with them, a worker could read the environment
   and the memory map of the service in ``/proc``. Landlock forbids this to other users.
 
-A worker still reads the files that the user of the service may read. Running the service as a
-separate user is left to the container or the service manager, since only root can change users.
+Without Landlock, a worker reads the files that the user of the service may read. Running the
+service as a separate user is left to the container or the service manager, since only root can
+change users.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ import logging
 import os
 import platform
 import resource
+import stat
 import struct
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -64,16 +68,28 @@ _CAPABILITY_VERSION = 0x20080522
 _READ_ANY_FILE = 1 << 1 | 1 << 2
 """CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, with which root reads the files of all users."""
 
-_LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
 _LANDLOCK_CREATE_RULESET_VERSION = 1
+_LANDLOCK_RULE_PATH_BENEATH = 1
 _LANDLOCK_WRITES = 0x1FF2  # of ABI 1: everything but executing and reading files and folders
 _LANDLOCK_EXECUTE = 0x1
+_LANDLOCK_READ_FILE, _LANDLOCK_READ_FOLDER = 0x4, 0x8
+
+_SYSTEM_LIBRARIES = tuple(
+    Path(place)
+    for place in (
+        *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"),
+        *("/sys/devices/system/cpu", "/proc/cpuinfo"),  # libraries count processors there
+    )
+)
 
 
-def drop_privileges(memory_bytes: int) -> None:
+def drop_privileges(memory_bytes: int, readable: Iterable[Path] | None = ()) -> None:
     """Drop all privileges that a worker does not need, for the rest of the process's life.
 
-    ``memory_bytes``: limit of additional address space, on top of the current size.
+    ``memory_bytes``: limit of additional address space, on top of the current size. ``readable``:
+    files, and folders with all in them, that the process may read besides libraries and Python
+    packages; None: any.
     """
     forget_settings()
     os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
@@ -82,7 +98,7 @@ def drop_privileges(memory_bytes: int) -> None:
     if used := address_space():
         _limit(resource.RLIMIT_AS, used + memory_bytes)
     if sys.platform == "linux":
-        _restrict_kernel_calls()
+        _restrict_kernel_calls(readable)
 
 
 def hide_memory() -> None:
@@ -117,13 +133,13 @@ def _limit(kind: int, amount: int) -> None:
     resource.setrlimit(kind, (allowed, allowed))
 
 
-def _restrict_kernel_calls() -> None:
+def _restrict_kernel_calls(readable: Iterable[Path] | None) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         log.debug("no seccomp and no Landlock: %s", os.strerror(ctypes.get_errno()))
         return
     _drop_capabilities(libc)
-    _deny_writes(libc)
+    _restrict_files(libc, readable)
     _deny_calls(libc)
 
 
@@ -170,16 +186,52 @@ def _supports_landlock(libc: ctypes.CDLL) -> bool:
     return bool(version >= 1)
 
 
-def _deny_writes(libc: ctypes.CDLL) -> None:
-    """Forbid writing files and executing programs, if the kernel supports Landlock."""
+def _restrict_files(libc: ctypes.CDLL, readable: Iterable[Path] | None) -> None:
+    """Forbid writing files, executing programs and reading, if the kernel supports Landlock.
+
+    Libraries, Python packages and ``readable`` may still be read; if it is None, any file.
+    """
     if not _supports_landlock(libc):
         log.debug("no Landlock: %s", os.strerror(ctypes.get_errno()))
         return
-    handled = struct.pack("=Q", _LANDLOCK_WRITES | _LANDLOCK_EXECUTE)  # and no rule allows any
-    ruleset = libc.syscall(_LANDLOCK_CREATE_RULESET, handled, len(handled), 0)
+    restricted = _LANDLOCK_WRITES | _LANDLOCK_EXECUTE
+    if readable is not None:
+        restricted |= _LANDLOCK_READ_FILE | _LANDLOCK_READ_FOLDER
+    attributes = struct.pack("=Q", restricted)  # a ruleset forbids what no rule allows
+    ruleset = libc.syscall(_LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset < 0:
         log.debug("no Landlock ruleset: %s", os.strerror(ctypes.get_errno()))
         return
+    if readable is not None:
+        for place in {*_SYSTEM_LIBRARIES, *_packages(), *readable}:
+            _allow_reading(libc, ruleset, place)
     if libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0):
         log.debug("Landlock refused: %s", os.strerror(ctypes.get_errno()))
     os.close(ruleset)
+
+
+def _packages() -> Iterator[Path]:
+    """Yield the folders of Python's path and library, and every imported package or module.
+
+    The working folder, which may be in the path, is left out: it may contain the store.
+    """
+    library = tuple(f"{prefix}/lib" for prefix in (sys.prefix, sys.base_prefix))
+    yield from (Path(place + suffix) for place in library for suffix in ("", "64"))
+    yield from {Path(place).resolve() for place in sys.path} - {Path.cwd()}
+    for name, module in list(sys.modules.items()):
+        if "." not in name:
+            places = getattr(module, "__path__", None) or [getattr(module, "__file__", None)]
+            yield from (Path(place) for place in places if place and not place.startswith(library))
+
+
+def _allow_reading(libc: ctypes.CDLL, ruleset: int, place: Path) -> None:
+    try:
+        descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
+    except OSError:  # it does not exist here
+        return
+    is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    rights = _LANDLOCK_READ_FILE | (_LANDLOCK_READ_FOLDER if is_folder else 0)
+    rule = struct.pack("=Qi", rights, descriptor)
+    if libc.syscall(_LANDLOCK_ADD_RULE, ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0):
+        log.debug("no reading of %s: %s", place, os.strerror(ctypes.get_errno()))
+    os.close(descriptor)

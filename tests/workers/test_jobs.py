@@ -16,7 +16,7 @@ from thumbstream.errors import BitstreamError, InvalidImageError, UnsupportedFor
 from thumbstream.images import Alpha, ImageLimits
 from thumbstream.images.write import PictureFormat
 from thumbstream.jobs import RESULTS, Jobs, ProcessJobs, ThreadJobs, open_default_model
-from thumbstream.models import ModelRegistry
+from thumbstream.models import ModelRegistry, search_paths
 from thumbstream.process_pool import JobLimits, ProcessPool
 from thumbstream.thread_pool import ThreadPool
 
@@ -35,7 +35,9 @@ def picture_file(form: str = "PNG", mode: str = "RGB") -> bytes:
 async def jobs(request: pytest.FixtureRequest) -> AsyncIterator[Jobs]:
     made: Jobs
     if request.param == "processes":
-        processes = ProcessPool(1, 4, JobLimits(), open_default_model, classes=RESULTS)
+        processes = ProcessPool(
+            *(1, 4, JobLimits(), open_default_model), classes=RESULTS, readable=search_paths()
+        )
         made = ProcessJobs(processes, ThreadPool(1, 4))
     else:
         pool = ProcessPool(1, 4, JobLimits()) if "processes" in request.param else None

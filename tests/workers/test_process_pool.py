@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import os
 import signal
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import jobs
+import numpy
 import pytest
 from launch import wait_until
 
+from thumbstream import process_pool, sandbox
 from thumbstream.errors import (
     BitstreamError,
     JobCrashedError,
@@ -31,13 +34,18 @@ from thumbstream.thread_pool import OverloadedError
 
 MEBIBYTE = 1 << 20
 LIMITS = JobLimits(memory_bytes=128 * MEBIBYTE)
+READABLE = (Path("/proc/self"),)  # and this folder, which is in Python's path
 linux = pytest.mark.skipif(sys.platform != "linux", reason="seccomp and Landlock are Linux's")
+landlock = pytest.mark.skipif(
+    sys.platform != "linux" or not sandbox._supports_landlock(ctypes.CDLL(None)),
+    reason="the kernel has no Landlock",
+)
 
 
 @pytest.fixture
 async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ProcessPool]:
     monkeypatch.setenv("THUMBSTREAM_TOKENS", "a-secret-token")
-    pool = ProcessPool(1, 2, LIMITS)
+    pool = ProcessPool(1, 2, LIMITS, readable=READABLE)
     await asyncio.to_thread(pool.start)
     yield pool
     await pool.close()
@@ -80,7 +88,7 @@ async def test_unexpected_errors_keep_their_traceback(pool: ProcessPool) -> None
 async def test_worker_that_passes_a_limit_is_replaced(
     limits: JobLimits, job: tuple[Any, ...], error: type[Exception]
 ) -> None:
-    pool = ProcessPool(1, 2, limits)
+    pool = ProcessPool(1, 2, limits, readable=READABLE)
     await asyncio.to_thread(pool.start)
     before = await pool.run(jobs.process_id)
     with pytest.raises(error):
@@ -123,7 +131,7 @@ async def test_idle_worker_that_dies_is_replaced(pool: ProcessPool) -> None:
 
 
 async def test_close_ends_running_jobs() -> None:
-    pool = ProcessPool(1, 2, JobLimits(seconds=60))
+    pool = ProcessPool(1, 2, JobLimits(seconds=60), readable=READABLE)
     await asyncio.to_thread(pool.start)
     running = asyncio.create_task(pool.run(jobs.sleep, 60))
     await asyncio.sleep(0.2)
@@ -173,12 +181,31 @@ async def test_workers_do_not_read_the_memory_of_the_service(pool: ProcessPool, 
         await pool.run(jobs.read, f"/proc/{os.getpid()}/{name}")
 
 
-@linux
-async def test_workers_read_the_files_of_their_user(pool: ProcessPool, tmp_path: Path) -> None:
-    file = tmp_path / "file"
+def secret_file(folder: Path) -> str:
+    file = folder / "file"
     file.write_bytes(b"content")
     file.chmod(0o400)
-    assert await pool.run(jobs.read, str(file)) == b"content"
+    return str(file)
+
+
+@landlock
+async def test_workers_read_libraries_and_what_is_named(pool: ProcessPool, tmp_path: Path) -> None:
+    for path in (jobs.__file__, numpy.__file__, process_pool.__file__, os.__file__):
+        assert await pool.run(jobs.read, path) == Path(path).read_bytes()
+    for path in (secret_file(tmp_path), "/etc/passwd", "/proc/1/cmdline", "pyproject.toml"):
+        with pytest.raises(PermissionError):
+            await pool.run(jobs.read, path)
+    with pytest.raises(PermissionError):
+        await pool.run(os.listdir, str(tmp_path))
+
+
+@linux
+async def test_workers_of_a_pool_for_any_file_read_those_of_their_user(tmp_path: Path) -> None:
+    pool = ProcessPool(1, 2, LIMITS, readable=None)
+    assert await pool.run(jobs.read, secret_file(tmp_path)) == b"content"
+    with pytest.raises(PermissionError):
+        await pool.run(jobs.write, str(tmp_path / "another"))
+    await pool.close()
 
 
 @linux
@@ -212,7 +239,7 @@ async def test_results_over_the_limit_are_not_received(
 
 async def test_start_of_a_worker_does_not_count_as_hanging(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thumbstream.process_pool.MARGIN_SECONDS", 0.0)
-    pool = ProcessPool(1, 2, JobLimits(seconds=0.5), partial(time.sleep, 1))
+    pool = ProcessPool(1, 2, JobLimits(seconds=0.5), partial(time.sleep, 1), readable=READABLE)
     running = asyncio.create_task(pool.run(jobs.add, 1, 1))  # the job waits for the first worker
     while not running.done():
         assert pool.is_alive()
@@ -234,7 +261,7 @@ async def test_new_worker_leaves_the_environment_alone(
 async def test_worker_that_is_taken_while_the_pool_closes_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pool = ProcessPool(1, 2, JobLimits(seconds=60))
+    pool = ProcessPool(1, 2, JobLimits(seconds=60), readable=READABLE)
     starting, closed = threading.Event(), threading.Event()
     new_worker = pool._new_worker
 

@@ -75,7 +75,9 @@ class LocalPool:
         if self._pool is None:
             prepare = partial(open_model, job)
             self._pool = ProcessPool(
-                self._workers, self._workers, self._limits, prepare, classes=RESULTS
+                *(self._workers, self._workers, self._limits, prepare),
+                classes=RESULTS,
+                readable=None,  # pictures are in any folder
             )
             self._pool.start()
         return asyncio.run_coroutine_threadsafe(_encode(self._pool, job, batch), self._loop)

@@ -15,7 +15,7 @@ from thumbstream.http.services import Services
 from thumbstream.http.signing import SigningKeys
 from thumbstream.http.uploads import UploadReader
 from thumbstream.jobs import RESULTS, Jobs, ProcessJobs, ThreadJobs, open_default_model
-from thumbstream.models import ModelRegistry
+from thumbstream.models import ModelRegistry, search_paths
 from thumbstream.pipeline import Pipeline, PipelineConfig
 from thumbstream.process_pool import JobLimits, ProcessPool
 from thumbstream.server import run as server
@@ -107,7 +107,11 @@ def _create_jobs(settings: Settings, models: ModelRegistry, *, isolated: bool) -
     )
     if uses_cuda(settings.device):
         return ThreadJobs(models, threads, ProcessPool(workers, queue, limits))
-    pool = ProcessPool(workers, queue, limits, open_default_model, classes=RESULTS)
+    pool = ProcessPool(
+        *(workers, queue, limits, open_default_model),
+        classes=RESULTS,
+        readable=search_paths(),
+    )
     return ProcessJobs(pool, threads)
 
 
