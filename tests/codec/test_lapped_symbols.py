@@ -116,3 +116,16 @@ def test_both_ways_to_compute_contexts_agree_on_a_large_grid() -> None:
     q, grid = states(9, 11, 1, 0.3)
     data = SymbolEncoder(MODEL, q, grid).data
     assert np.array_equal(SymbolDecoder(data, MODEL, 1, grid).decode_all().q, q)
+
+
+def test_kept_grids_are_limited_by_their_cells() -> None:
+    model = stream_model()
+    small, large = Grid(2, 3), [Grid(32, columns) for columns in (32, 31, 30)]
+    first = model.on_grid(small)
+    for grid in large:
+        model.on_grid(grid)
+        assert model.on_grid(small) is first  # in use
+    assert list(model._grids) == [*large[1:], small]
+    model.on_grid(large[0])
+    assert model.on_grid(small) is first
+    assert model.on_grid(large[0]) is model.on_grid(large[0])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,10 @@ from thumbstream.codec.tensors import Grid
 
 BATCH_CELLS = 512
 """Limit of layers x planes x cells that an encoder computes together (but at least one plane)."""
-_CACHED_GRIDS = 16
+_OVERHEAD_CELLS = 16
+"""Cells that a grid counts in addition to its own, for tables of the same size on every grid."""
+_CACHED_CELLS = 2 * (32 * 32 + _OVERHEAD_CELLS)
+"""Limit of the cells of all kept grids: two of the largest, 30 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,15 +61,24 @@ class StreamModel:
     def __init__(self, params: LappedParams, look: LookTables, contexts: ContextTables) -> None:
         self.params = params
         self.context = ContextModel(params, contexts)
+        self._look, self._contexts = look, contexts
+        self._grids: OrderedDict[Grid, GridModel] = OrderedDict()  # the most recent last
+        self._lock = threading.Lock()
 
-        @lru_cache(maxsize=_CACHED_GRIDS)
-        def on_grid(grid: Grid) -> GridModel:
-            context = LookContext(params, look, grid)
-            layout = Layout(params, grid, context.starts, contexts.starts)
-            return GridModel(layout, context, CompiledModel.of(contexts, layout, context))
-
-        self.on_grid = on_grid
-        """Returns the `GridModel` of a `Grid`."""
+    def on_grid(self, grid: Grid) -> GridModel:
+        """Return layout and contexts of ``grid``; those of recent grids are kept."""
+        with self._lock:
+            if grid in self._grids:
+                self._grids.move_to_end(grid)
+                return self._grids[grid]
+        context = LookContext(self.params, self._look, grid)
+        layout = Layout(self.params, grid, context.starts, self._contexts.starts)
+        made = GridModel(layout, context, CompiledModel.of(self._contexts, layout, context))
+        with self._lock:
+            self._grids[grid] = made
+            while sum(g.cells + _OVERHEAD_CELLS for g in self._grids) > _CACHED_CELLS:
+                self._grids.popitem(last=False)
+        return made
 
 
 class DecoderContext:
