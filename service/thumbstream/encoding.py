@@ -21,7 +21,13 @@ from PIL import Image
 from thumbstream.codec.base import Codec
 from thumbstream.codec.bitstream import check_size
 from thumbstream.codec.effort import Effort
-from thumbstream.codec.prefix_search import MIN_CANDIDATE, PrefixDecoder, Target, check_limits
+from thumbstream.codec.prefix_search import (
+    BYTES,
+    MIN_CANDIDATE,
+    PrefixDecoder,
+    Target,
+    check_limits,
+)
 from thumbstream.codec.rate_curve import RateCurve, measure_curve
 from thumbstream.ids import curve_key, identify
 from thumbstream.images import Alpha, ImageLimits, Thumbnail, reduce_to_grid, thumbnail
@@ -154,6 +160,8 @@ def supports_curve(length: int) -> bool:
 def _reaches(
     target: Target, prefixes: PrefixDecoder, pixels: NDArray[np.uint8], stream: bytes
 ) -> bool:
+    if target.measure == BYTES:
+        return True
     (x_hat,) = prefixes.decode_prefixes(stream, [len(stream)])
     return target.reached(pixels, x_hat)
 

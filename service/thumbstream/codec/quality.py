@@ -13,6 +13,7 @@ has no influence.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from thumbstream.codec.matmul import matmul_single_threaded
 
 WINDOW = 11
 SIGMA = 1.5
+BLOCK = 32
+"""Filtered rows of one product of matrices; a larger matrix would be mostly zeros."""
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
 _MAX_PSNR = 100.0
@@ -33,6 +36,10 @@ def _gaussian() -> NDArray[np.float64]:
     return np.asarray(taps / taps.sum(), np.float64)
 
 
+_Blocks: TypeAlias = list[tuple[slice, NDArray[np.float64]]]
+"""Some rows of a picture each, and the matrix from them to rows of the filtered picture."""
+
+
 def _blur(
     window: NDArray[np.float64], height: int, width: int
 ) -> Callable[..., NDArray[np.float64]]:
@@ -42,23 +49,32 @@ def _blur(
     a side of the picture is shortened at both ends.
     """
 
-    def matrix(n: int) -> NDArray[np.float64]:
+    def matrices(n: int) -> _Blocks:
         taps = window
         while len(taps) > n:
             taps = taps[1:-1]
         taps = taps / taps.sum()
-        out = np.zeros((n - len(taps) + 1, n))
-        for i in range(len(out)):
-            out[i, i : i + len(taps)] = taps
-        return out
+        blocks: _Blocks = []
+        for start in range(0, n - len(taps) + 1, BLOCK):
+            count = min(BLOCK, n - len(taps) + 1 - start)
+            out = np.zeros((count, count + len(taps) - 1))
+            for i in range(count):
+                out[i, i : i + len(taps)] = taps
+            blocks.append((slice(start, start + out.shape[1]), out))
+        return blocks
 
-    rows, columns = matrix(height), matrix(width)
+    of_rows, of_columns = matrices(height), matrices(width)
 
     def blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        by_rows = matmul_single_threaded(rows, x)
-        return matmul_single_threaded(columns, by_rows.swapaxes(-1, -2)).swapaxes(-1, -2)
+        by_rows = _filter_rows(x, of_rows)
+        return _filter_rows(by_rows.swapaxes(-1, -2), of_columns).swapaxes(-1, -2)
 
     return blur
+
+
+def _filter_rows(x: NDArray[np.float64], blocks: _Blocks) -> NDArray[np.float64]:
+    parts = [matmul_single_threaded(block, x[..., rows, :]) for rows, block in blocks]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-2)
 
 
 def _composed(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
