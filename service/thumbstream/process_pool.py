@@ -338,6 +338,7 @@ def _serve(
     sandbox.drop_privileges(limits.memory_bytes, readable)
     prepare()
     pipe.send_bytes(_READY)
+    sandbox.lower_priority()  # only now: on a busy machine the start would pass its limit
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             function, args, kwargs = pipe.recv()

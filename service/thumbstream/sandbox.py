@@ -92,13 +92,17 @@ def drop_privileges(memory_bytes: int, readable: Iterable[Path] | None = ()) -> 
     packages; None: any.
     """
     forget_settings()
-    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     if used := address_space():
         _limit(resource.RLIMIT_AS, used + memory_bytes)
     if sys.platform == "linux":
         _restrict_kernel_calls(readable)
+
+
+def lower_priority() -> None:
+    """Let every other process go first, for the rest of the process's life."""
+    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
 
 
 def hide_memory() -> None:
