@@ -121,7 +121,7 @@ def candidate_lengths(
     of successive lengths is about ``growth``, or larger if decoding all of them would exceed
     `MAX_DECODED_PIXELS`. ``pixels``: number of pixels of the picture. ``layers``: 2 with alpha.
     """
-    growth = max(growth, (length / MIN_CANDIDATE) ** (1 / _max_candidates(pixels, layers)))
+    growth = max(growth, (length / MIN_CANDIDATE) ** (1 / max_candidates(pixels, layers)))
     candidates, n = [], MIN_CANDIDATE
     while n < length:
         candidates.append(n)
@@ -134,7 +134,8 @@ def count_layers(pixels: NDArray[np.uint8]) -> int:
     return 2 if pixels.shape[2] == 4 else 1
 
 
-def _max_candidates(pixels: int, layers: int) -> int:
+def max_candidates(pixels: int, layers: int) -> int:
+    """Return how many prefixes of a picture of ``pixels`` pixels may be decoded for a search."""
     if pixels > LARGE_PIXELS:
         return max(MIN_CANDIDATES, MAX_DECODED_LARGE_PIXELS // (pixels * layers))
     return MAX_DECODED_PIXELS // pixels
@@ -156,7 +157,7 @@ def shortest_prefix(
         return None
     header = parse_header(stream).length
     below = max((n for n in candidates if n < reached), default=header - 1)
-    if _max_candidates(count, layers) < MAX_REFINEMENTS:
+    if max_candidates(count, layers) < MAX_REFINEMENTS:
         return stream[: _bisect(codec, stream, below, reached, is_reached)]
     between = range(below + 1, reached)
     spacing = -(-len(between) // MAX_REFINEMENTS) or 1

@@ -208,14 +208,14 @@ class RangeDecoder:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._position = 0
+        head = data[:_CODE_BYTES]
+        self._position = len(head)
         # Low bytes of code that are past the end of the data, at most 4. All their values lead to
         # the decisions so far, so code + 256^missing <= range.
-        self._missing = 0
+        self._missing = _CODE_BYTES - len(head)
         self._range = _TOP
-        self._code = 0  # invariant: 0 <= code < range; missing bytes count as zero
-        for _ in range(_CODE_BYTES):
-            self._shift_in()
+        # Invariant: 0 <= code < range; missing bytes count as zero.
+        self._code = int.from_bytes(head.ljust(_CODE_BYTES, b"\0"), "big")
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, data: bytes) -> RangeDecoder | None:

@@ -21,7 +21,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from thumbstream.codec.prefix_search import PrefixDecoder, candidate_lengths, count_layers
+from thumbstream.codec.prefix_search import (
+    MIN_CANDIDATE,
+    PrefixDecoder,
+    count_layers,
+    max_candidates,
+)
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.errors import CurveError
 
@@ -120,8 +125,7 @@ def measure_curve(decoder: PrefixDecoder, pixels: NDArray[np.uint8], stream: byt
     Raises `ValueError` if the stream decodes to another shape than that of ``pixels``, and
     `BitstreamError` if the stream is invalid.
     """
-    longest, count = min(len(stream), MAX_LENGTH), pixels.shape[0] * pixels.shape[1]
-    lengths = tuple(candidate_lengths(longest, count, GROWTH, layers=count_layers(pixels)))
+    lengths = _measured_lengths(min(len(stream), MAX_LENGTH), pixels)
     x_hats = list(decoder.decode_prefixes(stream, lengths))
     if any(x_hat.shape != pixels.shape for x_hat in x_hats):
         raise ValueError("the stream is of a picture with another width, height or alpha")
@@ -129,6 +133,15 @@ def measure_curve(decoder: PrefixDecoder, pixels: NDArray[np.uint8], stream: byt
     return RateCurve(
         lengths, tuple(ssim(pixels, decoded).tolist()), tuple(psnr(pixels, decoded).tolist())
     )
+
+
+def _measured_lengths(length: int, pixels: NDArray[np.uint8]) -> tuple[int, ...]:
+    """Return lengths from `MIN_CANDIDATE` (or less) to ``length``, at equal ratios."""
+    most = max_candidates(pixels.shape[0] * pixels.shape[1], count_layers(pixels))
+    ratio = max(1.0, length / MIN_CANDIDATE)
+    steps = max(1, min(most, int(math.log(ratio, GROWTH))))
+    lengths = {round(length * math.pow(ratio, -i / steps)) for i in range(steps + 1)}
+    return tuple(sorted(lengths))
 
 
 def _steps(value: float, steps: int) -> int:
