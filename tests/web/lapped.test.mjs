@@ -4,13 +4,12 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { encodePixels } from "../../service/thumbstream/web/client/encode.js";
 import { decodeLatents } from "../../service/thumbstream/web/client/lapped.js";
 import { drawLatents } from "../../service/thumbstream/web/client/linear.js";
 import { decodeLook } from "../../service/thumbstream/web/client/look.js";
 import { bytesOf } from "./client-vectors.mjs";
 
-const { tables, vectors, pictures } = JSON.parse(
+const { tables, vectors } = JSON.parse(
   readFileSync(new URL("lapped-vectors.json", import.meta.url), "utf8"),
 );
 const SIDE = 8;
@@ -35,13 +34,6 @@ for (const { rows, columns, hex, ...parts } of vectors) {
       });
     });
   }
-}
-
-for (const { width, height, rgb, hex } of pictures) {
-  test(`the encoder without networks gives the same bytes: ${width} x ${height}`, () => {
-    const data = bytesOf(rgb.replaceAll(/.{6}/g, "$&ff"));
-    assert.deepEqual(encodePixels(tables, { width, height, data }), bytesOf(hex));
-  });
 }
 
 test("bytes after a stream change nothing", () => {

@@ -3,8 +3,7 @@
     PYTHONPATH=service:tests/codec python tests/web/make_lapped_vectors.py
 
 Per vector: the bytes after the header, the states that they determine and their number; the same of
-the first look alone, and some samples that the linear transform draws from each. Per picture: its
-pixels, and the bytes of the encoder without networks.
+the first look alone, and some samples that the linear transform draws from each.
 """
 
 from __future__ import annotations
@@ -16,11 +15,10 @@ from typing import Any
 import codec_lapped
 import numpy as np
 
-from thumbstream.codec.lapped.linear import LinearTransform, from_frequencies, to_frequencies
-from thumbstream.codec.lapped.params import SIDE
+from thumbstream.codec.lapped.linear import LinearTransform, from_frequencies
 from thumbstream.codec.lapped.planes import Layout
 from thumbstream.codec.lapped.symbols import DecodedLatents, SymbolDecoder, SymbolEncoder
-from thumbstream.codec.tensors import Grid, cell_grid, normalize
+from thumbstream.codec.tensors import Grid
 
 PARAMS = codec_lapped.PARAMS
 MODEL = codec_lapped.stream_model()
@@ -103,27 +101,9 @@ def samples(layout: Layout, found: DecodedLatents, channels: int) -> list[list[f
     return rounded
 
 
-def picture(height: int, width: int, rng: np.random.Generator) -> dict[str, Any]:
-    """A picture and its stream."""
-    grid = cell_grid(height, width, SIDE)
-    pixels = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
-    pixels = np.cumsum(pixels // 16, 1).clip(0, 255).astype(np.uint8)
-    linear, layout = LinearTransform(LINEAR), MODEL.on_grid(grid).layout
-    latents = linear.latents(linear.samples(normalize(pixels[None], grid, SIDE)))
-    latents *= LINEAR.scales[:, None, None]
-    latents[:, : PARAMS.first] = to_frequencies(latents[:, : PARAMS.first])
-    q = layout.quantize(latents.reshape(1, PARAMS.channels, -1))
-    data = SymbolEncoder(MODEL, q, grid).data
-    return {"width": width, "height": height, "rgb": pixels.tobytes().hex(), "hex": data.hex()}
-
-
 if __name__ == "__main__":
     rng = np.random.default_rng(7)
     found = [one for grid in GRIDS for one in vectors(*grid, rng)]
-    pictures = [picture(*size, rng) for size in ((32, 32), (21, 32), (32, 9))]
     path = Path(__file__).with_name("lapped-vectors.json")
-    lists = [",\n".join(json.dumps(one) for one in many) for many in (found, pictures)]
-    path.write_text(
-        f'{{"tables": {json.dumps(tables())},\n"vectors": [\n{lists[0]}\n],\n'
-        f'"pictures": [\n{lists[1]}\n]}}\n'
-    )
+    rows = ",\n".join(json.dumps(one) for one in found)
+    path.write_text(f'{{"tables": {json.dumps(tables())},\n"vectors": [\n{rows}\n]}}\n')

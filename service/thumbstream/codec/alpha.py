@@ -15,6 +15,8 @@ from thumbstream.codec.tensors import Float
 OPAQUE = 255
 _FILL_RADIUS = 4.0
 """Distance, in pixels, over which the weight of a visible colour falls by a factor of e."""
+_HALF = 0.5 + 1e-6
+"""Rounds halves up, even if their last digits are below: encoders in all languages agree."""
 
 
 def check_pixels(pixels: NDArray[np.uint8]) -> None:
@@ -47,7 +49,7 @@ def fill_transparent(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rows, columns = _falloff(height), _falloff(width)
     colours = (rows @ light @ columns) / (rows @ weight @ columns)
     result = pixels.copy()
-    result[hidden, :3] = np.rint(colours[:, hidden].T).astype(np.uint8)
+    result[hidden, :3] = np.floor(colours[:, hidden].T + _HALF).astype(np.uint8)
     return result
 
 

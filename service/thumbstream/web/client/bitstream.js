@@ -15,7 +15,7 @@ const RESERVED = 0x96;
 const COMPACT = 0xa0;
 const ALPHA = 0xc0;
 const EXTENDED = 0xe0;
-const RATIOS = [
+export const RATIOS = [
   [3, 2], [5, 4], [7, 5], [5, 3], [6, 5], [21, 9],
   [9, 5], [11, 9], [10, 7], [11, 8], [13, 9], [185, 100],
 ];

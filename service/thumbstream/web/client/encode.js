@@ -1,59 +1,75 @@
 /**
- * The encoder of format 8 without networks: pixels to a stream, the most important bytes first.
+ * Pixels to streams, without networks: the linear transform of the published model alone.
  *
- * docs/bitstream.md, "Format 8". As LinearCodec of lapped/linear_codec.py, without alpha.
+ * The bytes are those of thumbstream's Python encoder with effort "fast". docs/bitstream.md, "Format 8".
  */
 
-import { createSteps } from "./lapped.js";
-import { analyze, stepOf } from "./linear.js";
-import { createRangeEncoder } from "./range_encoder.js";
+import { layersOf } from "./encode_alpha.js";
+import { headerOf } from "./encode_header.js";
+import { compositeOverWhite, gridShape, reduceToGrid } from "./encode_reduce.js";
+import { encodeLatents } from "./encode_symbols.js";
+import { readTables } from "./encode_tables.js";
+import { latentsOf, samplesOf } from "./encode_transform.js";
 
-const SIDE = 8;
-const COLORS = 3;
+const SIDE = 8; // pixels of a cell
+const DEFAULT_SIZE = 32;
+const MAX_SIZE = 256;
 
-/**
- * The bytes after the header.
- *
- * @param {object} tables of the model
- * @param {{width: number, height: number, data: ArrayLike<number>}} picture RGBA; transparency is
- *   ignored
- * @returns {Uint8Array}
- */
-export function encodePixels(tables, picture) {
-  const grid = { rows: Math.ceil(picture.height / SIDE), columns: Math.ceil(picture.width / SIDE) };
-  const { classes, starts, steps } = createSteps(tables, grid);
-  const latents = analyze(tables, samplesOf(picture, grid), grid);
-  const lastPlanes = classes.map((class_) => tables.planes - 1 - ((tables.planes - 1 - class_) & 3));
-  const target = Int32Array.from(latents, (latent, i) => {
-    const planes = Math.max(0, Math.floor((tables.planes - 1 - starts[i]) / 4) + 1);
-    const magnitude = Math.floor(Math.abs(latent) / stepOf(lastPlanes[i]));
-    return Math.sign(latent) * Math.min(magnitude, 2 ** planes - 1);
-  });
-  const states = new Int32Array(classes.length);
-  const encoder = createRangeEncoder();
-  for (const { plane, symbols } of steps([states])) {
-    for (const { latent, probabilities } of symbols.sort((a, b) => b.key - a.key)) {
-      const before = states[latent];
-      const finer = (lastPlanes[latent] - plane) / 4;
-      const after = Math.sign(target[latent]) * (Math.abs(target[latent]) >> finer);
-      if (before) {
-        encoder.encode(Math.abs(after) - 2 * Math.abs(before), probabilities[0]);
-      } else {
-        encoder.encode(Math.abs(after), probabilities[0]);
-        if (after) encoder.encode(after > 0 ? 1 : 0, probabilities[1]);
-      }
-      states[latent] = after;
-    }
-  }
-  return encoder.finish();
+/** @type {import("./encode.js").encode} */
+export function encode(picture, options) {
+  const tables = readTables();
+  const { layers, grid, finish } = prepare(tables, picture, options);
+  return finish(layers.map((samples) => latentsOf(tables, samples, grid)));
 }
 
-/** Samples in [-1, 1], 3 planes; edge pixels are repeated to fill the last cells. */
-function samplesOf({ width, height, data }, { rows, columns }) {
-  const across = SIDE * columns, down = SIDE * rows;
-  return Float64Array.from({ length: COLORS * across * down }, (_, i) => {
-    const x = Math.min(i % across, width - 1);
-    const y = Math.min(Math.floor(i / across) % down, height - 1);
-    return data[4 * (y * width + x) + Math.floor(i / across / down)] / 127.5 - 1;
-  });
+/**
+ * All but the latents.
+ *
+ * @param {object} tables of the model
+ * @param {import("./encode.js").Pixels} picture
+ * @param {import("./encode.js").EncodeOptions} [options]
+ * @returns {{layers: Float64Array[], grid: {rows: number, columns: number},
+ *   finish: (latents: Float64Array[]) => Uint8Array}} samples of each layer; `finish` makes the stream
+ */
+export function prepare(tables, picture, options = {}) {
+  checkPicture(picture);
+  checkOptions(options);
+  const { size = DEFAULT_SIZE, maxBytes, alpha, original = picture } = options;
+  const shown = alpha === "flatten" ? compositeOverWhite(picture) : picture;
+  const small = reduceToGrid(shown, gridShape(original, size));
+  const header = headerOf(small, original);
+  const grid = { rows: Math.ceil(small.height / SIDE), columns: Math.ceil(small.width / SIDE) };
+  const layers = layersOf(small).map((rgb) => samplesOf(tables, rgb, small, grid));
+  const finish = (latents) => {
+    const bytes = encodeLatents(tables, latents, grid, maxBytes);
+    return Uint8Array.of(...header, ...bytes).slice(0, maxBytes);
+  };
+  return { layers, grid, finish };
+}
+
+const isCount = (value) => Number.isSafeInteger(value) && value > 0;
+
+function checkPicture({ width, height, data } = {}) {
+  if (isCount(width) && isCount(height) && data?.length === 4 * width * height) {
+    if (data.BYTES_PER_ELEMENT === 1) return;
+    throw new TypeError("expected data of 8 bits: Uint8ClampedArray or Uint8Array");
+  }
+  throw new TypeError(
+    "expected {width, height, data} with 4 bytes of RGBA per pixel, " +
+      `got ${width} x ${height} pixels and ${data?.length} bytes`,
+  );
+}
+
+/** @throws {RangeError} for an invalid option */
+export function checkOptions({ size = DEFAULT_SIZE, maxBytes = 1, alpha = "keep", original }) {
+  if (!isCount(size) || size > MAX_SIZE || size % SIDE) {
+    throw new RangeError(`size must be a multiple of ${SIDE} up to ${MAX_SIZE}, got ${size}`);
+  }
+  if (!isCount(maxBytes)) throw new RangeError(`maxBytes must be a positive integer, got ${maxBytes}`);
+  if (alpha !== "keep" && alpha !== "flatten") {
+    throw new RangeError(`alpha must be "keep" or "flatten", got ${alpha}`);
+  }
+  if (original && !(isCount(original.width) && isCount(original.height))) {
+    throw new RangeError("original must have width and height in pixels");
+  }
 }

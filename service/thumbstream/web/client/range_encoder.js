@@ -7,9 +7,10 @@ const BOTTOM = 2 ** 24;
 const CODE_BYTES = 4;
 
 /**
- * @returns {{encode: (bit: number, probability: number) => void, finish: () => Uint8Array}} `encode`
- *   takes the probability of a 1 in units of 1/65536; `finish` returns all bytes, as few as determine
- *   every decision
+ * @returns {{encode: (bit: number, probability: number) => void, stableLength: () => number,
+ *   finish: () => Uint8Array}} `encode` takes the probability of a 1 in units of 1/65536;
+ *   `stableLength` is a number of bytes that no later decision can change; `finish` returns all bytes,
+ *   as few as determine every decision
  */
 export function createRangeEncoder() {
   const out = [];
@@ -37,6 +38,7 @@ export function createRangeEncoder() {
       range *= 256;
     }
   };
+  const stableLength = () => (low + range <= TOP ? out.length : 0);
   const finish = () => {
     let missing = CODE_BYTES, value, unit;
     do {
@@ -50,5 +52,5 @@ export function createRangeEncoder() {
     for (let i = 0; i < CODE_BYTES - missing; i++) out.push(Math.floor(value / 256 ** (3 - i)) % 256);
     return Uint8Array.from(out);
   };
-  return { encode, finish };
+  return { encode, stableLength, finish };
 }
