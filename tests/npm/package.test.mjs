@@ -17,7 +17,7 @@ const TSC = (process.env.TSC ?? "npx --yes -p typescript@5.9.3 tsc").split(" ");
 /** The files that `exports` names. */
 const paths = (target) =>
   typeof target === "string" ? [target] : Object.values(target).flatMap(paths);
-const entries = [MANIFEST.exports, MANIFEST.imports].flatMap(paths).map((path) => path.slice(2));
+const entries = [MANIFEST.exports, MANIFEST.imports, MANIFEST.bin].flatMap(paths).map((path) => path.slice(2));
 
 /** Some files, and all files that they import, fetch or take types from. */
 function closure(names) {

@@ -27,13 +27,19 @@ export function temporary() {
   return folder;
 }
 
-/** Pack and install the client, and other packages. @param {string[]} packages with versions */
-export function install(folder, packages = []) {
+/**
+ * Pack and install the client, and other packages.
+ *
+ * @param {string} folder
+ * @param {string[]} packages with versions
+ * @param {string[]} options of npm
+ */
+export function install(folder, packages = [], options = ["--omit=optional"]) {
   const json = { private: true, type: "module" };
   writeFileSync(join(folder, "package.json"), JSON.stringify(json));
   const [{ filename }] = JSON.parse(
     run("npm", ["pack", "--json", "--pack-destination", folder], CLIENT),
   );
   const network = packages.length ? "--prefer-offline" : "--offline";
-  run("npm", ["install", ...QUIET, network, "--omit=optional", `./${filename}`, ...packages], folder);
+  run("npm", ["install", ...QUIET, network, ...options, `./${filename}`, ...packages], folder);
 }

@@ -1,3 +1,4 @@
+/// <reference path="./pictures.d.ts" />
 /**
  * Previews for the `<img data-thumb>` of a page. Importing this shows them, now and later.
  *

@@ -1,0 +1,20 @@
+/** Vite plugin: `import photo from "./lake.jpg?thumb"` is `{src, width, height, thumb}`. */
+
+import { pictureModule } from "./encode_file.js";
+
+const QUERY = /\?thumb$/;
+
+/** @type {import("./vite.js").default} */
+export default function thumbstream(options) {
+  return {
+    name: "thumbstream",
+    enforce: "pre", // before Vite makes an asset of the file
+    config: () => ({ optimizeDeps: { exclude: ["thumbstream"] } }), // it finds its files by their URLs
+    async resolveId(source, importer) {
+      if (!QUERY.test(source)) return;
+      const file = await this.resolve(source.replace(QUERY, ""), importer, { skipSelf: true });
+      return file && `${file.id}?thumb`;
+    },
+    load: (id) => (QUERY.test(id) ? pictureModule(id.replace(QUERY, ""), options) : undefined),
+  };
+}
