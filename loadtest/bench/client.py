@@ -29,7 +29,7 @@ from loadtest.report.client import ELEMENTS, HASH, ONNX, PLAIN, WASM, judged, ta
 
 BYTES = 64
 SIZE = 32  # pixels of a picture's sides
-MODEL = Path(__file__).resolve().parents[2] / "models/zoo/thumbstream-1"
+MODEL = Path(__file__).resolve().parents[2] / "models/zoo/thumbstream-2"
 CLIENT = Path(thumbstream.__file__).parent / "web" / "client"
 CODE = {
     WASM: ("thumbstream.min.js",),

@@ -35,7 +35,7 @@ from thumbstream.images import thumbnail
 
 BUDGETS = (16, 32, 64, 128, 256)
 PUBLISHED, PEER = "as published", "AVIF (Pillow)"
-_MODEL = Path("models/zoo/thumbstream-1")
+_MODEL = Path("models/zoo/thumbstream-2")
 _SYNTHETIC = 20
 
 Times = dict[str, list[float]]

@@ -29,7 +29,7 @@ from thumbstream.errors import ArtifactError, UnknownModelError
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "thumbstream-1"
+DEFAULT_MODEL = "thumbstream-2"
 
 ENTRY_POINTS = "thumbstream.models"
 """The entry point group in which other distributions register their models."""

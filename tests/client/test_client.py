@@ -55,7 +55,7 @@ async def test_upload_by_path_with_options(
     by_path = await client.compress(path, size=64, max_bytes=100, alpha="flatten")
     assert by_path.thumb_width == 64
     assert by_path.length <= 100
-    by_name = await client.compress(str(path), target="bytes:48", model="thumbstream-1")
+    by_name = await client.compress(str(path), target="bytes:48", model="thumbstream-2")
     assert by_name.length <= 48
 
 

@@ -57,10 +57,12 @@ def test_golden_truncated_headers(vector: dict[str, Any]) -> None:
 REASONS = {
     "empty": "is empty",
     "reserved first byte": "is reserved",
-    "two bytes where a shorter form exists": "two-byte header where a one-byte",
+    "two bytes where a shorter form exists": "two bytes where a shorter",
     "extended form where a shorter form exists": "shorter form exists",
     "short side over the long side": "impossible shape",
     "square marked as portrait": "impossible shape",
+    "impossible shape": "impossible shape",
+    "impossible aspect ratio": "impossible aspect code",
 }
 
 
@@ -72,11 +74,10 @@ def test_golden_hostile_headers(vector: dict[str, Any]) -> None:
 
 def length_of(bitstream_id: int, width: int, height: int, *, alpha: bool = False) -> int:
     """Length of the shortest header, computed independently of the writer."""
-    if alpha:
-        return 3
-    if max(width, height) == 32 and bitstream_id in (0, 7):
-        return 1
-    return 2 if bitstream_id == 7 and width >= height else 3
+    long = max(width, height)
+    if bitstream_id == 8:
+        return 3 if long > 128 else 1 if long == 32 and not alpha else 2
+    return 1 if bitstream_id == 0 and long == 32 else 3
 
 
 def shapes(long: int) -> set[tuple[int, int]]:
@@ -87,7 +88,7 @@ def shapes(long: int) -> set[tuple[int, int]]:
 @pytest.mark.parametrize("long", LONG_SIDES)
 def test_every_shape_round_trips(long: int, alpha: bool) -> None:
     for width, height in shapes(long):
-        for bitstream_id in (0, 1, 7, MAX_BITSTREAM_ID):
+        for bitstream_id in (8,) if alpha else (0, 1, 8, MAX_BITSTREAM_ID):
             header = write_header(bitstream_id, width, height, alpha=alpha)
             found = parse_header(header + TAIL)
             assert found == Header(bitstream_id, width, height, len(header), alpha)
@@ -100,8 +101,7 @@ def test_headers_are_unique() -> None:
         write_header(bitstream_id, width, height, alpha=alpha)
         for long in LONG_SIDES
         for width, height in shapes(long)
-        for bitstream_id in (0, 7, 8)
-        for alpha in (False, True)
+        for bitstream_id, alpha in ((0, False), (7, False), (8, False), (8, True))
     ]
     assert len(set(headers)) == len(headers)
     assert len({header for header in headers if len(header) == 1}) == 126
@@ -123,10 +123,10 @@ def test_every_first_byte() -> None:
         assert header.alpha == (0xC0 <= first < 0xE0)
         assert (header.exact_aspect is not None) == (0x7E <= first < 0x96)
         if first < 0x96:
-            assert header.bitstream_id == (0 if first < 0x3F else 7)
+            assert header.bitstream_id == (0 if first < 0x3F else 8)
             assert max(header.width, header.height) == 32
         else:
-            assert header.bitstream_id == (7 if first < 0xC0 else None)
+            assert header.bitstream_id == (8 if first < 0xE0 else None)
             assert (header.width, header.height) == (long, long)
 
 
@@ -159,12 +159,10 @@ def test_truncated_header_is_a_square_of_the_long_side(long: int) -> None:
     header = write_header(9, long // 2, long)
     assert parse_header(header[:1]) == Header(None, long, long, 1)
     assert parse_header(header[:2]) == Header(9, long, long, 2)
-    header = write_header(7, long // 2, long, alpha=True)
-    assert parse_header(header[:1]) == Header(None, long, long, 1, alpha=True)
-    assert parse_header(header[:2]) == Header(7, long, long, 2, alpha=True)
-    if long != 32:
-        header = write_header(7, long, long // 2)
-        assert parse_header(header[:1]) == Header(7, long, long, 1)
+    for alpha in (False, True):
+        header = write_header(8, long // 2, long, alpha=alpha)
+        for length in range(1, len(header)):
+            assert parse_header(header[:length]) == Header(8, long, long, length, alpha)
 
 
 # Aspect ratios: 24 of them have their own first byte.
@@ -178,17 +176,17 @@ def pixels_of(ratio: tuple[int, int]) -> tuple[int, int]:
 
 @pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: f"{ratio[0]}:{ratio[1]}")
 def test_every_ratio_round_trips(ratio: tuple[int, int]) -> None:
-    header = write_header(7, *pixels_of(ratio), aspect=ratio)
+    header = write_header(8, *pixels_of(ratio), aspect=ratio)
     found = parse_header(header + TAIL)
-    assert found == Header(7, *pixels_of(ratio), 1, exact_aspect=ratio)
+    assert found == Header(8, *pixels_of(ratio), 1, exact_aspect=ratio)
     assert found.aspect == ratio
-    assert header != write_header(7, *pixels_of(ratio))
-    many = write_header(7, *pixels_of(ratio), aspect=(100 * ratio[0], 100 * ratio[1]))
+    assert header != write_header(8, *pixels_of(ratio))
+    many = write_header(8, *pixels_of(ratio), aspect=(100 * ratio[0], 100 * ratio[1]))
     assert many == header
 
 
 def test_ratios_have_unique_first_bytes() -> None:
-    named = {write_header(7, *pixels_of(ratio), aspect=ratio) for ratio in RATIOS}
+    named = {write_header(8, *pixels_of(ratio), aspect=ratio) for ratio in RATIOS}
     assert named == {bytes([first]) for first in range(0x7E, 0x96)}
 
 
@@ -201,7 +199,7 @@ def test_ratio_stands_for_nearby_ratios(
     """Ratios within 0.4 %, unless the ratio of the pixels is nearer to the source."""
     shape = pixels_of(ratio)
     source = Fraction(*ratio) * (1 + sign * permille / Fraction(1000))
-    found = parse_header(write_header(7, *shape, aspect=source.as_integer_ratio())).exact_aspect
+    found = parse_header(write_header(8, *shape, aspect=source.as_integer_ratio())).exact_aspect
     off = abs(source / Fraction(*ratio) - 1)
     nearer = off < abs(source / Fraction(*shape) - 1)
     assert (found == ratio) == (permille < 4 and nearer)
@@ -210,8 +208,8 @@ def test_ratio_stands_for_nearby_ratios(
 @pytest.mark.parametrize(("width", "height"), [(4, 3), (16, 9), (1, 1), (2, 1), (32, 21)])
 def test_ratio_of_the_pixels_needs_no_code(width: int, height: int) -> None:
     shape = pixels_of((width, height))
-    header = write_header(7, *shape, aspect=(width, height))
-    assert header == write_header(7, *shape)
+    header = write_header(8, *shape, aspect=(width, height))
+    assert header == write_header(8, *shape)
     assert parse_header(header).exact_aspect is None
     assert Fraction(*parse_header(header).aspect) == Fraction(width, height)
 
@@ -223,7 +221,7 @@ def test_every_source_gets_its_shape_and_the_nearest_ratio() -> None:
     for _ in range(4000):
         source = rng.randint(1, 6000), rng.randint(1, 6000)
         shape = grid_shape(*source, 32)
-        found = parse_header(write_header(7, *shape, aspect=source))
+        found = parse_header(write_header(8, *shape, aspect=source))
         assert (found.width, found.height, found.length) == (*shape, 1)
         true, shown = Fraction(*source), Fraction(*found.aspect)
         assert abs(true / shown - 1) <= abs(true / Fraction(*shape) - 1)
@@ -232,8 +230,8 @@ def test_every_source_gets_its_shape_and_the_nearest_ratio() -> None:
 
 
 def test_ratio_requires_its_own_pixels() -> None:
-    assert write_header(7, 32, 22, aspect=(3, 2)) == write_header(7, 32, 22)
-    assert write_header(7, 21, 32, aspect=(3, 2)) == write_header(7, 21, 32)
+    assert write_header(8, 32, 22, aspect=(3, 2)) == write_header(8, 32, 22)
+    assert write_header(8, 21, 32, aspect=(3, 2)) == write_header(8, 21, 32)
 
 
 @pytest.mark.parametrize("bitstream_id", [0, 1, 127])
@@ -241,16 +239,28 @@ def test_other_formats_name_no_ratio(bitstream_id: int) -> None:
     assert write_header(bitstream_id, 32, 21, aspect=(3, 2)) == write_header(bitstream_id, 32, 21)
 
 
-def test_other_forms_name_no_ratio() -> None:
-    assert write_header(7, 64, 43, aspect=(3, 2)) == write_header(7, 64, 43)
-    plain = write_header(7, 32, 21, alpha=True)
-    assert write_header(7, 32, 21, alpha=True, aspect=(3, 2)) == plain
+def test_other_sides_name_no_ratio() -> None:
+    assert write_header(8, 64, 43, aspect=(3, 2)) == write_header(8, 64, 43)
+
+
+@pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: f"{ratio[0]}:{ratio[1]}")
+def test_transparent_pictures_name_ratios(ratio: tuple[int, int]) -> None:
+    header = write_header(8, *pixels_of(ratio), alpha=True, aspect=ratio)
+    assert parse_header(header + TAIL) == Header(
+        8, *pixels_of(ratio), 2, alpha=True, exact_aspect=ratio
+    )
+
+
+@pytest.mark.parametrize("bitstream_id", [0, 7, 9, 127])
+def test_other_formats_have_no_alpha(bitstream_id: int) -> None:
+    with pytest.raises(ValueError, match="has no alpha"):
+        write_header(bitstream_id, 32, 32, alpha=True)
 
 
 @pytest.mark.parametrize("aspect", [(0, 1), (1, 0), (-3, 2), (3, -2)])
 def test_rejects_invalid_ratio(aspect: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="aspect ratio must be positive"):
-        write_header(7, 32, 21, aspect=aspect)
+        write_header(8, 32, 21, aspect=aspect)
 
 
 @pytest.mark.parametrize("size", [-8, 0, 7, 9, 33, 255, 257, 264, 1 << 40])

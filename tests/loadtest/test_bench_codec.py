@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / "models" / "zoo" / "thumbstream-1"
+MODEL = ROOT / "models" / "zoo" / "thumbstream-2"
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_a_report(
     arguments = ["--model", str(MODEL), "--size", "16", "--rounds", "1", "--out", str(out)]
     assert bench_codec.main(arguments) == 0
     report = json.loads(out.read_text())
-    assert report["model"] == "thumbstream-1"
+    assert report["model"] == "thumbstream-2"
     assert report["pictures"] == 20
     assert set(report["encode_ms"]) == {
         "as published",

@@ -186,7 +186,7 @@ def check(builder: Builder) -> dict[str, float]:
     models = [
         path.name for path in container.root.glob("opt/thumbstream/lib/*/*/thumbstream/_models/*")
     ]
-    assert models == ["thumbstream-1"], models
+    assert models == ["thumbstream-2"], models
     assert container.call("healthcheck.py").returncode == 1
     clock = container.start()
     processor = container.processor_seconds()

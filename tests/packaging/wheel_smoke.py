@@ -127,7 +127,7 @@ def check_commands(folder: Path) -> None:
     source, stream, back = folder / "in.png", folder / "in.ths", folder / "out.png"
     source.write_bytes(png(picture()))
     listed = run(folder, "models")
-    assert "thumbstream-1" in listed, listed
+    assert "thumbstream-2" in listed, listed
     assert "conv-lstm-1" not in listed, listed
     run(folder, "encode", str(source), "-o", str(stream))
     run(folder, "decode", str(stream), "-o", str(back), "--bytes", "64")

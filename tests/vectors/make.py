@@ -43,19 +43,22 @@ Vector = dict[str, Any]
 def header_vectors() -> Vector:
     """All short forms, the other forms for every long side, truncated and hostile headers."""
     short = [(32, height) for height in range(1, 33)] + [(width, 32) for width in range(1, 32)]
-    headers = [write_header(bitstream_id, *shape) for bitstream_id in (0, 7) for shape in short]
+    headers = [write_header(bitstream_id, *shape) for bitstream_id in (0, 8) for shape in short]
     headers += [bytes([first]) for first in range(0x7E, 0x96)]
+    headers += [bytes([0xC3, code]) for code in range(63 + 24)]
     for long in range(8, 257, 8):
         bitstream_id = 0 if long != 32 else 5
         shapes = [(bitstream_id, long, long), (bitstream_id, long, 1), (127, 1, long)]
-        if long != 32:
-            shapes += [(7, long, long), (7, long, 1), (7, 1, long)]
         headers += [write_header(*shape) for shape in shapes]
-        headers += [write_header(7, *side, alpha=True) for side in ((long, long), (1, long))]
+        for shape in ((long, long), (long, 1), (1, long), (long - 1, long)):
+            headers += [write_header(8, *shape, alpha=alpha) for alpha in (False, True)]
     shapes = [(0, 256, 255), (0, 255, 256), (0, 40, 24), (0, 24, 40), (1, 32, 21), (64, 21, 32)]
-    headers += [write_header(*shape) for shape in [*shapes, (7, 64, 43), (7, 43, 64)]]
-    headers += [write_header(7, 32, 24, alpha=True), write_header(8, 64, 64, alpha=True)]
-    cut = ("a0", "bf", "c3", "df", "c387", "c307", "e0", "e3", "ff", "e000", "e381", "ffff", "e787")
+    headers += [write_header(*shape) for shape in [*shapes, (8, 64, 43), (8, 43, 64)]]
+    headers = list(dict.fromkeys(headers))
+    cut = (
+        *("a0", "a7", "bf", "bf01", "b000", "c3", "cf", "df", "df01", "e0", "e3", "ff", "e000"),
+        *("e381", "ffff", "e787"),
+    )
     hostile = {
         "": "empty",
         "96": "reserved first byte",
@@ -64,18 +67,25 @@ def header_vectors() -> Vector:
         "9f000000": "reserved first byte",
         "a3": "two bytes where a shorter form exists",
         "a31f": "two bytes where a shorter form exists",
-        "a008": "short side over the long side",
-        "beff": "short side over the long side",
-        "c00708": "short side over the long side",
-        "c3871f": "square marked as portrait",
+        "a00f": "impossible shape",
+        "a0ff": "impossible shape",
+        "a77f": "impossible shape",
+        "afff": "impossible shape",
+        "b0010f": "impossible shape",
+        "bf01ff": "impossible shape",
+        "bfffff": "impossible shape",
+        "c00f": "impossible shape",
+        "c357": "impossible aspect ratio",
+        "c3ff": "impossible aspect ratio",
+        "df01ff": "impossible shape",
         "e300": "extended form where a shorter form exists",
         "e3001f": "extended form where a shorter form exists",
         "e380": "extended form where a shorter form exists",
         "e38000": "extended form where a shorter form exists",
-        "e307": "extended form where a shorter form exists",
-        "e38700": "extended form where a shorter form exists",
-        "e707": "extended form where a shorter form exists",
-        "e7073f": "extended form where a shorter form exists",
+        "e308": "extended form where a shorter form exists",
+        "e38800": "extended form where a shorter form exists",
+        "e708": "extended form where a shorter form exists",
+        "e78800": "extended form where a shorter form exists",
         "e00008": "short side over the long side",
         "e000ff": "short side over the long side",
         "e30120": "short side over the long side",

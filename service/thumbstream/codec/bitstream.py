@@ -5,15 +5,17 @@ A stream has neither length fields nor a terminator, so ``stream[:n]`` is a vali
 ``n >= 1``. Normative text: docs/bitstream.md. Forms of the header::
 
     first byte      0x00..0x3e  format 0, long side 32: the value is the shape
-                    0x3f..0x7d  format 7, long side 32: the value - 0x3f is the shape
-                    0x7e..0x95  format 7, long side 32: the value - 0x7e is an aspect code
+                    0x3f..0x95  format 8, long side 32, opaque: the value - 0x3f is the shape code
                     0x96..0x9f  reserved
-                    0xa0..0xbf  format 7, not portrait: low five bits = long side / 8 - 1;
-                                byte 1: short side - 1
-                    0xc0..0xdf  extended header with alpha
-                    0xe0..0xff  extended header without alpha
-                                both: low five bits = long side / 8 - 1;
+                    0xa0..0xbf  format 8, opaque
+                    0xc0..0xdf  format 8 with alpha
+                                both: low five bits = long side / 8 - 1; then the shape code, in
+                                one byte up to 128 pixels, in two above
+                    0xe0..0xff  extended header, opaque: low five bits = long side / 8 - 1;
                                 byte 1: portrait (1 bit), bitstream id (7); byte 2: short side - 1
+
+A *shape* is the short side - 1, plus the long side for portrait pictures. A *shape code* is a shape
+or, for the long side 32, 63 + the code of an aspect ratio.
 """
 
 from __future__ import annotations
@@ -41,13 +43,15 @@ ASPECT_RATIOS: Final = (
 ASPECT_TOLERANCE: Final = Fraction(4, 1000)
 """Limit of the relative difference between an original's ratio and its aspect code's ratio."""
 
+DEFAULT_FORMAT = 8
+"""Bitstream id of the only format that has shape codes, and that has alpha."""
+
 _SHORT_FORM_SIDE = 32
-_SHORT_FORM_SHAPES = 63
-_SHORT_FORMS = {0: 0x00, 7: 0x3F}
-"""Value of the one-byte header with shape 0, by bitstream id."""
-_COMPACT_BITSTREAM = 7
-"""Bitstream id of the only format that has aspect codes and two-byte headers."""
-_ASPECTS = 0x7E
+_SHAPES = 2 * _SHORT_FORM_SIDE - 1
+"""Number of shapes with the long side 32."""
+_MAX_SHORT_CODE_SIDE = 128
+"""Long side up to which a shape code has one byte."""
+_DEFAULT = _SHAPES
 _RESERVED = 0x96
 _COMPACT = 0xA0
 _ALPHA = 0xC0
@@ -99,9 +103,9 @@ def write_header(
 ) -> bytes:
     """Return the shortest header for ``width`` x ``height`` pixels; raises `ValueError`.
 
-    ``aspect`` is the width and height of the original, in any unit. A one-byte header of format 7
-    contains the aspect code nearest to that ratio, if a code describes the ratio better than the
-    pixels do. All other headers ignore ``aspect``.
+    ``alpha`` is for format 8 alone. ``aspect`` is the width and height of the original, in any
+    unit. A header of format 8 for the long side 32 contains the aspect code nearest to that ratio,
+    if a code describes the ratio better than the pixels do. All other headers ignore ``aspect``.
     """
     long, short = max(width, height), min(width, height)
     check_size(long)
@@ -111,19 +115,20 @@ def write_header(
         raise ValueError(f"bitstream id must be in 0..{MAX_BITSTREAM_ID}, got {bitstream_id}")
     if aspect is not None and min(aspect) < 1:
         raise ValueError(f"aspect ratio must be positive, got {aspect[0]}:{aspect[1]}")
-    portrait = height > width
-    if _has_short_form(bitstream_id, long) and not alpha:
-        if aspect is not None and bitstream_id == _COMPACT_BITSTREAM:
-            code = _aspect_code(width, height, Fraction(*aspect))
-            if code is not None:
-                return bytes([_ASPECTS + code])
-        shape = _SHORT_FORM_SIDE + short - 1 if portrait else short - 1
-        return bytes([_SHORT_FORMS[bitstream_id] + shape])
-    side = long // SIDE_MULTIPLE - 1
-    if bitstream_id == _COMPACT_BITSTREAM and not alpha and not portrait:
-        return bytes([_COMPACT | side, short - 1])
-    form = _ALPHA if alpha else _EXTENDED
-    return bytes([form | side, (_PORTRAIT if portrait else 0) | bitstream_id, short - 1])
+    if alpha and bitstream_id != DEFAULT_FORMAT:
+        raise ValueError(f"bitstream {bitstream_id} has no alpha")
+    side, portrait = long // SIDE_MULTIPLE - 1, height > width
+    shape = short - 1 + (long if portrait else 0)
+    if bitstream_id == DEFAULT_FORMAT:
+        code = _aspect_code(width, height, aspect)
+        code = shape if code is None else code
+        if long == _SHORT_FORM_SIDE and not alpha:
+            return bytes([_DEFAULT + code])
+        form = _ALPHA if alpha else _COMPACT
+        return bytes([form | side]) + code.to_bytes(_code_length(long), "big")
+    if bitstream_id == 0 and long == _SHORT_FORM_SIDE:
+        return bytes([shape])
+    return bytes([_EXTENDED | side, (_PORTRAIT if portrait else 0) | bitstream_id, short - 1])
 
 
 def parse_header(stream: bytes) -> Header:
@@ -131,83 +136,91 @@ def parse_header(stream: bytes) -> Header:
     if not stream:
         raise BitstreamError("the stream is empty")
     first = stream[0]
+    if first < _DEFAULT:
+        return _of_shape(0, _SHORT_FORM_SIDE, first, 1)
     if first < _RESERVED:
-        return _one_byte(first)
+        return _of_code(_SHORT_FORM_SIDE, first - _DEFAULT, 1)
     if first < _COMPACT:
         raise BitstreamError(f"first byte 0x{first:02x} is reserved")
     long = SIDE_MULTIPLE * ((first & _LONG) + 1)
-    if first < _ALPHA:
-        return _two_bytes(stream, long)
-    return _three_bytes(stream, long, alpha=first < _EXTENDED)
+    if first >= _EXTENDED:
+        return _extended(stream, long)
+    alpha, length = first >= _ALPHA, 1 + _code_length(long)
+    if long == _SHORT_FORM_SIDE and not alpha:
+        raise BitstreamError("header of two bytes where a shorter form exists")
+    if len(stream) < length:
+        return Header(DEFAULT_FORMAT, long, long, len(stream), alpha)
+    return _of_code(long, int.from_bytes(stream[1:length], "big"), length, alpha)
 
 
-def _one_byte(first: int) -> Header:
-    if first >= _ASPECTS:
-        return _ASPECT_HEADERS[first - _ASPECTS]
-    bitstream_id = max(key for key, start in _SHORT_FORMS.items() if start <= first)
-    portrait, short = divmod(first - _SHORT_FORMS[bitstream_id], _SHORT_FORM_SIDE)
-    return _oriented(bitstream_id, _SHORT_FORM_SIDE, short + 1, bool(portrait), 1)
-
-
-def _two_bytes(stream: bytes, long: int) -> Header:
-    if long == _SHORT_FORM_SIDE:
-        raise BitstreamError("two-byte header where a one-byte form exists")
+def _extended(stream: bytes, long: int) -> Header:
     if len(stream) == 1:
-        return Header(_COMPACT_BITSTREAM, long, long, 1)
-    return _oriented(_COMPACT_BITSTREAM, long, stream[1] + 1, False, 2)
-
-
-def _three_bytes(stream: bytes, long: int, *, alpha: bool) -> Header:
-    if len(stream) == 1:
-        return Header(None, long, long, 1, alpha)
+        return Header(None, long, long, 1)
     bitstream_id, portrait = stream[1] & ~_PORTRAIT, bool(stream[1] & _PORTRAIT)
-    compact = bitstream_id == _COMPACT_BITSTREAM and not portrait
-    if not alpha and (compact or _has_short_form(bitstream_id, long)):
+    if bitstream_id == DEFAULT_FORMAT or (bitstream_id == 0 and long == _SHORT_FORM_SIDE):
         raise BitstreamError("extended header where a shorter form exists")
     if len(stream) == 2:
-        return Header(bitstream_id, long, long, 2, alpha)
-    return _oriented(bitstream_id, long, stream[2] + 1, portrait, 3, alpha)
-
-
-def _oriented(
-    bitstream_id: int, long: int, short: int, portrait: bool, length: int, alpha: bool = False
-) -> Header:
+        return Header(bitstream_id, long, long, 2)
+    short = stream[2] + 1
     if short > long or (portrait and short == long):
         raise BitstreamError(f"impossible shape: short side {short}, long side {long}")
-    width, height = (short, long) if portrait else (long, short)
+    return _of_shape(bitstream_id, long, short - 1 + (long if portrait else 0), 3)
+
+
+def _code_length(long: int) -> int:
+    """Return the number of bytes of a shape code."""
+    return 1 if long <= _MAX_SHORT_CODE_SIDE else 2
+
+
+def _of_code(long: int, code: int, length: int, alpha: bool = False) -> Header:
+    """Return the header of format 8 with the shape code ``code``."""
+    if long != _SHORT_FORM_SIDE or code < _SHAPES:
+        return _of_shape(DEFAULT_FORMAT, long, code, length, alpha)
+    if code - _SHAPES >= len(_ASPECTS):
+        raise BitstreamError(f"impossible aspect code {code - _SHAPES}")
+    aspect = _ASPECTS[code - _SHAPES]
+    return Header(DEFAULT_FORMAT, *_PIXELS[code - _SHAPES], length, alpha, aspect)
+
+
+def _of_shape(
+    bitstream_id: int, long: int, shape: int, length: int, alpha: bool = False
+) -> Header:
+    portrait, short = divmod(shape, long)
+    if shape > 2 * (long - 1):
+        raise BitstreamError(f"impossible shape {shape} for the long side {long}")
+    width, height = (short + 1, long) if portrait else (long, short + 1)
     return Header(bitstream_id, width, height, length, alpha)
 
 
-def _has_short_form(bitstream_id: int, long: int) -> bool:
-    return bitstream_id in _SHORT_FORMS and long == _SHORT_FORM_SIDE
+_ASPECTS: Final = (*ASPECT_RATIOS, *((short, long) for long, short in ASPECT_RATIOS))
+"""Aspect ratios by their code."""
 
 
-def _aspect_header(aspect: tuple[int, int]) -> Header:
+def _pixels(aspect: tuple[int, int]) -> tuple[int, int]:
+    """Return the width and height in pixels of an aspect ratio, for the long side 32."""
     # No ratio of the table is halfway between two shapes, so rounding is unambiguous.
     scale = Fraction(_SHORT_FORM_SIDE, max(aspect))
-    width, height = (round(side * scale) for side in aspect)
-    return Header(_COMPACT_BITSTREAM, width, height, 1, exact_aspect=aspect)
+    return round(aspect[0] * scale), round(aspect[1] * scale)
 
 
-_ASPECT_HEADERS: Final = tuple(
-    _aspect_header(aspect)
-    for aspect in (*ASPECT_RATIOS, *((short, long) for long, short in ASPECT_RATIOS))
-)
-"""Headers with an aspect code, indexed by the code."""
+_PIXELS: Final = tuple(_pixels(aspect) for aspect in _ASPECTS)
+"""Width and height in pixels by aspect code."""
 
 
-def _aspect_code(width: int, height: int, true: Fraction) -> int | None:
-    """Return the code of the ratio nearest to ``true``, among codes for ``width`` x ``height``.
+def _aspect_code(width: int, height: int, aspect: tuple[int, int] | None) -> int | None:
+    """Return the shape code of the ratio nearest to ``aspect``, of those for ``width x height``.
 
-    Returns None if no such ratio differs from ``true`` by less than `ASPECT_TOLERANCE`, or if
-    ``width / height`` is at least as near to ``true``.
+    Returns None if no such ratio differs from ``aspect`` by less than `ASPECT_TOLERANCE`, or if
+    ``width / height`` is at least as near.
     """
+    if aspect is None or (width, height) not in _PIXELS:
+        return None
+    true = Fraction(*aspect)
     best, least = None, min(ASPECT_TOLERANCE, abs(true / Fraction(width, height) - 1))
-    for code, header in enumerate(_ASPECT_HEADERS):
-        if (header.width, header.height) == (width, height):
-            error = abs(true / Fraction(*header.aspect) - 1)
-            if error < least:
-                best, least = code, error
+    for code, (ratio, pixels) in enumerate(zip(_ASPECTS, _PIXELS, strict=True), _SHAPES):
+        error = abs(true / Fraction(*ratio) - 1)
+        if pixels == (width, height) and error < least:
+            best, least = code, error
     return best
 
 

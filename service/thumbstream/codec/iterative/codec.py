@@ -206,8 +206,6 @@ class IterativeCodec:
                 f"the stream has bitstream id {header.bitstream_id}, "
                 f"but {self.model_id} reads {self.bitstream_id}"
             )
-        if header.alpha and header.bitstream_id is not None:
-            raise BitstreamError(f"bitstream id {header.bitstream_id} does not support alpha")
         grid = cell_grid(header.height, header.width, self._stride)
         payload = stream[header.length :]
         return CodeDecoder(payload, self._context_model, grid, stops=self._cell_stops)

@@ -6,11 +6,11 @@
 
 import { BitstreamError } from "./errors.js";
 
-const THUMBSTREAM_BITSTREAM = 7; // the format with short headers for all shapes
+const THUMBSTREAM_BITSTREAM = 8; // the format with short headers for all shapes
 const SIDE_STEP = 8;
 const SHORT_FORM_SIDE = 32; // pixels: pictures with this long side have a header of one byte
-const SHAPES = 0x3f;
-const ASPECTS = 0x7e;
+const SHORT_CODE_SIDE = 128; // pixels: up to here a shape code has one byte
+const SHAPES = 63; // of pictures with the long side 32; then come aspect ratios
 const RESERVED = 0x96;
 const COMPACT = 0xa0;
 const ALPHA = 0xc0;
@@ -37,33 +37,39 @@ export function parseHeader(stream) {
     throw new BitstreamError(`expected a stream, got ${stream.length} bytes: ${stream.slice(0, 3)}`);
   };
   check(first < RESERVED || first >= COMPACT); // also if there is no byte
-  let long = SHORT_FORM_SIDE, short, portrait = false;
-  let bitstreamId = THUMBSTREAM_BITSTREAM;
-  let alpha = false, size = 1, ratio;
-  if (first < ASPECTS) {
-    if (first < SHAPES) bitstreamId = 0;
-    portrait = first % SHAPES >= SHORT_FORM_SIDE;
-    short = ((first % SHAPES) % SHORT_FORM_SIDE) + 1;
-  } else if (first < RESERVED) {
-    const code = first - ASPECTS;
-    portrait = code >= RATIOS.length;
-    ratio = RATIOS[code % RATIOS.length];
-    short = Math.round((SHORT_FORM_SIDE * ratio[1]) / ratio[0]);
-  } else {
-    long = short = SIDE_STEP * ((first & 31) + 1);
-    size = first < ALPHA ? 2 : 3;
-    alpha = size > 2 && first < EXTENDED;
-    const flags = size > 2 ? stream[1] : THUMBSTREAM_BITSTREAM; // implied by the short form
-    bitstreamId = flags === undefined ? null : flags & 127;
-    const hasByteForm = bitstreamId === 0 || bitstreamId === THUMBSTREAM_BITSTREAM;
-    const shorter = long === SHORT_FORM_SIDE && hasByteForm; // than this header
-    check(alpha || !(shorter || (size > 2 && flags === THUMBSTREAM_BITSTREAM)));
-    if (size <= stream.length) {
-      short = stream[size - 1] + 1;
-      portrait = flags > 127;
+  let long = SHORT_FORM_SIDE, shape = first, size = 1;
+  let bitstreamId = first < SHAPES ? 0 : THUMBSTREAM_BITSTREAM;
+  const alpha = first >= ALPHA && first < EXTENDED;
+  if (first >= COMPACT) {
+    long = SIDE_STEP * ((first & 31) + 1);
+    shape = long - 1; // until all bytes are known
+    size = long > SHORT_CODE_SIDE || first >= EXTENDED ? 3 : 2;
+    const complete = size <= stream.length;
+    if (first < EXTENDED) {
+      check(alpha || long !== SHORT_FORM_SIDE);
+      if (complete) shape = size > 2 ? stream[1] * 256 + stream[2] : stream[1];
+    } else {
+      const flags = stream[1];
+      bitstreamId = flags === undefined ? null : flags & 127;
+      check(bitstreamId !== THUMBSTREAM_BITSTREAM);
+      check(bitstreamId !== 0 || long !== SHORT_FORM_SIDE); // that has a shorter header
+      if (complete) {
+        check(stream[2] < long);
+        shape = stream[2] + (flags > 127 ? long : 0);
+      }
     }
+  } else if (bitstreamId) shape -= SHAPES;
+  let ratio;
+  const aspect = shape - SHAPES;
+  if (bitstreamId && long === SHORT_FORM_SIDE && aspect >= 0 && first < EXTENDED) {
+    ratio = RATIOS[aspect % RATIOS.length];
+    check(aspect < 2 * RATIOS.length);
+    const short = Math.round((SHORT_FORM_SIDE * ratio[1]) / ratio[0]);
+    shape = short - 1 + (aspect < RATIOS.length ? 0 : long);
   }
-  check(short < long || (short === long && !portrait));
+  check(shape < 2 * long - 1);
+  const portrait = shape >= long;
+  const short = (shape % long) + 1;
   const [width, height] = portrait ? [short, long] : [long, short];
   const [across, down] = ratio ?? [long, short];
   const aspectRatio = portrait ? down / across : across / down;
