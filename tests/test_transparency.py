@@ -18,7 +18,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "codec"))
 
-from codec_embedded import embedded_folder
+from codec_lapped import lapped_folder
 
 import thumbstream
 from thumbstream import cli
@@ -36,7 +36,7 @@ PAPER = "conv-lstm-1"
 
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
-    return open_codec(embedded_folder(tmp_path_factory.mktemp("zoo") / "tiny"), device="cpu")
+    return open_codec(lapped_folder(tmp_path_factory.mktemp("zoo") / "tiny"), device="cpu")
 
 
 @pytest.fixture(autouse=True)

@@ -47,14 +47,7 @@ ITERATIVE: dict[str, Any] = {
     "residual_gains": [1.0, 2.0, 2.5],
     "states": {"analysis": [state("h"), state("c")], "synthesis": [state("h1")]},
 }
-EMBEDDED: dict[str, Any] = {
-    "family": "embedded",
-    "channels": 6,
-    "planes": 4,
-    "groups": [1, 2, 3],
-    "starts": [0, 0, 1, 1, 2, 3],
-    "base_step": 2.5,
-}
+LAPPED: dict[str, Any] = {"family": "lapped", "groups": [1, 2, 3], "planes": 8, "look": 5}
 
 
 def small_folder(

@@ -6,14 +6,15 @@ are random, so contexts matter.
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from codec_embedded import archive, waves
 from codec_folders import entry
+from codec_systems import STRIDE
 from numpy.typing import NDArray
 from onnx_graphs import image, model, node
 
@@ -139,3 +140,28 @@ def _synthesis(channels: int) -> bytes:
 
 def stream_model(params: LappedParams = PARAMS) -> StreamModel:
     return StreamModel(params, look_tables(params), context_tables(params))
+
+
+def archive(tables: dict[str, NDArray[np.generic]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **tables)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def waves(channels: int) -> NDArray[np.float32]:
+    """``(channels, 3, 8, 8)``, orthogonal: luminance, two colours, rising frequency."""
+    u = (np.arange(STRIDE) + 0.5) * np.pi / STRIDE
+    wave = [np.cos(k * u) for k in range(STRIDE)]
+    colours = np.array([[1, 1, 1], [1, 0, -1], [0.5, -1, 0.5]])
+    kinds = [
+        (y + x + 1.5 * (colour > 0), y, x, colour)
+        for y in range(STRIDE)
+        for x in range(STRIDE)
+        for colour in range(3)
+    ]
+    return np.stack(
+        [
+            colours[colour][:, None, None] * np.outer(wave[y], wave[x])
+            for _, y, x, colour in sorted(kinds)[:channels]
+        ]
+    ).astype(np.float32)

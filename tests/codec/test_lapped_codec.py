@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from codec_folders import open_manifest, write_manifest
+from codec_folders import entry, open_manifest, write_manifest
 from codec_lapped import PARAMS, arrays, lapped_folder, linear_tables, look_tables
 from codec_pictures import Pixels, cut_out, photo_like, psnr
 from hypothesis import given, settings
@@ -122,6 +122,41 @@ def test_batch_size_has_no_influence(
         np.testing.assert_array_equal(x_hat, other)
 
 
+def test_equal_prefixes_are_synthesized_once(
+    codec: LappedCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, batches = codec.encode(photo_like(1, 8, 8)), []
+    synthesize = LappedCodec._synthesize
+    monkeypatch.setattr(
+        LappedCodec,
+        "_synthesize",
+        lambda self, batch, grid: batches.append(len(batch)) or synthesize(self, batch, grid),
+    )
+    pictures = list(
+        codec.decode_prefixes(stream + bytes(30), [len(stream)] * 5 + [len(stream) + 30])
+    )
+    assert sum(batches) == 1
+    pictures[0][:] = 0  # each belongs to the caller
+    assert pictures[1].any()
+
+
+def test_prefixes_are_decoded_lazily(codec: LappedCodec) -> None:
+    """A search that has found its prefix stops the decoding of the rest."""
+    requested: list[int] = []
+
+    class Lengths(list[int]):
+        def __iter__(self) -> Any:
+            for n in super().__iter__():
+                requested.append(n)
+                yield n
+
+    stream = codec.encode(photo_like(2, 128, 128))
+    next(codec.decode_prefixes(stream, list(range(3, 40))))
+    found = codec._symbol_decoder(parse_header(stream), stream).prefixes(Lengths(range(3, 40)))
+    next(codec._reconstruct(parse_header(stream), found))
+    assert len(requested) < 20
+
+
 def test_rejects_decreasing_lengths(codec: LappedCodec) -> None:
     with pytest.raises(ValueError, match="must not decrease"):
         next(codec.decode_prefixes(codec.encode(photo_like(1, 8, 8)), [4, 3]))
@@ -154,11 +189,26 @@ def test_streams_without_networks_are_streams_of_the_format(
     assert codec.encode(pixels) != stream
 
 
+def test_opaque_alpha_decodes_opaque(codec: LappedCodec) -> None:
+    pixels = np.dstack([photo_like(5, 16, 16), np.full((16, 16), 255, np.uint8)])
+    x_hat = codec.decode(codec.encode(pixels))
+    assert (x_hat[..., 3] > 240).all()
+
+
 def test_hidden_colours_do_not_change_the_stream(codec: LappedCodec) -> None:
     pixels = cut_out(6, 32, 32)
     other = pixels.copy()
     other[pixels[..., 3] == 0, :3] = 255
     assert codec.encode(pixels) == codec.encode(other)
+
+
+def test_exact_aspect_ratio_costs_no_byte(codec: LappedCodec) -> None:
+    pixels = photo_like(7, 21, 32)
+    plain, exact = codec.encode(pixels), codec.encode(pixels, aspect=(3000, 2000))
+    assert plain[1:] == exact[1:]
+    assert codec.inspect(exact)["aspect_ratio"] == (3, 2)
+    assert codec.inspect(plain)["aspect_ratio"] == (32, 21)
+    np.testing.assert_array_equal(codec.decode(plain), codec.decode(exact))
 
 
 @pytest.mark.parametrize("text", ["psnr:16", "ssim:0.25"])
@@ -177,6 +227,20 @@ def test_target_in_bytes(codec: LappedCodec, budget: int) -> None:
     assert stream == codec.encode(pixels)[:budget]
 
 
+def test_unreachable_target_gives_the_complete_stream(codec: LappedCodec) -> None:
+    pixels = photo_like(9, 16, 16)
+    assert codec.encode(pixels, target=Target.parse("psnr:99")) == codec.encode(pixels)
+
+
+def test_encoding_is_deterministic(codec: LappedCodec, folder: Path) -> None:
+    again = open_codec(folder, device="cpu")
+    for alpha in (False, True):
+        pixels = picture((24, 32), alpha)
+        stream = codec.encode(pixels)
+        assert again.encode(np.asfortranarray(pixels)) == stream
+        np.testing.assert_array_equal(again.decode(stream), codec.decode(stream))
+
+
 def test_threads_do_not_interfere(codec: LappedCodec) -> None:
     pictures = [picture(shape, bool(i % 2), i) for i, shape in enumerate(SHAPES)]
     streams = [codec.encode(pixels) for pixels in pictures]
@@ -193,15 +257,49 @@ def test_threads_do_not_interfere(codec: LappedCodec) -> None:
 def test_inspect(codec: LappedCodec, alpha: bool) -> None:
     stream = codec.encode(picture((24, 16), alpha))
     complete = codec.inspect(stream)
-    assert complete["cells"] == 6
-    assert complete["planes"] == PARAMS.planes
-    assert complete["step"] is None
-    facts = [codec.inspect(stream[:n]) for n in range(3, len(stream) + 1)]
+    symbols = complete.pop("symbols")
+    assert complete == {
+        "model": "tiny-lapped",
+        "bitstream_id": 8,
+        "width": 16,
+        "height": 24,
+        "alpha": alpha,
+        "aspect_ratio": (16, 24),
+        "length": len(stream),
+        "header_length": 2,
+        "bits_per_pixel": round(8 * len(stream) / 384, 4),
+        "cells": 6,
+        "planes": PARAMS.planes,
+        "step": None,
+    }
+    facts = [codec.inspect(stream[:n]) for n in range(2, len(stream) + 1)]
     assert facts[0]["symbols"] == facts[0]["planes"] == 0
     assert facts[0]["step"]["group"] == 0
+    assert facts[-1]["symbols"] == symbols
     for a, b in pairwise(facts):
         assert a["symbols"] <= b["symbols"]
         assert a["planes"] <= b["planes"]
+
+
+@pytest.mark.parametrize(
+    ("stream", "shape"),
+    [
+        (b"\xc3", (32, 32, 4)),
+        (b"\xc3\x3f", (21, 32, 4)),
+        (b"\xe1", (16, 16, 3)),
+        (b"\xa1", (16, 16, 3)),
+        (b"\xdf\x01", (256, 256, 4)),
+        (b"\x7e", (21, 32, 3)),
+    ],
+    ids=lambda value: value.hex() if isinstance(value, bytes) else None,
+)
+def test_truncated_headers(codec: LappedCodec, stream: bytes, shape: tuple[int, ...]) -> None:
+    x_hat, facts = codec.decode(stream), codec.inspect(stream)
+    assert x_hat.shape == shape
+    assert facts["symbols"] == 0
+    assert (facts["model"] is None) == (facts["bitstream_id"] is None)
+    if facts["model"] is None:
+        assert (x_hat == 128).all()
 
 
 # Invalid pictures, streams and models.
@@ -215,6 +313,23 @@ def test_rejects_invalid_arrays(codec: LappedCodec, shape: tuple[int, ...], dtyp
         codec.encode(np.zeros(shape, dtype))
 
 
+@pytest.mark.parametrize("shape", [(33, 20), (7, 7), (264, 10), (0, 32), (0, 0)], ids=str)
+def test_rejects_shapes_off_the_grid(codec: LappedCodec, shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"multiple of 8|must be positive"):
+        codec.encode(np.zeros((*shape, 3), np.uint8))
+
+
+def test_rejects_invalid_limits(codec: LappedCodec) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    for max_bytes in (0, -1):
+        with pytest.raises(ValueError, match="max_bytes must be 1 or more"):
+            codec.encode(pixels, max_bytes=max_bytes)
+    with pytest.raises(ValueError, match="exclude each other"):
+        codec.encode(pixels, max_bytes=9, target=Target("bytes", 9))
+    with pytest.raises(ValueError, match="aspect ratio"):
+        codec.encode(pixels, aspect=(0, 3))
+
+
 READERS: dict[str, Callable[[LappedCodec, bytes], object]] = {
     "decode": lambda codec, stream: codec.decode(stream),
     "decode_prefixes": lambda codec, stream: list(codec.decode_prefixes(stream, [len(stream)])),
@@ -223,12 +338,30 @@ READERS: dict[str, Callable[[LappedCodec, bytes], object]] = {
 
 
 @pytest.mark.parametrize("read", READERS)
-@pytest.mark.parametrize("stream", [b"", b"\x96", b"\x00", b"\x3f", b"\xe0\x07\x03", b"\xe1\x05"])
+@pytest.mark.parametrize("stream", [b"", b"\x96", b"\x00", b"\xa3\x00", b"\xe0\x07\x03", b"\xe1\x05"])
 def test_rejects_streams_of_no_or_another_model(
     codec: LappedCodec, read: str, stream: bytes
 ) -> None:
     with pytest.raises(BitstreamError):
         READERS[read](codec, stream)
+
+
+@quick
+@given(st.binary(max_size=60))
+def test_any_bytes_give_a_picture_or_an_error(folder: Path, stream: bytes) -> None:
+    codec = _kept(folder)
+    try:
+        header = parse_header(stream)
+    except BitstreamError:
+        header = None
+    if header is None or header.bitstream_id not in (None, 8):
+        for read in READERS.values():
+            with pytest.raises(BitstreamError):
+                read(codec, stream)
+    else:
+        x_hat = codec.decode(stream)
+        assert x_hat.shape == (header.height, header.width, 3 + header.alpha)
+        assert codec.inspect(stream)["symbols"] >= 0
 
 
 @quick
@@ -313,3 +446,16 @@ def test_rejects_a_file_that_is_missing(tmp_path: Path) -> None:
     write_manifest(folder, manifest)
     with pytest.raises(ArtifactError, match=r"lists no look\.npz"):
         open_codec(folder)
+
+
+@pytest.mark.parametrize("name", ["analysis.onnx", "synthesis.onnx"])
+def test_rejects_swapped_networks(folder: Path, tmp_path: Path, name: str) -> None:
+    other = {"analysis.onnx": "synthesis.onnx", "synthesis.onnx": "analysis.onnx"}[name]
+    data = (folder / other).read_bytes()
+    copied = lapped_folder(tmp_path)
+    (copied / name).write_bytes(data)
+    manifest = open_manifest(copied)
+    manifest["files"][name] = entry(data)
+    write_manifest(copied, manifest)
+    with pytest.raises(ArtifactError, match="networks do not match the manifest"):
+        open_codec(copied)

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
+import codec_vectors
 import numpy as np
 import pytest
 import reference_lapped
+from codec_folders import ZOO
+from codec_lapped import lapped_folder
 
+from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.lapped.linear import integer_cosines
 from thumbstream.codec.lapped.params import ContextTables, LappedParams, LookTables
 from thumbstream.codec.lapped.probabilities import decision_tables
 from thumbstream.codec.lapped.stream_model import StreamModel
 from thumbstream.codec.lapped.symbols import SymbolDecoder, SymbolEncoder
-from thumbstream.codec.tensors import Grid
+from thumbstream.codec.model_folder import Artifact, open_artifact
+from thumbstream.codec.tensors import Grid, cell_grid
+from thumbstream.models import installed_models
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "lapped.json").read_text())
+GOLDEN = codec_vectors.read("lapped")
+PUBLISHED = {
+    model_id: codec_vectors.read(model_id)
+    for model_id in installed_models().installed
+    if installed_models().manifest(model_id)["family"] == "lapped"
+}
 TYPES = {
     "starts": np.uint8,
     "shifts": np.uint8,
@@ -79,3 +91,85 @@ def test_states_to_bytes_and_back(vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("vector", [case for case in VECTORS if "probable" in str(case.id)])
 def test_an_independent_twin_has_the_same_probabilities(vector: dict[str, Any]) -> None:
     assert reference_lapped.probabilities(vector, GOLDEN) == vector["probabilities"]
+
+
+# Streams of published models.
+
+
+def model_of(artifact: Artifact) -> StreamModel:
+    params = LappedParams.from_artifact(artifact)
+    return StreamModel(
+        params,
+        LookTables.from_arrays(artifact.arrays("look.npz"), params),
+        ContextTables.from_arrays(artifact.arrays("contexts.npz"), params),
+    )
+
+
+def check_stream(artifact: Artifact, model: StreamModel, vector: dict[str, Any]) -> None:
+    """States to a stream and back: complete, with a tail, and cut at every byte."""
+    stream, alpha = bytes.fromhex(vector["hex"]), vector["alpha"]
+    header = parse_header(stream)
+    assert (header.width, header.height, header.alpha) == (
+        *(vector["width"], vector["height"]),
+        alpha,
+    )
+    grid = cell_grid(header.height, header.width, artifact.stride)
+    states = np.array(vector["states"], np.int32)
+    start = write_header(artifact.bitstream_id, header.width, header.height, alpha=alpha)
+    assert start + SymbolEncoder(model, states, grid).data == stream
+    payload, known = stream[header.length :], vector["known"]
+    for tail in (b"", b"\xa5" * 9):
+        found = SymbolDecoder(payload + tail, model, 1 + alpha, grid).decode_all()
+        assert (found.symbols, found.step) == (known[-1], None)
+        assert np.array_equal(found.q, states)
+    prefixes = SymbolDecoder(payload, model, 1 + alpha, grid).prefixes(range(len(payload) + 1))
+    assert [0] * header.length + [one.symbols for one in prefixes] == known
+
+
+def check_with_the_twin(artifact: Artifact, vector: dict[str, Any]) -> None:
+    params = LappedParams.from_artifact(artifact)
+    golden = {
+        "params": {"groups": params.groups, "planes": params.planes, "look": params.look},
+        **{
+            name: {key: table.tolist() for key, table in artifact.arrays(f"{name}.npz").items()}
+            for name in ("look", "contexts")
+        },
+    }
+    stream = bytes.fromhex(vector["hex"])
+    header = parse_header(stream)
+    grid, layers = cell_grid(header.height, header.width, artifact.stride), 1 + header.alpha
+    shape = {"layers": layers, "rows": grid.rows, "columns": grid.columns}
+    decoder = SymbolDecoder(stream[header.length :], model_of(artifact), layers, grid)
+    assert reference_lapped.probabilities({**vector, **shape}, golden) == decoder.probabilities()
+
+
+@pytest.mark.parametrize("model_id", PUBLISHED)
+def test_vectors_match_published_tables(model_id: str) -> None:
+    golden = PUBLISHED[model_id]
+    for name, digest in golden["tables_sha256"].items():
+        assert digest == hashlib.sha256((ZOO / model_id / name).read_bytes()).hexdigest()
+    assert golden["bitstream_id"] == installed_models().manifest(model_id)["bitstream_id"]
+    assert golden["model"] == model_id
+
+
+@pytest.mark.parametrize("model_id", PUBLISHED)
+def test_published_streams(model_id: str) -> None:
+    artifact, vectors = open_artifact(ZOO / model_id), PUBLISHED[model_id]["vectors"]
+    model = model_of(artifact)
+    for vector in vectors:
+        check_stream(artifact, model, vector)
+    check_with_the_twin(artifact, min(vectors, key=lambda vector: len(vector["hex"])))
+
+
+def test_vectors_can_be_generated_for_any_model(tmp_path: Path) -> None:
+    """Also for an unpublished model; the generated vectors agree with the twin."""
+    sys.path.insert(0, str(codec_vectors.FOLDER))
+    import lapped_vectors
+
+    artifact = open_artifact(lapped_folder(tmp_path))
+    vectors = lapped_vectors.model_vectors(artifact)["vectors"]
+    assert len({vector["name"] for vector in vectors}) == len(vectors)
+    for vector in vectors:
+        check_stream(artifact, model_of(artifact), vector)
+    for vector in sorted(vectors, key=lambda vector: len(vector["hex"]))[:4]:
+        check_with_the_twin(artifact, vector)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from codec_folders import (
     COMMON,
-    EMBEDDED,
     FILES,
     ITERATIVE,
+    LAPPED,
     ZOO,
     Change,
     copied_folder,
@@ -27,8 +27,8 @@ from codec_folders import (
 )
 
 from thumbstream.codec.base import open_codec
-from thumbstream.codec.embedded.params import EmbeddedParams
 from thumbstream.codec.iterative.params import NETWORKS, IterativeParams
+from thumbstream.codec.lapped.params import LappedParams
 from thumbstream.codec.model_folder import (
     MAX_FILE_BYTES,
     Artifact,
@@ -88,27 +88,28 @@ def test_reads_iterative_params(tmp_path: Path) -> None:
     assert replace(layout, weights="per_stage").file_of("analysis", 2) == "analysis-02.onnx"
 
 
-def test_reads_embedded_params(tmp_path: Path) -> None:
-    layout = EmbeddedParams.from_artifact(
-        open_artifact(small_folder(tmp_path / "small", family=EMBEDDED))
+def test_reads_lapped_params(tmp_path: Path) -> None:
+    layout = LappedParams.from_artifact(
+        open_artifact(small_folder(tmp_path / "small", family=LAPPED))
     )
-    assert layout == EmbeddedParams(
-        channels=6, planes=4, groups=(1, 2, 3), starts=(0, 0, 1, 1, 2, 3), base_step=2.5
-    )
+    assert layout == LappedParams(groups=(1, 2, 3), planes=8, look=5)
+    assert (layout.channels, layout.first) == (6, 1)
 
 
 @pytest.mark.parametrize("model_id", installed_models().installed)
 def test_published_folders_are_valid(model_id: str) -> None:
     artifact = open_artifact(ZOO / model_id)
     assert artifact.model_id == model_id
-    if artifact.family == "embedded":
-        assert EmbeddedParams.from_artifact(artifact).channels >= 1
-        networks = {"analysis.onnx", "synthesis.onnx", "search.onnx", "search.npz"}
+    if artifact.family == "lapped":
+        assert LappedParams.from_artifact(artifact).channels >= 1
+        networks = {"analysis.onnx", "synthesis.onnx"}
+        tables = {"linear.npz", "look.npz", "contexts.npz"}
     else:
         layout = IterativeParams.from_artifact(artifact)
         times = range(layout.iterations)
         networks = {layout.file_of(name, t) for name in NETWORKS for t in times}
-    assert set(artifact.files) == networks | {"entropy.npz"}
+        tables = {"entropy.npz"}
+    assert set(artifact.files) == networks | tables
     assert (
         artifact.manifest == read_manifest(ZOO / model_id) == installed_models().manifest(model_id)
     )
@@ -214,11 +215,11 @@ def test_rejects_missing_manifest_or_folder(tmp_path: Path) -> None:
 def read_layout(folder: Path) -> object:
     """The parameters that a codec reads from a folder."""
     artifact = open_artifact(folder)
-    layout = EmbeddedParams if artifact.family == "embedded" else IterativeParams
+    layout = LappedParams if artifact.family == "lapped" else IterativeParams
     return layout.from_artifact(artifact)
 
 
-FAMILIES = {"iterative": ITERATIVE, "embedded": EMBEDDED}
+FAMILIES = {"iterative": ITERATIVE, "lapped": LAPPED}
 REQUIRED = [
     *(("iterative", key) for key in COMMON if key not in ("format", "training", "measured")),
     *((family, key) for family, keys in FAMILIES.items() for key in keys),
@@ -255,16 +256,14 @@ WRONG_TYPES: dict[str, list[Any]] = {
     ],
     "files": [None, [], "entropy.npz", 4, {"entropy.npz": None}, {"entropy.npz": []}],
 }
-WRONG_EMBEDDED: dict[str, list[Any]] = {
-    "channels": [None, "6", 6.0, True, 0, -6, 5, 7],
-    "planes": [None, "4", 4.0, True, 0, -1, 3, 16, 1 << 70],
-    "groups": [None, 6, "123", {}, [], [1, 2], [1, 2, 3, 4], [0, 3, 3], [-1, 4, 3], [1, 2, True]],
-    "starts": [None, 0, "001123", {}, [], [0] * 5, [0] * 7, [0] * 5 + [4], [-1] + [0] * 5],
-    "base_step": [None, "2.5", True, 0, -1.0, INF, float("nan"), [2.5]],
+WRONG_LAPPED: dict[str, list[Any]] = {
+    "groups": [None, 6, "123", {}, [], [6], [0, 3, 3], [-1, 4, 3], [1, 2, True]],
+    "planes": [None, "8", 8.0, True, 0, -1, 4, 65, 1 << 70],
+    "look": [None, "5", 5.0, True, 0, -1, 9],
 }
 CASES = [
     *(("iterative", key, value) for key, values in WRONG_TYPES.items() for value in values),
-    *(("embedded", key, value) for key, values in WRONG_EMBEDDED.items() for value in values),
+    *(("lapped", key, value) for key, values in WRONG_LAPPED.items() for value in values),
 ]
 
 
@@ -273,11 +272,6 @@ def test_rejects_invalid_value(tmp_path: Path, family: str, key: str, value: Any
     change = put(key, value=value)
     with pytest.raises(ArtifactError):
         read_layout(small_folder(tmp_path / "small", change, FAMILIES[family]))
-
-
-def test_accepts_integer_base_step(tmp_path: Path) -> None:
-    folder = small_folder(tmp_path / "small", put("base_step", value=3), EMBEDDED)
-    assert EmbeddedParams.from_artifact(open_artifact(folder)).base_step == 3.0
 
 
 @pytest.mark.parametrize(
@@ -506,9 +500,10 @@ def test_published_manifests_match_the_schema(name: str) -> None:
 def described(family: str, model_id: str) -> dict[str, Any]:
     """A manifest that is valid by the schema."""
     manifest = deepcopy(read_manifest(ZOO / model_id))
-    if family == "embedded":
+    if family == "lapped":
+        files = ("analysis.onnx", "contexts.npz", "linear.npz", "look.npz", "synthesis.onnx")
         manifest = {key: manifest[key] for key in (*COMMON, "training", "measured")}
-        manifest.update(deepcopy(EMBEDDED))
+        manifest |= {**deepcopy(LAPPED), "files": {name: entry(b"x") for name in files}}
     return manifest
 
 
@@ -520,7 +515,7 @@ def is_described(manifest: dict[str, Any]) -> bool:
 SPOILT = {
     "iterative": {
         "family": put("family", value="wavelet"),
-        "other family": put("family", value="embedded"),
+        "other family": put("family", value="lapped"),
         "reconstruction": put("reconstruction", value="both"),
         "stages": put("weights", value="per_stage"),
         "stops": put("cell_stops", value=1),
@@ -529,13 +524,11 @@ SPOILT = {
         "weights": drop("weights"),
         "surplus": put("channels", value=6),
     },
-    "embedded": {
+    "lapped": {
         "other family": put("family", value="conv_lstm"),
-        "channels": put("channels", value=0),
-        "planes": put("planes", value=16),
-        "groups": put("groups", value=[]),
-        "starts": put("starts", 0, value=-1),
-        "base step": put("base_step", value=0),
+        "planes": put("planes", value=65),
+        "groups": put("groups", value=[6]),
+        "look": put("look", value=0),
         "name": put("files", "analysis-00.onnx", value=entry(b"x")),
         "network": drop("files", "synthesis.onnx"),
         "no groups": drop("groups"),

@@ -323,3 +323,30 @@ def test_ternary_digits_of_any_bytes(
             assert not len(coder.decode_ternary(*np.ones((2, 1), np.uint16)))
             break
     assert found == expected
+
+
+@quick
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([-1, 0, 0, 1]),
+            st.sampled_from([1, 40, 9000, 65535]),
+            st.sampled_from([1, 30000, 65535]),
+        ),
+        max_size=200,
+    ),
+    st.integers(0, 200),
+)
+def test_decisions_per_digit(digits: list[tuple[int, int, int]], cut: int) -> None:
+    """Any number of calls gives the bytes of `RangeEncoder.encode`, also with carries."""
+    plain, coder = RangeEncoder(), RangeEncoder()
+    for digit, nonzero, positive in digits:
+        plain.encode(digit != 0, nonzero)
+        if digit:
+            plain.encode(digit > 0, positive)
+    for part in (digits[:cut], digits[cut:]):
+        columns = np.array(part, np.int32).reshape(-1, 3).T
+        coder.encode_ternary(
+            columns[0].astype(np.int8), *(column.astype(np.uint16) for column in columns[1:])
+        )
+    assert coder.finish() == plain.finish()

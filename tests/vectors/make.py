@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # tests load this file by its path
 
-import embedded_vectors
 import lapped_vectors
 
 from thumbstream.codec.bitstream import parse_header, write_header
@@ -284,8 +283,6 @@ def _stopped(codes: NDArray[np.float32], ends: NDArray[np.intp]) -> NDArray[np.f
 def model_vectors(model_id: str) -> Vector:
     """Complete streams of codes or symbols for the tables of a published model."""
     artifact = open_artifact(ZOO / model_id)
-    if artifact.family == "embedded":
-        return embedded_vectors.model_vectors(artifact)
     if artifact.family == "lapped":
         return lapped_vectors.model_vectors(artifact)
     layout = IterativeParams.from_artifact(artifact)
@@ -436,7 +433,6 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
         makers["rangecoder"] = range_coder_vectors
         makers["context-model"] = context_model_vectors
         makers["stops"] = stops_vectors
-        makers["embedded"] = embedded_vectors.small_vectors
         makers["lapped"] = lapped_vectors.small_vectors
     status = 0
     for name, make in makers.items():

@@ -1,4 +1,4 @@
-"""Published weights of the embedded family: quality, prefixes, transparency, optimization."""
+"""Published weights of the lapped family: quality, prefixes, transparency, effort."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from codec_pictures import PICTURES, Pixels, cut_out, photo_like, real_pictures
 
 from thumbstream.codec.bitstream import parse_header
-from thumbstream.codec.embedded.codec import EmbeddedCodec
+from thumbstream.codec.effort import Effort
+from thumbstream.codec.lapped.codec import LappedCodec
 from thumbstream.codec.model_folder import open_artifact
-from thumbstream.codec.prefix_search import Target
 from thumbstream.codec.quality import psnr
 from thumbstream.models import installed_models
 
@@ -21,7 +21,7 @@ ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"
 MODELS = [
     name
     for name in installed_models().installed
-    if installed_models().manifest(name)["family"] == "embedded"
+    if installed_models().manifest(name)["family"] == "lapped"
 ]
 SHAPES = [(32, 32), (32, 21), (8, 32), (1, 8), (40, 64), (256, 3)]
 """Height, width."""
@@ -34,8 +34,8 @@ REAL_SET = 100
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def codec(request: pytest.FixtureRequest) -> EmbeddedCodec:
-    return EmbeddedCodec(open_artifact(ZOO / request.param), device="cpu")
+def codec(request: pytest.FixtureRequest) -> LappedCodec:
+    return LappedCodec(open_artifact(ZOO / request.param), device="cpu")
 
 
 def synthetic_pictures() -> list[Pixels]:
@@ -50,7 +50,7 @@ if os.environ.get(PICTURES):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
-def test_mean_quality_never_falls(codec: EmbeddedCodec, name: str) -> None:
+def test_mean_quality_never_falls(codec: LappedCodec, name: str) -> None:
     """At every byte; also on real pictures if `PICTURES` is set."""
     curves = []
     for pixels in SETS[name]():
@@ -66,18 +66,18 @@ def test_mean_quality_never_falls(codec: EmbeddedCodec, name: str) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_prefixes_together_equal_single_ones(codec: EmbeddedCodec, shape: tuple[int, int]) -> None:
+def test_prefixes_together_equal_single_ones(codec: LappedCodec, shape: tuple[int, int]) -> None:
     """The synthesis network gives the same results in batches and one by one."""
     stream = codec.encode(photo_like(3, *shape), max_bytes=200)
     header = parse_header(stream)
     assert (header.height, header.width) == shape
-    assert header.length == (1 if max(shape) == 32 else 3 if shape[0] > shape[1] else 2)
+    assert header.length == (1 if max(shape) == 32 else 3 if max(shape) > 128 else 2)
     lengths = [1, 2, 3, *range(4, len(stream), 23), len(stream)]
     for n, x_hat in zip(lengths, codec.decode_prefixes(stream, lengths), strict=True):
         np.testing.assert_array_equal(x_hat, codec.decode(stream[:n]))
 
 
-def test_transparency(codec: EmbeddedCodec) -> None:
+def test_transparency(codec: LappedCodec) -> None:
     pixels = cut_out(5, 32, 32)
     stream = codec.encode(pixels)
     assert parse_header(stream).alpha
@@ -88,12 +88,14 @@ def test_transparency(codec: EmbeddedCodec) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [64, 128])
-def test_optimization_improves_quality(codec: EmbeddedCodec, size: int) -> None:
-    """A stream for a given size against a cut stream of the same size."""
+@pytest.mark.parametrize("size", [64, 256])
+def test_the_analysis_network_improves_quality(codec: LappedCodec, size: int) -> None:
+    """Streams of the default effort against those of the linear transform alone."""
     gains = []
     for pixels in synthetic_pictures():
-        searched = codec.encode(pixels, target=Target("bytes", size))
-        nearest = codec.encode(pixels, max_bytes=size)
-        gains.append(psnr(pixels, codec.decode(searched)) - psnr(pixels, codec.decode(nearest)))
+        found = {
+            effort: codec.decode(codec.encode(pixels, max_bytes=size, effort=effort))
+            for effort in Effort
+        }
+        gains.append(psnr(pixels, found[Effort.DEFAULT]) - psnr(pixels, found[Effort.FAST]))
     assert np.mean(gains) > 0
