@@ -38,7 +38,7 @@ FAULT_ROUNDS = 20
 STORE_EXAMPLES = 50
 STORE_STEPS = 50
 
-CONFIG = models/configs/thumbstream-1.toml
+CONFIG = models/configs/thumbstream-2.toml
 
 # `make bench-rd pictures/` is `make bench-rd DIR=pictures/`, and the same for bench-http.
 ifneq (,$(filter bench-rd bench-http,$(firstword $(MAKECMDGOALS))))

@@ -12,9 +12,7 @@ import io
 import json
 import os
 import platform
-import shutil
 import statistics
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -28,13 +26,13 @@ from PIL import Image
 
 from loadtest.lib import uploads
 from thumbstream.codec.base import Codec, open_codec
-from thumbstream.codec.embedded.rdo import NETWORK, TABLES
-from thumbstream.codec.prefix_search import Target
+from thumbstream.codec.effort import Effort
+from thumbstream.codec.rate_curve import measure_curve
 from thumbstream.errors import IngestError
 from thumbstream.images import thumbnail
 
 BUDGETS = (16, 32, 64, 128, 256)
-PUBLISHED, PEER = "as published", "AVIF (Pillow)"
+CURVE, PEER = "and the curve", "AVIF (Pillow)"
 _MODEL = Path("models/zoo/thumbstream-2")
 _SYNTHETIC = 20
 
@@ -45,9 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print and write; returns the exit status."""
     args = _arguments().parse_args(argv)
     pictures = list(_thumbnails(args.pictures, args.size))
-    with tempfile.TemporaryDirectory() as folder:
-        codecs = _codecs(args.model, Path(folder))
-        encoding, decoding = _measured(codecs, pictures, args.rounds)
+    codec = open_codec(args.model, device="cpu")
+    encoding, decoding = _measured(codec, pictures, args.rounds)
     report = {
         "environment": {
             "python": platform.python_version(),
@@ -56,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         },
         "pictures": len(pictures),
         "size": args.size,
-        "model": codecs[PUBLISHED].model_id,
+        "model": codec.model_id,
         "encode_ms": _medians(encoding),
         "decode_ms": _medians(decoding),
     }
@@ -69,43 +66,28 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _codecs(source: Path, folder: Path) -> dict[str, Codec]:
-    """The model as it is published, and one whose encoder does not search, if it ever does."""
-    codecs = {PUBLISHED: open_codec(source, device="cpu")}
-    manifest = json.loads((source / "manifest.json").read_text())
-    if NETWORK in manifest["files"]:
-        plain = folder / source.name
-        shutil.copytree(source, plain)
-        for name in (NETWORK, TABLES):
-            del manifest["files"][name]
-            (plain / name).unlink()
-        (plain / "manifest.json").write_text(json.dumps(manifest))
-        codecs["without a search"] = open_codec(plain, device="cpu")
-    return codecs
-
-
-def _measured(
-    codecs: dict[str, Codec], pictures: list[NDArray[np.uint8]], rounds: int
-) -> tuple[Times, Times]:
+def _measured(codec: Codec, pictures: list[NDArray[np.uint8]], rounds: int) -> tuple[Times, Times]:
     encoding: Times = defaultdict(list)
     decoding: Times = defaultdict(list)
-    goal = Target("bytes", BUDGETS[2])
-    published = codecs[PUBLISHED]
-    for_a_goal = partial(published.encode, target=goal)
     for number in range(rounds + 1):
         if number == 1:  # the first round has warmed up
             encoding.clear()
             decoding.clear()
         for pixels in pictures:
-            streams = [
-                _timed(encoding[name], codec.encode, pixels) for name, codec in codecs.items()
-            ]
-            _timed(encoding[f"for {goal.value:.0f} bytes"], for_a_goal, pixels)
+            for effort in Effort:
+                encode = partial(codec.encode, effort=effort)
+                stream = _timed(encoding[f"effort {effort}"], encode, pixels)
+            _timed(encoding[CURVE], partial(_with_curve, codec), pixels)
             avif = _timed(encoding[PEER], _avif, pixels)
             for budget in BUDGETS:
-                _timed(decoding[f"{budget} bytes"], published.decode, streams[0][:budget])
+                _timed(decoding[f"{budget} bytes"], codec.decode, stream[:budget])
             _timed(decoding[PEER], _from_avif, avif)
     return encoding, decoding
+
+
+def _with_curve(codec: Codec, pixels: NDArray[np.uint8]) -> None:
+    stream, prefixes = codec.encode_with_decoder(pixels)
+    measure_curve(prefixes, pixels, stream)
 
 
 def _timed(times: list[float], work: Callable[[Any], Any], given: object) -> Any:

@@ -338,7 +338,9 @@ READERS: dict[str, Callable[[LappedCodec, bytes], object]] = {
 
 
 @pytest.mark.parametrize("read", READERS)
-@pytest.mark.parametrize("stream", [b"", b"\x96", b"\x00", b"\xa3\x00", b"\xe0\x07\x03", b"\xe1\x05"])
+@pytest.mark.parametrize(
+    "stream", [b"", b"\x96", b"\x00", b"\xa3\x00", b"\xe0\x07\x03", b"\xe1\x05"]
+)
 def test_rejects_streams_of_no_or_another_model(
     codec: LappedCodec, read: str, stream: bytes
 ) -> None:

@@ -99,13 +99,13 @@ class FakeCodec:
 
 
 class FakeModels(ModelRegistry):
-    """Two models: 'fake-1' (bitstream 0) and 'fake-2' (bitstream 5)."""
+    """Two models: 'fake-1' (bitstream 0) and 'fake-2' (bitstream 8)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.codecs = {
             "fake-1": FakeCodec("fake-1", 0),
-            "fake-2": FakeCodec("fake-2", 5),
+            "fake-2": FakeCodec("fake-2", 8),
         }
         self.loaded: set[str] = set()
 

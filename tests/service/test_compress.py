@@ -484,7 +484,6 @@ async def test_original_aspect_ratio_reaches_the_codec(running: Running) -> None
 
 
 async def test_response_has_the_aspect_ratio_of_the_header(running: Running) -> None:
-    running.models.codecs["fake-2"].bitstream_id = 7
     answer = await compress(running, photo(300, 200), model="fake-2")
     assert answer["aspect_ratio"] == [3, 2]
     assert (answer["thumb_width"], answer["thumb_height"]) == (32, 21)

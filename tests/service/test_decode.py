@@ -115,7 +115,7 @@ async def test_decode_rejects_stream_of_unknown_model(running: Running) -> None:
 
 async def test_model_that_is_not_enabled_still_decodes(start: Start) -> None:
     running = await start(models="fake-1")
-    stream = write_header(5, 32, 16) + b"codes"
+    stream = write_header(8, 32, 16) + b"codes"
     assert (await running.http.post("/decode", content=stream)).status_code == 200
     answer = await running.http.post(
         "/compress?model=fake-2", content=photo(), headers={"Content-Type": "image/png"}
@@ -156,14 +156,14 @@ async def test_decode_rejects_invalid_parameters(
 
 
 async def test_rejects_too_large_previews(running: Running) -> None:
-    stream = write_header(5, 256, 256) + b"codes"
+    stream = write_header(8, 256, 256) + b"codes"
     assert (await running.http.post("/decode?scale=8", content=stream)).status_code == 200
     answer = await running.http.post("/decode?scale=9", content=stream)
     assert "4194304" in assert_problem(answer, 400, "preview_too_large")["detail"]
 
 
 async def test_rejects_too_long_streams(running: Running) -> None:
-    stream = write_header(5, 32, 16) + bytes(65_535)
+    stream = write_header(8, 32, 16) + bytes(65_535)
     answer = await running.http.post("/decode", content=stream[:65_536])
     assert_problem(answer, 413, "body_too_large")
     assert (await running.http.post("/decode", content=stream[:65_535])).status_code == 200
@@ -220,7 +220,7 @@ async def test_decode_returns_transparency(
 
 async def test_alpha_stream_cut_before_its_model_decodes(running: Running) -> None:
     running.models.codecs["fake-2"].alpha = True
-    stream = write_header(5, 32, 16, alpha=True) + b"codes"
+    stream = write_header(8, 32, 16, alpha=True) + b"codes"
     for length in (1, 2, 3, 8):
         answer = await running.http.post("/decode", content=stream[:length])
         assert answer.status_code == 200

@@ -77,7 +77,7 @@ async def test_models(start: Start) -> None:
     document = answer.json()
     assert document["default"] == "fake-2"
     assert [model["id"] for model in document["models"]] == ["fake-2", "fake-1"]
-    assert document["models"][0]["bitstream_id"] == 5
+    assert document["models"][0]["bitstream_id"] == 8
     assert document["models"][0]["providers"] == ["FakeProvider"]
     assert (await running.upload())["model"] == "fake-2"
 

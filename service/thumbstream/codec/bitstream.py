@@ -182,9 +182,7 @@ def _of_code(long: int, code: int, length: int, alpha: bool = False) -> Header:
     return Header(DEFAULT_FORMAT, *_PIXELS[code - _SHAPES], length, alpha, aspect)
 
 
-def _of_shape(
-    bitstream_id: int, long: int, shape: int, length: int, alpha: bool = False
-) -> Header:
+def _of_shape(bitstream_id: int, long: int, shape: int, length: int, alpha: bool = False) -> Header:
     portrait, short = divmod(shape, long)
     if shape > 2 * (long - 1):
         raise BitstreamError(f"impossible shape {shape} for the long side {long}")
