@@ -6,17 +6,20 @@ is ready, and is stopped or killed. `Service` is a thumbstream service on a port
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -143,3 +146,29 @@ class Service(Program):
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+
+def run_to_the_end(
+    arguments: Sequence[str | Path], *, seconds: float, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with ``arguments``; `AssertionError` with its output if it takes too long.
+
+    The output goes to files: a server that it left behind would keep a pipe open for ever. It is
+    interrupted first, so that it ends its servers. ``options``: of `subprocess.Popen`.
+    """
+    command = [sys.executable, *map(str, arguments)]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=out, stderr=errors, **options)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+            process.kill()
+            process.wait()
+            errors.seek(0)
+            raise AssertionError(f"{command} took {seconds:.0f} s:\n{errors.read()}") from None
+        out.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(command, process.returncode, out.read(), errors.read())

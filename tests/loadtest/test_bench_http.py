@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from launch import run_to_the_end
 
 ROOT = Path(__file__).resolve().parents[2]
 LOADTEST = ROOT / "loadtest"
@@ -14,11 +13,9 @@ LOADTEST = ROOT / "loadtest"
 def test_the_benchmark_runs_and_ends_by_itself(tmp_path: Path) -> None:
     out = tmp_path / "http.json"
     options = ["--seconds", "0.3", "--rounds", "1", "--connections", "4", "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtest.bench.http", *options],
-        capture_output=True,
-        text=True,
-        timeout=240,
+    done = run_to_the_end(
+        ["-m", "loadtest.bench.http", *options],
+        seconds=240,
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT / "service"), "PATH": "", "TMPDIR": str(tmp_path)},
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from launch import run_to_the_end
 
 ROOT = Path(__file__).resolve().parents[2]
 LOADTEST = ROOT / "loadtest"
@@ -19,11 +19,9 @@ OF_SPEED = ("p50", "p99", "memory", "seconds", "cache misses")
 def test_reads_uploads_and_a_killed_store(tmp_path: Path) -> None:
     out = tmp_path / "scenarios.json"
     names = ["mixed", "faults"]
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtest.scenarios", *names, "--scale", "0.2", "--out", out],
-        capture_output=True,
-        text=True,
-        timeout=240,
+    done = run_to_the_end(
+        ["-m", "loadtest.scenarios", *names, "--scale", "0.2", "--out", out],
+        seconds=240,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)},
     )
     report = json.loads(out.read_text())

@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from launch import run_to_the_end
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,11 +25,9 @@ def soak(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_a_short_one(tmp_path: Path) -> None:
     out = tmp_path / "memory.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtest.bench.memory", "--uploads", "24", "--out", str(out)],
-        capture_output=True,
-        text=True,
-        timeout=240,
+    done = run_to_the_end(
+        ["-m", "loadtest.bench.memory", "--uploads", "24", "--out", str(out)],
+        seconds=240,
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT / "service"), "PATH": "", "TMPDIR": str(tmp_path)},
     )
