@@ -314,8 +314,10 @@ def _bit_assignment(args: argparse.Namespace) -> int:
 def _client(args: argparse.Namespace) -> int:
     from thumbstream.codec.model_folder import open_artifact
     from thumbstream_models.embedded import client_file
+    from thumbstream_models.lapped import encoder_tables
 
     client_file.write(open_artifact(args.model), args.folder)
+    encoder_tables.write(open_artifact(args.model), args.folder)
     return 0
 
 

@@ -198,7 +198,7 @@ def serving(folder: Path, command: list[str]) -> Iterator[str]:
         stdout=sys.stderr,
         start_new_session=True,
     )
-    url = f"http://127.0.0.1:{PORT}/"
+    url = f"http://localhost:{PORT}/"
     try:
         for _ in range(600):
             try:
