@@ -78,6 +78,17 @@ describe("installed in a project", () => {
         `import * as entry${i} from "thumbstream${path.slice(1)}"; void entry${i};`);
       const use = `import { decode, type Picture } from "thumbstream";
         import { sharpen } from "thumbstream/images";
+        import thumbstream from "thumbstream/vite";
+        import withThumbstream from "thumbstream/next";
+        import { encode } from "thumbstream/encode";
+        import lake from "./lake.jpg?thumb";
+        export const config: { reactStrictMode: boolean } = withThumbstream({ reactStrictMode: true });
+        export const plugin: { name: string; enforce?: "pre" | "post" } = thumbstream({ maxBytes: 48 });
+        export const stream: Uint8Array = encode(new ImageData(32, 32), { maxBytes: 24 });
+        const { src, width, thumb }: { src: string; width: number; thumb: string } = lake;
+        document.images[0]!.dataset.thumb = [src, width, thumb].join();
+        // @ts-expect-error: an option that does not exist
+        encode(new ImageData(32, 32), { bytes: 24 });
         export const draw = async (stream: Uint8Array): Promise<Picture> => decode(stream);
         export const done: Promise<void> = sharpen();
         document.images[0]!.addEventListener("previewerror", ({ error }) => console.error(error));
