@@ -338,6 +338,23 @@ def test_pipelined_requests_are_answered_in_order(server: Launched) -> None:
     assert [len(got[place][2]) for place in (0, 3, 4)] == [16, 32, STREAM_LENGTH]
 
 
+def test_cached_responses_are_written_as_others_are(server: Launched) -> None:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
+        key = http.post("/compress", content=photo(seed=5)).json()["id"]
+    get = f"GET /thumb/{key}?bytes=40 HTTP/1.1\r\nHost: x\r\n".encode()
+    last = b"Connection: close\r\n\r\n"
+    first, *others = answers(exchange(server, get + b"\r\n", (get + b"\r\n") * 3 + get + last))
+    assert len(first[2]) == 40
+    assert len(others) == 4
+    closing = others[-1][1].pop("connection")
+    for status, fields, body in others:
+        assert (status, body) == (first[0], first[2])
+        assert list(fields.items())[1:] == list(first[1].items())[1:]  # the date may differ
+    assert closing == "close"
+    [(status, fields, body)] = answers(exchange(server, get.replace(b"GET", b"HEAD") + last))
+    assert (status, fields["content-length"], body) == (200, "40", b"")
+
+
 def test_too_many_pipelined_requests_are_answered_in_part(server: Launched) -> None:
     got = answers(exchange(server, (HEAD + b"\r\n") * 5000))
     assert 1 <= len(got) <= 20

@@ -394,7 +394,7 @@ async def test_matching_etag_is_304(start: Start) -> None:
 
 
 def cached(body: bytes) -> CachedResponse:
-    return CachedResponse(RawResponse(200, [], body), 0, monotonic())
+    return CachedResponse(RawResponse(200, [], body), 0, monotonic(), b"")
 
 
 def found(cache: ResponseCache, path: str, query: bytes = b"") -> bool:

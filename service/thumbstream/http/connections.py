@@ -22,8 +22,9 @@ raise this bound, read uvicorn/protocols/http/httptools_impl.py for changes in:
   ``_start_asgi_task``, ``_unset_keepalive_if_required``;
 - attributes of `HttpToolsProtocol`: ``parser``, ``url``, ``headers``, ``scope``, ``cycle``,
   ``pipeline``, ``connections``, ``transport``, ``flow``, ``loop``;
-- attributes of `RequestResponseCycle`: ``response_started``, ``response_complete``, ``more_body``,
-  ``keep_alive``, ``disconnected``, ``message_event``, ``transport``.
+- `RequestResponseCycle`: the method ``send``; attributes ``response_started``,
+  ``response_complete``, ``more_body``, ``keep_alive``, ``disconnected``, ``message_event``,
+  ``transport``, ``flow``, ``default_headers``, ``on_response``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import logging
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -48,6 +49,7 @@ from thumbstream.http.errors import (
     UrlTooLongError,
     problem_spec,
 )
+from thumbstream.http.responses import WRITE_RESPONSE
 from thumbstream.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -104,6 +106,7 @@ def limited_protocol(
         "errors": errors,
         "public_root": root_path,
         "idle_connections": {},
+        "default_head": ([], b""),
     }
     return type("LimitedHttpProtocolOfOneServer", (LimitedHttpProtocol,), namespace)
 
@@ -117,6 +120,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     public_root: ClassVar[str]
     idle_connections: ClassVar[dict[LimitedHttpProtocol, None]]
     """Connections that wait for a request, receive its head, or drain; the longest idle first."""
+    default_head: ClassVar[tuple[list[tuple[bytes, bytes]], bytes]]
+    """The server's header fields, and the start of a response 200 with these fields."""
 
     url = b""  # uvicorn sets it when the first head begins
     ended = False  # if true, input is dropped and no request begins
@@ -256,7 +261,31 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._responding = cycle
+        cast(dict[str, Any], cycle.scope)[WRITE_RESPONSE] = self.write_response
         super()._start_asgi_task(cycle, app)
+
+    def write_response(self, send: object, wire: bytes) -> bool:
+        """Write a complete response 200 to the current GET request, if nothing forbids it.
+
+        ``send``: the ``send`` that the application would call; ``wire``: what `wire_format`
+        returned. Returns False, and does nothing, if ``send`` is not the server's own but that of a
+        middleware, or if the response cannot be written at once or ends the connection.
+        """
+        cycle = self._responding
+        if cycle is None or send != cycle.send or cycle.response_started:
+            return False
+        if cycle.disconnected or not cycle.keep_alive or cycle.flow.write_paused:
+            return False
+        fields, head = self.default_head
+        if fields is not cycle.default_headers:  # a new list every second: it has the date
+            fields = cycle.default_headers
+            head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%s: %s\r\n" % field for field in fields)
+            type(self).default_head = fields, head
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(head + wire)
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def _abandon_response(self) -> None:
         # uvicorn notifies the request that it read last; with pipelining another one may be

@@ -45,10 +45,12 @@ from thumbstream.http.response_cache import CachedResponse, ResponseCache
 from thumbstream.http.responses import (
     CORS,
     NEGATIVE_CACHE_CONTROL,
+    WRITE_RESPONSE,
     Header,
     RawResponse,
     cache_tags,
     encode_headers,
+    wire_format,
 )
 from thumbstream.ids import is_id
 from thumbstream.storage.reader import StreamReader
@@ -151,11 +153,14 @@ class HotPath:
                 scope[ACCESS]["cache"] = self._cache_state(scope, cached)
             if cached is None:
                 response = await self._respond(route, scope)
+                await response.send(send, scope["method"])
             else:
                 response = cached.response
                 self._metrics.cache_hits.inc()
                 self._count_bytes(response, cached.omitted_bytes)
-            await response.send(send, scope["method"])
+                write = scope.get(WRITE_RESPONSE)
+                if write is None or not write(send, cached.wire):
+                    await response.send(send, scope["method"])
         finally:
             self._metrics.in_flight -= 1
         self._metrics.observe_request(route, response.status, perf_counter() - started)
@@ -210,7 +215,8 @@ class HotPath:
             self._count_bytes(response, prefix.omitted_bytes if response.status == 200 else 0)
             plain = not request.if_none_match and not request.range
             if plain and prefix.immutable and query.target is None:
-                cached = CachedResponse(response, prefix.omitted_bytes, monotonic())
+                wire = wire_format(response)
+                cached = CachedResponse(response, prefix.omitted_bytes, monotonic(), wire)
                 self._cache.put(request.path, request.query, cached)
         return response
 

@@ -15,14 +15,15 @@ from starlette.types import Scope
 
 from thumbstream.http.responses import RawResponse
 
-MAX_CACHE_BYTES = 16 * 1024 * 1024
-"""Limit of the memory of all entries, each with `ENTRY_OVERHEAD`: 16,000 responses of 64 bytes."""
+MAX_CACHE_BYTES = 24 * 1024 * 1024
+"""Limit of the memory of all entries, each with `ENTRY_OVERHEAD`: 14,000 responses of 64 bytes."""
 
 MAX_CACHED_BODY_BYTES = 1024
 """Limit of the body of a cached response; nearly every stream is shorter."""
 
 ENTRY_OVERHEAD = 1100
-"""Bytes of an entry other than body, path and query: header fields, tuples, the dict slot."""
+"""Bytes of an entry other than body, path, query and `CachedResponse.wire`: header fields, tuples,
+the dict slot."""
 
 MAX_AGE_S = 30.0
 """How long a response is used from the cache, in seconds: another process may have deleted its
@@ -41,6 +42,8 @@ class CachedResponse(NamedTuple):
     omitted_bytes: int
     since: float
     """`time.monotonic` when the response was made."""
+    wire: bytes
+    """The response in `wire_format`."""
 
 
 class ResponseCache:
@@ -91,4 +94,5 @@ class ResponseCache:
 
 def _cost(key: Key, cached: CachedResponse) -> int:
     path, query = key
-    return ENTRY_OVERHEAD + len(path) + len(query) + len(cached.response.body)
+    length = len(cached.response.body) + len(cached.wire)
+    return ENTRY_OVERHEAD + len(path) + len(query) + length

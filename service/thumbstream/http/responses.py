@@ -25,6 +25,10 @@ PREFLIGHT_HEADERS = {
 
 Header = tuple[bytes, bytes]
 
+WRITE_RESPONSE = "thumbstream.write_response"
+"""Key in an ASGI scope, if the server has it: `LimitedHttpProtocol.write_response`, which writes a
+complete response at once. Formatting header fields takes longer than finding a cached response."""
+
 
 class RawResponse(NamedTuple):
     """A complete response; ``body`` is sent in response to every method but HEAD."""
@@ -38,6 +42,12 @@ class RawResponse(NamedTuple):
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         body = b"" if method == "HEAD" else self.body
         await send({"type": "http.response.body", "body": body})
+
+
+def wire_format(response: RawResponse) -> bytes:
+    """Header fields and body of a response with a Content-Length, as they are sent."""
+    fields = (b"%s: %s\r\n" % field for field in response.headers)
+    return b"".join([*fields, b"\r\n", response.body])
 
 
 def encode_headers(headers: dict[str, str]) -> list[Header]:
