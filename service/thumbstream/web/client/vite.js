@@ -10,11 +10,17 @@ export default function thumbstream(options) {
     name: "thumbstream",
     enforce: "pre", // before Vite makes an asset of the file
     config: () => ({ optimizeDeps: { exclude: ["thumbstream"] } }), // it finds its files by their URLs
-    async resolveId(source, importer) {
-      if (!QUERY.test(source)) return;
-      const file = await this.resolve(source.replace(QUERY, ""), importer, { skipSelf: true });
-      return file && `${file.id}?thumb`;
+    resolveId: {
+      filter: { id: QUERY },
+      async handler(source, importer) {
+        if (!QUERY.test(source)) return; // Vite before 6.3 has no filters
+        const file = await this.resolve(source.replace(QUERY, ""), importer, { skipSelf: true });
+        return file && `${file.id}?thumb`;
+      },
     },
-    load: (id) => (QUERY.test(id) ? pictureModule(id.replace(QUERY, ""), options) : undefined),
+    load: {
+      filter: { id: QUERY },
+      handler: (id) => (QUERY.test(id) ? pictureModule(id.replace(QUERY, ""), options) : undefined),
+    },
   };
 }
