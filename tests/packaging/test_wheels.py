@@ -23,9 +23,10 @@ def wheel(folder: Path) -> dict:
 
 
 def test_the_wheel_has_the_default_model_alone_and_is_small() -> None:
-    included = wheel(ROOT)["only-include"]
+    included, excluded = wheel(ROOT)["only-include"], wheel(ROOT)["exclude"]
     assert included == ["service/thumbstream", f"models/zoo/{DEFAULT_MODEL}"]
-    files = [path for folder in included for path in (ROOT / folder).rglob("*") if path.is_file()]
+    files = {path for folder in included for path in (ROOT / folder).rglob("*") if path.is_file()}
+    files -= {path for pattern in excluded for path in ROOT.glob(pattern)}
     size = sum(path.stat().st_size for path in files if "__pycache__" not in path.parts)
     assert size < MAX_BYTES  # before it is compressed
 
