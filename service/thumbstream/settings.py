@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from thumbstream.codec.effort import Effort
 from thumbstream.errors import ThumbstreamError
 from thumbstream.images.limits import ImageLimits
 
@@ -92,6 +93,7 @@ class Settings(BaseSettings):
     models: Annotated[tuple[str, ...], NoDecode] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     default_size: int = Field(32, ge=8, le=256, multiple_of=8)
+    effort: Effort = Effort.DEFAULT
     measure_curves: bool = True
     encode_workers: int = Field(0, ge=0)
     encode_queue: int = Field(64, ge=0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tiny_transform import TINY
 
 from thumbstream.codec.base import open_codec
+from thumbstream.codec.effort import Effort
 from thumbstream.codec.lapped.codec import LappedCodec
 from thumbstream_models import cli
 from thumbstream_models.lapped import graphs, publish, quantisation, training
@@ -60,6 +61,15 @@ def test_codec_opens_the_folder(published: Path) -> None:
     assert errors[0] > errors[1] > errors[2]
 
 
+@pytest.mark.parametrize("effort", Effort)
+def test_every_effort_encodes(published: Path, effort: Effort) -> None:
+    codec = open_codec(published, device="cpu")
+    pixels = np.linspace(0, 255, 24 * 16 * 4).reshape(16, 24, 4).astype(np.uint8)
+    stream = codec.encode(pixels, effort=effort)
+    assert codec.decode(stream).shape == pixels.shape
+    assert stream == codec.encode(pixels, effort=effort)
+
+
 def test_manifest_and_card(published: Path) -> None:
     manifest = json.loads((published / "manifest.json").read_text())
     jsonschema.validate(manifest, json.loads((ROOT / "docs/manifest.schema.json").read_text()))
@@ -99,7 +109,8 @@ def pixels_of(x_hat: torch.Tensor) -> NDArray[np.float64]:
 
 def test_graphs_are_the_networks(checkpoint: Path) -> None:
     run = publish.load_rounded(checkpoint)
-    assert graphs.parity(run.net, graphs.to_onnx(run.net)) < 1e-4
+    files = graphs.to_onnx(run.net, run.config.distortion)
+    assert graphs.parity(run.net, run.config.distortion, files) < 1e-4
 
 
 def test_too_large_a_client_is_an_error(

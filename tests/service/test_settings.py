@@ -165,4 +165,4 @@ def test_rejects_invalid_root_paths(monkeypatch: pytest.MonkeyPatch, path: str) 
 
 
 def test_settings_are_few() -> None:
-    assert len(Settings.model_fields) <= 33
+    assert len(Settings.model_fields) <= 34

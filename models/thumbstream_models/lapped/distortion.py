@@ -26,17 +26,22 @@ _BALANCE = 150.0
 
 def distortion(x: Tensor, x_hat: Tensor, quality: Tensor, config: DistortionConfig) -> Tensor:
     """Of pictures ``(B, 3, H, W)`` in [-1, 1] at qualities ``(B,)``: ``(B,)``."""
+    error, similarity, chroma = weights(quality, config)
+    return (
+        error * squared_error(x, x_hat)
+        + similarity * (1 - ssim(x, x_hat))
+        + chroma * chroma_error(x, x_hat)
+    )
+
+
+def weights(quality: Tensor, config: DistortionConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Of squared error, SSIM and chroma at qualities ``(B,)``."""
     span = _FASTEST_QUALITY - _SLOWEST_QUALITY
     part = ((quality - _SLOWEST_QUALITY) / span).clamp(0, 1)
-
-    def weight(ends: tuple[float, float]) -> Tensor:
-        return ends[0] + (ends[1] - ends[0]) * part
-
-    return (
-        weight(config.error) * squared_error(x, x_hat)
-        + weight(config.ssim) * (1 - ssim(x, x_hat))
-        + weight(config.chroma) * chroma_error(x, x_hat)
+    error, similarity, chroma = (
+        low + (high - low) * part for low, high in (config.error, config.ssim, config.chroma)
     )
+    return error, similarity, chroma
 
 
 def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:

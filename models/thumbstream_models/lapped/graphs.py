@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
-from thumbstream.codec.lapped.params import SAMPLES
+from thumbstream.codec.lapped.params import SAMPLES, SIDE
 from thumbstream_models.lapped import weight_rounding
+from thumbstream_models.lapped.config import DistortionConfig
+from thumbstream_models.lapped.linear import COLOURS
 from thumbstream_models.lapped.model import Transform
+from thumbstream_models.lapped.refinement import Refinement
 from thumbstream_models.lapped.weight_rounding import quantized
 from thumbstream_models.training.onnx_export import cpu_session, export_bytes, round_to_half
 
+REFINEMENT = "refinement.onnx"
 _KLT_UNIT = 2**12
 """The KLT is stored in units of 1/4096: fewer bytes for clients, at equal PSNR."""
 _GRIDS = ((4, 4), (1, 1), (1, 7), (8, 5), (3, 2))
@@ -48,8 +52,8 @@ def linear_arrays(net: Transform) -> dict[str, NDArray[np.generic]]:
     return {name: value.float().cpu().numpy() for name, value in arrays.items()}
 
 
-def to_onnx(net: Transform) -> dict[str, bytes]:
-    """Both graphs by file name; the weights must be rounded."""
+def to_onnx(net: Transform, config: DistortionConfig) -> dict[str, bytes]:
+    """All graphs by file name; the weights must be rounded."""
     net = net.float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     samples = torch.zeros(2, SAMPLES, 3, 5)
     latents = torch.zeros(2, sum(net.groups), 3, 5)
@@ -65,17 +69,37 @@ def to_onnx(net: Transform) -> dict[str, bytes]:
             any_size("latents", "widths", "added"),
             store=_integer_storage(net),
         ),
+        REFINEMENT: _refinement_graph(net, config),
     }
 
 
+def _refinement_graph(net: Transform, config: DistortionConfig) -> bytes:
+    pixels = torch.zeros(2, COLOURS, 3 * SIDE, 5 * SIDE)
+    latents = torch.zeros(2, sum(net.groups), 3, 5)
+    return export_bytes(
+        Refinement(net, config),
+        (pixels, latents, latents, torch.ones(1, 1, 1, 1)),
+        ["pixels", "analysed", "latents", "rate"],
+        ["refined", "cost"],
+        any_size("analysed", "latents", "refined")
+        | {"pixels": {0: "batch", 2: "pixel_rows", 3: "pixel_columns"}, "cost": {0: "batch"}},
+        store=_integer_storage(net, "net.synthesis."),
+    )
+
+
 @torch.no_grad()
-def parity(net: Transform, files: dict[str, bytes], *, seed: int = 0) -> float:
+def parity(
+    net: Transform, config: DistortionConfig, files: dict[str, bytes], *, seed: int = 0
+) -> float:
     """Largest absolute difference between PyTorch and ONNX Runtime over random inputs and sizes.
 
-    Of samples in [-1, 1]; of latents relative to the largest one.
+    Of samples in [-1, 1]; of latents relative to the largest one, of the loss of latents to itself.
     """
     generator = torch.Generator().manual_seed(seed)
-    analysis, synthesis = (cpu_session(files[name]) for name in ("analysis.onnx", "synthesis.onnx"))
+    analysis, synthesis, refine = (
+        cpu_session(files[name]) for name in ("analysis.onnx", "synthesis.onnx", REFINEMENT)
+    )
+    refinement, rate = Refinement(net, config), torch.full((1, 1, 1, 1), 0.1)
     worst = 0.0
     for rows, columns in _GRIDS:
         samples = torch.rand(2, SAMPLES, rows, columns, generator=generator) * 2 - 1
@@ -86,6 +110,12 @@ def parity(net: Transform, files: dict[str, bytes], *, seed: int = 0) -> float:
         expected = net.synthesis(latents, widths)
         (found,) = synthesis.run(None, {"latents": latents.numpy(), "widths": widths.numpy()})
         worst = max(worst, _difference(found, expected) / max(1.0, float(expected.abs().max())))
+        pixels = torch.rand(2, COLOURS, SIDE * rows, SIDE * columns, generator=generator) * 2 - 1
+        latents = net.latents(pixels, "float32")
+        inputs = {"pixels": pixels, "analysed": latents, "latents": latents, "rate": rate}
+        _, expected = refinement(*inputs.values())
+        _, found = refine.run(None, {name: value.numpy() for name, value in inputs.items()})
+        worst = max(worst, _difference(found, expected) / float(expected.abs().max()))
     return worst
 
 
@@ -93,10 +123,10 @@ def _difference(found: NDArray[np.float32], expected: Tensor) -> float:
     return float((torch.from_numpy(found) - expected).abs().max())
 
 
-def _integer_storage(net: Transform) -> Callable[[onnx.ModelProto], None]:
+def _integer_storage(net: Transform, prefix: str = "") -> Callable[[onnx.ModelProto], None]:
     """A function that stores the weights of the synthesis as integers and scales."""
     integers = {
-        name: quantized(value, weight_rounding.bits_of(value, net.synthesis_bits))
+        prefix + name: quantized(value, weight_rounding.bits_of(value, net.synthesis_bits))
         for name, value in net.synthesis.named_parameters()
         if value.ndim > 1
     }

@@ -73,23 +73,26 @@ def lapping(side: int, rotation: Tensor) -> Tensor:
 
     Sums of mirrored samples stay; their differences are rotated.
     """
-    same = torch.eye(_HALF, dtype=rotation.dtype, device=rotation.device)
+    same = torch.eye(_HALF).to(rotation)
     mirrored = same.flip(0)
     butterfly = torch.cat([torch.cat([same, mirrored], 1), torch.cat([mirrored, -same], 1)])
-    turn = torch.block_diag(same, rotation)  # type: ignore[no-untyped-call]
+    apart = torch.zeros_like(same)
+    turn = torch.cat([torch.cat([same, apart], 1), torch.cat([apart, rotation], 1)])
     edge = butterfly @ turn @ butterfly / 2
-    whole = torch.eye(side, dtype=rotation.dtype, device=rotation.device)
-    for at in range(SIDE, side, SIDE):
-        whole[at - _HALF : at + _HALF, at - _HALF : at + _HALF] = edge
-    return whole
+    place = torch.arange(side, device=rotation.device)
+    past = place - _HALF  # the first inner edge's first sample
+    inner = (past >= 0) & (place < side - _HALF)
+    together = inner[:, None] & inner & (past[:, None] // SIDE == past // SIDE)
+    whole = (place[:, None] == place).to(rotation)
+    return torch.where(together, edge[past % SIDE][:, past % SIDE], whole)
 
 
 def cosines(count: int, like: Tensor) -> Tensor:
     """The orthonormal DCT-II of ``count`` samples: ``(count, count)``, frequencies in rows."""
-    places = torch.arange(count, dtype=like.dtype, device=like.device)
-    rows = torch.cos(math.pi / count * (places + 0.5) * places[:, None]) * math.sqrt(2 / count)
-    rows[0] *= math.sqrt(0.5)
-    return rows
+    place = torch.arange(count).to(like)
+    samples = torch.ones_like(place).sum()
+    rows = torch.cos(math.pi / samples * (place + 0.5) * place[:, None]) * (2 / samples).sqrt()
+    return torch.where(place[:, None] == 0, math.sqrt(0.5) * rows, rows)
 
 
 def to_frequencies(y: Tensor) -> Tensor:

@@ -105,11 +105,7 @@ class Transform(nn.Module):
 
         Pictures that are ``plain`` ``(B,)`` are drawn by the linear part alone.
         """
-        scales, first = self.scales(), self.groups[0]
-        y_hat, width = y_hat / scales, width_of(step / scales)
-        # Frequencies have no cell: their steps enter as the mean of a channel.
-        whole = width[:, :first].mean((2, 3), keepdim=True).expand_as(width[:, :first])
-        width = torch.cat([whole, width[:, first:]], 1)
+        y_hat, width = self.described(y_hat, step)
         gate = (nominal.clamp(max=1) * ~plain)[:, None, None, None]
         gains = torch.where(plain[:, None, None, None], 1.0, self.synthesis.gains(width))
         picture = self.linear.inverse(y_hat * gains)
@@ -117,6 +113,14 @@ class Transform(nn.Module):
             added = straight_through(self.synthesis, self.synthesis_bits, y_hat, width)
         drawn: Tensor = picture + added.float() * gate
         return drawn
+
+    def described(self, y_hat: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents of cells without scales, and how finely they are known, for the synthesis."""
+        scales, first = self.scales(), self.groups[0]
+        width = width_of(step / scales)
+        # Frequencies have no cell: their steps enter as the mean of a channel.
+        whole = width[:, :first].mean((2, 3), keepdim=True).expand_as(width[:, :first])
+        return y_hat / scales, torch.cat([whole, width[:, first:]], 1)
 
     def first_look(self, x: Tensor, quality: float, precision: str) -> Coded:
         """Code the first group alone, and draw it with the linear part alone."""

@@ -49,8 +49,8 @@ def publish(
     run = load_rounded(checkpoint)
     stored = stored_crops(sources, run.config)
     look, contexts = fit_tables(run, stored)
-    files = graphs.to_onnx(run.net)
-    difference = graphs.parity(run.net, files)
+    files = graphs.to_onnx(run.net, run.config.distortion)
+    difference = graphs.parity(run.net, run.config.distortion, files)
     if difference > PARITY_TOLERANCE:
         raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
     fetched = client_bytes(run.net, look, contexts)

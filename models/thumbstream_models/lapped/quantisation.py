@@ -40,7 +40,7 @@ _SLOPE_ALONE = 2.93
 """Planes per quality."""
 _START_DEPTH = -2.7
 """Mean depth at which nearly all latents of the other groups are 0."""
-_TOWARDS_ZERO = 1 / 16
+TOWARDS_ZERO = 1 / 16
 """In steps: small values are more probable, so that an interval's mean is nearer to 0 than its
 middle."""
 
@@ -81,7 +81,7 @@ def cuts(quality: Tensor) -> Cut:
     following = _START_DEPTH + rise * past.clamp(min=0)
     is_joint = quality >= _JOINT_QUALITY
     first, others = (torch.where(is_joint, together, z) for z in (alone, following))
-    return Cut(torch.exp2(-first), torch.exp2(-others), past >= 0)
+    return Cut(torch.pow(2.0, -first), torch.pow(2.0, -others), past >= 0)
 
 
 def truncated(y: Tensor, cut: Cut, first: int, *, noise: bool) -> Quantised:
@@ -97,7 +97,7 @@ def truncated(y: Tensor, cut: Cut, first: int, *, noise: bool) -> Quantised:
     zero = count == 0
     interval = torch.where(zero, 2 * step, step)
     middle = torch.where(zero, torch.zeros_like(y), torch.sign(y) * (count + 0.5) * step)
-    value = _straight_through(y, middle - torch.sign(middle) * _TOWARDS_ZERO * step)
+    value = _straight_through(y, middle - torch.sign(middle) * TOWARDS_ZERO * step)
     known = (channel < first) | cut.begun[:, None]
     return Quantised(
         value * known[:, :, None, None], step, _centre(y, middle, interval, noise), interval

@@ -79,30 +79,38 @@ class FrequencyRate(nn.Module):
         But ``width``: `networks.width_of` each picture's nominal step, ``(B, 1)``. ``y_hat`` and
         ``step``: the coefficients as the decoder knows them.
         """
-        rows, columns = y.shape[2:]
-        size = math.sqrt(rows * columns)  # a picture of more cells has larger coefficients
-        down, across = (interpolation(n).to(y) for n in (rows, columns))
+        mean, wide, narrow, part = self.predict(y_hat, step, width)
+        off = (y - mean).abs()
+        probability = part * interval_probability(off, wide, interval)
+        probability = probability + (1 - part) * interval_probability(off, narrow, interval)
+        return -torch.log2(probability.clamp_min(_LEAST))
+
+    def predict(
+        self, y_hat: Tensor, step: Tensor, width: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mean, both standard deviations, and the first one's share: broadcast to ``(B, K, h, w)``.
+
+        The arguments are those of `forward`.
+        """
+        size = _root_of_cells(y_hat)  # a picture of more cells has larger coefficients
+        down, across = (interpolation(n).to(y_hat) for n in y_hat.shape[2:])
         scale, ratio, mixture = (
             down @ table @ across.T for table in (self.log_scale, self.log_ratio, self.mixture)
         )
         scale = scale + self._scale_change(y_hat, step) + (self.by_width * width)[:, :, None, None]
         wide = torch.exp(scale.clamp(-6, 6)) * (size / 4)
         narrow = wide * torch.exp(ratio.clamp(-6, 6))
-        part, off = torch.sigmoid(mixture), (y - self._mean(y_hat)).abs()
-        probability = part * interval_probability(off, wide, interval)
-        probability = probability + (1 - part) * interval_probability(off, narrow, interval)
-        return -torch.log2(probability.clamp_min(_LEAST))
+        return self._mean(y_hat), wide, narrow, torch.sigmoid(mixture)
 
     def _mean(self, y_hat: Tensor) -> Tensor:
         """A linear prediction by earlier coefficients; frequency 0 has a mean of its own."""
-        rows, columns = y_hat.shape[2:]
-        size = math.sqrt(rows * columns)
-        first = functional.pad((self.mean * size)[:, None, None], (0, columns - 1, 0, rows - 1))
+        sums = _frequency_sums(*y_hat.shape[2:]).to(y_hat)
+        first = (self.mean * _root_of_cells(y_hat))[:, None, None] * (sums == 0)
         near, low = (
             functional.conv2d(y_hat, weights * self.near, padding=_VALUE_REACH)
             for weights in (self.values, self.values_low)
         )
-        return first + near + low / (1 + 0.5 * _frequency_sums(rows, columns).to(y_hat))
+        return first + near + low / (1 + 0.5 * sums)
 
     def _scale_change(self, y_hat: Tensor, step: Tensor) -> Tensor:
         """What the magnitudes of earlier coefficients add to the logarithms of the scales."""
@@ -157,12 +165,18 @@ class ContextRate(nn.Module):
         latents as the decoder knows them, ``(B, C, h, w)``; ``width``: `networks.width_of` each
         picture's nominal step, ``(B, 1)``.
         """
+        mean, sigma = self.predict(y_hat, step, width)
+        probability = interval_probability((y - mean).abs(), sigma, interval)
+        return -torch.log2(probability.clamp_min(_LEAST))
+
+    def predict(self, y_hat: Tensor, step: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations, ``(B, C - K, h, w)``; the arguments are `forward`'s."""
         batch, channels, rows, columns = y_hat.shape
-        seen, odd = self._seen(y_hat, step), _odd_cells(batch, rows, columns).to(y)
+        seen, odd = self._seen(y_hat, step), _odd_cells(batch, rows, columns).to(y_hat)
         values = seen[:, :, ::_KINDS]
         predicted = values.flatten(1) @ (self.predictor * self.earlier).flatten(0, 1)
         predicted = predicted + odd * (values[:, :, 1] @ (self.odd_predictor * self.same))
-        widths = width.repeat_interleave(rows * columns, 0)
+        widths = (width + torch.zeros(rows * columns).to(width)).view(-1, 1)
         heads = self._heads(seen, odd, widths)
         first = self.groups[0]
         means = heads[:, 0] + predicted[:, first:]
@@ -171,9 +185,7 @@ class ContextRate(nn.Module):
             z.view(batch, rows, columns, channels - first).permute(0, 3, 1, 2)
             for z in (means / _VALUE_SCALE, scales)
         )
-        sigma = torch.exp(scale.clamp(-8, 8))
-        probability = interval_probability((y - mean).abs(), sigma, interval)
-        return -torch.log2(probability.clamp_min(_LEAST))
+        return mean, torch.exp(scale.clamp(-8, 8))
 
     def _heads(self, seen: Tensor, odd: Tensor, widths: Tensor) -> Tensor:
         """Mean and logarithm of the scale of each cell's latents: ``(B h w, 2, C - K)``."""
@@ -226,6 +238,11 @@ def interpolation(count: int) -> Tensor:
     """
     place = torch.log2(1 + torch.arange(count).float())
     return (1 - (place[:, None] - torch.arange(NODES)).abs()).clamp_min(0)
+
+
+def _root_of_cells(y: Tensor) -> Tensor:
+    """Square root of the number of cells of ``y`` ``(B, C, h, w)``."""
+    return torch.ones_like(y[0, 0]).sum().sqrt()
 
 
 def _frequency_sums(rows: int, columns: int) -> Tensor:

@@ -44,6 +44,7 @@ def add_encode_options(
     parser: argparse.ArgumentParser,
     *,
     default_size: str = "THUMBSTREAM_DEFAULT_SIZE, 32",
+    default_effort: str = "THUMBSTREAM_EFFORT, default",
     default_model: str = "the first of THUMBSTREAM_MODELS, else of `models`",
 ) -> None:
     """Add the options that `encode_options` reads; the help texts name the defaults."""
@@ -69,8 +70,8 @@ def add_encode_options(
     parser.add_argument(
         "--effort",
         choices=list(map(str, Effort)),
-        default=str(Effort.DEFAULT),
-        help="fast: without a network, if the model can do that (default: default)",
+        help="fast: without a network; best: several times the work for better pictures in the "
+        f"same bytes; if the model can do that (default: {default_effort})",
     )
     parser.add_argument("--model", help=f"model id (default: {default_model})")
 
@@ -98,7 +99,7 @@ def encode_options(args: argparse.Namespace, settings: Settings) -> EncodeOption
     model = args.model or (settings.models or models.installed)[0]
     models.manifest(model)
     size = args.size or settings.default_size
-    alpha, effort = Alpha(args.alpha), Effort(args.effort)
+    alpha, effort = Alpha(args.alpha), Effort(args.effort or settings.effort)
     return EncodeOptions(size, args.max_bytes, args.target, model, alpha, effort)
 
 

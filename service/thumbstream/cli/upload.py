@@ -61,7 +61,7 @@ class UploadOptions:
     target: str | None
     model: str | None
     alpha: Literal["keep", "flatten"]
-    effort: Literal["fast", "default"]
+    effort: Literal["fast", "default", "best"] | None
     label: str | None
 
 
@@ -91,7 +91,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--label", type=label, help="a name to find and delete these streams by, as ?label="
     )
-    add_encode_options(parser, default_size="the service's", default_model="the service's")
+    add_encode_options(
+        parser,
+        default_size="the service's",
+        default_effort="the service's",
+        default_model="the service's",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -76,7 +76,7 @@ class Calls:
         target: str | None = None,
         model: str | None = None,
         alpha: Literal["keep", "flatten"] | None = None,
-        effort: Literal["fast", "default"] | None = None,
+        effort: Literal["fast", "default", "best"] | None = None,
         label: str | None = None,
     ) -> Call[StoredThumbnail]:
         """Upload a picture (the bytes of its file, or a path); returns its `StoredThumbnail`.

@@ -11,3 +11,5 @@ class Effort(StrEnum):
     FAST = "fast"
     """Without a network, if the model can be encoded without one."""
     DEFAULT = "default"
+    BEST = "best"
+    """Several times the work, for the same quality with fewer bytes, if the model can do that."""

@@ -12,7 +12,6 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
-from thumbstream.codec.effort import Effort
 from thumbstream.codec.prefix_search import Target as CodecTarget
 from thumbstream.encoding import EncodeOptions
 from thumbstream.http.budget_route import BudgetEndpoint
@@ -230,7 +229,7 @@ class Endpoints:
         target: Target = None,
         model: Model = None,
         alpha: Transparency = Alpha.KEEP,
-        effort: EncodeEffort = Effort.DEFAULT,
+        effort: EncodeEffort = None,
         label: UploadLabel = None,
     ) -> Response:
         """A picture in, a stream out: stored durably under its content id.
@@ -244,7 +243,7 @@ class Endpoints:
             target=_parse_target(target, max_bytes),
             model=services.models.resolve(model),
             alpha=alpha,
-            effort=effort,
+            effort=effort or services.settings.effort,
         )  # wrong options are rejected before the body is read
         picture = await services.uploads.read_picture(request)
         work = services.pipeline.compress(picture, options, label=label or NO_LABEL)

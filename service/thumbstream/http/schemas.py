@@ -68,8 +68,11 @@ Transparency = Annotated[
     ),
 ]
 EncodeEffort = Annotated[
-    Effort,
-    Query(description="`fast`: without a network, if the model can do that."),
+    Effort | None,
+    Query(
+        description="`fast`: without a network; `best`: several times the work for better pictures "
+        "in the same bytes; if the model can do that."
+    ),
 ]
 Target = Annotated[
     str | None,

@@ -15,6 +15,7 @@ nothing. Normative text: docs/bitstream.md, "Decoding of format 8".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -31,6 +32,10 @@ from thumbstream.errors import ArtifactError
 
 COARSEST_LEVEL = 20
 """Networks are given levels of at least this plus the latent's class."""
+REFINEMENT = "refinement.onnx"
+"""Models without this file are encoded without refinement."""
+_RATES = {Effort.DEFAULT: (0.08,), Effort.BEST: 4 * (0.08,) + 4 * (0.05,) + 4 * (0.03,)}
+"""Of the refinements, one after the other."""
 _NOMINAL = 3 / 8
 """Mean of the latents' steps after a plane, as the logarithm of its ratio to the plane's step."""
 
@@ -47,6 +52,7 @@ class LappedCodec(LinearCodec):
         super().__init__(artifact)
         self._analysis = OnnxNetwork(artifact.file("analysis.onnx"), device)
         self._synthesis = OnnxNetwork(artifact.file("synthesis.onnx"), device)
+        self._refinement = artifact.files.get(REFINEMENT)
         self._check_networks()
         self.providers = self._synthesis.providers
         self._gain = self._tables.gain[:, None, None]
@@ -70,7 +76,29 @@ class LappedCodec(LinearCodec):
             return super()._analyze(x, effort)
         samples = self._linear.samples(x)
         added = self._analysis.run({"samples": samples})[0]
-        return self._scaled(self._linear.latents(samples) + added)
+        latents = self._scaled(self._linear.latents(samples) + added)
+        if self._refinement is None:
+            return latents
+        return self._refined(x, latents, _RATES[effort])
+
+    def _refined(self, x: Float, analysed: Float, rates: Sequence[float]) -> Float:
+        """Refine latents of pixels ``x``; of several results return the one of least cost."""
+        refined = found = analysed
+        least = np.full(len(x), np.inf, np.float32)
+        for rate in rates:
+            inputs = {"pixels": x, "analysed": analysed, "latents": refined}
+            inputs["rate"] = np.full((1, 1, 1, 1), rate, np.float32)
+            after, cost = self._refine.run(inputs)
+            found = np.where((cost < least)[:, None, None, None], refined, found)
+            least = np.minimum(cost, least)
+            refined = after
+        return refined if len(rates) == 1 else found
+
+    @cached_property
+    def _refine(self) -> OnnxNetwork:
+        """The graph of the refinement, opened by the first encoding: decoders do not need it."""
+        assert self._refinement is not None
+        return OnnxNetwork(self._refinement, "cpu")
 
     def _draw(self, values: Float, batch: Sequence[DecodedLatents], layout: Layout) -> Float:
         layers = len(batch[0].q)
