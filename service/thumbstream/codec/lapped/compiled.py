@@ -173,9 +173,11 @@ class _Work:
         memory: dict[str, NDArray[Any]] = {
             "q": q,
             "x": np.empty(2 * first * cells, np.int32),
-            "units": np.empty(first + 2 * sizes["hidden"] + sizes["second"], np.int32),
+            "units": np.empty(first + sizes["hidden"] + sizes["second"], np.int32),
             "seen": np.empty((layers, cells, 4 * channels), np.int16),
             "values": np.empty((layers, cells, 2 * channels), np.int16),
+            "before": np.empty((cells, 4), np.int16),
+            "sums": np.empty((layers, cells, sizes["hidden"]), np.int32),
             "transform": np.empty(cells, np.int64),
             "keys": np.empty(longest, np.uint64),
             "scratch": np.empty(longest, np.uint64),

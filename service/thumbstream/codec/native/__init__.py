@@ -53,7 +53,7 @@ _TAPS_AND_STEPS = (
     *("significant", "positive", "upper", "magnitudes"),
 )
 _MEMORY = (
-    *("q", "x", "units", "seen", "values", "transform", "keys", "scratch"),
+    *("q", "x", "units", "seen", "values", "before", "sums", "transform", "keys", "scratch"),
     *("step_first", "step_second"),
 )
 

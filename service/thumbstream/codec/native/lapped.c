@@ -29,7 +29,8 @@ typedef struct {
   const int32_t *classes, *step_plane, *step_group, *step_parity, *step_begin, *latents;
   const int32_t *significant, *positive, *upper, *magnitudes;
   int32_t *q, *x, *units;
-  int16_t *seen, *values;
+  int16_t *seen, *values, *before;
+  int32_t *sums;
   int64_t *transform;
   uint64_t *keys, *scratch;
   uint16_t *step_first, *step_second;
@@ -114,6 +115,18 @@ static void features(const Tables *t, int64_t layer, int64_t c, const int32_t *x
     }
 }
 
+/* Add to the first layer's sums of a cell what ``pairs`` pairs of features from channel c on add. */
+static void add_features(const Tables *t, int32_t *sums, int64_t c, const int16_t *seen,
+                         int64_t pairs) {
+  int64_t hidden = t->hidden;
+  for (int64_t k = 0; k < pairs; k++) {
+    int32_t a = seen[2 * k], b = seen[2 * k + 1];
+    const int16_t *w = t->w1 + (2 * c + k) * 2 * hidden;
+    if (a || b)  // most latents are 0, so most pairs of features are
+      for (int64_t j = 0; j < hidden; j++) sums[j] += w[2 * j] * a + w[2 * j + 1] * b;
+  }
+}
+
 /* All features of a layer before the first step of ``plane`` after that of group 0. */
 static void start_plane(const Tables *t, int64_t layer, int32_t plane) {
   int64_t cells = t->rows * t->columns;
@@ -128,9 +141,15 @@ static void start_plane(const Tables *t, int64_t layer, int32_t plane) {
     if (c < t->first) to_cells(t, t->x);
     features(t, layer, c, t->x);
   }
+  for (int64_t i = 0; i < cells; i++) {
+    int64_t cell = layer * cells + i;
+    int32_t *sums = t->sums + cell * t->hidden;
+    for (int64_t j = 0; j < t->hidden; j++) sums[j] = plane * t->b1_plane[j];
+    add_features(t, sums, 0, t->seen + cell * 4 * t->channels, 2 * t->channels);
+  }
 }
 
-/* Features of the channels of a step after it. */
+/* Features of the channels of a step after it, and their part of the first layer's sums. */
 static void update(const Tables *t, int64_t layer, int64_t step) {
   int64_t cells = t->rows * t->columns, last = -1;
   int32_t odd_age = t->step_parity[step] ? 0 : CLASSES;
@@ -143,7 +162,16 @@ static void update(const Tables *t, int64_t layer, int64_t step) {
       int odd = (i / t->columns + i % t->columns) & 1;
       t->x[i] = in_steps(q[i], odd ? odd_age : 0);
     }
+    int16_t *seen = t->seen + layer * cells * 4 * t->channels + 4 * c;
+    for (int64_t i = 0; i < cells; i++)
+      for (int64_t f = 0; f < 4; f++) t->before[4 * i + f] = seen[i * 4 * t->channels + f];
     features(t, layer, c, t->x);
+    for (int64_t i = 0; i < cells; i++) {
+      int16_t change[4];
+      for (int64_t f = 0; f < 4; f++)
+        change[f] = (int16_t)(seen[i * 4 * t->channels + f] - t->before[4 * i + f]);
+      add_features(t, t->sums + (layer * cells + i) * t->hidden, c, change, 2);
+    }
   }
 }
 
@@ -194,22 +222,14 @@ static void predict_look(const Tables *t, int64_t layer, int64_t step) {
   }
 }
 
-/* Hidden units of one cell. Most latents are 0, so most pairs of features are. */
-static void hidden_units(const Tables *t, int64_t step, const int16_t *seen, int16_t *units) {
+/* Hidden units of a cell from the first layer's sums. */
+static void hidden_units(const Tables *t, int64_t step, const int32_t *sums, int16_t *units) {
   int64_t hidden = t->hidden, second = t->second;
-  int32_t *sums = t->units + hidden + second;
   int32_t plane = t->step_plane[step], group = t->step_group[step] - 1;
   const int32_t *b1 = t->b1 + (((plane % CLASSES) * (t->groups - 1) + group) * 2 +
                                t->step_parity[step]) * hidden;
-  for (int64_t j = 0; j < hidden; j++) sums[j] = b1[j] + plane * t->b1_plane[j];
-  for (int64_t k = 0; k < 2 * t->channels; k++) {
-    int32_t a = seen[2 * k], b = seen[2 * k + 1];
-    const int16_t *w = t->w1 + k * 2 * hidden;
-    if (a || b)
-      for (int64_t j = 0; j < hidden; j++) sums[j] += w[2 * j] * a + w[2 * j + 1] * b;
-  }
   for (int64_t j = 0; j < hidden; j++)
-    units[j] = (int16_t)clip(sums[j] >> t->shifts[0], 0, HIDDEN_MAX);
+    units[j] = (int16_t)clip((sums[j] + b1[j]) >> t->shifts[0], 0, HIDDEN_MAX);
   for (int64_t n = 0; n < second; n++) {
     int32_t sum = t->bm[group * second + n] + dot(t->m + n * hidden, units, hidden);
     units[hidden + n] = (int16_t)clip(sum >> t->shifts[1], 0, HIDDEN_MAX);
@@ -229,7 +249,7 @@ static void predict(const Tables *t, int64_t layer, int64_t step) {
     const int16_t *seen = t->seen + (layer * cells + cell) * 4 * channels;
     const int16_t *values = t->values + (layer * cells + cell) * 2 * channels;
     int16_t *found = (int16_t *)t->units;
-    hidden_units(t, step, seen, found);
+    hidden_units(t, step, t->sums + (layer * cells + cell) * t->hidden, found);
     for (int64_t k = begin + i; k < end; k += width) {
       int64_t c = t->latents[k] / cells, ours = c - t->first;
       int32_t linear = dot(t->predictor + ours * 2 * channels, values, 2 * channels) >> 6;
