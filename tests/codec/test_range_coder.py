@@ -350,3 +350,28 @@ def test_decisions_per_digit(digits: list[tuple[int, int, int]], cut: int) -> No
             columns[0].astype(np.int8), *(column.astype(np.uint16) for column in columns[1:])
         )
     assert coder.finish() == plain.finish()
+
+
+@pytest.mark.parametrize("loops", [native.LOOPS, None], ids=["compiled", "Python"])
+def test_arrays_of_other_types_or_lengths_are_errors(
+    loops: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "LOOPS", loops)
+    digits, half = np.zeros(3, np.int8), np.full(3, 1 << 15, np.uint16)
+    coder = RangeEncoder()
+    for wrong in (
+        (digits.astype(np.int32), half, half),
+        (digits, half.astype(np.int32), half),
+        (digits, half, half.astype(np.uint32)),
+    ):
+        with pytest.raises(TypeError, match="expected"):
+            coder.encode_ternary(*wrong)
+    for wrong in ((digits, half[:2], half), (digits, half, half[:2])):
+        with pytest.raises(ValueError, match="expected 3 values"):
+            coder.encode_ternary(*wrong)
+    decoder = RangeDecoder(b"abc")
+    with pytest.raises(TypeError, match="expected uint16"):
+        decoder.decode_ternary(half, half.astype(np.int64))
+    with pytest.raises(ValueError, match="expected 3 values"):
+        decoder.decode_ternary(half, half[:2])
+    assert coder.finish() == RangeEncoder().finish()

@@ -26,11 +26,11 @@ def matmul_single_threaded(
     rows, inner = a.shape
     columns = b.shape[-1]
     width = max(1, MAX_SINGLE_THREADED_SIZE // (rows * inner))
-    if columns <= width:
-        return np.matmul(a, b, out=out)
     if out is None:
         out = np.empty((*b.shape[:-2], rows, columns), b.dtype)
-    for first in range(0, columns, width):
-        part = slice(first, first + width)
-        np.matmul(a, b[..., part], out=out[..., part])
+    # Kernels of some processors compute lanes that they do not store, and raise their flags.
+    with np.errstate(all="ignore"):
+        for first in range(0, columns, width):
+            part = slice(first, first + width)
+            np.matmul(a, b[..., part], out=out[..., part])
     return out

@@ -22,7 +22,7 @@ import copy
 import ctypes
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +83,11 @@ class RangeEncoder:
 
         ``nonzero`` and ``positive``: probabilities of the two decisions, one of each per digit. A
         digit whose ``positive`` is 0 is 0 or +1 and has no second decision. Gives the same bytes as
-        calls of `encode`, but is faster and adds `checkpoints`.
+        calls of `encode`, but is faster and adds `checkpoints`. Raises `TypeError` for arrays of
+        other types, and `ValueError` for arrays of different lengths.
         """
+        digits = _checked(digits, np.int8, len(digits))
+        nonzero, positive = (_checked(p, np.uint16, len(digits)) for p in (nonzero, positive))
         if native.LOOPS is None:
             self._encode_in_python(digits.tolist(), nonzero.tolist(), positive.tolist())
         else:
@@ -98,8 +101,6 @@ class RangeEncoder:
         nonzero: Probabilities,
         positive: Probabilities,
     ) -> None:
-        digits, nonzero = np.ascontiguousarray(digits), np.ascontiguousarray(nonzero)
-        positive = np.ascontiguousarray(positive)
         state = native.EncoderState(self._low, self._range, len(self._out))
         self._out += bytes(_DIGIT_BYTES * len(digits))
         checkpoints = np.empty((len(digits), 4), np.int64)
@@ -262,6 +263,7 @@ class RangeDecoder:
         whose sign is not determined is not one of them. ``nonzero`` and ``positive``: as for the
         encoder.
         """
+        nonzero, positive = (_checked(p, np.uint16, len(nonzero)) for p in (nonzero, positive))
         digits = np.zeros(len(nonzero), np.int8)
         if native.LOOPS is None:
             count = self._decode_in_python(nonzero.tolist(), positive.tolist(), digits)
@@ -276,7 +278,6 @@ class RangeDecoder:
         positive: Probabilities,
         digits: Digits,
     ) -> int:
-        nonzero, positive = np.ascontiguousarray(nonzero), np.ascontiguousarray(positive)
         state = self.compiled_state()
         count: int = loops.decode_ternary(
             state,
@@ -351,6 +352,15 @@ class RangeDecoder:
             self._position += 1
         else:
             self._missing = min(self._missing + 1, _CODE_BYTES)
+
+
+def _checked(values: NDArray[Any], dtype: type[np.generic], length: int) -> NDArray[Any]:
+    """Return ``values``, contiguous: compiled loops read their memory as it is."""
+    if values.dtype != dtype:
+        raise TypeError(f"expected {np.dtype(dtype)}, got {values.dtype}")
+    if values.shape != (length,):
+        raise ValueError(f"expected {length} values, got shape {values.shape}")
+    return np.ascontiguousarray(values)
 
 
 def count_decodable(
