@@ -6,7 +6,6 @@ The service never imports this package; the interface is the model folder
 - `training`: configuration, pictures, loop, checkpoints, ONNX export, writer of model folders
 - `evaluate`: rate and distortion of codecs, tables and plots
 - `paper`: the systems of arXiv 1511.06085
-- `embedded`: the first edition of the default codec
 - `lapped`: the default codec
 
 Imports go from the last of these to the first.

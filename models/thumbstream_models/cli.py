@@ -8,13 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from thumbstream.codec.prefix_search import Target
 from thumbstream.models import installed_models
-from thumbstream_models.embedded import codec_config
-from thumbstream_models.embedded.codec_config import STAGES
-from thumbstream_models.evaluate import command, pictures, tables
+from thumbstream_models.evaluate import command, pictures
 from thumbstream_models.lapped import config as lapped_config
 from thumbstream_models.paper import bit_assignment, system_config
 from thumbstream_models.training.config import read_toml
@@ -53,9 +49,6 @@ def _parser() -> argparse.ArgumentParser:
         "--max-minutes", type=float, help="write a checkpoint and stop after this time"
     )
     train.add_argument("--device", help="cpu or cuda (default: cuda if available)")
-    train.add_argument(
-        "--stage", choices=STAGES, help="stage of the embedded family (default: the first)"
-    )
 
     search = commands.add_parser("search-rates", help="compare learning rates in short trainings")
     search.set_defaults(command=_search)
@@ -73,26 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--pictures", type=int, default=20_000, help="crops for the context model")
     publish.add_argument("--entropy-steps", type=int, default=500, help="steps per iteration")
     publish.add_argument(
-        "--tables",
-        type=Path,
-        help="entropy.npz written by `fit-context` (embedded family; its configuration has the two "
-        "options above)",
-    )
-    publish.add_argument(
         "--sources",
         type=Path,
         default=Path("models/SOURCES.md"),
         help="text about the pictures, for the model card",
     )
     publish.add_argument("--notes", default="", help="notes on the training, for the model card")
-
-    context = commands.add_parser(
-        "fit-context", help="fit the context model of the embedded family"
-    )
-    context.set_defaults(command=_context)
-    context.add_argument("checkpoint", type=Path)
-    context.add_argument("data", type=Path, nargs="+", help="the pictures of its training")
-    context.add_argument("--out", type=Path, required=True, help="file for the tables (.npz)")
 
     compact = commands.add_parser("compact", help="write a smaller checkpoint")
     compact.set_defaults(command=_compact)
@@ -101,26 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     compact.add_argument(
         "--weights-only", action="store_true", help="without the optimizer's moments"
     )
-
-    ablate = commands.add_parser(
-        "ablate", help="measure the parts of a model of the embedded family"
-    )
-    ablate.set_defaults(command=_ablate)
-    ablate.add_argument("model", type=Path, help="model folder")
-    ablate.add_argument("pictures", type=Path, nargs="+", help="folders, tars or .npz of pictures")
-    ablate.add_argument(
-        "--checkpoints", type=Path, nargs="*", default=[], help="checkpoints of its stages"
-    )
-    ablate.add_argument("--size", type=int, default=32, help="side of the squares (default 32)")
-    ablate.add_argument("--limit", type=int, default=48, help="pictures (default 48)")
-
-    scaling = commands.add_parser("scaling", help="compare validation curves of trainings")
-    scaling.set_defaults(command=_scaling)
-    scaling.add_argument(
-        "checkpoints", type=Path, nargs="+", help="checkpoints of the embedded family"
-    )
-    scaling.add_argument("--out", type=Path, required=True, help="JSON file")
-    scaling.add_argument("--measure", default="ssim_32px_64", help="column to print")
 
     layouts = commands.add_parser(
         "graph-layouts", help="time step graphs and an unrolled graph (ADR 3)"
@@ -155,27 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 def _train(args: argparse.Namespace) -> int:
     out = args.out
     if lapped_config.is_lapped(read_toml(args.config)):
-        return _train_transform(args)
-    if codec_config.is_embedded(read_toml(args.config)):
-        from thumbstream_models.embedded import train_codec  # imports torch
-
-        product = codec_config.load(args.config)
-        stage = args.stage or STAGES[0]
-        if args.steps is not None:
-            steps = dataclasses.replace(getattr(product, stage), steps=args.steps)
-            product = dataclasses.replace(product, **{stage: steps})
-        train_codec.train(
-            product,
-            args.data,
-            out / product.model_id if out == Path("runs") else out,
-            stage=stage,
-            resume=args.resume,
-            max_minutes=args.max_minutes,
-            device_name=args.device,
-        )
-        return 0
-    if args.stage is not None:
-        raise ValueError("--stage: only the embedded family is trained in stages")
+        return _train_lapped(args)
     from thumbstream_models.paper.train_system import train
 
     config = system_config.load(args.config)
@@ -194,7 +133,7 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _train_transform(args: argparse.Namespace) -> int:
+def _train_lapped(args: argparse.Namespace) -> int:
     from thumbstream_models.lapped.training import train
 
     config = lapped_config.load(args.config)
@@ -230,19 +169,14 @@ def _search(args: argparse.Namespace) -> int:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    from thumbstream_models.embedded import publish_codec
     from thumbstream_models.paper.publish_system import publish
     from thumbstream_models.training import runs
 
     texts = {"notes": args.notes, "sources_text": args.sources.read_text(encoding="utf-8")}
     if lapped_config.is_lapped(runs.config_of(args.checkpoint)):
-        from thumbstream_models.lapped import publish as publish_transform
+        from thumbstream_models.lapped import publish as publish_lapped
 
-        folder = publish_transform.publish(args.checkpoint, args.data, args.zoo, **texts)
-    elif codec_config.is_embedded(runs.config_of(args.checkpoint)):
-        folder = publish_codec.publish(
-            args.checkpoint, args.data, args.zoo, tables=args.tables, **texts
-        )
+        folder = publish_lapped.publish(args.checkpoint, args.data, args.zoo, **texts)
     else:
         folder = publish(
             args.checkpoint,
@@ -256,41 +190,11 @@ def _publish(args: argparse.Namespace) -> int:
     return 0
 
 
-def _context(args: argparse.Namespace) -> int:
-    from thumbstream_models.embedded import publish_codec, transform_graphs
-    from thumbstream_models.training import data, model_writer
-
-    run, layout = publish_codec.load_rounded(args.checkpoint)
-    loaded = data.load(args.data, run.config.data)
-    fitted = publish_codec.fit_tables(run, layout, loaded.training)
-    args.out.write_bytes(model_writer.npz_bytes(fitted))
-    graphs = transform_graphs.to_onnx(run.net, layout.base_step, run.config.embedding.weight_bits)
-    size = publish_codec.client_size(run.config.model_id, layout, fitted, graphs["synthesis.onnx"])
-    print(f"a client fetches {size} bytes")
-    return 0
-
-
 def _compact(args: argparse.Namespace) -> int:
     from thumbstream_models.training import runs
 
     runs.compact(args.checkpoint, args.out, weights_only=args.weights_only)
     print(f"{args.out}: {args.out.stat().st_size} of {args.checkpoint.stat().st_size} bytes")
-    return 0
-
-
-def _ablate(args: argparse.Namespace) -> int:
-    from thumbstream_models.embedded import ablation
-
-    subset = pictures.subsample(pictures.load(args.pictures, args.size, "crop"), args.limit)
-    rows = ablation.ablate(args.model, np.stack(subset.pixels), checkpoints=args.checkpoints)
-    print(tables.markdown(ablation.table(rows)))
-    return 0
-
-
-def _scaling(args: argparse.Namespace) -> int:
-    from thumbstream_models.embedded import scaling
-
-    print(tables.markdown(scaling.table(scaling.write(args.checkpoints, args.out), args.measure)))
     return 0
 
 
@@ -313,10 +217,8 @@ def _bit_assignment(args: argparse.Namespace) -> int:
 
 def _client(args: argparse.Namespace) -> int:
     from thumbstream.codec.model_folder import open_artifact
-    from thumbstream_models.embedded import client_file
     from thumbstream_models.lapped import encoder_tables
 
-    client_file.write(open_artifact(args.model), args.folder)
     encoder_tables.write(open_artifact(args.model), args.folder)
     return 0
 

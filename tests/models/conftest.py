@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from thumbstream_models.embedded import codec_config
 from thumbstream_models.paper.system_config import ModelConfig, SystemConfig, TrainingConfig
 from thumbstream_models.training.config import DataConfig
 
@@ -48,70 +47,6 @@ TINY = SystemConfig(
         precision="bfloat16",
     ),
 )
-
-SCHEDULE: dict[str, Any] = {
-    "learning_rate": 2e-3,
-    "final_learning_rate": 1e-4,
-    "warmup_steps": 2,
-    "gradient_clip": 1.0,
-    "ema_decay": 0.9,
-    "seed": 3,
-    "validate_every": 2,
-    "sizes": (32, 16),
-    "size_chances": (0.25, 0.75),
-    "batch_sizes": (1, 3),
-    "qualities": (-1.3, 1.0),
-    "common_chance": 0.5,
-    "common_qualities": (-1.0, 0.0),
-    "ssim_weight": 200.0,
-}
-PRODUCT = codec_config.EmbeddedConfig(
-    model_id="thumbstream-1",
-    model=codec_config.ModelConfig(
-        family="embedded",
-        channels=8,
-        analysis_filters=(4, 6, 8),
-        analysis_blocks=(1, 0, 1),
-        synthesis_filters=(8, 6, 4, 4),
-        synthesis_blocks=(1, 0, 1, 1),
-        rate_groups=(2, 2, 4),
-        rate_hidden=6,
-        lean_hidden=5,
-        lean_middle=3,
-    ),
-    data=DataConfig(
-        size=32, min_crop=0.5, whole_fraction=0.4, max_aspect=1.5, validation_pictures=3
-    ),
-    transform=codec_config.StageConfig(steps=4, **SCHEDULE),
-    embedding=codec_config.EmbeddingConfig(
-        steps=8,
-        planes=4,
-        groups=(3, 1, 4),
-        ranks=(0, 7, 3),
-        lags=(0.0, 1.0, -0.25),
-        base_step=40.0,
-        handover=(5, 7),
-        covered=0.999,
-        quantise_from=0.75,
-        weight_bits=6,
-        searched=(1, 2),
-        **SCHEDULE,
-    ),
-    synthesis=codec_config.SynthesisConfig(steps=10, quantise_from=0.0, **SCHEDULE),
-    context=codec_config.ContextConfig(
-        hidden=4,
-        middle=3,
-        steps=6,
-        batch_size=4,
-        learning_rate=0.01,
-        plane_weights=(1.0, 2.0, 1.0, 0.5),
-        fine_from=3,
-        fine_chance=0.5,
-        pictures=8,
-        seed=5,
-    ),
-)
-"""All stages of a tiny product codec."""
 
 PATCHES = {"encoder_filters": (12, 8), "decoder_filters": (10, 8)}
 CONVOLUTIONS = {"encoder_filters": (6, 8, 8), "decoder_filters": (6, 8, 12, 8)}
@@ -168,12 +103,6 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def tiny() -> SystemConfig:
     """Configuration of a training that takes a second."""
     return TINY
-
-
-@pytest.fixture(scope="session")
-def product() -> codec_config.EmbeddedConfig:
-    """Stages of a product codec that take a second each."""
-    return PRODUCT
 
 
 @pytest.fixture(scope="session")

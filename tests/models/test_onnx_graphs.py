@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "codec"))
 
-from codec_embedded import embedded_folder
+from codec_lapped import lapped_folder
 from codec_systems import SYSTEMS, System, system_folder
 
 
@@ -27,5 +27,5 @@ def test_networks_of_small_systems_are_valid(tmp_path: Path, system: System) -> 
     assert check(system_folder(tmp_path, system)) >= 2
 
 
-def test_networks_of_the_small_embedded_model_are_valid(tmp_path: Path) -> None:
-    assert check(embedded_folder(tmp_path, search=True)) == 3
+def test_networks_of_the_small_lapped_model_are_valid(tmp_path: Path) -> None:
+    assert check(lapped_folder(tmp_path)) == 2

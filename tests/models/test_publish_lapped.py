@@ -1,4 +1,4 @@
-"""From a checkpoint of the second edition to a model folder that the codec reads."""
+"""From a checkpoint of the lapped family to a model folder that the codec reads."""
 
 from __future__ import annotations
 

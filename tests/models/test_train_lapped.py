@@ -1,4 +1,4 @@
-"""The transform of the second edition: its linear part, its rates, its training."""
+"""The lapped family: its linear part, its rates, its training."""
 
 from __future__ import annotations
 

@@ -1,1 +1,0 @@
-"""The product codec: transform, embedded ternary quantization, integer context model."""
