@@ -161,7 +161,7 @@ def codec(report: Report) -> str:
         f"{report['pictures']} pictures, long side {report['size']}, `{report['model']}`, one "
         f"thread, medians. {machine(report)}"
     ).rstrip()
-    return "\n\n".join([about, table(["", "ms", f"times {peer}"], rows)])
+    return "\n\n".join([about, table(["", "processor time, ms", f"times {peer}"], rows)])
 
 
 def client(report: Report) -> str:
@@ -196,7 +196,7 @@ def bulk(report: Report) -> str:
         ("in SQLite", loop["store_bytes_per_picture"]),
         ("the journal", loop["journal_bytes_per_picture"]),
     )
-    head = ["speed relative to decoding and reducing in as many processes", "ratio", "rounds"]
+    head = ["speed relative to decoding and reducing alone, by processor time", "ratio", "rounds"]
     return "\n\n".join(
         [
             f"`{report['model']}`, long side {report['size']}. {machine(report)}".rstrip(),
@@ -206,8 +206,8 @@ def bulk(report: Report) -> str:
                 [[what, f"{size:,}"] for what, size in million],
             ),
             "The process that writes to the store and to the journal stored "
-            f"{number(loop['pictures_per_second'])} pictures a second in SQLite when encoding took "
-            "no time.",
+            f"{number(loop['pictures_per_second'])} pictures in SQLite in a second of processor "
+            "time, without encoding.",
         ]
     )
 
