@@ -6,6 +6,8 @@ from types import ModuleType
 
 import pytest
 
+from thumbstream.codec.effort import Effort
+
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "zoo" / "thumbstream-2"
 
@@ -28,8 +30,7 @@ def test_a_report(
     assert report["model"] == "thumbstream-2"
     assert report["pictures"] == 20
     assert set(report["encode_ms"]) == {
-        "effort fast",
-        "effort default",
+        *(f"effort {effort}" for effort in Effort),
         bench_codec.CURVE,
         bench_codec.PEER,
     }
