@@ -36,7 +36,7 @@ CODE = {
     PLAIN: ("thumbstream.min.js", "plain_kernels.min.js"),
     ELEMENTS: ("images.min.js", "thumbstream.min.js", "worker.min.js"),
 }
-WEIGHTS = ("model_colors.generated.js", "client.bin")
+WEIGHTS = ("client.bin",)
 ROUNDING = 1  # of 255
 
 Figures = dict[str, Any]

@@ -217,9 +217,11 @@ def _bit_assignment(args: argparse.Namespace) -> int:
 
 def _client(args: argparse.Namespace) -> int:
     from thumbstream.codec.model_folder import open_artifact
-    from thumbstream_models.lapped import encoder_tables
+    from thumbstream_models.lapped import client_file, encoder_tables
 
-    encoder_tables.write(open_artifact(args.model), args.folder)
+    artifact = open_artifact(args.model)
+    client_file.write(artifact, args.folder)
+    encoder_tables.write(artifact, args.folder)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from PIL import Image
 
 from thumbstream_models.paper.system_config import ModelConfig, SystemConfig, TrainingConfig
 from thumbstream_models.training.config import DataConfig
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "codec"))  # small models
 
 TINY = SystemConfig(
     model_id="conv-lstm-1",

@@ -20,11 +20,12 @@ const base64 = (array) => Buffer.from(array.buffer, array.byteOffset, array.byte
 
 /** The picture and the symbols of a stream. */
 function decoded(decoder, stream) {
-  const { latents, decodedCount: known } = decoder.symbols(stream);
+  const { latents, decodedCount: known, planes } = decoder.symbols(stream);
   const { data, ...picture } = decoder.decode(stream);
   return {
     ...picture,
     known,
+    planes,
     rgba: base64(data),
     states: latents.map(({ states }) => base64(states)),
     levels: latents.map(({ levels }) => base64(levels)),
@@ -35,7 +36,7 @@ for (const line of readFileSync(0, "latin1").trim().split("\n")) {
   const stream = Uint8Array.from(Buffer.from(line, "hex"));
   let answer;
   try {
-    answer = { averageColor: averageColor(stream) };
+    answer = {};
     for (const [name, decoder] of Object.entries(decoders)) answer[name] = decoded(decoder, stream);
   } catch (error) {
     answer = { error: error.name };

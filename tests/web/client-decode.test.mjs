@@ -7,13 +7,13 @@ import { test } from "node:test";
 import { inflateSync } from "node:zlib";
 
 import {
-  BitstreamError, WeightsError, aspectRatio, averageColor, decode, load, toDataURL,
+  BitstreamError, WeightsError, aspectRatio, averageColor, decode, firstLook, load, toDataURL,
 } from "../../service/thumbstream/web/client/index.js";
 import { png } from "../../service/thumbstream/web/client/png.js";
-import { MODEL_ID, WEIGHTS_INTEGRITY } from "../../service/thumbstream/web/client/model_colors.generated.js";
+import { MODEL_ID, WEIGHTS_INTEGRITY } from "../../service/thumbstream/web/client/model.generated.js";
 import { bytesOf, vectorsOf } from "./client-vectors.mjs";
 
-const { vectors, bitstream_id, model } = vectorsOf("thumbstream-1");
+const { vectors, bitstream_id, model } = vectorsOf("thumbstream-2");
 const streamOf = (name) => bytesOf(vectors.find((vector) => vector.name === name).hex);
 const SQUARE = streamOf("probable, 32 x 32");
 const CLEAR = streamOf("probable, 32 x 32 with alpha");
@@ -24,7 +24,7 @@ const WEIGHTS = readFileSync(
 const channels = (color) => color.slice(1).match(/../g).map((digits) => parseInt(digits, 16));
 
 test("every prefix of one byte or more is a picture", async () => {
-  for (const stream of [SQUARE, CLEAR, streamOf("probable, 24 x 40")]) {
+  for (const stream of [SQUARE, CLEAR, streamOf("probable, 40 x 24")]) {
     for (const n of [1, 2, 3, 4, 9, 33, 64, 200, stream.length]) {
       const { width, height, aspectRatio, averageColor, data } = await decode(stream.subarray(0, n));
       assert.ok(data instanceof Uint8ClampedArray);
@@ -43,19 +43,18 @@ test("only streams with alpha have transparent pixels", async () => {
 });
 
 test("a prefix without a bitstream id is gray", async () => {
-  const { width, height, averageColor, data } = await decode(CLEAR.subarray(0, 1));
-  assert.deepEqual([width, height, averageColor], [32, 32, "#80808080"]);
-  assert.ok(data.every((value) => value === 128));
-  assert.equal((await decode(Uint8Array.of(0xe7))).averageColor, "#808080");
+  const { width, height, averageColor, data } = await decode(Uint8Array.of(0xe7));
+  assert.deepEqual([width, height, averageColor], [64, 64, "#808080"]);
+  assert.ok(data.every((value, i) => value === (i % 4 < 3 ? 128 : 255)));
 });
 
 test("rejects empty streams, reserved bytes and the models of the paper with a BitstreamError", async () => {
   for (const [bytes, message] of [
     [[], /expected a stream, got 0 bytes/],
     [[0x97, 1, 2], /got 3 bytes: 151,1,2/],
-    [[0x1f, 1, 2, 3], /expected format 7 \(thumbstream-1\), got format 0: set the option `decoder`/],
+    [[0x1f, 1, 2, 3], /expected format 8 \(thumbstream-2\), got format 0: set the option `decoder`/],
     [[0xe7, 0x03, 0x3f, 1], /got format 3: set the option/],
-    [[0xe7, 0x55, 0x3f, 1], /expected format 7 \(thumbstream-1\), got format 85$/],
+    [[0xe7, 0x55, 0x3f, 1], /expected format 8 \(thumbstream-2\), got format 85$/],
   ]) {
     const stream = Uint8Array.from(bytes);
     await assert.rejects(decode(stream), { name: "BitstreamError", message });
@@ -131,25 +130,41 @@ test("plain JavaScript decodes if WebAssembly is blocked", async () => {
   }
 });
 
-test("the mean color is that of the pixels, and averageColor estimates it", async () => {
-  const errors = [];
+test("the mean color is that of the pixels, and averageColor that of the first look", async () => {
   for (const { name, hex } of vectors.filter((vector) => vector.name.startsWith("probable"))) {
     const stream = bytesOf(hex);
-    const { averageColor: mean, data } = await decode(stream);
-    const [red, green, blue] = channels(mean);
-    let weight = 0;
-    const sums = [0, 0, 0];
-    for (let i = 0; i < data.length; i += 4) {
-      weight += data[i + 3];
-      for (let c = 0; c < 3; c++) sums[c] += data[i + c] * data[i + 3];
+    for (const { averageColor: mean, data } of [await decode(stream), firstLook(stream)]) {
+      let weight = 0;
+      const sums = [0, 0, 0];
+      for (let i = 0; i < data.length; i += 4) {
+        weight += data[i + 3];
+        for (let c = 0; c < 3; c++) sums[c] += data[i + c] * data[i + 3];
+      }
+      assert.deepEqual(channels(mean).slice(0, 3), sums.map((sum) => Math.round(sum / weight)), name);
     }
-    assert.deepEqual([red, green, blue], sums.map((sum) => Math.round(sum / weight)), name);
-    const estimate = channels(averageColor(stream));
-    assert.equal(estimate.length, mean.length === 9 ? 4 : 3);
-    errors.push(...estimate.map((value, c) => Math.abs(value - channels(mean)[c])));
+    assert.equal(averageColor(stream), firstLook(stream).averageColor);
   }
-  const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
-  assert.ok(mean < 13, `mean error of ${mean} levels`);
+});
+
+test("the first look needs no weights, and every prefix has one", () => {
+  for (const { hex } of vectors) {
+    const stream = bytesOf(hex);
+    for (const n of [1, 2, 3, 8, 24, stream.length]) {
+      const { width, height, aspectRatio: ratio, data } = firstLook(stream.subarray(0, n));
+      assert.equal(data.length, 4 * width * height);
+      assert.equal(ratio, aspectRatio(stream.subarray(0, n)));
+    }
+  }
+});
+
+test("without the network, the complete first look is a blurred picture of the same", async () => {
+  const difference = (a, b) => {
+    const sum = a.data.reduce((total, value, i) => total + (value - b.data[i]) ** 2, 0);
+    return Math.sqrt(sum / a.data.length);
+  };
+  const picture = await decode(SQUARE);
+  const errors = [2, 8, 30].map((n) => difference(firstLook(SQUARE.subarray(0, n)), picture));
+  assert.ok(errors[0] > errors[1] && errors[1] > errors[2], errors);
 });
 
 test("a decoder has no state between streams", async () => {
@@ -164,14 +179,14 @@ test("a decoder has no state between streams", async () => {
   }
 });
 
-test("averageColor does not change after 40 bytes", () => {
-  const colors = Array.from(SQUARE, (_, i) => averageColor(SQUARE.subarray(0, i + 1)));
-  assert.notEqual(colors[0], colors[40]);
-  assert.ok(colors.slice(40).every((color) => color === colors[40]));
+test("the first look does not change when the other groups begin", () => {
+  const looks = [60, 120, SQUARE.length].map((n) => firstLook(SQUARE.subarray(0, n)));
+  assert.deepEqual(looks[1], looks[0]);
+  assert.deepEqual(looks[2], looks[0]);
 });
 
 test("a data URL is a PNG file of the same pixels", async () => {
-  for (const [stream, samples] of [[SQUARE, 3], [CLEAR, 4], [streamOf("probable, 24 x 40"), 3]]) {
+  for (const [stream, samples] of [[SQUARE, 3], [CLEAR, 4], [streamOf("probable, 40 x 24"), 3]]) {
     const picture = await decode(stream);
     const file = Buffer.from((await toDataURL(stream)).split("base64,")[1], "base64");
     assert.deepEqual([...file.subarray(0, 8)], [137, 80, 78, 71, 13, 10, 26, 10]);
@@ -194,7 +209,7 @@ test("rejects weights that are not the published ones", async () => {
   await assert.rejects(load({ bytes: WEIGHTS.subarray(0, 100) }), WeightsError);
   await assert.rejects(load({ bytes: WEIGHTS, integrity: `${WEIGHTS_INTEGRITY.slice(0, -4)}AAA=` }), WeightsError);
   const other = Uint8Array.from(WEIGHTS);
-  other[4] = 2;
+  other[4] = 1;
   await assert.rejects(load({ bytes: other, integrity: "" }), /other bytes/);
   const decoder = await load({ bytes: WEIGHTS.buffer.slice(
     WEIGHTS.byteOffset, WEIGHTS.byteOffset + WEIGHTS.length) });

@@ -6,11 +6,13 @@ import { before, test } from "node:test";
 import { parseHeader } from "../../service/thumbstream/web/client/bitstream.js";
 import { BitstreamError, load } from "../../service/thumbstream/web/client/index.js";
 import {
-  KERNELS, bytesOf, coarser, headerOf, numbers, smallDecoder, vectorsOf,
-} from "./client-vectors.mjs";
+  createContextModel, createSteps, decodeLatents,
+} from "../../service/thumbstream/web/client/lapped.js";
+import { createMemory } from "../../service/thumbstream/web/client/memory.js";
+import { KERNELS, bytesOf, coarser, numbers, smallModel, vectorsOf } from "./client-vectors.mjs";
 
-const SMALL = vectorsOf("embedded");
-const PUBLISHED = vectorsOf("thumbstream-1");
+const PUBLISHED = vectorsOf("thumbstream-2");
+const PLANES = 48;
 const MUTATIONS = 12; // of each vector
 
 /** Asserts how many symbols are decoded, and that they agree with the states after the last plane. */
@@ -29,18 +31,23 @@ function assertDecoded({ latents, decodedCount }, states, planes, expectedCount,
 
 for (const [name, kernels] of Object.entries(KERNELS)) {
   test(`the small model, ${name}: every cut and every tail`, () => {
-    const decoder = smallDecoder(SMALL, kernels());
-    const { planes } = SMALL.layout;
-    for (const vector of SMALL.vectors) {
-      const header = headerOf(vector);
-      const data = bytesOf(vector.hex);
+    const { tables, vectors } = smallModel();
+    const memory = createMemory(kernels());
+    const createContext = createContextModel(tables, memory);
+    for (const { hex, rows, columns, layers, states, known, name: vector } of vectors) {
+      const grid = { rows, columns };
+      const steps = createSteps(tables, grid, createContext);
+      const decode = (stream) => memory.freeAfter(() => {
+        const { layers: latents, decodedCount } = decodeLatents(tables, stream, 0, layers, grid, steps);
+        return { latents, decodedCount };
+      });
+      const data = bytesOf(hex);
       for (let n = 0; n <= data.length; n++) {
-        const found = decoder.symbols(Uint8Array.of(...header, ...data.subarray(0, n)));
-        assertDecoded(found, vector.states, planes, vector.known[n], `${vector.name}, ${n} bytes`);
+        assertDecoded(decode(data.subarray(0, n)), states, tables.planes, known[n], `${vector}, ${n} bytes`);
       }
       for (const tail of [[0], [255, 255], [1, 2, 3, 4, 5, 6, 7, 8]]) {
-        const found = decoder.symbols(Uint8Array.of(...header, ...data, ...tail));
-        assertDecoded(found, vector.states, planes, vector.known.at(-1), `${vector.name}, tail`);
+        const found = decode(Uint8Array.of(...data, ...tail));
+        assertDecoded(found, states, tables.planes, known.at(-1), `${vector}, tail`);
       }
     }
   });
@@ -57,19 +64,18 @@ for (const vector of PUBLISHED.vectors) {
   const data = bytesOf(vector.hex);
 
   test(`${PUBLISHED.model}: ${vector.name}`, () => {
-    const planes = depth(decoders.wasm.symbols(data));
     const header = parseHeader(data).length;
     for (let n = 1; n < header; n++) {
       assert.equal(decoders.wasm.symbols(data.subarray(0, n)).decodedCount, vector.known[n], `${n} bytes`);
     }
     for (let n = header; n <= data.length; n++) {
       const found = decoders.wasm.symbols(data.subarray(0, n));
-      assertDecoded(found, vector.states, planes, vector.known[n], `${n} bytes`);
+      assertDecoded(found, vector.states, PLANES, vector.known[n], `${n} bytes`);
     }
     const total = vector.known.at(-1);
     for (const tail of [[0], [255, 255, 255]]) {
       const found = decoders.wasm.symbols(Uint8Array.of(...data, ...tail));
-      assertDecoded(found, vector.states, planes, total, "tail");
+      assertDecoded(found, vector.states, PLANES, total, "tail");
     }
     for (const n of [1, 2, 16, 33, 64, 128, data.length]) {
       const [one, other] = [decoders.wasm, decoders.plain].map((d) => d.symbols(data.subarray(0, n)));
@@ -93,9 +99,4 @@ for (const vector of PUBLISHED.vectors) {
       assert.deepEqual(decoders.plain.symbols(mutated), decoders.wasm.symbols(mutated));
     }
   });
-}
-
-/** The number of planes of a complete stream. */
-function depth({ latents }) {
-  return Math.max(...latents[0].levels);
 }

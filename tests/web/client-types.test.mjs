@@ -24,7 +24,7 @@ test("the client type-checks", { skip: !there && "no compiler (TSC)" }, () => {
 test("exports what its types declare", () => {
   const names = [
     "BitstreamError", "ResponseError", "WeightsError", "aspectRatio", "averageColor", "decode",
-    "decodeInBackground", "fetchThumb", "fetchThumbs", "load", "prefixes", "toDataURL",
+    "decodeInBackground", "fetchThumb", "fetchThumbs", "firstLook", "load", "prefixes", "toDataURL",
   ];
   assert.deepEqual(Object.keys(client).sort(), names);
 });

@@ -13,7 +13,7 @@ import { shared } from "../../service/thumbstream/web/client/fetch_cache.js";
 import { bytesOf, numbers, vectorsOf } from "./client-vectors.mjs";
 import { serving } from "./fetch-server.mjs";
 
-const OWN = bytesOf(vectorsOf("thumbstream-1").vectors[0].hex);
+const OWN = bytesOf(vectorsOf("thumbstream-2").vectors[0].hex);
 const FOREIGN = bytesOf(vectorsOf("conv-lstm-1").vectors[0].hex);
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 

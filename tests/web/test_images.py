@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 from web.browser_page import BrowserPage
 
-MODEL = "thumbstream-1"
+MODEL = "thumbstream-2"
 
 ShowPage = Callable[..., BrowserPage]
 

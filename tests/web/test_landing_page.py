@@ -28,7 +28,7 @@ TIMEOUT_MS = 60_000
 
 WEB = Path(__file__).resolve().parents[2] / "service" / "thumbstream" / "web"
 
-CLIENT = "thumbstream-1"
+CLIENT = "thumbstream-2"
 """The model that the browser decodes."""
 
 FINISHED = (

@@ -6,8 +6,8 @@
 #   thumbstream.min.js  index.js and its modules, for pages that decode
 #   worker.min.js       the worker of both
 #
-# Rarely needed modules are built separately, and fetched when they are needed.
-# model_colors.generated.js and client.bin are not part of a bundle: other weights need no new one.
+# Rarely needed modules are built separately, and fetched when they are needed. client.bin is not part
+# of a bundle; model.generated.js, its name and the tables of the first look, is part of both.
 # weights.generated.js is client.bin as a module, for servers.
 #
 #   sh bundle.sh          writes the modules
@@ -19,9 +19,10 @@ ESBUILD=${ESBUILD:-npx --yes esbuild@0.25.10}
 TERSER=${TERSER:-npx --yes terser@5.44.0} # saves another 7 %, gzipped
 # Properties that only these modules use: they get short names. Not those of client.bin and of the
 # API (*.d.ts).
-PRIVATE='absoluteURL|activate|allocate|bias|channels|checkResponse|createContext|etag|freeAfter'
-PRIVATE="$PRIVATE|groupIndex|isComplete|isSharp|kernels|lastValue|meanColor|minimum|pad|parseHeader"
-PRIVATE="$PRIVATE|plane|probability|ratioRule|readPrefixes|reserve|shuffle|storeFloats|weights"
+PRIVATE='absoluteURL|activate|activity|allocate|bias|changes|checkResponse|classes|etag|features'
+PRIVATE="$PRIVATE|freeAfter|isComplete|isSharp|kernels|latent|lastValue|meanColor|minimum|pad|parseHeader"
+PRIVATE="$PRIVATE|plane|places|probabilities|ratioRule|readPrefixes|reserve|rotation|scales|shuffle"
+PRIVATE="$PRIVATE|slope|storeFloats|sums|symbolsOf|valueTaps|weights"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
@@ -35,10 +36,8 @@ build() { # name and source of a module, options
     "--mangle-props=^($PRIVATE)\$" "--mangle-cache=$out/names.json" --outdir="$out" \
     --log-level=warning "$@"
 }
-build thumbstream.min index.js --format=esm --splitting '--chunk-names=[name].min' \
-  --external:./model_colors.generated.js
-build images.min images.js --format=esm --external:./background.js \
-  --external:./model_colors.generated.js
+build thumbstream.min index.js --format=esm --splitting '--chunk-names=[name].min'
+build images.min images.js --format=esm --external:./background.js
 # For require() of Node. import() of the module with the weights works there, too.
 build thumbstream index.js --format=cjs --platform=node --external:./weights.generated.js \
   '--define:import.meta.url=""' --out-extension:.js=.cjs

@@ -7,7 +7,7 @@ import { parseHeader } from "./bitstream.js";
 import { streamBytes } from "./bytes.js";
 import { decodeLocally } from "./decode_local.js";
 import { shared } from "./fetch_cache.js";
-import { meanColor } from "./mean_color.js";
+import { meanColor } from "./pixels.js";
 import { BITSTREAM_ID } from "./model.js";
 
 /** Whether the bytes name a model whose weights this client does not have. */

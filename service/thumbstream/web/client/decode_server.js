@@ -26,7 +26,6 @@ export async function decodeOnServer(shared, stream, decoder, signal) {
     signal?.throwIfAborted();
     throw new ResponseError(response, "a PNG file");
   });
-  const { width, height, data } = picture;
   const { aspectRatio } = parseHeader(stream);
-  return { ...picture, aspectRatio, averageColor: meanColor(data, width, height) };
+  return { ...picture, aspectRatio, averageColor: meanColor(picture.data) };
 }

@@ -9,3 +9,10 @@ export class BitstreamError extends Error {
 export class WeightsError extends Error {
   name = "WeightsError";
 }
+
+/** Throw a `BitstreamError` if a stream has another format than that of a model. */
+export function checkFormat(id, expected, modelId) {
+  if (id === null || id === expected) return; // null: too short to name it
+  const service = id < expected ? ": set the option `decoder`" : "";
+  throw new BitstreamError(`expected format ${expected} (${modelId}), got format ${id}${service}`);
+}

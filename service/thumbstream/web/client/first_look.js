@@ -1,17 +1,26 @@
-/** What the first bytes of a stream show without weights: here one pixel, the mean color. */
+/** The first look: what the first bytes of a stream show without weights. */
 
-import { averageColor } from "./average_color.js";
 import { parseHeader } from "./bitstream.js";
+import { streamBytes } from "./bytes.js";
+import { checkFormat } from "./errors.js";
+import { drawLatents } from "./linear.js";
+import { createLook, decodeLook } from "./look.js";
+import { lookTables } from "./look_tables.js";
+import { BITSTREAM_ID, MODEL_ID } from "./model.js";
+import { gridOf, perGrid, pictureOf } from "./pixels.js";
 
-/**
- * @param {Uint8Array} stream
- * @returns {import("./index.js").Picture}
- * @throws {import("./errors.js").BitstreamError}
- */
+let tables;
+const lookOf = perGrid((grid) => createLook(tables, grid));
+
+/** @type {import("./index.js").firstLook} */
 export function firstLook(stream) {
-  const color = averageColor(stream);
-  const data = Uint8ClampedArray.from(color.match(/\w\w/g), (digits) => parseInt(digits, 16));
-  const { aspectRatio } = parseHeader(stream);
-  const rgba = new Uint8ClampedArray([...data, 255].slice(0, 4));
-  return { width: 1, height: 1, aspectRatio, averageColor: color, data: rgba };
+  const bytes = streamBytes(stream);
+  const header = parseHeader(bytes);
+  const { bitstreamId, alpha, length } = header;
+  if (bitstreamId === null) return pictureOf(header, []); // too short to name its format
+  checkFormat(bitstreamId, BITSTREAM_ID, MODEL_ID);
+  tables ??= lookTables();
+  const grid = gridOf(header);
+  const { layers } = decodeLook(tables, bytes, length, alpha ? 2 : 1, grid, lookOf(grid));
+  return pictureOf(header, layers.map((layer) => drawLatents(tables, layer, grid)));
 }

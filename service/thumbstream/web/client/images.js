@@ -18,18 +18,20 @@ import { hasCachedWeights } from "./weights_cache.js";
 
 const ATTRIBUTES = ["data-thumb", "data-thumb-src", "data-thumb-bytes"];
 const SELECTOR = "img[data-thumb], img[data-thumb-src]";
-const SLICE = 8; // ms: how long the page's thread works before it yields
+const SLICE = 12; // ms: how long the page's thread works before it yields
 const BYTES = { "slow-2g": 16, "2g": 32, "3g": 64 }; // by navigator.connection.effectiveType
 const SAVE_DATA_BYTES = 16;
 const DEFAULT_BYTES = 128;
 const OTHER_TYPES = /html|json|xml|image/; // an error page, or the photograph itself
 
-/** Image to `{key, stream, bytes, isSharp}`: `bytes` is the length of the painted prefix. */
+/** Image to `{image, key, stream, bytes, isSharp}`: `bytes` is the length of the painted prefix. */
 const previews = new Map();
 /** Key to `{rule, ratioRule, images}`: images with the same attributes share their rules. */
 const rulesByKey = new Map();
+/** Previews whose first look is to be drawn. */
+const queue = [];
 
-let sheet, sharpener, sliceStart = 0;
+let sheet, sharpener, drawing;
 let allowsImages = true; // the content security policy allows data: pictures
 
 /** @type {import("./images.js").watch} */
@@ -41,55 +43,73 @@ export function watch(root = document) {
     ...(node.matches?.(SELECTOR) ? [node] : []), ...(node.querySelectorAll?.(SELECTOR) ?? []),
   ];
   new MutationObserver((records) => {
-    const changed = records.flatMap(({ type, target, addedNodes }) =>
-      type === "attributes" ? [target] : [...addedNodes].flatMap(images),
-    );
-    showAll(new Set(changed));
+    for (const { type, target, addedNodes } of records) {
+      (type === "attributes" ? [target] : [...addedNodes].flatMap(images)).forEach(show);
+    }
   }).observe(root, { subtree: true, childList: true, attributeFilter: ATTRIBUTES });
-  showAll(images(root));
+  images(root).forEach(show);
 }
 
 /** @type {import("./images.js").sharpen} */
 export async function sharpen() {
   sharpener ??= await import("./background.js");
   await sharpener.decodeInBackground(Uint8Array.of(0x5e)).catch(() => {}); // reads the weights
-  await Promise.allSettled([...previews.keys()].map(sharpenImage));
+  await Promise.allSettled([...previews.values()].map(sharpenPreview));
 }
 
 /** @type {import("./images.js").hasPreview} */
 export const hasPreview = (image) => previews.get(image)?.bytes > 0;
 
-const isLoaded = (image) => image.complete && image.naturalWidth > 0;
-
-async function showAll(images) {
-  for (const image of images) {
-    if (performance.now() - sliceStart > SLICE) {
-      await (globalThis.scheduler?.yield?.() ?? new Promise((go) => setTimeout(go)));
-      sliceStart = performance.now();
-    }
-    show(image).catch((error) => {
-      if (previews.get(image)?.bytes) return; // a shorter prefix is shown
-      release(image);
-      image.dispatchEvent(new ErrorEvent("previewerror", { error, message: error.message }));
-    });
-  }
-}
-
 async function show(image) {
   const { thumb = "", thumbSrc } = image.dataset;
   const key = ATTRIBUTES.map((name) => image.getAttribute(name) ?? "").join(" ");
-  if (previews.get(image)?.key === key && previews.get(image).bytes) return;
+  const before = previews.get(image);
+  if (before?.key === key && before.bytes) return;
   release(image);
-  if (!image.matches(SELECTOR) || isLoaded(image)) return;
-  const preview = { key, stream: streamBytes(thumb), bytes: 0 };
+  if (!image.matches(SELECTOR) || (image.complete && image.naturalWidth)) return;
+  const preview = { image, key, bytes: 0 };
   previews.set(image, preview);
-  if (!preview.stream.length && thumbSrc) {
-    const stream = await fetchPrefix(thumbSrc, bytesOf(image));
-    if (previews.get(image) !== preview) return; // it has another preview now, or its picture
-    preview.stream = stream;
+  try {
+    preview.stream = streamBytes(thumb);
+    if (!preview.stream.length && thumbSrc) {
+      preview.stream = await fetchPrefix(thumbSrc, bytesOf(image));
+    }
+    queue.push(preview);
+    drawing ??= drawQueue();
+  } catch (error) {
+    fail(preview, error);
   }
-  paint(image, firstLook(preview.stream), preview.stream.length);
-  if (sharpener) await sharpenImage(image);
+}
+
+const isShown = (preview) => previews.get(preview.image) === preview;
+
+function fail(preview, error) {
+  const { image } = preview;
+  if (!isShown(preview)) return; // it has another preview now, or its picture
+  release(image);
+  image.dispatchEvent(new ErrorEvent("previewerror", { error, message: error.message }));
+}
+
+/** Draw the first looks of the queue, as many as fit a frame before the thread is free again. */
+async function drawQueue() {
+  await null; // after all images that are new
+  while (queue.length) {
+    const end = performance.now() + SLICE;
+    const drawn = [];
+    while (queue.length && performance.now() < end) {
+      const preview = queue.shift();
+      if (!isShown(preview)) continue;
+      try {
+        drawn.push([preview, firstLook(preview.stream), preview.stream.length]);
+      } catch (error) {
+        fail(preview, error);
+      }
+    }
+    paint(drawn);
+    if (sharpener) for (const [preview] of drawn) sharpenPreview(preview).catch(() => {});
+    await (globalThis.scheduler?.yield?.() ?? new Promise((go) => setTimeout(go)));
+  }
+  drawing = null;
 }
 
 /** Length of the prefix to show, in bytes. */
@@ -109,42 +129,43 @@ async function fetchPrefix(url, count) {
 }
 
 /** Decode with the network as many bytes as the image should show. */
-async function sharpenImage(image) {
-  const preview = previews.get(image);
-  const { thumbSrc } = image.dataset;
-  let { stream } = preview;
+async function sharpenPreview(preview) {
+  const { image } = preview;
   if (!preview.bytes || preview.isSharp) return;
   preview.isSharp = true;
+  const { thumbSrc } = image.dataset;
+  let { stream } = preview;
   const bytes = bytesOf(image);
   if (thumbSrc && stream.length < bytes) {
     stream = await sharpener.fetchThumb(thumbSrc, { bytes, start: stream }).catch(() => stream);
   }
   try {
-    const picture = await sharpener.decodeInBackground(stream);
-    if (previews.get(image) === preview) paint(image, picture, stream.length);
+    paint([[preview, await sharpener.decodeInBackground(stream), stream.length]]);
   } catch (error) {
     preview.isSharp = false;
     throw error;
   }
 }
 
-/** Show a picture as the background of an image. */
-function paint(image, picture, bytes) {
-  const preview = previews.get(image);
-  const { objectFit, objectPosition } = getComputedStyle(image);
-  const { averageColor, aspectRatio } = picture;
-  const size = /cover|contain/.test(objectFit) ? objectFit : "100% 100%";
-  const url = allowsImages ? `url(${pngDataURL(picture)})` : "none";
-  const color = averageColor.length > 7 ? "transparent" : averageColor;
-  const entry = rulesOf(preview.key);
-  entry.images.add(image);
-  entry.rule.style.setProperty(
-    "background", `${url} ${objectPosition} / ${size} no-repeat content-box ${color}`, "important",
-  );
-  const hasSize = image.getAttribute("width") && image.getAttribute("height");
-  entry.ratioRule.style.aspectRatio = hasSize ? "" : `auto ${aspectRatio}`;
-  preview.bytes = bytes;
-  image.dispatchEvent(new Event("preview"));
+/** Show pictures, `[preview, picture, bytes]` each. Styles are read before any rule is changed. */
+function paint(pictures) {
+  const shown = pictures.filter(([preview]) => isShown(preview)).map(([preview, picture, bytes]) => {
+    const { objectFit, objectPosition } = getComputedStyle(preview.image);
+    const { averageColor } = picture;
+    const size = /cover|contain/.test(objectFit) ? objectFit : "100% 100%";
+    const url = allowsImages ? `url(${pngDataURL(picture)})` : "none";
+    const color = averageColor.length > 7 ? "transparent" : averageColor;
+    preview.bytes = bytes;
+    return [preview, picture, `${url} ${objectPosition} / ${size} no-repeat content-box ${color}`];
+  });
+  for (const [{ image, key }, { aspectRatio }, background] of shown) {
+    const entry = rulesOf(key);
+    entry.images.add(image);
+    entry.rule.style.setProperty("background", background, "important");
+    const hasSize = image.getAttribute("width") && image.getAttribute("height");
+    entry.ratioRule.style.aspectRatio = hasSize ? "" : `auto ${aspectRatio}`;
+  }
+  for (const [{ image }] of shown) image.dispatchEvent(new Event("preview"));
 }
 
 /** The rules of all images with these attributes. */

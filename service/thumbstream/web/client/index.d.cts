@@ -27,18 +27,20 @@ export interface Symbols {
   latents: {
     /** `states[channel * cells + cell]`: the quantized integer. */
     states: Int32Array;
-    /** The number of its planes that are known. */
-    levels: Uint8Array;
+    /** The last plane of its class that is known. */
+    levels: Int32Array;
   }[];
   /** How many symbols the bytes determine. */
   decodedCount: number;
+  /** How many planes are complete; 0 in the first look. */
+  planes: number;
   /** Cells of 8 x 8 pixels. */
   grid: { rows: number; columns: number };
 }
 
 /** The decoder of one model. Its methods are synchronous. */
 export interface Decoder {
-  /** The name of the model, for example `thumbstream-1`. */
+  /** The name of the model, for example `thumbstream-2`. */
   readonly modelId: string;
   /** The bitstream id of the streams that it decodes. */
   readonly bitstreamId: number;
@@ -92,10 +94,12 @@ export function decode(stream: Stream, options?: DecodeOptions): Promise<Picture
 export function toDataURL(stream: Stream, options?: DecodeOptions): Promise<string>;
 
 /**
- * An estimate of the mean color from the first bytes of a stream, synchronously and without the
- * weights: `#rrggbb`, or `#rrggbbaa` for a stream with alpha. It is gray for a header alone, and does
- * not change after some 20 bytes. Throws `BitstreamError` or `TypeError`.
+ * The first look: what the first bytes of a stream show, synchronously and without weights. It does not
+ * change after some 20 to 30 bytes. Throws `BitstreamError` or `TypeError`.
  */
+export function firstLook(stream: Stream): Picture;
+
+/** The mean color of the first look: `#rrggbb`, or `#rrggbbaa` with transparency. Throws as it. */
 export function averageColor(stream: Stream): string;
 
 /** Width to height ratio, synchronously, from the first one to three bytes. Throws as `averageColor`. */

@@ -1,7 +1,7 @@
 /**
  * thumbstream for browsers and Node: pictures from streams and from any prefix of them.
  *
- * `averageColor` and `aspectRatio` are synchronous; `decode` and `toDataURL` fetch the weights with
+ * `firstLook`, `averageColor` and `aspectRatio` are synchronous; `decode` and `toDataURL` fetch the weights with
  * the first call. `load` gives a synchronous decoder.
  */
 
@@ -12,6 +12,7 @@ import { decode } from "./decode.js";
 export { averageColor } from "./average_color.js";
 export { decodeInBackground } from "./background.js";
 export { BitstreamError, WeightsError } from "./errors.js";
+export { firstLook } from "./first_look.js";
 export { ResponseError, fetchThumb, fetchThumbs, prefixes } from "./fetch.js";
 export { load } from "./load.js";
 export { decode };

@@ -1,5 +1,5 @@
 /**
- * The linear transform of format 8, that encoder and decoder share: pixels to latents, and back.
+ * The linear transform of format 8: latents to pixels. encode_transform.js has the inverse.
  *
  * As lapped/linear.py: lapping over the edges of cells, a KLT of the samples of a cell, and, for the
  * channels of group 0, a DCT over the cells. docs/bitstream.md, "Decoding of format 8".
@@ -8,7 +8,7 @@
 const SIDE = 8; // pixels of a cell
 const HALF = SIDE / 2;
 const COLORS = 3;
-const SAMPLES = COLORS * SIDE * SIDE;
+export const SAMPLES = COLORS * SIDE * SIDE;
 const UNIT_PLANE = 32;
 const TOWARDS_ZERO = 7 / 16; // place of a value in its interval
 
@@ -16,113 +16,103 @@ const TOWARDS_ZERO = 7 / 16; // place of a value in its interval
 export const stepOf = (plane) => 2 ** ((UNIT_PLANE - plane) / 4);
 
 /** Rows of the orthonormal DCT of `count` samples. */
-const cosines = (count) =>
+export const cosines = (count) =>
   Float64Array.from({ length: count * count }, (_, at) => {
     const k = Math.floor(at / count), i = at % count;
     return Math.sqrt((k ? 2 : 1) / count) * Math.cos((Math.PI / (2 * count)) * k * (2 * i + 1));
   });
 
-/** Calls `visit(sample, entry of a row of the KLT)` for the samples of a cell. */
-function forEachSample(cell, { rows, columns }, visit) {
+/** Index among the samples of a picture of entry `k` of a row of the KLT, for a cell. */
+function sampleOf(cell, k, { rows, columns }) {
+  const y = SIDE * Math.floor(cell / columns) + (Math.floor(k / SIDE) % SIDE);
+  const plane = Math.floor(k / SIDE / SIDE) * SIDE * rows;
+  return SIDE * ((plane + y) * columns + (cell % columns)) + (k % SIDE);
+}
+
+/** Mix the samples around the edges between cells; `turn` is the rotation, row by row. */
+function lap(samples, turn, { rows, columns }) {
   const width = SIDE * columns, height = SIDE * rows;
-  const top = SIDE * Math.floor(cell / columns), left = SIDE * (cell % columns);
-  for (let k = 0; k < SAMPLES; k++) {
-    const y = top + (Math.floor(k / SIDE) % SIDE), x = left + (k % SIDE);
-    visit((Math.floor(k / SIDE / SIDE) * height + y) * width + x, k);
-  }
-}
-
-/** Calls `run(start, stride, cells)` for the lines of samples along columns, then along rows. */
-function alongColumns({ rows, columns }, run) {
-  const width = SIDE * columns;
-  for (let line = 0; line < COLORS * width; line++) {
-    run(Math.floor(line / width) * width * SIDE * rows + (line % width), width, rows);
-  }
-}
-
-function alongRows({ rows, columns }, run) {
-  for (let line = 0; line < COLORS * SIDE * rows; line++) run(line * SIDE * columns, 1, columns);
-}
-
-/** Mix the samples around the edges between cells of one line; `turn(i, j)` is the rotation. */
-const lapper = (samples, turn) => (start, stride, cells) => {
-  for (let cell = 1; cell < cells; cell++) {
-    const at = (i) => start + (SIDE * cell - HALF + i) * stride;
-    const before = Array.from({ length: SIDE }, (_, i) => samples[at(i)]);
-    for (let i = 0; i < HALF; i++) {
-      let turned = 0;
-      for (let j = 0; j < HALF; j++) turned += turn(i, j) * (before[HALF - 1 - j] - before[HALF + j]);
-      const sum = before[HALF + i] + before[HALF - 1 - i];
-      samples[at(HALF - 1 - i)] = (sum + turned) / 2;
-      samples[at(HALF + i)] = (sum - turned) / 2;
+  const before = new Float64Array(SIDE);
+  const mix = (start, stride, cells) => {
+    for (let cell = 1; cell < cells; cell++) {
+      const edge = start + (SIDE * cell - HALF) * stride;
+      for (let i = 0; i < SIDE; i++) before[i] = samples[edge + i * stride];
+      for (let i = 0; i < HALF; i++) {
+        let turned = 0;
+        for (let j = 0; j < HALF; j++) {
+          turned += turn[i * HALF + j] * (before[HALF - 1 - j] - before[HALF + j]);
+        }
+        const sum = before[HALF + i] + before[HALF - 1 - i];
+        samples[edge + (HALF - 1 - i) * stride] = (sum + turned) / 2;
+        samples[edge + (HALF + i) * stride] = (sum - turned) / 2;
+      }
     }
+  };
+  for (let line = 0; line < COLORS * width; line++) {
+    mix(Math.floor(line / width) * width * height + (line % width), width, rows);
   }
-};
+  for (let line = 0; line < COLORS * height; line++) mix(line * width, 1, columns);
+}
+
+/** Inverse DCT over the cells of one channel. */
+function toCells(values, { rows, columns }) {
+  const cells = rows * columns;
+  const along = (x, count, stride) => {
+    const table = cosines(count);
+    return x.map((_, i) => {
+      const k = Math.floor(i / stride) % count;
+      let sum = 0;
+      for (let j = 0; j < count; j++) {
+        sum += table[j * count + k] * x[i + (j - k) * stride];
+      }
+      return sum;
+    });
+  };
+  values.set(along(along(values.slice(0, cells), columns, 1), rows, columns));
+}
 
 /**
- * @param {object} tables of the model: `first` channels have a DCT; `klt`, `rotation` and `scales`
+ * @param {object} tables of the model: `first` channels have a DCT; `scales`
  * @param {{states: Int32Array, levels: Int32Array}} layer `[channel * cells + cell]`, of the first
  *   channels or of more
  * @param {{rows: number, columns: number}} grid of cells
- * @returns {Float64Array} samples about in [-1, 1]: 3 planes of 8 rows x 8 columns
+ * @returns {Float64Array} the values of the latents of cells, without scales
  */
-export function drawLatents({ first, klt, rotation, scales }, { states, levels }, grid) {
-  const { rows, columns } = grid;
-  const cells = rows * columns;
-  const samples = new Float64Array(SAMPLES * cells);
-  const [down, across] = [cosines(rows), cosines(columns)];
+export function latentsOf({ first, scales }, { states, levels }, grid) {
+  const cells = grid.rows * grid.columns;
   const latents = new Float64Array(states.length);
-  states.forEach((state, i) => {
-    if (!state) return;
-    const value = Math.sign(state) * (Math.abs(state) + TOWARDS_ZERO) * stepOf(levels[i]);
-    const start = i - (i % cells);
-    if (start >= first * cells) return (latents[i] = value);
-    const u = Math.floor((i % cells) / columns), v = i % columns;
-    for (let cell = 0; cell < cells; cell++) {
-      latents[start + cell] += value * down[u * rows + Math.floor(cell / columns)] *
-        across[v * columns + (cell % columns)];
-    }
-  });
-  latents.forEach((value, i) => {
-    if (!value) return;
-    const c = Math.floor(i / cells);
-    const latent = value / scales[c];
-    forEachSample(i % cells, grid, (at, k) => (samples[at] += latent * klt[c * SAMPLES + k]));
-  });
-  const undo = lapper(samples, (i, j) => rotation[j * HALF + i]);
-  alongColumns(grid, undo);
-  alongRows(grid, undo);
-  return samples;
+  for (let i = 0; i < latents.length; i++) {
+    const state = states[i], value = state + Math.sign(state) * TOWARDS_ZERO;
+    if (state) latents[i] = (value * stepOf(levels[i])) / scales[Math.floor(i / cells)];
+  }
+  for (let c = 0; c < first; c++) toCells(latents.subarray(c * cells, (c + 1) * cells), grid);
+  return latents;
 }
 
 /**
- * @param {object} tables as above
- * @param {Float64Array} samples as `drawLatents` returns; they are changed
+ * @param {object} tables of the model: `rotation`
  * @param {{rows: number, columns: number}} grid of cells
- * @returns {Float64Array} the scaled latents of all channels; those of the first are coefficients
+ * @param {(cell: number, k: number) => number} sample of a cell, by color, row and column
+ * @returns {Float64Array} samples about in [-1, 1]: 3 planes of 8 rows x 8 columns
  */
-export function analyze({ first, klt, rotation, scales }, samples, grid) {
-  const { rows, columns } = grid;
-  const cells = rows * columns;
-  const lap = lapper(samples, (i, j) => rotation[i * HALF + j]);
-  alongColumns(grid, lap);
-  alongRows(grid, lap);
-  const latents = new Float64Array(scales.length * cells);
-  for (let i = 0; i < latents.length; i++) {
-    const c = Math.floor(i / cells);
+export function joinCells({ rotation }, grid, sample) {
+  const cells = grid.rows * grid.columns;
+  const samples = new Float64Array(SAMPLES * cells);
+  for (let k = 0; k < SAMPLES; k++) {
+    for (let cell = 0; cell < cells; cell++) samples[sampleOf(cell, k, grid)] = sample(cell, k);
+  }
+  lap(samples, rotation.map((_, i) => rotation[(i % HALF) * HALF + (i >> 2)]), grid);
+  return samples;
+}
+
+/** Samples, as `joinCells` returns them, of a layer of states, as `latentsOf` takes it. */
+export function drawLatents(tables, layer, grid) {
+  const { klt } = tables;
+  const latents = latentsOf(tables, layer, grid);
+  const cells = grid.rows * grid.columns;
+  return joinCells(tables, grid, (cell, k) => {
     let sum = 0;
-    forEachSample(i % cells, grid, (at, k) => (sum += samples[at] * klt[c * SAMPLES + k]));
-    latents[i] = sum * scales[c];
-  }
-  const [down, across] = [cosines(rows), cosines(columns)];
-  const before = latents.slice(0, first * cells);
-  for (let i = 0; i < first * cells; i++) {
-    const start = i - (i % cells), u = Math.floor((i % cells) / columns), v = i % columns;
-    latents[i] = 0;
-    for (let cell = 0; cell < cells; cell++) {
-      latents[i] += before[start + cell] * down[u * rows + Math.floor(cell / columns)] *
-        across[v * columns + (cell % columns)];
-    }
-  }
-  return latents;
+    for (let i = cell; i < latents.length; i += cells, k += SAMPLES) sum += latents[i] * klt[k];
+    return sum;
+  });
 }

@@ -6,15 +6,14 @@
 
 import { fetchWeights, keepWeights } from "#weights";
 
-import { colorTables } from "./average_color.js";
 import { createDecoder } from "./decoder.js";
 import { WeightsError } from "./errors.js";
 import { Kernels } from "./kernels.js";
 import { MODEL_ID, WEIGHTS_INTEGRITY } from "./model.js";
 import { wasmKernels } from "./wasm.js";
-import { addTables, readWeights } from "./weights.js";
+import { readWeights } from "./weights.js";
 
-const MAGIC = "THSC\x01"; // with the version of the format
+const MAGIC = "THSC\x02"; // with the version of the format
 const NAME = 7; // offset of the model id
 
 /**
@@ -41,10 +40,6 @@ export async function load({
   const packed = new Response(data.subarray(NAME + length)).body;
   const unpacked = new Response(packed.pipeThrough(new DecompressionStream("deflate")));
   const weights = readWeights(new Uint8Array(await unpacked.arrayBuffer()));
-  if (weights.rest) {
-    check(model.modelId === MODEL_ID, model.modelId);
-    addTables(weights, colorTables());
-  }
   const kernels =
     (wasm && wasmKernels()) ||
     Object.assign(new Kernels(), plain ?? (await import("./plain_kernels.js")));

@@ -1,34 +1,41 @@
 /**
- * The synthesis network: latents to samples.
+ * Latents to samples: the linear transform, and what the synthesis network adds to it.
  *
- *     values ----------> linear map of a cell to its samples ----------------------------> +
- *     values, levels --> stage --> twice the side --> stage ... --> 3 x 3 convolution ---> +
+ *     values * gains --> KLT, lapping inverted --------------------------------------------> +
+ *     values, widths --> linear, means --> stage --> twice the side --> stage ... --> 3 x 3 > +
  *
- * A stage is some blocks of `x + pointwise(relu(depthwise(x)))`. The model lists its convolutions and
- * how to connect them; the first is the linear map. docs/javascript.md, "Synthesis".
+ * Widths say how finely latents are known. A stage is some blocks of `x + pointwise(relu(depthwise(x)))`.
+ * The model lists its layers and how to connect them. docs/javascript.md, "Synthesis".
  */
 
+import { SAMPLES, joinCells, latentsOf } from "./linear.js";
 import { planeSize } from "./memory.js";
 
-const [UPSAMPLE, DEPTHWISE, RESIDUAL] = [1, 2, 3]; // kinds of convolutions; 0 is a plain one
+const [UPSAMPLE, DEPTHWISE, RESIDUAL, SQUEEZE, EXPAND] = [1, 2, 3, 4, 5]; // 0: a plain convolution
+const UNIT_PLANE = 32;
+const COARSEST = 20; // plus the class of a latent: the lowest level that the network is given
+const NOMINAL = 3 / 8; // logarithm of the mean step of latents, relative to the plane's
+const SIDE = 8;
 
 /**
  * @param {object} weights what `readWeights` returns
  * @param {object} memory what `createMemory` returns
- * @returns {(latents: {states: Int32Array, levels: Uint8Array},
- *   grid: {rows: number, columns: number}) => (color: number, y: number, x: number) => number}
- *   computes a picture and returns a function for its samples, in [-1, 1] or slightly outside. It
- *   allocates memory that its caller frees.
+ * @returns {(layer: {states: Int32Array, levels: Int32Array}, planes: number, classes: Uint8Array,
+ *   grid: {rows: number, columns: number}) => Float64Array} draws a layer of which `planes` are
+ *   complete: samples as `joinCells` returns them. It allocates memory that its caller frees.
  */
 export function createSynthesis(weights, { kernels, allocate, storeFloats }) {
-  const { planes, baseStep, valueScale, levelScale, levelOffset, detail } = weights;
-  const [linear, ...layers] = weights.layers.map((layer) => ({
+  const { gain, gainSlope, scales, first } = weights;
+  const channels = scales.length;
+  const klt = storeFloats(weights.klt);
+  const zeros = allocate(SAMPLES);
+  const logScales = scales.map((scale) => Math.log(scale) / 2);
+  const layers = weights.layers.map((layer) => ({
     ...layer,
     w: storeFloats(layer.weights),
     bias: storeFloats(layer.bias),
     minimum: layer.relu ? 0 : -Infinity,
   }));
-  const intervals = Float32Array.from({ length: planes + 1 }, (_, level) => baseStep / 3 ** level);
 
   /** A 1 x 1 convolution into `out`, or added to it. */
   const pointwise = ({ w, bias, outs, ins, minimum }, x, n, out, accumulate) => {
@@ -36,12 +43,32 @@ export function createSynthesis(weights, { kernels, allocate, storeFloats }) {
     return out;
   };
 
+  /** Means of planes, as planes of which only the first sample counts. */
+  const meansOf = (x, planes, samples, n) => {
+    const { f } = kernels, step = planeSize(1), means = allocate(planes * step);
+    for (let i = 0; i < planes; i++) {
+      let sum = 0;
+      for (let p = 0; p < samples; p++) sum += f[x + i * n + p];
+      kernels.f[means + i * step] = sum / samples;
+    }
+    return means;
+  };
+
   const network = (x, rows, columns) => {
     let before = x; // what a residual block is added to
     for (const layer of layers) {
       const { kind, outs, ins, taps, w, bias, minimum } = layer;
       const n = planeSize(rows * columns);
-      if (taps > 1) {
+      if (kind === SQUEEZE) {
+        x = pointwise(layer, meansOf(x, ins, rows * columns, n), planeSize(1), allocate(outs * planeSize(1)), 0);
+      } else if (kind === EXPAND) {
+        const step = planeSize(1), added = pointwise({ ...layer, minimum: -Infinity }, x, step, allocate(outs * step), 0);
+        const { f } = kernels;
+        for (let i = 0; i < outs * n; i++) {
+          f[before + i] = Math.max(f[before + i] + f[added + Math.floor(i / n) * step], minimum);
+        }
+        x = before;
+      } else if (taps > 1) {
         const depthwise = kind === DEPTHWISE;
         const planes = depthwise ? outs : ins;
         const padded = allocate(planes * (rows + 2) * (columns + 2));
@@ -67,33 +94,37 @@ export function createSynthesis(weights, { kernels, allocate, storeFloats }) {
     return x;
   };
 
-  /** Planes of all values, then of all levels, scaled. */
-  const createInputs = ({ states, levels }, cells, n) => {
-    const channels = states.length / cells;
-    const inputs = allocate(2 * channels * n);
-    const { f } = kernels;
-    states.forEach((state, i) => {
-      const to = inputs + Math.floor(i / cells) * n + (i % cells);
-      f[to] = Math.fround(state * intervals[levels[i]]) * valueScale;
-      f[to + channels * n] = levels[i] * levelScale + levelOffset;
-    });
-    return inputs;
+  /** Half the natural logarithm of the steps of all latents, without scales. */
+  const widthsOf = ({ levels }, classes, cells) => {
+    const widths = new Float64Array(levels.length);
+    for (let i = 0; i < widths.length; i++) {
+      const level = Math.max(levels[i], COARSEST + classes[i]);
+      widths[i] = (UNIT_PLANE - level) * (Math.LN2 / 8) - logScales[Math.floor(i / cells)];
+    }
+    for (let start = 0; start < first * cells; start += cells) { // frequencies have no cell
+      const row = widths.subarray(start, start + cells);
+      row.fill(row.reduce((sum, width) => sum + width) / cells);
+    }
+    return widths;
   };
 
-  return (latents, { rows, columns }) => {
-    const n = planeSize(rows * columns);
-    const inputs = createInputs(latents, rows * columns, n);
-    const base = pointwise(linear, inputs, n, allocate(linear.outs * n), 0);
-    const refinement = layers.length ? network(inputs, rows, columns) : 0;
-    const width = columns * detail;
-    const outPlane = planeSize(rows * detail * width);
-    return (color, y, x) => {
-      const { f } = kernels;
-      const plane = (color * detail + (y % detail)) * detail + (x % detail);
-      const cell = Math.floor(y / detail) * columns + Math.floor(x / detail);
-      return (
-        f[base + plane * n + cell] + (refinement && f[refinement + color * outPlane + y * width + x])
-      );
-    };
+  return (layer, planes, classes, grid) => {
+    const { rows, columns } = grid;
+    const cells = rows * columns, n = planeSize(cells);
+    const values = latentsOf(weights, layer, grid), widths = widthsOf(layer, classes, cells);
+    const [inputs, drawn, base] = [2 * channels, channels, SAMPLES].map((count) => allocate(count * n));
+    const { f } = kernels;
+    values.forEach((value, i) => {
+      const c = Math.floor(i / cells), to = c * n + (i % cells);
+      f[inputs + to] = value;
+      f[inputs + channels * n + to] = widths[i];
+      f[drawn + to] = value / (1 + Math.exp(-gain[c] - gainSlope[c] * widths[i]));
+    });
+    kernels.conv(base, drawn, klt, SAMPLES, zeros, SAMPLES, channels, n, 0, -Infinity);
+    const added = network(inputs, rows, columns);
+    const gate = Math.min(1, 2 ** ((UNIT_PLANE - (planes - 1)) / 4 + NOMINAL));
+    const samples = joinCells(weights, grid, (cell, k) => kernels.f[base + k * n + cell]);
+    const size = samples.length / 3, outPlane = planeSize(size);
+    return samples.map((sample, i) => sample + gate * kernels.f[added + Math.floor(i / size) * outPlane + (i % size)]);
   };
 }

@@ -1,7 +1,6 @@
 /** Runs in the shared worker of background.js: answers each request with the picture, or undefined. */
 
 import { decodeLocally as decode } from "./decode_local.js";
-import "./model_colors.generated.js"; // fetched in parallel, not after the modules that import it
 // Hardly ever used, but Vite bundles a worker into one file and must find it. bundle.sh removes it.
 import * as plain from "./plain_kernels.js";
 

@@ -1,0 +1,57 @@
+/** The tables of the first look, from the text of the published model. */
+
+import { fromText } from "./bytes.js";
+import { cosines } from "./linear.js";
+import { FACTORS, KLT, LOOK, ROTATION, TABLES } from "./model.js";
+
+const SHIFT = 100; // added to each byte of TABLES
+const SIDE = 8;
+const CELL = SIDE * SIDE;
+const NODES = 36;
+
+/** @returns {object} as `decodeLook` and `drawLatents` take them */
+export function lookTables() {
+  const [first, look, ...counts] = LOOK;
+  const numbers = new Int8Array(fromText(TABLES, SHIFT).buffer);
+  let position = 0;
+  const take = (count) => numbers.subarray(position, (position += count));
+  return {
+    first, look,
+    rotation: ROTATION.map((thousandths) => thousandths / 1e3),
+    ...readLook(take, first, counts),
+    scales: FACTORS.map((millionths) => 1e6 / millionths),
+    klt: fromCosines(KLT.split(",").map(Number)),
+  };
+}
+
+/**
+ * The arrays of look.npz; taps are stored column by column.
+ *
+ * @param {(count: number) => ArrayLike<number>} take returns the next numbers
+ * @param {number} first channels
+ * @param {number[]} counts of taps from magnitudes, and from values
+ */
+export function readLook(take, first, [count, valueCount]) {
+  const rows = (count, width) => {
+    const table = take(count * width);
+    return Array.from({ length: count }, (_, i) =>
+      Array.from({ length: width }, (_, k) => table[k * count + i]));
+  };
+  return {
+    scale: take(NODES * first), slope: take(first), activity: take(first * first),
+    taps: rows(count, 5), valueTaps: rows(valueCount, 6),
+  };
+}
+
+/** Rows of the KLT from their coefficients of a two-dimensional DCT. */
+function fromCosines(coefficients) {
+  const basis = cosines(SIDE);
+  const klt = new Float64Array(coefficients.length);
+  coefficients.forEach((value, i) => {
+    const u = (i % CELL) >> 3, v = i % SIDE;
+    for (let k = 0; value && k < CELL; k++) {
+      klt[i - (i % CELL) + k] += value * basis[u * SIDE + (k >> 3)] * basis[v * SIDE + (k % SIDE)];
+    }
+  });
+  return klt;
+}
