@@ -59,7 +59,7 @@ def random_artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
         torch.nn.init.normal_(convolution.weight, std=0.1)
         torch.nn.init.normal_(convolution.bias, std=0.1)
     graphs.round_weights(net)
-    synthesis = graphs.to_onnx(net)["synthesis.onnx"]
+    synthesis = graphs.to_onnx(net, TINY.distortion)["synthesis.onnx"]
     folder = codec_lapped.lapped_folder(tmp_path_factory.mktemp("zoo") / "tiny-lapped")
     (folder / "synthesis.onnx").write_bytes(synthesis)
     manifest = json.loads((folder / "manifest.json").read_text())
