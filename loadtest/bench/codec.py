@@ -74,13 +74,14 @@ def _measured(codec: Codec, pictures: list[NDArray[np.uint8]], rounds: int) -> t
             encoding.clear()
             decoding.clear()
         for pixels in pictures:
+            streams: dict[Effort, bytes] = {}
             for effort in Effort:
                 encode = partial(codec.encode, effort=effort)
-                stream = _timed(encoding[f"effort {effort}"], encode, pixels)
+                streams[effort] = _timed(encoding[f"effort {effort}"], encode, pixels)
             _timed(encoding[CURVE], partial(_with_curve, codec), pixels)
             avif = _timed(encoding[PEER], _avif, pixels)
             for budget in BUDGETS:
-                _timed(decoding[f"{budget} bytes"], codec.decode, stream[:budget])
+                _timed(decoding[f"{budget} bytes"], codec.decode, streams[Effort.DEFAULT][:budget])
             _timed(decoding[PEER], _from_avif, avif)
     return encoding, decoding
 

@@ -195,6 +195,31 @@ def test_opaque_alpha_decodes_opaque(codec: LappedCodec) -> None:
     assert (x_hat[..., 3] > 240).all()
 
 
+@pytest.mark.parametrize(
+    ("size", "alpha", "effort", "times"),
+    [
+        *((32, False, Effort.FAST, None), (32, False, Effort.DEFAULT, 1)),
+        *((64, True, Effort.BEST, 8), (128, False, Effort.BEST, 4), (256, False, Effort.BEST, 1)),
+        *((256, False, Effort.DEFAULT, 1), (256, True, Effort.BEST, 0)),
+    ],
+)
+def test_refinements_are_bounded(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    alpha: bool,
+    effort: Effort,
+    times: int,
+) -> None:
+    codec, found = LappedCodec(open_artifact(folder), device="cpu"), []
+    codec._refinement = b"a graph"
+    monkeypatch.setattr(
+        codec, "_refined", lambda x, latents, rates: found.append(len(rates)) or latents
+    )
+    codec.encode(picture((size, size), alpha), effort=effort, max_bytes=16)
+    assert found == ([] if times is None else [times])
+
+
 def test_hidden_colours_do_not_change_the_stream(codec: LappedCodec) -> None:
     pixels = cut_out(6, 32, 32)
     other = pixels.copy()

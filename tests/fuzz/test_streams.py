@@ -62,7 +62,7 @@ def is_published(header: Header) -> bool:
     manifests = map(installed_models().manifest, installed_models().installed)
     families = {manifest["bitstream_id"]: manifest["family"] for manifest in manifests}
     family = families.get(header.bitstream_id)
-    return family == "embedded" if header.alpha else family is not None
+    return family == "lapped" if header.alpha else family is not None
 
 
 MUTATIONS: dict[str, Mutation] = {

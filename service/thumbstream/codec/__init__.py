@@ -1,11 +1,11 @@
 """Encodes pixels to progressive streams and decodes streams and their prefixes to pixels.
 
 This package uses no HTTP, no clock and no settings of the environment. Two families of models share
-all modules outside ``embedded/`` and ``iterative/``::
+all modules outside ``lapped/`` and ``iterative/``::
 
-    base            Codec protocol; open_codec opens a model folder as an EmbeddedCodec or an
+    base            Codec protocol; open_codec opens a model folder as a LappedCodec or an
                     IterativeCodec
-    embedded/       default family: one transform, embedded quantizer, rate-distortion optimization
+    lapped/         default family: a linear transform and networks that add to it, binary planes
     iterative/      the five families of arXiv 1511.06085: binary codes in several iterations
 
     model_folder    reads and verifies the files of a published model

@@ -36,6 +36,9 @@ REFINEMENT = "refinement.onnx"
 """Models without this file are encoded without refinement."""
 _RATES = {Effort.DEFAULT: (0.08,), Effort.BEST: 4 * (0.08,) + 4 * (0.05,) + 4 * (0.03,)}
 """Of the refinements, one after the other."""
+MAX_REFINED_CELLS = 1024
+"""Limit of the cells of all refinements together, half a second of processor time: large pictures
+have fewer refinements, the largest with alpha none."""
 _NOMINAL = 3 / 8
 """Mean of the latents' steps after a plane, as the logarithm of its ratio to the plane's step."""
 
@@ -79,7 +82,8 @@ class LappedCodec(LinearCodec):
         latents = self._scaled(self._linear.latents(samples) + added)
         if self._refinement is None:
             return latents
-        return self._refined(x, latents, _RATES[effort])
+        cells = len(x) * latents.shape[2] * latents.shape[3]
+        return self._refined(x, latents, _RATES[effort][: MAX_REFINED_CELLS // cells])
 
     def _refined(self, x: Float, analysed: Float, rates: Sequence[float]) -> Float:
         """Refine latents of pixels ``x``; of several results return the one of least cost."""
