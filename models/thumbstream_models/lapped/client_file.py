@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,8 @@ two-dimensional DCT of its rows."""
 SHIFT = 100
 """Added to the bytes of a text, which are mostly small integers, to make them letters."""
 
+Arrays = Mapping[str, NDArray[np.generic]]
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -56,13 +58,20 @@ class Client:
 
 def client_of(artifact: Artifact) -> Client:
     """Read the parts of ``artifact``; raises `ArtifactError`, and `ValueError` for a network."""
-    params = LappedParams.from_artifact(artifact)
+    arrays = {name: artifact.arrays(f"{name}.npz") for name in ("linear", "look", "contexts")}
+    return client_from(
+        LappedParams.from_artifact(artifact), arrays, artifact.file("synthesis.onnx")
+    )
+
+
+def client_from(params: LappedParams, arrays: Mapping[str, Arrays], synthesis: bytes) -> Client:
+    """The same from the arrays of ``linear``, ``look`` and ``contexts`` and the published graph."""
     return Client(
         params,
-        LinearTables.from_arrays(artifact.arrays("linear.npz"), params),
-        LookTables.from_arrays(artifact.arrays("look.npz"), params),
-        ContextTables.from_arrays(artifact.arrays("contexts.npz"), params),
-        layers_of(artifact.file("synthesis.onnx")),
+        LinearTables.from_arrays(arrays["linear"], params),
+        LookTables.from_arrays(arrays["look"], params),
+        ContextTables.from_arrays(arrays["contexts"], params),
+        layers_of(synthesis),
     )
 
 

@@ -18,12 +18,11 @@ from torch import Tensor
 
 from thumbstream.codec.lapped.params import SIDE, LappedParams
 from thumbstream_models.evaluate import held_out
-from thumbstream_models.lapped import card, context_fit, graphs, look_fit, weight_rounding
-from thumbstream_models.lapped.client_packing import Section, halves, integers, packed, wide
+from thumbstream_models.lapped import card, client_file, context_fit, graphs, look_fit
+from thumbstream_models.lapped.client_packing import packed
 from thumbstream_models.lapped.config import FAMILY, LappedConfig
 from thumbstream_models.lapped.model import Transform
 from thumbstream_models.lapped.training import Run, restore
-from thumbstream_models.lapped.weight_rounding import quantized
 from thumbstream_models.training import crops, model_writer, runs
 from thumbstream_models.training.onnx_export import PARITY_TOLERANCE
 
@@ -53,10 +52,11 @@ def publish(
     difference = graphs.parity(run.net, run.config.distortion, files)
     if difference > PARITY_TOLERANCE:
         raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
-    fetched = client_bytes(run.net, look, contexts)
+    arrays = {"linear": graphs.linear_arrays(run.net), "look": look, "contexts": contexts}
+    client = client_file.client_from(params_of(run.config), arrays, files["synthesis.onnx"])
+    fetched = len(packed(client_file.sections(client)))
     if fetched > CLIENT_LIMIT:
         raise ValueError(f"a client would fetch {fetched} bytes; the limit is {CLIENT_LIMIT}")
-    arrays = {"linear": graphs.linear_arrays(run.net), "look": look, "contexts": contexts}
     files |= {f"{name}.npz": model_writer.npz_bytes(array) for name, array in arrays.items()}
     folder = model_writer.empty_folder(zoo / run.config.model_id)
     pictures = len(stored[0].training) // run.config.crops.per_picture[0]
@@ -126,25 +126,6 @@ def latents_of(net: Transform, pixels: NDArray[np.uint8], precision: str) -> Ten
     parts = np.array_split(pixels, max(1, len(pixels) // _BATCH))
     cpu = torch.device("cpu")
     return torch.cat([net.latents(runs.to_tensor(part, cpu), precision) for part in parts])
-
-
-def client_bytes(net: Transform, look: Arrays, contexts: Arrays) -> int:
-    """Bytes of all numbers that a client needs, compressed."""
-    sections = [Section(integers(table)) for table in look.values()]
-    for table in contexts.values():
-        small = table.dtype in (np.int8, np.uint8)
-        sections += [Section(table.tobytes())] if small else wide(table)
-    klt = net.linear.klt
-    rows = torch.round(klt / klt.abs().amax(1, keepdim=True) * 127)
-    sections.append(Section(integers(rows.numpy().astype(np.int8))))
-    for value in net.synthesis.parameters():
-        if value.ndim < 2:
-            sections += halves(value.detach().numpy().astype(np.float16))
-            continue
-        weights, scale = quantized(value, weight_rounding.bits_of(value, net.synthesis_bits))
-        sections.append(Section(integers(weights.numpy().astype(np.int8))))
-        sections += halves(scale.numpy().astype(np.float16))
-    return len(packed(sections))
 
 
 def manifest_of(run: Run, files: dict[str, bytes], pictures: int) -> dict[str, Any]:
