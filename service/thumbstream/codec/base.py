@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec.effort import Effort
-from thumbstream.codec.embedded.codec import EmbeddedCodec
 from thumbstream.codec.iterative.codec import IterativeCodec
 from thumbstream.codec.lapped.codec import LappedCodec
 from thumbstream.codec.model_folder import Artifact, open_artifact
@@ -94,7 +93,6 @@ FAMILIES: dict[str, Callable[..., Codec]] = {
     **dict.fromkeys(
         ("fc_residual", "fc_lstm", "conv_autoencoder", "conv_residual", "conv_lstm"), IterativeCodec
     ),
-    "embedded": EmbeddedCodec,
     "lapped": LappedCodec,
 }
 """Codec class by the family name of a manifest; called as ``(artifact, *, device)``."""

@@ -172,16 +172,11 @@ def require_type(kind: type[T], value: object) -> T:
     return value
 
 
-def require_at_least(least: int, value: object) -> int:
-    """Return ``value`` if it is an integer >= ``least``, else raise `TypeError` or `ValueError`."""
-    if (number := require_type(int, value)) < least:
-        raise ValueError(f"expected an integer of at least {least}, got {number}")
-    return number
-
-
 def require_positive(value: object) -> int:
     """Return ``value`` if it is an integer >= 1, else raise `TypeError` or `ValueError`."""
-    return require_at_least(1, value)
+    if (number := require_type(int, value)) < 1:
+        raise ValueError(f"expected an integer of at least 1, got {number}")
+    return number
 
 
 def require_positive_float(value: object) -> float:

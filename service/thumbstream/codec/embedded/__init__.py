@@ -1,1 +1,0 @@
-"""Default family: one transform, an embedded ternary quantizer and an integer context model."""
