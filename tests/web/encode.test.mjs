@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 
 import { parseHeader } from "../../service/thumbstream/web/client/bitstream.js";
+import { streamBytes } from "../../service/thumbstream/web/client/bytes.js";
 import { encode, prepare } from "../../service/thumbstream/web/client/encode.js";
 import { latentsOf } from "../../service/thumbstream/web/client/encode_transform.js";
 import { bytesOf } from "./client-vectors.mjs";
@@ -55,6 +56,13 @@ describe("encode", () => {
     const original = { width: 3000, height: 2000 };
     assert.equal(parseHeader(encode(small, { original })).aspectRatio, 1.5);
     assert.equal(parseHeader(encode(small)).aspectRatio, 32 / 21);
+  });
+
+  test("makes streams that are read in base64 and in base64url", () => {
+    const stream = encode(lake);
+    for (const code of ["base64", "base64url"]) {
+      assert.deepEqual(streamBytes(Buffer.from(stream).toString(code)), stream);
+    }
   });
 
   test("does not change the picture", () => {

@@ -14,7 +14,7 @@ export function fromText(text, shift = 0) {
 /**
  * The bytes of a stream as callers pass it.
  *
- * @param {Uint8Array | string} stream bytes, or the same in base64
+ * @param {Uint8Array | string} stream bytes, or the same in base64 or base64url
  * @returns {Uint8Array} the same array, or a new one
  * @throws {TypeError}
  */
@@ -22,7 +22,7 @@ export function streamBytes(stream) {
   const type = stream?.[Symbol.toStringTag] ?? typeof stream; // instanceof fails for other realms
   if (type === "Uint8Array") return stream;
   try {
-    if (type === "string") return fromText(atob(stream));
+    if (type === "string") return fromText(atob(stream.replaceAll("-", "+").replaceAll("_", "/")));
   } catch {
     // reported below
   }
