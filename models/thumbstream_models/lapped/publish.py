@@ -46,12 +46,12 @@ def publish(
     fetch too much.
     """
     run = load_rounded(checkpoint)
-    stored = stored_crops(sources, run.config)
-    look, contexts = fit_tables(run, stored)
     files = graphs.to_onnx(run.net, run.config.distortion)
     difference = graphs.parity(run.net, run.config.distortion, files)
     if difference > PARITY_TOLERANCE:
         raise ValueError(f"ONNX Runtime and PyTorch differ by {difference:.2g}")
+    stored = stored_crops(sources, run.config)
+    look, contexts = fit_tables(run, stored)
     arrays = {"linear": graphs.linear_arrays(run.net), "look": look, "contexts": contexts}
     client = client_file.client_from(params_of(run.config), arrays, files["synthesis.onnx"])
     fetched = len(packed(client_file.sections(client)))

@@ -176,8 +176,10 @@ def _bits(y: Tensor, interval: Tensor, first: int, fixed: _Fixed) -> Tensor:
 def _logistic(off: Tensor, sigma: Tensor, interval: Tensor) -> Tensor:
     """`rate.interval_probability` of logistic distributions."""
     scale = sigma.maximum(interval * _SMALLEST_SCALE) / _LOGISTIC
-    near, far = (torch.sigmoid((side * interval - off) / scale) for side in (0.5, -0.5))
-    return near - far
+    # Not the sigmoid of ONNX Runtime, which is never below 1e-8: improbable latents would cost 99
+    # bits.
+    near, far = (torch.exp(((off - side * interval) / scale).clamp(max=80)) for side in (0.5, -0.5))
+    return 1 / (1 + near) - 1 / (1 + far)
 
 
 def distortion_slope(x: Tensor, x_hat: Tensor, quality: Tensor, config: DistortionConfig) -> Tensor:
