@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from thumbstream.codec.prefix_search import Target
 from thumbstream.models import installed_models
 from thumbstream_models.evaluate import command, pictures
@@ -80,6 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     compact.add_argument(
         "--weights-only", action="store_true", help="without the optimizer's moments"
     )
+
+    ablate = commands.add_parser("ablate", help="measure the parts of a model of the lapped family")
+    ablate.set_defaults(command=_ablate)
+    ablate.add_argument("model", type=Path, help="model folder")
+    ablate.add_argument("pictures", type=Path, nargs="+", help="folders, tars or .npz of pictures")
+    ablate.add_argument("--checkpoint", type=Path, help="what the folder was published from")
+    ablate.add_argument("--size", type=int, default=32, help="side of the squares (default 32)")
+    ablate.add_argument("--limit", type=int, default=48, help="pictures (default 48)")
+    ablate.add_argument("--out", type=Path, help="file for the table, Markdown")
 
     layouts = commands.add_parser(
         "graph-layouts", help="time step graphs and an unrolled graph (ADR 3)"
@@ -195,6 +206,18 @@ def _compact(args: argparse.Namespace) -> int:
 
     runs.compact(args.checkpoint, args.out, weights_only=args.weights_only)
     print(f"{args.out}: {args.out.stat().st_size} of {args.checkpoint.stat().st_size} bytes")
+    return 0
+
+
+def _ablate(args: argparse.Namespace) -> int:
+    from thumbstream_models.lapped import ablation
+
+    subset = pictures.subsample(pictures.load(args.pictures, args.size, "crop"), args.limit)
+    found = ablation.ablate(args.model, np.stack(subset.pixels), args.checkpoint)
+    text = ablation.report(args.model.name, subset, found)
+    print(text)
+    if args.out is not None:
+        args.out.write_text(text + "\n", encoding="utf-8")
     return 0
 
 

@@ -113,6 +113,17 @@ def test_graphs_are_the_networks(checkpoint: Path) -> None:
     assert graphs.parity(run.net, run.config.distortion, files) < 1e-4
 
 
+def test_parts_are_measured(published: Path, checkpoint: Path, picture_folder: Path) -> None:
+    out = published.parent / "ablation.md"
+    command = ["ablate", str(published), str(picture_folder), "--checkpoint", str(checkpoint)]
+    assert cli.main([*command, "--size", "16", "--limit", "2", "--out", str(out)]) == 0
+    page = out.read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 8
+    assert "2 pictures" in page
+    assert "nan" not in page
+
+
 def test_too_large_a_client_is_an_error(
     checkpoint: Path, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,7 @@ class Transform(nn.Module):
         cut = quantisation.cuts(quality)
         q = quantisation.truncated(y, cut, first, noise=noise)
         y_hat = torch.cat([from_frequencies(q.value[:, :first]), q.value[:, first:]], 1)
-        first_bits, other_bits = self._bits(q, y_hat, cut)
+        first_bits, other_bits = self.bits(q, y_hat, cut)
         plain = ~cut.begun
         if noise:
             plain = plain & (torch.rand(len(x)).to(x.device) < _PLAIN_SHARE)
@@ -78,7 +78,7 @@ class Transform(nn.Module):
         drawn = self.draw(y_hat, q.step, cut.others, plain, precision)
         return Coded(first_bits, first_bits + other_bits, drawn)
 
-    def _bits(self, q: Quantised, y_hat: Tensor, cut: Cut) -> tuple[Tensor, Tensor]:
+    def bits(self, q: Quantised, y_hat: Tensor, cut: Cut) -> tuple[Tensor, Tensor]:
         """Of the first group and of the others, ``(B,)`` each."""
         first = self.groups[0]
         width = width_of(cut.first)[:, None]
@@ -128,7 +128,7 @@ class Transform(nn.Module):
         cut = quantisation.cuts(y.new_full((len(x),), quality))
         q = quantisation.truncated(y, cut, first, noise=False)
         cells = torch.cat([from_frequencies(q.value[:, :first]), torch.zeros_like(y[:, first:])], 1)
-        bits, _ = self._bits(q, cells, cut)
+        bits, _ = self.bits(q, cells, cut)
         return Coded(bits, bits, self.linear.inverse(cells / self.scales()))
 
     def scales(self) -> Tensor:
