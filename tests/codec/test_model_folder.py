@@ -102,7 +102,7 @@ def test_published_folders_are_valid(model_id: str) -> None:
     assert artifact.model_id == model_id
     if artifact.family == "lapped":
         assert LappedParams.from_artifact(artifact).channels >= 1
-        networks = {"analysis.onnx", "synthesis.onnx"}
+        networks = {"analysis.onnx", "refinement.onnx", "synthesis.onnx"}
         tables = {"linear.npz", "look.npz", "contexts.npz"}
     else:
         layout = IterativeParams.from_artifact(artifact)

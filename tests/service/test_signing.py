@@ -206,9 +206,7 @@ async def test_other_routes_need_no_signature(signed_service: Running) -> None:
     for path in ("/healthz", "/readyz", "/metrics", "/models", "/", "/openapi.json"):
         assert (await signed_service.http.get(path)).status_code == 200
     assert (await signed_service.http.options(f"/thumb/{UNKNOWN}")).status_code == 204
-    assert_problem(
-        await signed_service.http.post("/decode", content=b"stream"), 422, "unknown_model"
-    )
+    assert_problem(await signed_service.http.post("/decode", content=b"\x96"), 400, "bad_stream")
 
 
 async def test_without_keys_signature_parameters_are_ignored(running: Running) -> None:
