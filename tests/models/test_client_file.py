@@ -21,12 +21,16 @@ import pytest
 import torch
 from codec_folders import entry
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from tiny_transform import TINY
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.lapped.codec import LappedCodec
+from thumbstream.codec.lapped.linear_codec import LinearCodec
 from thumbstream.codec.model_folder import Artifact, open_artifact
+from thumbstream.codec.quality import psnr, ssim
 from thumbstream.errors import BitstreamError
+from thumbstream_models.evaluate.baselines import thumbhash
 from thumbstream_models.lapped import client_file, client_network, client_packing, graphs
 from thumbstream_models.lapped.linear import LinearTransform
 from thumbstream_models.lapped.model import Transform
@@ -213,6 +217,35 @@ def test_client_decodes_like_python(
             assert_same_symbols(found[name], stream, codec)
             compared += 1
     assert compared > len(given)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(NODE is None, reason="node is not installed")
+def test_first_look_is_better_than_thumbhash(artifact: Artifact, tmp_path: Path) -> None:
+    """Four photographs: by SSIM from 12 bytes on, by PSNR from 16. Python draws the same."""
+    grids = []
+    for path in sorted((WEB.parent / "samples").glob("*.jpg")):
+        with Image.open(path) as photograph:
+            side = min(photograph.size)
+            square = ImageOps.fit(photograph.convert("RGB"), (side, side))
+            grids.append(np.asarray(square.resize((32, 32), Image.Resampling.LANCZOS)))
+    pixels = np.stack(grids)
+    codec = LappedCodec(artifact, device="cpu")
+    streams = [codec.encode(grid) for grid in grids]
+    weights = tmp_path / client_file.CLIENT
+    client = client_file.client_of(artifact)
+    weights.write_bytes(client_file.file_of(client, artifact.model_id, artifact.bitstream_id))
+    hashes = np.stack([thumbhash.decode(thumbhash.encode(grid), 32, 32) for grid in grids])
+    linear = LinearCodec(artifact)
+    for count, measures in ((12, [ssim]), (16, [ssim, psnr])):
+        prefixes = [stream[:count] for stream in streams]
+        found = [_array(one["look"], np.uint8) for one in decoded(weights, prefixes)]
+        looks = np.stack(found).reshape(-1, 32, 32, 4)[..., :3]
+        if count < 16:  # later the streams have other latents, too
+            expected = np.stack([linear.decode(prefix) for prefix in prefixes])
+            assert np.abs(looks.astype(int) - expected).max() <= 1
+        for measure in measures:
+            assert measure(looks, pixels).mean() > measure(hashes, pixels).mean()
 
 
 def assert_same_picture(found: dict[str, Any], stream: bytes, pixels: Pixels) -> None:

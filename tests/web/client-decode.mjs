@@ -2,13 +2,13 @@
  * Decodes streams for a test in another language: `node client-decode.mjs CLIENT_BIN < streams`.
  *
  * Standard input has one stream per line, in hexadecimal digits. For each it writes a line of JSON:
- * the picture and the symbols as decoded by `wasm` and by `plain`, and the `averageColor`; or the
- * `error`.
+ * the picture and the symbols as decoded by `wasm` and by `plain`, and the first `look`, which is that
+ * of the published model; or the `error`.
  */
 
 import { readFileSync } from "node:fs";
 
-import { averageColor, load } from "../../service/thumbstream/web/client/index.js";
+import { firstLook, load } from "../../service/thumbstream/web/client/index.js";
 
 const bytes = readFileSync(process.argv[2]);
 const decoders = {
@@ -36,7 +36,7 @@ for (const line of readFileSync(0, "latin1").trim().split("\n")) {
   const stream = Uint8Array.from(Buffer.from(line, "hex"));
   let answer;
   try {
-    answer = {};
+    answer = { look: base64(firstLook(stream).data) };
     for (const [name, decoder] of Object.entries(decoders)) answer[name] = decoded(decoder, stream);
   } catch (error) {
     answer = { error: error.name };
