@@ -31,7 +31,7 @@ from thumbstream_models.lapped.quantisation import Cut, Quantised
 from thumbstream_models.training import runs
 
 BUDGETS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
-_QUALITIES = np.linspace(-1.2, 1.4, 20)
+_QUALITIES = np.linspace(-1.1, 1.3, 9)
 _ZERO = 0.65
 """Half of the interval around 0 in steps, where all others are one step wide."""
 
