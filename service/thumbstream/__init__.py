@@ -1,6 +1,6 @@
 """thumbstream encodes a picture as one byte stream, any prefix of which decodes to a preview.
 
->>> stream = thumbstream.encode("photo.jpg")        # about 500 bytes, coarse to fine
+>>> stream = thumbstream.encode("photo.jpg")        # about 550 bytes, coarse to fine
 >>> thumbstream.decode(stream[:64]).shape           # any prefix can be decoded
 (21, 32, 3)
 """
