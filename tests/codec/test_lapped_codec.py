@@ -199,8 +199,8 @@ def test_opaque_alpha_decodes_opaque(codec: LappedCodec) -> None:
     ("size", "alpha", "effort", "times"),
     [
         *((32, False, Effort.FAST, None), (32, False, Effort.DEFAULT, 1)),
-        *((64, True, Effort.BEST, 8), (128, False, Effort.BEST, 4), (256, False, Effort.BEST, 1)),
-        *((256, False, Effort.DEFAULT, 1), (256, True, Effort.BEST, 0)),
+        *((64, True, Effort.BEST, 6), (128, False, Effort.BEST, 3), (192, False, Effort.BEST, 1)),
+        *((256, False, Effort.DEFAULT, 0), (256, True, Effort.BEST, 0)),
     ],
 )
 def test_refinements_are_bounded(

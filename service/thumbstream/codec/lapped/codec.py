@@ -36,9 +36,9 @@ REFINEMENT = "refinement.onnx"
 """Models without this file are encoded without refinement."""
 _RATES = {Effort.DEFAULT: (0.08,), Effort.BEST: 4 * (0.08,) + 4 * (0.05,) + 4 * (0.03,)}
 """Of the refinements, one after the other."""
-MAX_REFINED_CELLS = 1024
-"""Limit of the cells of all refinements together, half a second of processor time: large pictures
-have fewer refinements, the largest with alpha none."""
+MAX_REFINED_CELLS = 768
+"""Limit of the cells of all refinements together, a third of a second of processor time: large
+pictures have fewer refinements, the largest none."""
 _NOMINAL = 3 / 8
 """Mean of the latents' steps after a plane, as the logarithm of its ratio to the plane's step."""
 
