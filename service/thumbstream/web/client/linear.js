@@ -22,13 +22,6 @@ export const cosines = (count) =>
     return Math.sqrt((k ? 2 : 1) / count) * Math.cos((Math.PI / (2 * count)) * k * (2 * i + 1));
   });
 
-/** Index among the samples of a picture of entry `k` of a row of the KLT, for a cell. */
-function sampleOf(cell, k, { rows, columns }) {
-  const y = SIDE * Math.floor(cell / columns) + (Math.floor(k / SIDE) % SIDE);
-  const plane = Math.floor(k / SIDE / SIDE) * SIDE * rows;
-  return SIDE * ((plane + y) * columns + (cell % columns)) + (k % SIDE);
-}
-
 /** Mix the samples around the edges between cells; `turn` is the rotation, row by row. */
 function lap(samples, turn, { rows, columns }) {
   const width = SIDE * columns, height = SIDE * rows;
@@ -54,21 +47,15 @@ function lap(samples, turn, { rows, columns }) {
   for (let line = 0; line < COLORS * height; line++) mix(line * width, 1, columns);
 }
 
-/** Inverse DCT over the cells of one channel. */
-function toCells(values, { rows, columns }) {
-  const cells = rows * columns;
-  const along = (x, count, stride) => {
-    const table = cosines(count);
-    return x.map((_, i) => {
-      const k = Math.floor(i / stride) % count;
-      let sum = 0;
-      for (let j = 0; j < count; j++) {
-        sum += table[j * count + k] * x[i + (j - k) * stride];
-      }
-      return sum;
-    });
-  };
-  values.set(along(along(values.slice(0, cells), columns, 1), rows, columns));
+/** Inverse DCT of lines of `count` values that are `stride` apart. */
+function fromFrequencies(values, count, stride) {
+  const table = cosines(count);
+  return values.map((_, i) => {
+    const k = Math.floor(i / stride) % count;
+    let sum = 0;
+    for (let j = 0; j < count; j++) sum += table[j * count + k] * values[i + (j - k) * stride];
+    return sum;
+  });
 }
 
 /**
@@ -78,14 +65,15 @@ function toCells(values, { rows, columns }) {
  * @param {{rows: number, columns: number}} grid of cells
  * @returns {Float64Array} the values of the latents of cells, without scales
  */
-export function latentsOf({ first, scales }, { states, levels }, grid) {
-  const cells = grid.rows * grid.columns;
+export function latentsOf({ first, scales }, { states, levels }, { rows, columns }) {
+  const cells = rows * columns;
   const latents = new Float64Array(states.length);
   for (let i = 0; i < latents.length; i++) {
     const state = states[i], value = state + Math.sign(state) * TOWARDS_ZERO;
     if (state) latents[i] = (value * stepOf(levels[i])) / scales[Math.floor(i / cells)];
   }
-  for (let c = 0; c < first; c++) toCells(latents.subarray(c * cells, (c + 1) * cells), grid);
+  const coefficients = latents.subarray(0, first * cells);
+  coefficients.set(fromFrequencies(fromFrequencies(coefficients, columns, 1), rows, columns));
   return latents;
 }
 
@@ -96,10 +84,16 @@ export function latentsOf({ first, scales }, { states, levels }, grid) {
  * @returns {Float64Array} samples about in [-1, 1]: 3 planes of 8 rows x 8 columns
  */
 export function joinCells({ rotation }, grid, sample) {
-  const cells = grid.rows * grid.columns;
+  const { rows, columns } = grid;
+  const cells = rows * columns;
   const samples = new Float64Array(SAMPLES * cells);
+  const width = SIDE * columns;
   for (let k = 0; k < SAMPLES; k++) {
-    for (let cell = 0; cell < cells; cell++) samples[sampleOf(cell, k, grid)] = sample(cell, k);
+    const first = ((k >> 6) * SIDE * rows + ((k >> 3) & 7)) * width + (k & 7);
+    for (let cell = 0; cell < cells; cell++) {
+      const column = cell % columns;
+      samples[first + SIDE * ((cell - column) * SIDE + column)] = sample(cell, k);
+    }
   }
   lap(samples, rotation.map((_, i) => rotation[(i % HALF) * HALF + (i >> 2)]), grid);
   return samples;

@@ -115,39 +115,39 @@ const nodeWeights = (count) => Array.from({ length: count }, (_, f) =>
 export function createLook({ first, scale, slope, activity, taps, valueTaps }, { rows, columns }) {
   const cells = rows * columns;
   const size = first * cells;
-  const base = new Int32Array(size), starts = new Int32Array(size), classes = new Uint8Array(size);
+  const starts = new Int32Array(size), classes = new Uint8Array(size);
   const [down, across] = [nodeWeights(rows), nodeWeights(columns)];
+  const byClass = [[], [], [], []];
 
-  /** Calls `visit(index, channel, u, v)`. */
-  const each = (visit) => {
-    for (let i = 0; i < size; i++) {
-      visit(i, Math.floor(i / cells), Math.floor((i % cells) / columns), i % columns);
+  /** `[source, factor]` of the taps of a coefficient, one after the other. */
+  const sourcesOf = (list, u, v) => {
+    const found = [];
+    for (const tap of list) {
+      const row = u + tap[2], column = v + tap[3];
+      if (row < 0 || row >= rows || column < 0 || column >= columns) continue;
+      found.push(tap[1] * cells + row * columns + column, tap.length < 6 ? tap[4]
+        : 64 * tap[4] + tap[5] * Math.floor((258 + u + v) / (2 * (2 + u + v))));
     }
-  };
-
-  each((i, c, u, v) => {
-    let sum = 0;
-    down[u].forEach((a, j) => across[v].forEach((b, k) => (sum += a * b * scale[(c * NODES + j) * NODES + k])));
-    base[i] = (sum >> 4) + round(64 * Math.log2(cells)) - 256;
-    classes[i] = remainder(c + 3 * u + 2 * v);
-    const reached = Math.max(0, Math.ceil((START - base[i]) / 32));
-    starts[i] = reached + remainder(classes[i] - reached);
-  });
-
-  /** By coefficient: `[source, factor]` of all taps, one after the other. */
-  const sources = (list) => {
-    const found = Array.from(base, () => []);
-    each((i, c, u, v) => {
-      for (const [target, source, du, dv, weight, low] of list) {
-        const row = u + du, column = v + dv;
-        if (target !== c || row < 0 || row >= rows || column < 0 || column >= columns) continue;
-        found[i].push(source * cells + row * columns + column, low === undefined ? weight
-          : 64 * weight + low * Math.floor((258 + u + v) / (2 * (2 + u + v))));
-      }
-    });
     return found;
   };
-  const [scaleTaps, meanTaps] = [sources(taps), sources(valueTaps)];
+
+  for (let c = 0, i = 0; c < first; c++) {
+    const [scaleTaps, meanTaps] = [taps, valueTaps].map((list) => list.filter((tap) => tap[0] === c));
+    for (let u = 0; u < rows; u++) {
+      for (let v = 0; v < columns; v++, i++) {
+        let base = 0;
+        for (let j = 0; j < NODES * NODES; j++) {
+          const weight = down[u][Math.floor(j / NODES)] * across[v][j % NODES];
+          base += weight * scale[c * NODES * NODES + j];
+        }
+        base = (base >> 4) + round(64 * Math.log2(cells)) - 256;
+        classes[i] = remainder(c + 3 * u + 2 * v);
+        const reached = Math.max(0, Math.ceil((START - base) / 32));
+        starts[i] = reached + remainder(classes[i] - reached);
+        byClass[classes[i]].push([i, c, base, sourcesOf(scaleTaps, u, v), sourcesOf(meanTaps, u, v)]);
+      }
+    }
+  }
   const total = (list, values) => {
     let sum = 0;
     for (let i = 0; i < list.length; i += 2) sum += values[list[i]] * list[i + 1];
@@ -157,19 +157,20 @@ export function createLook({ first, scale, slope, activity, taps, valueTaps }, {
   const symbols = (states, plane) => {
     const x = new Int32Array(size), m = new Int32Array(size);
     const sums = new Int32Array(first);
-    each((i, c, u, v) => {
-      if (!states[i]) return;
+    for (let i = 0; i < size; i++) {
+      if (!states[i]) continue;
       x[i] = clip(inSteps(states[i], 1 + remainder(plane - 1 - classes[i])), -MAX_VALUE, MAX_VALUE);
       m[i] = magnitude(x[i]);
-      if (u < LOW && v < LOW) sums[c] += m[i];
-    });
-    const found = [];
+      const cell = i % cells;
+      if (cell < LOW * columns && cell % columns < LOW) sums[(i - cell) / cells] += m[i];
+    }
     const active = sums.map((_, c) => sums.reduce((sum, z, e) => sum + activity[c * first + e] * z, 0) >> 2);
-    each((i, c) => {
-      if (classes[i] !== remainder(plane) || starts[i] > plane) return;
-      const sum = 4 * base[i] + (128 + slope[c]) * plane + active[c] + total(scaleTaps[i], m);
-      found.push(symbolOf(i, states[i], clip(sum >> 6, 0, SCALES - 1), total(meanTaps[i], x) >> 12));
-    });
+    const found = [];
+    for (const [i, c, base, scaleTaps, meanTaps] of byClass[remainder(plane)]) {
+      if (starts[i] > plane) continue;
+      const sum = 4 * base + (128 + slope[c]) * plane + active[c] + total(scaleTaps, m);
+      found.push(symbolOf(i, states[i], clip(sum >> 6, 0, SCALES - 1), total(meanTaps, x) >> 12));
+    }
     return inOrder(found);
   };
   return { classes, starts, symbols };
