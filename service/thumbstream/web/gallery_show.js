@@ -94,9 +94,10 @@ export class Show {
     let first = null;
     const sizes = views.map(({ bytes }) => bytes);
     await transmit(sizes, rate, (index) => {
-      const done = Promise.resolve(views[index].show()).then(() => {
+      const seen = () => {
         if (views[index].bytes) first ??= performance.now() - start;
-      });
+      };
+      const done = Promise.resolve(views[index].show(seen)).then(seen);
       done.catch(() => {}); // it is awaited below
       painted.push(done);
     }, signal);
@@ -119,7 +120,7 @@ export class Show {
       ways.stream.push({
         bytes,
         counts: picture.isMeasured,
-        show: () => tile.preview(bytes),
+        show: (seen) => tile.preview(bytes, seen),
         // As in the service's plans, a picture without bytes has a score of 0.
         score: () => bytes && picture.score(`stream ${bytes}`,
           () => this.decode(picture.stream.subarray(0, bytes))),

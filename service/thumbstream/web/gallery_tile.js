@@ -59,21 +59,35 @@ export class Tile {
 
   /**
    * Show the first bytes of the stream in place of the previous preview.
-   * @returns {Promise<void>} resolves when they are painted, or replaced by a newer preview
+   * @param {number} bytes
+   * @param {() => void} [seen] shows the first look until the network has decoded the preview, and is
+   *   called when it is painted
+   * @returns {Promise<void>} resolves when all is painted, or replaced by a newer preview
    */
-  async preview(bytes) {
+  async preview(bytes, seen) {
     this.#setLabel("stream", bytes);
     const canvas = make("canvas", { width: 0, height: 0, role: "img", ariaLabel: this.picture.name });
     this.#canvas = canvas;
     this.#labels.stream.label.before(canvas);
     if (bytes) {
       const stream = this.picture.stream.subarray(0, bytes);
-      const { decodeInBackground } = await client();
-      const { width, height, data } = await decodeInBackground(stream, { decoder: DECODER });
-      if (this.#canvas !== canvas) return;
-      paint(canvas, new ImageData(data, width, height));
+      const { decodeInBackground, firstLook } = await client();
+      const show = ({ width, height, data }) => {
+        if (this.#canvas !== canvas) return;
+        paint(canvas, new ImageData(data, width, height));
+        removeBefore(canvas);
+      };
+      const decoding = decodeInBackground(stream, { decoder: DECODER });
+      try {
+        if (seen) show(firstLook(stream));
+        seen?.();
+      } catch {
+        // The service decodes the streams of other models.
+      }
+      show(await decoding);
+    } else {
+      removeBefore(canvas);
     }
-    removeBefore(canvas);
   }
 
   /** Show the picture over the preview. */
