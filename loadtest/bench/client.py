@@ -95,7 +95,6 @@ def _where(port: int, files: str) -> dict[str, object]:
         "client": f"/client/{place}",
         "peers": f"{files}node_modules/",
         "network": f"{files}synthesis.onnx",
-        "baseStep": json.loads((MODEL / "manifest.json").read_text())["base_step"],
     }
 
 

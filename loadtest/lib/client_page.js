@@ -36,7 +36,7 @@ globalThis.bench = (() => {
   }
 
   /** The published network only: who uses it this way has to read the stream besides. */
-  async function onnxruntime({ peers, network, baseStep }) {
+  async function onnxruntime({ peers, network }) {
     const dist = `${peers}onnxruntime-web/dist/`;
     const { InferenceSession, Tensor, env } = await import(`${dist}ort.wasm.bundle.min.mjs`);
     env.wasm.wasmPaths = dist;
@@ -45,14 +45,14 @@ globalThis.bench = (() => {
     const prepare = (stream, decoder) => {
       const { latents: [{ states, levels }], grid } = decoder.symbols(stream);
       const shape = [1, states.length / (grid.rows * grid.columns), grid.rows, grid.columns];
-      const values = Float32Array.from(states, (state, i) => state * (baseStep / 3 ** levels[i]));
+      const steps = Float32Array.from(levels, (level) => 2 ** ((32 - level) / 4));
       return {
-        values: new Tensor("float32", values, shape),
-        levels: new Tensor("float32", Float32Array.from(levels), shape),
+        latents: new Tensor("float32", steps.map((step, i) => step * states[i]), shape),
+        widths: new Tensor("float32", steps.map((step) => Math.log(step) / 2), shape),
       };
     };
     const draw = async (input) => {
-      const { x_hat: { data: planes, dims: [, , height, width] } } = await session.run(input);
+      const { added: { data: planes, dims: [, , height, width] } } = await session.run(input);
       const data = new Uint8ClampedArray(4 * height * width).fill(255);
       for (let i = 0; i < height * width; i++) {
         for (let c = 0; c < 3; c++) data[4 * i + c] = (planes[c * height * width + i] + 1) * 127.5;
