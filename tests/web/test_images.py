@@ -419,11 +419,17 @@ def test_policy_without_data_pictures_shows_the_color(held: Held, stream: bytes)
     assert view.boxes() == [[300, 200]]
 
 
-def test_page_of_another_host(show: ShowPage, service: str, stream: bytes) -> None:
+@pytest.mark.parametrize("strict", [False, True], ids=["no policy", "strict policy"])
+def test_page_of_another_host(show: ShowPage, service: str, stream: bytes, strict: bool) -> None:
     view = show()
+    csp = (
+        f"default-src 'none'; script-src {service}; connect-src {service}; "
+        f"worker-src blob: {service}; img-src 'self' data:"
+    )
     view.origin = "http://elsewhere.test"
     view.page.route("**/full.png", lambda route: None)
-    view.open(image(stream=inlined(stream, 64)), client=f"{service}/client")
+    body = image(stream=inlined(stream, 64))
+    view.open(body, client=f"{service}/client", csp=csp if strict else "")
     view.wait_for("it preview")
     view.evaluate(SHARPEN.replace("/client", f"{service}/client"))
     assert [worker.url.partition(":")[0] for worker in view.page.workers] == ["blob"]
