@@ -11,7 +11,7 @@ from thumbstream.models import DEFAULT_MODEL, PAPER_DISTRIBUTION, PAPER_MODELS
 ROOT = Path(__file__).resolve().parents[2]
 ZOO = ROOT / "models" / "zoo"
 PAPER = ROOT / "models" / "paper-models"
-MAX_BYTES = 11_000_000
+MAX_BYTES = 10_000_000
 
 
 def project(folder: Path) -> dict:

@@ -19,7 +19,7 @@ WEBP_METHOD = 4
 LARGE_PIXELS = 1 << 20
 """Pictures of more pixels than this are written with faster compression: at most a second of
 processor time for the largest preview, noise with alpha."""
-LARGE_WEBP = {"method": 2, "alpha_quality": 90}
+LARGE_WEBP = {"method": 0, "alpha_quality": 70}
 LARGE_PNG = {"compress_type": zlib.Z_RLE}
 """A quarter of the time of zlib's default, and files of previews that are 1 to 4 % longer."""
 
