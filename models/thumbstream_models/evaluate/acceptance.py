@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from thumbstream.models import DEFAULT_MODEL
 from thumbstream_models.evaluate import rate_curves
 from thumbstream_models.evaluate.results import BEST, Results
 from thumbstream_models.evaluate.tables import Rows, charge
 
-PRODUCT = "thumbstream-1"
+PRODUCT = DEFAULT_MODEL
 SSIM_AT = {32: 0.68, 64: 0.82, 128: 0.91}
 """Least mean SSIM at 32 x 32, by bytes."""
 FEWER = -0.4
