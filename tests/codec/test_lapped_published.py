@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from codec_pictures import PICTURES, Pixels, cut_out, photo_like, real_pictures
+from numpy.typing import NDArray
+from PIL import Image
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.codec.effort import Effort
@@ -17,7 +19,9 @@ from thumbstream.codec.model_folder import open_artifact
 from thumbstream.codec.quality import psnr, ssim
 from thumbstream.models import installed_models
 
-ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"
+ROOT = Path(__file__).resolve().parents[2]
+ZOO = ROOT / "models" / "zoo"
+SAMPLES = ROOT / "service" / "thumbstream" / "web" / "samples"
 MODELS = [
     name
     for name in installed_models().installed
@@ -101,13 +105,25 @@ def test_the_analysis_network_improves_quality(codec: LappedCodec, size: int) ->
     assert np.mean(gains) > 0
 
 
+def parts(path: Path) -> list[NDArray[np.uint8]]:
+    """A photograph and its quarters, squashed to 32 x 32."""
+    with Image.open(path) as picture:
+        image = picture.convert("RGB")
+    (w, h), boxes = image.size, [(0, 0, 1, 1)]
+    boxes += [(x, y, x + 0.5, y + 0.5) for x in (0, 0.5) for y in (0, 0.5)]
+    scaled = [(w * left, h * top, w * right, h * below) for left, top, right, below in boxes]
+    return [np.asarray(image.resize((32, 32), Image.Resampling.LANCZOS, box)) for box in scaled]
+
+
 def test_best_effort_is_better_in_the_same_bytes(codec: LappedCodec) -> None:
     """PSNR of prefixes of one stream rises, and SSIM, which the default gains first, stays."""
     lengths = (24, 32, 48, 64, 96, 128)
+    pictures = [part for path in sorted(SAMPLES.glob("*.jpg")) for part in parts(path)]
+    assert len(pictures) >= 12
     means = {}
     for effort in (Effort.DEFAULT, Effort.BEST):
         scores = []
-        for pixels in (photo_like(200 + i, 32, 32) for i in range(12)):
+        for pixels in pictures:
             stream = codec.encode(pixels, effort=effort)
             found = np.stack(list(codec.decode_prefixes(stream, lengths)))
             scores.append((ssim(pixels, found).mean(), psnr(pixels, found).mean()))
