@@ -21,7 +21,11 @@ SMALL = 16
 """Pixels of the longest side: two or four cells read as a thousand do."""
 DRAWN = 32
 WORDS = tuple(
-    bytes([first, second]) for first in (0xA0, 0xC0, 0xC1, 0xE0, 0xE1) for second in range(8)
+    bytes(word)
+    for word in (
+        *((first,) for first in (0x00, 0x1E, 0x3F, 0x5D, 0x7E, 0x95, 0x96, 0xA0, 0xA3, 0xC0, 0xC3)),
+        *((first, second) for first in (0xE0, 0xE1, 0xE3) for second in range(9)),
+    )
 )
 """Beginnings of headers of every published bitstream."""
 

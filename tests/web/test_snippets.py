@@ -72,7 +72,7 @@ def view(browser: Browser, service: str) -> Iterator[BrowserPage]:
     page.page.route(f"{THUMBS}**", from_service)
     page.fulfill("**/*.jpg", body=photograph(), content_type="image/jpeg")
     yield page
-    page.page.unroute_all(behavior="wait")
+    page.page.unroute_all(behavior="ignoreErrors")
     context.close()
     assert page.errors == []
 
@@ -90,11 +90,11 @@ def upload(service: str, seed: int) -> dict[str, Any]:
 
 
 def show(view: BrowserPage, html: str) -> BrowserPage:
-    """Open a page with this HTML."""
+    """Open a page with this HTML; its images may be held."""
     view.page.route(
         "**/page.html", lambda route: route.fulfill(body=html, content_type="text/html")
     )
-    view.page.goto(f"{view.origin}/page.html")
+    view.page.goto(f"{view.origin}/page.html", wait_until="domcontentloaded")
     return view
 
 

@@ -28,7 +28,6 @@ BITSTREAM_IDS = {
     "conv-autoencoder-1": 4,
     "conv-residual-1": 5,
     "conv-residual-shared-1": 6,
-    "thumbstream-1": 7,
     "thumbstream-2": 8,
 }
 """Bitstream id of every published model: written on the wire, never reused (docs/bitstream.md)."""
