@@ -71,8 +71,8 @@ def test_fully_opaque_and_fully_transparent_unchanged(alpha: int) -> None:
 
 
 def test_decoded_alpha_is_the_mean_of_its_channels() -> None:
-    x_hat = np.random.default_rng(5).normal(size=(2, 3, 4, 5)).astype(np.float32)
-    picture = merge_alpha(x_hat)
-    np.testing.assert_array_equal(picture[:3], x_hat[0])
-    np.testing.assert_allclose(picture[3], x_hat[1].mean(0), rtol=1e-6)
-    np.testing.assert_array_equal(merge_alpha(x_hat[:1]), x_hat[0])
+    x_hat = np.random.default_rng(5).normal(size=(7, 2, 3, 4, 5)).astype(np.float32)
+    pictures = merge_alpha(x_hat)
+    np.testing.assert_array_equal(pictures[:, :3], x_hat[:, 0])
+    np.testing.assert_allclose(pictures[:, 3], x_hat[:, 1].mean(1), rtol=1e-6)
+    np.testing.assert_array_equal(merge_alpha(x_hat[:, :1]), x_hat[:, 0])

@@ -54,14 +54,14 @@ def fill_transparent(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def merge_alpha(x_hat: Float) -> Float:
-    """Merge decoded layers ``(1 or 2, 3, H, W)`` into channels ``(3, H, W)`` or ``(4, H, W)``.
+    """Merge decoded layers ``(N, 1 or 2, 3, H, W)`` into channels ``(N, 3 or 4, H, W)``.
 
     Alpha is the mean of the three channels of the second layer.
     """
-    if len(x_hat) == 1:
-        colours: Float = x_hat[0]
+    colours: Float = x_hat[:, 0]
+    if x_hat.shape[1] == 1:
         return colours
-    return np.concatenate([x_hat[0], x_hat[1].mean(0, keepdims=True)])
+    return np.concatenate([colours, x_hat[:, 1].mean(1, keepdims=True)], 1)
 
 
 def _falloff(n: int) -> NDArray[np.float64]:

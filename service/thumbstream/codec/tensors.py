@@ -50,6 +50,9 @@ def normalize(pictures: NDArray[np.uint8], grid: Grid, stride: int) -> Float:
 
 
 def denormalize(x_hat: Float, height: int, width: int) -> NDArray[np.uint8]:
-    """Convert ``(C, H', W')`` to uint8 ``(height, width, C)``; clip to [-1, 1] and crop first."""
+    """Convert ``(..., C, H', W')`` to uint8 ``(..., height, width, C)``.
+
+    Samples are clipped to [-1, 1], and the picture is cropped.
+    """
     pixels = np.clip(np.rint((x_hat + 1) * 127.5), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(pixels.transpose(1, 2, 0)[:height, :width])
+    return np.ascontiguousarray(np.moveaxis(pixels, -3, -1)[..., :height, :width, :])

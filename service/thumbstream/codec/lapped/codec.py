@@ -24,6 +24,7 @@ from thumbstream.codec.lapped.linear import Latents
 from thumbstream.codec.lapped.linear_codec import COLOURS, LinearCodec
 from thumbstream.codec.lapped.params import CLASSES, SAMPLES, SIDE, UNIT_PLANE
 from thumbstream.codec.lapped.planes import Layout
+from thumbstream.codec.lapped.probabilities import Integers
 from thumbstream.codec.lapped.symbols import DecodedLatents
 from thumbstream.codec.model_folder import Artifact
 from thumbstream.codec.runtime import OnnxNetwork
@@ -106,19 +107,19 @@ class LappedCodec(LinearCodec):
 
     def _draw(self, values: Float, batch: Sequence[DecodedLatents], layout: Layout) -> Float:
         layers = len(batch[0].q)
-        widths = np.concatenate([self._widths(one, layout) for one in batch])
+        widths = self._widths(np.concatenate([one.levels for one in batch]), layout)
         gates = np.array([_gate(one.planes) for one in batch], np.float32).repeat(layers)
-        gains = 1 / (1 + np.exp(-(self._gain + self._gain_slope * widths)))
-        x_hat = self._linear.pixels(values * gains)
+        gains = 1 + np.exp(-(self._gain + self._gain_slope * widths))
+        x_hat = self._linear.pixels(values * np.reciprocal(gains))
         added = self._synthesis.run({"latents": values, "widths": widths})[0]
         added *= gates[:, None, None, None]
         x_hat += added
         return x_hat
 
-    def _widths(self, decoded: DecodedLatents, layout: Layout) -> Float:
-        """How finely latents are known: ``(layers, C, rows, columns)``."""
+    def _widths(self, levels: Integers, layout: Layout) -> Float:
+        """How finely latents of ``levels`` ``(n, C, cells)`` are known: ``(n, C, rows, columns)``."""
         first, grid = self._params.first, layout.grid
-        levels = np.maximum(decoded.levels, COARSEST_LEVEL + layout.classes)
+        levels = np.maximum(levels, COARSEST_LEVEL + layout.classes)
         widths = (UNIT_PLANE - levels) * (0.5 * np.log(2) / CLASSES)
         widths -= 0.5 * np.log(self._tables.scales[:, None])
         # Frequencies have no cell.

@@ -237,16 +237,17 @@ class LinearCodec:
         groups = (list(group) for _, group in groupby(prefixes, lambda p: p.symbols))
         samples = (1 + header.alpha) * header.width * header.height
         while batch := list(islice(groups, max(1, BATCH_PIXELS // samples))):
-            x_hats = self._synthesize([group[0] for group in batch], grid)
-            for x_hat, group in zip(x_hats, batch, strict=True):
-                picture = denormalize(merge_alpha(x_hat), header.height, header.width)
+            x_hats = merge_alpha(self._synthesize([group[0] for group in batch], grid))
+            pictures = denormalize(x_hats, header.height, header.width)
+            for picture, group in zip(pictures, batch, strict=True):
                 yield from (picture.copy() for _ in group)
 
     def _synthesize(self, batch: list[DecodedLatents], grid: Grid) -> Float:
         """Draw pictures: ``(len(batch), layers, 3, 8 h, 8 w)``, samples about in [-1, 1]."""
         layout, first = self._model.on_grid(grid).layout, self._params.first
-        known = [layout.values(one.q, one.levels) for one in batch]
-        values = np.concatenate(known).reshape(-1, self._params.channels, grid.rows, grid.columns)
+        q, levels = (np.concatenate(z) for z in zip(*((p.q, p.levels) for p in batch), strict=True))
+        shape = -1, self._params.channels, grid.rows, grid.columns
+        values = layout.values(q, levels).reshape(shape)
         values[:, :first] = from_frequencies(values[:, :first])
         x_hat = self._draw(values / self._scales, batch, layout)
         return x_hat.reshape(len(batch), -1, *x_hat.shape[1:])

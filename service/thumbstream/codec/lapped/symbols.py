@@ -13,8 +13,9 @@ of a latent after fewer symbols is its state with fewer bits. Normative text: do
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,9 @@ from thumbstream.codec.range_coder import (
     count_decodable,
 )
 from thumbstream.codec.tensors import Grid
+
+BATCH_LATENTS = 3 << 13
+"""Limit of the latents that are reconstructed at once: 16 prefixes of 32 x 32 pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,26 +74,46 @@ class PrefixReconstruction:
         self._layout, self._q, self._order = layout, q, order
         self._ends = ends
         self._counts = np.bincount(order, minlength=q.size)
+        self.size = q.size
+        """Number of latents."""
 
     def at(self, count: int) -> DecodedLatents:
         """Return the latents after the first ``count`` symbols."""
-        layout = self._layout
-        index = int(np.searchsorted(self._ends, count, "right"))
-        step = layout.steps[index] if index < len(layout.steps) else None
-        counts = np.bincount(self._order[:count], minlength=self._q.size)
-        q = coarser(self._q, (self._counts - counts).reshape(self._q.shape))
-        first, look = layout.params.first, layout.params.look
-        planes = layout.params.planes if step is None else step.plane
-        done = np.full((len(layout.classes), 1), planes, np.int32)
-        if step is not None and step.group == 0 and step.plane < look:
-            done[first:] = planes = 0
-        else:
-            done[:first] = max(planes, look)
+        return self.at_each([count])[0]
+
+    def at_each(self, counts: Sequence[int]) -> list[DecodedLatents]:
+        """Return the latents after each number of symbols in ``counts``, which increase."""
+        layout, shape = self._layout, (len(counts), *self._q.shape)
+        number = np.repeat(np.arange(len(counts)), np.diff(counts, prepend=0))
+        coded = number * self._q.size + self._order[: counts[-1]]
+        known = np.bincount(coded, minlength=len(counts) * self._q.size).reshape(len(counts), -1)
+        known = known.cumsum(0, dtype=np.int32)
+        q = coarser(self._q, (self._counts - known).reshape(shape))
+        ends = [self._end(count) for count in counts]
+        done = np.stack([done for _, _, done in ends])[:, None]
         # Latents without symbols so far have the level of their class before the current plane.
         waiting = last_plane(done - 1, layout.classes)
-        counts = counts.reshape(self._q.shape).astype(np.int32)
-        levels = np.where(counts == 0, waiting, layout.starts + CLASSES * (counts - 1))
-        return DecodedLatents(q, levels, count, step, planes)
+        known = known.reshape(shape)
+        levels = np.where(known == 0, waiting, layout.starts + CLASSES * (known - 1))
+        return [
+            DecodedLatents(states, known_to, count, step, planes)
+            for states, known_to, count, (step, planes, _) in zip(
+                q, levels, counts, ends, strict=True
+            )
+        ]
+
+    def _end(self, count: int) -> tuple[Step | None, int, Integers]:
+        """Return `step` and `planes` after ``count`` symbols, and the planes of each channel."""
+        params, steps = self._layout.params, self._layout.steps
+        index = int(np.searchsorted(self._ends, count, "right"))
+        step = steps[index] if index < len(steps) else None
+        planes = params.planes if step is None else step.plane
+        done = np.full((params.channels, 1), planes, np.int32)
+        if step is not None and step.group == 0 and step.plane < params.look:
+            done[params.first :] = planes = 0
+        else:
+            done[: params.first] = max(planes, params.look)
+        return step, planes, done
 
 
 class SymbolEncoder:
@@ -245,11 +269,11 @@ def _flat(symbols: StepSymbols, q: Integers, order: NDArray[np.intp]) -> NDArray
 
 
 def _reconstruct(
-    reconstruction: PrefixReconstruction, counts: Iterator[int]
+    reconstruction: PrefixReconstruction, counts: Iterable[int]
 ) -> Iterator[DecodedLatents]:
     """Yield the latents after each number of symbols in ``counts``, which must not decrease."""
-    decoded: DecodedLatents | None = None
-    for count in counts:
-        if decoded is None or count > decoded.symbols:
-            decoded = reconstruction.at(count)
-        yield decoded
+    groups = ((count, len(list(same))) for count, same in groupby(counts))
+    while batch := list(islice(groups, max(1, BATCH_LATENTS // reconstruction.size))):
+        found = reconstruction.at_each([count for count, _ in batch])
+        for decoded, (_, times) in zip(found, batch, strict=True):
+            yield from repeat(decoded, times)
