@@ -117,7 +117,7 @@ class LappedCodec(LinearCodec):
         return x_hat
 
     def _widths(self, levels: Integers, layout: Layout) -> Float:
-        """How finely latents of ``levels`` ``(n, C, cells)`` are known: ``(n, C, rows, columns)``."""
+        """How finely latents are known to ``levels`` ``(n, C, cells)``: ``(n, C, h, w)``."""
         first, grid = self._params.first, layout.grid
         levels = np.maximum(levels, COARSEST_LEVEL + layout.classes)
         widths = (UNIT_PLANE - levels) * (0.5 * np.log(2) / CLASSES)
