@@ -36,7 +36,7 @@ MAGIC = b"THSC"
 FORMAT = 2
 CLIENT, PUBLISHED = "client.bin", "model.generated.js"
 """Names of the two files that `write` writes."""
-KLT_UNIT, LOOK_KLT_MOST = 4096, 400
+KLT_UNIT, LOOK_KLT_MOST = 4096, 300
 """Entries of the KLT are multiples of 1/4096. Largest integers of the first look, of the
 two-dimensional DCT of its rows."""
 SHIFT = 100

@@ -21,7 +21,7 @@ TERSER=${TERSER:-npx --yes terser@5.44.0} # saves another 7 %, gzipped
 # API (*.d.ts).
 PRIVATE='absoluteURL|activate|activity|allocate|bias|changes|checkResponse|classes|etag|features'
 PRIVATE="$PRIVATE|freeAfter|isComplete|isSharp|kernels|latent|lastValue|meanColor|minimum|pad|parseHeader"
-PRIVATE="$PRIVATE|plane|places|probabilities|ratioRule|readPrefixes|reserve|rotation|scales|shuffle"
+PRIVATE="$PRIVATE|plane|places|probabilities|readPrefixes|reserve|rotation|scales|shuffle"
 PRIVATE="$PRIVATE|slope|storeFloats|sums|symbolsOf|valueTaps|weights"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT

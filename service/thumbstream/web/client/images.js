@@ -11,22 +11,22 @@
  * In Node, importing this module has no effect.
  */
 
+import { bmpDataURL } from "./bmp.js";
 import { streamBytes } from "./bytes.js";
 import { firstLook } from "./first_look.js";
-import { pngDataURL } from "./png.js";
 import { hasCachedWeights } from "./weights_cache.js";
 
 const ATTRIBUTES = ["data-thumb", "data-thumb-src", "data-thumb-bytes"];
 const SELECTOR = "img[data-thumb], img[data-thumb-src]";
-const SLICE = 12; // ms: how long the page's thread works before it yields
+const SLICE = 20; // ms: how long the page's thread works before it yields
 const BYTES = { "slow-2g": 16, "2g": 32, "3g": 64 }; // by navigator.connection.effectiveType
 const SAVE_DATA_BYTES = 16;
 const DEFAULT_BYTES = 128;
 const OTHER_TYPES = /html|json|xml|image/; // an error page, or the photograph itself
 
-/** Image to `{image, key, stream, bytes, isSharp}`: `bytes` is the length of the painted prefix. */
+/** Image to `{image, key, stream, place, bytes, isSharp}`: `bytes` is the length of the painted prefix. */
 const previews = new Map();
-/** Key to `{rule, ratioRule, images}`: images with the same attributes share their rules. */
+/** Key to `{rule, images}`: images with the same attributes share a rule. */
 const rulesByKey = new Map();
 /** Previews whose first look is to be drawn. */
 const queue = [];
@@ -94,22 +94,30 @@ function fail(preview, error) {
 async function drawQueue() {
   await null; // after all images that are new
   while (queue.length) {
-    const end = performance.now() + SLICE;
-    const drawn = [];
-    while (queue.length && performance.now() < end) {
-      const preview = queue.shift();
-      if (!isShown(preview)) continue;
+    const batch = queue.splice(0).filter(isShown);
+    for (const preview of batch) preview.place = placeOf(preview.image); // before any rule is changed
+    let end = performance.now() + SLICE;
+    for (const preview of batch) {
+      if (performance.now() > end) {
+        await (globalThis.scheduler?.yield?.() ?? new Promise((go) => setTimeout(go)));
+        end = performance.now() + SLICE;
+      }
       try {
-        drawn.push([preview, firstLook(preview.stream), preview.stream.length]);
+        if (isShown(preview)) paint(preview, firstLook(preview.stream), preview.stream.length);
       } catch (error) {
         fail(preview, error);
       }
+      if (sharpener) sharpenPreview(preview).catch(() => {});
     }
-    paint(drawn);
-    if (sharpener) for (const [preview] of drawn) sharpenPreview(preview).catch(() => {});
-    await (globalThis.scheduler?.yield?.() ?? new Promise((go) => setTimeout(go)));
   }
   drawing = null;
+}
+
+/** Where a preview is in its image, as `background` has it. */
+function placeOf(image) {
+  const { objectFit, objectPosition } = getComputedStyle(image);
+  const size = /cover|contain/.test(objectFit) ? objectFit : "100% 100%";
+  return `${objectPosition} / ${size} no-repeat content-box`;
 }
 
 /** Length of the prefix to show, in bytes. */
@@ -140,53 +148,46 @@ async function sharpenPreview(preview) {
     stream = await sharpener.fetchThumb(thumbSrc, { bytes, start: stream }).catch(() => stream);
   }
   try {
-    paint([[preview, await sharpener.decodeInBackground(stream), stream.length]]);
+    paint(preview, await sharpener.decodeInBackground(stream), stream.length);
   } catch (error) {
     preview.isSharp = false;
     throw error;
   }
 }
 
-/** Show pictures, `[preview, picture, bytes]` each. Styles are read before any rule is changed. */
-function paint(pictures) {
-  const shown = pictures.filter(([preview]) => isShown(preview)).map(([preview, picture, bytes]) => {
-    const { objectFit, objectPosition } = getComputedStyle(preview.image);
-    const { averageColor } = picture;
-    const size = /cover|contain/.test(objectFit) ? objectFit : "100% 100%";
-    const url = allowsImages ? `url(${pngDataURL(picture)})` : "none";
-    const color = averageColor.length > 7 ? "transparent" : averageColor;
-    preview.bytes = bytes;
-    return [preview, picture, `${url} ${objectPosition} / ${size} no-repeat content-box ${color}`];
-  });
-  for (const [{ image, key }, { aspectRatio }, background] of shown) {
-    const entry = rulesOf(key);
-    entry.images.add(image);
-    entry.rule.style.setProperty("background", background, "important");
-    const hasSize = image.getAttribute("width") && image.getAttribute("height");
-    entry.ratioRule.style.aspectRatio = hasSize ? "" : `auto ${aspectRatio}`;
-  }
-  for (const [{ image }] of shown) image.dispatchEvent(new Event("preview"));
+/** Show the picture of the first `bytes` bytes. */
+function paint(preview, picture, bytes) {
+  if (!isShown(preview)) return;
+  const { image, key, place } = preview;
+  const { averageColor, aspectRatio } = picture;
+  const { images, rule: { style } } = ruleOf(key);
+  const url = allowsImages ? `url(${bmpDataURL(picture)})` : "none";
+  const color = averageColor.length > 7 ? "transparent" : averageColor;
+  style.setProperty("background", `${url} ${place} ${color}`, "important");
+  const hasSize = image.getAttribute("width") && image.getAttribute("height");
+  style.aspectRatio = hasSize ? "" : `auto ${aspectRatio}`;
+  images.add(image);
+  preview.bytes = bytes;
+  image.dispatchEvent(new Event("preview"));
 }
 
-/** The rules of all images with these attributes. */
-function rulesOf(key) {
+/** The rule of all images with these attributes. Any `aspect-ratio` of the page overrides its own. */
+function ruleOf(key) {
   let entry = rulesByKey.get(key);
   if (!entry) {
-    for (const unused of rulesByKey.values()) {
-      if ([...unused.images].every((image) => !image.isConnected)) unused.images.forEach(release);
+    for (const { images } of rulesByKey.values()) {
+      if ([...images].every((image) => !image.isConnected)) images.forEach(release);
     }
     const values = key.split(" ").map((value) => CSS.escape(value));
     const selector = ATTRIBUTES.map((name, i) => values[i] && `[${name}="${values[i]}"]`).join("");
-    const [rule, ratioRule] = [`img${selector}`, `:where(img${selector})`].map((text) => {
-      sheet.insertRule(`${text} {}`, sheet.cssRules.length);
-      return sheet.cssRules[sheet.cssRules.length - 1];
-    });
-    rulesByKey.set(key, (entry = { rule, ratioRule, images: new Set() }));
+    const { cssRules } = sheet;
+    const rule = cssRules[sheet.insertRule(`:where(img${selector}) {}`, cssRules.length)];
+    rulesByKey.set(key, (entry = { rule, images: new Set() }));
   }
   return entry;
 }
 
-/** Remove the preview of an image, and its rules if no other image needs them. */
+/** Remove the preview of an image, and its rule if no other image needs it. */
 function release(image) {
   const { key } = previews.get(image) ?? {};
   previews.delete(image);
@@ -194,8 +195,7 @@ function release(image) {
   entry?.images.delete(image);
   if (!entry || entry.images.size) return;
   rulesByKey.delete(key);
-  const rules = [...sheet.cssRules];
-  for (const rule of [entry.ratioRule, entry.rule]) sheet.deleteRule(rules.lastIndexOf(rule));
+  sheet.deleteRule([...sheet.cssRules].lastIndexOf(entry.rule));
 }
 
 /** Fetch the network where it delays nothing. */
@@ -203,18 +203,15 @@ async function sharpenWhenIdle() {
   const { saveData, effectiveType } = navigator.connection ?? {};
   if (saveData || /2g/.test(effectiveType)) return;
   if (!(await hasCachedWeights())) {
-    if (document.readyState !== "complete") await once(globalThis, "load");
+    if (document.readyState !== "complete") await new Promise((go) => addEventListener("load", go));
     for (let image; (image = [...document.images].find(isLoadingInView)); ) {
-      await Promise.race([once(image, "load"), once(image, "error")]);
+      await image.decode().catch(() => {});
     }
     await new Promise((go) => (globalThis.requestIdleCallback ?? setTimeout)(go));
     if (!previews.size && !document.querySelector(SELECTOR)) return;
   }
   await sharpen();
 }
-
-const once = (target, type) =>
-  new Promise((go) => target.addEventListener(type, go, { once: true }));
 
 function isLoadingInView(image) {
   if (image.complete) return false;

@@ -15,12 +15,14 @@ const TOWARDS_ZERO = 7 / 16; // place of a value in its interval
 /** The step of a plane. */
 export const stepOf = (plane) => 2 ** ((UNIT_PLANE - plane) / 4);
 
+const tables = []; // of cosines, by count
+
 /** Rows of the orthonormal DCT of `count` samples. */
 export const cosines = (count) =>
-  Float64Array.from({ length: count * count }, (_, at) => {
+  (tables[count] ??= Float64Array.from({ length: count * count }, (_, at) => {
     const k = Math.floor(at / count), i = at % count;
     return Math.sqrt((k ? 2 : 1) / count) * Math.cos((Math.PI / (2 * count)) * k * (2 * i + 1));
-  });
+  }));
 
 /** Mix the samples around the edges between cells; `turn` is the rotation, row by row. */
 function lap(samples, turn, { rows, columns }) {

@@ -154,17 +154,24 @@ export function createLook({ first, scale, slope, activity, taps, valueTaps }, {
     return sum;
   };
 
+  // Of the last call: many small arrays would cost more time than all of the arithmetic.
+  const x = new Int32Array(size), m = new Int32Array(size);
+  const sums = new Int32Array(first), active = new Int32Array(first);
+
   const symbols = (states, plane) => {
-    const x = new Int32Array(size), m = new Int32Array(size);
-    const sums = new Int32Array(first);
+    sums.fill(0);
     for (let i = 0; i < size; i++) {
-      if (!states[i]) continue;
-      x[i] = clip(inSteps(states[i], 1 + remainder(plane - 1 - classes[i])), -MAX_VALUE, MAX_VALUE);
+      const age = 1 + remainder(plane - 1 - classes[i]);
+      x[i] = states[i] && clip(inSteps(states[i], age), -MAX_VALUE, MAX_VALUE);
       m[i] = magnitude(x[i]);
       const cell = i % cells;
       if (cell < LOW * columns && cell % columns < LOW) sums[(i - cell) / cells] += m[i];
     }
-    const active = sums.map((_, c) => sums.reduce((sum, z, e) => sum + activity[c * first + e] * z, 0) >> 2);
+    for (let c = 0; c < first; c++) {
+      let sum = 0;
+      for (let e = 0; e < first; e++) sum += activity[c * first + e] * sums[e];
+      active[c] = sum >> 2;
+    }
     const found = [];
     for (const [i, c, base, scaleTaps, meanTaps] of byClass[remainder(plane)]) {
       if (starts[i] > plane) continue;

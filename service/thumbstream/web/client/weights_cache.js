@@ -3,7 +3,7 @@
 import { WEIGHTS_INTEGRITY } from "./model.js";
 
 export const PREFIX = "thumbstream ";
-export const NAME = PREFIX + WEIGHTS_INTEGRITY;
+export const NAME = PREFIX + WEIGHTS_INTEGRITY.slice(7, 17); // the start of the hash: load() checks all
 
 /** Missing on pages that are served over plain http, and in some private windows. */
 export const hasCachedWeights = async () =>
