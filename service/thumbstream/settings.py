@@ -262,6 +262,7 @@ def _reject_unknown(names: Iterable[str]) -> None:
 def _explain(error: ValidationError) -> str:
     # Without the rejected values: a value may be a secret.
     return "; ".join(
-        f"{variable(str(item['loc'][0])) if item['loc'] else 'settings'}: {item['msg']}"
+        f"{variable(str(item['loc'][0])) if item['loc'] else 'settings'}: "
+        f"{item['msg'].removeprefix('Value error, ')}"
         for item in error.errors(include_input=False, include_url=False, include_context=False)
     )
