@@ -161,8 +161,9 @@ export function createLook({ first, scale, slope, activity, taps, valueTaps }, {
   const symbols = (states, plane) => {
     sums.fill(0);
     for (let i = 0; i < size; i++) {
-      const age = 1 + remainder(plane - 1 - classes[i]);
-      x[i] = states[i] && clip(inSteps(states[i], age), -MAX_VALUE, MAX_VALUE);
+      x[i] = m[i] = 0;
+      if (!states[i]) continue;
+      x[i] = clip(inSteps(states[i], 1 + remainder(plane - 1 - classes[i])), -MAX_VALUE, MAX_VALUE);
       m[i] = magnitude(x[i]);
       const cell = i % cells;
       if (cell < LOW * columns && cell % columns < LOW) sums[(i - cell) / cells] += m[i];

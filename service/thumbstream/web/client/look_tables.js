@@ -48,9 +48,12 @@ function fromCosines(coefficients) {
   const basis = cosines(SIDE);
   const klt = new Float64Array(coefficients.length);
   coefficients.forEach((value, i) => {
+    if (!value) return;
     const u = (i % CELL) >> 3, v = i % SIDE;
-    for (let k = 0; value && k < CELL; k++) {
-      klt[i - (i % CELL) + k] += value * basis[u * SIDE + (k >> 3)] * basis[v * SIDE + (k % SIDE)];
+    let at = i - (i % CELL);
+    for (let y = 0; y < SIDE; y++) {
+      const row = value * basis[u * SIDE + y];
+      for (let x = 0; x < SIDE; x++) klt[at++] += row * basis[v * SIDE + x];
     }
   });
   return klt;
