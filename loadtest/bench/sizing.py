@@ -264,14 +264,11 @@ def _service(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         processes = Processes(process.pid)
         started = _metric(port, "process_resident_memory_bytes")
         cpu = {}
+        body = _upload(port, uploads.synthetic(320, 240, 0))  # opens what a worker opens once
         for kind, files in uploads.kinds(None).items():
             before = processes.cpu_seconds()
             for i in range(args.uploads):
-                status, _, body = servers.request(
-                    port, "POST", f"/compress?size={GRID}", files[i % len(files)]
-                )
-                if status not in (200, 201):
-                    raise RuntimeError(f"POST /compress answered {status}")
+                body = _upload(port, files[i % len(files)])
             cpu[kind] = (processes.cpu_seconds() - before) / args.uploads
         loaded = _metric(port, "process_resident_memory_bytes")
         worker = max(processes.resident_bytes()[1:])
@@ -301,6 +298,13 @@ def _read(port: int, request: bytes, times: int) -> int:
             if not answer.startswith(b"HTTP/1.1 200 "):
                 raise RuntimeError(f"GET /thumb answered {answer[:100]!r}")
     return len(answer)
+
+
+def _upload(port: int, picture: bytes) -> bytes:
+    status, _, body = servers.request(port, "POST", f"/compress?size={GRID}", picture)
+    if status not in (200, 201):
+        raise RuntimeError(f"POST /compress answered {status}")
+    return body
 
 
 def _metric(port: int, name: str) -> float:
