@@ -3,8 +3,8 @@
 Every contender has a page of its own in every round, one after the other, so that a machine that
 slows down slows all of them. Reported are medians of the rounds and ratios to thumbstream in
 WebAssembly. A round before the first fills the browser's cache. The peers are installed with npm
-into a temporary folder, and left out without npm. Pixels of onnxruntime-web must be those of the
-client within 1 of 255.
+into a temporary folder, and left out without npm. Pixels of plain JavaScript must be those of
+WebAssembly within 1 of 255; ``tests/models/test_client_file.py`` compares both with ONNX Runtime.
 
 Exits with 1 if a target of `loadtest.report.client` is missed.
 """
