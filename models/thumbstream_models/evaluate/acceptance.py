@@ -11,19 +11,31 @@ from typing import Any, NamedTuple
 
 from thumbstream.models import DEFAULT_MODEL
 from thumbstream_models.evaluate import rate_curves
+from thumbstream_models.evaluate.metrics import METRICS
 from thumbstream_models.evaluate.results import BEST, Results
 from thumbstream_models.evaluate.tables import Rows, charge
 
 PRODUCT = DEFAULT_MODEL
-SSIM_AT = {32: 0.68, 64: 0.82, 128: 0.91}
-"""Least mean SSIM at 32 x 32, by bytes."""
-FEWER = -0.4
-"""Bjontegaard difference of bytes against the best classical codec of each picture."""
-EQUAL_SSIM = (0.60, 0.70, 0.80, 0.90)
-"""Mean SSIM at which fewer bytes are needed than by the best classical codec."""
-THUMBHASH, THUMBHASH_BYTES, THUMBHASH_SSIM = "thumbhash", 24, 0.62
-DOUBLE = {64: (64, 128, 256), 128: (128, 256, 512)}
-"""By size: bytes at which SSIM must be that of the best classical codec at twice the bytes."""
+SHARES = {
+    32: {
+        "ssim": {32: 0.62, 64: 0.70, 128: 0.85, 256: 0.95},
+        "psnr": {32: 0.72, 64: 0.80, 128: 0.90, 256: 1.0},
+    },
+    64: {measure: dict.fromkeys((64, 128, 256), 1.0) for measure in ("ssim", "psnr")},
+    128: {measure: dict.fromkeys((128, 256, 512), 1.0) for measure in ("ssim", "psnr")},
+}
+"""By size, measure and bytes: largest fraction of the bytes of the best classical codec of each
+picture at which its mean quality is reached."""
+GRAPHICS = "graphics"
+"""Source of screenshots and plots."""
+GRAPHICS_SHARES = {"ssim": dict.fromkeys((32, 64, 128, 256), 0.9)}
+LONGEST = 600
+WHOLE = {"psnr": 33.0, "ssim": 0.965}
+"""Least mean quality at 32 x 32 of streams of at most `LONGEST` bytes."""
+CHROMA = {24: 1.3, 64: 0.9, 128: 0.55}
+"""Largest mean chroma error at 32 x 32, by bytes."""
+THUMBHASH, THUMBHASH_BYTES = "thumbhash", 24
+_QUALITY_FORMATS = {"ssim": "{:.3f}", "psnr": "{:.1f} dB", "chroma": "{:.2f}"}
 
 
 class Criterion(NamedTuple):
@@ -36,25 +48,26 @@ class Criterion(NamedTuple):
 
 def acceptance_rows(result: Results) -> Rows:
     """A header and a row for each criterion that ``result`` has the codecs for."""
-    if PRODUCT not in result["codecs"]:
+    pictures = result["pictures"]
+    if PRODUCT not in result["codecs"] or pictures["grid"] == "squash":
         return []
-    small = result["pictures"]["size"] == min(SSIM_AT)
-    compared = result.get("reference") == PRODUCT
-    found = [
-        *(_fewer_bytes(result) if compared else ()),
-        *(_equal(result) if BEST in result["codecs"] else ()),
-    ]
-    if small and result["pictures"]["grid"] == "crop":
-        found = [*_qualities(result), *found, *_thumbhash(result)]
-    found += _double(result)
+    found: list[Criterion] = []
+    if pictures["sources"] == [GRAPHICS]:
+        found += _shares(result, GRAPHICS_SHARES)
+    elif pictures["size"] == 32 and pictures["grid"] != "crop":
+        return []
+    else:
+        found += _shares(result, SHARES.get(pictures["size"], {}))
+        if pictures["grid"] == "crop":
+            found += [*_whole(result), *_chroma(result), *_thumbhash(result)]
     rows = [[c.text, c.measured, "yes" if c.met else "no"] for c in found]
     return [["criterion", "measured", "met"], *rows]
 
 
-def means(result: Results, name: str) -> dict[int, float]:
-    """Mean SSIM of a codec by budget: all bytes of a model count, the payload of other codecs."""
+def means(result: Results, name: str, measure: str = "ssim") -> dict[int, float]:
+    """Mean quality of a codec by budget: all bytes of a model count, the payload of others."""
     codec = result["codecs"][name]
-    return {p["bytes"]: p["ssim"] for p in codec["points"][charge(codec, "headline")]}
+    return {p["bytes"]: p[measure] for p in codec["points"][charge(codec, "headline")]}
 
 
 def equal_ssim(
@@ -85,64 +98,56 @@ def equal_ssim(
     return out
 
 
-def _qualities(result: Results) -> Iterator[Criterion]:
-    found = means(result, PRODUCT)
-    for budget, least in SSIM_AT.items():
+def _shares(result: Results, limits: dict[str, dict[int, float]]) -> Iterator[Criterion]:
+    against = result.get("comparison", {}).get(BEST)
+    if against is None or result.get("reference") != PRODUCT:
+        return
+    for measure, by_bytes in limits.items():
+        points = {p["bytes"]: p for p in against["payload"][f"equal_{measure}"]}
+        for budget, limit in by_bytes.items():
+            if point := points.get(budget):
+                ratio, bound = point["ratio"], "under " if point["at_most"] else ""
+                yield Criterion(
+                    f"at most {limit:.2f} of the bytes of the best classical codec at its "
+                    f"{result['metrics'][measure]} in {budget} bytes",
+                    "not reached" if ratio is None else f"{bound}{ratio:.2f}",
+                    ratio is not None and ratio <= limit,
+                )
+
+
+def _whole(result: Results) -> Iterator[Criterion]:
+    for measure, least in WHOLE.items():
+        quality = means(result, PRODUCT, measure).get(LONGEST)
+        if quality is not None:
+            form = _QUALITY_FORMATS[measure]
+            yield Criterion(
+                f"{result['metrics'][measure]} of {form.format(least)} in {LONGEST} bytes",
+                form.format(quality),
+                quality >= least,
+            )
+
+
+def _chroma(result: Results) -> Iterator[Criterion]:
+    found = means(result, PRODUCT, "chroma")
+    for budget, most in CHROMA.items():
         if budget in found:
             yield Criterion(
-                f"SSIM of {least:.2f} at {budget} bytes",
-                f"{found[budget]:.3f}",
-                found[budget] >= least,
-            )
-
-
-def _fewer_bytes(result: Results) -> Iterator[Criterion]:
-    against = result.get("comparison", {}).get(BEST)
-    rates = against["payload"]["bjontegaard_rate"] if against else {}
-    for measure in ("ssim", "psnr"):
-        if rates.get(measure) is not None:
-            yield Criterion(
-                f"{100 * FEWER:+.0f} % bytes against the best classical codec, by "
-                f"{result['metrics'][measure]} (Bjontegaard)",
-                f"{100 * rates[measure]:+.1f} %",
-                rates[measure] <= FEWER,
-            )
-
-
-def _equal(result: Results) -> Iterator[Criterion]:
-    ours, best = means(result, PRODUCT), means(result, BEST)
-    for quality in EQUAL_SSIM:
-        needed = [rate_curves.rate_at(quality, list(c), list(c.values())) for c in (ours, best)]
-        if quality > min(best.values()) and needed[1] < float("inf"):
-            ratio = needed[0] / needed[1]
-            bound = "under " if quality <= min(ours.values()) else ""
-            yield Criterion(
-                f"fewer bytes than the best classical codec at SSIM {quality:.2f}",
-                "not reached" if ratio == float("inf") else f"{bound}{ratio:.2f} of its bytes",
-                ratio < 1,
+                f"chroma error of {most:.2f} or less at {budget} bytes",
+                f"{found[budget]:.2f}",
+                found[budget] <= most,
             )
 
 
 def _thumbhash(result: Results) -> Iterator[Criterion]:
-    if THUMBHASH in result["codecs"]:
-        ours = means(result, PRODUCT).get(THUMBHASH_BYTES)
-        theirs = means(result, THUMBHASH).get(THUMBHASH_BYTES)
+    if THUMBHASH not in result["codecs"]:
+        return
+    for measure, form in _QUALITY_FORMATS.items():
+        ours = means(result, PRODUCT, measure).get(THUMBHASH_BYTES)
+        theirs = means(result, THUMBHASH, measure).get(THUMBHASH_BYTES)
         if ours is not None and theirs is not None:
             yield Criterion(
-                f"SSIM of {THUMBHASH_SSIM:.2f} at the {THUMBHASH_BYTES} bytes of ThumbHash",
-                f"{ours:.3f}; ThumbHash {theirs:.3f}",
-                ours >= THUMBHASH_SSIM,
-            )
-
-
-def _double(result: Results) -> Iterator[Criterion]:
-    if BEST not in result["codecs"]:
-        return
-    ours, best = means(result, PRODUCT), means(result, BEST)
-    for budget in DOUBLE.get(result["pictures"]["size"], ()):
-        if budget in ours and 2 * budget in best:
-            yield Criterion(
-                f"at {budget} bytes as good as the best classical codec at {2 * budget}",
-                f"SSIM {ours[budget]:.3f}; {best[2 * budget]:.3f}",
-                ours[budget] >= best[2 * budget],
+                f"better {result['metrics'][measure]} than ThumbHash at its "
+                f"{THUMBHASH_BYTES} bytes",
+                f"{form.format(ours)}; ThumbHash {form.format(theirs)}",
+                ours < theirs if METRICS[measure].less_is_better else ours > theirs,
             )

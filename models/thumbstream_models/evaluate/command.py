@@ -28,7 +28,7 @@ from thumbstream_models.evaluate import (
 )
 from thumbstream_models.evaluate.baselines import BASELINES, Codec
 
-BUDGETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+BUDGETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 600)
 _SHEET_PICTURES = 6
 
 

@@ -14,6 +14,7 @@ from thumbstream_models.evaluate.paper_claims import claim_rows
 from thumbstream_models.evaluate.results import Results
 from thumbstream_models.evaluate.tables import (
     CHARGED,
+    OTHER_MEASURES,
     bjontegaard_rows,
     describe_grid,
     describe_pictures,
@@ -122,8 +123,14 @@ def _result(name: str, result: Results) -> list[str]:
             f"Mean SSIM / PSNR in dB at each budget of bytes. {CHARGED['headline']} {_UNFIT}; "
             "`-`: none can be coded.",
             markdown(quality_rows(result, names, budgets)),
-            "The same by PSNR-HVS-M in dB / FLIP (0 is equal, less is better):",
-            markdown(quality_rows(result, names, budgets, measures=("psnr_hvs_m", "flip"))),
+            *(
+                text
+                for title, measures in OTHER_MEASURES.items()
+                for text in (
+                    f"The same, {title} (0 is equal, less is better):",
+                    markdown(quality_rows(result, names, budgets, measures=measures)),
+                )
+            ),
             f"Mean SSIM / PSNR in dB. {CHARGED['file']}",
             markdown(quality_rows(result, names, budgets, "file")),
         ]
@@ -150,6 +157,8 @@ def _comparison(result: Results) -> list[str]:
         "the payload budget, divided by that budget (below 1: fewer bytes). 95 % confidence "
         "intervals in brackets; budgets that fewer than half of the pictures fit are omitted.",
         markdown(saving_rows(result, others)),
+        "The same by PSNR:",
+        markdown(saving_rows(result, others, "psnr")),
         f"Bjontegaard difference of the bytes of {title}, by each measure, against the payload of "
         "the other codec and against its file:",
         markdown(bjontegaard_rows(result, others)),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from thumbstream_models.evaluate import rate_curves
 from thumbstream_models.evaluate.acceptance import equal_ssim
-from thumbstream_models.evaluate.results import EQUAL_QUALITY_BUDGETS, Results
+from thumbstream_models.evaluate.results import Results
 from thumbstream_models.evaluate.tables import Rows, charge, model_ids
 
 FEWER = 0.9
@@ -25,6 +25,8 @@ RIVALS = {
     "fc-lstm-1": ("fc-residual-1", "fc-residual-shared-1"),
 }
 """Each recurrent system, and the systems that it beats in the paper."""
+RATES = (24, 32, 48, 64, 96, 128)
+"""Bytes of the paper's curves."""
 TOLERANCE = 0.0005
 """Allowed fall of mean SSIM from one budget to the next: half of the last digit in the tables."""
 
@@ -112,10 +114,11 @@ def _equal_ssim(result: Results, name: str) -> list[dict[str, Any]]:
     """Bytes of the paper's best system at the mean SSIM that another codec has at each budget."""
     if result["reference"] == PAPERS_BEST:
         against = result.get("comparison", {}).get(name)
-        return list(against["payload"]["equal_ssim"]) if against else []
+        points = against["payload"]["equal_ssim"] if against else []
+        return [point for point in points if point["bytes"] in RATES]
     if not {PAPERS_BEST, name} <= result["codecs"].keys():
         return []
-    return equal_ssim(result, PAPERS_BEST, name, EQUAL_QUALITY_BUDGETS)
+    return equal_ssim(result, PAPERS_BEST, name, RATES)
 
 
 def _ratio(point: dict[str, Any]) -> str:

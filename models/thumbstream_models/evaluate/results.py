@@ -29,7 +29,7 @@ Results: TypeAlias = dict[str, Any]
 FORMAT = 3
 BEST = "best"
 """Name of the row of the best classical codec for each picture and budget."""
-EQUAL_QUALITY_BUDGETS = (24, 32, 48, 64, 96, 128)
+EQUAL_QUALITY_BUDGETS = (24, 32, 48, 64, 96, 128, 256, 512)
 """Budgets of a codec at which the bytes of the reference at equal quality are computed."""
 ENTROPY_BUDGETS = (64, 128)
 MAX_UNFIT = 0.1
@@ -63,10 +63,13 @@ def comparison(ours: Scores, theirs: Scores, budgets: Sequence[int]) -> dict[str
         "bjontegaard_rate": {
             name: _bjontegaard(ours, theirs, budgets, name) for name in theirs.quality
         },
-        "equal_ssim": [
-            equal_quality(ours, theirs, budgets, budget)
-            for budget in _worth_matching(theirs, budgets)
-        ],
+        **{
+            f"equal_{measure}": [
+                equal_quality(ours, theirs, budgets, budget, measure)
+                for budget in _worth_matching(theirs, budgets)
+            ]
+            for measure in ("ssim", "psnr")
+        },
     }
 
 
@@ -97,21 +100,21 @@ def _worth_matching(theirs: Scores, budgets: Sequence[int]) -> list[int]:
 
 
 def equal_quality(
-    ours: Scores, theirs: Scores, budgets: Sequence[int], budget: int
+    ours: Scores, theirs: Scores, budgets: Sequence[int], budget: int, measure: str
 ) -> dict[str, Any]:
-    """Bytes of the reference at the mean SSIM that another codec reaches within ``budget``.
+    """Bytes of the reference at the mean quality that another codec reaches within ``budget``.
 
     ``reference_bytes`` is None if the reference does not reach it within any budget measured;
     ``at_most`` is true if it reaches it within the smallest one.
     """
     i = budgets.index(budget)
-    ssim, targets = ours.quality["ssim"], theirs.quality["ssim"][:, i]
-    target, curve = targets.mean(), ssim.mean(axis=0)
+    qualities, targets = ours.quality[measure], theirs.quality[measure][:, i]
+    target, curve = targets.mean(), qualities.mean(axis=0)
     needed = rate_curves.rate_at(target, budgets, curve)
-    low, high = rate_curves.rate_ratio_interval(budget, budgets, ssim, targets)
+    low, high = rate_curves.rate_ratio_interval(budget, budgets, qualities, targets)
     return {
         "bytes": budget,
-        "ssim": _round(target, 4),
+        measure: _round(target, METRICS[measure].digits),
         "unfit": int((~theirs.fits[:, i]).sum()),
         "reference_bytes": _round(needed, 1),
         "ratio": _round(needed / budget, 3),

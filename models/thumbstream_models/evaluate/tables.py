@@ -8,6 +8,7 @@ from typing import Any
 from thumbstream_models.evaluate.results import BEST, Results
 
 Rows = list[list[str]]
+_FILE_RATES = ("ssim", "psnr")
 CHARGED = {
     "headline": "All bytes of thumbstream count; of the other codecs only the payload, without "
     "headers.",
@@ -15,6 +16,11 @@ CHARGED = {
     "file": "All bytes of the file count.",
 }
 """Which bytes a table compares with the budget, by view: see `charge`."""
+OTHER_MEASURES = {
+    "PSNR-HVS-M in dB / FLIP": ("psnr_hvs_m", "flip"),
+    "chroma error / lightness error": ("chroma", "lightness"),
+}
+"""Titles and measures of the tables beside that of SSIM and PSNR."""
 
 
 def charge(codec: Mapping[str, Any], view: str) -> str:
@@ -60,13 +66,14 @@ def quality_rows(
     return rows
 
 
-def saving_rows(result: Results, names: Iterable[str]) -> Rows:
-    """A header and a row for each codec: bytes of the reference at equal mean SSIM."""
+def saving_rows(result: Results, names: Iterable[str], measure: str = "ssim") -> Rows:
+    """A header and a row for each codec: bytes of the reference at equal mean quality."""
+    key = f"equal_{measure}"
     compared = {name: result["comparison"][name]["payload"] for name in names}
-    budgets = sorted({p["bytes"] for c in compared.values() for p in c["equal_ssim"]})
+    budgets = sorted({p["bytes"] for c in compared.values() for p in c[key]})
     rows = [["against", *(f"{budget} B" for budget in budgets)]]
     for name, against in compared.items():
-        cells = {point["bytes"]: _ratio(point) for point in against["equal_ssim"]}
+        cells = {point["bytes"]: _ratio(point) for point in against[key]}
         title = result["codecs"][name]["title"]
         rows.append([title, *(cells.get(budget, "-") for budget in budgets)])
     return rows
@@ -78,10 +85,11 @@ def bjontegaard_rows(
     """A header and a row for each codec: Bjontegaard difference of bytes by measure and view."""
     suffixes = {"payload": "", "file": ", file"}
     titles = result["metrics"]
-    rows = [["against", *(title + suffixes[view] for view in views for title in titles.values())]]
+    columns = [(view, m) for view in views for m in (titles if view == "payload" else _FILE_RATES)]
+    rows = [["against", *(titles[measure] + suffixes[view] for view, measure in columns)]]
     for name in names:
-        rates = [result["comparison"][name][view]["bjontegaard_rate"] for view in views]
-        cells = [_percent(rate[measure]) for rate in rates for measure in titles]
+        rates = {view: result["comparison"][name][view]["bjontegaard_rate"] for view in views}
+        cells = [_percent(rates[view][measure]) for view, measure in columns]
         rows.append([result["codecs"][name]["title"], *cells])
     return rows
 
@@ -93,9 +101,9 @@ def plain(result: Results) -> str:
     if names:
         parts += [f"SSIM / PSNR. {CHARGED['headline']}"]
         parts += [aligned(quality_rows(result, names, budgets))]
-        parts += ["PSNR-HVS-M / FLIP"]
+        for title, measures in OTHER_MEASURES.items():
+            parts += [title, aligned(quality_rows(result, names, budgets, measures=measures))]
         parts += [
-            aligned(quality_rows(result, names, budgets, measures=("psnr_hvs_m", "flip"))),
             f"SSIM / PSNR. {CHARGED['file']}",
             aligned(quality_rows(result, names, budgets, "file")),
         ]
@@ -108,6 +116,8 @@ def plain(result: Results) -> str:
         parts += [
             f"bytes of {title} at the mean SSIM of the other codec, as a fraction of its bytes",
             aligned(saving_rows(result, others)),
+            "the same by PSNR",
+            aligned(saving_rows(result, others, "psnr")),
             "Bjontegaard difference of bytes",
             aligned(bjontegaard_rows(result, others)),
         ]
@@ -157,7 +167,14 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-_CELL = {"ssim": "{:.3f}", "psnr": "{:.1f}", "psnr_hvs_m": "{:.1f}", "flip": "{:.3f}"}
+_CELL = {
+    "ssim": "{:.3f}",
+    "psnr": "{:.1f}",
+    "psnr_hvs_m": "{:.1f}",
+    "flip": "{:.3f}",
+    "chroma": "{:.2f}",
+    "lightness": "{:.2f}",
+}
 
 
 def _quality(point: Mapping[str, Any], result: Results, measures: Sequence[str]) -> str:
