@@ -243,8 +243,11 @@ async def test_full_redis_is_507_until_there_is_space(start_redis: StartRedis) -
     async with service(server.url) as users:
         assert await users.upload()
         with redis.Redis(port=server.port) as plain:
-            fill(plain)
-            assert not await users.upload()
+            # Redis frees buffers of connections after a while, which makes space for a few.
+            for _ in range(10):
+                fill(plain)
+                if not await users.upload():
+                    break
             assert users.full == 1
             assert await users.read(users.acknowledged[0])
             assert await users.ready()
