@@ -75,7 +75,7 @@ develop: $(DEVELOPER) ## Install what all tests, the checks and the training nee
 test: $(TESTER) ## Run the quick tests: no PyTorch, browser or nginx (PYTEST="-k name" to choose)
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow" $(QUICK_TESTS) \
 	  $(addprefix --ignore=,$(EXTRA_TESTS)) $(PYTEST)
-	$(NODE) --test $(sort $(wildcard tests/web/*.test.js tests/web/*.test.mjs))
+	$(NODE) --test $(sort $(wildcard tests/web/*.test.mjs))
 
 test-rest: $(DEVELOPER) ## Run all other tests: slow ones, models, browser, CDN, faults, load
 	@.ci/need chromium chromium chromium-browser google-chrome \
