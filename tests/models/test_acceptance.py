@@ -93,6 +93,16 @@ def test_larger_grids_are_compared_with_all_the_bytes(result: Results) -> None:
     assert not found
 
 
+def test_larger_grids_are_compared_with_half_of_them(result: Results) -> None:
+    result["pictures"] |= {"size": 64, "grid": "aspect"}
+    result["codecs"]["half"] = codec("baseline", 0.65, 0.7, 0.8, 0.71, 0.9, 0.9)
+    found = verdicts(result)
+    text = "{} in {} bytes not below that of half the size"
+    assert found[text.format("SSIM", 64)] == ("0.800; half the size 0.800", "yes")
+    assert found[text.format("SSIM", 128)] == ("0.700; half the size 0.710", "no")
+    assert found[text.format("PSNR", 256)] == ("29.5 dB; half the size 29.0 dB", "yes")
+
+
 def test_graphics_have_a_criterion_of_their_own(result: Results) -> None:
     result["pictures"]["sources"] = [acceptance.GRAPHICS]
     found = verdicts(result)

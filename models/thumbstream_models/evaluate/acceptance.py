@@ -13,6 +13,7 @@ from thumbstream.models import DEFAULT_MODEL
 from thumbstream_models.evaluate import rate_curves
 from thumbstream_models.evaluate.metrics import METRICS
 from thumbstream_models.evaluate.results import BEST, Results
+from thumbstream_models.evaluate.streams import HalfSize
 from thumbstream_models.evaluate.tables import Rows, charge
 
 PRODUCT = DEFAULT_MODEL
@@ -35,6 +36,7 @@ WHOLE = {"psnr": 33.0, "ssim": 0.965}
 CHROMA = {24: 1.3, 64: 0.9, 128: 0.55}
 """Largest mean chroma error at 32 x 32, by bytes."""
 THUMBHASH, THUMBHASH_BYTES = "thumbhash", 24
+HALF_SIZE = HalfSize().name
 _QUALITY_FORMATS = {"ssim": "{:.3f}", "psnr": "{:.1f} dB", "chroma": "{:.2f}"}
 
 
@@ -60,6 +62,7 @@ def acceptance_rows(result: Results) -> Rows:
         found += _shares(result, SHARES.get(pictures["size"], {}))
         if pictures["grid"] == "crop":
             found += [*_whole(result), *_chroma(result), *_thumbhash(result)]
+        found += _half_size(result)
     rows = [[c.text, c.measured, "yes" if c.met else "no"] for c in found]
     return [["criterion", "measured", "met"], *rows]
 
@@ -113,6 +116,21 @@ def _shares(result: Results, limits: dict[str, dict[int, float]]) -> Iterator[Cr
                     "not reached" if ratio is None else f"{bound}{ratio:.2f}",
                     ratio is not None and ratio <= limit,
                 )
+
+
+def _half_size(result: Results) -> Iterator[Criterion]:
+    """A larger grid must not be worse than half of it, enlarged."""
+    if HALF_SIZE not in result["codecs"]:
+        return
+    for measure, by_bytes in SHARES[result["pictures"]["size"]].items():
+        form = _QUALITY_FORMATS[measure]
+        ours, half = (means(result, name, measure) for name in (PRODUCT, HALF_SIZE))
+        for budget in by_bytes:
+            yield Criterion(
+                f"{result['metrics'][measure]} in {budget} bytes not below that of half the size",
+                f"{form.format(ours[budget])}; half the size {form.format(half[budget])}",
+                ours[budget] >= half[budget],
+            )
 
 
 def _whole(result: Results) -> Iterator[Criterion]:

@@ -156,6 +156,8 @@ def select_codecs(names: Sequence[str], device: str) -> list[Codec]:
         elif name in ("models", streams.OURS, *installed):
             ids = {"models": installed, streams.OURS: (DEFAULT_MODEL,)}.get(name, (name,))
             selected |= {model: streams.Thumbstream(model, device) for model in ids}
+        elif name == streams.HalfSize().name:
+            selected[name] = streams.HalfSize()
         else:
             raise ValueError(f"unknown codec {name!r}")
     return list(selected.values())

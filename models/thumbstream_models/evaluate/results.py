@@ -26,7 +26,7 @@ from thumbstream_models.evaluate.pictures import GRIDS, Pictures
 
 Results: TypeAlias = dict[str, Any]
 
-FORMAT = 3
+FORMAT = 4
 BEST = "best"
 """Name of the row of the best classical codec for each picture and budget."""
 EQUAL_QUALITY_BUDGETS = (24, 32, 48, 64, 96, 128, 256, 512)
@@ -126,14 +126,14 @@ def equal_quality(
 def entropy_saving(ours: Scores, budgets: Sequence[int]) -> dict[str, float]:
     """Mean fraction of the bytes saved, compared with sending the codes of a prefix as raw bits.
 
-    The header of the stream counts, raw bits have none. Pictures whose stream is shorter than the
-    budget are omitted.
+    Of a model that has binary codes; empty for others. The header of the stream counts, raw bits
+    have none. Pictures whose stream is shorter than the budget are omitted.
     """
     out = {}
     for budget in ENTROPY_BUDGETS:
         if budget in budgets:
             i = budgets.index(budget)
-            full = ours.file[:, i] == budget
+            full = (ours.file[:, i] == budget) & (ours.codes[:, i] > 0)
             if full.any():
                 raw = ours.codes[full, i] / 8
                 out[str(budget)] = _round(1 - (budget / raw).mean(), 4)
@@ -209,8 +209,12 @@ def summary(
             for name, other in everything.items()
             if name != reference
         }
-        if kind == "model":
-            out["entropy_saving"] = entropy_saving(ours["file"], budgets)
+    saved = {
+        codec.name: entropy_saving(scores[codec.name]["file"], budgets)
+        for codec in codecs
+        if codec.kind == "model"
+    }
+    out["entropy_saving"] = {name: saving for name, saving in saved.items() if saving}
     return out
 
 

@@ -33,7 +33,7 @@ def default_folder() -> Path:
 
 def key_of(codec: Codec, budgets: Sequence[int], scoring: str) -> str:
     """Common part of the keys of a codec; ``scoring`` is the file that selects codings."""
-    if isinstance(codec, streams.Thumbstream):
+    if isinstance(codec, (streams.Thumbstream, streams.HalfSize)):
         package = Path(inspect.getfile(thumbstream.codec)).parent
         code = [streams.__file__, *map(str, sorted(package.rglob("*.py")))]
     else:

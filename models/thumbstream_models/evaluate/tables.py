@@ -143,12 +143,16 @@ def describe_grid(result: Results) -> str:
 
 
 def entropy_saving(result: Results) -> list[str]:
-    """A sentence about what the entropy coder saves, if it is known."""
+    """What the entropy coder saves of the bytes of models that have binary codes."""
     saved = result.get("entropy_saving")
     if not saved:
         return []
-    parts = " and ".join(f"{100 * part:.1f} % at {budget} bytes" for budget, part in saved.items())
-    return [f"The entropy coder saves {parts}, compared with the same codes as raw bits."]
+    models = "; ".join(
+        f"{name} "
+        + " and ".join(f"{100 * part:.1f} % at {budget} bytes" for budget, part in saving.items())
+        for name, saving in saved.items()
+    )
+    return [f"The entropy coder saves, compared with the same codes as raw bits: {models}."]
 
 
 def markdown(rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
