@@ -31,7 +31,7 @@ def make(folder: Path) -> int:
             executable_path=chromium_path(), args=list(CHROMIUM_FLAGS)
         )
         _plots(browser, folder)
-        settings = {"THUMBSTREAM_STORE": f"sqlite:///{store}/streams.db"}
+        settings = {"STORE": f"sqlite:///{store}/streams.db"}
         with servers.serving(servers.SERVICE, settings, "/readyz") as port:
             _pages(browser, f"http://127.0.0.1:{port}", folder)
         browser.close()
