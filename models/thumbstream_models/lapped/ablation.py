@@ -136,6 +136,6 @@ def _equal(y: Tensor, quality: Tensor, first: int) -> tuple[Quantised, Cut]:
     count = torch.floor(y.abs() / step + 1 - _ZERO)
     interval = torch.where(count == 0, 2 * _ZERO * step, step)
     middle = torch.where(count == 0, 0.0, torch.sign(y) * (count + _ZERO - 0.5) * step)
-    value = middle - torch.sign(middle) * quantisation.TOWARDS_ZERO * step
+    value = middle - torch.sign(middle) * quantisation.SHIFT_TOWARDS_ZERO * step
     begun = torch.ones(len(y), dtype=torch.bool)
     return Quantised(value, step, middle, interval), Cut(nominal, nominal, begun)

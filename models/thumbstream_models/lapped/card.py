@@ -39,7 +39,7 @@ bytes are guesses of the network.
 
 ## Training
 
-{training["hours"]:.1f} hours, {training["steps"]:,} steps of \
+{training["hours"]:.2f} hours, {training["steps"]:,} steps of \
 {_batches(config["crops"])}, with the settings of `models/configs/{manifest["model_id"]}.toml`.
 {notes}
 

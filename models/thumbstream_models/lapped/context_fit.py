@@ -25,6 +25,7 @@ from thumbstream.codec.lapped.params import (
     VALUES,
     LappedParams,
 )
+from thumbstream.codec.lapped.probabilities import MEAN_STEPS, UNIT_SCALE
 from thumbstream.codec.model_folder import HIDDEN_MAX
 from thumbstream_models.lapped import states
 from thumbstream_models.lapped.config import ContextConfig
@@ -109,7 +110,7 @@ class ContextModel(nn.Module):
         """Start at static scales of latents ``(B, C, h, w)``."""
         spread = y[:, self.params.first :].abs().mean((0, 2, 3)).clamp_min(1e-3)
         octaves = torch.log2(spread / states.step_of(0))
-        self.b2[:, 0] = octaves + states.ZERO_SCALE / states.SCALE_OCTAVE
+        self.b2[:, 0] = octaves + UNIT_SCALE / states.SCALE_OCTAVE
         self.b2_plane[0] = 1 / CLASSES
 
     def forward(self, y: Tensor, plane: int) -> Tensor:
@@ -178,7 +179,7 @@ class ContextModel(nn.Module):
         scale = heads[0] + own[0] * seen[:, :, 0] + own[1] * seen[:, :, 2]
         scale = scale + own[2] * predicted.abs().clamp(max=MAX_PREDICTION)
         scale = states.limited_scale(self._floored(scale * states.SCALE_OCTAVE))
-        return predicted + self._floored(heads[1] * states.EIGHTHS), scale
+        return predicted + self._floored(heads[1] * MEAN_STEPS), scale
 
     def _before(self, y: Tensor, plane: int) -> tuple[Tensor, Tensor]:
         """Features and values of all channels before the steps of a plane but that of group 0.

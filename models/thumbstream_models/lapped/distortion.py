@@ -18,7 +18,7 @@ CHROMA = ((-0.169, -0.331, 0.5), (0.5, -0.419, -0.081))
 """Rows of the YCbCr matrix of JPEG."""
 AREA = 4
 """Side in pixels of the areas whose mean chroma counts."""
-_SLOWEST_QUALITY, _FASTEST_QUALITY = -0.2, 0.8
+_LOW_RATE_QUALITY, _HIGH_RATE_QUALITY = -0.2, 0.8
 """Weights go from those of few bytes to those of many between these qualities."""
 _FIRST_WEIGHT, _WEIGHT_SLOPE = 0.0113, 3.0
 _BALANCE = 150.0
@@ -36,8 +36,8 @@ def distortion(x: Tensor, x_hat: Tensor, quality: Tensor, config: DistortionConf
 
 def weights(quality: Tensor, config: DistortionConfig) -> tuple[Tensor, Tensor, Tensor]:
     """Of squared error, SSIM and chroma at qualities ``(B,)``."""
-    span = _FASTEST_QUALITY - _SLOWEST_QUALITY
-    part = ((quality - _SLOWEST_QUALITY) / span).clamp(0, 1)
+    span = _HIGH_RATE_QUALITY - _LOW_RATE_QUALITY
+    part = ((quality - _LOW_RATE_QUALITY) / span).clamp(0, 1)
     error, similarity, chroma = (
         low + (high - low) * part for low, high in (config.error, config.ssim, config.chroma)
     )

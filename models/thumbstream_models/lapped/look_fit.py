@@ -18,6 +18,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from thumbstream.codec.lapped.params import CLASSES, MAX_TAP, MAX_VALUE, NODES, LappedParams
+from thumbstream.codec.lapped.probabilities import UNIT_SCALE
 from thumbstream_models.lapped import states
 from thumbstream_models.lapped.config import ContextConfig
 from thumbstream_models.lapped.context_fit import classes_of
@@ -67,7 +68,7 @@ class LookModel(nn.Module):
     def start_from(self, y: Tensor) -> None:
         """Start at static scales of coefficients ``(B, K, h, w)``."""
         spread = y.abs().mean(0).clamp_min(0.05)
-        index = states.SCALE_OCTAVE * torch.log2(spread / states.step_of(0)) + states.ZERO_SCALE
+        index = states.SCALE_OCTAVE * torch.log2(spread / states.step_of(0)) + UNIT_SCALE
         index = index - _size_change(*y.shape[2:])
         down, across = (torch.tensor([min(f, n - 1) for f in (0, 1, 3)]) for n in y.shape[2:])
         table = index[:, down][:, :, across]
@@ -126,14 +127,11 @@ class LookModel(nn.Module):
         return self._floored(mean), states.limited_scale(self._floored(scale))
 
     @torch.no_grad()
-    def choose(self, config: ContextConfig, spread: tuple[Tensor, Tensor]) -> None:
-        """Keep the taps that matter most, by their weights and the ``(K,)`` spread of inputs."""
-        value, magnitude = (s[None, :, None, None] for s in spread)
-        worth = (self.values.abs() + self.low.abs() / 2) * value
+    def choose(self, config: ContextConfig) -> None:
+        """Keep the taps of the largest weights; the penalty has made those of little use small."""
+        worth = self.values.abs() + self.low.abs() / 2
         self.kept_values.copy_(_largest(worth, config.value_taps))
-        self.kept_magnitudes.copy_(
-            _largest(self.magnitudes.abs() * magnitude, config.magnitude_taps)
-        )
+        self.kept_magnitudes.copy_(_largest(self.magnitudes.abs(), config.magnitude_taps))
 
     @torch.no_grad()
     def tables(self) -> dict[str, NDArray[np.generic]]:
@@ -181,7 +179,7 @@ def fit(
     descent = Descent(model, rates, 2e-3)
     for step in tqdm(range(config.steps), unit="step", desc="first look", disable=quiet):
         if step == int(CHOSEN_AT * config.steps):
-            model.choose(config, _spread(latents[0]))
+            model.choose(config)
         model.rounded = step >= ROUNDED_FROM * config.steps
         y = latents[0] if step % 3 else latents[step // 3 % len(latents)]
         cells = y.shape[2] * y.shape[3]
@@ -216,12 +214,6 @@ def _plane_weights(model: LookModel, y: Tensor) -> dict[int, float]:
         if spent > 0:
             weights[plane] = 1 / max(4.0, total)
     return weights
-
-
-def _spread(y: Tensor) -> tuple[Tensor, Tensor]:
-    """Of values and magnitudes of the channels: equal, since the penalty has seen to it."""
-    one = torch.ones(y.shape[1])
-    return one, one
 
 
 def _size_change(rows: int, columns: int) -> float:

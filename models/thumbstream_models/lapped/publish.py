@@ -16,9 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thumbstream.codec.lapped.params import SIDE, LappedParams
+from thumbstream.codec.lapped.params import CLASSES, SIDE, UNIT_PLANE, LappedParams
 from thumbstream_models.evaluate import held_out
-from thumbstream_models.lapped import card, client_file, context_fit, graphs, look_fit
+from thumbstream_models.lapped import (
+    card,
+    client_file,
+    context_fit,
+    graphs,
+    look_fit,
+    quantisation,
+)
 from thumbstream_models.lapped.client_packing import packed
 from thumbstream_models.lapped.config import FAMILY, LappedConfig
 from thumbstream_models.lapped.model import Transform
@@ -26,8 +33,9 @@ from thumbstream_models.lapped.training import Run, restore
 from thumbstream_models.training import crops, model_writer, runs
 from thumbstream_models.training.onnx_export import PARITY_TOLERANCE
 
-PLANES, LOOK = 48, 31
-"""The finest step is 1/16. The first look ends at `quantisation.FIRST_LOOK_DEPTH`."""
+PLANES = 48
+LOOK = UNIT_PLANE + int(CLASSES * quantisation.FIRST_LOOK_DEPTH) + 1
+"""Planes of group 0 that come before all others."""
 CLIENT_LIMIT = 150_000
 """Of the bytes that a browser fetches, without code."""
 MEASURED = {32: 256, 64: 64}

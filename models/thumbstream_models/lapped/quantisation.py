@@ -24,10 +24,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from thumbstream.codec.lapped.params import CLASSES
+from thumbstream.codec.lapped.planes import RECONSTRUCTION_POINT
+
 STEP_SLOPE = 1.5
 """Where all groups are equally fine, quality u stands for a nominal step of
 ``exp(-STEP_SLOPE u)``."""
-CLASSES = 4
 FIRST_LOOK_DEPTH = -0.5
 """A latent of phase f has the steps ``2^-(n + f)``. Those of the first group with ``n + f`` up to
 this come before all others: some 18 bytes at 32 x 32."""
@@ -40,7 +42,7 @@ _SLOPE_ALONE = 2.93
 """Planes per quality."""
 _START_DEPTH = -2.7
 """Mean depth at which nearly all latents of the other groups are 0."""
-TOWARDS_ZERO = 1 / 16
+SHIFT_TOWARDS_ZERO = 1 / 2 - RECONSTRUCTION_POINT
 """In steps: small values are more probable, so that an interval's mean is nearer to 0 than its
 middle."""
 
@@ -97,7 +99,7 @@ def truncated(y: Tensor, cut: Cut, first: int, *, noise: bool) -> Quantised:
     zero = count == 0
     interval = torch.where(zero, 2 * step, step)
     middle = torch.where(zero, torch.zeros_like(y), torch.sign(y) * (count + 0.5) * step)
-    value = _straight_through(y, middle - torch.sign(middle) * TOWARDS_ZERO * step)
+    value = _straight_through(y, middle - torch.sign(middle) * SHIFT_TOWARDS_ZERO * step)
     known = (channel < first) | cut.begun[:, None]
     return Quantised(
         value * known[:, :, None, None], step, _centre(y, middle, interval, noise), interval

@@ -160,7 +160,7 @@ class Refinement(nn.Module):
         q = quantisation.truncated(latents, cut, first, noise=False)
         reach = q.interval / 2 - _MARGIN * q.step
         # The middle of an interval: values are nearer to zero.
-        middle = q.value + torch.sign(q.value) * quantisation.TOWARDS_ZERO * q.step
+        middle = q.value + torch.sign(q.value) * quantisation.SHIFT_TOWARDS_ZERO * q.step
         return torch.maximum(torch.minimum(analysed, middle + reach), middle - reach)
 
 

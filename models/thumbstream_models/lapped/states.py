@@ -12,13 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from thumbstream.codec.lapped.params import CLASSES, MAX_MAGNITUDE, UNIT_PLANE
+from thumbstream.codec.lapped.planes import STEP_RATIOS
+from thumbstream.codec.lapped.probabilities import MEAN_STEPS, SCALES, UNIT_SCALE
 
-ZERO_SCALE, SCALES = 28, 48
-"""Index of the scale of one step; number of scales, eight an octave."""
 SCALE_OCTAVE = 8
-EIGHTHS = 8
-"""Values and means are in eighths of a step."""
-_QUARTERS = (64, 76, 91, 108)
 _LEAST = 2.0**-16
 """Smallest probability of a decision."""
 _FARTHEST_MEAN, _FARTHEST_MIDDLE = 4.0, 8.0
@@ -49,7 +46,7 @@ def last_levels(classes: Tensor, plane: Tensor | int) -> Tensor:
 def values(q: Tensor, level: Tensor, plane: int) -> Tensor:
     """``x``: in eighths of the step of ``plane``, as floats."""
     above = plane - level
-    factor = torch.tensor(_QUARTERS, dtype=torch.float64)[above % CLASSES]
+    factor = torch.tensor(STEP_RATIOS, dtype=torch.float64)[above % CLASSES]
     down = torch.exp2(7 - torch.floor(above / CLASSES).double())
     x = torch.floor((16 * q.abs().double() + 7) * factor / down)
     return torch.sign(q) * torch.where(q == 0, 0.0, x).float()
@@ -87,10 +84,10 @@ def bits(y: Tensor, before: Tensor, plane: int, mean: Tensor, scale: Tensor) -> 
 
     ``mean`` is in eighths of the step, ``scale`` an index; both may be fractions.
     """
-    s = torch.exp2((scale - ZERO_SCALE) / SCALE_OCTAVE)
+    s = torch.exp2((scale - UNIT_SCALE) / SCALE_OCTAVE)
     after = integers(y, torch.tensor(plane))
     zero = before == 0
-    a = (mean.abs() / EIGHTHS).clamp(max=_FARTHEST_MEAN)
+    a = (mean.abs() / MEAN_STEPS).clamp(max=_FARTHEST_MEAN)
     above, below = _probability(1 - a, 2 - a, s), _probability(-2 - a, -1 - a, s)
     outside = above + below
     significant = outside / (outside + _probability(-1 - a, 1 - a, s)).clamp_min(1e-37)
@@ -98,7 +95,7 @@ def bits(y: Tensor, before: Tensor, plane: int, mean: Tensor, scale: Tensor) -> 
     forward = torch.sign(after) * torch.where(mean < 0, -1.0, 1.0)
     first = _information(significant, after != 0)
     first = first + (after != 0) * _information(along, forward > 0)
-    towards = mean * torch.sign(before) / EIGHTHS
+    towards = mean * torch.sign(before) / MEAN_STEPS
     t = 2 * before.abs() + 1 - towards
     x = t.abs().clamp(max=_FARTHEST_MIDDLE)
     outer = _probability(x, x + 1, s) / _probability(x - 1, x + 1, s).clamp_min(1e-37)

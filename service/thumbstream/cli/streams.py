@@ -87,10 +87,11 @@ def _models(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(manifests))
         return 0
+    width = max(len(model_id) for model_id in models.installed)
     for manifest in manifests:
         size = sum(entry["bytes"] for entry in manifest["files"].values())
         print(
-            f"{manifest['model_id']:20} bitstream id {manifest['bitstream_id']}, "
+            f"{manifest['model_id']:{width}} bitstream id {manifest['bitstream_id']}, "
             f"{manifest['family']}, {size / 1e6:.1f} MB"
         )
     return 0

@@ -13,7 +13,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 if find_spec("httpx") is None:
-    raise ImportError("thumbstream.client needs httpx: pip install 'thumbstream[client]'")
+    raise ImportError(
+        "thumbstream.client needs httpx: pip install 'thumbstream[client]', or in a checkout "
+        "pip install -e '.[client]'"
+    )
 
 from thumbstream.client.errors import ClientError, ServiceError, UnreachableError
 from thumbstream.client.results import (

@@ -61,11 +61,11 @@ class Target:
             raise ValueError(f"unknown target measure {self.measure!r}; use one of {known}")
         if not 0 < self.value <= _MAX_VALUE[self.measure]:
             raise ValueError(
-                f"a {self.measure} target must be over 0 and at most "
+                f"a target of {self.measure} must be over 0 and at most "
                 f"{_MAX_VALUE[self.measure]}, got {self.value}"
             )
         if self.measure == BYTES and self.value != int(self.value):
-            raise ValueError(f"a bytes target must be an integer, got {self.value:g}")
+            raise ValueError(f"a target of bytes must be an integer, got {self.value:g}")
 
     @classmethod
     def parse(cls, text: str) -> Target:

@@ -183,8 +183,9 @@ async def _raise_routing_error(router: APIRouter, request: Request, error: Excep
     if error.status_code == 404:
         raise NotFoundError("no such page", headers=headers) from None
     if error.status_code == 405:
+        allowed = _allowed_methods(router, request)
         raise MethodNotAllowedError(
-            error.detail, headers={"Allow": _allowed_methods(router, request)}
+            f"expected one of {allowed}", headers={"Allow": allowed}
         ) from None
     raise BadRequestError(error.detail, headers=headers) from None
 

@@ -146,7 +146,9 @@ def _byte_count(parameters: Parameters) -> int:
 def _target(parameters: Parameters, measure: str) -> Target:
     values = parameters[measure]
     if len(values) > 1 or _DECIMAL.fullmatch(values[0]) is None:
-        raise BadRequestError(f"{measure}: expected one decimal number such as 0.8 or 28")
+        raise BadRequestError(
+            f"{measure}: expected one number such as 0.8 or 28, with at most six decimals"
+        )
     try:
         return Target(measure, float(values[0]))
     except ValueError as error:

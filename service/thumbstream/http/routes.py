@@ -57,7 +57,7 @@ from thumbstream.images import Alpha
 from thumbstream.images.write import MEDIA_TYPES, PictureFormat
 from thumbstream.storage.base import NO_LABEL
 
-MAX_DECODE_BYTES = 65_535
+MAX_DECODE_BYTES = 64 * 1024
 """Limit of the body of ``POST /decode``: far above the length of every stream."""
 
 Guard = Callable[[Request], Awaitable[None]]

@@ -37,7 +37,7 @@ TARGET_PATTERN = (
 def _plain_digits(value: object) -> object:
     # Pydantic would read "+8", " 8", "08" and "8.0" as well. 0 is left to the bounds.
     if isinstance(value, str) and value != "0" and COUNT.fullmatch(value) is None:
-        raise ValueError("expected an integer of plain digits")
+        raise ValueError("expected an integer of at most six digits, without sign or leading zeros")
     return value
 
 

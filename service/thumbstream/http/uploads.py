@@ -110,7 +110,9 @@ class UploadReader:
         if media_type.lower().startswith(RAW_TYPES):
             return await self._limit(request, self._max_bytes, self._timeout)
         raise UnsupportedMediaTypeError(
-            f"expected a picture as one of {ACCEPTED}", headers={"Accept-Post": ACCEPTED}
+            f"expected a picture as one of {ACCEPTED}, got {media_type}: send its Content-Type, "
+            "such as image/jpeg",
+            headers={"Accept-Post": ACCEPTED},
         )
 
     async def read_raw(self, request: Request, max_bytes: int) -> bytes:

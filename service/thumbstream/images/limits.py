@@ -48,5 +48,6 @@ class ImageLimits:
         """Raise ``InvalidImageError`` if too great a fraction of a file of format ``form`` is."""
         if missing > self.max_missing:
             raise InvalidImageError(
-                f"the {form} file is cut off: {math.floor(100 * missing)} % of it is missing"
+                f"the {form} file is cut off or damaged: {math.floor(100 * missing)} % of it "
+                "cannot be read"
             )

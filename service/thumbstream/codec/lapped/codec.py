@@ -36,7 +36,8 @@ COARSEST_LEVEL = 20
 REFINEMENT = "refinement.onnx"
 """Models without this file are encoded without refinement."""
 _RATES = {Effort.DEFAULT: (0.08,), Effort.BEST: 4 * (0.08,) + 4 * (0.05,) + 4 * (0.03,)}
-"""Of the refinements, one after the other."""
+"""Learning rates of the refinements, one after the other. Of several, the last one only measures
+the result of the one before it."""
 MAX_REFINED_CELLS = 768
 """Limit of the cells of all refinements together, a third of a second of processor time: large
 pictures have fewer refinements, the largest none."""
@@ -45,7 +46,7 @@ _NOMINAL = 3 / 8
 
 
 class LappedCodec(LinearCodec):
-    """Codec of the lapped family. Thread-safe: nothing changes after construction."""
+    """Codec of the lapped family. Thread-safe; the refinement is opened when it is first needed."""
 
     def __init__(self, artifact: Artifact, *, device: str = "auto") -> None:
         """Open the networks and tables of ``artifact``; ``device``: ``auto``, ``cpu`` or ``cuda``.
@@ -84,7 +85,8 @@ class LappedCodec(LinearCodec):
         if self._refinement is None:
             return latents
         cells = len(x) * latents.shape[2] * latents.shape[3]
-        return self._refined(x, latents, _RATES[effort][: MAX_REFINED_CELLS // cells])
+        rates = _RATES[effort][: MAX_REFINED_CELLS // cells]
+        return self._refined(x, latents, rates if len(rates) > 2 else rates[:1])
 
     def _refined(self, x: Float, analysed: Float, rates: Sequence[float]) -> Float:
         """Refine latents of pixels ``x``; of several results return the one of least cost."""

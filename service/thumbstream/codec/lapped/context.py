@@ -2,7 +2,8 @@
 
 A network with integer weights reads magnitudes and signs of all latents of a cell and of its four
 neighbours, in units of the plane's step. To its mean comes a linear prediction. All sums are below
-2^24 in magnitude (checked when the tables are read), so float32 represents them exactly.
+2^24 in magnitude (checked when the tables are read), so float32 represents them exactly; those of
+the inverse DCT are below 2^50, in float64.
 Normative text: docs/bitstream.md, "Context model of format 8".
 
 The functions take and return arrays only. Their first axis is any number of *items*: layers of a

@@ -116,9 +116,10 @@ class LinearTables:
     scales: Float
     """``(C,)``, positive: latents are multiplied by it before they are coded."""
     gain: Float
-    """``(C,)``: before the sigmoid whose value a synthesis network's decoder multiplies by."""
+    """``(C,)``: logit of the factor of a latent in the linear picture, where the synthesis network
+    adds to it."""
     gain_slope: Float
-    """``(C,)``: change of ``gain`` by the width of a latent's interval."""
+    """``(C,)``: change of ``gain`` per unit of width, which is ln(step / scale) / 2."""
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]], params: LappedParams) -> Self:

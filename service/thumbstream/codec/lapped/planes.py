@@ -17,10 +17,10 @@ from thumbstream.codec.lapped.params import CLASSES, UNIT_PLANE, LappedParams
 from thumbstream.codec.lapped.probabilities import Integers
 from thumbstream.codec.tensors import Float, Grid
 
-TOWARDS_ZERO = 7 / 16
-"""Place of a value in its interval, from the end nearer to 0."""
-_FINEST_AGE = (64, 76, 91, 108)
-"""64 times the ratio of steps of planes 0 to 3 apart."""
+RECONSTRUCTION_POINT = 7 / 16
+"""Place of a value in its interval, as a fraction from the end nearer to 0."""
+STEP_RATIOS = (64, 76, 91, 108)
+"""Ratios of the steps of planes that are 0 to 3 apart, times 64."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +78,7 @@ class Layout:
     def values(self, q: Integers, levels: Integers) -> Float:
         """Return the values of states known to ``levels``; all ``(..., channels, cells)``."""
         steps = np.exp2((UNIT_PLANE - levels) / CLASSES)
-        values = np.sign(q) * (np.abs(q) + TOWARDS_ZERO) * steps
+        values = np.sign(q) * (np.abs(q) + RECONSTRUCTION_POINT) * steps
         return values.astype(np.float32)
 
     def _steps(self) -> list[Step]:
@@ -98,8 +98,13 @@ class Layout:
                         latents = channels[ours, None] * self.grid.cells + cells
                         steps.append(
                             Step(
-                                *(len(steps), plane, group, parity),
-                                *(channels[ours], cells, latents.reshape(-1)),
+                                index=len(steps),
+                                plane=plane,
+                                group=group,
+                                parity=parity,
+                                channels=channels[ours],
+                                cells=cells,
+                                latents=latents.reshape(-1),
                             )
                         )
         return steps
@@ -141,7 +146,7 @@ def in_steps(q: Integers, age: int | Integers) -> Integers:
     ``age``: the plane minus the latent's level, at most 4; may be negative.
     """
     age = np.asarray(age)
-    factor = np.array(_FINEST_AGE, np.int64)[age % CLASSES]
+    factor = np.array(STEP_RATIOS, np.int64)[age % CLASSES]
     magnitude = ((16 * np.abs(q) + 7) * factor) >> (7 - age // CLASSES)
     x: Integers = (np.sign(q) * magnitude).astype(np.int32)
     return x
