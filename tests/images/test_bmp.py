@@ -116,7 +116,7 @@ def test_missing_rows_are_black(name: str) -> None:
         assert found.truncated
         rows = len(found.pixels) * missing + 3
         assert np.array_equal(found.pixels[round(rows) :], whole.pixels[round(rows) :])
-    with pytest.raises(InvalidImageError, match=r"cut off: \d\d % of it is missing"):
+    with pytest.raises(InvalidImageError, match=r"cut off or damaged: \d\d % of it cannot"):
         thumbnail(data[: start + (len(data) - start) // 2], 32)
 
 

@@ -54,7 +54,7 @@ def test_last_bytes_missing_is_the_rest_of_the_picture(missing: float, mode: str
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_limit_on_missing_rows(mode: str) -> None:
     data = files.saved(Image.fromarray(LARGE).convert(mode), "JPEG", quality=95)
-    with pytest.raises(InvalidImageError, match=r"cut off: \d\d % of it is missing"):
+    with pytest.raises(InvalidImageError, match=r"cut off or damaged: \d\d % of it cannot"):
         thumbnail(cut(data, 0.5), 32)
     assert thumbnail(cut(data, 0.5), 32, ImageLimits(max_missing=0.9)).truncated
     with pytest.raises(InvalidImageError, match="cut off"):

@@ -130,7 +130,7 @@ def test_last_bytes_missing_is_the_rest_of_the_picture(
         assert rows == 0 or np.abs(gap).max() <= 2
         with pytest.raises(InvalidImageError, match="cut off"):
             thumbnail(cut, 64, ImageLimits(max_missing=0.01))
-    with pytest.raises(InvalidImageError, match=r"cut off: [45]\d % of it is missing"):
+    with pytest.raises(InvalidImageError, match=r"cut off or damaged: [45]\d % of it cannot"):
         thumbnail(data[: (len(data) + pixels) // 2], 64)
 
 

@@ -35,7 +35,7 @@ def test_last_bytes_missing_is_the_rest_of_the_picture(
         rows = int(len(whole.pixels) * (1 - missing)) - 6
         gap = found.pixels[:rows].astype(int) - whole.pixels[:rows, :, : found.pixels.shape[2]]
         assert np.abs(gap).mean() <= 2
-        with pytest.raises(InvalidImageError, match=r"cut off: \d+ % of it is missing"):
+        with pytest.raises(InvalidImageError, match=r"cut off or damaged: \d+ % of it cannot"):
             thumbnail(cut, 64, ImageLimits(max_missing=0.001))
     with pytest.raises(InvalidImageError, match="cut off"):
         thumbnail(data[: len(data) // 2], 64)

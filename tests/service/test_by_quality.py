@@ -191,7 +191,7 @@ async def test_rejects_one_id_with_two_byte_counts(page: Page) -> None:
     ("query", "detail"),
     [
         ("ssim=0.8&psnr=28", "ssim and psnr are mutually exclusive"),
-        ("ssim=", "ssim: expected one decimal number such as 0.8 or 28"),
+        ("ssim=", "ssim: expected one number such as 0.8 or 28, with at most six decimals"),
         ("ssim=x", "ssim: expected"),
         ("ssim=-0.1", "ssim: expected"),
         ("ssim=.8", "ssim: expected"),

@@ -163,10 +163,10 @@ async def test_rejects_too_large_previews(running: Running) -> None:
 
 
 async def test_rejects_too_long_streams(running: Running) -> None:
-    stream = write_header(8, 32, 16) + bytes(65_535)
-    answer = await running.http.post("/decode", content=stream[:65_536])
+    stream = write_header(8, 32, 16) + bytes(65_536)
+    answer = await running.http.post("/decode", content=stream[:65_537])
     assert_problem(answer, 413, "body_too_large")
-    assert (await running.http.post("/decode", content=stream[:65_535])).status_code == 200
+    assert (await running.http.post("/decode", content=stream[:65_536])).status_code == 200
 
 
 async def test_decode_of_unknown_stream_is_not_found(running: Running) -> None:

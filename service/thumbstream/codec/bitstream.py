@@ -163,7 +163,7 @@ def _extended(stream: bytes, long: int) -> Header:
         return Header(bitstream_id, long, long, 2)
     short = stream[2] + 1
     if short > long or (portrait and short == long):
-        raise BitstreamError(f"not a stream: short side {short} of a picture of long side {long}")
+        raise BitstreamError(f"impossible shape: short side {short}, long side {long}")
     return _of_shape(bitstream_id, long, short - 1 + (long if portrait else 0), 3)
 
 
