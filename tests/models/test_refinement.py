@@ -44,7 +44,8 @@ def test_slope_of_the_distortion(shape: tuple[int, int]) -> None:
     quality = torch.tensor([-0.5, 0.1, 0.9])
     total = distortion.distortion(x, x_hat, quality, TINY.distortion).sum()
     (expected,) = torch.autograd.grad(total * shape[0] * shape[1] / 64, x_hat)
-    found = refinement.distortion_slope(x, x_hat.detach(), quality, TINY.distortion)
+    maps = refinement.Similarity(refinement.Pictures.of(x), x_hat.detach())
+    found = refinement.distortion_slope(maps, refinement.weights_of(quality, TINY.distortion))
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
 
 

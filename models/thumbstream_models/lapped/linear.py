@@ -62,10 +62,14 @@ class LinearTransform(nn.Module):
 
     def inverse(self, y: Tensor) -> Tensor:
         """Latents ``(B, C, h, w)`` to pixels ``(B, 3, 8 h, 8 w)``."""
-        blocks = functional.conv2d(y, self.klt.T[:, :, None, None])
-        x = functional.pixel_shuffle(blocks, SIDE)
+        x = self.cells(y)
         down, across = (lapping(side, self.rotation) for side in x.shape[2:])
         return down.T @ x @ across
+
+    def cells(self, y: Tensor) -> Tensor:
+        """`inverse` without the lapping."""
+        blocks = functional.conv2d(y, self.klt.T[:, :, None, None])
+        return functional.pixel_shuffle(blocks, SIDE)
 
 
 def lapping(side: int, rotation: Tensor) -> Tensor:

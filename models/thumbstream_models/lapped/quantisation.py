@@ -19,7 +19,7 @@ of all groups together.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -94,16 +94,19 @@ def truncated(y: Tensor, cut: Cut, first: int, *, noise: bool) -> Quantised:
     """
     channel = torch.arange(y.shape[1], device=y.device)
     nominal = torch.where(channel < first, cut.first[:, None], cut.others[:, None])
-    step = truncated_steps(nominal, phases(first, y))
+    q = known_to(y, truncated_steps(nominal, phases(first, y)), noise=noise)
+    known = (channel < first) | cut.begun[:, None]
+    return replace(q, value=q.value * known[:, :, None, None])
+
+
+def known_to(y: Tensor, step: Tensor, *, noise: bool) -> Quantised:
+    """Latents that are known to steps ``(B, C, h, w)``; ``noise`` as in `truncated`."""
     count = torch.floor(y.abs() / step)
     zero = count == 0
     interval = torch.where(zero, 2 * step, step)
     middle = torch.where(zero, torch.zeros_like(y), torch.sign(y) * (count + 0.5) * step)
     value = _straight_through(y, middle - torch.sign(middle) * SHIFT_TOWARDS_ZERO * step)
-    known = (channel < first) | cut.begun[:, None]
-    return Quantised(
-        value * known[:, :, None, None], step, _centre(y, middle, interval, noise), interval
-    )
+    return Quantised(value, step, _centre(y, middle, interval, noise), interval)
 
 
 def truncated_steps(nominal: Tensor, phase: Tensor) -> Tensor:

@@ -20,12 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thumbstream.codec.lapped.params import SIDE
-from thumbstream_models.lapped import distortion, quantisation
+from thumbstream_models.lapped import distortion, linear, quantisation
 from thumbstream_models.lapped.config import DistortionConfig
-from thumbstream_models.lapped.linear import COLOURS, from_frequencies, to_frequencies
+from thumbstream_models.lapped.linear import COLOURS
 from thumbstream_models.lapped.model import Transform
 from thumbstream_models.lapped.networks import width_of
-from thumbstream_models.lapped.quantisation import Cut, Quantised
 from thumbstream_models.training.ssim import SIGMA, WINDOW
 
 QUALITIES = (-0.5, 0.0, 0.5)
@@ -50,15 +49,38 @@ _LEVELS = 127.5
 class _Fixed:
     """What is computed once, of each cut of each picture."""
 
-    x: Tensor
-    quality: Tensor
-    cut: Cut
+    step: Tensor
+    """``(N, C, h, w)``."""
     known: Tensor
     """``(N, C, 1, 1)``: whether the cut has anything of a channel."""
-    first_rate: tuple[Tensor, Tensor, Tensor, Tensor]
-    rate: tuple[Tensor, Tensor]
+    mean: Tensor
+    """Of the rate's distributions, ``(N, K + C, h, w)``: both parts of the first group's mixtures,
+    then the other latents."""
+    sigma: Tensor
+    part: Tensor
     gains: Tensor
     added: Tensor
+    weight: Tensor
+    """Of the distortion, ``(N,)``."""
+    share: Tensor
+    """`distortion.balanced` loss of 1, ``(N, 1, 1, 1)``."""
+    weights: tuple[Tensor, Tensor, Tensor]
+    """`distortion.weights`, ``(N, 1, 1, 1)``."""
+    pictures: Pictures
+    frequencies: tuple[Tensor, Tensor]
+    """`linear.cosines` of rows and columns."""
+    lapping: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Latents as decoders know them at all cuts, and the pictures of these."""
+
+    y: Tensor
+    centre: Tensor
+    interval: Tensor
+    x_hat: Tensor
+    maps: Similarity
 
 
 class Refinement(nn.Module):
@@ -68,6 +90,9 @@ class Refinement(nn.Module):
     ``latents`` the same or the result of an earlier refinement; ``(B, C, h, w)``, as the result.
     ``rate``: of the first step of Adam, in latents, ``(1, 1, 1, 1)``; it falls to 0. ``cost``: the
     loss of ``latents``, ``(B,)``.
+
+    A graph of this size takes its time by operations, not by numbers. So what steps share is
+    computed once, and operations on many small tensors are one on their concatenation.
     """
 
     def __init__(self, net: Transform, config: DistortionConfig) -> None:
@@ -79,16 +104,19 @@ class Refinement(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Refine ``latents`` by `STEPS` steps of Adam; and their loss before."""
         fixed = self._fixed(pixels, latents)
-        cost = self._cost(latents, analysed, fixed)
         pull = _SPRING * (2 * _LEVELS**2 / _SAMPLES) / self.net.scales().square()
         mean, square = torch.zeros_like(latents), torch.zeros_like(latents)
+        drawn = self._drawn(latents, fixed)
+        cost = self._cost(latents, analysed, drawn, fixed)
         for step in range(STEPS):
-            slope = self._slope(latents, fixed) + pull * (latents - analysed)
+            slope = self._slope(drawn, latents, fixed) + pull * (latents - analysed)
             mean = _BETAS[0] * mean + (1 - _BETAS[0]) * slope
             square = _BETAS[1] * square + (1 - _BETAS[1]) * slope.square()
             first, second = (1 - beta ** (step + 1) for beta in _BETAS)
             direction = mean / first / ((square / second).sqrt() + _EPSILON)
             latents = latents - rate * (1 - step / STEPS) * direction
+            if step + 1 < STEPS:
+                drawn = self._drawn(latents, fixed)
         return self._settled(latents, analysed), cost
 
     def _fixed(self, pixels: Tensor, latents: Tensor) -> _Fixed:
@@ -97,60 +125,73 @@ class Refinement(nn.Module):
         cut, first = quantisation.cuts(quality), self.net.groups[0]
         y = latents.repeat(len(QUALITIES), 1, 1, 1)
         q = quantisation.truncated(y, cut, first, noise=False)
-        y_hat = torch.cat([from_frequencies(q.value[:, :first]), q.value[:, first:]], 1)
+        frequencies = linear.cosines(y.shape[2], y), linear.cosines(y.shape[3], y)
+        y_hat = _cells(q.value, first, frequencies)
         widths = (width_of(nominal)[:, None] for nominal in (cut.first, cut.others))
-        first_rate = self.net.frequencies.predict(
+        mean, wide, narrow, part = self.net.frequencies.predict(
             q.value[:, :first], q.step[:, :first], next(widths)
         )
         rate = self.net.context.predict(y_hat, q.step, next(widths))
+        wide, narrow, mean = (z + torch.zeros_like(y[:, :first]) for z in (wide, narrow, mean))
         y_hat, width = self.net.described(y_hat, q.step)
         gate = cut.others.clamp(max=1)[:, None, None, None]
         channel = torch.arange(latents.shape[1])
         known = (channel < first) | cut.begun[:, None]
+        x = pixels.repeat(len(QUALITIES), 1, 1, 1)
+        rotation, weight = self.net.linear.rotation, distortion.lagrangian(quality)
         return _Fixed(
-            pixels.repeat(len(QUALITIES), 1, 1, 1),
-            quality,
-            cut,
+            q.step,
             known[:, :, None, None].to(latents),
-            first_rate,
-            rate,
+            torch.cat([mean, mean, rate[0]], 1),
+            torch.cat([wide, narrow, rate[1]], 1),
+            part,
             self.net.synthesis.gains(width),
             self.net.synthesis(y_hat, width) * gate,
+            weight,
+            _of_pictures(distortion.balanced(torch.ones_like(weight), weight)),
+            weights_of(quality, self.config),
+            Pictures.of(x),
+            frequencies,
+            (linear.lapping(x.shape[2], rotation), linear.lapping(x.shape[3], rotation)),
         )
 
-    def _cost(self, latents: Tensor, analysed: Tensor, fixed: _Fixed) -> Tensor:
+    def _drawn(self, latents: Tensor, fixed: _Fixed) -> _Drawn:
+        """Draw latents ``(B, C, h, w)`` at all cuts."""
+        first, (down, across) = self.net.groups[0], fixed.lapping
+        y = latents.repeat(len(QUALITIES), 1, 1, 1)
+        q = quantisation.known_to(y, fixed.step, noise=False)
+        y_hat = _cells(q.value * fixed.known, first, fixed.frequencies)
+        blocks = self.net.linear.cells(y_hat / self.net.scales() * fixed.gains)
+        x_hat = down.T @ blocks @ across + fixed.added
+        return _Drawn(y, q.centre, q.interval, x_hat, Similarity(fixed.pictures, x_hat))
+
+    def _cost(self, latents: Tensor, analysed: Tensor, drawn: _Drawn, fixed: _Fixed) -> Tensor:
         """The loss of all cuts, and the spring's: ``(B,)``."""
-        q, x_hat = self._drawn(latents, fixed)
-        bits = _bits(q.centre, q.interval, self.net.groups[0], fixed) * fixed.known
-        weight = distortion.lagrangian(fixed.quality)
-        cells = torch.ones_like(latents[0, 0]).sum()
-        error = _distortion(fixed.x, x_hat, fixed.quality, self.config)
-        loss = bits.sum((1, 2, 3)) / 8 + weight * cells * error
-        loss = distortion.balanced(loss, weight).view(len(QUALITIES), -1).sum(0)
+        bits = _bits(drawn.centre, drawn.interval, self.net.groups[0], fixed) * fixed.known
+        error, similarity, chroma = (z.flatten() for z in fixed.weights)
+        x, cells = fixed.pictures.x, fixed.pictures.cells
+        lost = (
+            error * distortion.squared_error(x, drawn.x_hat)
+            + similarity * (1 - drawn.maps.mean())
+            + chroma * distortion.chroma_error(x, drawn.x_hat)
+        )
+        loss = bits.sum((1, 2, 3)) / 8 + fixed.weight * cells * lost
+        loss = distortion.balanced(loss, fixed.weight).view(len(QUALITIES), -1).sum(0)
         moved = ((latents - analysed) / self.net.scales()).square().sum((1, 2, 3))
         return loss + moved * (_SPRING * _LEVELS**2 / _SAMPLES)
 
-    def _drawn(self, latents: Tensor, fixed: _Fixed) -> tuple[Quantised, Tensor]:
-        """Latents ``(B, C, h, w)`` as decoders know them at all cuts, and their pictures."""
-        first = self.net.groups[0]
-        y = latents.repeat(len(QUALITIES), 1, 1, 1)
-        q = quantisation.truncated(y, fixed.cut, first, noise=False)
-        y_hat = torch.cat([from_frequencies(q.value[:, :first]), q.value[:, first:]], 1)
-        return q, self.net.linear.inverse(y_hat / self.net.scales() * fixed.gains) + fixed.added
-
-    def _slope(self, latents: Tensor, fixed: _Fixed) -> Tensor:
+    def _slope(self, drawn: _Drawn, latents: Tensor, fixed: _Fixed) -> Tensor:
         """Derivative of the loss of all cuts with respect to the latents ``(B, C, h, w)``."""
-        first, scales = self.net.groups[0], self.net.scales()
-        y = latents.repeat(len(QUALITIES), 1, 1, 1)
-        q, x_hat = self._drawn(latents, fixed)
-        by_pixel = distortion_slope(fixed.x, x_hat, fixed.quality, self.config)
-        through = self.net.linear(self.net.linear.blocks(by_pixel)) * fixed.gains / scales
-        through = torch.cat([to_frequencies(through[:, :first]), through[:, first:]], 1)
-        bits = (_bits(y + side * q.interval, q.interval, first, fixed) for side in (0.5, -0.5))
-        rate = (next(bits) - next(bits)) / q.interval / 8
-        weight = distortion.lagrangian(fixed.quality)
-        share = distortion.balanced(torch.ones_like(weight), weight)[:, None, None, None]
-        slope = (rate + weight[:, None, None, None] * through) * fixed.known * share
+        first, scales, (down, across) = self.net.groups[0], self.net.scales(), fixed.lapping
+        by_pixel = distortion_slope(drawn.maps, fixed.weights)
+        blocks = functional.pixel_unshuffle(down @ by_pixel @ across.T, SIDE)
+        through = self.net.linear(blocks) * fixed.gains / scales
+        through = _coefficients(through, first, fixed.frequencies)
+        half = 0.5 * drawn.interval
+        sides = torch.stack([drawn.y + half, drawn.y - half])
+        bits = _bits(sides, drawn.interval, first, fixed)
+        rate = (bits[0] - bits[1]) / drawn.interval / 8
+        slope = (rate + _of_pictures(fixed.weight) * through) * fixed.known * fixed.share
         return slope.view(-1, *latents.shape).sum(0)
 
     def _settled(self, latents: Tensor, analysed: Tensor) -> Tensor:
@@ -164,83 +205,135 @@ class Refinement(nn.Module):
         return torch.maximum(torch.minimum(analysed, middle + reach), middle - reach)
 
 
+def _cells(y: Tensor, first: int, frequencies: tuple[Tensor, Tensor]) -> Tensor:
+    """Latents of cells, of coefficients of the first channels and latents of the others."""
+    rows, columns = frequencies
+    return torch.cat([rows.T @ y[:, :first] @ columns, y[:, first:]], 1)
+
+
+def _coefficients(y: Tensor, first: int, frequencies: tuple[Tensor, Tensor]) -> Tensor:
+    """The inverse of `_cells`."""
+    rows, columns = frequencies
+    return torch.cat([rows @ y[:, :first] @ columns.T, y[:, first:]], 1)
+
+
 def _bits(y: Tensor, interval: Tensor, first: int, fixed: _Fixed) -> Tensor:
-    mean, wide, narrow, part = fixed.first_rate
-    off, width = (y[:, :first] - mean).abs(), interval[:, :first]
-    mixed = part * _logistic(off, wide, width) + (1 - part) * _logistic(off, narrow, width)
-    mean, sigma = fixed.rate
-    other = _logistic((y[:, first:] - mean).abs(), sigma, interval[:, first:])
-    return -torch.log2(torch.cat([mixed, other], 1).clamp_min(_LEAST))
+    """Of intervals ``(N, C, h, w)`` around latents ``y`` ``(..., N, C, h, w)``."""
+    off = (torch.cat([y[..., :first, :, :], y], -3) - fixed.mean).abs()
+    width = torch.cat([interval[:, :first], interval], 1)
+    probability = _logistic(off, fixed.sigma, width)
+    wide, narrow, others = torch.split(probability, [first, first, interval.shape[1] - first], -3)
+    mixed = fixed.part * wide + (1 - fixed.part) * narrow
+    return -torch.log2(torch.cat([mixed, others], -3).clamp_min(_LEAST))
 
 
 def _logistic(off: Tensor, sigma: Tensor, interval: Tensor) -> Tensor:
     """`rate.interval_probability` of logistic distributions."""
-    scale = sigma.maximum(interval * _SMALLEST_SCALE) / _LOGISTIC
+    scale, half = sigma.maximum(interval * _SMALLEST_SCALE) / _LOGISTIC, 0.5 * interval
     # Not the sigmoid of ONNX Runtime, which is never below 1e-8: improbable latents would cost 99
     # bits.
-    near, far = (torch.exp(((off - side * interval) / scale).clamp(max=80)) for side in (0.5, -0.5))
-    return 1 / (1 + near) - 1 / (1 + far)
+    ends = torch.exp((torch.stack([off - half, off + half]) / scale).clamp(max=80))
+    near, far = (1 / (1 + ends)).unbind()
+    return near - far
 
 
-def distortion_slope(x: Tensor, x_hat: Tensor, quality: Tensor, config: DistortionConfig) -> Tensor:
-    """Derivative of `distortion.distortion`, times the cells, with respect to ``x_hat``."""
-    error, similarity, chroma = (
-        z[:, None, None, None] for z in distortion.weights(quality, config)
-    )
-    off = x_hat - x
-    cells = torch.ones_like(x[0]).sum() / _SAMPLES
+def weights_of(quality: Tensor, config: DistortionConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """`distortion.weights` of pictures of qualities ``(N,)``, ``(N, 1, 1, 1)`` each."""
+    error, similarity, chroma = distortion.weights(quality, config)
+    return _of_pictures(error), _of_pictures(similarity), _of_pictures(chroma)
+
+
+def distortion_slope(maps: Similarity, weights: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Derivative of `distortion.distortion`, times the cells, with respect to ``maps.x_hat``."""
+    error, similarity, chroma = weights
+    off = maps.x_hat - maps.pictures.x
     slope = error * off * (2 * _LEVELS**2 / _SAMPLES)
-    slope = slope - similarity * cells * _Similarity((x + 1) / 2, (x_hat + 1) / 2).slope() / 2
-    return slope + chroma * _chroma_slope(off)
+    slope = slope - similarity * maps.pictures.cells * maps.slope() / 2
+    return slope + chroma * _chroma_slope(off, maps.pictures.areas)
 
 
-def _chroma_slope(off: Tensor) -> Tensor:
+def _of_pictures(z: Tensor) -> Tensor:
+    return z[:, None, None, None]
+
+
+def _chroma_slope(off: Tensor, areas: tuple[Tensor, Tensor]) -> Tensor:
     """Of `distortion.chroma_error`."""
-    side, areas = distortion.AREA, 2 * (SIDE // distortion.AREA) ** 2
+    side, samples = distortion.AREA, 2 * (SIDE // distortion.AREA) ** 2
     matrix = torch.tensor(distortion.CHROMA).to(off)
     pooled = functional.avg_pool2d(functional.conv2d(off, matrix[:, :, None, None]), side)
-    by_area = functional.conv2d(pooled, matrix.T[:, :, None, None]).repeat_interleave(side, 2)
-    return by_area.repeat_interleave(side, 3) * (2 * _LEVELS**2 / areas / side**2)
+    by_area = functional.conv2d(pooled, matrix.T[:, :, None, None])
+    down, across = areas
+    return down @ by_area @ across.T * (2 * _LEVELS**2 / samples / side**2)
 
 
-def _distortion(x: Tensor, x_hat: Tensor, quality: Tensor, config: DistortionConfig) -> Tensor:
-    """`distortion.distortion` of pictures of any size."""
-    error, similarity, chroma = distortion.weights(quality, config)
-    maps = _Similarity((x + 1) / 2, (x_hat + 1) / 2)
-    return (
-        error * distortion.squared_error(x, x_hat)
-        + similarity * (1 - maps.mean())
-        + chroma * distortion.chroma_error(x, x_hat)
-    )
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures ``x`` in [-1, 1] and what a comparison with them needs, computed once."""
+
+    x: Tensor
+    a: Tensor
+    """In [0, 1]."""
+    down: Tensor
+    across: Tensor
+    share: Tensor
+    """Of each sample of the maps in the mean."""
+    mu: Tensor
+    mu_squared: Tensor
+    variance: Tensor
+    areas: tuple[Tensor, Tensor]
+    """`in_areas` of rows and columns."""
+    cells: Tensor
+    """Their number, a scalar."""
+
+    @classmethod
+    def of(cls, x: Tensor) -> Pictures:
+        """``x``: ``(N, 3, H, W)``."""
+        a = (x + 1) / 2
+        down, across = (windows(side).to(a) for side in a.shape[2:])
+        seen = down.sum(1)[:, None] * across.sum(1)
+        share = seen / (COLOURS * seen.sum())
+        mu, squares = (down @ torch.stack([a, a * a]) @ across.T).unbind()
+        areas = in_areas(a.shape[2]).to(a), in_areas(a.shape[3]).to(a)
+        cells = torch.ones_like(x[0]).sum() / _SAMPLES
+        return cls(x, a, down, across, share, mu, mu**2, squares - mu**2, areas, cells)
 
 
-class _Similarity:
-    """SSIM of pictures in [0, 1], as maps of every place of the window."""
+class Similarity:
+    """SSIM of pictures ``x_hat``, as maps of every place of the window."""
 
-    def __init__(self, a: Tensor, b: Tensor) -> None:
-        self.a, self.b = a, b
-        self.down, self.across = (windows(side).to(a) for side in a.shape[2:])
-        seen = self.down.sum(1)[:, None] * self.across.sum(1)
-        self.share = seen / (COLOURS * seen.sum())  # of each sample of the maps in the mean
-        maps = (self.down @ z @ self.across.T for z in (a, b, a * a, b * b, a * b))
-        self.mu_a, self.mu_b, aa, bb, ab = maps
-        self.b1 = self.mu_a**2 + self.mu_b**2 + _C1
-        self.b2 = aa - self.mu_a**2 + bb - self.mu_b**2 + _C2
-        self.luminance = (2 * self.mu_a * self.mu_b + _C1) / self.b1
-        self.structure = (2 * (ab - self.mu_a * self.mu_b) + _C2) / self.b2
+    def __init__(self, pictures: Pictures, x_hat: Tensor) -> None:
+        self.pictures, self.x_hat, self.b = pictures, x_hat, (x_hat + 1) / 2
+        a, b = pictures.a, self.b
+        maps = torch.stack([b, b * b, a * b])
+        self.mu_b, bb, ab = (pictures.down @ maps @ pictures.across.T).unbind()
+        squared = self.mu_b**2
+        self.b1 = pictures.mu_squared + squared + _C1
+        self.b2 = pictures.variance + bb - squared + _C2
+        self.luminance = (2 * pictures.mu * self.mu_b + _C1) / self.b1
+        self.structure = (2 * (ab - pictures.mu * self.mu_b) + _C2) / self.b2
 
     def mean(self) -> Tensor:
         """``(N,)``."""
-        return (self.luminance * self.structure * self.share).sum((1, 2, 3))
+        similar: Tensor = (self.luminance * self.structure * self.pictures.share).sum((1, 2, 3))
+        return similar
 
     def slope(self) -> Tensor:
         """Derivative of the mean with respect to ``b``."""
-        by_mean = 2 * (self.mu_a - self.luminance * self.mu_b) / self.b1 * self.structure
-        by_mean = by_mean + 2 * self.luminance * (self.structure * self.mu_b - self.mu_a) / self.b2
+        mu_a, a = self.pictures.mu, self.pictures.a
+        by_mean = 2 * (mu_a - self.luminance * self.mu_b) / self.b1 * self.structure
+        by_mean = by_mean + 2 * self.luminance * (self.structure * self.mu_b - mu_a) / self.b2
         by_product = 2 * self.luminance / self.b2
-        maps = by_mean, -0.5 * by_product * self.structure, by_product
-        mean, square, product = (self.down.T @ (z * self.share) @ self.across for z in maps)
-        return mean + 2 * self.b * square + self.a * product
+        maps = torch.stack([by_mean, -0.5 * by_product * self.structure, by_product])
+        maps = maps * self.pictures.share
+        slopes = self.pictures.down.T @ maps @ self.pictures.across
+        mean, square, product = slopes.unbind()
+        return mean + 2 * self.b * square + a * product
+
+
+def in_areas(side: int) -> Tensor:
+    """``(side, areas)``: 1 where a place is in an area."""
+    area = torch.arange(side) // distortion.AREA
+    return (area[:, None] == area[:: distortion.AREA]).float()
 
 
 def windows(side: int) -> Tensor:
