@@ -65,8 +65,15 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("checkpoint", type=Path)
     publish.add_argument("data", type=Path, nargs="+", help="the pictures of its training")
     publish.add_argument("--zoo", type=Path, default=Path("models/zoo"))
-    publish.add_argument("--pictures", type=int, default=20_000, help="crops for the context model")
-    publish.add_argument("--entropy-steps", type=int, default=500, help="steps per iteration")
+    publish.add_argument(
+        "--pictures",
+        type=int,
+        default=20_000,
+        help="crops for the context model of a model of the paper",
+    )
+    publish.add_argument(
+        "--entropy-steps", type=int, default=500, help="steps per iteration of a model of the paper"
+    )
     publish.add_argument(
         "--sources",
         type=Path,
