@@ -18,7 +18,7 @@ import { hasCachedWeights } from "./weights_cache.js";
 
 const ATTRIBUTES = ["data-thumb", "data-thumb-src", "data-thumb-bytes"];
 const SELECTOR = "img[data-thumb], img[data-thumb-src]";
-const SLICE = 20; // ms: how long the page's thread works before it yields
+const SLICE = 12; // ms: how long the page's thread works before it yields
 const BYTES = { "slow-2g": 16, "2g": 32, "3g": 64 }; // by navigator.connection.effectiveType
 const SAVE_DATA_BYTES = 16;
 const DEFAULT_BYTES = 128;
