@@ -6,7 +6,7 @@ import type { EncodeOptions, Pixels } from "./encode.js";
  * Loads `analysis.onnx` of the published model from a path or an address. The package
  * `onnxruntime-node` must be installed.
  *
- * The encoder makes better streams than `encode` from about 100 bytes on, in more time.
+ * The encoder makes better streams than `encode`, in more time.
  */
 export function loadEncoder(
   analysis: string | URL,
