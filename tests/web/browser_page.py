@@ -43,7 +43,7 @@ PAGE = """<!doctype html>
 """
 SCRIPT = '<script type="module" src="{client}/images.min.js"></script>'
 
-_BMP = re.compile(r'url\("data:image/bmp;base64,([^"]*)"\)')
+_PICTURE = re.compile(r'url\("data:image/(?:bmp|png);base64,([^"]*)"\)')
 
 
 class BrowserPage:
@@ -151,7 +151,7 @@ class BrowserPage:
 
     def pixels(self, identity: str) -> list[int]:
         """RGBA of the painted preview; empty if there is none."""
-        found = _BMP.search(self.background(identity))
+        found = _PICTURE.search(self.background(identity))
         if not found:
             return []
         return list(Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGBA").tobytes())

@@ -103,7 +103,9 @@ async function drawQueue() {
         end = performance.now() + SLICE;
       }
       try {
-        if (isShown(preview)) paint(preview, firstLook(preview.stream), preview.stream.length);
+        if (isShown(preview)) {
+          await paint(preview, firstLook(preview.stream), preview.stream.length);
+        }
       } catch (error) {
         fail(preview, error);
       }
@@ -148,21 +150,32 @@ async function sharpenPreview(preview) {
     stream = await sharpener.fetchThumb(thumbSrc, { bytes, start: stream }).catch(() => stream);
   }
   try {
-    paint(preview, await sharpener.decodeInBackground(stream), stream.length);
+    await paint(preview, await sharpener.decodeInBackground(stream), stream.length);
   } catch (error) {
     preview.isSharp = false;
     throw error;
   }
 }
 
-/** Show the picture of the first `bytes` bytes. */
+/** Show the picture of the first `bytes` bytes. Transparent ones need the code that writes PNG. */
 function paint(preview, picture, bytes) {
+  if (!allowsImages) return paintURL(preview, picture, bytes, "none");
+  if (!isTransparent(picture)) return paintURL(preview, picture, bytes, `url(${bmpDataURL(picture)})`);
+  return import("./png.js").then(
+    ({ pngDataURL }) => paintURL(preview, picture, bytes, `url(${pngDataURL(picture)})`),
+  );
+}
+
+function isTransparent({ averageColor }) {
+  return averageColor.length > 7; // #rrggbbaa
+}
+
+function paintURL(preview, picture, bytes, url) {
   if (!isShown(preview)) return;
   const { image, key, place } = preview;
-  const { averageColor, aspectRatio } = picture;
+  const { aspectRatio } = picture;
   const { images, rule: { style } } = ruleOf(key);
-  const url = allowsImages ? `url(${bmpDataURL(picture)})` : "none";
-  const color = averageColor.length > 7 ? "transparent" : averageColor;
+  const color = isTransparent(picture) ? "transparent" : picture.averageColor;
   style.setProperty("background", `${url} ${place} ${color}`, "important");
   const hasSize = image.getAttribute("width") && image.getAttribute("height");
   style.aspectRatio = hasSize ? "" : `auto ${aspectRatio}`;
