@@ -506,3 +506,23 @@ def test_a_hundred_previews(held: Held, stream: bytes) -> None:
     view.open(body).wait_until("events.filter((e) => e.endsWith(' preview')).length === 100")
     assert view.evaluate("document.adoptedStyleSheets[0].cssRules.length") == 100
     assert len(view.pixels("e99")) > 0
+
+
+def test_transparent_previews(service: str, held: Held) -> None:
+    opaque = np.asarray(Image.open(io.BytesIO(picture())))
+    alpha = np.broadcast_to(np.linspace(0, 255, 300).astype(np.uint8), (200, 300))
+    buffer = io.BytesIO()
+    Image.fromarray(np.dstack([opaque, alpha])).save(buffer, "PNG")
+    request = urllib.request.Request(
+        f"{service}/compress?model={MODEL}", buffer.getvalue(), {"Content-Type": "image/png"}
+    )
+    with urllib.request.urlopen(request, timeout=120) as response:
+        answer: dict[str, Any] = json.load(response)
+    prefix = inlined(get(f"{service}{answer['url']}"), 96)
+    view, _ = held
+    view.open(image(stream=prefix)).wait_for("it preview")
+    first = view.pixels("it")
+    assert min(first[3::4]) < 64
+    assert max(first[3::4]) > 192
+    view.evaluate(SHARPEN)
+    assert is_close(view.pixels("it"), decoded(service, answer, 96))
