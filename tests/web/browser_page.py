@@ -26,7 +26,7 @@ for (const type of ["load", "error", "preview", "previewerror"]) {
 if (PerformanceObserver.supportedEntryTypes.includes("layout-shift")) {
   new PerformanceObserver((list) => {
     for (const { value, sources } of list.getEntries()) {
-      shifts.push([value, sources.map(({ node }) => node?.outerHTML ?? "")]);
+      shifts.push([value, sources.map(({ node }) => node?.outerHTML ?? node?.data ?? null)]);
     }
   }).observe({ type: "layout-shift", buffered: true });
 }
@@ -125,7 +125,8 @@ class BrowserPage:
         """The layout shifts: `[value, nodes]` each."""
         self.evaluate("new Promise((go) => requestAnimationFrame(() => setTimeout(go, 50)))")
         found: list[Any] = self.evaluate("shifts")
-        return found
+        # Chromium may move the alternative text of an image that it waits for: a node of its own.
+        return [[value, nodes] for value, nodes in found if any(nodes)]
 
     def boxes(self) -> list[list[float]]:
         """`[width, height]` of all images, in CSS pixels."""
