@@ -52,7 +52,7 @@ window.results = async () => {
   return [hasPreview(image), background, width, height, url.slice(0, 22)];
 };
 """
-WANTED = [True, 'url("data:image/png;base64,', 32, 21, "data:image/png;base64,"]
+WANTED = [True, 'url("data:image/bmp;base64,', 32, 21, "data:image/png;base64,"]
 
 
 def run(command: str, *more: str, folder: Path) -> None:
