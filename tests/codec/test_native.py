@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +119,15 @@ def test_lapped_symbols_equal_their_twin(seed: int, monkeypatch: pytest.MonkeyPa
         assert coded_symbols(slow_decoder._coded) == coded_symbols(decoder._coded)
         assert slow_decoder._digits.tolist() == decoder._digits.tolist()
         assert slow_decoder.decode_all().q.tolist() == decoder.decode_all().q.tolist()
+
+
+@pytest.mark.skipif(
+    not (FOLDER / f"loops-{sys.platform}-{platform.machine()}.so").exists(),
+    reason="no compiled loops for this machine",
+)
+def test_this_machine_loads_its_loops() -> None:
+    """Otherwise all tests of compiled loops would be skipped here."""
+    assert native.LOOPS is not None
 
 
 def test_another_machine_has_no_loops(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 from fuzz_guided import CORPUS
 from fuzz_mutations import MUTATIONS
+from node import NODE, needs_node
 
 from thumbstream.codec.bitstream import parse_header
 from thumbstream.errors import BitstreamError
@@ -18,7 +17,6 @@ from thumbstream.models import installed_models
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "service" / "thumbstream" / "web" / "client" / "client.bin"
-NODE = shutil.which("node")
 STREAMS = 200
 SECONDS = 120
 
@@ -34,7 +32,7 @@ def spoilt() -> list[bytes]:
     return [stream for stream in (*seeds, *mutated) if stream]
 
 
-@pytest.mark.skipif(NODE is None, reason="node is not installed")
+@needs_node
 def test_the_browser_reads_spoilt_streams_as_python_does() -> None:
     codec = installed_models("cpu").load()
     streams = [stream for stream in spoilt() if small(stream)]

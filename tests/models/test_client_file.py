@@ -7,7 +7,6 @@ import dataclasses
 import gzip
 import json
 import random
-import shutil
 import subprocess
 import zlib
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ import onnx
 import pytest
 import torch
 from codec_folders import entry
+from node import NODE, needs_node
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tiny_transform import TINY
@@ -38,7 +38,6 @@ from thumbstream_models.lapped.model import Transform
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "service" / "thumbstream" / "web" / "client"
 DECODE = ROOT / "tests" / "web" / "client-decode.mjs"
-NODE = shutil.which("node")
 MODEL = "thumbstream-2"
 LIMIT = 150_000
 """Most bytes of weights and code, gzipped."""
@@ -191,7 +190,7 @@ def decoded(weights: Path, given: Sequence[bytes]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.stdout.splitlines()]
 
 
-@pytest.mark.skipif(NODE is None, reason="node is not installed")
+@needs_node
 @pytest.mark.parametrize(
     "which", [pytest.param("artifact", marks=pytest.mark.slow), "random_artifact"]
 )
@@ -220,7 +219,7 @@ def test_client_decodes_like_python(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(NODE is None, reason="node is not installed")
+@needs_node
 def test_first_look_is_better_than_thumbhash(artifact: Artifact, tmp_path: Path) -> None:
     """Four photographs: by SSIM from 12 bytes on, by PSNR from 16. Python draws the same."""
     grids = []

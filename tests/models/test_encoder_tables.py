@@ -23,12 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "codec"))
 
 from codec_lapped import lapped_folder
 from codec_pictures import cut_out, photo_like
+from node import NODE, needs_node
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "service" / "thumbstream" / "web" / "client"
 SAMPLES = CLIENT.parent / "samples"
 ENCODE = ROOT / "tests" / "web" / "encode-picture.mjs"
-NODE = shutil.which("node")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def encoded(pictures: list[Image.Image], client: Path) -> list[str]:
     return found.stdout.split()
 
 
-@pytest.mark.skipif(NODE is None, reason="node is not installed")
+@needs_node
 def test_an_encoder_with_the_module_has_the_bytes_of_python(
     artifact: Artifact, tmp_path: Path
 ) -> None:
@@ -71,7 +71,7 @@ def test_an_encoder_with_the_module_has_the_bytes_of_python(
     assert encoded(pictures, tmp_path) == expected
 
 
-@pytest.mark.skipif(NODE is None, reason="node is not installed")
+@needs_node
 def test_the_published_encoder_has_the_bytes_of_python() -> None:
     pictures = [Image.open(path).convert("RGBA") for path in sorted(SAMPLES.glob("*.jpg"))]
     expected = [thumbstream.encode(one, effort="fast").hex() for one in pictures]

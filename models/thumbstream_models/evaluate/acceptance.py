@@ -13,12 +13,14 @@ from thumbstream.models import DEFAULT_MODEL
 from thumbstream_models.evaluate import rate_curves
 from thumbstream_models.evaluate.metrics import METRICS
 from thumbstream_models.evaluate.results import BEST, Results
-from thumbstream_models.evaluate.streams import HalfSize
+from thumbstream_models.evaluate.streams import HALF
 from thumbstream_models.evaluate.tables import Rows, charge
 
 PRODUCT = DEFAULT_MODEL
+SMALL = 32
+"""Default size of the grid."""
 SHARES = {
-    32: {
+    SMALL: {
         "ssim": {32: 0.62, 64: 0.70, 128: 0.85, 256: 0.95},
         "psnr": {32: 0.72, 64: 0.80, 128: 0.90, 256: 1.0},
     },
@@ -36,7 +38,6 @@ WHOLE = {"psnr": 33.0, "ssim": 0.965}
 CHROMA = {24: 1.3, 64: 0.9, 128: 0.55}
 """Largest mean chroma error at 32 x 32, by bytes."""
 THUMBHASH, THUMBHASH_BYTES = "thumbhash", 24
-HALF_SIZE = HalfSize().name
 _QUALITY_FORMATS = {"ssim": "{:.3f}", "psnr": "{:.1f} dB", "chroma": "{:.2f}"}
 
 
@@ -51,18 +52,17 @@ class Criterion(NamedTuple):
 def acceptance_rows(result: Results) -> Rows:
     """A header and a row for each criterion that ``result`` has the codecs for."""
     pictures = result["pictures"]
-    if PRODUCT not in result["codecs"] or pictures["grid"] == "squash":
+    size, grid = pictures["size"], pictures["grid"]
+    if PRODUCT not in result["codecs"] or grid == "squash":
         return []
     found: list[Criterion] = []
     if pictures["sources"] == [GRAPHICS]:
         found += _shares(result, GRAPHICS_SHARES)
-    elif pictures["size"] == 32 and pictures["grid"] != "crop":
-        return []
-    else:
-        found += _shares(result, SHARES.get(pictures["size"], {}))
-        if pictures["grid"] == "crop":
-            found += [*_whole(result), *_chroma(result), *_thumbhash(result)]
-        found += _half_size(result)
+    elif size > SMALL:
+        found += [*_shares(result, SHARES.get(size, {})), *_half_size(result)]
+    elif size == SMALL and grid == "crop":
+        found += [*_shares(result, SHARES[size]), *_whole(result)]
+        found += [*_chroma(result), *_thumbhash(result)]
     rows = [[c.text, c.measured, "yes" if c.met else "no"] for c in found]
     return [["criterion", "measured", "met"], *rows]
 
@@ -120,12 +120,12 @@ def _shares(result: Results, limits: dict[str, dict[int, float]]) -> Iterator[Cr
 
 def _half_size(result: Results) -> Iterator[Criterion]:
     """A larger grid must not be worse than half of it, enlarged."""
-    if HALF_SIZE not in result["codecs"]:
+    if HALF not in result["codecs"]:
         return
-    for measure, by_bytes in SHARES[result["pictures"]["size"]].items():
+    for measure, by_bytes in SHARES.get(result["pictures"]["size"], {}).items():
         form = _QUALITY_FORMATS[measure]
-        ours, half = (means(result, name, measure) for name in (PRODUCT, HALF_SIZE))
-        for budget in by_bytes:
+        ours, half = (means(result, name, measure) for name in (PRODUCT, HALF))
+        for budget in (budget for budget in by_bytes if budget in ours):
             yield Criterion(
                 f"{result['metrics'][measure]} in {budget} bytes not below that of half the size",
                 f"{form.format(ours[budget])}; half the size {form.format(half[budget])}",

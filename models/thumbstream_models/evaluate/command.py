@@ -44,8 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--codecs",
         type=_codec_names,
         metavar="NAME,NAME,...",
-        help=f"{', '.join(BASELINES)}, thumbstream (the default model), ids of installed models, "
-        "baselines (all), models (all); default: thumbstream,baselines",
+        help=f"{', '.join(BASELINES)}, thumbstream (the default model), half (the same at half the "
+        "size, enlarged), ids of installed models, baselines (all), models (all); default: "
+        "thumbstream,baselines",
     )
     add("--reference", help="codec that the others are compared with (default: the first model)")
     add("--device", default="auto", help="auto, cpu or cuda")
@@ -156,8 +157,8 @@ def select_codecs(names: Sequence[str], device: str) -> list[Codec]:
         elif name in ("models", streams.OURS, *installed):
             ids = {"models": installed, streams.OURS: (DEFAULT_MODEL,)}.get(name, (name,))
             selected |= {model: streams.Thumbstream(model, device) for model in ids}
-        elif name == streams.HalfSize().name:
-            selected[name] = streams.HalfSize()
+        elif name == streams.HALF:
+            selected[name] = streams.HalfSize(model=streams.Thumbstream(device=device))
         else:
             raise ValueError(f"unknown codec {name!r}")
     return list(selected.values())

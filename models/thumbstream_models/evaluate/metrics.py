@@ -49,14 +49,15 @@ THUMBNAIL_DEGREES = 4
 _BLOCK = 8
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601, as in JPEG."""
-_TO_CONES = np.array(
+TO_CONES = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
         [0.2119034982, 0.6806995451, 0.1073969566],
         [0.0883024619, 0.2817188376, 0.6299787005],
     ]
 )
-_TO_OKLAB = np.array(
+"""Of OKLab: linear sRGB to cones; after a cube root, `TO_OKLAB`."""
+TO_OKLAB = np.array(
     [
         [0.2104542553, 0.7936177850, -0.0040720468],
         [1.9779984951, -2.4285922050, 0.4505937099],
@@ -145,7 +146,7 @@ def _boxes(pictures: Pictures) -> Floats:
     areas = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
     srgb = sums / areas[:, :, None] / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return np.asarray(np.cbrt(linear @ _TO_CONES.T) @ _TO_OKLAB.T)
+    return np.asarray(np.cbrt(linear @ TO_CONES.T) @ TO_OKLAB.T)
 
 
 METRICS: dict[str, Metric] = {

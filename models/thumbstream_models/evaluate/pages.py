@@ -159,8 +159,8 @@ def _comparison(result: Results) -> list[str]:
         markdown(saving_rows(result, others)),
         "The same by PSNR:",
         markdown(saving_rows(result, others, "psnr")),
-        f"Bjontegaard difference of the bytes of {title}, by each measure, against the payload of "
-        "the other codec and against its file:",
+        f"Bjontegaard difference of the bytes of {title}, by each measure against the payload of "
+        "the other codec, and by SSIM and PSNR against its file:",
         markdown(bjontegaard_rows(result, others)),
     ]
 

@@ -17,6 +17,7 @@ from thumbstream_models.evaluate.baselines.base import package_versions
 
 OURS = "thumbstream"
 """Title of the default model; other models have their id as title."""
+HALF = "half"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Thumbstream:
 class HalfSize:
     """The default model at half the size, enlarged: what a larger grid must be better than."""
 
-    name: str = "half"
+    name: str = HALF
     title: str = "thumbstream at half the size, enlarged"
     kind: str = "baseline"
     progressive: bool = True

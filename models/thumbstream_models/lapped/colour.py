@@ -10,24 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from thumbstream_models.evaluate.metrics import TO_CONES, TO_OKLAB
+
 BOX = 8
-_TO_CONES = (
-    (0.4122214708, 0.5363325363, 0.0514459929),
-    (0.2119034982, 0.6806995451, 0.1073969566),
-    (0.0883024619, 0.2817188376, 0.6299787005),
-)
-_TO_LAB = (
-    (0.2104542553, 0.7936177850, -0.0040720468),
-    (1.9779984951, -2.4285922050, 0.4505937099),
-    (0.0259040371, 0.7827717662, -0.8086757660),
-)
 
 
 def oklab(x: Tensor) -> Tensor:
     """Pixels ``(B, 3, H, W)`` of sRGB, in [0, 1], to lightness and the two chroma coordinates."""
     linear = torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055).pow(2.4))
-    cones = torch.einsum("dc,bchw->bdhw", torch.tensor(_TO_CONES).to(x), linear)
-    return torch.einsum("dc,bchw->bdhw", torch.tensor(_TO_LAB).to(x), cones.clamp_min(0).pow(1 / 3))
+    cones = torch.einsum("dc,bchw->bdhw", torch.tensor(TO_CONES).to(x), linear)
+    return torch.einsum(
+        "dc,bchw->bdhw", torch.tensor(TO_OKLAB).to(x), cones.clamp_min(0).pow(1 / 3)
+    )
 
 
 def chroma_distance(x: Tensor, x_hat: Tensor) -> Tensor:
