@@ -23,7 +23,11 @@ TINY = LappedConfig(
         size=16, min_crop=0.5, whole_fraction=0.4, max_aspect=1.5, validation_pictures=3
     ),
     crops=config.CropsConfig(
-        sizes=(16, 32), per_picture=(3, 1), frequencies=(0.7, 0.3), batch_sizes=(4, 2)
+        sizes=(16, 32),
+        per_picture=(3, 1),
+        frequencies=(0.7, 0.3),
+        batch_sizes=(4, 2),
+        qualities=((-0.9, 1.5), (-0.9, 0.9)),
     ),
     distortion=config.DistortionConfig(error=(0.35, 0.7), ssim=(500.0, 150.0), chroma=(0.5, 0.5)),
     training=config.TrainingConfig(
@@ -37,7 +41,6 @@ TINY = LappedConfig(
         ema_decay=0.9,
         seed=3,
         validate_every=3,
-        qualities=(-0.9, 1.5),
     ),
     contexts=config.ContextConfig(
         pictures=6,

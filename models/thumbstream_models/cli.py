@@ -15,6 +15,7 @@ from thumbstream.models import installed_models
 from thumbstream_models.evaluate import command, pictures
 from thumbstream_models.lapped import config as lapped_config
 from thumbstream_models.paper import bit_assignment, system_config
+from thumbstream_models.training import graphics
 from thumbstream_models.training.config import read_toml
 
 Command = Callable[[argparse.Namespace], int]
@@ -51,6 +52,12 @@ def _parser() -> argparse.ArgumentParser:
         "--max-minutes", type=float, help="write a checkpoint and stop after this time"
     )
     train.add_argument("--device", help="cpu or cuda (default: cuda if available)")
+
+    drawn = commands.add_parser("draw-graphics", help="draw screenshots, plots, logos to train on")
+    drawn.set_defaults(command=_draw_graphics)
+    drawn.add_argument("out", type=Path, help="tar for the pictures, PNG")
+    drawn.add_argument("--count", type=int, default=3000, help="pictures (default 3000)")
+    drawn.add_argument("--seed", type=int, default=0, help="of the random choices (default 0)")
 
     search = commands.add_parser("search-rates", help="compare learning rates in short trainings")
     search.set_defaults(command=_search)
@@ -166,6 +173,11 @@ def _train_lapped(args: argparse.Namespace) -> int:
         max_minutes=args.max_minutes,
         device_name=args.device,
     )
+    return 0
+
+
+def _draw_graphics(args: argparse.Namespace) -> int:
+    graphics.write(args.out, args.count, args.seed)
     return 0
 
 

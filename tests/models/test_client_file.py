@@ -56,7 +56,9 @@ def random_artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     torch.manual_seed(7)
     config = dataclasses.replace(TINY.model, groups=codec_lapped.PARAMS.groups)
     count = sum(config.groups)
-    net = Transform(config, LinearTransform(torch.eye(192)[:count], torch.eye(4))).eval()
+    net = Transform(
+        config, LinearTransform(torch.eye(192)[:count], torch.eye(4), torch.ones(32, 3))
+    ).eval()
     torch.nn.init.normal_(net.synthesis.summary.expand.weight, std=0.5)
     for convolution in (net.synthesis.input, net.synthesis.net[-1]):
         torch.nn.init.normal_(convolution.weight, std=0.1)
@@ -240,9 +242,10 @@ def test_first_look_is_better_than_thumbhash(artifact: Artifact, tmp_path: Path)
         prefixes = [stream[:count] for stream in streams]
         found = [_array(one["look"], np.uint8) for one in decoded(weights, prefixes)]
         looks = np.stack(found).reshape(-1, 32, 32, 4)[..., :3]
-        if count < 16:  # later the streams have other latents, too
-            expected = np.stack([linear.decode(prefix) for prefix in prefixes])
-            assert np.abs(looks.astype(int) - expected).max() <= 1
+        for look, prefix in zip(looks, prefixes, strict=True):
+            if not linear.inspect(prefix)["planes"]:  # later it has other latents, too
+                # Rows of 8 bits are off by up to 1, and the rotation adds up three colours.
+                assert np.abs(look.astype(int) - linear.decode(prefix)).max() <= 2
         for measure in measures:
             assert measure(looks, pixels).mean() > measure(hashes, pixels).mean()
 

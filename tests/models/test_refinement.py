@@ -52,10 +52,11 @@ def test_slope_of_the_distortion(shape: tuple[int, int]) -> None:
 def test_best_of_some_refinements_costs_less(
     net: Transform, refine: Refinement, pictures: Tensor
 ) -> None:
-    y = latents = net.latents(pictures, "float32")
+    rotation = net.linear.turns[20:]
+    y = latents = net.latents(pictures, rotation, "float32")
     costs = []
     for rate in (0.1, 0.1, 0.05, 0.05, 0.02, 0.02, 0.0):
-        latents, cost = refine(pictures, y, latents, torch.tensor([rate]))
+        latents, cost = refine(pictures, rotation, y, latents, torch.tensor([rate]))
         costs.append(cost)
     least = torch.stack(costs).amin(0)
     assert (least < costs[0]).float().mean() > 0.7
@@ -66,8 +67,9 @@ def test_fine_digits_are_those_of_the_analysis(
     net: Transform, refine: Refinement, pictures: Tensor
 ) -> None:
     """Latents that keep their coarse interval do not change."""
-    y = net.latents(pictures, "float32")
-    refined, _ = refine(pictures, y, y, RATE)
+    rotation = net.rotations(pictures)
+    y = net.latents(pictures, rotation, "float32")
+    refined, _ = refine(pictures, rotation, y, y, RATE)
     cut = quantisation.cuts(torch.full((len(y),), refinement.SETTLED))
     before, after = (
         quantisation.truncated(z, cut, TINY.model.groups[0], noise=False).value
@@ -82,8 +84,9 @@ def test_fine_digits_are_those_of_the_analysis(
 def test_any_grid(net: Transform, refine: Refinement, shape: tuple[int, int]) -> None:
     torch.manual_seed(2)
     pixels = torch.rand(2, 3, *shape) * 2 - 1
-    y = net.latents(pixels, "float32")
-    refined, cost = refine(pixels, y, y, RATE)
+    rotation = net.rotations(pixels)
+    y = net.latents(pixels, rotation, "float32")
+    refined, cost = refine(pixels, rotation, y, y, RATE)
     assert refined.shape == y.shape
     assert cost.shape == (2,)
     assert refined.isfinite().all()

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from thumbstream.codec.lapped.params import ContextTables, LappedParams, LookTables
-from thumbstream.codec.lapped.stream_model import StepSymbols, StreamModel, encoder_symbols
+from thumbstream.codec.lapped.planes import StepSymbols
+from thumbstream.codec.lapped.probabilities import LOGISTIC, MAX_LOGIT
+from thumbstream.codec.lapped.stream_model import StreamModel, encoder_symbols
 from thumbstream.codec.tensors import Grid
 from thumbstream_models.lapped import context_fit, look_fit, quantisation, states
 from thumbstream_models.lapped.config import ContextConfig
@@ -63,7 +65,7 @@ def test_fits_count_the_bits_of_the_range_coder(
 ) -> None:
     model = StreamModel(
         PARAMS,
-        LookTables.from_arrays(look.tables(), PARAMS),
+        LookTables.from_arrays({**look.tables(), "axes": np.ones((32, 3), np.int8)}, PARAMS),
         ContextTables.from_arrays(contexts.tables(), PARAMS),
     )
     y = latents[grid][:2]
@@ -84,13 +86,13 @@ def test_fits_count_the_bits_of_the_range_coder(
 
 
 def information(symbols: StepSymbols) -> float:
-    """Bits of the symbols of a step."""
+    """Bits of the symbols of a step without adaptation."""
     assert symbols.digits is not None
-    first, second = (p / 65536 for p in (symbols.first, symbols.second))
-    digits, halving = symbols.digits, symbols.second == 0
+    first, second = (LOGISTIC[z + MAX_LOGIT] / 65536 for z in (symbols.first, symbols.second))
+    digits = symbols.digits
     bits = -np.log2(np.where(digits != 0, first, 1 - first))
-    signs = -np.log2(np.where(digits > 0, np.maximum(second, 1e-9), 1 - second))
-    return float((bits + np.where(halving | (digits == 0), 0, signs)).sum())
+    signs = -np.log2(np.where(digits > 0, second, 1 - second))
+    return float((bits + np.where(symbols.halving | (digits == 0), 0, signs)).sum())
 
 
 def test_fits_save_bits(latents: list[Tensor]) -> None:

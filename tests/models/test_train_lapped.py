@@ -17,6 +17,7 @@ from tiny_transform import TINY
 from thumbstream_models import cli
 from thumbstream_models.lapped import (
     colour,
+    colour_axes,
     linear,
     model,
     networks,
@@ -98,6 +99,53 @@ def test_linear_fit_is_deterministic(
     again = linear.fit(crops, 8)
     assert again.klt.equal(fitted.klt)
     assert again.rotation.equal(fitted.rotation)
+    assert again.axes.equal(fitted.axes)
+
+
+# Colour axes
+
+
+def test_axes_are_turned_into_grey(fitted: linear.LinearTransform) -> None:
+    axes, turns = fitted.axes, fitted.turns
+    assert axes.shape == (32, 3)
+    assert axes.equal(axes.round())
+    assert axes.abs().amax(1).eq(127).all()
+    torch.testing.assert_close(turns[0], torch.eye(3), msg="grey comes first")
+    torch.testing.assert_close(turns @ turns.transpose(1, 2), torch.eye(3).repeat(32, 1, 1))
+    unit = axes / axes.norm(dim=1, keepdim=True)
+    grey = torch.full((3,), 3**-0.5)
+    torch.testing.assert_close(torch.einsum("kdc,kc->kd", turns, unit), grey.expand(32, 3))
+    assert ((unit @ grey).diff() <= 1e-3).all(), "by growing angle"
+
+
+def test_axis_along_which_colours_vary_is_chosen(crops: NDArray[np.uint8]) -> None:
+    config = dataclasses.replace(TINY.model, groups=(8, 184))
+    net = Transform(config, linear.fit(crops, 192))
+    light = runs.to_tensor(crops[:4], CPU).mean(1, keepdim=True)
+    assert net.rotations(light.expand(-1, 3, -1, -1)).equal(net.linear.turns[[0] * 4])
+    for k in (5, 31):
+        axis = net.linear.axes[k] / net.linear.axes[k].norm()
+        x = light * axis[:, None, None]
+        rotated = colour_axes.rotated(x, net.rotations(x))
+        off = (rotated - rotated.mean(1, keepdim=True)).std()
+        assert off < 0.1 * (x - x.mean(1, keepdim=True)).std()
+
+
+def test_a_share_of_the_analysis_can_be_left_out(net: Transform, crops: NDArray[np.uint8]) -> None:
+    x = runs.to_tensor(crops[:3], CPU)
+    rotation = net.rotations(x)
+    blocks = net.linear.blocks(colour_axes.rotated(x, rotation))
+    with torch.no_grad():
+        net.analysis.net[-1].bias.fill_(0.5)
+        whole, some = (
+            net.latents(x, rotation, "float32", share)
+            for share in (None, torch.tensor([0.0, 0.5, 1.0]))
+        )
+        linear_part = net.linear_latents(blocks)
+        net.analysis.net[-1].bias.zero_()
+    torch.testing.assert_close(some[0], linear_part[0])
+    torch.testing.assert_close(some[1], (linear_part[1] + whole[1]) / 2)
+    torch.testing.assert_close(some[2], whole[2])
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(4, 4), (1, 3), (5, 8)])
@@ -481,7 +529,8 @@ def test_published_configuration_is_read() -> None:
         ("crops", "sizes", [32], "an entry for each size"),
         ("crops", "frequencies", [0.5, 0.6], "add up to 1"),
         ("crops", "sizes", [12, 32], "multiples of 8"),
-        ("training", "qualities", [1.0, 0.0], "qualities grow"),
+        ("crops", "qualities", [[-0.9, 1.5], [1.0, 0.0]], "two qualities of a size grow"),
+        ("crops", "qualities", [[-0.9, 1.5]], "an entry for each size"),
         ("training", "stepz", 3, "stepz"),
     ],
 )

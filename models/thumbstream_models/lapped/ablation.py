@@ -24,7 +24,7 @@ from thumbstream.codec.lapped.linear_codec import LinearCodec
 from thumbstream.codec.model_folder import open_artifact
 from thumbstream_models.evaluate import metrics, tables
 from thumbstream_models.evaluate.pictures import Pictures
-from thumbstream_models.lapped import publish, quantisation
+from thumbstream_models.lapped import colour_axes, publish, quantisation
 from thumbstream_models.lapped.linear import from_frequencies
 from thumbstream_models.lapped.model import Transform
 from thumbstream_models.lapped.quantisation import Cut, Quantised
@@ -110,13 +110,15 @@ def _by_likelihood(
 ) -> Row:
     """Means at the budgets, linear in the logarithm of the mean bytes."""
     x, first = runs.to_tensor(pictures, torch.device("cpu")), net.groups[0]
-    y, never = net.latents(x, "float32"), torch.zeros(len(x), dtype=torch.bool)
+    rotation, never = net.rotations(x), torch.zeros(len(x), dtype=torch.bool)
+    y = net.latents(x, rotation, "float32")
     points = []
     for quality in tqdm(_QUALITIES, unit="quality", desc="likelihood"):
         q, cut = quantise(y, torch.full((len(x),), float(quality)), first)
         y_hat = torch.cat([from_frequencies(q.value[:, :first]), q.value[:, first:]], 1)
         spent = sum(net.bits(q, y_hat, cut), torch.zeros(len(x))).mean()
-        found = runs.to_pixels(net.draw(y_hat, q.step, cut.others, never, "float32"))
+        drawn = net.draw(y_hat, q.step, cut.others, never, "float32")
+        found = runs.to_pixels(colour_axes.rotated(drawn, rotation.transpose(1, 2)))
         points.append((float(spent) / 8, *_quality(pictures, found)))
     spent, ssim, psnr = np.array(points).T
     at = (np.interp(np.log(BUDGETS), np.log(spent), values) for values in (ssim, psnr))

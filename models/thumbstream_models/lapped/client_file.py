@@ -42,6 +42,9 @@ two-dimensional DCT of its rows."""
 SHIFT = 100
 """Added to the bytes of a text, which are mostly small integers, to make them letters."""
 
+AXIS_SHIFT = 101
+"""Subtracted from the colour axes, modulo 256, so that `SHIFT` makes letters of them, too."""
+
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
@@ -129,7 +132,8 @@ def look_klt(linear: LinearTables, first: int) -> tuple[NDArray[np.float64], NDA
 
 def _look_tables(look: LookTables) -> tuple[NDArray[np.int8], ...]:
     """Taps column by column."""
-    return look.scale, look.slope, look.activity, look.magnitudes.T, look.values.T
+    axes = look.axes - np.int8(AXIS_SHIFT)
+    return look.scale, look.slope, look.activity, look.magnitudes.T, look.values.T, axes
 
 
 def _numbers(values: Iterable[float]) -> str:

@@ -58,13 +58,18 @@ class CropsConfig:
     frequencies: tuple[float, ...]
     """Of batches of each size; they add up to 1."""
     batch_sizes: tuple[int, ...]
+    qualities: tuple[tuple[float, float], ...]
+    """Every picture of a batch is a stream cut at a quality of its own, uniform between these:
+    `quantisation.cuts`."""
 
     def __post_init__(self) -> None:
-        lengths = {len(self.per_picture), len(self.frequencies), len(self.batch_sizes)}
-        if lengths != {len(self.sizes)} or not self.sizes:
+        lists = (self.per_picture, self.frequencies, self.batch_sizes, self.qualities)
+        if {len(values) for values in lists} != {len(self.sizes)} or not self.sizes:
             raise ConfigError(
-                "per_picture, frequencies and batch_sizes have an entry for each size"
+                "per_picture, frequencies, batch_sizes and qualities have an entry for each size"
             )
+        if not all(low < high for low, high in self.qualities):
+            raise ConfigError("the two qualities of a size grow")
         if abs(sum(self.frequencies) - 1) > 1e-6 or any(size % SIDE for size in self.sizes):
             raise ConfigError(f"frequencies add up to 1, sizes are multiples of {SIDE}")
 
@@ -89,13 +94,6 @@ class TrainingConfig(Schedule):
     """The learning rate of the analysis, as a share of that of all other weights."""
     decay_steps: int
     """Last steps in which the learning rate falls to its final value."""
-    qualities: tuple[float, float]
-    """Every picture of a batch is a stream cut at a quality of its own, uniform between these:
-    `quantisation.cuts`."""
-
-    def __post_init__(self) -> None:
-        if not self.qualities[0] < self.qualities[1]:
-            raise ConfigError("qualities grow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +152,14 @@ def from_dict(values: dict[str, Any]) -> LappedConfig:
     sections: dict[str, Any] = {}
     for name, section in _SECTIONS.items():
         plain = values[name]
-        if section is DistortionConfig and isinstance(plain, dict):
-            plain = {key: tuple(pair) for key, pair in plain.items()}
+        if section in (DistortionConfig, CropsConfig) and isinstance(plain, dict):
+            plain = {key: _tuples(value) for key, value in plain.items()}
         sections[name] = configs.section(section, plain)
     return LappedConfig(model_id=values["model_id"], **sections)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def load(path: Path) -> LappedConfig:

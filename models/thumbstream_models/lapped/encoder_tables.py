@@ -51,6 +51,7 @@ def _values(artifact: Artifact) -> dict[str, Any]:
         "activity": look.activity,
         "taps": look.magnitudes.tolist(),
         "valueTaps": look.values.tolist(),
+        "axes": look.axes,
         **{_camel(name): getattr(contexts, name) for name in contexts.__slots__},
     }
 

@@ -85,11 +85,12 @@ def _refinement_graph(net: Transform, config: DistortionConfig) -> bytes:
     latents = torch.zeros(2, sum(net.groups), 3, 5)
     return export_bytes(
         Refinement(net, config),
-        (pixels, latents, latents, torch.ones(1, 1, 1, 1)),
-        ["pixels", "analysed", "latents", "rate"],
+        (pixels, net.linear.turns[:2], latents, latents, torch.ones(1, 1, 1, 1)),
+        ["pixels", "rotation", "analysed", "latents", "rate"],
         ["refined", "cost"],
         any_size("analysed", "latents", "refined")
-        | {"pixels": {0: "batch", 2: "pixel_rows", 3: "pixel_columns"}, "cost": {0: "batch"}},
+        | {"pixels": {0: "batch", 2: "pixel_rows", 3: "pixel_columns"}}
+        | {"rotation": {0: "batch"}, "cost": {0: "batch"}},
         store=_integer_storage(net.synthesis, net.synthesis_bits, "net.synthesis."),
     )
 
@@ -118,8 +119,10 @@ def parity(
         (found,) = synthesis.run(None, {"latents": latents.numpy(), "widths": widths.numpy()})
         worst = max(worst, _difference(found, expected) / max(1.0, float(expected.abs().max())))
         pixels = torch.rand(2, COLOURS, SIDE * rows, SIDE * columns, generator=generator) * 2 - 1
-        latents = net.latents(pixels, "float32")
-        inputs = {"pixels": pixels, "analysed": latents, "latents": latents, "rate": rate}
+        rotation = net.linear.turns[-2:]
+        latents = net.latents(pixels, rotation, "float32")
+        inputs = {"pixels": pixels, "rotation": rotation, "analysed": latents, "latents": latents}
+        inputs["rate"] = rate
         _, expected = refinement(*inputs.values())
         _, found = refine.run(None, {name: value.numpy() for name, value in inputs.items()})
         worst = max(worst, _difference(found, expected) / float(expected.abs().max()))

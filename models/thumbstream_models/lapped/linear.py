@@ -2,7 +2,7 @@
 
 ::
 
-    pixels --lapping, 8 x 8 blocks--> samples of cells --KLT--> latents of cells
+    pixels --colour axis, lapping, 8 x 8 blocks--> samples of cells --KLT--> latents of cells
                                       latents of the strongest channels --DCT--> coefficients
 
 Every step is orthonormal, so its inverse is its transpose and the squared error of pixels is that
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thumbstream.codec.lapped.params import SIDE
+from thumbstream_models.lapped import colour_axes
 from thumbstream_models.training.runs import to_tensor
 
 COLOURS = 3
@@ -45,11 +46,17 @@ class LinearTransform(nn.Module):
     """``(C, 192)``, orthonormal rows."""
     rotation: Tensor
     """``(4, 4)``, orthonormal: what the lapping does to the differences across an edge."""
+    axes: Tensor
+    """``(32, 3)``, integers of 8 bits: the colour axes."""
+    turns: Tensor
+    """``(32, 3, 3)``: their `colour_axes.rotations`."""
 
-    def __init__(self, klt: Tensor, rotation: Tensor) -> None:
+    def __init__(self, klt: Tensor, rotation: Tensor, axes: Tensor) -> None:
         super().__init__()
         self.register_buffer("klt", klt)
         self.register_buffer("rotation", rotation)
+        self.register_buffer("axes", axes.float())
+        self.register_buffer("turns", colour_axes.rotations(axes), persistent=False)
 
     def blocks(self, x: Tensor) -> Tensor:
         """``(B, 3, 8 h, 8 w)`` to the lapped samples of each cell, ``(B, 192, h, w)``."""
@@ -112,10 +119,11 @@ def from_frequencies(y: Tensor) -> Tensor:
 def fit(crops: NDArray[np.uint8], channels: int) -> LinearTransform:
     """The transform for pictures like ``crops``, ``(N, 32, 32, 3)``; the same at every call.
 
-    The rotation is the one for which independent Gaussian cells cost the fewest bits at
+    The lapping's rotation is the one for which independent Gaussian cells cost the fewest bits at
     `_FITTED_PSNR`; the rows are the eigenvectors of the second moments of what it leaves.
     """
     x = to_tensor(crops, torch.device("cpu"))
+    axes = colour_axes.fit(x)
     angles = torch.zeros(_HALF, _HALF, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([angles], lr=_LAPPING_RATE)
     budgets = [SAMPLES * 4 * 10 ** (-psnr / 10) for psnr in _FITTED_PSNR]
@@ -130,7 +138,7 @@ def fit(crops: NDArray[np.uint8], channels: int) -> LinearTransform:
     rotation = _rotation(angles).detach()
     rows = torch.linalg.eigh(_moments(x, rotation)).eigenvectors.flip(1).T[:channels]
     rows = rows * torch.where(rows.sum(1, keepdim=True) < 0, -1, 1)  # the sign is free
-    return LinearTransform(rows.float().contiguous(), rotation.float())
+    return LinearTransform(rows.float().contiguous(), rotation.float(), axes)
 
 
 def _rotation(angles: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
 ::
 
-    x --lapping, blocks--+--KLT------------+
-                         +--Analysis-------+--> y --scales, quantisation--> y_hat --> x_hat
-                                                      |
+    x --colour axis, lapping, blocks--+--KLT-------+
+                                      +--Analysis--+--> y --quantisation--> y_hat --> x_hat
+                                                                |
                       FrequencyRate (first group, DCT), ContextRate (the others) --> bits
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from thumbstream_models.lapped import quantisation
+from thumbstream_models.lapped import colour_axes, quantisation
 from thumbstream_models.lapped.config import ModelConfig
 from thumbstream_models.lapped.linear import (
     LinearTransform,
@@ -31,6 +31,9 @@ from thumbstream_models.training.precision import autocast
 _LARGEST_LOG_SCALE = 1.5
 _PLAIN_SHARE = 0.3
 """Of the first looks in training: drawn without a network."""
+_PARTLY_ANALYSED = 0.3
+"""Of the pictures in training: a random share of what the analysis adds is added, so that the
+synthesis draws streams of encoders without networks well, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,12 @@ class Transform(nn.Module):
         The networks compute in ``precision``, one of `precision.PRECISIONS`; everything else in
         float32.
         """
-        y, first = self.latents(x, precision), self.groups[0]
+        rotation, first = self.rotations(x), self.groups[0]
+        share = None
+        if noise:
+            share = torch.rand(2, len(x)).to(x.device)
+            share = torch.where(share[0] < _PARTLY_ANALYSED, share[1], 1.0)
+        y = self.latents(x, rotation, precision, share)
         cut = quantisation.cuts(quality)
         q = quantisation.truncated(y, cut, first, noise=noise)
         y_hat = torch.cat([from_frequencies(q.value[:, :first]), q.value[:, first:]], 1)
@@ -76,7 +84,23 @@ class Transform(nn.Module):
         else:
             plain = torch.zeros_like(plain)
         drawn = self.draw(y_hat, q.step, cut.others, plain, precision)
-        return Coded(first_bits, first_bits + other_bits, drawn)
+        x_hat = colour_axes.rotated(drawn, rotation.transpose(1, 2))
+        return Coded(first_bits, first_bits + other_bits, x_hat)
+
+    @torch.no_grad()
+    def rotations(self, x: Tensor) -> Tensor:
+        """Of the colours of pictures ``(B, 3, H, W)``, by the axis that an encoder chooses.
+
+        ``(B, 3, 3)``.
+        """
+        axes = colour_axes.candidates(x, self.linear.axes)
+        costs = [self._linear_cost(x, self.linear.turns[axis]) for axis in axes.T]
+        best = torch.stack(costs).argmin(0)
+        return self.linear.turns[axes.gather(1, best[:, None])[:, 0]]
+
+    def _linear_cost(self, x: Tensor, rotation: Tensor) -> Tensor:
+        y = self.linear_latents(self.linear.blocks(colour_axes.rotated(x, rotation)))
+        return torch.log2(1 + 2 * y.abs()).sum((1, 2, 3))
 
     def bits(self, q: Quantised, y_hat: Tensor, cut: Cut) -> tuple[Tensor, Tensor]:
         """Of the first group and of the others, ``(B,)`` each."""
@@ -89,19 +113,30 @@ class Transform(nn.Module):
         other_bits = self.context(q.centre[:, first:], q.interval[:, first:], y_hat, q.step, width)
         return first_bits.sum((1, 2, 3)), other_bits.sum((1, 2, 3)) * cut.begun
 
-    def latents(self, x: Tensor, precision: str) -> Tensor:
-        """Scaled latents ``(B, C, h, w)``; those of the first group are DCT coefficients."""
-        blocks = self.linear.blocks(x)
+    def latents(
+        self, x: Tensor, rotation: Tensor, precision: str, share: Tensor | None = None
+    ) -> Tensor:
+        """Scaled latents ``(B, C, h, w)``; those of the first group are DCT coefficients.
+
+        ``rotation``: `rotations`; ``share``: of what the analysis adds, ``(B,)``; None: all of it.
+        """
+        blocks = self.linear.blocks(colour_axes.rotated(x, rotation))
         with autocast(precision, x.device):
-            added = self.analysis(blocks)
-        y = (self.linear(blocks) + added.float()) * self.scales()
+            added = self.analysis(blocks).float()
+        if share is not None:
+            added = added * share[:, None, None, None]
+        return self.linear_latents(blocks, added)
+
+    def linear_latents(self, blocks: Tensor, added: Tensor | float = 0.0) -> Tensor:
+        """`latents` of lapped samples ``(B, 192, h, w)``, with ``added`` to the KLT's."""
+        y = (self.linear(blocks) + added) * self.scales()
         first = self.groups[0]
         return torch.cat([to_frequencies(y[:, :first]), y[:, first:]], 1)
 
     def draw(
         self, y_hat: Tensor, step: Tensor, nominal: Tensor, plain: Tensor, precision: str
     ) -> Tensor:
-        """Scaled latents of cells, known to ``step``, to pictures ``(B, 3, 8 h, 8 w)``.
+        """Scaled latents of cells, known to ``step``, to rotated pictures ``(B, 3, 8 h, 8 w)``.
 
         Pictures that are ``plain`` ``(B,)`` are drawn by the linear part alone.
         """
@@ -124,12 +159,14 @@ class Transform(nn.Module):
 
     def first_look(self, x: Tensor, quality: float, precision: str) -> Coded:
         """Code the first group alone, and draw it with the linear part alone."""
-        first, y = self.groups[0], self.latents(x, precision)
+        first, rotation = self.groups[0], self.rotations(x)
+        y = self.latents(x, rotation, precision)
         cut = quantisation.cuts(y.new_full((len(x),), quality))
         q = quantisation.truncated(y, cut, first, noise=False)
         cells = torch.cat([from_frequencies(q.value[:, :first]), torch.zeros_like(y[:, first:])], 1)
         bits, _ = self.bits(q, cells, cut)
-        return Coded(bits, bits, self.linear.inverse(cells / self.scales()))
+        drawn = self.linear.inverse(cells / self.scales())
+        return Coded(bits, bits, colour_axes.rotated(drawn, rotation.transpose(1, 2)))
 
     def scales(self) -> Tensor:
         """Of the channels, ``(C, 1, 1)``."""

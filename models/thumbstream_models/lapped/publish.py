@@ -112,7 +112,8 @@ def fit_tables(run: Run, stored: Sequence[crops.Crops]) -> tuple[Arrays, Arrays]
     contexts = context_fit.fit(
         latents, params, config.contexts, config.model.rate_hidden, config.model.rate_middle
     )
-    return look.tables(), contexts.tables()
+    axes = run.net.linear.axes.numpy().astype(np.int8)
+    return {**look.tables(), "axes": axes}, contexts.tables()
 
 
 def training_latents(run: Run, stored: Sequence[crops.Crops]) -> list[Tensor]:
@@ -133,7 +134,8 @@ def latents_of(net: Transform, pixels: NDArray[np.uint8], precision: str) -> Ten
     """Scaled latents of pictures ``(B, H, W, 3)``, on the CPU."""
     parts = np.array_split(pixels, max(1, len(pixels) // _BATCH))
     cpu = torch.device("cpu")
-    return torch.cat([net.latents(runs.to_tensor(part, cpu), precision) for part in parts])
+    batches = (runs.to_tensor(part, cpu) for part in parts)
+    return torch.cat([net.latents(x, net.rotations(x), precision) for x in batches])
 
 
 def manifest_of(run: Run, files: dict[str, bytes], pictures: int) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class _Fixed:
     frequencies: tuple[Tensor, Tensor]
     """`linear.cosines` of rows and columns."""
     lapping: tuple[Tensor, Tensor]
+    rotation: Tensor
+    """Of the colours, ``(N, 3, 3)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,11 @@ class _Drawn:
 
 
 class Refinement(nn.Module):
-    """``pixels, analysed, latents, rate -> refined, cost``, of any batch and any grid.
+    """``pixels, rotation, analysed, latents, rate -> refined, cost``, of any batch and any grid.
 
-    ``pixels``: ``(B, 3, 8 h, 8 w)`` in [-1, 1]. ``analysed``: `Transform.latents` of these, and
-    ``latents`` the same or the result of an earlier refinement; ``(B, C, h, w)``, as the result.
+    ``pixels``: ``(B, 3, 8 h, 8 w)`` in [-1, 1]; ``rotation``: of their colours, ``(B, 3, 3)``.
+    ``analysed``: `Transform.latents` of these, and ``latents`` the same or the result of an earlier
+    refinement; ``(B, C, h, w)``, as the result.
     ``rate``: of the first step of Adam, in latents, ``(1, 1, 1, 1)``; it falls to 0. ``cost``: the
     loss of ``latents``, ``(B,)``.
 
@@ -100,10 +103,10 @@ class Refinement(nn.Module):
         self.net, self.config = net, config
 
     def forward(
-        self, pixels: Tensor, analysed: Tensor, latents: Tensor, rate: Tensor
+        self, pixels: Tensor, rotation: Tensor, analysed: Tensor, latents: Tensor, rate: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Refine ``latents`` by `STEPS` steps of Adam; and their loss before."""
-        fixed = self._fixed(pixels, latents)
+        fixed = self._fixed(pixels, rotation, latents)
         pull = _SPRING * (2 * _LEVELS**2 / _SAMPLES) / self.net.scales().square()
         mean, square = torch.zeros_like(latents), torch.zeros_like(latents)
         drawn = self._drawn(latents, fixed)
@@ -119,7 +122,7 @@ class Refinement(nn.Module):
                 drawn = self._drawn(latents, fixed)
         return self._settled(latents, analysed), cost
 
-    def _fixed(self, pixels: Tensor, latents: Tensor) -> _Fixed:
+    def _fixed(self, pixels: Tensor, rotation: Tensor, latents: Tensor) -> _Fixed:
         quality = torch.tensor(QUALITIES).to(latents)[:, None]
         quality = (quality + torch.zeros_like(latents[:, 0, 0, 0])).flatten()
         cut, first = quantisation.cuts(quality), self.net.groups[0]
@@ -138,7 +141,7 @@ class Refinement(nn.Module):
         channel = torch.arange(latents.shape[1])
         known = (channel < first) | cut.begun[:, None]
         x = pixels.repeat(len(QUALITIES), 1, 1, 1)
-        rotation, weight = self.net.linear.rotation, distortion.lagrangian(quality)
+        edge, weight = self.net.linear.rotation, distortion.lagrangian(quality)
         return _Fixed(
             q.step,
             known[:, :, None, None].to(latents),
@@ -152,7 +155,8 @@ class Refinement(nn.Module):
             weights_of(quality, self.config),
             Pictures.of(x),
             frequencies,
-            (linear.lapping(x.shape[2], rotation), linear.lapping(x.shape[3], rotation)),
+            (linear.lapping(x.shape[2], edge), linear.lapping(x.shape[3], edge)),
+            rotation.repeat(len(QUALITIES), 1, 1),
         )
 
     def _drawn(self, latents: Tensor, fixed: _Fixed) -> _Drawn:
@@ -162,7 +166,8 @@ class Refinement(nn.Module):
         q = quantisation.known_to(y, fixed.step, noise=False)
         y_hat = _cells(q.value * fixed.known, first, fixed.frequencies)
         blocks = self.net.linear.cells(y_hat / self.net.scales() * fixed.gains)
-        x_hat = down.T @ blocks @ across + fixed.added
+        drawn = down.T @ blocks @ across + fixed.added
+        x_hat = _coloured(drawn, fixed.rotation.transpose(1, 2))
         return _Drawn(y, q.centre, q.interval, x_hat, Similarity(fixed.pictures, x_hat))
 
     def _cost(self, latents: Tensor, analysed: Tensor, drawn: _Drawn, fixed: _Fixed) -> Tensor:
@@ -183,7 +188,7 @@ class Refinement(nn.Module):
     def _slope(self, drawn: _Drawn, latents: Tensor, fixed: _Fixed) -> Tensor:
         """Derivative of the loss of all cuts with respect to the latents ``(B, C, h, w)``."""
         first, scales, (down, across) = self.net.groups[0], self.net.scales(), fixed.lapping
-        by_pixel = distortion_slope(drawn.maps, fixed.weights)
+        by_pixel = _coloured(distortion_slope(drawn.maps, fixed.weights), fixed.rotation)
         blocks = functional.pixel_unshuffle(down @ by_pixel @ across.T, SIDE)
         through = self.net.linear(blocks) * fixed.gains / scales
         through = _coefficients(through, first, fixed.frequencies)
@@ -250,6 +255,11 @@ def distortion_slope(maps: Similarity, weights: tuple[Tensor, Tensor, Tensor]) -
     slope = error * off * (2 * _LEVELS**2 / _SAMPLES)
     slope = slope - similarity * maps.pictures.cells * maps.slope() / 2
     return slope + chroma * _chroma_slope(off, maps.pictures.areas)
+
+
+def _coloured(x: Tensor, rotation: Tensor) -> Tensor:
+    """`colour_axes.rotated` as one product of matrices."""
+    return (rotation @ x.flatten(2)).view_as(x)
 
 
 def _of_pictures(z: Tensor) -> Tensor:

@@ -79,10 +79,11 @@ def restore(path: Path, device: torch.device, config: LappedConfig | None = None
     config = config or before
     if config.model != before.model:
         raise ConfigError(f"{path} holds another network than the configuration describes")
-    rows, rotation = (
-        runs.as_floats(saved["net"][f"linear.{name}"]) for name in ("klt", "rotation")
+    parts = (
+        runs.as_floats(saved["net"][f"linear.{name}"]).float()
+        for name in ("klt", "rotation", "axes")
     )
-    run = new_run(config, linear.LinearTransform(rows.float(), rotation.float()), device)
+    run = new_run(config, linear.LinearTransform(*parts), device)
     runs.load_checkpoint(run, saved)
     return run
 
@@ -123,12 +124,17 @@ def batches(
         yield crops.batch(stored[size], count, config.training.seed, step)
 
 
+def qualities_of(config: LappedConfig, size: int) -> tuple[float, float]:
+    """The lowest and the highest quality of crops of ``size`` pixels."""
+    return config.crops.qualities[config.crops.sizes.index(size)]
+
+
 def train_step(run: Run, pixels: NDArray[np.uint8]) -> float:
     """One optimizer step on one batch; returns the loss."""
     training = run.config.training
     runs.step_rng(training.seed, run.step)
     x = runs.to_tensor(pixels, next(run.net.parameters()).device)
-    low, high = training.qualities
+    low, high = qualities_of(run.config, pixels.shape[1])
     quality = (low + (high - low) * torch.rand(len(x))).to(x.device)
     coded = run.net(x, quality, run.precision, noise=True)
     bytes_per_cell = coded.bits / 8 / (x.shape[2] * x.shape[3] / SIDE**2)
@@ -147,14 +153,13 @@ def validate(run: Run, held_out: Mapping[int, NDArray[np.uint8]]) -> dict[str, f
     ``analysis``: how much the analysis adds; near 0 if its units are dead.
     """
     device = next(run.net.parameters()).device
-    training = run.config.training
-    low, high = training.qualities
     point: dict[str, float] = {}
     with runs.averaged_weights(run) as net, torch.random.fork_rng():
         torch.manual_seed(1)
         for size, pixels in held_out.items():
             x = runs.to_tensor(pixels[: VALIDATION_PICTURES[size]], device)
             rows = []
+            low, high = qualities_of(run.config, size)
             for quality in np.linspace(low, high, _VALIDATION_QUALITIES):
                 each = torch.full((len(x),), float(quality), device=device)
                 coded = net(x, each, run.precision)
