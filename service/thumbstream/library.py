@@ -86,9 +86,10 @@ def inspect(stream: bytes) -> dict[str, Any]:
     Models of the paper add ``codes`` (number of codes that the bytes determine),
     ``codes_per_iteration`` (over all cells), ``iterations`` (number of iterations begun),
     ``stopped_cells`` (number of cells without further iterations), and ``raw_length`` (bytes of the
-    same codes without entropy coding). The default model adds ``symbols`` (number of symbols that
-    the bytes determine), ``planes`` (number of planes that are complete in all channel groups) and
-    ``step`` (plane and channel group in which the bytes end, None for a complete stream).
+    same codes without entropy coding). The default model adds ``axis`` (number of the colour axis),
+    ``symbols`` (number of symbols that the bytes determine), ``planes`` (number of planes that are
+    complete in all channel groups) and ``step`` (plane and channel group in which the bytes end,
+    None for a complete stream).
 
     Raises `thumbstream.BitstreamError` or `thumbstream.UnknownModelError`.
     """

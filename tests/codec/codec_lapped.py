@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx_graphs import image, model, node
 
 from thumbstream.codec.lapped.params import (
+    AXES,
     CLASSES,
     ContextTables,
     LappedParams,
@@ -29,6 +30,12 @@ from thumbstream.codec.lapped.stream_model import StreamModel
 
 PARAMS = LappedParams(groups=(3, 2, 4), planes=40, look=28)
 HIDDEN, SECOND = 6, 5
+
+
+def axes() -> NDArray[np.int8]:
+    found = np.random.default_rng(5).integers(-40, 128, (AXES, 3))
+    found[0] = 127
+    return found.astype(np.int8)
 
 
 def look_tables(params: LappedParams = PARAMS) -> LookTables:
@@ -46,6 +53,7 @@ def look_tables(params: LappedParams = PARAMS) -> LookTables:
         activity=rng.integers(-3, 20, (count, count)).astype(np.int8),
         magnitudes=magnitudes.astype(np.int8),
         values=values.astype(np.int8),
+        axes=axes(),
     )
 
 

@@ -19,8 +19,8 @@ def sign(x: int) -> int:
     return (x > 0) - (x < 0)
 
 
-def decisions(q: int, i: int, mu: int) -> tuple[int, int, int]:
-    """First and second probability, key."""
+def exact_logits(i: int, k: int) -> tuple[float, float, float]:
+    """Entries ``k`` of the tables significant, positive and upper at scale ``i``, not rounded."""
     s = 2.0 ** ((i - 28) / 8)
 
     def tail(x: float) -> float:
@@ -31,19 +31,58 @@ def decisions(q: int, i: int, mu: int) -> tuple[int, int, int]:
             return tail(low) - tail(high)
         return tail(high) - tail(low) if high <= 0 else 1 - tail(low) - tail(high)
 
-    def integer(p: float) -> int:
-        return clip(math.floor(65536 * p + 0.5), 1, 65535)
+    a, x = k / 8, k / 4
+    above, below, zero = mass(1 - a, 2 - a), mass(-2 - a, -1 - a), mass(-1 - a, 1 - a)
+    ratios = (above + below) / zero, above / below, mass(x, x + 1) / mass(x - 1, x)
+    significant, positive, upper = (256 * math.log(ratio) for ratio in ratios)
+    return significant, positive, upper
+
+
+def decisions(q: int, i: int, mu: int) -> tuple[int, int, int]:
+    """First and second logit, key."""
+
+    def table(number: int, k: int) -> int:
+        return clip(math.floor(exact_logits(i, min(k, 32))[number] + 0.5), -2839, 2839)
 
     if q:
         t = 8 * (2 * abs(q) + 1) - sign(q) * mu
-        x = min(abs(t) >> 1, 32) / 4
-        upper = integer(mass(x, x + 1) / mass(x - 1, x + 1))
-        return upper if t >= 0 else 65536 - upper, 0, 1024
-    a = min(abs(mu), 32) / 8
-    above, below, zero = mass(1 - a, 2 - a), mass(-2 - a, -1 - a), mass(-1 - a, 1 - a)
-    significant = integer((above + below) / (zero + above + below))
-    positive = integer(above / (above + below))
-    return significant, positive if mu >= 0 else 65536 - positive, significant
+        upper = table(2, abs(t) >> 1)
+        return upper if t >= 0 else -upper, 0, -1024
+    significant, positive = table(0, abs(mu)), table(1, abs(mu))
+    return significant, positive if mu >= 0 else -positive, significant
+
+
+def probability(z: int) -> int:
+    return clip(math.floor(65536 / (1 + math.exp(-z / 256)) + 0.5), 1, 65535)
+
+
+@dataclass
+class Adapted:
+    """Factors and offsets of a layer."""
+
+    groups: int
+
+    def __post_init__(self) -> None:
+        self.w = [65536] * 3
+        self.b = [[0] * self.groups for _ in range(3)]
+
+    def p(self, d: int, group: int, logit: int) -> int:
+        return probability(clip((self.w[d] * logit >> 16) + (self.b[d][group] >> 8), -2839, 2839))
+
+    def change(self, group: int, coded: list[tuple[int, int, int, bool]]) -> None:
+        """After a step; ``coded``: kind, logit, probability and truth of its decisions."""
+        for d in range(3):
+            ours = [one[1:] for one in coded if one[0] == d]
+            if not ours:
+                continue
+            e = [(65536 if bit else 0) - p for _, p, bit in ours]
+            v = [p * (65536 - p) >> 16 for _, p, _ in ours]
+            logits = [logit for logit, _, _ in ours]
+            offset = self.b[d][group] + 65536 * sum(e) // (12 * 65536 + sum(v))
+            self.b[d][group] = clip(offset, -(2**20), 2**20)
+            up = sum(one * logit for one, logit in zip(e, logits, strict=True)) >> 8
+            down = sum(one * logit * logit for one, logit in zip(v, logits, strict=True)) >> 32
+            self.w[d] = clip(self.w[d] + up // (100 + down), 0, 2**18)
 
 
 def limited(x: int) -> int:
@@ -236,35 +275,48 @@ def probabilities(vector: Tables, golden: Tables) -> list[list[int]]:
             *(params["groups"], params["look"], golden["look"], golden["contexts"]),
             *(vector["rows"], vector["columns"]),
         )
-        layers.append((layer, states))
+        layers.append((layer, states, Adapted(len(params["groups"]))))
     steps = [(p, 0, 0) for p in range(params["look"])]
     for p in range(params["planes"]):
         groups = range(0 if p >= params["look"] else 1, len(params["groups"]))
         steps += [(p, g, z) for g in groups for z in ((0,) if g == 0 else (0, 1))]
     out: list[list[int]] = []
     for plane, group, parity in steps:
-        for layer, states in layers:
-            out += _step(layer, states, params["planes"], plane, group, parity)
+        for layer, states, adapted in layers:
+            out += _step(layer, states, adapted, params["planes"], plane, group, parity)
     return out
 
 
 def _step(
-    layer: Layer, states: list[list[int]], planes: int, plane: int, group: int, parity: int
+    layer: Layer,
+    states: list[list[int]],
+    adapted: Adapted,
+    planes: int,
+    plane: int,
+    group: int,
+    parity: int,
 ) -> list[list[int]]:
-    coded = []
+    symbols, coded = [], []
     latents = layer.symbols(plane, group, parity)
     cells = layer.cells(plane) if group and latents else []
     values = [layer.values(plane, c) for c in range(layer.groups[0])]
+    logits = []
     for c, u, v in latents:
         if group:
             i, mu = layer.predict(cells, plane, group, c, u, v)
         else:
             i, mu = layer.predict_first(values, plane, c, u, v)
-        first, second, key = decisions(layer.q[c][u][v], i, mu)
-        coded.append((-key, first, second))
+        logits.append(decisions(layer.q[c][u][v], i, mu))
     layer.pass_over(plane, group, parity)
-    for c, u, v in latents:
-        final = states[c][u * layer.columns + v]
-        left = (planes - 1 - plane) // 4
-        layer.q[c][u][v] = sign(final) * (abs(final) >> left)
-    return [[first, second] for _, first, second in sorted(coded, key=lambda one: one[0])]
+    for (c, u, v), (first, second, key) in zip(latents, logits, strict=True):
+        final, q = states[c][u * layer.columns + v], layer.q[c][u][v]
+        after = sign(final) * (abs(final) >> (planes - 1 - plane) // 4)
+        layer.q[c][u][v] = after
+        p = adapted.p(2 if q else 0, group, first)
+        p_positive = 0 if q else adapted.p(1, group, second)
+        symbols.append((-key, p, p_positive))
+        coded.append((2, first, p, abs(after) > 2 * abs(q)) if q else (0, first, p, after != 0))
+        if not q and after:
+            coded.append((1, second, p_positive, after > 0))
+    adapted.change(group, coded)
+    return [[p, p_positive] for _, p, p_positive in sorted(symbols, key=lambda one: one[0])]

@@ -214,7 +214,7 @@ def test_refinements_are_bounded(
     codec, found = LappedCodec(open_artifact(folder), device="cpu"), []
     codec._refinement = b"a graph"
     monkeypatch.setattr(
-        codec, "_refined", lambda x, latents, rates: found.append(len(rates)) or latents
+        codec, "_refined", lambda pictures, latents, rates: found.append(len(rates)) or latents
     )
     codec.encode(picture((size, size), alpha), effort=effort, max_bytes=16)
     assert found == ([] if times is None else [times])
@@ -282,7 +282,7 @@ def test_threads_do_not_interfere(codec: LappedCodec) -> None:
 def test_inspect(codec: LappedCodec, alpha: bool) -> None:
     stream = codec.encode(picture((24, 16), alpha))
     complete = codec.inspect(stream)
-    symbols = complete.pop("symbols")
+    symbols, axis = complete.pop("symbols"), complete.pop("axis")
     assert complete == {
         "model": "tiny-lapped",
         "bitstream_id": 8,
@@ -298,7 +298,8 @@ def test_inspect(codec: LappedCodec, alpha: bool) -> None:
         "step": None,
     }
     facts = [codec.inspect(stream[:n]) for n in range(2, len(stream) + 1)]
-    assert facts[0]["symbols"] == facts[0]["planes"] == 0
+    assert facts[0]["symbols"] == facts[0]["planes"] == facts[0]["axis"] == 0
+    assert all(one["axis"] == axis for one in facts if one["symbols"])
     assert facts[0]["step"]["group"] == 0
     assert facts[-1]["symbols"] == symbols
     for a, b in pairwise(facts):

@@ -17,7 +17,7 @@ from codec_lapped import lapped_folder
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.lapped.linear import integer_cosines
 from thumbstream.codec.lapped.params import ContextTables, LappedParams, LookTables
-from thumbstream.codec.lapped.probabilities import decision_tables
+from thumbstream.codec.lapped.probabilities import MAX_LOGIT, decision_tables, logistic_table
 from thumbstream.codec.lapped.stream_model import StreamModel
 from thumbstream.codec.lapped.symbols import SymbolDecoder, SymbolEncoder
 from thumbstream.codec.model_folder import Artifact, open_artifact
@@ -63,6 +63,7 @@ MODEL = golden_model()
 def test_decision_tables_and_cosines() -> None:
     for found, expected in zip(decision_tables(), GOLDEN["decisions"].values(), strict=True):
         assert found.tolist() == expected
+    assert logistic_table().tolist() == GOLDEN["logistic"]
     for n, expected in GOLDEN["cosines"].items():
         assert integer_cosines(int(n)).tolist() == expected
 
@@ -73,15 +74,23 @@ def test_no_rounded_number_is_near_a_rounding_boundary() -> None:
         places = np.arange(n)
         exact = 4096 * np.sqrt(2 / n) * np.cos(np.pi * places[1:, None] * (2 * places + 1) / 2 / n)
         assert (np.abs(exact % 1 - 0.5) > 1e-4).all()
+    logits = np.arange(-MAX_LOGIT, MAX_LOGIT + 1)
+    exact = 65536 / (1 + np.exp(-logits / 256))
+    assert (np.abs(exact % 1 - 0.5) > 3e-5).all()
+    for scale in range(48):
+        for distance in range(33):
+            for exact in reference_lapped.exact_logits(scale, distance):
+                assert abs(exact) > 2840 or abs(exact % 1 - 0.5) > 3e-5
 
 
 @pytest.mark.parametrize("vector", VECTORS)
 def test_states_to_bytes_and_back(vector: dict[str, Any]) -> None:
     q, data = np.array(vector["states"], np.int32), bytes.fromhex(vector["hex"])
     grid, layers = Grid(vector["rows"], vector["columns"]), vector["layers"]
-    assert SymbolEncoder(MODEL, q, grid).data == data
+    assert SymbolEncoder(MODEL, q, grid, axis=vector["axis"]).data == data
     for tail in (b"", b"\xa5" * 9):
         found = SymbolDecoder(data + tail, MODEL, layers, grid)
+        assert found.decode_all().axis == vector["axis"]
         assert np.array_equal(found.decode_all().q, q)
         assert found.probabilities() == vector["probabilities"]
     prefixes = found.prefixes(range(len(data) + 1))
@@ -116,11 +125,11 @@ def check_stream(artifact: Artifact, model: StreamModel, vector: dict[str, Any])
     grid = cell_grid(header.height, header.width, artifact.stride)
     states = np.array(vector["states"], np.int32)
     start = write_header(artifact.bitstream_id, header.width, header.height, alpha=alpha)
-    assert start + SymbolEncoder(model, states, grid).data == stream
+    assert start + SymbolEncoder(model, states, grid, axis=vector["axis"]).data == stream
     payload, known = stream[header.length :], vector["known"]
     for tail in (b"", b"\xa5" * 9):
         found = SymbolDecoder(payload + tail, model, 1 + alpha, grid).decode_all()
-        assert (found.symbols, found.step) == (known[-1], None)
+        assert (found.axis, found.symbols, found.step) == (vector["axis"], known[-1], None)
         assert np.array_equal(found.q, states)
     prefixes = SymbolDecoder(payload, model, 1 + alpha, grid).prefixes(range(len(payload) + 1))
     assert [0] * header.length + [one.symbols for one in prefixes] == known

@@ -101,8 +101,28 @@ def test_the_analysis_network_improves_quality(codec: LappedCodec, size: int) ->
             effort: codec.decode(codec.encode(pixels, max_bytes=size, effort=effort))
             for effort in Effort
         }
-        gains.append(psnr(pixels, found[Effort.DEFAULT]) - psnr(pixels, found[Effort.FAST]))
+        gains.append(ssim(pixels, found[Effort.DEFAULT]) - ssim(pixels, found[Effort.FAST]))
     assert np.mean(gains) > 0
+
+
+@pytest.mark.parametrize("effort", Effort)
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 0, 255), (0, 160, 0), (240, 130, 20)])
+def test_flat_colours_cost_little(
+    codec: LappedCodec, effort: Effort, colour: tuple[int, int, int]
+) -> None:
+    pixels = np.full((64, 64, 3), colour, np.uint8)
+    stream = codec.encode(pixels, effort=effort)
+    assert len(stream) < 256
+    assert psnr(pixels, codec.decode(stream)) > 45
+
+
+@pytest.mark.parametrize("level", [0, 40, 128, 255])
+def test_flat_grey_stays_grey(codec: LappedCodec, level: int) -> None:
+    stream = codec.encode(np.full((32, 32, 3), level, np.uint8))
+    assert codec.inspect(stream)["axis"] == 0
+    for pixels in codec.decode_prefixes(stream, range(12, len(stream) + 1)):
+        colours = pixels.mean((0, 1))
+        assert colours.max() - colours.min() < 4
 
 
 def parts(path: Path) -> list[NDArray[np.uint8]]:

@@ -15,6 +15,7 @@ from codec_lapped import stream_model
 
 from thumbstream.codec import native
 from thumbstream.codec.lapped.compiled import Coded
+from thumbstream.codec.lapped.params import MAX_PLANES, LappedParams
 from thumbstream.codec.lapped.symbols import SymbolDecoder, SymbolEncoder
 from thumbstream.codec.range_coder import PrefixDigitCounter, RangeDecoder, RangeEncoder
 from thumbstream.codec.tensors import Grid
@@ -22,7 +23,11 @@ from thumbstream.codec.tensors import Grid
 FOLDER = Path(native.__file__).parent
 LARGEST = (1 << 16) - 1
 
-LAPPED = stream_model()
+LAPPED = [
+    stream_model(),
+    stream_model(LappedParams(groups=(3, 2, 4), planes=52, look=31)),
+    stream_model(LappedParams(groups=(2, 6, 4), planes=MAX_PLANES, look=30)),
+]
 
 compiled = pytest.mark.skipif(native.LOOPS is None, reason="no compiled loops for this machine")
 
@@ -97,28 +102,31 @@ def coded_symbols(coded: Coded) -> list[list[int]]:
 @pytest.mark.parametrize("seed", range(24))
 def test_lapped_symbols_equal_their_twin(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """States of any size, in one or two layers, complete and with a limit; and arbitrary data."""
-    rng = np.random.default_rng(seed)
+    rng, model = np.random.default_rng(seed), LAPPED[seed % len(LAPPED)]
     grid, layers = Grid(*(int(side) for side in rng.integers(1, 7, 2))), 1 + seed % 2
-    size = rng.choice([0.1, 1, 30])
-    scales = size * np.geomspace(20, 0.5, LAPPED.params.channels)[:, None]
-    latents = rng.laplace(size=(layers, LAPPED.params.channels, grid.cells)) * scales
-    q = LAPPED.on_grid(grid).layout.quantize(latents)
+    size, axis = rng.choice([0.1, 1, 30, 1000]), int(rng.integers(32))
+    scales = size * np.geomspace(20, 0.5, model.params.channels)[:, None]
+    latents = rng.laplace(size=(layers, model.params.channels, grid.cells)) * scales
+    q = model.on_grid(grid).layout.quantize(latents)
     limits = [None, 0, int(rng.integers(1, 60))]
-    fast = [SymbolEncoder(LAPPED, q, grid, limit) for limit in limits]
+    fast = [SymbolEncoder(model, q, grid, limit, axis=axis) for limit in limits]
     data = fast[0].data
     cases = [data, data[: rng.integers(0, len(data) + 1)], data + b"tail", rng.bytes(90), b""]
-    fast_decoders = [SymbolDecoder(case, LAPPED, layers, grid) for case in cases]
+    cases += [rng.bytes(5000), bytes(5000), b"\xff" * 5000]
+    fast_decoders = [SymbolDecoder(case, model, layers, grid) for case in cases]
     monkeypatch.setattr(native, "LOOPS", None)
     for limit, one in zip(limits, fast, strict=True):
-        slow = SymbolEncoder(LAPPED, q, grid, limit)
+        slow = SymbolEncoder(model, q, grid, limit, axis=axis)
         assert slow.data == one.data
         assert slow._checkpoints == one._checkpoints
         assert coded_symbols(slow._coded) == coded_symbols(one._coded)
     for case, decoder in zip(cases, fast_decoders, strict=True):
-        slow_decoder = SymbolDecoder(case, LAPPED, layers, grid)
+        slow_decoder = SymbolDecoder(case, model, layers, grid)
         assert coded_symbols(slow_decoder._coded) == coded_symbols(decoder._coded)
         assert slow_decoder._digits.tolist() == decoder._digits.tolist()
-        assert slow_decoder.decode_all().q.tolist() == decoder.decode_all().q.tolist()
+        slow_latents, latents = slow_decoder.decode_all(), decoder.decode_all()
+        assert slow_latents.q.tolist() == latents.q.tolist()
+        assert slow_latents.axis == latents.axis
 
 
 @pytest.mark.skipif(

@@ -32,6 +32,7 @@ from fuzz_mutations import MUTATIONS
 
 from thumbstream.codec.base import Codec, open_codec
 from thumbstream.codec.bitstream import parse_header, write_header
+from thumbstream.codec.lapped.params import AXES
 from thumbstream.errors import BitstreamError
 from thumbstream.models import installed_models
 
@@ -91,6 +92,8 @@ def check(codec: Codec, stream: bytes, *, draw: bool) -> bool:
     most = (1 + header.alpha) * facts["cells"] * codec.manifest["planes"]
     most *= sum(codec.manifest["groups"])  # every latent has far fewer planes
     assert 0 <= facts["symbols"] < most
+    assert 0 <= facts["axis"] < AXES
+    assert facts["axis"] == 0 or len(stream) > header.length
     assert 0 <= facts["planes"] <= codec.manifest["planes"]
     assert (facts["step"] is None) == (facts["planes"] == codec.manifest["planes"])
     if draw:

@@ -8,10 +8,17 @@ from typing import Any
 import numpy as np
 
 from thumbstream.codec.bitstream import write_header
+from thumbstream.codec.lapped.adaptation import Adaptation
 from thumbstream.codec.lapped.linear import integer_cosines
-from thumbstream.codec.lapped.params import CLASSES, ContextTables, LappedParams, LookTables
+from thumbstream.codec.lapped.params import (
+    AXES,
+    CLASSES,
+    ContextTables,
+    LappedParams,
+    LookTables,
+)
 from thumbstream.codec.lapped.planes import refine
-from thumbstream.codec.lapped.probabilities import Integers, decision_tables
+from thumbstream.codec.lapped.probabilities import Integers, decision_tables, logistic_table
 from thumbstream.codec.lapped.stream_model import DecoderContext, StreamModel
 from thumbstream.codec.lapped.symbols import SymbolDecoder, SymbolEncoder
 from thumbstream.codec.model_folder import Artifact
@@ -33,7 +40,7 @@ def small_vectors() -> Vector:
         for name, q in _states(model, layers, grid, rng).items():
             if grid.cells > 8 and name != "probable":
                 continue
-            vector = _coded(model, q, grid)
+            vector = _coded(model, q, grid, 5 * len(vectors) % AXES)
             data = bytes.fromhex(vector["hex"])
             vector["probabilities"] = SymbolDecoder(data, model, layers, grid).probabilities()
             vectors.append({"name": f"{name}, {layers} of {rows} x {columns}", **vector})
@@ -46,6 +53,7 @@ def small_vectors() -> Vector:
                 strict=True,
             )
         ),
+        "logistic": logistic_table().tolist(),
         "cosines": {str(n): integer_cosines(n).astype(int).tolist() for n in (1, 2, 3, 5)},
         "look": _lists(look),
         "contexts": _lists(contexts),
@@ -71,13 +79,14 @@ def model_vectors(artifact: Artifact) -> Vector:
         grid = cell_grid(height, width, artifact.stride)
         chosen = _states(model, 1 + alpha, grid, rng)
         for name in list(chosen) if grid.cells == 1 else ["probable"]:
-            vector = _coded(model, chosen[name], grid)
+            vector = _coded(model, chosen[name], grid, 5 * len(vectors) % AXES)
             vectors.append(
                 {
                     "name": f"{name}, {width} x {height}{' with alpha' if alpha else ''}",
                     "width": width,
                     "height": height,
                     "alpha": alpha,
+                    "axis": vector["axis"],
                     "states": vector["states"],
                     "hex": header.hex() + vector["hex"],
                     "known": [0] * len(header) + vector["known"],
@@ -98,11 +107,13 @@ def _look(rng: np.random.Generator) -> LookTables:
     for table in taps.values():
         table[:, :2] = rng.integers(0, count, (len(table), 2))
         table[:, 2:4] = rng.integers(-3, 4, (len(table), 2))
+    axes = np.random.default_rng(5).integers(-40, 128, (AXES, 3))
+    axes[0] = 1
     return LookTables(
         scale=rng.integers(-20, 30, (count, 6, 6)).astype(np.int8),
         slope=rng.integers(-90, 20, count).astype(np.int8),
         activity=rng.integers(-20, 40, (count, count)).astype(np.int8),
-        **{name: table.astype(np.int8) for name, table in taps.items()},
+        **{name: table.astype(np.int8) for name, table in {**taps, "axes": axes}.items()},
     )
 
 
@@ -149,23 +160,27 @@ def _states(
 
 def _sampled(model: StreamModel, layers: int, grid: Grid, rng: np.random.Generator) -> Integers:
     context = DecoderContext(model, layers, grid)
+    adaptation = Adaptation(layers, len(model.params.groups))
     flat = context.q.reshape(layers, -1)
     for step in context.layout.steps:
         symbols = context.symbols(step)
-        signs = np.where(rng.integers(0, 65536, symbols.second.shape) < symbols.second, 1, -1)
-        signs[symbols.second == 0] = 1
-        digits = np.where(rng.integers(0, 65536, symbols.first.shape) < symbols.first, signs, 0)
-        flat[:, step.latents] = refine(flat[:, step.latents], digits.astype(np.int32))
+        first, second = adaptation.probabilities(symbols)
+        signs = np.where(rng.integers(0, 65536, second.shape) < second, 1, -1)
+        signs[symbols.halving] = 1
+        digits = np.where(rng.integers(0, 65536, first.shape) < first, signs, 0).astype(np.int32)
+        flat[:, step.latents] = refine(flat[:, step.latents], digits)
+        adaptation.update(symbols, (first, second), digits)
         context.update(step)
     return context.q
 
 
-def _coded(model: StreamModel, q: Integers, grid: Grid) -> Vector:
-    data, layers = SymbolEncoder(model, q, grid).data, len(q)
+def _coded(model: StreamModel, q: Integers, grid: Grid, axis: int) -> Vector:
+    data, layers = SymbolEncoder(model, q, grid, axis=axis).data, len(q)
     return {
         "layers": layers,
         "rows": grid.rows,
         "columns": grid.columns,
+        "axis": axis,
         "states": q.tolist(),
         "hex": data.hex(),
         "known": [

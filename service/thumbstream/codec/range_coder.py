@@ -154,20 +154,28 @@ class RangeEncoder:
                 checkpoints.append((coded + i, len(out), low, width))
         self._low, self._range = low, width
 
-    @classmethod
-    def from_state(
-        cls, state: native.EncoderState, out: bytes, digits: int, checkpoints: list[Checkpoint]
-    ) -> RangeEncoder:
-        """Return the encoder that compiled loops left.
+    def compiled_state(self) -> native.EncoderState:
+        """Return a copy of the state for compiled loops."""
+        return native.EncoderState(self._low, self._range, len(self._out))
 
-        ``out``: the written bytes; ``digits``: the number of digits coded; ``checkpoints``: those
-        after the first one, which every encoder has.
+    def advance(
+        self,
+        state: native.EncoderState,
+        out: bytes,
+        digits: int,
+        checkpoints: Sequence[Sequence[int]],
+    ) -> None:
+        """Continue after ``digits`` digits that compiled loops coded.
+
+        ``out``: all written bytes; ``checkpoints``: those of the loops, which count only their own
+        digits.
         """
-        coder = cls()
-        coder._out, coder._low, coder._range = bytearray(out), state.low, state.range
-        coder._digits = digits
-        coder.checkpoints += checkpoints
-        return coder
+        self._out, self._low, self._range = bytearray(out), state.low, state.range
+        self.checkpoints += [
+            (self._digits + coded, written, low, width)
+            for coded, written, low, width in checkpoints
+        ]
+        self._digits += digits
 
     def stable_length(self) -> int:
         """Return a lower bound of the number of leading bytes that no later decision can change."""

@@ -2,11 +2,15 @@
 
 ::
 
+    pixels --rotate colours, lapping--> samples
+
     samples --KLT------------+
             +--analysis------+--> latents --> states --> bytes       (encoder)
 
     bytes --> states --> values --gains--> linear picture -----------+
                                 +--synthesis--> times the gate ------+--> x_hat    (decoder)
+
+    x_hat --rotate colours back--> pixels
 
 The gate is the plane's step, at most 1: where latents are known finely, the linear transform loses
 nothing. Normative text: docs/bitstream.md, "Decoding of format 8".
@@ -14,14 +18,14 @@ nothing. Normative text: docs/bitstream.md, "Decoding of format 8".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
 from thumbstream.codec.effort import Effort
-from thumbstream.codec.lapped.linear import Latents
-from thumbstream.codec.lapped.linear_codec import COLOURS, LinearCodec
+from thumbstream.codec.lapped.linear import COLOURS, Latents
+from thumbstream.codec.lapped.linear_codec import Layers, LinearCodec
 from thumbstream.codec.lapped.params import CLASSES, SAMPLES, SIDE, UNIT_PLANE
 from thumbstream.codec.lapped.planes import Layout
 from thumbstream.codec.lapped.probabilities import Integers
@@ -31,6 +35,9 @@ from thumbstream.codec.runtime import OnnxNetwork
 from thumbstream.codec.tensors import Float
 from thumbstream.errors import ArtifactError
 
+FLAT_BITS, DETAILED_BITS = 10, 30
+"""Sums of log2(1 + 2 |latent|) of a cell of the linear transform: of flat pictures, to which the
+analysis adds nothing, and of those from which on it adds all it has; most photographs have 40."""
 COARSEST_LEVEL = 20
 """Networks are given levels of at least this plus the latent's class."""
 REFINEMENT = "refinement.onnx"
@@ -76,26 +83,32 @@ class LappedCodec(LinearCodec):
                 return
         raise ArtifactError(f"{self.model_id}: the networks do not match the manifest")
 
-    def _analyze(self, x: Float, effort: Effort) -> Latents:
+    def _analyze(self, layers: Layers, effort: Effort) -> Latents:
         if effort is Effort.FAST:
-            return super()._analyze(x, effort)
-        samples = self._linear.samples(x)
-        added = self._analysis.run({"samples": samples})[0]
-        latents = self._scaled(self._linear.latents(samples) + added)
+            return super()._analyze(layers, effort)
+        x, rotations, samples = (array.astype(np.float32) for array in layers)
+        latents = self._scaled(self._linear.latents(samples))
+        added = self._scaled(self._analysis.run({"samples": samples})[0])
+        latents += _share(latents) * added
         if self._refinement is None:
             return latents
         cells = len(x) * latents.shape[2] * latents.shape[3]
         rates = _RATES[effort][: MAX_REFINED_CELLS // cells]
-        return self._refined(x, latents, rates if len(rates) > 2 else rates[:1])
+        pictures = {"pixels": x, "rotation": rotations}
+        return self._refined(pictures, latents, rates if len(rates) > 2 else rates[:1])
 
-    def _refined(self, x: Float, analysed: Float, rates: Sequence[float]) -> Float:
-        """Refine latents of pixels ``x``; of several results return the one of least cost."""
+    def _refined(
+        self, pictures: Mapping[str, Float], analysed: Float, rates: Sequence[float]
+    ) -> Float:
+        """Refine latents of ``pictures``; of several results return the one of least cost.
+
+        ``pictures``: ``pixels`` ``(n, 3, 8 h, 8 w)`` and ``rotation`` ``(n, 3, 3)`` of each.
+        """
         refined = found = analysed
-        least = np.full(len(x), np.inf, np.float32)
+        least = np.full(len(analysed), np.inf, np.float32)
         for rate in rates:
-            inputs = {"pixels": x, "analysed": analysed, "latents": refined}
-            inputs["rate"] = np.full((1, 1, 1, 1), rate, np.float32)
-            after, cost = self._refine.run(inputs)
+            steps = {"latents": refined, "rate": np.full((1, 1, 1, 1), rate, np.float32)}
+            after, cost = self._refine.run({**pictures, "analysed": analysed, **steps})
             found = np.where((cost < least)[:, None, None, None], refined, found)
             least = np.minimum(cost, least)
             refined = after
@@ -129,6 +142,16 @@ class LappedCodec(LinearCodec):
         shape = *widths.shape[:2], grid.rows, grid.columns
         result: Float = widths.astype(np.float32).reshape(shape)
         return result
+
+
+def _share(latents: Float) -> Float:
+    """Return how much of what the analysis adds flat pictures take: ``(layers, 1, 1, 1)``.
+
+    Photographs take all of it. The network expects them, and makes flat pictures cost more.
+    """
+    bits = np.log2(1 + 2 * np.abs(latents)).sum(1).mean((1, 2))
+    share: Float = np.clip((bits - FLAT_BITS) / (DETAILED_BITS - FLAT_BITS), 0, 1)
+    return share[:, None, None, None]
 
 
 def _gate(planes: int) -> float:

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thumbstream.codec import native
-from thumbstream.codec.lapped import probabilities
+from thumbstream.codec.lapped import adaptation, probabilities
 from thumbstream.codec.lapped.linear import integer_cosines
 from thumbstream.codec.lapped.look import LookContext
 from thumbstream.codec.lapped.params import ContextTables
 from thumbstream.codec.lapped.planes import MAGNITUDES, Layout
 from thumbstream.codec.lapped.probabilities import Integers
-from thumbstream.codec.range_coder import Checkpoint, Probabilities, RangeDecoder, RangeEncoder
+from thumbstream.codec.range_coder import Probabilities, RangeDecoder, RangeEncoder
 
 _SHORT = frozenset({"w1", "m", "heads", "predictor"})
 """Tables of 16 bits; all others have 32."""
@@ -79,6 +79,7 @@ class CompiledModel:
             "significant": probabilities.SIGNIFICANT,
             "positive": probabilities.POSITIVE,
             "upper": probabilities.UPPER,
+            "logistic": probabilities.LOGISTIC,
             "magnitudes": MAGNITUDES,
         }
         for name, taps in (("value", look.values), ("magnitude", look.magnitudes)):
@@ -108,13 +109,13 @@ class CompiledModel:
         )
 
     def encode(
-        self, loops: ctypes.CDLL, q: Integers, max_bytes: int | None
-    ) -> tuple[Coded, RangeEncoder]:
-        """Encode the last states ``q`` as `SymbolEncoder` does."""
+        self, loops: ctypes.CDLL, coder: RangeEncoder, q: Integers, max_bytes: int | None
+    ) -> Coded:
+        """Encode the last states ``q`` to ``coder``, which has not written a byte."""
         count = len(q) * len(self.arrays["latents"])
         coded = _empty(count, self.sizes["steps"])
         out, checkpoints = np.empty(4 * count + 4, np.uint8), np.empty((count, 4), np.int64)
-        state, checkpoint_count = native.EncoderState(0, 1 << 32, 0), ctypes.c_int64()
+        state, checkpoint_count = coder.compiled_state(), ctypes.c_int64()
         last = np.ascontiguousarray(q, np.int32)
         work = _Work(self, np.zeros_like(last))
         steps: int = loops.encode_lapped(
@@ -131,24 +132,23 @@ class CompiledModel:
             checkpoint_count,
         )
         coded = coded.part(int(coded.ends[steps - 1]), steps)
-        states: list[Checkpoint] = [
-            (digits, written, low, width)
-            for digits, written, low, width in checkpoints[: checkpoint_count.value].tolist()
-        ]
-        written = out[: state.written].tobytes()
-        return coded, RangeEncoder.from_state(state, written, len(coded.order), states)
+        found = checkpoints[: checkpoint_count.value].tolist()
+        coder.advance(state, out[: state.written].tobytes(), len(coded.order), found)
+        return coded
 
-    def decode(self, loops: ctypes.CDLL, q: Integers, data: bytes) -> tuple[Coded, Integers]:
-        """Refine the states ``q``, which are 0, as `SymbolDecoder` does; returns also the digits.
+    def decode(
+        self, loops: ctypes.CDLL, coder: RangeDecoder, q: Integers, data: bytes
+    ) -> tuple[Coded, Integers]:
+        """Refine the states ``q``, which are 0, with what ``coder`` has not read of its ``data``.
 
-        Only the known symbols are returned.
+        Returns the known symbols and their digits.
         """
         count = len(q) * len(self.arrays["latents"])
         coded, digits = _empty(count, self.sizes["steps"]), np.empty(count, np.int32)
         steps, work = ctypes.c_int64(), _Work(self, q)
         known: int = loops.decode_lapped(
             work.tables,
-            RangeDecoder(data).compiled_state(),
+            coder.compiled_state(),
             data,
             len(data),
             native.address(coded.order),
@@ -169,7 +169,7 @@ class _Work:
         sizes, layers = model.sizes, len(q)
         cells, channels = sizes["rows"] * sizes["columns"], sizes["channels"]
         longest = int(np.diff(model.arrays["step_begin"]).max())
-        first = sizes["first"]
+        first, kinds = sizes["first"], adaptation.KINDS
         memory: dict[str, NDArray[Any]] = {
             "q": q,
             "x": np.empty(2 * first * cells, np.int32),
@@ -181,8 +181,10 @@ class _Work:
             "transform": np.empty(cells, np.int64),
             "keys": np.empty(longest, np.uint64),
             "scratch": np.empty(longest, np.uint64),
-            "step_first": np.empty(longest, np.uint16),
-            "step_second": np.empty(longest, np.uint16),
+            "step_first": np.empty(longest, np.int32),
+            "step_second": np.empty(longest, np.int32),
+            "factors": np.full((layers, kinds), adaptation.UNIT_FACTOR, np.int64),
+            "offsets": np.zeros((layers, kinds, sizes["groups"]), np.int64),
         }
         self._arrays = model.arrays | memory
         addresses = {name: native.address(array) for name, array in self._arrays.items()}

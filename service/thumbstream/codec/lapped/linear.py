@@ -25,6 +25,7 @@ from thumbstream.codec.lapped.params import SAMPLES, SIDE, LinearTables
 from thumbstream.codec.matmul import matmul_single_threaded
 from thumbstream.codec.tensors import Float
 
+COLOURS = 3
 _HALF = SIDE // 2
 
 Latents: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
@@ -49,6 +50,21 @@ class LinearTransform:
     def latents(self, samples: NDArray[Real]) -> NDArray[Real]:
         """Transform samples ``(N, 192, h, w)`` to latents ``(N, C, h, w)``, without scales."""
         return _per_cell(self._tables.klt.astype(samples.dtype, copy=False), samples)
+
+    def colour_latents(self, samples: NDArray[Real]) -> NDArray[Real]:
+        """Return the terms of the latents of rotated colours: ``(3, 3, C, h, w)``.
+
+        Entry ``[j, i]`` has the latents of colour ``j`` of ``samples`` ``(1, 192, h, w)`` in place
+        of colour ``i``. So the latents of samples that are multiplied by a matrix ``R`` are the sum
+        of ``R[i, j]`` times these.
+        """
+        rows, columns = samples.shape[2:]
+        colours = np.ascontiguousarray(samples.reshape(COLOURS, -1, rows * columns))
+        klt = self._tables.klt.astype(samples.dtype).reshape(-1, COLOURS, SIDE * SIDE)
+        terms = np.empty((COLOURS, COLOURS, len(klt), rows * columns), samples.dtype)
+        for i in range(COLOURS):
+            matmul_single_threaded(np.ascontiguousarray(klt[:, i]), colours, out=terms[:, i])
+        return terms.reshape(COLOURS, COLOURS, -1, rows, columns)
 
     def pixels(self, latents: Float) -> Float:
         """Transform latents ``(N, C, h, w)``, without scales, to pixels ``(N, 3, 8 h, 8 w)``."""

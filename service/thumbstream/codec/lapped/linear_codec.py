@@ -2,8 +2,9 @@
 
 ::
 
-    encode:  pixels --pad, normalize, lapping, KLT, scales, DCT--> latents --> states --> bytes
-    decode:  bytes --> states --> values --DCT, KLT and lapping inverted--> pixels
+    encode:  pixels --pad, normalize, rotate colours--> samples
+             samples --lapping, KLT, scales, DCT--> latents --> states --> bytes
+    decode:  bytes --> states --> values --inverse of all these--> pixels
 
 `thumbstream.codec.lapped.codec` adds what networks contribute to the latents and to the picture.
 Streams of either are streams of the format, and either decodes them. Transparency is a second layer
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, islice, pairwise
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,9 @@ from thumbstream.codec.bitstream import (
     write_header,
 )
 from thumbstream.codec.effort import Effort
+from thumbstream.codec.lapped.colours import ColourAxes, rotate
 from thumbstream.codec.lapped.linear import (
+    COLOURS,
     Latents,
     LinearTransform,
     Real,
@@ -56,9 +59,19 @@ from thumbstream.codec.prefix_search import (
 from thumbstream.codec.tensors import Float, Grid, cell_grid, denormalize, normalize
 from thumbstream.errors import BitstreamError
 
-COLOURS = 3
 BATCH_PIXELS = 1 << 14
 """Limit of the pixels drawn at once: 16 opaque pictures of 32 x 32."""
+
+
+class Layers(NamedTuple):
+    """Colours of a picture and, with alpha, a second layer, as an encoder transforms them."""
+
+    x: NDArray[np.float64]
+    """``(layers, 3, 8 h, 8 w)``: pixels in [-1, 1]."""
+    rotations: NDArray[np.float64]
+    """``(layers, 3, 3)``: what the colours of each layer are multiplied by."""
+    samples: NDArray[np.float64]
+    """``(layers, 192, h, w)``: samples of cells, after the rotation."""
 
 
 class LinearCodec:
@@ -77,9 +90,11 @@ class LinearCodec:
         self._tables = LinearTables.from_arrays(artifact.arrays("linear.npz"), self._params)
         self._linear = LinearTransform(self._tables)
         self._scales = self._tables.scales[:, None, None]
+        look = LookTables.from_arrays(artifact.arrays("look.npz"), self._params)
+        self._axes = ColourAxes(look.axes)
         self._model = StreamModel(
             self._params,
-            LookTables.from_arrays(artifact.arrays("look.npz"), self._params),
+            look,
             ContextTables.from_arrays(artifact.arrays("contexts.npz"), self._params),
         )
 
@@ -129,10 +144,11 @@ class LinearCodec:
         alpha = channels > COLOURS
         header = write_header(self.bitstream_id, width, height, alpha=alpha, aspect=aspect)
         grid = cell_grid(height, width, SIDE)
-        x = normalize(split_alpha(pixels), grid, SIDE)
-        layout = self._model.on_grid(grid).layout
-        latents = self._analyze(x, effort).reshape(len(x), -1, grid.cells)
-        symbols = SymbolEncoder(self._model, layout.quantize(latents), grid, max_bytes)
+        x = normalize(split_alpha(pixels), grid, SIDE).astype(np.float64)
+        axis, layers = self._rotate(x)
+        latents = self._analyze(layers, effort).reshape(len(x), -1, grid.cells)
+        q = self._model.on_grid(grid).layout.quantize(latents)
+        symbols = SymbolEncoder(self._model, q, grid, max_bytes, axis=axis)
         stream = (header + symbols.data)[:max_bytes]
         prefixes = _EncodedStream(self, len(header), symbols)
         if target is not None:
@@ -162,10 +178,10 @@ class LinearCodec:
     def inspect(self, stream: bytes) -> dict[str, Any]:
         """Describe ``stream`` or a prefix of a stream; raises `BitstreamError`.
 
-        Adds to the keys of every family (`Codec.inspect`): ``symbols``, the number of symbols that
-        the bytes determine; ``planes``, the number of planes that are complete in all groups; and
-        ``step``, the plane and group in which the bytes end (None if the bytes determine every
-        symbol).
+        Adds to the keys of every family (`Codec.inspect`): ``axis``, the colour axis; ``symbols``,
+        the number of symbols that the bytes determine; ``planes``, the number of planes that are
+        complete in all groups; and ``step``, the plane and group in which the bytes end (None if
+        the bytes determine every symbol).
         """
         header = parse_header(stream)
         found = self._symbol_decoder(header, stream).decode_all()
@@ -173,20 +189,30 @@ class LinearCodec:
         return {
             **describe_header(self.model_id, header, len(stream)),
             "cells": found.q.shape[2],
+            "axis": found.axis,
             "symbols": found.symbols,
             "planes": found.planes,
             "step": None if step is None else {"plane": step.plane, "group": step.group},
         }
 
-    def _analyze(self, x: Float, effort: Effort) -> Latents:
-        """Transform pixels ``(layers, 3, 8 h, 8 w)`` to scaled latents ``(layers, C, h, w)``.
+    def _rotate(self, x: NDArray[np.float64]) -> tuple[int, Layers]:
+        """Choose the colour axis for pixels ``(layers, 3, 8 h, 8 w)``, and rotate the colours."""
+        samples = self._linear.samples(x)
+        terms = self._linear.colour_latents(samples[:1])
+        terms = self._scaled(terms.reshape(-1, *terms.shape[2:])).reshape(terms.shape)
+        axis = self._axes.choose(x[0], terms)
+        rotations = self._axes.rotations[[axis, 0][: len(x)]]
+        return axis, Layers(x, rotations, rotate(rotations, samples))
+
+    def _analyze(self, layers: Layers, effort: Effort) -> Latents:
+        """Transform the layers of a picture to scaled latents ``(layers, C, h, w)``.
 
         Group 0 are coefficients.
         """
-        return self._scaled(self._linear.latents(self._linear.samples(x.astype(np.float64))))
+        return self._scaled(self._linear.latents(layers.samples))
 
     def _draw(self, values: Float, batch: Sequence[DecodedLatents], layout: Layout) -> Float:
-        """Draw latents of cells, without scales, ``(n, C, h, w)``: ``(n, 3, 8 h, 8 w)``.
+        """Draw latents of cells, without scales, ``(n, C, h, w)``: ``(n, 3, 8 h, 8 w)``, rotated.
 
         ``batch``: what they come from, a layer of one of these after the other.
         """
@@ -231,10 +257,10 @@ class LinearCodec:
     ) -> Iterator[NDArray[np.uint8]]:
         """Yield the picture of each of ``prefixes``; draws batches.
 
-        Consecutive prefixes with an equal number of symbols are drawn once.
+        Consecutive prefixes that determine the same are drawn once.
         """
         grid = cell_grid(header.height, header.width, SIDE)
-        groups = (list(group) for _, group in groupby(prefixes, lambda p: p.symbols))
+        groups = (list(group) for _, group in groupby(prefixes, lambda p: (p.axis, p.symbols)))
         samples = (1 + header.alpha) * header.width * header.height
         while batch := list(islice(groups, max(1, BATCH_PIXELS // samples))):
             x_hats = merge_alpha(self._synthesize([group[0] for group in batch], grid))
@@ -250,7 +276,10 @@ class LinearCodec:
         values = layout.values(q, levels).reshape(shape)
         values[:, :first] = from_frequencies(values[:, :first])
         x_hat = self._draw(values / self._scales, batch, layout)
-        return x_hat.reshape(len(batch), -1, *x_hat.shape[1:])
+        x_hat = x_hat.reshape(len(batch), -1, *x_hat.shape[1:])
+        rotations = self._axes.rotations[[decoded.axis for decoded in batch]]
+        x_hat[:, 0] = rotate(rotations.swapaxes(1, 2), x_hat[:, 0])
+        return x_hat
 
 
 class _SymbolSource(Protocol):

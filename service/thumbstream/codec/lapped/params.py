@@ -3,7 +3,7 @@
 =================  ===============================================================
 manifest           ``groups``, ``planes``, ``look``: `LappedParams`
 ``linear.npz``     the linear transform, float32: `LinearTables`
-``look.npz``       integer tables of the first look: `LookTables`
+``look.npz``       integer tables of the first look, and colour axes: `LookTables`
 ``contexts.npz``   integer tables of all other latents: `ContextTables`
 ``analysis.onnx``  ``samples`` (192 per cell) -> ``added`` (to the latents)
 ``synthesis.onnx`` ``latents``, ``widths`` -> ``added`` (3 x 8 x 8 pixels per cell)
@@ -43,6 +43,8 @@ CLASSES = 4
 UNIT_PLANE = 32
 """Plane ``p`` has the step ``2^((UNIT_PLANE - p) / CLASSES)``."""
 MAX_PLANES = 64
+AXES = 32
+"""Colour axes of a model."""
 NODES = 6
 """Per direction, frequencies at which the table of scales has entries."""
 MAX_TAP = 3
@@ -136,7 +138,7 @@ class LinearTables:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LookTables:
-    """Integer tables of the coefficients of group 0, which has K channels."""
+    """Integer tables of the coefficients of group 0, which has K channels, and colour axes."""
 
     scale: NDArray[np.int8]
     """``(K, 6, 6)``: scale of a coefficient in plane 0, at the nodes of both frequencies."""
@@ -148,6 +150,8 @@ class LookTables:
     """``(n, 5)``: taps from magnitude to scale: target, source, du, dv, weight."""
     values: NDArray[np.int8]
     """``(n, 6)``: taps from value to mean: target, source, du, dv, weight, low weight."""
+    axes: NDArray[np.int8]
+    """``(32, 3)``: colour axes of any length. Axis 0 is grey, none is opposite to grey."""
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]], params: LappedParams) -> Self:
@@ -155,9 +159,8 @@ class LookTables:
         count = params.first
         tables = cls(**_typed(cls, arrays, dict.fromkeys(_names(cls), _INT8)))
         taps = [table.shape[0] if table.ndim else 0 for table in (tables.magnitudes, tables.values)]
-        _check_shapes(
-            tables, ((count, NODES, NODES), (count,), (count, count), (taps[0], 5), (taps[1], 6))
-        )
+        shapes = (count, NODES, NODES), (count,), (count, count), (taps[0], 5), (taps[1], 6)
+        _check_shapes(tables, (*shapes, (AXES, 3)))
         for table in (tables.magnitudes, tables.values):
             channels, offsets = table[:, :2], np.abs(table[:, 2:4].astype(np.int64))
             if len(table) and (
@@ -167,6 +170,9 @@ class LookTables:
         # A weight with its low part is at most 2^14, a value 1023: 2^7 taps stay below 2^31.
         if any(np.bincount(tables.values[:, 0]) > 128) or len(tables.magnitudes) > 1 << 12:
             raise ArtifactError("look.npz contains too many taps")
+        equal = (tables.axes == tables.axes[:, :1]).all(1)
+        if not equal[0] or tables.axes[equal].min() <= 0:
+            raise ArtifactError("look.npz contains a colour axis that cannot be rotated to grey")
         return tables
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from thumbstream.codec.lapped.linear import Latents
 from thumbstream.codec.lapped.params import CLASSES, UNIT_PLANE, LappedParams
-from thumbstream.codec.lapped.probabilities import Integers
+from thumbstream.codec.lapped.probabilities import HALVING_KEY, Integers
 from thumbstream.codec.tensors import Float, Grid
 
 RECONSTRUCTION_POINT = 7 / 16
@@ -39,6 +39,24 @@ class Step:
     """Cells of the latents."""
     latents: NDArray[np.intp]
     """Indices into flattened ``(channels, rows * columns)``: all channels times all cells."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepSymbols:
+    """Symbols of a step and their contexts' logits; arrays are ``(layers, symbols)``."""
+
+    step: Step
+    halving: NDArray[np.bool_]
+    """Whether a symbol halves an interval: the latent is not 0 before."""
+    first: Integers
+    second: Integers
+    digits: Integers | None = None
+    """The symbols, for an encoder."""
+
+    @property
+    def key(self) -> Integers:
+        """Symbols are coded by decreasing key."""
+        return np.where(self.halving, HALVING_KEY, self.first)
 
 
 class Layout:

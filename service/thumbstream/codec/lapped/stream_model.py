@@ -17,13 +17,13 @@ from thumbstream.codec.lapped.params import CLASSES, ContextTables, LappedParams
 from thumbstream.codec.lapped.planes import (
     Layout,
     Step,
+    StepSymbols,
     coarser,
     digits_between,
     in_steps,
     last_plane,
 )
-from thumbstream.codec.lapped.probabilities import Integers, symbol_probabilities
-from thumbstream.codec.range_coder import Probabilities
+from thumbstream.codec.lapped.probabilities import Integers, symbol_logits
 from thumbstream.codec.tensors import Grid
 
 BATCH_CELLS = 512
@@ -32,18 +32,6 @@ _OVERHEAD_CELLS = 16
 """Cells that a grid counts in addition to its own, for tables of the same size on every grid."""
 _CACHED_CELLS = 2 * (32 * 32 + _OVERHEAD_CELLS)
 """Limit of the cells of all kept grids: two of the largest, 30 MB."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StepSymbols:
-    """Symbols of a step and their probabilities; arrays are ``(layers, symbols)``."""
-
-    step: Step
-    first: Probabilities
-    second: Probabilities
-    key: Integers
-    digits: Integers | None = None
-    """The symbols, for an encoder."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +82,7 @@ class DecoderContext:
         self._seen, self._values = features(self._x)
 
     def symbols(self, step: Step) -> StepSymbols:
-        """Return the probabilities of the symbols of ``step``."""
+        """Return the contexts of the symbols of ``step``, without digits."""
         layers = len(self.q)
         if step.group == 0:
             q = self.q[:, : self._model.params.first].reshape(layers, -1)
@@ -109,9 +97,8 @@ class DecoderContext:
             )
         before = self.q.reshape(layers, -1)[:, step.latents]
         shape = before.shape
-        return StepSymbols(
-            step, *symbol_probabilities(before, scale.reshape(shape), mean.reshape(shape))
-        )
+        logits = symbol_logits(before, scale.reshape(shape), mean.reshape(shape))
+        return StepSymbols(step, before != 0, *logits)
 
     def update(self, step: Step) -> None:
         """Read the states after ``step`` from `q`."""
@@ -173,8 +160,8 @@ def _look_symbols(on_grid: GridModel, q: Integers, step: Step) -> StepSymbols:
     after = coarser(q[:, ours], (last[ours] - step.plane) // CLASSES)
     scale, mean = on_grid.look.predict(before, step.plane, ours)
     before = before[:, ours]
-    probabilities = symbol_probabilities(before, scale, mean)
-    return StepSymbols(step, *probabilities, digits_between(before, after))
+    logits = symbol_logits(before, scale, mean)
+    return StepSymbols(step, before != 0, *logits, digits_between(before, after))
 
 
 def _class_symbols(
@@ -203,17 +190,17 @@ def _class_symbols(
             seen[..., cells], values[..., cells], items, group, parity, channels
         )
         before, after = (z[0][:, channels][..., cells] for z in (old, new))
-        *probabilities, all_keys = symbol_probabilities(before, scale, mean)
         all_digits = digits_between(before, after)
+        logits = symbol_logits(before, scale, mean)
         if parity == 1 or not len(layout.halves[1]):
             seen[:, channels], values[:, channels] = fresh_seen, fresh_values
         for step in of_planes:
             at = planes.index(step.plane) * len(q)
             rows = np.searchsorted(channels, step.channels)
             picked = slice(at, at + len(q)), rows
-            first, second = (z[picked].reshape(len(q), -1) for z in probabilities)
-            key, digits = (z[picked].reshape(len(q), -1) for z in (all_keys, all_digits))
-            yield StepSymbols(step, first, second, key, digits)
+            halving = before[picked].reshape(len(q), -1) != 0
+            first, second, digits = (z[picked].reshape(len(q), -1) for z in (*logits, all_digits))
+            yield StepSymbols(step, halving, first, second, digits)
 
 
 def _class_states(

@@ -50,11 +50,11 @@ _TAPS_AND_STEPS = (
     *("value_begin", "value_source", "value_weight"),
     *("magnitude_begin", "magnitude_source", "magnitude_weight", "row_cosines", "column_cosines"),
     *("classes", "step_plane", "step_group", "step_parity", "step_begin", "latents"),
-    *("significant", "positive", "upper", "magnitudes"),
+    *("significant", "positive", "upper", "logistic", "magnitudes"),
 )
 _MEMORY = (
     *("q", "x", "units", "seen", "values", "before", "sums", "transform", "keys", "scratch"),
-    *("step_first", "step_second"),
+    *("step_first", "step_second", "factors", "offsets"),
 )
 
 

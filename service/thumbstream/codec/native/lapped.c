@@ -9,12 +9,21 @@ enum {
   CLASSES = 4,
   SCALES = 48,
   OFFSETS = 33,
-  HALVING_KEY = 1024,
+  MAX_LOGIT = 2839,
+  HALVING_KEY = -1024,
   MAX_VALUE = 1023,
   MAX_PREDICTION = 127,
   HIDDEN_MAX = 255,
-  MAGNITUDES = 120
+  MAGNITUDES = 120,
+  PROBABILITY_ONE = 1 << PROBABILITY_BITS,
+  MAX_FACTOR = 1 << 18,
+  MAX_OFFSET = 1 << 20,
+  OFFSET_INERTIA = 12 << 16,
+  FACTOR_INERTIA = 100
 };
+
+/* Kinds of decisions. */
+enum { SIGNIFICANT, POSITIVE, UPPER, KINDS };
 
 /* Tables of a model for one grid, and memory to work in: `_Tables` of lapped/compiled.py. */
 typedef struct {
@@ -27,17 +36,27 @@ typedef struct {
   const int32_t *magnitude_begin, *magnitude_source, *magnitude_weight;
   const int32_t *row_cosines, *column_cosines;
   const int32_t *classes, *step_plane, *step_group, *step_parity, *step_begin, *latents;
-  const int32_t *significant, *positive, *upper, *magnitudes;
+  const int32_t *significant, *positive, *upper, *logistic, *magnitudes;
   int32_t *q, *x, *units;
   int16_t *seen, *values, *before;
   int32_t *sums;
   int64_t *transform;
   uint64_t *keys, *scratch;
-  uint16_t *step_first, *step_second;
+  int32_t *step_first, *step_second;
+  int64_t *factors, *offsets;
 } Tables;
+
+/* Sums over the decisions of a kind, of a layer in a step. */
+typedef struct {
+  int64_t error, variance, error_logit, variance_logit;
+} Sums;
 
 static int64_t clip(int64_t x, int64_t low, int64_t high) {
   return x < low ? low : x > high ? high : x;
+}
+
+static int64_t floor_divide(int64_t a, int64_t positive) {
+  return a / positive - (a % positive < 0);
 }
 
 static int32_t sign_of(int32_t q) { return (q > 0) - (q < 0); }
@@ -185,7 +204,7 @@ static void update(const Tables *t, int64_t layer, int64_t step) {
   }
 }
 
-/* Probabilities and key of symbol k of a layer's step. */
+/* Logits and key of symbol k of a layer's step. */
 static void symbol(const Tables *t, int64_t k, int32_t q, int32_t scale, int32_t mean) {
   int32_t size = mean < 0 ? -mean : mean, key = HALVING_KEY, first, second = 0;
   const int64_t row = (int64_t)scale * OFFSETS;
@@ -193,16 +212,16 @@ static void symbol(const Tables *t, int64_t k, int32_t q, int32_t scale, int32_t
     int32_t offset = size < OFFSETS - 1 ? size : OFFSETS - 1;
     key = first = t->significant[row + offset];
     second = t->positive[row + offset];
-    if (mean < 0) second = (1 << PROBABILITY_BITS) - second;
+    if (mean < 0) second = -second;
   } else {
     int64_t off = 8 * (2 * (q < 0 ? -(int64_t)q : q) + 1) - (int64_t)sign_of(q) * mean;
     int64_t distance = (off < 0 ? -off : off) >> 1;
     first = t->upper[row + (distance < OFFSETS - 1 ? distance : OFFSETS - 1)];
-    if (off < 0) first = (1 << PROBABILITY_BITS) - first;
+    if (off < 0) first = -first;
   }
-  t->step_first[k] = (uint16_t)first;
-  t->step_second[k] = (uint16_t)second;
-  t->keys[k] = ((uint64_t)(0xFFFF - key) << 32) | (uint64_t)k;
+  t->step_first[k] = first;
+  t->step_second[k] = second;
+  t->keys[k] = ((uint64_t)(MAX_LOGIT - key) << 32) | (uint64_t)k;
 }
 
 /* Symbols of a step of group 0. */
@@ -291,7 +310,7 @@ static void sort(uint64_t *keys, uint64_t *scratch, int64_t n) {
   }
 }
 
-/* Probabilities of a layer's symbols of a step, and their indices in coding order in `keys`. */
+/* Logits of a layer's symbols of a step, and their indices in coding order in `keys`. */
 static int64_t prepare(const Tables *t, int64_t layer, int64_t step) {
   int64_t n = t->step_begin[step + 1] - t->step_begin[step];
   if (t->step_group[step] == 0)
@@ -300,6 +319,49 @@ static int64_t prepare(const Tables *t, int64_t layer, int64_t step) {
     predict(t, layer, step);
   sort(t->keys, t->scratch, n);
   return n;
+}
+
+static uint16_t probability(const Tables *t, int64_t layer, int64_t step, int64_t kind,
+                            int32_t logit) {
+  int64_t at = layer * KINDS + kind, group = t->step_group[step];
+  int64_t z = (t->factors[at] * logit >> 16) + (t->offsets[at * t->groups + group] >> 8);
+  return (uint16_t)t->logistic[clip(z, -MAX_LOGIT, MAX_LOGIT) + MAX_LOGIT];
+}
+
+/* Probabilities of symbol k of a layer's step, whose latent is q. */
+static void probabilities(const Tables *t, int64_t layer, int64_t step, int64_t k, int32_t q,
+                          uint16_t *first, uint16_t *second) {
+  *first = probability(t, layer, step, q ? UPPER : SIGNIFICANT, t->step_first[k]);
+  *second = q ? 0 : probability(t, layer, step, POSITIVE, t->step_second[k]);
+}
+
+static void add_decision(Sums *sums, int64_t logit, int64_t p, int64_t bit) {
+  int64_t error = PROBABILITY_ONE * bit - p;
+  int64_t variance = p * (PROBABILITY_ONE - p) >> PROBABILITY_BITS;
+  sums->error += error;
+  sums->variance += variance;
+  sums->error_logit += error * logit;
+  sums->variance_logit += variance * logit * logit;
+}
+
+/* Add the decisions of symbol k to the sums of their kinds. */
+static void add_symbol(const Tables *t, Sums *sums, int64_t k, int32_t q, int digit,
+                       uint16_t first, uint16_t second) {
+  add_decision(sums + (q ? UPPER : SIGNIFICANT), t->step_first[k], first, digit != 0);
+  if (!q && digit) add_decision(sums + POSITIVE, t->step_second[k], second, digit > 0);
+}
+
+/* Adapt a layer to the decisions of a step. Without any of a kind, nothing changes. */
+static void adapt(const Tables *t, int64_t layer, int64_t step, const Sums *all) {
+  for (int64_t kind = 0; kind < KINDS; kind++) {
+    const Sums *sums = all + kind;
+    int64_t *factor = t->factors + layer * KINDS + kind;
+    int64_t *offset = t->offsets + (layer * KINDS + kind) * t->groups + t->step_group[step];
+    int64_t change = floor_divide(sums->error * PROBABILITY_ONE, OFFSET_INERTIA + sums->variance);
+    *offset = clip(*offset + change, -MAX_OFFSET, MAX_OFFSET);
+    change = floor_divide(sums->error_logit >> 8, FACTOR_INERTIA + (sums->variance_logit >> 32));
+    *factor = clip(*factor + change, 0, MAX_FACTOR);
+  }
 }
 
 /* Prepare the contexts for a step; ``*plane`` is the last plane of groups but 0. */
@@ -333,20 +395,21 @@ int64_t encode_lapped(const Tables *t, const int32_t *last, Encoder *s, uint8_t 
     before_step(t, step, &plane);
     for (int64_t layer = 0; layer < t->layers; layer++) {
       int64_t n = prepare(t, layer, step);
+      Sums sums[KINDS] = {{0, 0, 0, 0}};
       for (int64_t i = 0; i < n; i++) {
         int64_t k = (int64_t)(uint32_t)t->keys[i], latent = t->latents[begin + k];
         int64_t at = layer * size + latent, before = s->written;
         int32_t end = last_plane((int32_t)t->planes - 1, t->classes[latent]);
         int32_t after = coarser(last[at], (end - t->step_plane[step]) / CLASSES);
         int32_t digit = t->q[at] ? sign_of(after) * (after - 2 * t->q[at]) : after;
-        encode(s, out, digit != 0, t->step_first[k]);
-        if (digit && t->step_second[k]) {
+        probabilities(t, layer, step, k, t->q[at], first + known, second + known);
+        encode(s, out, digit != 0, first[known]);
+        if (digit && second[known]) {
           before = s->written;
-          encode(s, out, digit > 0, t->step_second[k]);
+          encode(s, out, digit > 0, second[known]);
         }
-        order[known] = at;
-        first[known] = t->step_first[k];
-        second[known++] = t->step_second[k];
+        add_symbol(t, sums, k, t->q[at], digit, first[known], second[known]);
+        order[known++] = at;
         if (s->written > before) {
           *checkpoint++ = known;
           *checkpoint++ = s->written;
@@ -354,6 +417,7 @@ int64_t encode_lapped(const Tables *t, const int32_t *last, Encoder *s, uint8_t 
           *checkpoint++ = (int64_t)s->range;
         }
       }
+      adapt(t, layer, step, sums);
     }
     for (int64_t layer = 0; layer < t->layers; layer++)
       for (int64_t k = begin; k < t->step_begin[step + 1]; k++) {
@@ -387,22 +451,24 @@ int64_t decode_lapped(const Tables *t, Decoder *s, const uint8_t *data, int64_t 
     before_step(t, step, &plane);
     for (int64_t layer = 0; layer < t->layers; layer++) {
       int64_t n = prepare(t, layer, step);
+      Sums sums[KINDS] = {{0, 0, 0, 0}};
       for (int64_t i = 0; i < n; i++) {
         int64_t k = (int64_t)(uint32_t)t->keys[i], at = layer * size + t->latents[begin + k];
-        int digit = decode(s, data, length, t->step_first[k]);
+        int32_t q = t->q[at];
+        probabilities(t, layer, step, k, q, first + known, second + known);
+        int digit = decode(s, data, length, first[known]);
         if (digit < 0) return known;
-        if (digit && t->step_second[k]) {
-          int positive = decode(s, data, length, t->step_second[k]);
+        if (digit && second[known]) {
+          int positive = decode(s, data, length, second[known]);
           if (positive < 0) return known;
           digit = 2 * positive - 1;
         }
-        int32_t q = t->q[at];
+        add_symbol(t, sums, k, q, digit, first[known], second[known]);
         t->q[at] = q == 0 ? digit : 2 * q + sign_of(q) * digit;
         order[known] = at;
-        first[known] = t->step_first[k];
-        second[known] = t->step_second[k];
         digits[known++] = digit;
       }
+      adapt(t, layer, step, sums);
     }
     after_step(t, step);
   }
