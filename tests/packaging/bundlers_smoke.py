@@ -37,7 +37,7 @@ PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>page</title>
 <link rel="icon" href="data:,">
 <script type="module" src="./main.js"></script>
-<img width="90" height="60" alt="A lake at dawn" data-thumb="foDkL8oClJhm9Yjj3V9DUsHBrtM=">
+<img width="90" height="60" alt="A lake at dawn" data-thumb="fvy6lzrcuFmVhAyZUTigXIHfZ0M=">
 """
 MAIN = """
 import { decode, toDataURL } from "thumbstream";

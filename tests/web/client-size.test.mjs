@@ -13,8 +13,8 @@ import { bytesOf, vectorsOf } from "./client-vectors.mjs";
 const CLIENT = new URL("../../service/thumbstream/web/client/", import.meta.url);
 /** Limits in bytes, gzipped, without the weights. */
 const PAGES = {
-  "a page with <img data-thumb>": [7200, "images.min.js"],
-  "a page that decodes, or sharpens previews": [12_400, "thumbstream.min.js", "worker.min.js"],
+  "a page with <img data-thumb>": [7700, "images.min.js"],
+  "a page that decodes, or sharpens previews": [12_900, "thumbstream.min.js", "worker.min.js"],
   "a page without WebAssembly, on top": [620, "plain_kernels.min.js"],
   "data URLs, on top": [660, "png.min.js"],
   "many streams at once, on top": [680, "fetch_many.min.js"],

@@ -4,21 +4,25 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 
 import { parseHeader } from "../../service/thumbstream/web/client/bitstream.js";
+import { readTables } from "../../service/thumbstream/web/client/encode_tables.js";
 import { BitstreamError, load } from "../../service/thumbstream/web/client/index.js";
 import {
   createContextModel, createSteps, decodeLatents,
 } from "../../service/thumbstream/web/client/lapped.js";
+import { probabilityOf, symbolOf } from "../../service/thumbstream/web/client/look.js";
 import { createMemory } from "../../service/thumbstream/web/client/memory.js";
 import { KERNELS, bytesOf, coarser, numbers, smallModel, vectorsOf } from "./client-vectors.mjs";
 
 const PUBLISHED = vectorsOf("thumbstream-2");
-const PLANES = 48;
+const PLANES = readTables().planes;
 const EVERY_CUT = 96; // bytes; of longer prefixes every seventh, and the last: each costs 10 ms
 const MUTATIONS = 12; // of each vector
 
 /** Asserts how many symbols are decoded, and that they agree with the states after the last plane. */
-function assertDecoded({ latents, decodedCount }, states, planes, expectedCount, message) {
+function assertDecoded({ latents, decodedCount, axis }, vector, planes, expectedCount, message) {
+  const { states } = vector;
   assert.equal(decodedCount, expectedCount, message);
+  if (decodedCount) assert.equal(axis, vector.axis, message);
   assert.equal(latents.length, states.length, message);
   latents.forEach((layer, i) => {
     const finest = states[i].flat();
@@ -30,25 +34,41 @@ function assertDecoded({ latents, decodedCount }, states, planes, expectedCount,
   });
 }
 
+test("logits and probabilities of decisions are those of the tables", () => {
+  const { decisions, logistic } = vectorsOf("lapped");
+  const { significant, positive, upper } = decisions;
+  significant.forEach((row, scale) => row.forEach((logit, mean) => {
+    const signed = positive[scale][mean], half = upper[scale][mean];
+    for (const sign of [1, -1]) {
+      const of = (state, mean) => symbolOf(0, state, scale, mean).logits;
+      assert.deepEqual(of(0, sign * mean), [logit, (mean && sign) * signed || 0]);
+      assert.equal(of(sign, sign * (24 - 2 * mean))[0], half); // the interval's middle is at 24
+      assert.equal(of(sign, sign * (24 + 2 * mean))[0] || 0, -half || 0);
+    }
+  }));
+  assert.deepEqual(logistic.map((_, i) => probabilityOf(i - 2839)), logistic);
+});
+
 for (const [name, kernels] of Object.entries(KERNELS)) {
   test(`the small model, ${name}: every cut and every tail`, () => {
     const { tables, vectors } = smallModel();
     const memory = createMemory(kernels());
     const createContext = createContextModel(tables, memory);
-    for (const { hex, rows, columns, layers, states, known, name: vector } of vectors) {
+    for (const vector of vectors) {
+      const { hex, rows, columns, layers, known, name: vectorName } = vector;
       const grid = { rows, columns };
       const steps = createSteps(tables, grid, createContext);
       const decode = (stream) => memory.freeAfter(() => {
-        const { layers: latents, decodedCount } = decodeLatents(tables, stream, 0, layers, grid, steps);
-        return { latents, decodedCount };
+        const found = decodeLatents(tables, stream, 0, layers, grid, steps);
+        return { ...found, latents: found.layers };
       });
       const data = bytesOf(hex);
       for (let n = 0; n <= data.length; n++) {
-        assertDecoded(decode(data.subarray(0, n)), states, tables.planes, known[n], `${vector}, ${n} bytes`);
+        assertDecoded(decode(data.subarray(0, n)), vector, tables.planes, known[n], `${vectorName}, ${n} bytes`);
       }
       for (const tail of [[0], [255, 255], [1, 2, 3, 4, 5, 6, 7, 8]]) {
         const found = decode(Uint8Array.of(...data, ...tail));
-        assertDecoded(found, states, tables.planes, known.at(-1), `${vector}, tail`);
+        assertDecoded(found, vector, tables.planes, known.at(-1), `${vectorName}, tail`);
       }
     }
   });
@@ -71,12 +91,12 @@ for (const vector of PUBLISHED.vectors) {
     }
     for (let n = header; n <= data.length; n += n < EVERY_CUT || n > data.length - 8 ? 1 : 7) {
       const found = decoders.wasm.symbols(data.subarray(0, n));
-      assertDecoded(found, vector.states, PLANES, vector.known[n], `${n} bytes`);
+      assertDecoded(found, vector, PLANES, vector.known[n], `${n} bytes`);
     }
     const total = vector.known.at(-1);
     for (const tail of [[0], [255, 255, 255]]) {
       const found = decoders.wasm.symbols(Uint8Array.of(...data, ...tail));
-      assertDecoded(found, vector.states, PLANES, total, "tail");
+      assertDecoded(found, vector, PLANES, total, "tail");
     }
     for (const n of [1, 2, 16, 33, 64, 128, data.length]) {
       const [one, other] = [decoders.wasm, decoders.plain].map((d) => d.symbols(data.subarray(0, n)));

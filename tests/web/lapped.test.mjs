@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import { rotateToAxis } from "../../service/thumbstream/web/client/colors.js";
 import { decodeLatents } from "../../service/thumbstream/web/client/lapped.js";
 import { drawLatents } from "../../service/thumbstream/web/client/linear.js";
 import { decodeLook } from "../../service/thumbstream/web/client/look.js";
@@ -15,20 +16,22 @@ const { tables, vectors } = JSON.parse(
 const SIDE = 8;
 const decoders = { look: decodeLook, all: decodeLatents };
 
-for (const { rows, columns, hex, ...parts } of vectors) {
+for (const { rows, columns, hex, axis, ...parts } of vectors) {
   const stream = bytesOf(hex);
   for (const [part, decode] of Object.entries(decoders)) {
     const { known, states, samples } = parts[part];
     const name = `${part}: ${rows} x ${columns} cells, ${stream.length} bytes, ${states.length} layers`;
 
     test(name, () => {
-      const { layers, decodedCount } = decode(tables, stream, 0, states.length, { rows, columns });
-      assert.deepEqual(layers.map((layer) => [...layer.states]), states);
-      assert.equal(decodedCount, known);
+      const found = decode(tables, stream, 0, states.length, { rows, columns });
+      assert.deepEqual(found.layers.map((layer) => [...layer.states]), states);
+      assert.equal(found.decodedCount, known);
+      assert.equal(found.axis, axis);
       const width = SIDE * columns;
-      layers.forEach((layer, i) => {
-        const drawn = drawLatents(tables, layer, { rows, columns })
-          .filter((_, k) => k % SIDE === 5 && Math.floor(k / width) % SIDE === 3);
+      found.layers.forEach((layer, i) => {
+        const colors = drawLatents(tables, layer, { rows, columns });
+        if (i === 0) rotateToAxis(colors, tables, axis);
+        const drawn = colors.filter((_, k) => k % SIDE === 5 && Math.floor(k / width) % SIDE === 3);
         assert.equal(drawn.length, samples[i].length);
         drawn.forEach((value, k) => assert.ok(Math.abs(value - samples[i][k]) < 1e-4));
       });

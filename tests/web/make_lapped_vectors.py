@@ -3,7 +3,7 @@
     PYTHONPATH=service:tests/codec python tests/web/make_lapped_vectors.py
 
 Per vector: the bytes after the header, the states that they determine and their number; the same of
-the first look alone, and some samples that the linear transform draws from each.
+the first look alone, and some samples that the linear transform draws from each, in true colours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 import codec_lapped
 import numpy as np
 
+from thumbstream.codec.lapped.colours import ColourAxes, rotate
 from thumbstream.codec.lapped.linear import LinearTransform, from_frequencies
+from thumbstream.codec.lapped.params import AXES
 from thumbstream.codec.lapped.planes import Layout
 from thumbstream.codec.lapped.symbols import DecodedLatents, SymbolDecoder, SymbolEncoder
 from thumbstream.codec.tensors import Grid
@@ -24,6 +26,7 @@ PARAMS = codec_lapped.PARAMS
 MODEL = codec_lapped.stream_model()
 LINEAR = codec_lapped.linear_tables()
 LOOK = codec_lapped.look_tables()
+ROTATIONS = ColourAxes(LOOK.axes).rotations
 GRIDS = ((4, 4, 1), (3, 4, 1), (4, 2, 2), (1, 1, 1), (8, 5, 1))
 LENGTHS = (0, 1, 5, 12, 24, 400)
 
@@ -46,6 +49,7 @@ def tables() -> dict[str, Any]:
         "activity": LOOK.activity.ravel().tolist(),
         "taps": LOOK.magnitudes.tolist(),
         "valueTaps": LOOK.values.tolist(),
+        "axes": LOOK.axes.ravel().tolist(),
         "klt": LINEAR.klt.ravel().astype(float).tolist(),
         "rotation": LINEAR.rotation.ravel().astype(float).tolist(),
         "scales": LINEAR.scales.astype(float).tolist(),
@@ -58,7 +62,8 @@ def vectors(rows: int, columns: int, layers: int, rng: np.random.Generator) -> l
     layout = MODEL.on_grid(grid).layout
     spread = np.where(np.arange(PARAMS.channels) < PARAMS.first, 2.0, 0.4)[:, None]
     latents = rng.laplace(0, 1, (layers, PARAMS.channels, grid.cells)) * spread
-    data = SymbolEncoder(MODEL, layout.quantize(latents.astype(np.float32)), grid).data
+    q, axis = layout.quantize(latents.astype(np.float32)), int(rng.integers(1, AXES))
+    data = SymbolEncoder(MODEL, q, grid, axis=axis).data
     return [vector(data[:n], layout, layers, grid) for n in LENGTHS]
 
 
@@ -74,6 +79,7 @@ def vector(data: bytes, layout: Layout, layers: int, grid: Grid) -> dict[str, An
         "rows": grid.rows,
         "columns": grid.columns,
         "hex": data.hex(),
+        "axis": everything.axis,
         "look": {
             "known": known,
             "states": found.q[:, :first].reshape(layers, -1).tolist(),
@@ -95,6 +101,7 @@ def samples(layout: Layout, found: DecodedLatents, channels: int) -> list[list[f
     values[:, channels:] = 0
     values[:, :first] = from_frequencies(values[:, :first])
     drawn = LinearTransform(LINEAR).pixels(values / LINEAR.scales[:, None, None])
+    drawn[:1] = rotate(ROTATIONS[[found.axis]].swapaxes(1, 2), drawn[:1])
     rounded: list[list[float]] = np.round(
         drawn[:, :, 3::8, 5::8].reshape(len(values), -1), 5
     ).tolist()

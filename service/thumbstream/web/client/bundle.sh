@@ -19,10 +19,10 @@ ESBUILD=${ESBUILD:-npx --yes esbuild@0.25.10}
 TERSER=${TERSER:-npx --yes terser@5.44.0} # saves another 7 %, gzipped
 # Properties that only these modules use: they get short names. Not those of client.bin and of the
 # API (*.d.ts).
-PRIVATE='absoluteURL|activate|activity|allocate|bias|changes|checkResponse|classes|etag|features'
-PRIVATE="$PRIVATE|freeAfter|isComplete|isSharp|kernels|latent|lastValue|meanColor|minimum|pad|parseHeader"
-PRIVATE="$PRIVATE|plane|places|probabilities|readPrefixes|reserve|rotation|scales|shuffle"
-PRIVATE="$PRIVATE|slope|storeFloats|sums|symbolsOf|valueTaps|weights"
+PRIVATE='absoluteURL|activate|activity|allocate|axes|axis|bias|changes|checkResponse|classes|etag'
+PRIVATE="$PRIVATE|factors|features|freeAfter|isComplete|isSharp|kernels|latent|lastValue|logits"
+PRIVATE="$PRIVATE|meanColor|minimum|offsets|pad|parseHeader|plane|places|readPrefixes|reserve"
+PRIVATE="$PRIVATE|rotation|scales|shuffle|slope|storeFloats|sums|symbolsOf|valueTaps|weights"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 

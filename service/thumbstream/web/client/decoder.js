@@ -6,6 +6,7 @@
 
 import { parseHeader } from "./bitstream.js";
 import { streamBytes } from "./bytes.js";
+import { rotateToAxis } from "./colors.js";
 import { checkFormat } from "./errors.js";
 import { createContextModel, createSteps, decodeLatents } from "./lapped.js";
 import { createMemory } from "./memory.js";
@@ -35,8 +36,8 @@ export function createDecoder(weights, model, kernels) {
     const bytes = streamBytes(stream);
     const header = parseHeader(bytes);
     const grid = gridOf(header);
-    const { layers: latents, decodedCount, planes } = decodeSymbols(bytes, header, grid);
-    return { latents, decodedCount, planes, grid };
+    const { layers: latents, decodedCount, axis, planes } = decodeSymbols(bytes, header, grid);
+    return { latents, decodedCount, axis, planes, grid };
   };
 
   const decode = (stream) => {
@@ -44,9 +45,11 @@ export function createDecoder(weights, model, kernels) {
     const header = parseHeader(bytes);
     if (header.bitstreamId === null) return pictureOf(header, []); // too short to name its format
     const grid = gridOf(header);
-    const { layers, planes, classes } = decodeSymbols(bytes, header, grid);
-    return pictureOf(header, layers.map((layer) =>
-      memory.freeAfter(() => synthesize(layer, planes, classes, grid))));
+    const { layers, axis, planes, classes } = decodeSymbols(bytes, header, grid);
+    const samples = layers.map((layer) =>
+      memory.freeAfter(() => synthesize(layer, planes, classes, grid)));
+    rotateToAxis(samples[0], weights, axis);
+    return pictureOf(header, samples);
   };
 
   return { ...model, decode, symbols };

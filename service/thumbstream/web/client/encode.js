@@ -5,11 +5,12 @@
  */
 
 import { layersOf } from "./encode_alpha.js";
+import { rotateBest } from "./encode_colors.js";
 import { headerOf } from "./encode_header.js";
 import { compositeOverWhite, gridShape, reduceToGrid } from "./encode_reduce.js";
 import { encodeLatents } from "./encode_symbols.js";
 import { readTables } from "./encode_tables.js";
-import { latentsOf, samplesOf } from "./encode_transform.js";
+import { latentsOf, planesOf, samplesOf } from "./encode_transform.js";
 
 const SIDE = 8; // pixels of a cell
 const DEFAULT_SIZE = 32;
@@ -39,9 +40,11 @@ export function prepare(tables, picture, options = {}) {
   const small = reduceToGrid(shown, gridShape(original, size));
   const header = headerOf(small, original);
   const grid = { rows: Math.ceil(small.height / SIDE), columns: Math.ceil(small.width / SIDE) };
-  const layers = layersOf(small).map((rgb) => samplesOf(tables, rgb, small, grid));
+  const [colors, ...alphas] = layersOf(small).map((rgb) => planesOf(rgb, small, grid));
+  const { axis, samples } = rotateBest(tables, colors, grid);
+  const layers = [samples, ...alphas.map((planes) => samplesOf(tables, planes, grid))];
   const finish = (latents) => {
-    const bytes = encodeLatents(tables, latents, grid, maxBytes);
+    const bytes = encodeLatents(tables, latents, grid, axis, maxBytes);
     return Uint8Array.of(...header, ...bytes).slice(0, maxBytes);
   };
   return { layers, grid, finish };

@@ -11,6 +11,9 @@ import { readTables } from "./encode_tables.js";
 import { SAMPLES, latentsOf } from "./encode_transform.js";
 import { optionalPackage } from "./optional_package.js";
 
+const FLAT_BITS = 10;
+const DETAILED_BITS = 30;
+
 /** @type {import("./encode_network.js").loadEncoder} */
 export async function loadEncoder(analysis) {
   const { InferenceSession, Tensor } = await optionalPackage("onnxruntime-node", "runs the network");
@@ -24,10 +27,17 @@ export async function loadEncoder(analysis) {
       const input = Float32Array.from(samples, (_, i) => samples[(i % cells) * SAMPLES + Math.floor(i / cells)]);
       const tensor = new Tensor("float32", input, [1, SAMPLES, grid.rows, grid.columns]);
       const { added } = await session.run({ samples: tensor });
-      latents.push(latentsOf(tables, samples, grid, added.data));
+      const share = shareOf(latentsOf(tables, samples, grid), cells);
+      latents.push(latentsOf(tables, samples, grid, added.data.map((x) => share * x)));
     }
     return finish(latents);
   };
+}
+
+/** How much of what the network adds flat pictures take, as lapped/codec.py. */
+function shareOf(latents, cells) {
+  const bits = latents.reduce((sum, latent) => sum + Math.log2(1 + 2 * Math.abs(latent)), 0) / cells;
+  return Math.min(Math.max((bits - FLAT_BITS) / (DETAILED_BITS - FLAT_BITS), 0), 1);
 }
 
 async function readModel(address) {

@@ -12,19 +12,28 @@ export const SAMPLES = COLORS * SIDE * SIDE;
 const float = Math.fround;
 
 /**
- * @param {object} tables of the model
  * @param {ArrayLike<number>} rgb samples of `width` x `height` pixels
  * @param {{rows: number, columns: number}} grid of cells that covers them
- * @returns {Float64Array} `[cell * 192 + (color, row, column)]`, lapped; pixels at the edges are
- *   repeated to fill the last cells
+ * @returns {Float64Array} samples in [-1, 1]: a plane of each color; pixels at the edges are repeated
+ *   to fill the last cells
  */
-export function samplesOf({ rotation }, rgb, { width, height }, { rows, columns }) {
+export function planesOf(rgb, { width, height }, { rows, columns }) {
   const across = SIDE * columns, down = SIDE * rows;
-  const planes = Float64Array.from({ length: COLORS * across * down }, (_, i) => {
+  return Float64Array.from({ length: COLORS * across * down }, (_, i) => {
     const x = Math.min(i % across, width - 1);
     const y = Math.min(Math.floor(i / across) % down, height - 1);
     return float(float(rgb[COLORS * (y * width + x) + Math.floor(i / across / down)] / 127.5) - 1);
   });
+}
+
+/**
+ * @param {object} tables of the model
+ * @param {Float64Array} planes as `planesOf` returns; lapped in place
+ * @param {{rows: number, columns: number}} grid of cells
+ * @returns {Float64Array} `[cell * 192 + (color, row, column)]`
+ */
+export function samplesOf({ rotation }, planes, { rows, columns }) {
+  const across = SIDE * columns, down = SIDE * rows;
   for (let i = 0; i < COLORS * across; i++) {
     lap(planes, rotation, Math.floor(i / across) * across * down + (i % across), across, rows);
   }

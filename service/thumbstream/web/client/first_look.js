@@ -2,6 +2,7 @@
 
 import { parseHeader } from "./bitstream.js";
 import { streamBytes } from "./bytes.js";
+import { rotateToAxis } from "./colors.js";
 import { checkFormat } from "./errors.js";
 import { drawLatents } from "./linear.js";
 import { createLook, decodeLook } from "./look.js";
@@ -21,6 +22,8 @@ export function firstLook(stream) {
   checkFormat(bitstreamId, BITSTREAM_ID, MODEL_ID);
   tables ??= lookTables();
   const grid = gridOf(header);
-  const { layers } = decodeLook(tables, bytes, length, alpha ? 2 : 1, grid, lookOf(grid));
-  return pictureOf(header, layers.map((layer) => drawLatents(tables, layer, grid)));
+  const { layers, axis } = decodeLook(tables, bytes, length, alpha ? 2 : 1, grid, lookOf(grid));
+  const samples = layers.map((layer) => drawLatents(tables, layer, grid));
+  rotateToAxis(samples[0], tables, axis);
+  return pictureOf(header, samples);
 }

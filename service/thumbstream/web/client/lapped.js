@@ -6,10 +6,11 @@
  * float32 and float64 hold every value exactly. docs/bitstream.md, "Format 8".
  */
 
+import { decodeAxis } from "./colors.js";
 import { Kernels } from "./kernels.js";
 import {
-  MAX_VALUE, SCALES, clip, createLook, decodeStep, inOrder, inSteps, lastPlane, magnitude, remainder,
-  symbolOf,
+  MAX_VALUE, SCALES, clip, codeStep, createLayer, createLook, inOrder, inSteps, lastPlane, magnitude,
+  remainder, symbolOf,
 } from "./look.js";
 import { createMemory, planeSize } from "./memory.js";
 import { createRangeDecoder } from "./range_coder.js";
@@ -303,13 +304,12 @@ export function decodeLatents(
   tables, stream, position, layers, grid, { classes, steps } = createSteps(tables, grid),
 ) {
   const decode = createRangeDecoder(stream, position);
-  const found = Array.from({ length: layers }, () => ({
-    states: new Int32Array(classes.length), levels: new Int32Array(classes.length).fill(-1),
-  }));
+  const axis = decodeAxis(decode);
+  const found = Array.from({ length: layers }, () => createLayer(classes.length));
   let decodedCount = 0;
   let planes = tables.planes, looked = planes; // complete ones of the other groups, of the first
   for (const { plane, group, layer, symbols } of steps(found.map(({ states }) => states))) {
-    const known = decodeStep(symbols, found[layer], plane, decode);
+    const known = codeStep(symbols, found[layer], plane, group, decode);
     decodedCount += known;
     if (known < symbols.length) {
       planes = group || plane >= tables.look ? plane : 0;
@@ -323,5 +323,5 @@ export function decodeLatents(
       if (level < 0) levels[i] = lastPlane((i < size ? looked : planes) - 1, classes[i]);
     });
   }
-  return { layers: found, decodedCount, planes, classes };
+  return { layers: found, decodedCount, axis, planes, classes };
 }

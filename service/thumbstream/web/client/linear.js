@@ -24,8 +24,8 @@ export const cosines = (count) =>
     return Math.sqrt((k ? 2 : 1) / count) * Math.cos((Math.PI / (2 * count)) * k * (2 * i + 1));
   }));
 
-/** Mix the samples around the edges between cells; `turn` is the rotation, row by row. */
-function lap(samples, turn, { rows, columns }) {
+/** Mix the samples around the edges between cells, with the inverse rotation: its transpose. */
+function lap(samples, rotation, { rows, columns }) {
   const width = SIDE * columns, height = SIDE * rows;
   const before = new Float64Array(SIDE);
   const mix = (start, stride, cells) => {
@@ -35,7 +35,7 @@ function lap(samples, turn, { rows, columns }) {
       for (let i = 0; i < HALF; i++) {
         let turned = 0;
         for (let j = 0; j < HALF; j++) {
-          turned += turn[i * HALF + j] * (before[HALF - 1 - j] - before[HALF + j]);
+          turned += rotation[j * HALF + i] * (before[HALF - 1 - j] - before[HALF + j]);
         }
         const sum = before[HALF + i] + before[HALF - 1 - i];
         samples[edge + (HALF - 1 - i) * stride] = (sum + turned) / 2;
@@ -97,7 +97,7 @@ export function joinCells({ rotation }, grid, sample) {
       samples[first + SIDE * ((cell - column) * SIDE + column)] = sample(cell, k);
     }
   }
-  lap(samples, rotation.map((_, i) => rotation[(i % HALF) * HALF + (i >> 2)]), grid);
+  lap(samples, rotation, grid);
   return samples;
 }
 

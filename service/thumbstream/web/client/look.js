@@ -5,14 +5,22 @@
  * lapped/look.py and lapped/probabilities.py. docs/bitstream.md, "Format 8".
  */
 
+import { decodeAxis } from "./colors.js";
 import { UNKNOWN, createRangeDecoder } from "./range_coder.js";
 
 const CLASSES = 4;
 export const SCALES = 48;
 const UNIT_SCALE = 28;
 const OFFSETS = 32; // the largest distance between mean and interval that makes a difference
-const HALVING_KEY = 1024; // of a symbol that halves an interval
+const HALVING_KEY = -1024; // of a symbol that halves an interval
+const MAX_LOGIT = 2839; // in 1/256: the probability 65535/65536
 const ONE = 65536;
+const OFFSET_INERTIA = 12 * ONE;
+const FACTOR_INERTIA = 100;
+// Kinds of decisions: a latent leaves 0, it is positive, it is in the upper half of its interval.
+const SIGNIFICANT = 0;
+export const POSITIVE = 1;
+const UPPER = 2;
 const NODES = 6;
 const LOW = 4; // frequencies below this count for the activity of a channel
 const START = -320; // scale in sixteenths at which a coefficient starts
@@ -40,60 +48,45 @@ export function magnitude(x) {
   return 4 * (n - 3) + ((y >> (n - 2)) & 3);
 }
 
-/** Function of a scale and a number up to 64, whose results are kept. */
-function cached(compute) {
-  const results = [];
-  return (scale, x) => (results[scale * 128 + x] ??= compute(scale, x));
+const logit = (ratio) => clip(round(256 * Math.log(ratio)), -MAX_LOGIT, MAX_LOGIT);
+
+/**
+ * Logits of the decisions about a state; `distance` is that of the mean, in eighths or quarters.
+ *
+ * The probability of an interval from x to y is a function of y - x, divided by cosh(x / 2s) and by
+ * cosh(y / 2s): so the tails need no care.
+ */
+function logitsOf(state, scale, distance) {
+  const a = distance / (state ? 4 : 8);
+  const [p, q, r, s, one] = [1 + a, 1 - a, 2 + a, 2 - a, 1].map(
+    (x) => Math.cosh(x * 2 ** ((UNIT_SCALE - scale) / 8 - 1)));
+  return state ? [logit(q / p)] : [logit((p / s + q / r) / one / 2), logit((p / q) * (r / s))];
 }
 
-/** `(low, high)` to the probability of this interval, of a logistic distribution around 0. */
-function massOf(scale) {
-  const s = 2 ** ((scale - UNIT_SCALE) / 8);
-  const tail = (x) => 1 / (1 + Math.exp(Math.abs(x) / s));
-  return (low, high) => low >= 0 ? tail(low) - tail(high)
-    : high <= 0 ? tail(high) - tail(low) : 1 - tail(low) - tail(high);
-}
-
-const integer = (p) => clip(round(ONE * p), 1, ONE - 1);
-
-/** `[significant, positive]` of a latent that is 0; `x` is the mean plus `OFFSETS`. */
-const zeroProbabilities = cached((scale, x) => {
-  const mean = x - OFFSETS;
-  const a = Math.abs(mean) / 8;
-  const mass = massOf(scale);
-  const [above, below, zero] = [mass(1 - a, 2 - a), mass(-2 - a, -1 - a), mass(-1 - a, 1 - a)];
-  const positive = integer(above / (above + below));
-  return [integer((above + below) / (zero + above + below)), mean < 0 ? ONE - positive : positive];
-});
-
-/** Probability of the half that is farther from the mean; `x` is the distance in quarters. */
-const farHalf = cached((scale, x) => {
-  const mass = massOf(scale);
-  return integer(mass(x / 4, x / 4 + 1) / mass(x / 4 - 1, x / 4 + 1));
-});
+const results = []; // of this function: 131 for each scale, 65 of them for the state 0
 
 /**
  * @param {number} latent its index
  * @param {number} state before the symbol
  * @param {number} scale 0 to 47
  * @param {number} mean in eighths of the step
- * @returns {{latent: number, probabilities: number[], key: number}} probabilities of the one or two
- *   decisions in units of 1/65536, and the key of the coding order, the largest first
+ * @returns {{latent: number, logits: number[]}} logits in 1/256 of `SIGNIFICANT` and `POSITIVE` if the
+ *   state is 0, else of `UPPER`
  */
 export function symbolOf(latent, state, scale, mean) {
-  if (!state) {
-    const probabilities = zeroProbabilities(scale, clip(mean, -OFFSETS, OFFSETS) + OFFSETS);
-    return { latent, probabilities, key: probabilities[0] };
-  }
-  const off = 8 * (2 * Math.abs(state) + 1) - Math.sign(state) * mean;
-  const upper = farHalf(scale, Math.min(Math.abs(off) >> 1, OFFSETS));
-  return { latent, probabilities: [off < 0 ? ONE - upper : upper], key: HALVING_KEY };
+  const off = state ? 8 * Math.abs(state) + (8 - Math.sign(state) * mean) / 2 : mean;
+  const distance = clip(Math.trunc(off), -OFFSETS, OFFSETS);
+  const logits = (results[131 * scale + distance + (state ? 97 : OFFSETS)] ??=
+    logitsOf(state, scale, distance));
+  return { latent, logits };
 }
+
+const keyOf = ({ logits }) => (logits.length > 1 ? logits[0] : HALVING_KEY);
 
 /** Symbols in coding order: the largest key first, equal keys as they are. */
 export function inOrder(symbols) {
   const keys = new Float64Array(symbols.length);
-  for (let i = 0; i < keys.length; i++) keys[i] = i - symbols[i].key * INDICES;
+  for (let i = 0; i < keys.length; i++) keys[i] = i - keyOf(symbols[i]) * INDICES;
   keys.sort();
   const sorted = [];
   for (let i = 0; i < keys.length; i++) sorted.push(symbols[keys[i] & (INDICES - 1)]);
@@ -184,25 +177,61 @@ export function createLook({ first, scale, slope, activity, taps, valueTaps }, {
   return { classes, starts, symbols };
 }
 
+const probabilities = new Uint16Array(2 * MAX_LOGIT + 1); // those that were needed
+
+/** The probability of a logit, in units of 1/65536. */
+export const probabilityOf = (logit) =>
+  (probabilities[logit + MAX_LOGIT] ||= round(ONE / (1 + Math.exp(-logit / 256))));
+
+/** By kind, of the decisions of a step: errors, variances, and both times logits. */
+const sums = new Float64Array(12);
+
+/** A layer without symbols: the probabilities of its decisions will adapt to it. */
+export const createLayer = (size) => ({
+  states: new Int32Array(size), levels: new Int32Array(size).fill(-1),
+  factors: [ONE, ONE, ONE], offsets: [],
+});
+
 /**
- * Decode symbols of one plane and refine the states.
+ * Code symbols of a step: refine the states, then adapt the probabilities.
  *
  * @param {object[]} symbols what `symbolOf` returns, in coding order
- * @param {{states: Int32Array, levels: Int32Array}} layer
- * @param {number} plane
- * @param {(probability: number) => number} decode what `createRangeDecoder` returns
- * @returns {number} how many of the symbols the bytes determine
+ * @param {object} layer what `createLayer` returns
+ * @param {number} plane of the step
+ * @param {number} group of the step
+ * @param {(probability: number, latent: number, kind: number) => number} code decodes or encodes a
+ *   decision, and returns it: 1, 0 or `UNKNOWN`
+ * @returns {number} how many of the symbols are known
  */
-export function decodeStep(symbols, { states, levels }, plane, decode) {
+export function codeStep(symbols, { states, levels, factors, offsets }, plane, group, code) {
+  const ours = (offsets[group] ??= [0, 0, 0]);
+  sums.fill(0);
+  const decide = (latent, kind, logit) => {
+    const z = ((factors[kind] * logit) >> 16) + (ours[kind] >> 8);
+    const p = probabilityOf(clip(z, -MAX_LOGIT, MAX_LOGIT));
+    const bit = code(p, latent, kind);
+    const error = bit * ONE - p, variance = (p * (ONE - p)) >> 16;
+    sums[kind] += error;
+    sums[kind + 3] += variance;
+    sums[kind + 6] += error * logit;
+    sums[kind + 9] += variance * logit * logit;
+    return bit;
+  };
   let count = 0;
-  for (const { latent, probabilities } of symbols) {
+  for (const { latent, logits } of symbols) {
     const state = states[latent];
-    const digit = decode(probabilities[0]);
-    const positive = digit > 0 && !state ? decode(probabilities[1]) : digit;
+    const digit = decide(latent, state ? UPPER : SIGNIFICANT, logits[0]);
+    const positive = digit > 0 && !state ? decide(latent, POSITIVE, logits[1]) : digit;
     if (positive === UNKNOWN) break;
     states[latent] = state ? 2 * state + Math.sign(state) * digit : digit && 2 * positive - 1;
     levels[latent] = plane;
     count++;
+  }
+  for (let kind = 0; kind < 3; kind++) {
+    const shift = (ONE * sums[kind]) / (OFFSET_INERTIA + sums[kind + 3]);
+    const change = sums[kind + 6] / 256 / (FACTOR_INERTIA + Math.floor(sums[kind + 9] / 2 ** 32));
+    ours[kind] = clip(ours[kind] + Math.floor(shift), -(2 ** 20), 2 ** 20);
+    factors[kind] = clip(factors[kind] + Math.floor(change), 0, 4 * ONE);
   }
   return count;
 }
@@ -216,23 +245,22 @@ export function decodeStep(symbols, { states, levels }, plane, decode) {
  * @param {number} layers 1, or 2 with alpha
  * @param {{rows: number, columns: number}} grid of cells
  * @param {object} look what `createLook` returns
- * @returns {{layers: {states: Int32Array, levels: Int32Array}[], decodedCount: number}} states of each
- *   layer with the plane that each is known to, and how many symbols the bytes determine
+ * @returns {{layers: object[], decodedCount: number, axis: number}} states of each layer with the
+ *   plane that each is known to, how many symbols the bytes determine, and the color axis
  */
 export function decodeLook(tables, stream, position, layers, grid, look = createLook(tables, grid)) {
   const decode = createRangeDecoder(stream, position);
-  const size = look.starts.length;
-  const found = Array.from({ length: layers }, () => ({
-    states: new Int32Array(size), levels: new Int32Array(size),
-  }));
-  let decodedCount = 0;
+  const found = {
+    axis: decodeAxis(decode), decodedCount: 0,
+    layers: Array.from({ length: layers }, () => createLayer(look.starts.length)),
+  };
   for (let plane = 0; plane < tables.look; plane++) {
-    const steps = found.map(({ states }) => look.symbols(states, plane));
+    const steps = found.layers.map(({ states }) => look.symbols(states, plane));
     for (const [layer, symbols] of steps.entries()) {
-      const known = decodeStep(symbols, found[layer], plane, decode);
-      decodedCount += known;
-      if (known < symbols.length) return { layers: found, decodedCount };
+      const known = codeStep(symbols, found.layers[layer], plane, 0, decode);
+      found.decodedCount += known;
+      if (known < symbols.length) return found;
     }
   }
-  return { layers: found, decodedCount };
+  return found;
 }

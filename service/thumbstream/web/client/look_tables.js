@@ -8,6 +8,8 @@ const SHIFT = 100; // added to each byte of TABLES
 const SIDE = 8;
 const CELL = SIDE * SIDE;
 const NODES = 36;
+const AXES = 32;
+const AXIS_SHIFT = 101; // subtracted from their numbers, which are mostly large
 
 /** @returns {object} as `decodeLook` and `drawLatents` take them */
 export function lookTables() {
@@ -27,7 +29,7 @@ export function lookTables() {
 /**
  * The arrays of look.npz; taps are stored column by column.
  *
- * @param {(count: number) => ArrayLike<number>} take returns the next numbers
+ * @param {(count: number) => Int8Array} take returns the next numbers
  * @param {number} first channels
  * @param {number[]} counts of taps from magnitudes, and from values
  */
@@ -40,6 +42,7 @@ export function readLook(take, first, [count, valueCount]) {
   return {
     scale: take(NODES * first), slope: take(first), activity: take(first * first),
     taps: rows(count, 5), valueTaps: rows(valueCount, 6),
+    axes: take(3 * AXES).map((x) => x + AXIS_SHIFT),
   };
 }
 
