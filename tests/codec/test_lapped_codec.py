@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from thumbstream.codec.base import open_codec
 from thumbstream.codec.bitstream import parse_header, write_header
 from thumbstream.codec.effort import Effort
+from thumbstream.codec.lapped import codec as lapped_codec
 from thumbstream.codec.lapped import linear_codec
 from thumbstream.codec.lapped.codec import LappedCodec
 from thumbstream.codec.lapped.linear import LinearTransform, from_frequencies, to_frequencies
@@ -178,7 +179,7 @@ def test_quality_rises_with_bytes(codec: LappedCodec, linear: LinearCodec, alpha
 
 
 def test_streams_without_networks_are_streams_of_the_format(
-    codec: LappedCodec, linear: LinearCodec
+    codec: LappedCodec, linear: LinearCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels = photo_like(3, 24, 32)
     stream = linear.encode(pixels)
@@ -186,6 +187,9 @@ def test_streams_without_networks_are_streams_of_the_format(
     difference = codec.decode(stream).astype(int) - linear.decode(stream)
     assert np.abs(difference).mean() < 4
     assert codec.encode(pixels, effort=Effort.FAST) == stream
+    assert codec.encode(pixels) == stream, "by these tables, the picture is flat"
+    monkeypatch.setattr(lapped_codec, "FLAT_BITS", 0)
+    monkeypatch.setattr(lapped_codec, "DETAILED_BITS", 1)
     assert codec.encode(pixels) != stream
 
 
