@@ -116,6 +116,12 @@ def test_flat_colours_cost_little(
     assert psnr(pixels, codec.decode(stream)) > 45
 
 
+def test_adaptation_keeps_noise_below_its_raw_size(codec: LappedCodec) -> None:
+    """The contexts know no noise: steps of many wrong predictions must not throw them far off."""
+    pixels = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
+    assert len(codec.encode(pixels)) < pixels.size / 2
+
+
 @pytest.mark.parametrize("level", [0, 40, 128, 255])
 def test_flat_grey_stays_grey(codec: LappedCodec, level: int) -> None:
     stream = codec.encode(np.full((32, 32, 3), level, np.uint8))

@@ -26,6 +26,8 @@ UNIT_FACTOR: Final = 1 << 16
 MAX_FACTOR: Final = 1 << 18
 MAX_OFFSET: Final = 1 << 20
 """Limit of an offset, in 1/256 of a logit's step."""
+MAX_OFFSET_CHANGE, MAX_FACTOR_CHANGE = 1 << 16, 1 << 14
+"""Limits of a step: many decisions that were thought certain would otherwise throw it far off."""
 _OFFSET_INERTIA = 12
 _FACTOR_INERTIA = 100
 _ONE = 1 << PROBABILITY_BITS
@@ -87,8 +89,11 @@ class Adaptation:
         """Adapt to the decisions of one layer and kind in a step."""
         error, variance = _ONE * true - p, (p * (_ONE - p)) >> PROBABILITY_BITS
         change = (int(error.sum()) << 16) // ((_OFFSET_INERTIA << 16) + int(variance.sum()))
+        change = min(max(change, -MAX_OFFSET_CHANGE), MAX_OFFSET_CHANGE)
         offset = int(self._offsets[layer, kind, group]) + change
         self._offsets[layer, kind, group] = min(max(offset, -MAX_OFFSET), MAX_OFFSET)
         weight = _FACTOR_INERTIA + (int(variance @ (logits * logits)) >> 32)
-        factor = int(self._factors[layer, kind]) + (int(error @ logits) >> 8) // weight
+        change = (int(error @ logits) >> 8) // weight
+        change = min(max(change, -MAX_FACTOR_CHANGE), MAX_FACTOR_CHANGE)
+        factor = int(self._factors[layer, kind]) + change
         self._factors[layer, kind] = min(max(factor, 0), MAX_FACTOR)

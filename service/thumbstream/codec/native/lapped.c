@@ -18,6 +18,8 @@ enum {
   PROBABILITY_ONE = 1 << PROBABILITY_BITS,
   MAX_FACTOR = 1 << 18,
   MAX_OFFSET = 1 << 20,
+  MAX_FACTOR_CHANGE = 1 << 14,
+  MAX_OFFSET_CHANGE = 1 << 16,
   OFFSET_INERTIA = 12 << 16,
   FACTOR_INERTIA = 100
 };
@@ -358,8 +360,10 @@ static void adapt(const Tables *t, int64_t layer, int64_t step, const Sums *all)
     int64_t *factor = t->factors + layer * KINDS + kind;
     int64_t *offset = t->offsets + (layer * KINDS + kind) * t->groups + t->step_group[step];
     int64_t change = floor_divide(sums->error * PROBABILITY_ONE, OFFSET_INERTIA + sums->variance);
+    change = clip(change, -MAX_OFFSET_CHANGE, MAX_OFFSET_CHANGE);
     *offset = clip(*offset + change, -MAX_OFFSET, MAX_OFFSET);
     change = floor_divide(sums->error_logit >> 8, FACTOR_INERTIA + (sums->variance_logit >> 32));
+    change = clip(change, -MAX_FACTOR_CHANGE, MAX_FACTOR_CHANGE);
     *factor = clip(*factor + change, 0, MAX_FACTOR);
   }
 }

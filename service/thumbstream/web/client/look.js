@@ -180,7 +180,9 @@ export function createLook({ first, scale, slope, activity, taps, valueTaps }, {
 const probabilities = new Uint16Array(2 * MAX_LOGIT + 1); // those that were needed
 
 /** The probability of a logit, in units of 1/65536. */
-export const probabilityOf = (logit) =>
+export const limited = (change, most) => clip(Math.floor(change), -most, most);
+
+const probabilityOf = (logit) =>
   (probabilities[logit + MAX_LOGIT] ||= round(ONE / (1 + Math.exp(-logit / 256))));
 
 /** By kind, of the decisions of a step: errors, variances, and both times logits. */
@@ -230,8 +232,8 @@ export function codeStep(symbols, { states, levels, factors, offsets }, plane, g
   for (let kind = 0; kind < 3; kind++) {
     const shift = (ONE * sums[kind]) / (OFFSET_INERTIA + sums[kind + 3]);
     const change = sums[kind + 6] / 256 / (FACTOR_INERTIA + Math.floor(sums[kind + 9] / 2 ** 32));
-    ours[kind] = clip(ours[kind] + Math.floor(shift), -(2 ** 20), 2 ** 20);
-    factors[kind] = clip(factors[kind] + Math.floor(change), 0, 4 * ONE);
+    ours[kind] = clip(ours[kind] + limited(shift, ONE), -(2 ** 20), 2 ** 20);
+    factors[kind] = clip(factors[kind] + limited(change, ONE / 4), 0, 4 * ONE);
   }
   return count;
 }
