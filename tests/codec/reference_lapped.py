@@ -78,11 +78,11 @@ class Adapted:
             e = [(65536 if bit else 0) - p for _, p, bit in ours]
             v = [p * (65536 - p) >> 16 for _, p, _ in ours]
             logits = [logit for logit, _, _ in ours]
-            offset = self.b[d][group] + 65536 * sum(e) // (12 * 65536 + sum(v))
-            self.b[d][group] = clip(offset, -(2**20), 2**20)
+            shift = clip(65536 * sum(e) // (12 * 65536 + sum(v)), -(2**16), 2**16)
+            self.b[d][group] = clip(self.b[d][group] + shift, -(2**20), 2**20)
             up = sum(one * logit for one, logit in zip(e, logits, strict=True)) >> 8
             down = sum(one * logit * logit for one, logit in zip(v, logits, strict=True)) >> 32
-            self.w[d] = clip(self.w[d] + up // (100 + down), 0, 2**18)
+            self.w[d] = clip(self.w[d] + clip(up // (100 + down), -(2**14), 2**14), 0, 2**18)
 
 
 def limited(x: int) -> int:
