@@ -179,10 +179,10 @@ export function createLook({ first, scale, slope, activity, taps, valueTaps }, {
 
 const probabilities = new Uint16Array(2 * MAX_LOGIT + 1); // those that were needed
 
-/** The probability of a logit, in units of 1/65536. */
-export const limited = (change, most) => clip(Math.floor(change), -most, most);
+const limited = (change, most) => clip(Math.floor(change), -most, most);
 
-const probabilityOf = (logit) =>
+/** The probability of a logit, in units of 1/65536. */
+export const probabilityOf = (logit) =>
   (probabilities[logit + MAX_LOGIT] ||= round(ONE / (1 + Math.exp(-logit / 256))));
 
 /** By kind, of the decisions of a step: errors, variances, and both times logits. */
