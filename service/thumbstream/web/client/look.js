@@ -179,7 +179,7 @@ export function createLook({ first, scale, slope, activity, taps, valueTaps }, {
 
 const probabilities = new Uint16Array(2 * MAX_LOGIT + 1); // those that were needed
 
-const limited = (change, most) => clip(Math.floor(change), -most, most);
+const limited = (x, most) => clip(Math.floor(x), -most, most);
 
 /** The probability of a logit, in units of 1/65536. */
 export const probabilityOf = (logit) =>
@@ -232,7 +232,7 @@ export function codeStep(symbols, { states, levels, factors, offsets }, plane, g
   for (let kind = 0; kind < 3; kind++) {
     const shift = (ONE * sums[kind]) / (OFFSET_INERTIA + sums[kind + 3]);
     const change = sums[kind + 6] / 256 / (FACTOR_INERTIA + Math.floor(sums[kind + 9] / 2 ** 32));
-    ours[kind] = clip(ours[kind] + limited(shift, ONE), -(2 ** 20), 2 ** 20);
+    ours[kind] = limited(ours[kind] + limited(shift, ONE), 16 * ONE);
     factors[kind] = clip(factors[kind] + limited(change, ONE / 4), 0, 4 * ONE);
   }
   return count;
